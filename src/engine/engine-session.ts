@@ -1,0 +1,65 @@
+import { PetalsError } from '../base/errors.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Priority } from './messages.ts'
+
+interface EngineSessionModules {
+  readonly maxLength: number
+  readonly step: (position: number, hidden: Tensor, priority: Priority) => Promise<Tensor>
+  readonly release: () => void
+}
+
+/** One sequence's KV cache in an engine. Steps are one at a time; a failed one leaves the position where it was. */
+export class EngineSession {
+  readonly maxLength: number
+  readonly #modules: EngineSessionModules
+  #position = 0
+  #busy = false
+  #released = false
+
+  constructor(modules: EngineSessionModules) {
+    this.maxLength = modules.maxLength
+    this.#modules = modules
+  }
+
+  /** Tokens in the cache. */
+  get position(): number {
+    return this.#position
+  }
+
+  /**
+   * Computes the next `tokens` positions from `hidden` [tokens, hidden], whose buffer is taken over; returns the same shape.
+   * Throws `SESSION_OVERFLOW` beyond the declared length, and what the device run threw.
+   */
+  async step(hidden: Tensor, priority: Priority = 'inference'): Promise<Tensor> {
+    const [tokens = 0] = hidden.shape
+    if (this.#released) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
+    if (this.#position + tokens > this.maxLength) {
+      throw new PetalsError('SESSION_OVERFLOW', `${tokens} tokens at position ${this.#position} do not fit into a session ` +
+        `of ${this.maxLength} tokens; open it with a larger maxLength`)
+    }
+    this.#busy = true
+    try {
+      const output = await this.#modules.step(this.#position, hidden, priority)
+      this.#position += tokens
+      return output
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** Cuts the cache back; the next step goes on at `position`. */
+  truncate(position: number): void {
+    if (!Number.isInteger(position) || position < 0 || position > this.#position) {
+      throw new PetalsError('SESSION_POSITION', `cannot cut a session of ${this.#position} tokens back to ${position}`)
+    }
+    this.#position = position
+  }
+
+  /** Gives the cache back; may be called twice. A step under way is rejected with `SESSION_CLOSED`. */
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#modules.release()
+  }
+}

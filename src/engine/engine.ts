@@ -1,0 +1,216 @@
+import { EventEmitter, once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { PetalsError } from '../base/errors.ts'
+import { workerUrl } from '../base/worker-url.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { maxSessionLength } from './session-limit.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+import { type Tensor, tensor } from '../tensor/tensor.ts'
+import type { EngineWorkerData } from './engine-worker.ts'
+import { EngineSession } from './engine-session.ts'
+import { type LoadOptions, type LoadResult, loadSpan } from './load.ts'
+import type { EngineCommand, EngineEvent, RunReport, StepCommand } from './messages.ts'
+import { type ReserveOptions, RowAllocator } from './row-allocator.ts'
+import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
+
+export interface EngineOptions extends LoadOptions {
+  /** KV cache in tokens, for every block of the span. */
+  readonly cacheTokens: number
+  readonly maxBatchRows?: number
+  readonly prefillChunkTokens?: number
+}
+
+/** Blocks `start` to `end` of the model, which must lie within the engine's span. */
+export interface SessionOptions extends ReserveOptions {
+  readonly start: number
+  readonly end: number
+  readonly maxLength: number
+}
+
+/** A step's hidden states and the device time of the runs that made it, in seconds. */
+export interface StepOutput {
+  readonly hidden: Tensor
+  readonly computeSeconds: number
+}
+
+/** Decode rows bound in one run; more wait for the next one. */
+const MAX_BATCH_ROWS = 64
+
+/** One chunk is what a decode step of another session may have to wait for. */
+const PREFILL_CHUNK_TOKENS = 256
+
+interface PendingTask {
+  readonly rowId: number
+  readonly tokens: number
+  readonly resolve: (output: Uint8Array) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Events: `run` (a RunReport) after each device run. */
+export class Engine extends EventEmitter<{ run: [RunReport] }> {
+  readonly config: ModelConfig
+  readonly start: number
+  readonly end: number
+  readonly dtype: FloatDType
+  readonly blockDigests: readonly string[]
+  readonly #worker: Worker
+  readonly #channel: SyncChannel
+  readonly #rows: RowAllocator
+  readonly #pending = new Map<number, PendingTask>()
+  #nextId = 1
+  #failure: Error | undefined
+
+  /** Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left behind. */
+  static async load(options: EngineOptions): Promise<Engine> {
+    return new Engine(options, await loadSpan(options))
+  }
+
+  private constructor(options: EngineOptions, loaded: LoadResult) {
+    super()
+    this.config = options.checkpoint.config
+    this.start = options.start
+    this.end = options.end
+    this.dtype = options.dtype
+    this.blockDigests = loaded.blockDigests
+    this.#rows = new RowAllocator(options.cacheTokens)
+    this.#channel = createSyncChannel()
+    const workerData: EngineWorkerData = {
+      receiver: this.#channel.receiver,
+      environment: loaded.environment,
+      config: this.config,
+      span: { ...loaded.span, cacheTokens: this.#rows.totalTokens },
+      limits: {
+        maxBatchRows: options.maxBatchRows ?? MAX_BATCH_ROWS,
+        prefillChunkTokens: options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS,
+        hiddenBytes: loaded.hiddenBytes,
+      },
+    }
+    this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
+      { workerData, transferList: [this.#channel.receiver.port] })
+    this.#worker.on('error', (error) => this.#fail(error))
+    this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
+  }
+
+  get cacheTokens(): number {
+    return this.#rows.totalTokens
+  }
+
+  get cacheTokensLeft(): number {
+    return this.#rows.tokensLeft
+  }
+
+  get numSessions(): number {
+    return this.#rows.numRows
+  }
+
+  /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD` or `SESSION_TOO_LONG`. */
+  async openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
+    this.#checkSpan(start, end)
+    const limit = maxSessionLength(this.config)
+    if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > limit) {
+      throw new PetalsError('SESSION_TOO_LONG', `a session of ${maxLength} tokens: this model takes 1 to ${limit}`)
+    }
+    const row = await this.#rows.reserve(maxLength, reserve)
+    const rowId = this.#nextId++
+    this.#post({ type: 'open', rowId, row, maxLength })
+    return new EngineSession({
+      maxLength,
+      step: (position, hidden, priority) => this.#step(rowId, start, end, position, hidden, priority),
+      release: () => {
+        this.#post({ type: 'release', rowId })
+        this.#cancelTasks(rowId)
+        this.#rows.release(row)
+      },
+    })
+  }
+
+  /**
+   * The blocks' output for whole sequences, `hidden` [batch, tokens, hidden], without a session of the caller's: each
+   * sequence takes a row of the cache for as long as it computes, behind all inference.
+   */
+  async forward(hidden: Tensor, { start, end, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
+    const [batch = 0, tokens = 0, width = 0] = hidden.shape
+    const output = new Uint8Array(hidden.data.byteLength)
+    const session = await this.openSession({ start, end, maxLength: tokens, timeoutMs, signal })
+    try {
+      const rowBytes = hidden.data.byteLength / batch
+      for (let row = 0; row < batch; row++) {
+        signal?.throwIfAborted()
+        session.truncate(0)
+        const input = tensor(hidden.dtype, [tokens, width], hidden.data.slice(row * rowBytes, (row + 1) * rowBytes))
+        output.set((await session.step(input, 'forward')).data, row * rowBytes)
+      }
+    } finally {
+      session.release()
+    }
+    return tensor(hidden.dtype, hidden.shape, output)
+  }
+
+  /** Ends the engine thread after the run it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
+  async close(): Promise<void> {
+    if (this.#failure !== undefined) return
+    const exited = once(this.#worker, 'exit')
+    this.#post({ type: 'close' })
+    this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
+    await exited
+    this.#channel.port.close()
+  }
+
+  #checkSpan(start: number, end: number): void {
+    if (Number.isInteger(start) && Number.isInteger(end) && this.start <= start && start < end && end <= this.end) return
+    throw new PetalsError('SPAN_NOT_HELD', `blocks ${start}:${end} were asked for, this server holds ${this.start}:${this.end}`)
+  }
+
+  #step(rowId: number, start: number, end: number, position: number, hidden: Tensor, priority: StepCommand['priority']): Promise<Tensor> {
+    const [tokens = 0, width = 0] = hidden.shape
+    if (hidden.dtype !== this.dtype || hidden.shape.length !== 2 || width !== this.config.hiddenSize || tokens < 1) {
+      throw new PetalsError('TENSOR_SHAPE',
+        `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${this.dtype} [tokens, ${this.config.hiddenSize}]`)
+    }
+    const taskId = this.#nextId++
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+    this.#pending.set(taskId, { rowId, tokens, resolve, reject })
+    const span = { start: start - this.start, end: end - this.start }
+    this.#post({ type: 'step', taskId, rowId, ...span, position, tokens, priority, hidden: transferable(hidden.data) })
+    return promise.then((data) => tensor(hidden.dtype, hidden.shape, data))
+  }
+
+  #post(command: EngineCommand): void {
+    if (this.#failure !== undefined) {
+      if (command.type === 'release') return
+      throw this.#failure
+    }
+    postSync(this.#channel, command, command.type === 'step' ? [command.hidden.buffer as ArrayBuffer] : [])
+  }
+
+  #onEvent(event: EngineEvent): void {
+    if (event.type === 'closed') return
+    for (const result of event.results) {
+      const task = this.#pending.get(result.taskId)
+      this.#pending.delete(result.taskId)
+      if ('output' in result) task?.resolve(result.output)
+      else task?.reject(new PetalsError(result.code, result.message))
+    }
+    this.emit('run', event)
+  }
+
+  #cancelTasks(rowId: number): void {
+    for (const [taskId, task] of this.#pending) {
+      if (task.rowId !== rowId) continue
+      this.#pending.delete(taskId)
+      task.reject(new PetalsError('SESSION_CLOSED', 'the session was closed while a step was under way'))
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    for (const task of this.#pending.values()) task.reject(error)
+    this.#pending.clear()
+  }
+}
+
+/** The bytes in an ArrayBuffer of their own, which can be handed to the engine thread; copied only where they share one. */
+function transferable(data: Uint8Array): Uint8Array {
+  const whole = data.byteOffset === 0 && data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer
+  return whole ? data : data.slice()
+}

@@ -1,0 +1,108 @@
+import { PetalsError } from '../base/errors.ts'
+
+/** The unit of the cache, and the smallest row, in tokens. */
+export const ROW_UNIT = 128
+
+/** Tokens `offset` to `offset + capacity` of every block's cache belong to one session. */
+export interface Row {
+  readonly offset: number
+  readonly capacity: number
+}
+
+interface Waiter {
+  readonly maxLength: number
+  readonly grant: (row: Row) => void
+}
+
+export interface ReserveOptions {
+  /** How long to wait for room; 0 fails at once. */
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Deals out rows of the cache. Row capacities are powers of two and offsets their multiples, so that rows of one capacity
+ * that lie side by side can be bound as one batch. Pure bookkeeping: it never sees the memory.
+ */
+export class RowAllocator {
+  readonly totalTokens: number
+  readonly #rows = new Map<number, Row>()
+  readonly #waiters = new Set<Waiter>()
+
+  /** `totalTokens` is rounded up to whole units. */
+  constructor(totalTokens: number) {
+    this.totalTokens = Math.max(1, Math.ceil(totalTokens / ROW_UNIT)) * ROW_UNIT
+  }
+
+  get tokensLeft(): number {
+    let used = 0
+    for (const row of this.#rows.values()) used += row.capacity
+    return this.totalTokens - used
+  }
+
+  get numRows(): number {
+    return this.#rows.size
+  }
+
+  /**
+   * A row for a session of at most `maxLength` tokens. Throws `CACHE_TOO_SMALL` where it could never fit and `CACHE_FULL`
+   * where it did not fit within the time. A smaller request may overtake a waiting larger one.
+   */
+  async reserve(maxLength: number, { timeoutMs, signal }: ReserveOptions): Promise<Row> {
+    signal?.throwIfAborted()
+    if (maxLength > this.totalTokens) {
+      throw new PetalsError('CACHE_TOO_SMALL', `a session of ${maxLength} tokens does not fit into a cache of ` +
+        `${this.totalTokens} tokens; ask for a shorter one, or serve with a larger --attn-cache-tokens`)
+    }
+    const row = this.#tryReserve(maxLength)
+    return row ?? this.#wait(maxLength, timeoutMs, signal)
+  }
+
+  release(row: Row): void {
+    if (!this.#rows.delete(row.offset)) return
+    for (const waiter of this.#waiters) {
+      const granted = this.#tryReserve(waiter.maxLength)
+      if (granted === undefined) continue
+      this.#waiters.delete(waiter)
+      waiter.grant(granted)
+    }
+  }
+
+  #wait(maxLength: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<Row> {
+    const { promise, resolve, reject } = Promise.withResolvers<Row>()
+    const waiter: Waiter = { maxLength, grant: resolve }
+    this.#waiters.add(waiter)
+    const timer = setTimeout(() => reject(new PetalsError('CACHE_FULL',
+      `no room for a session of ${maxLength} tokens within ${timeoutMs / 1000} s: ${this.tokensLeft} of ` +
+      `${this.totalTokens} cache tokens are free, ${this.#rows.size} sessions hold the rest`)), timeoutMs)
+    const onAbort = (): void => reject(signal?.reason as Error)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    return promise.finally(() => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      this.#waiters.delete(waiter)
+    })
+  }
+
+  #tryReserve(maxLength: number): Row | undefined {
+    const power = Math.max(ROW_UNIT, 2 ** Math.ceil(Math.log2(maxLength)))
+    const whole = Math.ceil(maxLength / ROW_UNIT) * ROW_UNIT
+    const capacity = power <= this.totalTokens ? power : whole
+    const step = power <= this.totalTokens ? power : ROW_UNIT
+    for (let offset = 0; offset + capacity <= this.totalTokens; offset += step) {
+      if (this.#isFree(offset, capacity)) {
+        const row = { offset, capacity }
+        this.#rows.set(offset, row)
+        return row
+      }
+    }
+    return undefined
+  }
+
+  #isFree(offset: number, capacity: number): boolean {
+    for (const row of this.#rows.values()) {
+      if (row.offset < offset + capacity && offset < row.offset + row.capacity) return false
+    }
+    return true
+  }
+}

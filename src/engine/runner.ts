@@ -1,0 +1,128 @@
+import { type DType, dtypeSize } from '../tensor/dtype.ts'
+import { CPU, type Device } from '../runtime/device.ts'
+import { type Environment, memoryInfo } from '../runtime/environment.ts'
+import type { Pointer } from '../runtime/library.ts'
+import { type DeviceMemory, allocate } from '../runtime/memory.ts'
+import { type Bound, runBound } from '../runtime/run.ts'
+import { TensorScope } from '../runtime/tensor-scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Batch } from './scheduler.ts'
+
+/** cos and sin, [positions, rotaryDim / 2], in the span's dtype. */
+export interface RopeTensors {
+  readonly cos: Tensor
+  readonly sin: Tensor
+}
+
+/** What the engine thread knows of its span: handles and sizes, no weights. */
+export interface LoadedSpan {
+  readonly device: Device
+  readonly dtype: DType
+  /** One session per block, in the order of the span. */
+  readonly sessions: readonly Pointer[]
+  readonly hiddenSize: number
+  readonly kvHeads: number
+  readonly cacheHeadDim: number
+  readonly cacheTokens: number
+  /** Whether the graphs take `position_ids` (RoPE outside of the attention operator). */
+  readonly needsPositionIds: boolean
+}
+
+interface BlockCache {
+  readonly key: DeviceMemory
+  readonly value: DeviceMemory
+}
+
+/**
+ * Runs batches through the span's blocks, synchronously, with the KV cache bound in place: nothing of it is ever copied.
+ * The cache of each block is one piece of memory per K and V; a batch is a range of adjacent rows of it,
+ * [rows, kvHeads, capacity, headDim] starting at the first row's offset.
+ */
+export class SpanRunner {
+  readonly #env: Environment
+  readonly #span: LoadedSpan
+  readonly #caches: readonly BlockCache[]
+  readonly #cpu: Pointer
+  readonly #memory: Pointer
+  readonly #runOptions: Pointer
+  #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
+
+  constructor(env: Environment, span: LoadedSpan) {
+    this.#env = env
+    this.#span = span
+    this.#cpu = memoryInfo(env.ort, CPU)
+    this.#memory = memoryInfo(env.ort, span.device)
+    this.#runOptions = env.ort.create('CreateRunOptions')
+    const bytes = span.cacheTokens * this.#tokenBytes
+    this.#caches = span.sessions.map((session) => ({
+      key: allocate(env, span.device, session, bytes),
+      value: allocate(env, span.device, session, bytes),
+    }))
+  }
+
+  /** Bytes of one token's keys (or values) in one block. */
+  get #tokenBytes(): number {
+    return this.#span.kvHeads * this.#span.cacheHeadDim * dtypeSize(this.#span.dtype)
+  }
+
+  run(batch: Batch, rope: RopeTensors): void {
+    using scope = new TensorScope(this.#env.ort)
+    const shared = this.#sharedInputs(batch, rope, scope)
+    let input = batch.input
+    for (let block = batch.start; block < batch.end; block++) {
+      const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
+      this.#runBlock(batch, block, input, output, shared)
+      input = output
+    }
+  }
+
+  close(): void {
+    for (const { key, value } of this.#caches) {
+      key.release()
+      value.release()
+    }
+    for (const session of this.#span.sessions) this.#env.ort.release('ReleaseSession', session)
+    this.#env.ort.release('ReleaseRunOptions', this.#runOptions)
+    this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
+    this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
+  }
+
+  #scratchBuffer(index: number, bytes: number): Uint8Array {
+    if (this.#scratch[0].byteLength < bytes) this.#scratch = [new Uint8Array(bytes), new Uint8Array(bytes)]
+    return this.#scratch[index]!
+  }
+
+  /** Inputs that are the same for every block of the run. */
+  #sharedInputs({ tokens, pastLengths }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
+    const rows = pastLengths.length
+    // The length of the longest row *after* the run: with the chunk's own length here, the operator takes the chunk for a
+    // first prompt and ignores the cache, without an error.
+    const total = Int32Array.of(Math.max(...pastLengths) + tokens)
+    const shared: Bound[] = [
+      ['seqlens_k', scope.wrap(this.#cpu, 'int32', [rows], Int32Array.from(pastLengths, (past) => past + tokens - 1))],
+      ['total_sequence_length', scope.wrap(this.#cpu, 'int32', [1], total)],
+      ['cos', scope.wrap(this.#cpu, rope.cos.dtype, rope.cos.shape, rope.cos.data)],
+      ['sin', scope.wrap(this.#cpu, rope.sin.dtype, rope.sin.shape, rope.sin.data)],
+    ]
+    if (this.#span.needsPositionIds) {
+      const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(pastLengths[Math.floor(i / tokens)]! + i % tokens))
+      shared.push(['position_ids', scope.wrap(this.#cpu, 'int64', [rows, tokens], ids)])
+    }
+    return shared
+  }
+
+  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
+    const { dtype, hiddenSize, kvHeads, cacheHeadDim, sessions } = this.#span
+    const rows = batch.pastLengths.length
+    const hiddenShape = [rows, batch.tokens, hiddenSize]
+    const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
+    const start = BigInt(batch.offset * this.#tokenBytes)
+    const cache = this.#caches[block]!
+    using scope = new TensorScope(this.#env.ort)
+    const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key.address + start)
+    const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value.address + start)
+    runBound(this.#env.ort, sessions[block]!, this.#runOptions,
+      [['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared],
+      [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues]])
+  }
+}

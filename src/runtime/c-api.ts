@@ -1,0 +1,67 @@
+/**
+ * The part of onnxruntime's C API that this project calls: position in `struct OrtApi` (onnxruntime_c_api.h; functions are
+ * only ever appended), result and parameters. Handles and out-parameters are `void *`. No logic here.
+ */
+export const API_VERSION = 29
+
+/** Entries of `struct OrtApi` up to the last one used below. */
+export const API_TABLE_LENGTH = 384
+
+export const SIGNATURES = {
+  GetErrorCode: [1, 'int(void *)'],
+  GetErrorMessage: [2, 'const char *(void *)'],
+  CreateSessionFromArray: [8, 'void *(void *, void *, size_t, void *, void *)'],
+  CreateSessionOptions: [10, 'void *(void *)'],
+  SetSessionGraphOptimizationLevel: [23, 'void *(void *, int)'],
+  CreateRunOptions: [39, 'void *(void *)'],
+  RunOptionsSetTerminate: [46, 'void *(void *)'],
+  RunOptionsUnsetTerminate: [47, 'void *(void *)'],
+  CreateTensorWithDataAsOrtValue: [49, 'void *(void *, void *, size_t, void *, size_t, int, void *)'],
+  CreateMemoryInfo: [68, 'void *(const char *, int, int, int, void *)'],
+  AllocatorAlloc: [75, 'void *(void *, size_t, void *)'],
+  AllocatorFree: [76, 'void *(void *, void *)'],
+  ReleaseStatus: [93, 'void(void *)'],
+  ReleaseMemoryInfo: [94, 'void(void *)'],
+  ReleaseSession: [95, 'void(void *)'],
+  ReleaseValue: [96, 'void(void *)'],
+  ReleaseRunOptions: [97, 'void(void *)'],
+  ReleaseSessionOptions: [100, 'void(void *)'],
+  CreateEnvWithGlobalThreadPools: [119, 'void *(int, const char *, void *, void *)'],
+  DisablePerSessionThreads: [120, 'void *(void *)'],
+  CreateThreadingOptions: [121, 'void *(void *)'],
+  ReleaseThreadingOptions: [122, 'void(void *)'],
+  AddSessionConfigEntry: [130, 'void *(void *, const char *, const char *)'],
+  CreateAllocator: [131, 'void *(void *, void *, void *)'],
+  ReleaseAllocator: [132, 'void(void *)'],
+  RunWithBinding: [133, 'void *(void *, void *, void *)'],
+  CreateIoBinding: [134, 'void *(void *, void *)'],
+  ReleaseIoBinding: [135, 'void(void *)'],
+  BindInput: [136, 'void *(void *, const char *, void *)'],
+  BindOutput: [137, 'void *(void *, const char *, void *)'],
+  SetGlobalIntraOpNumThreads: [147, 'void *(void *, int)'],
+  SetGlobalInterOpNumThreads: [148, 'void *(void *, int)'],
+  SetGlobalSpinControl: [149, 'void *(void *, int)'],
+  AddInitializer: [150, 'void *(void *, const char *, void *)'],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *(void *, void *)'],
+  CreateCUDAProviderOptions: [205, 'void *(void *)'],
+  UpdateCUDAProviderOptions: [206, 'void *(void *, const char **, const char **, size_t)'],
+  ReleaseCUDAProviderOptions: [208, 'void(void *)'],
+  CopyTensors: [383, 'void *(void *, void *, void *, void *, size_t)'],
+} as const satisfies Record<string, readonly [number, string]>
+
+export type FunctionName = keyof typeof SIGNATURES
+
+/** ONNXTensorElementDataType. */
+export const ELEMENT_TYPES = {
+  float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16,
+} as const
+
+/** ORT_LOGGING_LEVEL_FATAL: below it the library prints each error to stderr by itself, in colour. */
+export const LOG_LEVEL_FATAL = 4
+
+/** ORT_ENABLE_BASIC: the fused operators are written by our own lowering; higher levels gain nothing on this. */
+export const OPTIMIZE_BASIC = 1
+
+/** OrtDeviceAllocator and OrtMemTypeDefault. */
+export const DEVICE_ALLOCATOR = 0
+export const MEMORY_DEFAULT = 0

@@ -1,0 +1,32 @@
+import { UsageError } from '../base/errors.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+
+/** Where a span computes. `index` counts CUDA devices; a CPU has only 0. */
+export interface Device {
+  readonly kind: 'cpu' | 'cuda'
+  readonly index: number
+}
+
+export const CPU: Device = { kind: 'cpu', index: 0 }
+
+/** Reads `--device`: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes CUDA where `hasCuda` says so. */
+export function parseDevice(text: string, hasCuda: () => boolean): Device {
+  if (text === 'cpu' || (text === 'auto' && !hasCuda())) return CPU
+  const match = /^(?:auto|cuda)(?::(\d+))?$/.exec(text)
+  if (match === null) throw new UsageError(`--device ${text}: expected auto, cpu, cuda or cuda:N`)
+  if (!hasCuda()) throw new UsageError(`--device ${text}: no CUDA provider for onnxruntime was found on this machine; use --device cpu`)
+  return { kind: 'cuda', index: Number(match[1] ?? 0) }
+}
+
+/** Reads `--dtype` for a device; `auto` is float32 on a CPU and the checkpoint's own 16-bit type on CUDA. */
+export function parseDType(text: string, device: Device, checkpoint: FloatDType): FloatDType {
+  if (!['auto', 'float32', 'float16', 'bfloat16'].includes(text)) {
+    throw new UsageError(`--dtype ${text}: expected auto, float32, float16 or bfloat16`)
+  }
+  if (device.kind === 'cpu') {
+    if (text === 'auto' || text === 'float32') return 'float32'
+    throw new UsageError(`--dtype ${text}: a CPU computes in float32; leave --dtype out or use --device cuda`)
+  }
+  if (text !== 'auto') return text as FloatDType
+  return checkpoint === 'float32' ? 'bfloat16' : checkpoint
+}
