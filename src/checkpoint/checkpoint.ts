@@ -1,0 +1,46 @@
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config.ts'
+import { CheckpointError } from './errors.ts'
+import { type GenerationDefaults, parseGeneration } from './generation.ts'
+import { isFile, readJsonObject } from './json.ts'
+import type { TensorSlice } from './safetensors.ts'
+import { readTensorSlices } from './shards.ts'
+
+/** A model's folder, read and checked but for the tensors' bytes. Plain data: it can be posted to a worker thread. */
+export interface Checkpoint {
+  /** Absolute. */
+  readonly folder: string
+  readonly config: ModelConfig
+  readonly generation: GenerationDefaults
+  /** By name as stored. */
+  readonly tensors: ReadonlyMap<string, TensorSlice>
+  /** Whether there is a tokenizer.json. */
+  readonly hasTokenizer: boolean
+}
+
+/** Reads config.json, generation_config.json and the headers of all weights. Throws `CheckpointError`. */
+export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+  const root = resolve(folder)
+  const stats = await stat(root).catch(() => undefined)
+  if (!stats?.isDirectory()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${root} is missing or not a folder`)
+
+  const configFile = join(root, 'config.json')
+  const parsed = parseConfig(await readJsonObject(configFile), configFile)
+  const tensors = await readTensorSlices(root)
+  const config = namesDType(parsed.raw) ? parsed : { ...parsed, dtype: storedDType(tensors) ?? parsed.dtype }
+
+  const generationFile = join(root, 'generation_config.json')
+  const generationJson = await isFile(generationFile) ? await readJsonObject(generationFile) : undefined
+  return {
+    folder: root,
+    config,
+    generation: parseGeneration(generationJson, generationFile, config, configFile),
+    tensors,
+    hasTokenizer: await isFile(join(root, 'tokenizer.json')),
+  }
+}
+
+function storedDType(tensors: ReadonlyMap<string, TensorSlice>) {
+  return [...tensors.values()].map((slice) => slice.dtype).find(isFloatDType)
+}

@@ -1,0 +1,77 @@
+import { CheckpointError } from './errors.ts'
+import type { JsonObject } from './json.ts'
+
+/** No size in a model comes near this; it keeps products of two sizes exact. */
+const MAX_SIZE = 2 ** 31 - 1
+
+/**
+ * Reads the fields of one JSON object, checked. `where` is how messages name the object, e.g. `/models/a/config.json`.
+ * A field that is absent or null takes the fallback; without a fallback it is an error. All errors are `CHECKPOINT_CONFIG`.
+ */
+export class Fields {
+  readonly #values: JsonObject
+  readonly #where: string
+
+  constructor(values: JsonObject, where: string) {
+    this.#values = values
+    this.#where = where
+  }
+
+  /** The value, or undefined where it is absent or null. */
+  get(name: string): unknown {
+    return Object.hasOwn(this.#values, name) ? this.#values[name] ?? undefined : undefined
+  }
+
+  size(name: string, fallback?: number, max = MAX_SIZE): number {
+    const value = this.#required(name, fallback)
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value
+    return this.fail(name, `must be an integer from 1 to ${max}`)
+  }
+
+  positive(name: string, fallback?: number): number {
+    const value = this.#required(name, fallback)
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
+    return this.fail(name, 'must be a number above 0')
+  }
+
+  positives(name: string, length: number): number[] {
+    const value = this.#required(name, undefined)
+    if (Array.isArray(value) && value.length === length && value.every(isPositive)) return value
+    return this.fail(name, `must be a list of ${length} numbers above 0`)
+  }
+
+  flag(name: string, fallback?: boolean): boolean {
+    const value = this.#required(name, fallback)
+    return typeof value === 'boolean' ? value : this.fail(name, 'must be true or false')
+  }
+
+  text(name: string, fallback?: string): string {
+    const value = this.#required(name, fallback)
+    return typeof value === 'string' && value !== '' ? value : this.fail(name, 'must be a text')
+  }
+
+  /** One token id or a list of them; none where the field is absent. */
+  tokenIds(name: string): number[] {
+    const value = this.get(name) ?? []
+    const ids: unknown[] = Array.isArray(value) ? value : [value]
+    return ids.every(isTokenId) ? ids : this.fail(name, 'must be a token id, a whole number from 0, or a list of them')
+  }
+
+  fail(name: string, problem: string): never {
+    const value = this.get(name)
+    const shown = value === undefined ? 'missing' : (JSON.stringify(value) ?? String(value)).slice(0, 80)
+    throw new CheckpointError('CHECKPOINT_CONFIG', `${this.#where}: ${name} ${problem}; it is ${shown}`)
+  }
+
+  #required<T>(name: string, fallback: T | undefined): unknown {
+    return this.get(name) ?? fallback
+  }
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0
+}
+
+function isTokenId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SIZE
+}

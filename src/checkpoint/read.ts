@@ -1,0 +1,113 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { convertElements } from '../tensor/convert.ts'
+import { dtypeSize, type FloatDType } from '../tensor/dtype.ts'
+import { byteLength, type Tensor } from '../tensor/tensor.ts'
+import { isFloatDType } from './config.ts'
+import { CheckpointError } from './errors.ts'
+import type { TensorSlice } from './safetensors.ts'
+
+/** Larger reads are slower, smaller ones cost calls; a multiple of every dtype's size. */
+const CHUNK_BYTES = 8 * 1024 * 1024
+
+/**
+ * Reads a whole tensor and converts it on the way, in its own ArrayBuffer (it can be transferred). Synchronous: for
+ * worker threads. Beside the result it takes at most 8 MB. Throws `CHECKPOINT_DTYPE` where the tensor is not of a float
+ * type, `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ */
+export function readTensor(slice: TensorSlice, target: FloatDType): Tensor {
+  const { dtype, shape } = slice
+  if (!isFloatDType(dtype)) {
+    throw new CheckpointError('CHECKPOINT_DTYPE', `tensor ${slice.name} in ${slice.file} is ${dtype}, not a float type`)
+  }
+  const data = freshBytes(byteLength(target, shape))
+  if (dtype === target) {
+    withFile(slice.file, (fd) => readInto(fd, slice, 0, data))
+    return { dtype: target, shape, data }
+  }
+  const ratio = dtypeSize(target) / dtypeSize(dtype)
+  readChunks(slice, (chunk, position) => {
+    const start = position * ratio
+    convertElements(dtype, chunk, target, data.subarray(start, start + chunk.byteLength * ratio))
+  })
+  return { dtype: target, shape, data }
+}
+
+/**
+ * Hands a tensor's bytes as stored to `use`, up to 8 MB at a time and in order; the chunk is overwritten by the next one.
+ * `position` counts from the tensor's first byte. Synchronous. Throws as `readTensor`.
+ */
+export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position: number) => void): void {
+  const buffer = freshBytes(Math.min(CHUNK_BYTES, slice.byteLength))
+  withFile(slice.file, (fd) => {
+    for (let position = 0; position < slice.byteLength; position += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, slice.byteLength - position)
+      readInto(fd, slice, position, chunk)
+      use(chunk, position)
+    }
+  })
+}
+
+/**
+ * Reads rows `start` to `end` of a tensor's first axis as stored. Throws `CHECKPOINT_SHAPE` where it has no such rows,
+ * `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ */
+export async function readRows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array> {
+  const [rows = 0] = slice.shape
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rows) {
+    throw new CheckpointError('CHECKPOINT_SHAPE', `tensor ${slice.name} [${slice.shape}] has no rows ${start}:${end}`)
+  }
+  const rowBytes = rows === 0 ? 0 : slice.byteLength / rows
+  const target = freshBytes((end - start) * rowBytes)
+  const handle = await open(slice.file, 'r').catch((error: unknown) => { throw unreadable(slice.file, error) })
+  try {
+    for (let filled = 0; filled < target.byteLength;) {
+      const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
+      const { bytesRead } = await handle.read(target, filled, length, slice.offset + start * rowBytes + filled)
+      if (bytesRead === 0) throw truncated(slice, target.byteLength - filled)
+      filled += bytesRead
+    }
+  } finally {
+    await handle.close()
+  }
+  return target
+}
+
+/** Fills `target` from the tensor's bytes at `position`. */
+function readInto(fd: number, slice: TensorSlice, position: number, target: Uint8Array): void {
+  for (let filled = 0; filled < target.byteLength;) {
+    const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
+    const bytesRead = readSync(fd, target, filled, length, slice.offset + position + filled)
+    if (bytesRead === 0) throw truncated(slice, target.byteLength - filled)
+    filled += bytesRead
+  }
+}
+
+function withFile(file: string, use: (fd: number) => void): void {
+  let fd: number
+  try {
+    fd = openSync(file, 'r')
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+  try {
+    use(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Uninitialised memory in an ArrayBuffer of its own; every byte is read over. */
+function freshBytes(length: number): Uint8Array<ArrayBuffer> {
+  const buffer = Buffer.allocUnsafeSlow(length)
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+}
+
+function truncated(slice: TensorSlice, missingBytes: number): CheckpointError {
+  return new CheckpointError('CHECKPOINT_TRUNCATED',
+    `${slice.file} has become shorter: ${missingBytes} bytes of tensor ${slice.name} are missing`)
+}
+
+function unreadable(file: string, cause: unknown): CheckpointError {
+  return new CheckpointError('CHECKPOINT_MISSING_FILE', `${file} cannot be opened`, cause)
+}
