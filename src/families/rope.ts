@@ -1,0 +1,116 @@
+import type { ModelConfig } from '../checkpoint/config.ts'
+import type { RopeConfig } from '../checkpoint/rope.ts'
+
+/** cos and sin of each position's angles, [positions, halfDim] row-major, with the attention factor multiplied in. */
+export interface RopeTable {
+  readonly cos: Float32Array
+  readonly sin: Float32Array
+  /** Half the number of rotated channels: channel i is rotated with channel i + halfDim. */
+  readonly halfDim: number
+}
+
+export interface RopeTableOptions {
+  /** The longest that the sequence may become. Where angles depend on length they follow from this alone. */
+  readonly maxLength: number
+  /** How many positions the table covers, from 0. */
+  readonly positions: number
+}
+
+type Rope<T extends RopeConfig['type']> = Extract<RopeConfig, { type: T }>
+
+const f32 = Math.fround
+
+/**
+ * The table of rotary angles for one session. transformers computes angles in float32; each of its roundings is
+ * repeated here, since at position p an angle is off by p times its frequency's error.
+ */
+export function ropeTable({ rope }: Pick<ModelConfig, 'rope'>, { maxLength, positions }: RopeTableOptions): RopeTable {
+  const frequencies = inverseFrequencies(rope, maxLength)
+  const factor = 'attentionFactor' in rope ? rope.attentionFactor : 1
+  const halfDim = frequencies.length
+  const cos = new Float32Array(positions * halfDim)
+  const sin = new Float32Array(positions * halfDim)
+  for (let position = 0; position < positions; position++) {
+    for (const [i, frequency] of frequencies.entries()) {
+      const angle = f32(frequency * position)
+      cos[position * halfDim + i] = Math.cos(angle) * factor
+      sin[position * halfDim + i] = Math.sin(angle) * factor
+    }
+  }
+  return { cos, sin, halfDim }
+}
+
+/** Sessions of one model whose keys are equal have the same table, but for its number of positions. */
+export function ropeKey({ rope }: Pick<ModelConfig, 'rope'>, maxLength: number): string {
+  switch (rope.type) {
+    case 'dynamic': return `dynamic ${Math.max(maxLength, rope.originalMaxPositions)}`
+    case 'longrope': return `longrope ${isLong(rope, maxLength) ? 'long' : 'short'}`
+    default: return rope.type
+  }
+}
+
+/** Radians per position, one for each pair of rotated channels. */
+function inverseFrequencies(rope: RopeConfig, maxLength: number): Float32Array {
+  switch (rope.type) {
+    case 'default': return periods(rope, rope.theta).map((period) => 1 / period)
+    case 'linear': return periods(rope, rope.theta).map((period) => f32(1 / period) / rope.factor)
+    case 'dynamic': return periods(rope, dynamicTheta(rope, maxLength)).map((period) => 1 / period)
+    case 'llama3': return periods(rope, rope.theta).map((period) => llama3Frequency(rope, f32(1 / period)))
+    case 'yarn': return yarnFrequencies(rope)
+    case 'longrope': {
+      const factors = isLong(rope, maxLength) ? rope.longFactor : rope.shortFactor
+      return periods(rope, rope.theta).map((period, i) => 1 / f32(f32(factors[i] ?? 1) * period))
+    }
+  }
+}
+
+/** theta^(2i / rotaryDim): positions per radian. */
+function periods({ rotaryDim }: RopeConfig, theta: number): Float32Array {
+  return Float32Array.from({ length: rotaryDim / 2 }, (_, i) => f32(theta) ** f32(2 * i / rotaryDim))
+}
+
+/** "NTK-aware" scaling: the base grows so that the slowest angles stay in the trained range. */
+function dynamicTheta({ theta, factor, rotaryDim, originalMaxPositions }: Rope<'dynamic'>, maxLength: number): number {
+  const length = Math.max(maxLength, originalMaxPositions)
+  return theta * (factor * length / originalMaxPositions - (factor - 1)) ** (rotaryDim / (rotaryDim - 2))
+}
+
+/** Slow angles are scaled, fast ones kept, those between blended. */
+function llama3Frequency(rope: Rope<'llama3'>, frequency: number): number {
+  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = rope
+  const wavelength = divided(2 * Math.PI, frequency)
+  if (wavelength > originalMaxPositions / lowFreqFactor) return frequency / factor
+  if (wavelength < originalMaxPositions / highFreqFactor) return frequency
+  const kept = f32(f32(divided(originalMaxPositions, wavelength) - lowFreqFactor) / (highFreqFactor - lowFreqFactor))
+  return f32(f32(f32(1 - kept) * frequency) / factor) + f32(kept * frequency)
+}
+
+/** A float32 quotient as torch computes a number over a tensor: times the reciprocal. */
+function divided(number: number, by: number): number {
+  return f32(f32(number) * f32(1 / by))
+}
+
+/** Peng et al., "YaRN": channels that turn often are kept, those that turn rarely are scaled, with a ramp between. */
+function yarnFrequencies(rope: Rope<'yarn'>): Float32Array {
+  const { betaFast, betaSlow, factor, rotaryDim, truncate } = rope
+  const first = channelOfTurns(rope, betaFast)
+  const last = channelOfTurns(rope, betaSlow)
+  const low = Math.max(truncate ? Math.floor(first) : first, 0)
+  const high = Math.min(truncate ? Math.ceil(last) : last, rotaryDim - 1)
+  // A ramp of no width would divide by zero; transformers widens it by the same amount.
+  const width = high === low ? 0.001 : high - low
+  return periods(rope, rope.theta).map((period, i) => {
+    const ramp = Math.min(Math.max(f32(f32(i - low) / width), 0), 1)
+    const kept = f32(1 - ramp)
+    return f32(f32(1 / f32(factor * period)) * f32(1 - kept)) + f32(f32(1 / period) * kept)
+  })
+}
+
+/** The (fractional) pair of channels that makes this many turns over the original context. */
+function channelOfTurns({ theta, rotaryDim, originalMaxPositions }: Rope<'yarn'>, turns: number): number {
+  return rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(theta))
+}
+
+function isLong({ originalMaxPositions }: Rope<'longrope'>, maxLength: number): boolean {
+  return maxLength > originalMaxPositions
+}

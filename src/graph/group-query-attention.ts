@@ -1,0 +1,67 @@
+import type { Graph } from './builder.ts'
+import { wantDType, wantShape } from './ops.ts'
+import { float, int, type Shape, type Value } from './value.ts'
+
+export interface GroupQueryAttentionInputs {
+  /** [rows, tokens, numHeads * headDim] */
+  readonly query: Value
+  /** [rows, tokens, numKvHeads * headDim], as `value`. */
+  readonly key: Value
+  readonly value: Value
+  /** [rows, numKvHeads, capacity, headDim], as `pastValue`. */
+  readonly pastKey: Value
+  readonly pastValue: Value
+  /** int32 [rows]: filled length after this run, minus one. */
+  readonly seqlensK: Value
+  /** int32 [1]: the longest row's length after this run. */
+  readonly totalSequenceLength: Value
+  /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
+  readonly rotary?: { readonly cos: Value, readonly sin: Value } | undefined
+}
+
+export interface GroupQueryAttentionOptions {
+  readonly numHeads: number
+  readonly numKvHeads: number
+  readonly headDim: number
+  /** Of the scores before softmax. */
+  readonly scale: number
+}
+
+export interface AttentionOutputs {
+  /** Of the query's shape. */
+  readonly output: Value
+  /** The caches with this run's keys and values; may be bound to the same memory as the past. */
+  readonly presentKey: Value
+  readonly presentValue: Value
+}
+
+/** onnxruntime's fused causal attention over a preallocated KV cache. */
+export function groupQueryAttention(
+  g: Graph, inputs: GroupQueryAttentionInputs, { numHeads, numKvHeads, headDim, scale }: GroupQueryAttentionOptions, name: string,
+): AttentionOutputs {
+  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary } = inputs
+  const [rows, tokens] = query.shape
+  const want = (x: Value, shape: Shape) => {
+    wantDType(g, 'GroupQueryAttention', name, x, query.dtype)
+    wantShape(g, 'GroupQueryAttention', name, x, shape)
+  }
+  want(query, [rows ?? 1, tokens ?? 1, numHeads * headDim])
+  for (const x of [key, value]) want(x, [rows ?? 1, tokens ?? 1, numKvHeads * headDim])
+  for (const x of [pastKey, pastValue]) want(x, [rows ?? 1, numKvHeads, pastKey.shape[2] ?? 1, headDim])
+  for (const x of [seqlensK, totalSequenceLength]) wantDType(g, 'GroupQueryAttention', name, x, 'int32')
+  wantShape(g, 'GroupQueryAttention', name, seqlensK, [rows ?? 1])
+  wantShape(g, 'GroupQueryAttention', name, totalSequenceLength, [1])
+  if (rotary !== undefined) want(rotary.sin, rotary.cos.shape)
+
+  const [output, presentKey, presentValue] = g.node({
+    op: 'GroupQueryAttention',
+    domain: 'com.microsoft',
+    name,
+    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...rotary ? [rotary.cos, rotary.sin] : []],
+    outputs: [query, pastKey, pastValue],
+    attributes: {
+      num_heads: int(numHeads), kv_num_heads: int(numKvHeads), scale: float(scale), do_rotary: int(rotary === undefined ? 0 : 1),
+    },
+  })
+  return { output: output!, presentKey: presentKey!, presentValue: presentValue! }
+}

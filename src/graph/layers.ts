@@ -1,0 +1,99 @@
+import type { FloatDType } from '../tensor/dtype.ts'
+import type { Graph } from './builder.ts'
+import { GraphError } from './errors.ts'
+import { type LinearForm, lowerLinear, type Target } from './lowering.ts'
+import { add, gather, gelu, matMulTransposed, mul, quickGelu, relu, rmsNorm } from './ops.ts'
+import { lastDim } from './shapes.ts'
+import type { Value } from './value.ts'
+
+type Activation = (g: Graph, x: Value, name: string) => Value
+
+const silu: Activation = (g, x, name) => quickGelu(g, x, 1, name)
+const geluTanh: Activation = (g, x, name) => gelu(g, x, 'tanh', name)
+
+/** By transformers' names. */
+const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>([
+  ['silu', silu],
+  ['swish', silu],
+  ['gelu', (g, x, name) => gelu(g, x, 'none', name)],
+  ['gelu_new', geluTanh],
+  ['gelu_fast', geluTanh],
+  ['gelu_pytorch_tanh', geluTanh],
+  ['quick_gelu', (g, x, name) => quickGelu(g, x, 1.702, name)],
+  ['relu', relu],
+])
+
+export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]
+
+/** How each form multiplies x [..., in] by a weight [out, in], and whether CPU sessions pack that weight. */
+const LINEARS: Record<LinearForm, { readonly multiply: typeof matMulTransposed, readonly packed: boolean }> = {
+  FusedMatMul: { multiply: matMulTransposed, packed: true },
+}
+
+/** The layers that models are written in: each declares its own parameters, named as in the checkpoint. */
+export class Layers {
+  readonly graph: Graph
+  readonly dtype: FloatDType
+  readonly #linear: LinearForm
+
+  /** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
+  constructor(graph: Graph, target: Target) {
+    this.graph = graph
+    this.dtype = target.dtype
+    this.#linear = lowerLinear(target)
+  }
+
+  /** ids int64 [...] -> rows of the table `name`.weight, [..., size]. */
+  embedding(ids: Value, name: string, numRows: number, size: number): Value {
+    const table = this.graph.parameter({
+      name: `${name}.weight`, dtype: this.dtype, shape: [numRows, size], placement: 'external', packed: false,
+    })
+    return gather(this.graph, table, ids, name)
+  }
+
+  /** x [..., in] -> [..., outFeatures]: by `name`.weight [out, in], plus `name`.bias where the model has one. */
+  linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
+    const { multiply, packed } = LINEARS[this.#linear]
+    const inFeatures = this.#channels(x, name)
+    const weight = this.graph.parameter({
+      name: `${name}.weight`, dtype: this.dtype, shape: [outFeatures, inFeatures], placement: 'external', packed,
+    })
+    const product = multiply(this.graph, x, weight, name)
+    return options.bias ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`) : product
+  }
+
+  /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n]. */
+  rmsNorm(x: Value, name: string, eps: number): Value {
+    return rmsNorm(this.graph, x, this.#vector(`${name}.weight`, this.#channels(x, name)), eps, name)
+  }
+
+  /** `activation` as transformers names it, one of `ACTIVATION_NAMES`; throws `GRAPH_UNSUPPORTED` for others. */
+  activation(x: Value, activation: string, name: string): Value {
+    const apply = ACTIVATIONS.get(activation)
+    if (apply === undefined) {
+      throw new GraphError('GRAPH_UNSUPPORTED', `activation ${activation}`,
+        `only ${ACTIVATION_NAMES.join(', ')} are supported`)
+    }
+    return apply(this.graph, x, name)
+  }
+
+  add(a: Value, b: Value, name: string): Value {
+    return add(this.graph, a, b, name)
+  }
+
+  mul(a: Value, b: Value, name: string): Value {
+    return mul(this.graph, a, b, name)
+  }
+
+  #vector(name: string, size: number): Value {
+    return this.graph.parameter({ name, dtype: this.dtype, shape: [size], placement: 'inline', packed: false })
+  }
+
+  #channels(x: Value, name: string): number {
+    const channels = lastDim(x.shape)
+    if (typeof channels !== 'number') {
+      throw new GraphError('GRAPH_SHAPE', `node ${this.graph.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
+    }
+    return channels
+  }
+}

@@ -1,0 +1,86 @@
+import type { FloatDType } from '../tensor/dtype.ts'
+import { GraphError } from './errors.ts'
+
+/** Where a graph will run, and in which dtype. */
+export interface Target {
+  readonly device: 'cpu' | 'cuda'
+  readonly dtype: FloatDType
+}
+
+/** A linear layer's matrix product; a bias is added by a node of its own. */
+export type LinearForm = 'FusedMatMul'
+
+export type AttentionForm = 'GroupQueryAttention'
+
+/** What decides about attention's form. */
+export interface HeadShape {
+  readonly headDim: number
+  /** How many channels of a head are rotated. */
+  readonly rotaryDim: number
+}
+
+export interface AttentionLowering {
+  readonly form: AttentionForm
+  /** Whether the operator rotates queries and keys itself; if not, the graph needs `position_ids`. */
+  readonly rotary: 'inside' | 'outside'
+  /** Channels per head in the operator and in the KV cache: the model's, or padded with zeros. */
+  readonly cacheHeadDim: number
+  /** The dtype in which zeros are appended to heads. */
+  readonly padDType: FloatDType
+}
+
+interface Kernels {
+  readonly linear: LinearForm
+  readonly attention: AttentionForm
+  /** The operator takes head sizes that are multiples of this... */
+  readonly headMultiple: number
+  /** ...rotates heads whose size is a multiple of this... */
+  readonly rotaryHeadMultiple: number
+  /** ...and whose rotated half is a multiple of this. */
+  readonly rotaryHalfMultiple: number
+  readonly padDType: FloatDType
+}
+
+interface Refusal {
+  readonly refusal: string
+}
+
+const FUSED = {
+  linear: 'FusedMatMul', attention: 'GroupQueryAttention', headMultiple: 8, rotaryHeadMultiple: 16, rotaryHalfMultiple: 8,
+} as const
+
+const CPU_COMPUTES_FLOAT32 = 'a CPU has fast kernels for float32 only: use float32'
+
+/** Which kernels onnxruntime has on each device for each dtype. */
+const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> = {
+  cpu: {
+    float32: { ...FUSED, padDType: 'float32' },
+    float16: { refusal: CPU_COMPUTES_FLOAT32 },
+    bfloat16: { refusal: CPU_COMPUTES_FLOAT32 },
+  },
+  cuda: {
+    float32: { refusal: 'GroupQueryAttention has no float32 kernel on CUDA: use float16 or bfloat16' },
+    float16: { ...FUSED, padDType: 'float16' },
+    // Pad has no bfloat16 kernel.
+    bfloat16: { ...FUSED, padDType: 'float32' },
+  },
+}
+
+/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
+export function lowerLinear(target: Target): LinearForm {
+  return kernels(target).linear
+}
+
+/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
+export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
+  const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, padDType } = kernels(target)
+  const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple
+  const inside = cacheHeadDim % rotaryHeadMultiple === 0 && (rotaryDim / 2) % rotaryHalfMultiple === 0
+  return { form: attention, rotary: inside ? 'inside' : 'outside', cacheHeadDim, padDType }
+}
+
+function kernels({ device, dtype }: Target): Kernels {
+  const row = KERNELS[device][dtype]
+  if ('refusal' in row) throw new GraphError('GRAPH_UNSUPPORTED', `dtype ${dtype} on ${device}`, row.refusal)
+  return row
+}

@@ -1,0 +1,172 @@
+import type { DType } from '../tensor/dtype.ts'
+import { type Tensor, tensor } from '../tensor/tensor.ts'
+import type { Graph } from './builder.ts'
+import { GraphError, type GraphErrorCode } from './errors.ts'
+import { ONNX_DTYPES } from './onnx-dtypes.ts'
+import { broadcast, lastDim, reshapeOperand, sameElements, withLastDim } from './shapes.ts'
+import { type Attribute, describe, type Domain, float, int, type Shape, string, type Value } from './value.ts'
+
+const FLOATS: ReadonlySet<DType> = new Set<DType>(['float32', 'float16', 'bfloat16'])
+
+export function add(g: Graph, a: Value, b: Value, name?: string): Value {
+  return binary(g, 'Add', a, b, name)
+}
+
+export function sub(g: Graph, a: Value, b: Value, name?: string): Value {
+  return binary(g, 'Sub', a, b, name)
+}
+
+export function mul(g: Graph, a: Value, b: Value, name?: string): Value {
+  return binary(g, 'Mul', a, b, name)
+}
+
+export function relu(g: Graph, x: Value, name?: string): Value {
+  return unary(g, 'Relu', x, name)
+}
+
+/** x * sigmoid(alpha * x); SiLU where alpha is 1. */
+export function quickGelu(g: Graph, x: Value, alpha: number, name?: string): Value {
+  return unary(g, 'QuickGelu', x, name, { alpha: float(alpha) }, 'com.microsoft')
+}
+
+export function gelu(g: Graph, x: Value, approximate: 'none' | 'tanh', name?: string): Value {
+  return unary(g, 'Gelu', x, name, { approximate: string(approximate) })
+}
+
+/** x / sqrt(mean(x^2) + eps) * weight over the last axis; x [..., n], weight [n]. */
+export function rmsNorm(g: Graph, x: Value, weight: Value, eps: number, name?: string): Value {
+  const op = 'SimplifiedLayerNormalization'
+  wantFloat(g, op, name, x)
+  wantDType(g, op, name, weight, x.dtype)
+  wantShape(g, op, name, weight, [lastDim(x.shape) ?? 1])
+  return only(g.node({ op, name, inputs: [x, weight], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }))
+}
+
+/** x times the transpose of a weight in a checkpoint's own order: x [..., in], weight [out, in] -> [..., out]. */
+export function matMulTransposed(g: Graph, x: Value, weight: Value, name?: string): Value {
+  const op = 'FusedMatMul'
+  wantFloat(g, op, name, x)
+  wantDType(g, op, name, weight, x.dtype)
+  const [outFeatures, inFeatures] = weight.shape
+  if (weight.shape.length !== 2 || outFeatures === undefined || x.shape.length === 0 || inFeatures !== lastDim(x.shape)) {
+    throw misfit(g, op, name, `cannot multiply ${describe(x)} by a weight [${weight.shape.join(', ')}], which is [out, in]`)
+  }
+  const shape = withLastDim(x.shape, outFeatures)
+  return only(g.node({
+    op, domain: 'com.microsoft', name, inputs: [x, weight], outputs: [{ dtype: x.dtype, shape }], attributes: { transB: int(1) },
+  }))
+}
+
+/** Rows of a table: table [n, ...rest], ids of any shape -> [...ids, ...rest]. */
+export function gather(g: Graph, table: Value, ids: Value, name?: string): Value {
+  wantDType(g, 'Gather', name, ids, 'int64')
+  if (table.shape.length === 0) throw misfit(g, 'Gather', name, 'takes a table of at least one axis')
+  const shape = [...ids.shape, ...table.shape.slice(1)]
+  return only(g.node({ op: 'Gather', name, inputs: [table, ids], outputs: [{ dtype: table.dtype, shape }] }))
+}
+
+/** The same elements in another shape; symbolic sizes are matched by name. */
+export function reshape(g: Graph, x: Value, shape: Shape, name?: string): Value {
+  const operand = sameElements(x.shape, shape) ? reshapeOperand(x.shape, shape) : undefined
+  if (operand === undefined) throw misfit(g, 'Reshape', name, `cannot make [${shape.join(', ')}] of ${describe(x)}`)
+  const to = g.constant(`${name ?? 'Reshape'}.shape`, int64Tensor(operand))
+  return only(g.node({ op: 'Reshape', name, inputs: [x, to], outputs: [{ dtype: x.dtype, shape }] }))
+}
+
+/** Cuts the last axis into pieces of these sizes. */
+export function splitLast(g: Graph, x: Value, sizes: readonly number[], name?: string): Value[] {
+  if (lastDim(x.shape) !== sizes.reduce((sum, size) => sum + size, 0)) {
+    throw misfit(g, 'Split', name, `cannot cut the last axis of ${describe(x)} into ${sizes.join(', ')}`)
+  }
+  const operand = g.constant(`${name ?? 'Split'}.sizes`, int64Tensor(sizes))
+  const outputs = sizes.map((size) => ({ dtype: x.dtype, shape: withLastDim(x.shape, size) }))
+  return g.node({ op: 'Split', name, inputs: [x, operand], outputs, attributes: { axis: int(-1) } })
+}
+
+/** Puts values that agree in all but their last axis one after the other along it. */
+export function concatLast(g: Graph, values: readonly Value[], name?: string): Value {
+  const [first] = values
+  if (first === undefined) throw misfit(g, 'Concat', name, 'takes at least one value')
+  let size = 0
+  for (const value of values) {
+    wantDType(g, 'Concat', name, value, first.dtype)
+    const last = lastDim(value.shape)
+    if (typeof last !== 'number' || withLastDim(value.shape, 0).join() !== withLastDim(first.shape, 0).join()) {
+      throw misfit(g, 'Concat', name, `cannot append ${describe(value)} to ${describe(first)}`)
+    }
+    size += last
+  }
+  const shape = withLastDim(first.shape, size)
+  const outputs = [{ dtype: first.dtype, shape }]
+  return only(g.node({ op: 'Concat', name, inputs: values, outputs, attributes: { axis: int(-1) } }))
+}
+
+/** Appends zeros to the last axis until it has `size` channels. */
+export function padLast(g: Graph, x: Value, size: number, name?: string): Value {
+  const last = lastDim(x.shape)
+  if (typeof last !== 'number' || size < last) throw misfit(g, 'Pad', name, `cannot pad ${describe(x)} to ${size} channels`)
+  const before = x.shape.map(() => 0)
+  const pads = g.constant(`${name ?? 'Pad'}.pads`, int64Tensor([...before, ...before.slice(1), size - last]))
+  return only(g.node({ op: 'Pad', name, inputs: [x, pads], outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
+}
+
+/** The first `size` channels of the last axis. */
+export function takeLast(g: Graph, x: Value, size: number, name?: string): Value {
+  const last = lastDim(x.shape)
+  if (typeof last !== 'number' || size > last) throw misfit(g, 'Slice', name, `cannot take ${size} channels of ${describe(x)}`)
+  const operand = (part: string, value: number) => g.constant(`${name ?? 'Slice'}.${part}`, int64Tensor([value]))
+  const inputs = [x, operand('start', 0), operand('end', size), operand('axis', x.shape.length - 1)]
+  return only(g.node({ op: 'Slice', name, inputs, outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
+}
+
+/** The value itself where it has that dtype already. */
+export function cast(g: Graph, x: Value, dtype: DType, name?: string): Value {
+  if (x.dtype === dtype) return x
+  const attributes = { to: int(ONNX_DTYPES[dtype]) }
+  return only(g.node({ op: 'Cast', name, inputs: [x], outputs: [{ dtype, shape: x.shape }], attributes }))
+}
+
+function binary(g: Graph, op: string, a: Value, b: Value, name?: string): Value {
+  wantDType(g, op, name, b, a.dtype)
+  const shape = broadcast(a.shape, b.shape)
+  if (shape === undefined) throw misfit(g, op, name, `cannot broadcast [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`)
+  return only(g.node({ op, name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape }] }))
+}
+
+function unary(
+  g: Graph, op: string, x: Value, name?: string, attributes: Record<string, Attribute> = {}, domain: Domain = '',
+): Value {
+  wantFloat(g, op, name, x)
+  return only(g.node({ op, domain, name, inputs: [x], outputs: [x], attributes }))
+}
+
+function only([value]: readonly Value[]): Value {
+  return value!
+}
+
+function int64Tensor(values: readonly number[]): Tensor {
+  const words = BigInt64Array.from(values, BigInt)
+  return tensor('int64', [values.length], new Uint8Array(words.buffer))
+}
+
+function wantFloat(g: Graph, op: string, name: string | undefined, x: Value): void {
+  if (!FLOATS.has(x.dtype)) throw misfit(g, op, name, `takes floats, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
+}
+
+/** Throws `GRAPH_DTYPE`, naming the node, its operator and the operand. */
+export function wantDType(g: Graph, op: string, name: string | undefined, x: Value, dtype: DType): void {
+  if (x.dtype !== dtype) throw misfit(g, op, name, `takes ${dtype} here, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
+}
+
+/** Throws `GRAPH_SHAPE`, naming the node, its operator and the operand. */
+export function wantShape(g: Graph, op: string, name: string | undefined, x: Value, shape: Shape): void {
+  if (x.shape.join() !== shape.join()) {
+    throw misfit(g, op, name, `takes ${x.name} of shape [${shape.join(', ')}], not [${x.shape.join(', ')}]`)
+  }
+}
+
+function misfit(
+  g: Graph, op: string, name: string | undefined, problem: string, code: GraphErrorCode = 'GRAPH_SHAPE',
+): GraphError {
+  return new GraphError(code, `node ${g.nodeName(name ?? op)}`, `${op} ${problem}`)
+}

@@ -1,0 +1,44 @@
+import type { Dim, Shape } from './value.ts'
+
+/** The shape of an elementwise result, by ONNX's (numpy's) broadcasting; `undefined` where the shapes do not fit. */
+export function broadcast(a: Shape, b: Shape): Shape | undefined {
+  const rank = Math.max(a.length, b.length)
+  const shape: Dim[] = []
+  for (let axis = 0; axis < rank; axis++) {
+    const left = a[axis - rank + a.length] ?? 1
+    const right = b[axis - rank + b.length] ?? 1
+    if (left !== right && left !== 1 && right !== 1) return undefined
+    shape.push(left === 1 ? right : left)
+  }
+  return shape
+}
+
+/** Whether two shapes hold the same number of elements whatever their symbolic sizes turn out to be. */
+export function sameElements(a: Shape, b: Shape): boolean {
+  return fixedElements(a) === fixedElements(b) && symbols(a) === symbols(b)
+}
+
+/**
+ * ONNX's `shape` operand that reshapes `from` into `to`: 0 keeps the size at the same place, one -1 is inferred;
+ * `undefined` where more than one symbolic size would have to be inferred.
+ */
+export function reshapeOperand(from: Shape, to: Shape): number[] | undefined {
+  const sizes = to.map((dim, axis) => typeof dim === 'number' ? dim : dim === from[axis] ? 0 : -1)
+  return sizes.filter((size) => size === -1).length > 1 ? undefined : sizes
+}
+
+export function lastDim(shape: Shape): Dim | undefined {
+  return shape.at(-1)
+}
+
+export function withLastDim(shape: Shape, dim: Dim): Shape {
+  return [...shape.slice(0, -1), dim]
+}
+
+function fixedElements(shape: Shape): number {
+  return shape.reduce((product: number, dim) => typeof dim === 'number' ? product * dim : product, 1)
+}
+
+function symbols(shape: Shape): string {
+  return shape.filter((dim) => typeof dim === 'string').sort().join()
+}

@@ -1,0 +1,75 @@
+import type { DType } from '../tensor/dtype.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+/** A size, or the name of one that is known only when the graph runs. Equal names mean equal sizes. */
+export type Dim = number | string
+
+export type Shape = readonly Dim[]
+
+export interface ValueType {
+  readonly dtype: DType
+  readonly shape: Shape
+}
+
+/** An edge of a graph: what an input, a parameter, a constant or a node yields. */
+export interface Value extends ValueType {
+  readonly name: string
+}
+
+export type Attribute =
+  | { readonly type: 'int', readonly value: number }
+  | { readonly type: 'float', readonly value: number }
+  | { readonly type: 'string', readonly value: string }
+
+/** Operators of ONNX itself, or of onnxruntime. */
+export type Domain = '' | 'com.microsoft'
+
+export interface Node {
+  /** Unique in its graph; the runtime's errors quote it. */
+  readonly name: string
+  readonly op: string
+  readonly domain: Domain
+  /** An input that an operator allows to leave out is `undefined`. */
+  readonly inputs: readonly (Value | undefined)[]
+  readonly outputs: readonly Value[]
+  readonly attributes: Readonly<Record<string, Attribute>>
+}
+
+/** A tensor of the checkpoint, by the name that it has there (in a block's graph: relative to the block's prefix). */
+export interface Parameter {
+  readonly name: string
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  /** `inline`: its bytes are written into the model. `external`: it is given to the session in memory. */
+  readonly placement: 'inline' | 'external'
+  /** Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists. */
+  readonly packed: boolean
+}
+
+export interface Constant {
+  readonly value: Value
+  readonly tensor: Tensor
+}
+
+/** What a graph calls one of its nodes' results. */
+export interface GraphOutput {
+  readonly name: string
+  readonly value: Value
+}
+
+export function int(value: number): Attribute {
+  return { type: 'int', value }
+}
+
+export function float(value: number): Attribute {
+  return { type: 'float', value }
+}
+
+export function string(value: string): Attribute {
+  return { type: 'string', value }
+}
+
+/** "float32 [rows, tokens, 64]" */
+export function describe({ dtype, shape }: ValueType): string {
+  return `${dtype} [${shape.join(', ')}]`
+}

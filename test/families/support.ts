@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import ort from 'onnxruntime-node'
+import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
+import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
+import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
+import { ropeTable } from '../../src/families/rope.ts'
+import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
+import type { Target } from '../../src/graph/lowering.ts'
+import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
+
+export const CPU: Target = { device: 'cpu', dtype: 'float32' }
+
+export type Tensors = ReadonlyMap<string, Tensor>
+
+export interface Fixture {
+  readonly config: ModelConfig
+  readonly weights: Tensors
+  readonly golden: Tensors
+}
+
+export async function loadFixture(name: string): Promise<Fixture> {
+  const folder = join(import.meta.dirname, '..', 'fixtures', name)
+  return {
+    config: parseConfig(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')), 'config.json'),
+    weights: await readTensors(join(folder, 'model.safetensors')),
+    golden: await readTensors(join(folder, 'golden.safetensors')),
+  }
+}
+
+async function readTensors(file: string): Promise<Tensors> {
+  const bytes = readFileSync(file)
+  const slices = await readSafetensorsHeader(file)
+  return new Map(slices.map(({ name, dtype, shape, offset, byteLength }) =>
+    [name, { dtype, shape, data: new Uint8Array(bytes.subarray(offset, offset + byteLength)) }]))
+}
+
+export function floats(tensors: Tensors, name: string): Float32Array {
+  const found = tensors.get(name)
+  if (found === undefined) throw new Error(`no tensor ${name}`)
+  return asFloat32(found)
+}
+
+/** All parameters written into the model, so that the session needs nothing else. */
+export function createSession(graph: FinishedGraph, parameters: Tensors): Promise<ort.InferenceSession> {
+  const inlined = { ...copyOf(graph), parameters: graph.parameters.map((p) => ({ ...p, placement: 'inline' as const })) }
+  return ort.InferenceSession.create(encodeModel(inlined, parameters), { graphOptimizationLevel: 'basic', intraOpNumThreads: 1 })
+}
+
+function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omit<FinishedGraph, 'parameters'> {
+  return { name, inputs, outputs, constants, nodes }
+}
+
+/** The tensors of one block by their names relative to it. */
+export function blockWeights(weights: Tensors, block: number): Tensors {
+  const prefix = `model.layers.${block}.`
+  return new Map([...weights].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]))
+}
+
+export interface BlockRunnerOptions {
+  readonly rows: number
+  readonly capacity: number
+  /** The session's declared maximum length. */
+  readonly maxLength: number
+}
+
+/** One block with a KV cache for rows of equal length. */
+export class BlockRunner {
+  readonly #session: ort.InferenceSession
+  readonly #config: ModelConfig
+  readonly #options: BlockRunnerOptions
+  #pastKey: ort.Tensor
+  #pastValue: ort.Tensor
+  #length = 0
+
+  constructor(session: ort.InferenceSession, config: ModelConfig, options: BlockRunnerOptions) {
+    this.#session = session
+    this.#config = config
+    this.#options = options
+    const { kvHeads, headDim } = cacheShape(config, CPU)
+    const shape = [options.rows, kvHeads, options.capacity, headDim]
+    // What lies beyond the filled part must not matter.
+    const garbage = () => new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)).fill(Number.NaN), shape)
+    this.#pastKey = garbage()
+    this.#pastValue = garbage()
+  }
+
+  static async create(config: ModelConfig, weights: Tensors, options: BlockRunnerOptions): Promise<BlockRunner> {
+    return new BlockRunner(await createSession(buildBlockGraph(config, CPU), weights), config, options)
+  }
+
+  /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps. */
+  async step(hidden: Float32Array, tokens: number): Promise<Float32Array> {
+    const { rows, maxLength, capacity } = this.#options
+    const table = ropeTable(this.#config, { maxLength, positions: capacity })
+    const rope = (values: Float32Array) => new ort.Tensor('float32', values, [capacity, table.halfDim])
+    const past = this.#length
+    this.#length += tokens
+    const feeds: Record<string, ort.Tensor> = {
+      hidden: new ort.Tensor('float32', hidden, [rows, tokens, this.#config.hiddenSize]),
+      past_key: this.#pastKey,
+      past_value: this.#pastValue,
+      seqlens_k: new ort.Tensor('int32', new Int32Array(rows).fill(this.#length - 1), [rows]),
+      total_sequence_length: new ort.Tensor('int32', Int32Array.of(this.#length), [1]),
+      cos: rope(table.cos),
+      sin: rope(table.sin),
+    }
+    if (this.#session.inputNames.includes('position_ids')) {
+      const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(past + i % tokens))
+      feeds['position_ids'] = new ort.Tensor('int64', ids, [rows, tokens])
+    }
+    const results = await this.#session.run(feeds)
+    this.#pastKey = results['present_key'] as ort.Tensor
+    this.#pastValue = results['present_value'] as ort.Tensor
+    return new Float32Array(results['output']!.data as Float32Array)
+  }
+}
+
+export function maxError(actual: Float32Array, expected: Float32Array): number {
+  if (actual.length !== expected.length) return Infinity
+  let worst = 0
+  for (const [i, value] of actual.entries()) {
+    const error = Math.abs(value - expected[i]!)
+    if (!(error <= worst)) worst = error
+  }
+  return worst
+}

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { lowerAttention, lowerLinear, type Target } from '../../src/graph/lowering.ts'
+
+const heads = { headDim: 64, rotaryDim: 64 }
+
+describe('lowering', () => {
+  const refusals: [Target, RegExp][] = [
+    [{ device: 'cpu', dtype: 'float16' }, /float16 on cpu.*float32/],
+    [{ device: 'cpu', dtype: 'bfloat16' }, /bfloat16 on cpu.*float32/],
+    [{ device: 'cuda', dtype: 'float32' }, /float32 on cuda.*float16 or bfloat16/],
+  ]
+  for (const [target, message] of refusals) {
+    it(`refuses ${target.dtype} on ${target.device}, naming what to use`, () => {
+      assert.throws(() => lowerLinear(target), { code: 'GRAPH_UNSUPPORTED', message })
+      assert.throws(() => lowerAttention(target, heads), { code: 'GRAPH_UNSUPPORTED', message })
+    })
+  }
+
+  const targets: Target[] = [{ device: 'cpu', dtype: 'float32' }, { device: 'cuda', dtype: 'float16' }, { device: 'cuda', dtype: 'bfloat16' }]
+  for (const target of targets) {
+    it(`uses the fused operators for ${target.dtype} on ${target.device}`, () => {
+      assert.equal(lowerLinear(target), 'FusedMatMul')
+      const { form, rotary, cacheHeadDim } = lowerAttention(target, heads)
+      assert.deepEqual([form, rotary, cacheHeadDim], ['GroupQueryAttention', 'inside', 64])
+    })
+  }
+})
