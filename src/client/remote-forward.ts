@@ -1,0 +1,63 @@
+import { PetalsError } from '../base/errors.ts'
+import type { FrameStream } from '../swarm/frame-stream.ts'
+import type { ServerRecord } from '../swarm/record-fields.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { findRoute } from './routing.ts'
+import { type SwarmAccess, isTransient } from './session/chain.ts'
+
+export interface ForwardAccess extends Pick<SwarmAccess, 'modelKey' | 'records' | 'refresh' | 'avoided' | 'avoid'> {
+  open(server: ServerRecord, rpc: 'forward', signal: AbortSignal): Promise<FrameStream>
+}
+
+export interface ForwardOptions {
+  readonly start: number
+  readonly end: number
+  /** Boundaries that the chain must have; otherwise the router chooses. */
+  readonly cuts?: readonly number[] | undefined
+}
+
+const ATTEMPTS = 4
+const CONNECT_TIMEOUT_MS = 10_000
+const FORWARD_TIMEOUT_MS = 180_000
+
+/**
+ * Blocks `start` to `end` over whole sequences, `hidden` [batch, tokens, hidden] -> the same shape, one server after
+ * another; a server that fails is replaced. Throws `NO_ROUTE`, or what the last server tried said.
+ */
+export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { start, end, cuts = [] }: ForwardOptions): Promise<Tensor> {
+  let output = hidden
+  const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
+  for (const [i, until] of bounds.entries()) {
+    for (let block = bounds[i - 1] ?? start; block < until;) {
+      const reached = await forwardOnce(swarm, output, block, until)
+      output = reached.output
+      block = reached.end
+    }
+  }
+  return output
+}
+
+async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, end: number): Promise<{ output: Tensor, end: number }> {
+  for (let attempt = 1; ; attempt++) {
+    const [span] = findRoute(swarm.records(), { start, end, tokens: hidden.shape[1] ?? 0, avoid: swarm.avoided(), digests: new Map() })
+    try {
+      return { output: await request(swarm, span!.server, hidden, start, span!.end), end: span!.end }
+    } catch (error) {
+      if (!isTransient(error) || attempt === ATTEMPTS) throw error
+      swarm.avoid(span!.server.peerId)
+      await swarm.refresh()
+    }
+  }
+}
+
+async function request(swarm: ForwardAccess, server: ServerRecord, hidden: Tensor, start: number, end: number): Promise<Tensor> {
+  const stream = await swarm.open(server, 'forward', AbortSignal.timeout(CONNECT_TIMEOUT_MS))
+  try {
+    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end }, tensors: [hidden] })
+    const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
+    if (answer?.tensors[0] === undefined) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
+    return answer.tensors[0]
+  } finally {
+    void stream.end()
+  }
+}

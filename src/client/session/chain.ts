@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto'
+import { PetalsError } from '../../base/errors.ts'
+import type { FrameStream } from '../../swarm/frame-stream.ts'
+import type { ServerRecord } from '../../swarm/record-fields.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import { NoRouteError, type RouteSpan, arithmeticClass, findRoute } from '../routing.ts'
+import { InputLog } from './input-log.ts'
+import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
+
+/** What sessions need of the swarm. */
+export interface SwarmAccess {
+  readonly modelKey: string
+  records(): readonly ServerRecord[]
+  /** Asks around for newer records. */
+  refresh(): Promise<void>
+  open(server: ServerRecord, rpc: 'inference', signal: AbortSignal): Promise<FrameStream>
+  /** Servers not to be used for a while, by peer id. */
+  avoided(): ReadonlySet<string>
+  avoid(peerId: string): void
+}
+
+export interface ChainOptions {
+  readonly numBlocks: number
+  readonly hiddenSize: number
+  readonly dtype: FloatDType
+  readonly maxLength: number
+  /** Boundaries that the chain must have, e.g. [1, 2]; otherwise the router chooses. */
+  readonly cuts?: readonly number[] | undefined
+  /** How long a server may let the session wait for cache. */
+  readonly allocTimeoutMs: number
+  readonly connectTimeoutMs: number
+}
+
+/** One server of the chain with the inputs of its span. */
+export interface Link {
+  readonly remote: RemoteSession
+  readonly inputs: InputLog
+  /** Whether it pushes to the next link by itself; where not, the client carries its outputs on. */
+  pushes: boolean
+}
+
+const ROUTE_TIMEOUT_MS = 10_000
+
+/** The servers that hold one session, in the order of their blocks; links that were lost are replaced in place. */
+export class Chain {
+  readonly #swarm: SwarmAccess
+  readonly #options: ChainOptions
+  readonly #events: RemoteSessionEvents
+  readonly #root: InputLog
+  readonly #digests = new Map<number, string>()
+  #links: Link[] = []
+  #arithmetic: string | undefined
+
+  /** `root` holds the inputs of the first block, which the client always has. */
+  constructor(swarm: SwarmAccess, options: ChainOptions, events: RemoteSessionEvents, root: InputLog) {
+    this.#swarm = swarm
+    this.#options = options
+    this.#events = events
+    this.#root = root
+  }
+
+  get links(): readonly Link[] {
+    return this.#links
+  }
+
+  /** Opens sessions for all blocks, or, where links have been lost, for theirs; then connects neighbours for pushing. */
+  async complete(epoch: number): Promise<void> {
+    if (this.#links.length === 0) {
+      const { cuts = [], numBlocks } = this.#options
+      const bounds = [...cuts, numBlocks]
+      const parts = await Promise.all(bounds.map((end, i) => this.#openSpans(bounds[i - 1] ?? 0, end, i === 0 ? this.#root : this.#newLog())))
+      this.#links = parts.flat()
+    }
+    for (let i = 0; i < this.#links.length; i++) {
+      const { remote, inputs } = this.#links[i]!
+      if (remote.lost === undefined) continue
+      const replacement = await this.#openSpans(remote.span.start, remote.span.end, inputs)
+      this.#links.splice(i, 1, ...replacement)
+      i += replacement.length - 1
+    }
+    await this.#connect(epoch)
+  }
+
+  indexOf(remote: RemoteSession): number {
+    return this.#links.findIndex((link) => link.remote === remote)
+  }
+
+  /** A session of its own on the server of a link: scratch cache to recompute what nobody holds any more. */
+  openScratch(link: Link): Promise<RemoteSession> {
+    return this.#openOne(link.remote.span, SILENT)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#links.map(({ remote }) => remote.close()))
+  }
+
+  #newLog(): InputLog {
+    return new InputLog(this.#options.hiddenSize, this.#options.dtype)
+  }
+
+  async #openSpans(start: number, end: number, inputs: InputLog): Promise<Link[]> {
+    const avoid = new Set<string>()
+    for (let lastError: Error | undefined; ;) {
+      const route = this.#findRoute(start, end, avoid, lastError)
+      const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, this.#events)))
+      const failed = opened.flatMap((result, i) => result.status === 'rejected' ? [{ peerId: route[i]!.server.peerId, error: result.reason as Error }] : [])
+      if (failed.length === 0) {
+        route.forEach((span) => this.#remember(span))
+        return opened.map((result, i) => ({
+          remote: (result as PromiseFulfilledResult<RemoteSession>).value,
+          inputs: i === 0 ? inputs : this.#newLog(),
+          pushes: false,
+        }))
+      }
+      for (const result of opened) if (result.status === 'fulfilled') void result.value.close()
+      for (const { peerId } of failed) avoid.add(peerId)
+      lastError = failed[0]!.error
+    }
+  }
+
+  #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
+    const request = { start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic }
+    const records = this.#swarm.records()
+    try {
+      return findRoute(records, { ...request, avoid: new Set([...avoid, ...this.#swarm.avoided()]) })
+    } catch (error) {
+      if (!(error instanceof NoRouteError)) throw error
+    }
+    try {
+      // Better one that failed a while ago than none.
+      return findRoute(records, { ...request, avoid })
+    } catch (error) {
+      // What the only holder said is the better answer than that there is none.
+      throw error instanceof NoRouteError && lastError !== undefined && !isTransient(lastError) ? lastError : error
+    }
+  }
+
+  async #openOne(span: RouteSpan, events: RemoteSessionEvents): Promise<RemoteSession> {
+    const { allocTimeoutMs, connectTimeoutMs, maxLength } = this.#options
+    const signal = AbortSignal.timeout(connectTimeoutMs)
+    const stream = await this.#swarm.open(span.server, 'inference', signal)
+    return RemoteSession.open(stream, span, {
+      sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, allocTimeoutMs,
+      timeoutMs: connectTimeoutMs,
+    }, events)
+  }
+
+  #remember({ server, start, end }: RouteSpan): void {
+    this.#arithmetic ??= arithmeticClass(server)
+    for (let block = start; block < end; block++) {
+      const digest = server.blockDigests[block - server.start]
+      if (digest !== undefined) this.#digests.set(block, digest)
+    }
+  }
+
+  /** Tells every server its next one. Where that cannot be dialled the client carries the hidden states itself. */
+  async #connect(epoch: number): Promise<void> {
+    await Promise.all(this.#links.slice(0, -1).map(async (link, i) => {
+      const { span: { server }, sessionId, peerId } = this.#links[i + 1]!.remote
+      link.pushes = false
+      const next = { peerId, multiaddrs: server.multiaddrs, sessionId }
+      await link.remote.request({ kind: 'route', epoch, next }, 'routed', ROUTE_TIMEOUT_MS).then(
+        () => { link.pushes = true },
+        (error: unknown) => { if (link.remote.lost !== undefined) throw error },
+      )
+    }))
+  }
+}
+
+const SILENT: RemoteSessionEvents = { onOutput() {}, onCopies() {}, onStepFailed() {}, onLost() {} }
+
+/** Errors that say nothing about the request itself: another try, or another server, may do better. */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof PetalsError)) return false
+  return /^(?:SWARM_|TIMEOUT|NO_ROUTE|SESSION_CLOSED|SESSION_LOST|SESSION_STALLED|SESSION_POSITION|SESSION_OUTPUTS_GONE|DRAINING|ENGINE_|RUNTIME|INTERNAL|REMOTE)/.test(error.code)
+}

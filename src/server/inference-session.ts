@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
+import type { EngineSession } from '../engine/engine-session.ts'
+import type { Frame } from '../swarm/frame.ts'
+import type { FrameStream } from '../swarm/frame-stream.ts'
+import type { FrameHeader, Hop } from '../swarm/wire.ts'
+import { convert } from '../tensor/convert.ts'
+import type { DType } from '../tensor/dtype.ts'
+import { type Tensor, tensor } from '../tensor/tensor.ts'
+import { OutputLog } from './output-log.ts'
+
+/** Copies of what was sent on go to the client in one frame per this many tokens or this long, off the path of the steps. */
+const COPY_TOKENS = 64
+const COPY_DELAY_MS = 250
+
+/** A next server that does not take an orderly end within this time is cut off. */
+const ORDERLY_END_MS = 1000
+
+/** A frame of copies; well under the protocol's limit. */
+const MAX_COPY_BYTES = 16 << 20
+
+export interface SessionModules {
+  /** To the client: its requests come in here, outputs, copies and faults go out. */
+  readonly stream: FrameStream
+  readonly engine: EngineSession
+  readonly dtype: DType
+  /** Dials the next server and opens a push stream to its session there. */
+  readonly openPush: (hop: Hop) => Promise<FrameStream>
+}
+
+/**
+ * One client's session on this server. Requests are worked off one after another, whether they come from the client or
+ * are pushed by the server before: `step` computes, `route` names the next server, `resume` begins a new epoch after a
+ * repair, `fetch` asks for what was sent on. A step of an older epoch, or one that was seen before, is dropped.
+ */
+export class InferenceSession {
+  readonly #modules: SessionModules
+  readonly #outputs = new OutputLog()
+  #work: Promise<void> = Promise.resolve()
+  #epoch = 0
+  #lastStep = 0
+  #received = 0
+  #next: { stream: FrameStream, sessionId: string } | undefined
+  #copyTimer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(modules: SessionModules) {
+    this.#modules = modules
+  }
+
+  /** Takes a frame from the client or, `pushed`, from the server before. */
+  handle(frame: Frame, pushed: boolean): void {
+    const { header } = frame
+    if (header.kind === 'step') this.#received = Math.max(this.#received, header.step ?? 0)
+    // Asked when something is late: the answer must not wait behind the step that is being computed.
+    if (header.kind === 'status' && !pushed) return this.#reply(this.#status(header))
+    if (header.kind === 'ack' && !pushed) return this.#outputs.acknowledge(header.until ?? 0)
+    // A hand-over to a frozen server must not hold up its replacement.
+    if (header.kind === 'route' && !pushed) this.#dropNext()
+    this.#work = this.#work.then(() => this.#process(frame, pushed)).catch((error: unknown) => this.#reportFailure(header, error))
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#copyTimer)
+    this.#modules.engine.release()
+    this.#dropNext()
+  }
+
+  async #process(frame: Frame, pushed: boolean): Promise<void> {
+    if (this.#closed) return
+    const { header } = frame
+    if (header.kind === 'step') return this.#step(frame)
+    if (pushed) throw new PetalsError('SESSION_REQUEST', `a pushed "${header.kind}" is not allowed`)
+    if (header.kind === 'route') return this.#route(header)
+    if (header.kind === 'resume') return this.#resume(header)
+    if (header.kind === 'fetch') return this.#fetch(header)
+    throw new PetalsError('SESSION_REQUEST', `unknown request "${header.kind}"`)
+  }
+
+  async #step({ header, tensors }: Frame): Promise<void> {
+    const { epoch = 0, step = 0, position = 0, push = false } = header
+    if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) return
+    const { engine, dtype } = this.#modules
+    const hidden = tensors[0]
+    if (hidden === undefined) throw new PetalsError('SESSION_REQUEST', 'a step needs a tensor of hidden states')
+    if (position > engine.position) {
+      throw new PetalsError('SESSION_POSITION', `a step at position ${position} came while the cache holds ${engine.position} tokens`)
+    }
+    engine.truncate(position)
+    this.#outputs.truncate(position)
+    const output = await engine.step(convert(hidden, dtype))
+    this.#epoch = epoch
+    this.#lastStep = step
+    if (!push) return this.#reply({ kind: 'output', epoch, step, position }, [output])
+    await this.#pass({ kind: 'step', epoch, step, position, push }, output)
+  }
+
+  /** Sends an output along the chain; without a next server the client carries it on. */
+  async #pass(header: FrameHeader, output: Tensor): Promise<void> {
+    const next = this.#next
+    this.#outputs.append(header.position!, output)
+    if (next === undefined) {
+      // The client has everything before this step, or it would not have sent it; the last output may get lost on its way.
+      this.#outputs.acknowledge(header.position!)
+      return this.#reply({ ...header, kind: 'output' }, [output])
+    }
+    try {
+      await next.stream.send({ header: { ...header, sessionId: next.sessionId }, tensors: [output] })
+      this.#scheduleCopies()
+    } catch (error) {
+      this.#next = undefined
+      this.#reply({ kind: 'broken', epoch: header.epoch!, step: header.step!, fault: { code: errorCode(error), message: errorMessage(error) } })
+    }
+  }
+
+  async #route({ epoch = 0, step = 0, next }: FrameHeader): Promise<void> {
+    if (next !== undefined) this.#next = { stream: await this.#modules.openPush(next), sessionId: next.sessionId }
+    this.#reply({ kind: 'routed', epoch, step })
+  }
+
+  #dropNext(): void {
+    const next = this.#next
+    this.#next = undefined
+    if (next === undefined) return
+    void Promise.race([next.stream.end(), sleep(ORDERLY_END_MS, undefined, { ref: false })])
+      .then(() => next.stream.abort(new PetalsError('SESSION_CLOSED', 'the push stream is no longer needed')))
+  }
+
+  #resume({ epoch = 0, step = 0 }: FrameHeader): void {
+    this.#epoch = Math.max(this.#epoch, epoch)
+    this.#reply({ ...this.#status({ kind: 'resume', step }), kind: 'resumed' })
+  }
+
+  #status({ step = 0 }: FrameHeader): FrameHeader {
+    const numbers = { received: this.#received, completed: this.#lastStep }
+    return { kind: 'status', step, epoch: this.#epoch, position: this.#modules.engine.position, numbers }
+  }
+
+  #fetch({ epoch = 0, step = 0, position = 0, until = 0 }: FrameHeader): void {
+    const output = this.#outputs.range(position, until)
+    if (output === undefined) throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
+    this.#reply({ kind: 'fetched', epoch, step, position }, [output])
+  }
+
+  #scheduleCopies(): void {
+    if (this.#outputs.unsentTokens >= COPY_TOKENS) return this.#sendCopies()
+    this.#copyTimer ??= setTimeout(() => this.#sendCopies(), COPY_DELAY_MS)
+  }
+
+  #sendCopies(): void {
+    clearTimeout(this.#copyTimer)
+    this.#copyTimer = undefined
+    const unsent = this.#outputs.takeUnsent()
+    if (unsent === undefined || this.#closed) return
+    const { position, output } = unsent
+    const [tokens = 0, width = 0] = output.shape
+    const rowBytes = output.data.byteLength / tokens
+    const rowsPerFrame = Math.max(1, Math.floor(MAX_COPY_BYTES / rowBytes))
+    for (let row = 0; row < tokens; row += rowsPerFrame) {
+      const end = Math.min(tokens, row + rowsPerFrame)
+      const part = tensor(output.dtype, [end - row, width], output.data.subarray(row * rowBytes, end * rowBytes))
+      this.#reply({ kind: 'copies', epoch: this.#epoch, position: position + row }, [part])
+    }
+  }
+
+  /** The request failed, the session lives on: the client decides. */
+  #reportFailure({ epoch = 0, step = 0, kind }: FrameHeader, error: unknown): void {
+    const code = errorCode(error)
+    const message = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 500)
+    this.#reply({ kind: 'failed', epoch, step, fault: { code, message: `${kind}: ${message}` } })
+  }
+
+  #reply(header: FrameHeader, tensors: readonly Tensor[] = []): void {
+    if (this.#closed) return
+    // A client that is gone is noticed by the stream's end; one that does not read is cut off by the stream's own limit.
+    this.#modules.stream.send({ header, tensors }).catch(() => undefined)
+  }
+}

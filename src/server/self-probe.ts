@@ -1,0 +1,30 @@
+import { PetalsError } from '../base/errors.ts'
+import type { Engine } from '../engine/engine.ts'
+import { loadIdentity } from '../swarm/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../swarm/node.ts'
+import { convert } from '../tensor/convert.ts'
+import { asFloat32, fromFloat32 } from '../tensor/tensor.ts'
+
+const PROBE_TIMEOUT_MS = 60_000
+
+/**
+ * Sends one token through the server's own span by way of the network, from a peer of its own (libp2p does not dial
+ * itself): only a node that answers this may call itself ONLINE. Throws what a client would have met.
+ */
+export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
+  const { config, start, end } = engine
+  const prober = await createSwarmNode({ identity: await loadIdentity(), listen: [], logger: node.logger })
+  try {
+    await prober.start()
+    const stream = await prober.open(node, 'probe')
+    const hidden = fromFloat32(Float32Array.from({ length: config.hiddenSize }, (_, i) => Math.sin(i)), [1, 1, config.hiddenSize])
+    await stream.send({ header: { kind: 'probe', modelKey, start, end }, tensors: [hidden] })
+    const answer = await stream.receive({ timeoutMs: PROBE_TIMEOUT_MS })
+    const output = answer?.tensors[0]
+    if (output === undefined || !asFloat32(convert(output, 'float32')).every(Number.isFinite)) {
+      throw new PetalsError('PROBE_FAILED', `the span ${start}:${end} answered its own probe with no finite hidden states`)
+    }
+  } finally {
+    await prober.stop()
+  }
+}

@@ -1,0 +1,52 @@
+import { PetalsError } from '../base/errors.ts'
+import type { FrameHeader } from './wire.ts'
+
+/** What can go wrong between peers; the documentation lists every code. */
+export type SwarmErrorCode =
+  | 'SWARM_ADDRESS' // a multiaddr that cannot be used
+  | 'SWARM_BACKLOG' // too many frames wait to be sent on one stream
+  | 'SWARM_BUSY' // the peer has too many streams open here
+  | 'SWARM_FRAME' // bytes that are no valid frame, or a frame over the limits
+  | 'SWARM_IDENTITY' // an identity file that cannot be read or written
+  | 'SWARM_LISTEN' // an address that cannot be listened on
+  | 'SWARM_PROTOCOL' // the peer does not speak this protocol
+  | 'SWARM_RECORD' // a server record that is malformed or falsely signed
+  | 'SWARM_RECORD_TIME' // a server record that has expired, or whose times make no sense
+  | 'SWARM_SELF' // a stream to oneself: libp2p cannot dial its own node
+  | 'SWARM_STATE' // a call that needs a started node, or an open stream
+  | 'SWARM_STREAM_LOST' // the stream ended without its last frame: the peer died or gave up
+  | 'SWARM_TIMEOUT' // the peer did not answer, or did not take bytes, in time
+  | 'SWARM_UNREACHABLE' // no address of the peer could be dialled
+
+export class SwarmError extends PetalsError {
+  override readonly code: SwarmErrorCode
+
+  constructor(code: SwarmErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options)
+    this.code = code
+  }
+}
+
+const MAX_REMOTE_MESSAGE_CHARS = 500
+const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,63}$/
+
+/** A peer reported a fault in an `error` frame: its code, and its message made safe to print. */
+export class RemoteError extends PetalsError {
+  readonly peerId: string
+  /** The rest of the error frame's header: which session and step it is about. */
+  readonly header: FrameHeader
+
+  constructor(peerId: string, header: FrameHeader) {
+    const code = header.fault?.code ?? ''
+    const message = cleanText(header.fault?.message ?? '', MAX_REMOTE_MESSAGE_CHARS)
+    super(CODE_PATTERN.test(code) ? code : 'REMOTE', `peer ${peerId}: ${message === '' ? 'no reason given' : message}`)
+    this.peerId = peerId
+    this.header = header
+  }
+}
+
+/** Foreign text without control or direction characters, cut to a length. */
+export function cleanText(text: string, maxChars: number): string {
+  const clean = text.slice(0, maxChars * 2).replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  return clean.length > maxChars ? `${clean.slice(0, maxChars)}…` : clean
+}

@@ -1,0 +1,59 @@
+import { MemoryDatastore } from 'datastore-core'
+
+type Key = Parameters<MemoryDatastore['put']>[0]
+type PutOptions = Parameters<MemoryDatastore['put']>[2]
+
+/** Where the DHT keeps what other peers store with it. */
+const DHT_PREFIX = '/dht'
+
+/** A hundred thousand provider entries, or a thousand of the largest records. */
+const MAX_BYTES = 64 << 20
+const ENTRY_OVERHEAD_BYTES = 256
+
+/**
+ * libp2p's store in memory, with a bound on what the DHT keeps for others: values are never removed there, and anybody
+ * may store valid ones without end. The oldest entries make room; their owners store them again in time.
+ */
+export class BoundedDatastore extends MemoryDatastore {
+  readonly #sizes = new Map<string, { key: Key, bytes: number }>()
+  readonly #maxBytes: number
+  #numBytes = 0
+
+  constructor(maxBytes = MAX_BYTES) {
+    super()
+    this.#maxBytes = maxBytes
+  }
+
+  get numDhtBytes(): number {
+    return this.#numBytes
+  }
+
+  override put(key: Key, value: Uint8Array, options?: PutOptions): Key | Promise<Key> {
+    const name = key.toString()
+    if (name.startsWith(DHT_PREFIX)) {
+      this.#forget(name)
+      const bytes = name.length + value.byteLength + ENTRY_OVERHEAD_BYTES
+      this.#sizes.set(name, { key, bytes })
+      this.#numBytes += bytes
+      this.#evict()
+    }
+    return super.put(key, value, options)
+  }
+
+  override delete(key: Key, options?: PutOptions): void | Promise<void> {
+    this.#forget(key.toString())
+    return super.delete(key, options)
+  }
+
+  #forget(name: string): void {
+    this.#numBytes -= this.#sizes.get(name)?.bytes ?? 0
+    this.#sizes.delete(name)
+  }
+
+  #evict(): void {
+    for (const { key } of this.#sizes.values()) {
+      if (this.#numBytes <= this.#maxBytes) return
+      void this.delete(key)
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import type { Stream } from '@libp2p/interface'
+import { errorMessage } from '../base/errors.ts'
+import { SwarmError } from './errors.ts'
+import { FrameStream } from './frame-stream.ts'
+import type { SwarmLibp2p } from './libp2p.ts'
+import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from './limits.ts'
+import type { SwarmLogger } from './node.ts'
+
+/** Serves one stream. */
+export type RpcHandler = (stream: FrameStream) => Promise<void>
+
+interface Service {
+  readonly handler: RpcHandler
+  readonly limits: RpcLimits
+  /** Open streams by peer: libp2p itself counts per connection, and a peer may have several. */
+  readonly streams: Map<string, number>
+}
+
+/** How long a peer may leave its side open after the handler is done. */
+const LINGER_MS = 30_000
+
+/** The rpcs that a node serves. */
+export class RpcServer {
+  readonly #logger: SwarmLogger
+  readonly #services = new Map<Rpc, Service>()
+
+  constructor(logger: SwarmLogger) {
+    this.#logger = logger
+  }
+
+  get numStreams(): Partial<Record<Rpc, number>> {
+    return Object.fromEntries([...this.#services].map(([rpc, { streams }]) =>
+      [rpc, [...streams.values()].reduce((sum, count) => sum + count, 0)]))
+  }
+
+  add(rpc: Rpc, handler: RpcHandler, limits: RpcLimits): void {
+    if (this.#services.has(rpc)) throw new SwarmError('SWARM_STATE', `${rpc} already has a handler`)
+    this.#services.set(rpc, { handler, limits, streams: new Map() })
+  }
+
+  remove(rpc: Rpc): void {
+    this.#services.delete(rpc)
+  }
+
+  async registerAll(libp2p: SwarmLibp2p): Promise<void> {
+    for (const rpc of this.#services.keys()) await this.register(libp2p, rpc)
+  }
+
+  async register(libp2p: SwarmLibp2p, rpc: Rpc): Promise<void> {
+    const service = this.#services.get(rpc)
+    if (service === undefined) return
+    await libp2p.handle(protocolId(rpc), (stream, connection) => {
+      this.#accept(rpc, service, stream, connection.remotePeer.toString())
+    }, {
+      // Above our own limit, so that the peer is told why; libp2p would reset the stream without a word.
+      maxInboundStreams: service.limits.maxStreams * 2,
+      maxOutboundStreams: MAX_OUTBOUND_STREAMS,
+    })
+  }
+
+  /** Not async, so that the frame stream's listeners stand before anything can happen. */
+  #accept(rpc: Rpc, service: Service, libp2pStream: Stream, peerId: string): void {
+    const stream = new FrameStream(libp2pStream, peerId, service.limits, (error) => {
+      this.#logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
+    })
+    const { streams, limits } = service
+    const open = streams.get(peerId) ?? 0
+    if (open >= limits.maxStreams) {
+      void stream.fail(new SwarmError('SWARM_BUSY', `peer ${peerId} already has ${open} ${rpc} streams open here`))
+        .then(() => this.#letGo(stream))
+      return
+    }
+    streams.set(peerId, open + 1)
+    void stream.closed.then(() => {
+      const left = (streams.get(peerId) ?? 1) - 1
+      if (left > 0) streams.set(peerId, left)
+      else streams.delete(peerId)
+    })
+    void this.#serve(rpc, service.handler, stream)
+  }
+
+  async #serve(rpc: Rpc, handler: RpcHandler, stream: FrameStream): Promise<void> {
+    try {
+      await handler(stream)
+      await stream.end()
+    } catch (error) {
+      this.#logger.debug({ rpc, peerId: stream.remotePeer, reason: errorMessage(error) }, 'a request failed')
+      await stream.fail(error)
+    }
+    this.#letGo(stream)
+  }
+
+  #letGo(stream: FrameStream): void {
+    const timer = setTimeout(() => stream.abort(new SwarmError('SWARM_TIMEOUT', 'the peer did not end its side')), LINGER_MS)
+    timer.unref()
+    void stream.closed.then(() => clearTimeout(timer))
+  }
+}
