@@ -48,7 +48,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
     this.vocabSize = options.checkpoint.config.vocabSize
     this.#channel = createSyncChannel()
     this.#worker = new Worker(workerUrl(import.meta.url, 'ends-worker'), {
-      workerData: { ...options, receiver: this.#channel.receiver }, transferList: [this.#channel.receiver.port],
+      workerData: { ...options, receiver: this.#channel.receiver }, transferList: [this.#channel.receiver.port], execArgv: [],
     })
     this.#worker.on('error', (error) => this.#fail(error))
     this.#channel.port.on('message', (event: EndsEvent) => this.#onEvent(event))

@@ -16,8 +16,8 @@ import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts
 export interface EngineOptions extends LoadOptions {
   /** KV cache in tokens, for every block of the span. */
   readonly cacheTokens: number
-  readonly maxBatchRows?: number
-  readonly prefillChunkTokens?: number
+  readonly maxBatchRows?: number | undefined
+  readonly prefillChunkTokens?: number | undefined
 }
 
 /** Blocks `start` to `end` of the model, which must lie within the engine's span. */
@@ -86,7 +86,7 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
       },
     }
     this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
-      { workerData, transferList: [this.#channel.receiver.port] })
+      { workerData, transferList: [this.#channel.receiver.port], execArgv: [] })
     this.#worker.on('error', (error) => this.#fail(error))
     this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
   }

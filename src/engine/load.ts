@@ -42,7 +42,7 @@ export async function loadSpan({ onProgress, ...workerData }: LoadOptions): Prom
   // The loading thread creates the environment and ends: without another user the library would be unloaded with it.
   loadOnnxRuntime()
   const { promise, resolve, reject } = Promise.withResolvers<LoadResult>()
-  const worker = new Worker(workerUrl(import.meta.url, 'load-worker'), { workerData })
+  const worker = new Worker(workerUrl(import.meta.url, 'load-worker'), { workerData, execArgv: [] })
   worker.on('message', (message: LoadMessage) => {
     if (message.type === 'progress') onProgress?.(message.progress)
     else if (message.type === 'loaded') resolve(message.result)

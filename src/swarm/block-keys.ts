@@ -88,7 +88,9 @@ export class BlockKeys {
       const query = AbortSignal.any([signal, grace.signal])
       for await (const { id, multiaddrs } of this.#node.libp2p.contentRouting.findProviders(blockKey(this.#modelKey, block), { signal: query })) {
         if (found.size === 0) setTimeout(() => grace.abort(), FIND_GRACE_MS)
-        if (id.toString() !== this.#node.peerId) found.set(id.toString(), { peerId: id.toString(), multiaddrs: multiaddrs.map(String) })
+        const peerId = id.toString()
+        const addresses = new Set([...found.get(peerId)?.multiaddrs ?? [], ...multiaddrs.map(String)])
+        if (peerId !== this.#node.peerId) found.set(peerId, { peerId, multiaddrs: [...addresses] })
         if (grace.signal.aborted) break
       }
     }).catch((error: unknown) => {

@@ -23,13 +23,16 @@ interface Pending {
 export class FrameOutbox {
   readonly #stream: Stream
   readonly #maxBacklogBytes: number
+  readonly #abort: (error: Error) => void
   readonly #pending: Pending[] = []
   #backlogBytes = 0
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(stream: Stream, maxBacklogBytes: number) {
+  /** `abort` ends the whole stream. */
+  constructor(stream: Stream, maxBacklogBytes: number, abort: (error: Error) => void) {
     this.#stream = stream
+    this.#abort = abort
     this.#maxBacklogBytes = maxBacklogBytes
     // libp2p's own drain listener goes first and writes in a microtask; this one looks after that.
     stream.addEventListener('drain', () => queueMicrotask(() => this.#flush()))
@@ -101,7 +104,7 @@ export class FrameOutbox {
     if (index < 0) return
     this.#remove(index)
     pending.settle(reason)
-    if (pending.written) this.#stream.abort(new SwarmError('SWARM_STREAM_LOST', 'a frame was given up half-written', { cause: reason }))
+    if (pending.written) this.#abort(new SwarmError('SWARM_STREAM_LOST', 'a frame was given up half-written', { cause: reason }))
   }
 
   #remove(index: number): void {
@@ -140,7 +143,7 @@ export class FrameOutbox {
       if (this.#stream.writeBufferLength < unsentBytes) return this.#watch()
       const error = new SwarmError('SWARM_TIMEOUT', `the peer took no bytes for ${head.stallMs} ms`)
       this.fail(error)
-      this.#stream.abort(error)
+      this.#abort(error)
     }, head.stallMs)
   }
 }

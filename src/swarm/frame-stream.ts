@@ -43,7 +43,7 @@ export class FrameStream {
     this.closed = promise
     this.#resolveClosed = resolve
     this.#inbox = new FrameInbox(() => this.#resumeReading())
-    this.#outbox = new FrameOutbox(stream, BACKLOG_FRAMES * (limits.payloadBytes + limits.headerBytes))
+    this.#outbox = new FrameOutbox(stream, BACKLOG_FRAMES * (limits.payloadBytes + limits.headerBytes), (error) => this.abort(error))
     this.#decoder = new FrameDecoder(limits, (frame, bytes) => this.#deliver(frame, bytes))
     stream.addEventListener('message', (event) => this.#read(event))
     stream.addEventListener('end', () => this.#finishReading())

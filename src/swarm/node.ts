@@ -1,4 +1,4 @@
-import type { PeerId, PrivateKey, Stream } from '@libp2p/interface'
+import type { PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Logger } from 'pino'
 import { errorMessage } from '../base/errors.ts'
@@ -67,6 +67,10 @@ export class SwarmNode {
     return this.#running.libp2p
   }
 
+  get isStarted(): boolean {
+    return this.#running !== undefined
+  }
+
   /** Where this node can be dialled, each with `/p2p/`; empty while it is not started. */
   get multiaddrs(): string[] {
     return this.#running?.libp2p.getMultiaddrs().map(String) ?? []
@@ -123,7 +127,7 @@ export class SwarmNode {
     const target = this.isConnected(peer.peerId) || peer.multiaddrs.length === 0 ? parsePeerId(peer.peerId) : dialAddresses(peer)
     const stream = await withDeadline(`opening ${rpc} with peer ${peer.peerId}`, OPEN_TIMEOUT_MS, signal,
       async (signal) => openStream(libp2p, target, rpc, signal))
-      .catch((error: unknown) => { throw describeDialError(peer, rpc, error) })
+      .catch((error: unknown) => { throw signal?.aborted ? signal.reason : describeDialError(peer, rpc, error) })
     // No await between libp2p's promise and this: events before the listeners would be lost.
     return new FrameStream(stream, peer.peerId, RPC_LIMITS[rpc], (error) => this.#reportListener(rpc, error))
   }
@@ -136,7 +140,7 @@ export class SwarmNode {
   }
 
   isConnected(peerId: string): boolean {
-    return this.#running !== undefined && this.connectionsWith(parsePeerId(peerId)) > 0
+    return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
   }
 
   /** Calls `listener` when the last connection with a peer is closed, until the returned function is called. */
@@ -145,16 +149,18 @@ export class SwarmNode {
     return () => this.#disconnectListeners.delete(listener)
   }
 
-  connectionsWith(peerId: PeerId): number {
-    return this.libp2p.getConnections(peerId).length
-  }
-
   async #dial(target: PeerTarget, signal?: AbortSignal): Promise<void> {
     if (target.peerId === this.peerId) throw new SwarmError('SWARM_SELF', `${target.multiaddrs.join(', ')} is this node itself`)
     const { libp2p } = this
     await withDeadline(`dialling peer ${target.peerId}`, OPEN_TIMEOUT_MS, signal,
       async (signal) => libp2p.dial(dialAddresses(target), { signal }))
-      .catch((error: unknown) => { throw describeDialError(target, undefined, error) })
+      .catch((error: unknown) => { throw signal?.aborted ? signal.reason : describeDialError(target, undefined, error) })
+  }
+
+  /** The tag keeps the connection when libp2p has too many and closes some. */
+  async #dialBootstrap(target: PeerTarget, signal: AbortSignal): Promise<void> {
+    await this.#dial(target, signal)
+    await this.libp2p.peerStore.merge(parsePeerId(target.peerId), { tags: { 'petals-bootstrap': { value: 100 } } })
   }
 
   /** start and stop never overlap, in whatever order they are called. */
@@ -178,7 +184,7 @@ export class SwarmNode {
       throw describeListenError(this.#listen, error)
     }
     const bootstrap = new BootstrapLoop(this.bootstrapPeers, {
-      dial: (target, signal) => this.#dial(target, signal),
+      dial: (target, signal) => this.#dialBootstrap(target, signal),
       isConnected: (peerId) => this.isConnected(peerId),
       onFailure: (peerId, error) => this.logger.debug({ peerId, reason: errorMessage(error) }, 'bootstrap peer not reached'),
     })
@@ -217,7 +223,7 @@ async function openStream(
 }
 
 function describeDialError(peer: PeerTarget, rpc: Rpc | undefined, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof SwarmError || error.name === 'AbortError') return error
+  if (!(error instanceof Error) || error instanceof SwarmError) return error
   if (error.name === 'UnsupportedProtocolError') {
     return new SwarmError('SWARM_PROTOCOL', `peer ${peer.peerId} does not serve ${rpc}`, { cause: error })
   }

@@ -51,7 +51,7 @@ export class RecordExchange {
     this.store = new RecordStore({ verifier: node.verifier, now })
   }
 
-  /** Needs a started node. */
+  /** Needs a started node, and is to be called again after the node was stopped and started. */
   async start(): Promise<void> {
     if (this.#release.length > 0) return
     this.#release = [
@@ -63,7 +63,7 @@ export class RecordExchange {
     await this.#node.handle('announce', (stream) => this.#serveAnnounce(stream))
   }
 
-  /** Call before the node is stopped. */
+  /** May also be called after the node was stopped. */
   async stop(): Promise<void> {
     if (this.#release.length === 0) return
     for (const release of this.#release.splice(0)) release()
@@ -162,12 +162,14 @@ export class RecordExchange {
   }
 
   #join(modelKey: string): void {
+    if (!this.#node.isStarted) return
     const { pubsub } = this.#node.libp2p.services
     pubsub.topicValidators.set(topicOf(modelKey), (_from, message) => this.#onGossip(modelKey, message))
     pubsub.subscribe(topicOf(modelKey))
   }
 
   #leave(modelKey: string): void {
+    if (!this.#node.isStarted) return
     const { pubsub } = this.#node.libp2p.services
     pubsub.unsubscribe(topicOf(modelKey))
     pubsub.topicValidators.delete(topicOf(modelKey))

@@ -1,0 +1,107 @@
+import { UsageError } from '../../base/errors.ts'
+import { type GenerationOptions, checkOptions } from './options.ts'
+import { createSampler } from './sampler.ts'
+import { Steps, type TokenSource } from './steps.ts'
+import { TextOutput, type TextStream } from './text-output.ts'
+
+export type { TextStream, TokenSource }
+
+export interface GenerationChunk {
+  readonly tokenIds: number[]
+  /** May be '' while a character is incomplete or a stop string may begin. */
+  readonly text: string
+}
+
+/**
+ * - `length`: all of `maxNewTokens` were generated
+ * - `eos`: the last token ends the text
+ * - `stop`: the last token completed a stop string
+ * - `aborted`: the signal
+ */
+export type FinishReason = 'length' | 'eos' | 'stop' | 'aborted'
+
+export interface GenerationResult {
+  readonly promptIds: number[]
+  /** All that were generated, with the EOS and those of a stop string. */
+  readonly tokenIds: number[]
+  /** Of each generated token, under the model itself: before temperature, top-k and top-p. */
+  readonly logprobs: number[]
+  /** Without the EOS and the stop string: the chunks' texts, joined. */
+  readonly text: string
+  readonly finishReason: FinishReason
+  readonly seconds: number
+  /** Until the first logits; 0 where there were none. */
+  readonly prefillSeconds: number
+}
+
+/**
+ * Generates token by token: a chunk for each, the result as the generator's return value. The prompt is fed in one call
+ * and each generated token but the last in one of its own. Without `text` all text is empty.
+ *
+ * The signal is looked at between steps: one that is under way still gives its token, unless it fails. To end a long
+ * step at once, make the source fail when the signal is aborted. A caller that leaves the generator early has had all
+ * tokens of its chunks fed; no step is under way then.
+ *
+ * Throws `USAGE` for options and prompts that cannot be, `LOGITS_NAN`, and what the source and the text stream throw.
+ */
+export async function* generate(
+  source: TokenSource, promptIds: readonly number[], options: GenerationOptions, text?: TextStream,
+): AsyncGenerator<GenerationChunk, GenerationResult> {
+  checkRequest(promptIds, options, text)
+  const { maxNewTokens, eosTokenIds = [], stopStrings = [], signal } = options
+  const elapsed = stopwatch()
+  const sample = createSampler(options)
+  const output = new TextOutput(text, stopStrings)
+  const steps = new Steps(source, signal)
+  const ids = [...promptIds]
+  const logprobs: number[] = []
+  let shown = ''
+  let prefillSeconds = 0
+  let finishReason: FinishReason | undefined
+
+  try {
+    steps.start(ids.slice())
+    while (steps.underWay) {
+      const logits = await steps.logits()
+      if (logits === undefined) break
+      if (logprobs.length === 0) prefillSeconds = elapsed()
+      const { tokenId, logprob } = sample(logits, ids)
+      ids.push(tokenId)
+      logprobs.push(logprob)
+      if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
+      else if (logprobs.length === maxNewTokens) finishReason = 'length'
+
+      // The next step does not wait for the text, unless that decides whether there is one.
+      if (finishReason === undefined && stopStrings.length === 0) steps.start([tokenId])
+      let piece = finishReason === 'eos' ? '' : await output.push(tokenId)
+      if (output.stopped) finishReason = 'stop'
+      if (finishReason === undefined && stopStrings.length > 0) steps.start([tokenId])
+
+      if (!steps.underWay) piece += await output.finish()
+      shown += piece
+      yield { tokenIds: [tokenId], text: piece }
+    }
+    const rest = await output.finish()
+    shown += rest
+    if (rest !== '') yield { tokenIds: [], text: rest }
+  } finally {
+    await steps.settled()
+  }
+  return {
+    promptIds: [...promptIds], tokenIds: ids.slice(promptIds.length), logprobs, text: shown,
+    finishReason: finishReason ?? 'aborted', seconds: elapsed(), prefillSeconds,
+  }
+}
+
+function checkRequest(promptIds: readonly number[], options: GenerationOptions, text: TextStream | undefined): void {
+  checkOptions(options)
+  if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
+  if (text === undefined && (options.stopStrings ?? []).length > 0) {
+    throw new UsageError('stopStrings need the model\'s tokenizer, and it has none: use eosTokenIds or maxNewTokens')
+  }
+}
+
+function stopwatch(): () => number {
+  const began = performance.now()
+  return () => (performance.now() - began) / 1000
+}

@@ -1,0 +1,61 @@
+import type { Tensor } from '../../tensor/tensor.ts'
+import { asFloat32 } from '../../tensor/tensor.ts'
+
+/** One comparison. `ok` is null where this program does not compute such a thing yet; `reason` says so, or what failed. */
+export interface VerifyRow {
+  /** Where the chain was cut, e.g. `1,2`. */
+  readonly cut: string
+  /** How the numbers were made: `forward`, or `inference` with its chunks. */
+  readonly path: string
+  readonly tensor: string
+  /** Of ids: how many differ. */
+  readonly maxAbs: number | null
+  readonly tolerance: number | null
+  readonly ok: boolean | null
+  readonly reason?: string | undefined
+}
+
+export type Outcome = Omit<VerifyRow, 'cut' | 'path'>
+
+/** Absolute, for hidden states and logits of the size of one; relative to their root mean square where that is larger. */
+const TOLERANCE = 1e-4
+
+/** Compares values with a reference of the same number of elements. */
+export function compare(name: string, values: Float32Array, reference: Float32Array): Outcome {
+  if (values.length !== reference.length) return failed(name, `${values.length} values were computed, the file has ${reference.length}`)
+  let maxAbs = 0, squares = 0
+  for (let i = 0; i < values.length; i++) {
+    const difference = Math.abs(values[i]! - reference[i]!)
+    // A comparison with NaN is false: without this, NaN would pass.
+    if (!(difference <= maxAbs)) maxAbs = difference
+    squares += reference[i]! ** 2
+  }
+  const tolerance = TOLERANCE * Math.max(1, Math.sqrt(squares / Math.max(1, reference.length)))
+  return { tensor: name, maxAbs, tolerance, ok: maxAbs <= tolerance }
+}
+
+export function compareTensors(name: string, values: Tensor, reference: Tensor): Outcome {
+  return compare(name, asFloat32(values), asFloat32(reference))
+}
+
+/** Counts the token ids that differ. */
+export function compareIds(name: string, ids: readonly number[], reference: readonly number[]): Outcome {
+  const differ = reference.filter((id, i) => ids[i] !== id).length + Math.max(0, ids.length - reference.length)
+  return { tensor: name, maxAbs: differ, tolerance: 0, ok: differ === 0 }
+}
+
+export function failed(name: string, reason: string): Outcome {
+  return { tensor: name, maxAbs: null, tolerance: null, ok: false, reason }
+}
+
+export function notAskedFor(name: string, reason: string): Outcome {
+  return { tensor: name, maxAbs: null, tolerance: null, ok: null, reason }
+}
+
+/** log softmax(logits)[id] */
+export function logProbability(logits: Float32Array, id: number): number {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  let sum = 0
+  for (const logit of logits) sum += Math.exp(logit - max)
+  return logits[id]! - max - Math.log(sum)
+}

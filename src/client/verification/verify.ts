@@ -1,0 +1,158 @@
+import { errorMessage } from '../../base/errors.ts'
+import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model.ts'
+import type { Golden, GreedyCase } from './golden.ts'
+import { type Outcome, type VerifyRow, compare, compareIds, compareTensors, failed, logProbability, notAskedFor } from './rows.ts'
+
+/** Prompt pieces of the inference path, beside the prompt as a whole. */
+const CHUNKS = [1, 7, 64]
+
+const NOT_YET: readonly [RegExp, string][] = [
+  [/_grad$/, 'gradients are not computed by this version'],
+  [/deep_prompts/, 'deep prompts are not supported by this version'],
+  [/^stats$/, 'the text that this was measured on is not in the file'],
+]
+
+/**
+ * Compares what a model's swarm computes with a reference, its chain of servers being cut at `cuts`; a row per comparison,
+ * as they are made. What fails is a row, too. Blocks are computed by servers only.
+ */
+export async function* verifyPartition(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[]): AsyncGenerator<VerifyRow> {
+  const cut = cuts.join(',')
+  const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] => outcomes.map((outcome) => ({ cut, path, ...outcome }))
+  yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
+  const prompts = [...comparedSequences(model, golden), ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength))]
+  const prompt = Math.max(0, ...prompts.map(({ length }) => length))
+  for (const chunk of [prompt, ...CHUNKS.filter((size) => size < prompt)]) {
+    const path = chunk === prompt ? 'inference, prompt in one piece' : `inference, prompt in pieces of ${chunk}`
+    yield* rows(path, await attempt('inference', () => checkInference(model, golden, cuts, chunk)))
+  }
+}
+
+/** Rows for what the file holds and no partition can check. */
+export function uncheckable(golden: Golden): VerifyRow[] {
+  const names = [...golden.unread, ...[...golden.tensors.keys()].filter((name) => !isChecked(name))]
+  return names.map((name) => {
+    const known = NOT_YET.find(([pattern]) => pattern.test(name))
+    const outcome = known === undefined ? failed(name, 'nothing is known to compare this with') : notAskedFor(name, known[1])
+    return { cut: '', path: '', ...outcome }
+  })
+}
+
+function isChecked(name: string): boolean {
+  return /^(?:block0_input|block\d+_output|logits|loss)$/.test(name)
+}
+
+async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<Outcome[]> {
+  try {
+    return await check()
+  } catch (error) {
+    return [failed(what, errorMessage(error))]
+  }
+}
+
+async function checkForward(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden, cuts: readonly number[]): Promise<Outcome[]> {
+  const [rows, tokens] = [inputIds.length, inputIds[0]?.length ?? 0]
+  if (rows === 0) return []
+  const { numBlocks, hiddenSize, vocabSize } = model.checkpoint.config
+  const embedded = fromFloat32(asFloat32(await model.ends.embed(inputIds.flat())), [rows, tokens, hiddenSize])
+  const outcomes = checkAgainst(tensors, 'block0_input', embedded)
+  let hidden = embedded
+  for (let end = 1; end <= numBlocks; end++) {
+    hidden = await model.forward(embedded, { end, cuts })
+    outcomes.push(...checkAgainst(tensors, `block${end - 1}_output`, hidden))
+  }
+  const logits = fromFloat32(await model.ends.head(asFloat32(hidden).slice()), [rows, tokens, vocabSize])
+  outcomes.push(...checkAgainst(tensors, 'logits', logits))
+  outcomes.push(...checkAgainst(tensors, 'loss', fromFloat32(Float32Array.of(meanLoss(logits, inputIds)), [1])))
+  return outcomes
+}
+
+function checkAgainst(tensors: Golden['tensors'], name: string, values: Tensor): Outcome[] {
+  const reference = tensors.get(name)
+  return reference === undefined ? [] : [compareTensors(name, values, reference)]
+}
+
+/** Mean cross-entropy of each token given those before it. */
+function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): number {
+  const values = asFloat32(logits)
+  const vocab = logits.shape[2]!
+  const losses = inputIds.flatMap((ids, row) => ids.slice(1).map((id, i) => {
+    const at = (row * ids.length + i) * vocab
+    return -logProbability(values.subarray(at, at + vocab), id)
+  }))
+  return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
+}
+
+/** All texts of the file at once, so that their steps share device runs. */
+async function checkInference(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
+  const sequences = comparedSequences(model, golden).map((ids) => runPrompt(model, ids, cuts, chunk))
+  const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk))
+  const outputs = await Promise.all(sequences)
+  const outcomes: Outcome[] = []
+  for (const [name, values] of [[lastOutput(model), outputs.map(({ hidden }) => hidden)], ['logits', outputs.map(({ logits }) => logits)]] as const) {
+    const reference = golden.tensors.get(name)
+    if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference)))
+  }
+  return [...outcomes, ...(await Promise.all(texts)).flat()]
+}
+
+function lastOutput(model: AutoDistributedModelForCausalLM): string {
+  return `block${model.checkpoint.config.numBlocks - 1}_output`
+}
+
+/** The file's sequences, where it has something to compare their inference with. */
+function comparedSequences(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden): Golden['inputIds'] {
+  return tensors.has(lastOutput(model)) || tensors.has('logits') ? inputIds : []
+}
+
+async function runPrompt(model: AutoDistributedModelForCausalLM, ids: readonly number[], cuts: readonly number[], chunk: number): Promise<{ hidden: Float32Array, logits: Float32Array }> {
+  const session = model.inferenceSession({ maxLength: ids.length, cuts })
+  try {
+    const hidden = await feed(session, ids, chunk)
+    return { hidden, logits: await model.ends.head(hidden.slice()) }
+  } finally {
+    await session.close()
+  }
+}
+
+async function checkGreedy(model: AutoDistributedModelForCausalLM, text: GreedyCase, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
+  const { vocabSize } = model.checkpoint.config
+  const ids = text.ids.slice(0, text.promptLength)
+  const logprobs: number[] = []
+  const session = model.inferenceSession({ maxLength: text.ids.length, cuts })
+  try {
+    let logits = await model.ends.head(await feed(session, ids, chunk))
+    for (let i = 1; i < ids.length; i++) logprobs.push(logProbability(logits.subarray((i - 1) * vocabSize, i * vocabSize), ids[i]!))
+    while (ids.length < text.ids.length) {
+      const latest = logits.subarray(logits.length - vocabSize)
+      const id = latest.reduce((best, logit, i) => logit > latest[best]! ? i : best, 0)
+      logprobs.push(logProbability(latest, id))
+      ids.push(id)
+      if (ids.length < text.ids.length) logits = await session.next([id])
+    }
+  } finally {
+    await session.close()
+  }
+  const outcomes = [compareIds(text.name, ids, text.ids)]
+  if (text.logprobs.length === 0) return outcomes
+  return [...outcomes, compare(text.logprobsName, Float32Array.from(logprobs.slice(text.logprobsFrom - 1)), Float32Array.from(text.logprobs))]
+}
+
+/** Sends a prompt in pieces; returns the last block's outputs of all of it. */
+async function feed(session: CausalLMSession, ids: readonly number[], chunk: number): Promise<Float32Array> {
+  const outputs: Float32Array[] = []
+  for (let at = 0; at < ids.length; at += chunk) outputs.push(asFloat32(await session.step(ids.slice(at, at + chunk))))
+  return joined(outputs)
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+

@@ -1,0 +1,10 @@
+/** What the package exports: a library for clients of a swarm, with the names that a user of Petals knows. */
+export { PetalsError, TimeoutError, UsageError } from './base/errors.ts'
+export { AutoDistributedModelForCausalLM, CausalLMSession } from './client/model.ts'
+export type { PretrainedOptions, Prompt, SessionOptions } from './client/model.ts'
+export type { GenerationChunk, GenerationResult } from './client/generation/generate.ts'
+export type { GenerationOptions } from './client/generation/options.ts'
+export { InferenceSession } from './client/session/inference-session.ts'
+export type { Recovery } from './client/session/inference-session.ts'
+export { asFloat32, fromFloat32, tensor } from './tensor/tensor.ts'
+export type { Tensor } from './tensor/tensor.ts'

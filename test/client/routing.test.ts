@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { NoRouteError, type RouteRequest, findRoute } from '../../src/client/routing.ts'
+import type { ServerRecord } from '../../src/swarm/record-fields.ts'
+
+function server(peerId: string, start: number, end: number, more: Partial<ServerRecord> = {}): ServerRecord {
+  return {
+    peerId, multiaddrs: [], modelKey: 'm', start, end, state: 'ONLINE', dtype: 'float32', quant: 'none', device: 'cpu',
+    cacheTokensLeft: 1000, cacheTokens: 1000, throughput: 100, version: '1', sequence: 1, issuedAt: 0, expiresAt: 1,
+    blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`), ...more,
+  }
+}
+
+function route(records: ServerRecord[], request: Partial<RouteRequest> = {}): string {
+  const spans = findRoute(records, { start: 0, end: 8, tokens: 10, avoid: new Set(), digests: new Map(), ...request })
+  return spans.map(({ server, start, end }) => `${server.peerId} ${start}:${end}`).join(', ')
+}
+
+test('the fewest hops win, and a server may be used for part of its span', () => {
+  assert.equal(route([server('a', 0, 4), server('b', 4, 8), server('c', 2, 6)]), 'a 0:4, b 4:8')
+  assert.equal(route([server('a', 0, 5), server('b', 3, 8)]).split(', ').length, 2)
+  assert.equal(route([server('a', 0, 8), server('b', 0, 4), server('c', 4, 8)]), 'a 0:8')
+})
+
+test('servers that are not online, avoided, or short of cache are passed over', () => {
+  const spare = server('spare', 0, 8, { throughput: 1 })
+  assert.equal(route([server('a', 0, 8, { state: 'DRAINING' }), spare]), 'spare 0:8')
+  assert.equal(route([server('a', 0, 8), spare], { avoid: new Set(['a']) }), 'spare 0:8')
+  assert.equal(route([server('a', 0, 8, { cacheTokensLeft: 5 }), spare]), 'spare 0:8')
+  assert.equal(route([server('a', 0, 8, { cacheTokensLeft: 5 })]), 'a 0:8')
+})
+
+test('a replacement shares the arithmetic where it can', () => {
+  const gpu = server('gpu', 0, 8, { device: 'cuda', dtype: 'float16', throughput: 1e5 }), cpu = server('cpu', 0, 8, { throughput: 1 })
+  assert.equal(route([gpu, cpu]), 'gpu 0:8')
+  assert.equal(route([gpu, cpu], { arithmetic: 'cpu/float32/none' }), 'cpu 0:8')
+  assert.equal(route([gpu], { arithmetic: 'cpu/float32/none' }), 'gpu 0:8')
+})
+
+test('different weights are never mixed in one session', () => {
+  const other = { blockDigests: ['x', 'x', 'x', 'x', 'x'] }
+  assert.throws(() => route([server('a', 0, 5), server('b', 3, 8, other)]), /different weights/)
+  assert.equal(route([server('a', 0, 5), server('b', 3, 8, other), server('c', 4, 8)]), 'a 0:5, c 5:8')
+  assert.equal(route([server('a', 0, 8), server('b', 0, 8, { throughput: 1, blockDigests: Array(8).fill('y') as string[] })],
+    { digests: new Map([[3, 'y']]) }), 'b 0:8')
+})
+
+test('the blocks that nobody holds are named', () => {
+  assert.throws(() => route([server('a', 0, 3), server('b', 5, 8)]), (error: NoRouteError) => {
+    assert.deepEqual(error.missingBlocks, [3, 4])
+    assert.match(error.message, /blocks 3, 4 of 0:8/)
+    return true
+  })
+})

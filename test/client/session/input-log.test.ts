@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { InputLog } from '../../../src/client/session/input-log.ts'
+import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+
+const inputs = (from: number, until: number) => fromFloat32(Float32Array.from({ length: until - from }, (_, i) => from + i), [until - from, 1])
+
+test('it holds what was written, without gaps', () => {
+  const log = new InputLog(1, 'float32')
+  log.write(0, inputs(0, 3))
+  log.write(5, inputs(5, 6))
+  assert.equal(log.until, 3)
+  log.write(2, inputs(2, 6))
+  assert.deepEqual([...asFloat32(log.range(1, 6)!)], [1, 2, 3, 4, 5])
+  assert.equal(log.range(0, 7), undefined)
+})
+
+test('cut back or dropped, it no longer gives what is gone', () => {
+  const log = new InputLog(1, 'float32')
+  log.write(0, inputs(0, 9))
+  log.truncate(4)
+  assert.equal(log.range(0, 5), undefined)
+  log.drop()
+  assert.equal(log.until + log.bytes, 0)
+})
