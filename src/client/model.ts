@@ -9,7 +9,7 @@ import { ModelEnds } from '../engine/ends.ts'
 import type { SwarmLogger } from '../swarm/node.ts'
 import { type Tensor, asFloat32, sliceRows } from '../tensor/tensor.ts'
 import { type GenerationChunk, type GenerationResult, generate } from './generation/generate.ts'
-import type { GenerationOptions } from './generation/options.ts'
+import { type GenerationOptions, checkOptions } from './generation/options.ts'
 import { remoteForward } from './remote-forward.ts'
 import type { Link } from './session/chain.ts'
 import { InferenceSession, type Recovery } from './session/inference-session.ts'
@@ -46,7 +46,7 @@ const REPLAY_MEMORY_BYTES = 1 << 30
 const RECOVERY_TIMEOUT_MS = 60_000
 
 /** A late step is looked into after this long; a server that does not say what it is doing by then is taken for dead. */
-const WATCHDOG = { deadlineMs: 1500, answerMs: 2500 }
+const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
 
 /**
  * A causal language model whose blocks are computed by a swarm. Embedding and head are computed here, with only those
@@ -103,6 +103,7 @@ export class AutoDistributedModelForCausalLM extends EventEmitter<{ route: [read
 
   /** Generates token by token; the pieces of text add up to the result's. The generator returns the result. */
   async * stream(prompt: Prompt, options: GenerationOptions): AsyncGenerator<GenerationChunk, GenerationResult> {
+    checkOptions(options)
     const ids = await this.encode(prompt)
     const session = this.inferenceSession({ maxLength: ids.length + options.maxNewTokens })
     try {
@@ -175,7 +176,8 @@ export class CausalLMSession {
   /** Feeds a prompt behind what the session holds, and generates on from there. */
   generate(promptIds: readonly number[], options: GenerationOptions): AsyncGenerator<GenerationChunk, GenerationResult> {
     const { checkpoint, tokenizer } = this.#model
-    return generate(this, promptIds, { eosTokenIds: checkpoint.generation.eosTokenIds, ...options }, tokenizer?.tokenStream())
+    const eosTokenIds = options.eosTokenIds ?? checkpoint.generation.eosTokenIds
+    return generate(this, promptIds, { ...options, eosTokenIds }, tokenizer?.tokenStream({ skipSpecialTokens: true }))
   }
 
   close(): Promise<void> {

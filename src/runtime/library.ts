@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 import { API_TABLE_LENGTH, API_VERSION, type FunctionName, SIGNATURES } from './c-api.ts'
 import { RuntimeError, runtimeError } from './errors.ts'
 
@@ -13,6 +13,8 @@ type NativeFunction = (...args: NativeArgument[]) => unknown
 /** The C API, bound once per thread. Every call that returns a status throws `RuntimeError` where it is not OK. */
 export interface OnnxRuntime {
   readonly path: string
+  /** koffi unloads a library whose handle is collected, and the next call jumps into nothing. */
+  readonly library: LibraryHandle
   /** Calls a function whose result is a status. */
   call(name: FunctionName, ...args: NativeArgument[]): void
   /** Calls a function that creates something through its last parameter; returns that. */
@@ -38,7 +40,8 @@ export function loadOnnxRuntime(path: string = libraryPath()): OnnxRuntime {
 }
 
 function bind(path: string): OnnxRuntime {
-  const table = functionTable(path)
+  const library = open(path)
+  const table = functionTable(library, path)
   const functions = Object.fromEntries(Object.entries(SIGNATURES).map(([name, [index, prototype]]) =>
     [name, koffi.decode(table[index], koffi.proto(prototype)) as NativeFunction])) as Record<FunctionName, NativeFunction>
   const out = new BigUint64Array(1)
@@ -52,6 +55,7 @@ function bind(path: string): OnnxRuntime {
   }
   return {
     path,
+    library,
     call,
     create(name, ...args) {
       call(name, ...args, out)
@@ -63,14 +67,16 @@ function bind(path: string): OnnxRuntime {
   }
 }
 
-function functionTable(path: string): Pointer[] {
-  let library
+function open(path: string): LibraryHandle {
   try {
-    library = koffi.load(path)
+    return koffi.load(path)
   } catch (error) {
     throw new RuntimeError('RUNTIME_LIBRARY',
       `cannot load ${path}: ${(error as Error).message}. Reinstall with "npm ci" on this platform.`, { cause: error })
   }
+}
+
+function functionTable(library: LibraryHandle, path: string): Pointer[] {
   const apiBase = koffi.struct({ GetApi: 'void *', GetVersionString: 'void *' })
   const base = koffi.decode(library.func('OrtGetApiBase', koffi.pointer(apiBase), [])(), apiBase)
   const api = koffi.decode(base.GetApi, koffi.proto('void *(uint32_t)'))(API_VERSION) as Pointer | null

@@ -91,6 +91,19 @@ test('opening a stream fails with its reason', async (t) => {
   await assert.rejects(a.open(targetOf(b), 'inference', { signal: AbortSignal.abort(reason) }), reason)
 })
 
+test('a caller leaves a dial that nobody answers with the reason of its own signal', async (t) => {
+  const server = createServer(() => undefined)
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  t.after(() => server.close())
+  const { port } = server.address() as { port: number }
+  const node = await startNode(t)
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const opening = node.open({ peerId: NOBODY.split('/').at(-1)!, multiaddrs: [`/ip4/127.0.0.1/tcp/${port}`] }, 'probe', controller)
+  setTimeout(() => controller.abort(reason), 30)
+  await assert.rejects(opening, reason)
+})
+
 test('a peer with too many streams open is told so, and may come again later', async (t) => {
   const [a, b] = [await startNode(t), await startNode(t)]
   await b.handle('probe', async (stream) => { await stream.receive() }, { ...RPC_LIMITS.probe, maxStreams: 2 })

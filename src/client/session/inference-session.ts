@@ -21,6 +21,7 @@ export interface InferenceSessionOptions extends ChainOptions {
 export interface Recovery {
   /** Servers given up, by peer id. */
   readonly lost: readonly string[]
+  /** From the start of the step that failed, so with the time that it took to notice. */
   readonly seconds: number
   /** Tokens that new servers computed again. */
   readonly replayedTokens: number
@@ -116,11 +117,14 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   async #tryStep(hidden: Tensor, tokens: number): Promise<Tensor> {
     if (this.#chain.links.length === 0) await this.#patiently(() => this.#completeChain())
     const step = ++this.#step
+    const began = performance.now()
     try {
       return await this.#runChain(step, hidden)
     } catch (error) {
       if (!isTransient(error)) throw error
-      return this.#recover(step, tokens, error)
+      const { output, ...recovery } = await this.#recover(step, tokens)
+      this.emit('recovery', { ...recovery, seconds: (performance.now() - began) / 1000, reason: errorMessage(error) })
+      return output
     }
   }
 
@@ -153,8 +157,7 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   }
 
   /** Mends the chain, replays what a new server lacks, and gives the output of the step that failed. */
-  async #recover(failedStep: number, tokens: number, failure: unknown): Promise<Tensor> {
-    const began = performance.now()
+  async #recover(failedStep: number, tokens: number): Promise<{ output: Tensor, lost: string[], replayedTokens: number }> {
     const lost = new Set<string>()
     let replayedTokens = 0
     const output = await this.#patiently(async () => {
@@ -167,8 +170,7 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
         nextStep: () => ++this.#step, watchdog: this.#options.watchdog, onReplay: (count) => { replayedTokens += count },
       })
     })
-    this.emit('recovery', { lost: [...lost], seconds: (performance.now() - began) / 1000, replayedTokens, reason: errorMessage(failure) })
-    return output
+    return { output, lost: [...lost], replayedTokens }
   }
 
   async #completeChain(): Promise<void> {

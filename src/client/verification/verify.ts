@@ -88,13 +88,13 @@ function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): num
 async function checkInference(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
   const sequences = comparedSequences(model, golden).map((ids) => runPrompt(model, ids, cuts, chunk))
   const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk))
-  const outputs = await Promise.all(sequences)
+  const [outputs, compared] = await Promise.all([Promise.all(sequences), Promise.all(texts)])
   const outcomes: Outcome[] = []
   for (const [name, values] of [[lastOutput(model), outputs.map(({ hidden }) => hidden)], ['logits', outputs.map(({ logits }) => logits)]] as const) {
     const reference = golden.tensors.get(name)
     if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference)))
   }
-  return [...outcomes, ...(await Promise.all(texts)).flat()]
+  return [...outcomes, ...compared.flat()]
 }
 
 function lastOutput(model: AutoDistributedModelForCausalLM): string {

@@ -35,6 +35,11 @@ function run(script: readonly number[], options: Partial<GenerationOptions>, pro
   return { source, text, generation }
 }
 
+async function draws(seed: number): Promise<number[]> {
+  const options = { maxNewTokens: 4000, temperature: 1, topK: 2, seed }
+  return (await collect(generate(new BigramSource(ROWS), [0], options))).result.tokenIds
+}
+
 describe('over a bigram table', () => {
   test('greedy follows the table, with the table\'s log-probabilities', async () => {
     const source = new BigramSource(ROWS)
@@ -52,13 +57,9 @@ describe('over a bigram table', () => {
   })
 
   test('draws follow the table and the seed', async () => {
-    const draw = async (seed: number): Promise<number[]> => {
-      const options = { maxNewTokens: 4000, temperature: 1, topK: 2, seed }
-      return (await collect(generate(new BigramSource(ROWS), [0], options))).result.tokenIds
-    }
-    const tokenIds = await draw(1)
-    assert.deepEqual(tokenIds, await draw(1))
-    assert.notDeepEqual(tokenIds, await draw(2))
+    const tokenIds = await draws(1)
+    assert.deepEqual(tokenIds, await draws(1))
+    assert.notDeepEqual(tokenIds, await draws(2))
     const afterZero = tokenIds.filter((_, i) => tokenIds[i - 1] === 0)
     const [one] = softmax([2, 1])
     const deviation = Math.sqrt(afterZero.length * one! * (1 - one!))
@@ -176,14 +177,14 @@ describe('a signal', () => {
   })
 })
 
-describe('the next step and the text', () => {
-  /** A tokenizer that does not answer before it is let go. */
-  function slowText() {
-    const { promptIds, gate } = { promptIds: [0], gate: Promise.withResolvers<string>() }
-    const text: TextStream = { push: () => gate.promise, flush: () => Promise.resolve('') }
-    return { promptIds, gate, text }
-  }
+/** A tokenizer that does not answer before it is let go. */
+function slowText() {
+  const gate = Promise.withResolvers<string>()
+  const text: TextStream = { push: () => gate.promise, flush: () => Promise.resolve('') }
+  return { gate, text }
+}
 
+describe('the next step and the text', () => {
   test('the next step does not wait for the text', async () => {
     const { gate, text } = slowText()
     const source = new ScriptSource([0, 1], 6)
@@ -208,17 +209,17 @@ describe('the next step and the text', () => {
 
 describe('failures', () => {
   test('of a step are thrown, also while the text is awaited', async () => {
-    const { promise, resolve } = Promise.withResolvers<string>()
+    const { gate, text } = slowText()
     const source: TokenSource = {
       next: async ([id]) => {
         if (id === 1) throw new Error('the chain broke')
         return logitsFor(1, 6)
       },
     }
-    const generation = generate(source, [0], { maxNewTokens: 3 }, { push: () => promise, flush: () => Promise.resolve('') })
+    const generation = generate(source, [0], { maxNewTokens: 3 }, text)
     const first = generation.next()
     await turn()
-    resolve('b')
+    gate.resolve('b')
     assert.deepEqual((await first).value, { tokenIds: [1], text: 'b' })
     await assert.rejects(generation.next(), { message: 'the chain broke' })
   })

@@ -19,7 +19,7 @@ for (const [seed, numbers] of KNOWN) {
 
 test('numbers lie in [0, 1) and fill it evenly', () => {
   const random = seededRandom(7)
-  const bins = new Array<number>(16).fill(0)
+  const bins = Array.from({ length: 16 }, () => 0)
   const draws = 32_000
   for (let i = 0; i < draws; i++) {
     const number = random()

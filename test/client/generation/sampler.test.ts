@@ -26,7 +26,7 @@ const DRAWS = 20_000
 for (const [options, probabilities] of DISTRIBUTIONS) {
   test(`draws with ${JSON.stringify(options)} have the exact distribution`, () => {
     const sample = createSampler({ ...options, seed: 42 })
-    const counts = new Array<number>(LOGITS.length).fill(0)
+    const counts = Array.from(LOGITS, () => 0)
     for (let i = 0; i < DRAWS; i++) counts[sample(LOGITS, [0]).tokenId]!++
     for (const [id, probability] of probabilities.entries()) {
       const deviation = Math.sqrt(DRAWS * probability * (1 - probability))
@@ -68,11 +68,12 @@ describe('the log-probability', () => {
   })
 })
 
+function series(seed?: number): number[] {
+  const sample = createSampler({ temperature: 1, seed })
+  return Array.from({ length: 100 }, () => sample(LOGITS, []).tokenId)
+}
+
 test('one seed gives one series of tokens, another seed another', () => {
-  const series = (seed?: number): number[] => {
-    const sample = createSampler({ temperature: 1, seed })
-    return Array.from({ length: 100 }, () => sample(LOGITS, []).tokenId)
-  }
   assert.deepEqual(series(5), series(5))
   assert.notDeepEqual(series(5), series(6))
   assert.notDeepEqual(series(), series())

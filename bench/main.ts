@@ -1,0 +1,15 @@
+import { benchHop } from './hop.ts'
+import { benchSessions } from './sessions.ts'
+
+const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, sessions: benchSessions }
+
+const names = process.argv.slice(2)
+for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
+  const bench = BENCHES[name]
+  if (bench === undefined) {
+    console.error(`no bench "${name}"; there are: ${Object.keys(BENCHES).join(', ')}`)
+    process.exit(2)
+  }
+  console.log(`== ${name}`)
+  await bench()
+}

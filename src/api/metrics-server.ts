@@ -1,0 +1,68 @@
+import { once } from 'node:events'
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Registry } from 'prom-client'
+import { PetalsError, errorMessage } from '../base/errors.ts'
+
+/** What /health answers; anything but ONLINE is a 503. */
+export interface Health {
+  readonly state: string
+  readonly sessions: number
+}
+
+export interface MetricsServerModules {
+  readonly registry: Registry
+  readonly health: () => Health
+}
+
+export interface MetricsServer {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Serves /metrics and /health; port 0 is any free one. Throws `METRICS_LISTEN`. */
+export async function startMetricsServer(
+  modules: MetricsServerModules, { host, port }: { readonly host: string, readonly port: number },
+): Promise<MetricsServer> {
+  const server = createServer((request, response) => {
+    answer(modules, request, response).catch((error: unknown) => send(response, 500, 'text/plain', `${errorMessage(error)}\n`))
+  })
+  await listen(server, host, port)
+  return {
+    port: (server.address() as AddressInfo).port,
+    async stop() {
+      if (!server.listening) return
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  try {
+    server.listen(port, host)
+    await once(server, 'listening')
+  } catch (error) {
+    const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    const reason = inUse ? 'the port is in use; choose another, or 0 for any free one' : errorMessage(error)
+    throw new PetalsError('METRICS_LISTEN', `cannot serve metrics on ${host}:${port}: ${reason}`, { cause: error })
+  }
+}
+
+async function answer({ registry, health }: MetricsServerModules, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = request.url?.split('?', 1)[0]
+  if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
+  if (path === '/metrics') return send(response, 200, registry.contentType, await registry.metrics())
+  if (path === '/health') {
+    const status = health()
+    return send(response, status.state === 'ONLINE' ? 200 : 503, 'application/json', `${JSON.stringify(status)}\n`)
+  }
+  send(response, 404, 'text/plain', 'there are /metrics and /health here\n')
+}
+
+function send(response: ServerResponse, statusCode: number, contentType: string, body: string): void {
+  response.writeHead(statusCode, { 'content-type': contentType })
+  response.end(body)
+}

@@ -1,0 +1,61 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics, exponentialBuckets } from 'prom-client'
+import type { RunReport } from '../engine/messages.ts'
+
+const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]
+/** 1 ms to 8 s: from a decode step of a small span to a prefill chunk of a large one. */
+const SECOND_BUCKETS = exponentialBuckets(0.001, 2, 14)
+const NANOSECONDS = 1e9
+
+/** What the metrics need of an engine. */
+export interface MeasuredEngine {
+  readonly cacheTokens: number
+  readonly cacheTokensLeft: number
+  readonly numSessions: number
+  on(event: 'run', listener: (report: RunReport) => void): unknown
+}
+
+/** A registry with what Node tells of any process. */
+export function createMetrics(): Registry {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  return registry
+}
+
+/** Counts an engine's device runs from now on; sizes are read when they are scraped. */
+export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine): void {
+  const registers = [registry]
+  const labelNames = ['kind', 'priority'] as const
+  const runs = new Counter({ name: 'petals_device_runs_total', help: 'Device runs', labelNames, registers })
+  const tokens = new Counter({ name: 'petals_tokens_computed_total', help: 'Tokens that device runs carried', labelNames, registers })
+  const rows = new Histogram({ name: 'petals_run_rows', help: 'Sequences in a device run', buckets: ROW_BUCKETS, registers })
+  const seconds = new Histogram({ name: 'petals_run_seconds', help: 'Duration of a device run', buckets: SECOND_BUCKETS, registers })
+  const busy = new Counter({ name: 'petals_engine_busy_seconds_total', help: 'Time spent in device runs', registers })
+  engine.on('run', (report) => {
+    const labels = { kind: report.kind, priority: report.priority }
+    runs.inc(labels)
+    tokens.inc(labels, report.tokens)
+    rows.observe(report.rows)
+    seconds.observe(report.seconds)
+    busy.inc(report.seconds)
+  })
+  registerGauge(registry, 'petals_cache_tokens', 'Size of the KV cache in tokens', () => engine.cacheTokens)
+  registerGauge(registry, 'petals_cache_tokens_left', 'Tokens of the KV cache that no session has reserved', () => engine.cacheTokensLeft)
+  registerGauge(registry, 'petals_sessions', 'Sessions that hold a part of the KV cache', () => engine.numSessions)
+}
+
+/**
+ * The longest that this thread's event loop has been blocked since now: Node's own metric of it is reset at each scrape.
+ * The returned function ends the watch.
+ */
+export function registerEventLoopMetric(registry: Registry): () => void {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  registerGauge(registry, 'petals_event_loop_delay_max_seconds', 'Longest delay of the event loop since the node serves',
+    () => delay.max / NANOSECONDS)
+  return () => { delay.disable() }
+}
+
+function registerGauge(registry: Registry, name: string, help: string, read: () => number): void {
+  registry.registerMetric(new Gauge({ name, help, registers: [], collect() { this.set(read()) } }))
+}
