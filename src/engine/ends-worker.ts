@@ -5,11 +5,9 @@ import { buildEmbedGraph, buildHeadGraph } from '../families/graphs.ts'
 import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
 import { CPU } from '../runtime/device.ts'
-import { type Environment, createEnvironment, memoryInfo } from '../runtime/environment.ts'
-import type { Pointer } from '../runtime/library.ts'
-import { runBound } from '../runtime/run.ts'
+import { type Environment, createEnvironment } from '../runtime/environment.ts'
 import type { Session } from '../runtime/session.ts'
-import { TensorScope } from '../runtime/tensor-scope.ts'
+import { EndsRunner } from './ends-runner.ts'
 import type { EndsCommand, EndsEvent, EndsOptions } from './ends.ts'
 import { loadGraph } from './load-graph.ts'
 import { type SyncReceiver, receiveSync } from './sync-channel.ts'
@@ -34,64 +32,23 @@ function load(env: Environment, graph: Graph): Session {
   return loadGraph(env, CPU, graph, ({ name }) => slices.get(name)!)
 }
 
-class Ends {
-  readonly #env: Environment
-  readonly #cpu: Pointer
-  readonly #runOptions: Pointer
-  readonly #embed: Session
-  readonly #head: Session
-
-  constructor() {
-    const target = { device: CPU.kind, dtype: 'float32' } as const
-    this.#env = createEnvironment(threads)
-    this.#cpu = memoryInfo(this.#env.ort, CPU)
-    this.#runOptions = this.#env.ort.create('CreateRunOptions')
-    this.#embed = load(this.#env, buildEmbedGraph(checkpoint.config, target))
-    this.#head = load(this.#env, buildHeadGraph(checkpoint.config, target))
-  }
-
-  embed(ids: BigInt64Array): Float32Array {
-    const output = new Float32Array(ids.length * hiddenSize)
-    using scope = new TensorScope(this.#env.ort)
-    runBound(this.#env.ort, this.#embed.pointer, this.#runOptions,
-      [['ids', scope.wrap(this.#cpu, 'int64', [1, ids.length], ids)]],
-      [['output', scope.wrap(this.#cpu, 'float32', [1, ids.length, hiddenSize], output)]])
-    return output
-  }
-
-  head(tokens: number, hidden: Float32Array): Float32Array {
-    const logits = new Float32Array(tokens * vocabSize)
-    using scope = new TensorScope(this.#env.ort)
-    runBound(this.#env.ort, this.#head.pointer, this.#runOptions,
-      [['hidden', scope.wrap(this.#cpu, 'float32', [tokens, hiddenSize], hidden)]],
-      [['logits', scope.wrap(this.#cpu, 'float32', [tokens, vocabSize], logits)]])
-    return logits
-  }
-
-  close(): void {
-    for (const { pointer } of [this.#embed, this.#head]) this.#env.ort.release('ReleaseSession', pointer)
-    this.#env.ort.release('ReleaseRunOptions', this.#runOptions)
-    this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
-  }
-}
-
-function runHeads(ends: Ends, heads: readonly HeadCommand[]): void {
+function runHeads(runner: EndsRunner, heads: readonly HeadCommand[]): void {
   const began = performance.now()
-  const tokens = heads.reduce((sum, head) => sum + head.tokens, 0)
   const single = heads.length === 1
-  const hidden = single ? heads[0]!.hidden : new Float32Array(tokens * hiddenSize)
-  let row = 0
+  const lengths = heads.map(({ hidden }) => hidden.length)
+  const hidden = single ? heads[0]!.hidden : new Float32Array(lengths.reduce((a, b) => a + b, 0))
+  let at = 0
   if (!single) for (const head of heads) {
-    hidden.set(head.hidden, row * hiddenSize)
-    row += head.tokens
+    hidden.set(head.hidden, at)
+    at += head.hidden.length
   }
-  const logits = ends.head(tokens, hidden)
+  const logits = runner.head(hidden)
   const seconds = (performance.now() - began) / 1000 / heads.length
-  row = 0
-  for (const { taskId, tokens } of heads) {
-    const values = single ? logits : logits.slice(row * vocabSize, (row + tokens) * vocabSize)
-    row += tokens
-    post({ type: 'done', taskId, values, seconds })
+  at = 0
+  for (const [i, { taskId }] of heads.entries()) {
+    const count = lengths[i]! / hiddenSize * vocabSize
+    post({ type: 'done', taskId, values: single ? logits : logits.slice(at, at + count), seconds })
+    at += count
   }
 }
 
@@ -104,7 +61,7 @@ function attempt(taskIds: readonly number[], task: () => void): void {
   }
 }
 
-function loop(ends: Ends): void {
+function loop(runner: EndsRunner): void {
   for (;;) {
     const heads: HeadCommand[] = []
     for (const command of receiveSync<EndsCommand>(receiver, true)) {
@@ -115,23 +72,33 @@ function loop(ends: Ends): void {
       }
       attempt([command.taskId], () => {
         const began = performance.now()
-        const values = ends.embed(command.ids)
+        const values = runner.embed(command.ids)
         post({ type: 'done', taskId: command.taskId, values, seconds: (performance.now() - began) / 1000 })
       })
     }
-    if (heads.length > 0) attempt(heads.map(({ taskId }) => taskId), () => runHeads(ends, heads))
+    if (heads.length > 0) attempt(heads.map(({ taskId }) => taskId), () => runHeads(runner, heads))
   }
 }
 
-let ends: Ends | undefined
+function start(): void {
+  const env = createEnvironment(threads)
+  const target = { device: CPU.kind, dtype: 'float32' } as const
+  const embed = load(env, buildEmbedGraph(checkpoint.config, target))
+  const head = load(env, buildHeadGraph(checkpoint.config, target))
+  const ends = { embed: embed.pointer, head: head.pointer, hiddenSize, vocabSize }
+  const kept = [...embed.kept, ...head.kept]
+  post({ type: 'ready', environment: env.pointer, ends })
+  const runner = new EndsRunner(env, ends)
+  loop(runner)
+  runner.close()
+  for (const { pointer } of [embed, head]) env.ort.release('ReleaseSession', pointer)
+  // Read by the sessions until here.
+  kept.length = 0
+}
+
 try {
-  ends = new Ends()
-  post({ type: 'ready' })
+  start()
 } catch (error) {
   fail(error)
-}
-if (ends !== undefined) {
-  loop(ends)
-  ends.close()
 }
 receiver.port.close()

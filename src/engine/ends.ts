@@ -4,7 +4,9 @@ import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { type Tensor, fromFloat32 } from '../tensor/tensor.ts'
-import type { ThreadOptions } from '../runtime/environment.ts'
+import { type ThreadOptions, attachEnvironment } from '../runtime/environment.ts'
+import type { Pointer } from '../runtime/library.ts'
+import { EndsRunner, type LoadedEnds } from './ends-runner.ts'
 import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
 
 export interface EndsOptions extends ThreadOptions {
@@ -13,13 +15,20 @@ export interface EndsOptions extends ThreadOptions {
 
 export type EndsCommand =
   | { readonly type: 'embed', readonly taskId: number, readonly ids: BigInt64Array }
-  | { readonly type: 'head', readonly taskId: number, readonly tokens: number, readonly hidden: Float32Array }
+  | { readonly type: 'head', readonly taskId: number, readonly hidden: Float32Array }
   | { readonly type: 'close' }
 
 export type EndsEvent =
-  | { readonly type: 'ready' }
+  | { readonly type: 'ready', readonly environment: Pointer, readonly ends: LoadedEnds }
   | { readonly type: 'failed', readonly taskId?: number | undefined, readonly code: string, readonly message: string }
   | { readonly type: 'done', readonly taskId: number, readonly values: Float32Array, readonly seconds: number }
+
+/** A few rows of a table: copying them takes less time than asking the thread. */
+const INLINE_EMBED_TOKENS = 32
+
+/** A head that is quicker than this does not hold up the caller's thread; heads that come together share a run. */
+const INLINE_HEAD_SECONDS = 0.001
+const BURST_MS = 1
 
 /**
  * Both ends of a model, which a client computes itself, on the CPU in float32: token ids to the first block's input, and
@@ -31,8 +40,11 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
   readonly vocabSize: number
   readonly #worker: Worker
   readonly #channel: SyncChannel
-  readonly #pending = new Map<number, { resolve: (values: Float32Array) => void, reject: (error: Error) => void }>()
+  readonly #pending = new Map<number, { type: EndsCommand['type'], resolve: (values: Float32Array) => void, reject: (error: Error) => void }>()
   readonly #ready = Promise.withResolvers<void>()
+  #runner: EndsRunner | undefined
+  #headSeconds = Infinity
+  #lastHeadAt = -Infinity
   #nextId = 1
   #failure: Error | undefined
 
@@ -58,15 +70,20 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
   async embed(ids: readonly number[]): Promise<Tensor> {
     const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize)
     if (bad !== undefined) throw new PetalsError('TOKEN_ID', `token id ${bad}: this model knows ids 0 to ${this.vocabSize - 1}`)
+    const rows = BigInt64Array.from(ids, BigInt)
     const taskId = this.#nextId++
-    const values = await this.#post({ type: 'embed', taskId, ids: BigInt64Array.from(ids, BigInt) }, taskId)
+    const values = ids.length <= INLINE_EMBED_TOKENS ? this.#here((runner) => runner.embed(rows)) : await this.#post({ type: 'embed', taskId, ids: rows }, taskId)
     return fromFloat32(values, [ids.length, this.hiddenSize])
   }
 
   /** Logits [tokens, vocab] of hidden states [tokens, hidden] (float32). */
-  head(hidden: Float32Array): Promise<Float32Array> {
+  async head(hidden: Float32Array): Promise<Float32Array> {
+    const now = performance.now()
+    const alone = this.#pending.size === 0 && now - this.#lastHeadAt > BURST_MS
+    this.#lastHeadAt = now
+    if (alone && hidden.length === this.hiddenSize && this.#headSeconds < INLINE_HEAD_SECONDS) return this.#here((runner) => runner.head(hidden))
     const taskId = this.#nextId++
-    return this.#post({ type: 'head', taskId, tokens: hidden.length / this.hiddenSize, hidden }, taskId)
+    return this.#post({ type: 'head', taskId, hidden }, taskId)
   }
 
   async close(): Promise<void> {
@@ -75,19 +92,32 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
     postSync(this.#channel, { type: 'close' } satisfies EndsCommand)
     this.#fail(new PetalsError('ENGINE_CLOSED', 'the model was closed'))
     await exited
+    this.#runner?.close()
     this.#channel.port.close()
+  }
+
+  /** What takes less time than its hand-over to the thread and back. */
+  #here(run: (runner: EndsRunner) => Float32Array): Float32Array {
+    if (this.#failure !== undefined) throw this.#failure
+    const began = performance.now()
+    const values = run(this.#runner!)
+    this.emit('run', (performance.now() - began) / 1000)
+    return values
   }
 
   #post(command: EndsCommand, taskId: number): Promise<Float32Array> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     const { promise, resolve, reject } = Promise.withResolvers<Float32Array>()
-    this.#pending.set(taskId, { resolve, reject })
+    this.#pending.set(taskId, { type: command.type, resolve, reject })
     postSync(this.#channel, command)
     return promise
   }
 
   #onEvent(event: EndsEvent): void {
-    if (event.type === 'ready') return this.#ready.resolve()
+    if (event.type === 'ready') {
+      this.#runner = new EndsRunner(attachEnvironment(event.environment), event.ends)
+      return this.#ready.resolve()
+    }
     if (event.type === 'failed' && event.taskId === undefined) return this.#fail(new PetalsError(event.code, event.message))
     const task = this.#pending.get(event.taskId!)
     this.#pending.delete(event.taskId!)
@@ -95,6 +125,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
       task?.reject(new PetalsError(event.code, event.message))
       return
     }
+    if (task?.type === 'head') this.#headSeconds = event.seconds
     task?.resolve(event.values)
     this.emit('run', event.seconds)
   }

@@ -5,7 +5,7 @@ import { attachEnvironment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
 import type { EngineCommand, EngineEvent } from './messages.ts'
 import { convert } from '../tensor/convert.ts'
-import { fromFloat32 } from '../tensor/tensor.ts'
+import { type Tensor, fromFloat32 } from '../tensor/tensor.ts'
 import { type LoadedSpan, type RopeTensors, SpanRunner } from './runner.ts'
 import { Scheduler, type SchedulerLimits } from './scheduler.ts'
 import { type SyncReceiver, receiveSync } from './sync-channel.ts'
@@ -30,10 +30,18 @@ function ropeFor(maxLength: number, capacity: number): string {
   const held = ropeTables.get(key)
   if (held === undefined || held.cos.shape[0]! < capacity) {
     const { cos, sin, halfDim } = ropeTable(config, { maxLength, positions: capacity })
-    const tensorOf = (values: Float32Array) => convert(fromFloat32(values, [capacity, halfDim]), span.dtype)
-    ropeTables.set(key, { cos: tensorOf(cos), sin: tensorOf(sin) })
+    const tensorOf = (values: Float32Array) => shared(convert(fromFloat32(values, [capacity, halfDim]), span.dtype))
+    const table = { cos: tensorOf(cos), sin: tensorOf(sin) }
+    ropeTables.set(key, table)
+    report({ type: 'rope', key, table })
   }
   return key
+}
+
+function shared(source: Tensor): Tensor {
+  const data = new Uint8Array(new SharedArrayBuffer(source.data.byteLength))
+  data.set(source.data)
+  return { ...source, data }
 }
 
 function report(event: EngineEvent): void {
@@ -46,6 +54,7 @@ function handle(command: EngineCommand): boolean {
     case 'open': scheduler.open(command.rowId, command.row, ropeFor(command.maxLength, command.row.capacity)); return true
     case 'release': scheduler.release(command.rowId); return true
     case 'step': scheduler.add(command); return true
+    case 'length': scheduler.setLength(command.rowId, command.length); return true
     case 'close': return false
   }
 }

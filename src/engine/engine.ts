@@ -4,13 +4,18 @@ import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { maxSessionLength } from './session-limit.ts'
+import { ropeKey } from '../families/rope.ts'
+import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
-import type { EngineWorkerData } from './engine-worker.ts'
+import { CacheMemory } from './cache-memory.ts'
 import { EngineSession } from './engine-session.ts'
+import type { EngineWorkerData } from './engine-worker.ts'
+import { InlineDecode } from './inline-decode.ts'
 import { type LoadOptions, type LoadResult, loadSpan } from './load.ts'
-import type { EngineCommand, EngineEvent, RunReport, StepCommand } from './messages.ts'
-import { type ReserveOptions, RowAllocator } from './row-allocator.ts'
+import type { EngineCommand, EngineEvent, Priority, RunReport } from './messages.ts'
+import { type ReserveOptions, type Row, RowAllocator } from './row-allocator.ts'
+import { cacheBytes } from './runner.ts'
 import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
 
 export interface EngineOptions extends LoadOptions {
@@ -27,21 +32,23 @@ export interface SessionOptions extends ReserveOptions {
   readonly maxLength: number
 }
 
-/** A step's hidden states and the device time of the runs that made it, in seconds. */
-export interface StepOutput {
-  readonly hidden: Tensor
-  readonly computeSeconds: number
-}
-
 /** Decode rows bound in one run; more wait for the next one. */
 const MAX_BATCH_ROWS = 64
 
 /** One chunk is what a decode step of another session may have to wait for. */
 const PREFILL_CHUNK_TOKENS = 256
 
+/** A session's row, and its blocks within the span. */
+interface RowSlot {
+  readonly rowId: number
+  readonly row: Row
+  readonly ropeKey: string
+  readonly start: number
+  readonly end: number
+}
+
 interface PendingTask {
   readonly rowId: number
-  readonly tokens: number
   readonly resolve: (output: Uint8Array) => void
   readonly reject: (error: Error) => void
 }
@@ -53,6 +60,11 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
   readonly end: number
   readonly dtype: FloatDType
   readonly blockDigests: readonly string[]
+  readonly #env: Environment
+  /** Held: the sessions, and what they go on reading. */
+  readonly #loaded: LoadResult
+  readonly #cache: CacheMemory
+  readonly #inline: InlineDecode
   readonly #worker: Worker
   readonly #channel: SyncChannel
   readonly #rows: RowAllocator
@@ -74,11 +86,16 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     this.blockDigests = loaded.blockDigests
     this.#rows = new RowAllocator(options.cacheTokens)
     this.#channel = createSyncChannel()
+    this.#env = attachEnvironment(loaded.environment)
+    this.#loaded = loaded
+    this.#cache = new CacheMemory(this.#env, options.device, loaded.span.sessions, this.#rows.totalTokens * cacheBytes(loaded.span))
+    const span = { ...loaded.span, caches: this.#cache.blocks }
+    this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
       receiver: this.#channel.receiver,
       environment: loaded.environment,
       config: this.config,
-      span: { ...loaded.span, cacheTokens: this.#rows.totalTokens },
+      span,
       limits: {
         maxBatchRows: options.maxBatchRows ?? MAX_BATCH_ROWS,
         prefillChunkTokens: options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS,
@@ -113,9 +130,10 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     const row = await this.#rows.reserve(maxLength, reserve)
     const rowId = this.#nextId++
     this.#post({ type: 'open', rowId, row, maxLength })
+    const slot = { rowId, row, ropeKey: ropeKey(this.config, maxLength), start: start - this.start, end: end - this.start }
     return new EngineSession({
       maxLength,
-      step: (position, hidden, priority) => this.#step(rowId, start, end, position, hidden, priority),
+      step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
       release: () => {
         this.#post({ type: 'release', rowId })
         this.#cancelTasks(rowId)
@@ -154,6 +172,9 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
     await exited
     this.#channel.port.close()
+    this.#inline.close()
+    this.#cache.release()
+    for (const session of this.#loaded.span.sessions) this.#env.ort.release('ReleaseSession', session)
   }
 
   #checkSpan(start: number, end: number): void {
@@ -161,18 +182,29 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     throw new PetalsError('SPAN_NOT_HELD', `blocks ${start}:${end} were asked for, this server holds ${this.start}:${this.end}`)
   }
 
-  #step(rowId: number, start: number, end: number, position: number, hidden: Tensor, priority: StepCommand['priority']): Promise<Tensor> {
+  async #step(slot: RowSlot, position: number, hidden: Tensor, priority: Priority): Promise<Tensor> {
     const [tokens = 0, width = 0] = hidden.shape
     if (hidden.dtype !== this.dtype || hidden.shape.length !== 2 || width !== this.config.hiddenSize || tokens < 1) {
       throw new PetalsError('TENSOR_SHAPE',
         `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${this.dtype} [tokens, ${this.config.hiddenSize}]`)
     }
+    const { rowId, row, ropeKey, start, end } = slot
+    const decode = tokens === 1 && priority === 'inference'
+    if (decode && this.#inline.suits(rowId, ropeKey, row) && this.#pending.size === 0) return this.#stepInline(slot, position, hidden)
     const taskId = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-    this.#pending.set(taskId, { rowId, tokens, resolve, reject })
-    const span = { start: start - this.start, end: end - this.start }
-    this.#post({ type: 'step', taskId, rowId, ...span, position, tokens, priority, hidden: transferable(hidden.data) })
-    return promise.then((data) => tensor(hidden.dtype, hidden.shape, data))
+    this.#pending.set(taskId, { rowId, resolve, reject })
+    this.#post({ type: 'step', taskId, rowId, start, end, position, tokens, priority, hidden: transferable(hidden.data) })
+    return tensor(hidden.dtype, hidden.shape, await promise)
+  }
+
+  #stepInline(slot: RowSlot, position: number, hidden: Tensor): Tensor {
+    if (this.#failure !== undefined) throw this.#failure
+    const { output, report } = this.#inline.run({ ...slot, position, hidden: hidden.data })
+    // Nobody has to wake up for this: it is read before the next command that matters.
+    this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand)
+    this.emit('run', report)
+    return tensor(hidden.dtype, hidden.shape, output)
   }
 
   #post(command: EngineCommand): void {
@@ -185,6 +217,8 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
 
   #onEvent(event: EngineEvent): void {
     if (event.type === 'closed') return
+    if (event.type === 'rope') return this.#inline.addTable(event.key, event.table)
+    this.#inline.observe(event)
     for (const result of event.results) {
       const task = this.#pending.get(result.taskId)
       this.#pending.delete(result.taskId)

@@ -25,7 +25,7 @@ export interface LoadProgress {
 
 export interface LoadResult {
   readonly environment: Pointer
-  readonly span: Omit<LoadedSpan, 'cacheTokens'>
+  readonly span: Omit<LoadedSpan, 'caches'>
   readonly blockDigests: readonly string[]
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */

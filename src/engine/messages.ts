@@ -1,4 +1,5 @@
 import type { Row } from './row-allocator.ts'
+import type { RopeTensors } from './runner.ts'
 
 /** Inference goes before everything else that a span computes. */
 export type Priority = 'inference' | 'forward'
@@ -8,6 +9,8 @@ export type EngineCommand =
   | { readonly type: 'open', readonly rowId: number, readonly row: Row, readonly maxLength: number }
   | { readonly type: 'release', readonly rowId: number }
   | StepCommand
+  /** The caller has itself computed the row up to `length`. */
+  | { readonly type: 'length', readonly rowId: number, readonly length: number }
   | { readonly type: 'close' }
 
 /** `hidden` holds `tokens` hidden states for positions `position` and on of blocks `start` to `end` (within the span). */
@@ -39,4 +42,11 @@ export type TaskResult =
   | { readonly taskId: number, readonly output: Uint8Array }
   | { readonly taskId: number, readonly code: string, readonly message: string }
 
-export type EngineEvent = RunReport | { readonly type: 'closed' }
+/** The rotary table of rows with this key, in shared memory; a later one covers more positions. */
+export interface RopeReady {
+  readonly type: 'rope'
+  readonly key: string
+  readonly table: RopeTensors
+}
+
+export type EngineEvent = RunReport | RopeReady | { readonly type: 'closed' }

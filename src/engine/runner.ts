@@ -2,9 +2,9 @@ import { type DType, dtypeSize } from '../tensor/dtype.ts'
 import { CPU, type Device } from '../runtime/device.ts'
 import { type Environment, memoryInfo } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
-import { type DeviceMemory, allocate } from '../runtime/memory.ts'
 import { type Bound, runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
+import type { BlockCache } from './cache-memory.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Batch } from './scheduler.ts'
 
@@ -23,14 +23,15 @@ export interface LoadedSpan {
   readonly hiddenSize: number
   readonly kvHeads: number
   readonly cacheHeadDim: number
-  readonly cacheTokens: number
+  /** Of each block, in the same order. */
+  readonly caches: readonly BlockCache[]
   /** Whether the graphs take `position_ids` (RoPE outside of the attention operator). */
   readonly needsPositionIds: boolean
 }
 
-interface BlockCache {
-  readonly key: DeviceMemory
-  readonly value: DeviceMemory
+/** Bytes of one token's keys (or values) in one block. */
+export function cacheBytes({ kvHeads, cacheHeadDim, dtype }: Pick<LoadedSpan, 'kvHeads' | 'cacheHeadDim' | 'dtype'>): number {
+  return kvHeads * cacheHeadDim * dtypeSize(dtype)
 }
 
 /**
@@ -41,10 +42,10 @@ interface BlockCache {
 export class SpanRunner {
   readonly #env: Environment
   readonly #span: LoadedSpan
-  readonly #caches: readonly BlockCache[]
   readonly #cpu: Pointer
   readonly #memory: Pointer
   readonly #runOptions: Pointer
+  readonly #tokenBytes: number
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
   constructor(env: Environment, span: LoadedSpan) {
@@ -53,16 +54,7 @@ export class SpanRunner {
     this.#cpu = memoryInfo(env.ort, CPU)
     this.#memory = memoryInfo(env.ort, span.device)
     this.#runOptions = env.ort.create('CreateRunOptions')
-    const bytes = span.cacheTokens * this.#tokenBytes
-    this.#caches = span.sessions.map((session) => ({
-      key: allocate(env, span.device, session, bytes),
-      value: allocate(env, span.device, session, bytes),
-    }))
-  }
-
-  /** Bytes of one token's keys (or values) in one block. */
-  get #tokenBytes(): number {
-    return this.#span.kvHeads * this.#span.cacheHeadDim * dtypeSize(this.#span.dtype)
+    this.#tokenBytes = cacheBytes(span)
   }
 
   run(batch: Batch, rope: RopeTensors): void {
@@ -77,11 +69,6 @@ export class SpanRunner {
   }
 
   close(): void {
-    for (const { key, value } of this.#caches) {
-      key.release()
-      value.release()
-    }
-    for (const session of this.#span.sessions) this.#env.ort.release('ReleaseSession', session)
     this.#env.ort.release('ReleaseRunOptions', this.#runOptions)
     this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
     this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
@@ -117,10 +104,10 @@ export class SpanRunner {
     const hiddenShape = [rows, batch.tokens, hiddenSize]
     const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
     const start = BigInt(batch.offset * this.#tokenBytes)
-    const cache = this.#caches[block]!
+    const cache = this.#span.caches[block]!
     using scope = new TensorScope(this.#env.ort)
-    const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key.address + start)
-    const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value.address + start)
+    const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key + start)
+    const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value + start)
     runBound(this.#env.ort, sessions[block]!, this.#runOptions,
       [['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared],
       [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues]])

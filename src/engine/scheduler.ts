@@ -71,6 +71,12 @@ export class Scheduler {
     this.#rows.set(rowId, { row, ropeKey, length: 0 })
   }
 
+  /** The row was computed elsewhere up to `length`. */
+  setLength(rowId: number, length: number): void {
+    const state = this.#rows.get(rowId)
+    if (state !== undefined) state.length = length
+  }
+
   /** Forgets the row and whatever still waits for it. */
   release(rowId: number): void {
     this.#rows.delete(rowId)

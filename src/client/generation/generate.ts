@@ -24,7 +24,7 @@ export interface GenerationResult {
   readonly promptIds: number[]
   /** All that were generated, with the EOS and those of a stop string. */
   readonly tokenIds: number[]
-  /** Of each generated token, under the model itself: before temperature, top-k and top-p. */
+  /** Of each generated token, under the model itself: before temperature, top-k and top-p. Empty unless asked for. */
   readonly logprobs: number[]
   /** Without the EOS and the stop string: the chunks' texts, joined. */
   readonly text: string
@@ -64,12 +64,12 @@ export async function* generate(
     while (steps.underWay) {
       const logits = await steps.logits()
       if (logits === undefined) break
-      if (logprobs.length === 0) prefillSeconds = elapsed()
+      if (ids.length === promptIds.length) prefillSeconds = elapsed()
       const { tokenId, logprob } = sample(logits, ids)
       ids.push(tokenId)
-      logprobs.push(logprob)
+      if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
-      else if (logprobs.length === maxNewTokens) finishReason = 'length'
+      else if (ids.length === promptIds.length + maxNewTokens) finishReason = 'length'
 
       // The next step does not wait for the text, unless that decides whether there is one.
       if (finishReason === undefined && stopStrings.length === 0) steps.start([tokenId])

@@ -11,6 +11,8 @@ export interface SamplingOptions {
   readonly topP?: number | undefined
   /** Makes the draws repeatable; otherwise they differ each time. */
   readonly seed?: number | undefined
+  /** Tell each token's log-probability, which takes longer than choosing it. */
+  readonly logprobs?: boolean | undefined
 }
 
 export interface GenerationOptions extends SamplingOptions {
@@ -44,6 +46,7 @@ const RULES: { readonly [K in keyof Required<GenerationOptions>]: Rule } = {
     accepts: (value) => Number.isSafeInteger(value),
     accepted: `a whole number from ${Number.MIN_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}`,
   },
+  logprobs: { accepts: (value) => typeof value === 'boolean', accepted: 'true or false' },
   eosTokenIds: {
     accepts: (value) => Array.isArray(value) && value.every((id) => isIntegerFrom(0, id)),
     accepted: 'a list of token ids, whole numbers of at least 0 ([] is never)',

@@ -3,10 +3,10 @@ import type { SamplingOptions } from './options.ts'
 import { type LogitsProcessor, temperature, topK, topP } from './processors.ts'
 import { seededRandom } from './random.ts'
 
-/** A token, and its log-probability under the model itself: before temperature, top-k and top-p. */
+/** A token and, where asked for, its log-probability under the model itself: before temperature, top-k and top-p. */
 export interface Sample {
   readonly tokenId: number
-  readonly logprob: number
+  readonly logprob: number | undefined
 }
 
 /** Chooses the next token from the logits [vocab], which it leaves as they are; `ids` are the tokens so far. */
@@ -21,7 +21,8 @@ export function createSampler(options: SamplingOptions): Sampler {
   return (logits, ids) => {
     const max = maxLogit(logits)
     const tokenId = choose(logits, ids)
-    return { tokenId, logprob: logits[tokenId]! - max - Math.log(expSum(logits, max)) }
+    // An exponential per word of the vocabulary: more than all the rest of a greedy step.
+    return { tokenId, logprob: options.logprobs === true ? logits[tokenId]! - max - Math.log(expSum(logits, max)) : undefined }
   }
 }
 

@@ -53,18 +53,18 @@ describe('the log-probability', () => {
   test('is that of the raw logits, whatever is done to them for the draw', () => {
     const probabilities = softmax(LOGITS)
     for (const options of [{}, { temperature: 0.3, seed: 1 }, { temperature: 5, topK: 3, topP: 0.9, seed: 2 }]) {
-      const sample = createSampler(options)
+      const sample = createSampler({ ...options, logprobs: true })
       for (let i = 0; i < 20; i++) {
         const { tokenId, logprob } = sample(LOGITS, [])
-        assert.ok(Math.abs(logprob - Math.log(probabilities[tokenId]!)) < 1e-12)
+        assert.ok(Math.abs(logprob! - Math.log(probabilities[tokenId]!)) < 1e-12)
       }
     }
   })
 
   test('is exact for large and for impossible logits', () => {
-    const { logprob } = createSampler({})(Float32Array.of(30_000, 29_999, -30_000, -Infinity), [])
-    assert.ok(Math.abs(logprob + Math.log1p(Math.exp(-1))) < 1e-12)
-    assert.equal(createSampler({})(Float32Array.of(-Infinity, -4e38, 3e38), []).logprob, 0)
+    const { logprob } = createSampler({ logprobs: true })(Float32Array.of(30_000, 29_999, -30_000, -Infinity), [])
+    assert.ok(Math.abs(logprob! + Math.log1p(Math.exp(-1))) < 1e-12)
+    assert.equal(createSampler({ logprobs: true })(Float32Array.of(-Infinity, -4e38, 3e38), []).logprob, 0)
   })
 })
 

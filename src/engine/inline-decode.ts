@@ -1,0 +1,70 @@
+import type { Environment } from '../runtime/environment.ts'
+import type { RunReport } from './messages.ts'
+import type { Row } from './row-allocator.ts'
+import { type LoadedSpan, type RopeTensors, SpanRunner } from './runner.ts'
+
+/** One row's decode step, blocks counted within the span. */
+export interface InlineStep {
+  readonly rowId: number
+  readonly row: Row
+  readonly ropeKey: string
+  readonly start: number
+  readonly end: number
+  readonly position: number
+  readonly hidden: Uint8Array
+}
+
+/** A step that takes longer does not belong on a thread that answers others; its hand-over costs a quarter of a ms. */
+const MAX_SECONDS = 0.002
+
+/** While several sessions decode, the engine thread makes one run of their steps. */
+const OTHER_ROW_MS = 20
+
+/**
+ * Short decode steps on the caller's own thread: the hand-over to the engine thread and back costs about as much as a
+ * small span's step. Only while that thread is idle, one session alone is decoding, and steps are known to be short.
+ */
+export class InlineDecode {
+  readonly #runner: SpanRunner
+  readonly #tables = new Map<string, RopeTensors>()
+  #stepSeconds = Infinity
+  #lastRowId = -1
+  #otherRowAt = -Infinity
+
+  constructor(env: Environment, span: LoadedSpan) {
+    this.#runner = new SpanRunner(env, span)
+  }
+
+  addTable(key: string, table: RopeTensors): void {
+    this.#tables.set(key, table)
+  }
+
+  /** Learns from a run how long a step of one row takes. */
+  observe({ kind, rows, seconds }: Pick<RunReport, 'kind' | 'rows' | 'seconds'>): void {
+    if (kind === 'decode' && rows === 1) this.#stepSeconds = seconds
+  }
+
+  /** Notes a decode step of a row and says whether it may run here. */
+  suits(rowId: number, ropeKey: string, { capacity }: Row): boolean {
+    const now = performance.now()
+    if (rowId !== this.#lastRowId) this.#otherRowAt = now
+    this.#lastRowId = rowId
+    return this.#stepSeconds < MAX_SECONDS && now - this.#otherRowAt > OTHER_ROW_MS &&
+      (this.#tables.get(ropeKey)?.cos.shape[0] ?? 0) >= capacity
+  }
+
+  /** Throws `RuntimeError`; then the row is as before. */
+  run({ row, ropeKey, start, end, position, hidden }: InlineStep): { output: Uint8Array, report: RunReport } {
+    const began = performance.now()
+    const output = new Uint8Array(hidden.byteLength)
+    this.#runner.run({ ...row, start, end, tokens: 1, pastLengths: [position], ropeKey, input: hidden, output }, this.#tables.get(ropeKey)!)
+    const seconds = (performance.now() - began) / 1000
+    const report: RunReport = { type: 'run', kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds, results: [] }
+    this.observe(report)
+    return { output, report }
+  }
+
+  close(): void {
+    this.#runner.close()
+  }
+}
