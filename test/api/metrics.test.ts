@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
+import { startMetricsServer } from '../../src/api/metrics-server.ts'
+import type { RunReport } from '../../src/engine/messages.ts'
+
+class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
+  readonly cacheTokens = 1024
+  cacheTokensLeft = 1024
+  numSessions = 0
+
+  run(report: Pick<RunReport, 'kind' | 'priority' | 'rows' | 'tokens' | 'seconds'>): void {
+    this.emit('run', { type: 'run', results: [], ...report })
+  }
+}
+
+function values(text: string): Map<string, number> {
+  return new Map(text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => {
+    const at = line.lastIndexOf(' ')
+    return [line.slice(0, at), Number(line.slice(at + 1))]
+  }))
+}
+
+test('the endpoint counts device runs and reads sizes when it is scraped', async (t) => {
+  const registry = createMetrics()
+  const engine = new FakeEngine()
+  registerEngineMetrics(registry, engine)
+  const server = await startMetricsServer({ registry, health: () => ({ state: 'ONLINE', sessions: 0 }) }, { host: '127.0.0.1', port: 0 })
+  t.after(() => server.stop())
+  engine.run({ kind: 'decode', priority: 'inference', rows: 5, tokens: 5, seconds: 0.003 })
+  engine.run({ kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds: 0.5 })
+  engine.run({ kind: 'prefill', priority: 'forward', rows: 1, tokens: 200, seconds: 0.25 })
+  engine.cacheTokensLeft = 896
+  engine.numSessions = 1
+  const response = await fetch(`http://127.0.0.1:${server.port}/metrics`)
+  assert.match(response.headers.get('content-type')!, /^text\/plain/)
+  const scraped = values(await response.text())
+  const expected = {
+    'petals_device_runs_total{kind="decode",priority="inference"}': 2,
+    'petals_device_runs_total{kind="prefill",priority="forward"}': 1,
+    'petals_tokens_computed_total{kind="decode",priority="inference"}': 6,
+    'petals_tokens_computed_total{kind="prefill",priority="forward"}': 200,
+    'petals_run_rows_bucket{le="4"}': 2,
+    'petals_run_rows_bucket{le="8"}': 3,
+    'petals_run_seconds_bucket{le="0.004"}': 1,
+    'petals_run_seconds_count': 3,
+    'petals_engine_busy_seconds_total': 0.753,
+    'petals_cache_tokens': 1024,
+    'petals_cache_tokens_left': 896,
+    'petals_sessions': 1,
+  }
+  for (const [name, value] of Object.entries(expected)) assert.equal(scraped.get(name), value, name)
+  assert.ok(scraped.get('process_resident_memory_bytes')! > 0)
+})
+
+test('the longest delay of the event loop outlives scrapes', async (t) => {
+  const registry = createMetrics()
+  t.after(registerEventLoopMetric(registry))
+  await sleep(20)
+  const until = performance.now() + 60
+  while (performance.now() < until);
+  await sleep(20)
+  for (const scrape of ['first', 'second']) {
+    assert.ok(values(await registry.metrics()).get('petals_event_loop_delay_max_seconds')! > 0.05, scrape)
+  }
+})
+
+test('health is a 503 until the server is ONLINE', async (t) => {
+  let state = 'JOINING'
+  const server = await startMetricsServer({ registry: createMetrics(), health: () => ({ state, sessions: 2 }) }, { host: '127.0.0.1', port: 0 })
+  t.after(() => server.stop())
+  const url = `http://127.0.0.1:${server.port}`
+  assert.equal((await fetch(`${url}/health`)).status, 503)
+  state = 'ONLINE'
+  const health = await fetch(`${url}/health`)
+  assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 2 }])
+  assert.equal((await fetch(`${url}/other`)).status, 404)
+  assert.equal((await fetch(`${url}/metrics`, { method: 'POST' })).status, 405)
+})
+
+test('a port in use is refused with a sentence, and stop frees it', async (t) => {
+  const modules = { registry: createMetrics(), health: () => ({ state: 'ONLINE', sessions: 0 }) }
+  const first = await startMetricsServer(modules, { host: '127.0.0.1', port: 0 })
+  const again = () => startMetricsServer(modules, { host: '127.0.0.1', port: first.port })
+  await assert.rejects(again(), { code: 'METRICS_LISTEN', message: /the port is in use/ })
+  await first.stop()
+  const second = await again()
+  t.after(() => second.stop())
+  await second.stop()
+})
