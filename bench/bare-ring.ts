@@ -6,13 +6,13 @@ interface RingNode {
   readonly address: string
 }
 
-/** `size` processes in a ring; the first plays the client. */
+/** `size` processes in a ring; the first plays the client, the others may pause before they send on. */
 export class BareRing {
   readonly #nodes: readonly RingNode[]
 
-  static async start(size: number, bytes: number): Promise<BareRing> {
+  static async start(size: number, bytes: number, pauseMs = 0): Promise<BareRing> {
     const nodes = await Promise.all(Array.from({ length: size }, async () => {
-      const process = fork(new URL('./ring-node.ts', import.meta.url), [String(bytes)])
+      const process = fork(new URL('./ring-node.ts', import.meta.url), [String(bytes), String(pauseMs)])
       const { address } = await answer<{ address: string }>(process)
       return { process, address }
     }))

@@ -7,6 +7,9 @@ import { median, sum } from './statistics.ts'
 const TOKENS = 400
 const ROUNDS = 5
 
+/** About what a span of the bundled model computes for. */
+const PAUSE_MS = 0.7
+
 /** Tokens before the first round: a node runs for days, and code that is not compiled yet takes three times as long. */
 const WARM_UP_ROUNDS = 4
 const MODEL = new URL('../models/demo', import.meta.url).pathname
@@ -19,16 +22,20 @@ const SPANS: [number, number][] = [[0, 3], [3, 6], [6, 8]]
 export async function benchHop(): Promise<void> {
   const swarm = await startLocalSwarm({ model: MODEL, spans: SPANS, threads: 1 })
   const model = await AutoDistributedModelForCausalLM.fromPretrained(MODEL, { bootstrap: [swarm.bootstrap], threads: 1 })
-  const ring = await BareRing.start(SPANS.length + 1, model.checkpoint.config.hiddenSize * 4)
+  const bytes = model.checkpoint.config.hiddenSize * 4
+  const ring = await BareRing.start(SPANS.length + 1, bytes)
+  const pausing = await BareRing.start(SPANS.length + 1, bytes, PAUSE_MS)
   try {
     const ports = swarm.servers.map(({ metricsPort }) => metricsPort!)
     for (let round = 0; round < WARM_UP_ROUNDS; round++) {
       await ring.turn(TOKENS)
+      await pausing.turn(TOKENS)
       await decodeOverhead(model, ports)
     }
-    const overheads: number[] = [], bare: number[] = []
+    const overheads: number[] = [], bare: number[] = [], paused: number[] = []
     for (let round = 0; round < ROUNDS; round++) {
       const times = await ring.turn(TOKENS)
+      paused.push(median(await pausing.turn(TOKENS)) - SPANS.length * PAUSE_MS)
       const chain = await decodeOverhead(model, ports)
       overheads.push(chain.overheadMs)
       bare.push(median(times))
@@ -37,8 +44,11 @@ export async function benchHop(): Promise<void> {
     }
     console.log(`median beyond computation ${median(overheads).toFixed(2)} ms, bare ring ${median(bare).toFixed(2)} ms, ` +
       `ratio ${(median(overheads) / median(bare)).toFixed(2)} (goal: at most 2)`)
+    console.log(`a bare ring whose servers read memory for ${PAUSE_MS} ms before they send on, as blocks do: ` +
+      `${median(paused).toFixed(2)} ms beyond that, ${(median(paused) / median(bare)).toFixed(2)} times the bare ring`)
   } finally {
     ring.stop()
+    pausing.stop()
     await model.close()
     await swarm.stop()
   }

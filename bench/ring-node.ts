@@ -1,6 +1,7 @@
 /**
  * One process of the bare ring: takes fixed-size messages on one stream and sends them on over another. The same libp2p
- * options and guards as a server's, no frames, no computation. argv: bytes. Speaks with its parent over IPC.
+ * options and guards as a server's, no frames, no computation. argv: bytes, and milliseconds to read through memory before
+ * a message is sent on (what a span's weights do to the caches). Speaks with its parent over IPC.
  */
 import { pino } from 'pino'
 import { loadIdentity } from '../src/swarm/identity.ts'
@@ -10,6 +11,16 @@ import type { Stream } from '@libp2p/interface'
 
 const PROTOCOL = '/petals-node/bench-ring/1.0.0'
 const bytes = Number(process.argv[2])
+const pauseMs = Number(process.argv[3] ?? 0)
+const weights = new Float64Array(pauseMs > 0 ? 1 << 20 : 0).fill(1)
+
+function readThroughMemory(): number {
+  let sum = 0
+  for (const until = performance.now() + pauseMs; performance.now() < until;) {
+    for (let i = 0; i < 1 << 14; i++) sum += weights[(i * 64 + Math.floor(sum)) & ((1 << 20) - 1)]!
+  }
+  return sum
+}
 
 const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], logger: pino({ level: 'silent' }) })
 await node.start()
@@ -21,8 +32,11 @@ await node.libp2p.handle(PROTOCOL, (stream) => {
   let received = 0
   stream.addEventListener('message', ({ data }) => {
     for (received += data.byteLength; received >= bytes; received -= bytes) {
-      if (onMessage === undefined) next?.send(payload)
-      else onMessage()
+      if (onMessage !== undefined) onMessage()
+      else {
+        if (pauseMs > 0) readThroughMemory()
+        next?.send(payload)
+      }
     }
   })
 })

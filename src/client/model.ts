@@ -6,6 +6,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/fingerprint.ts'
 import { Tokenizer } from '../checkpoint/tokenizer/tokenizer.ts'
 import { ModelEnds } from '../engine/ends.ts'
+import { checkSessionLength } from '../engine/session-limit.ts'
 import type { SwarmLogger } from '../swarm/node.ts'
 import { type Tensor, asFloat32, sliceRows } from '../tensor/tensor.ts'
 import { type GenerationChunk, type GenerationResult, generate } from './generation/generate.ts'
@@ -87,9 +88,10 @@ export class AutoDistributedModelForCausalLM extends EventEmitter<{ route: [read
     this.tokenizer = tokenizer
   }
 
-  /** A session over all blocks; opened on the servers at its first step. */
+  /** A session over all blocks; opened on the servers at its first step. Throws `SESSION_TOO_LONG`. */
   inferenceSession(options: SessionOptions): CausalLMSession {
     const { numBlocks, hiddenSize } = this.checkpoint.config
+    checkSessionLength(this.checkpoint.config, options.maxLength)
     const session = new InferenceSession(this.swarm, {
       numBlocks, hiddenSize, dtype: 'float32', maxLength: options.maxLength, cuts: options.cuts,
       allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS, connectTimeoutMs: CONNECT_TIMEOUT_MS,

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
-import { maxSessionLength } from './session-limit.ts'
+import { checkSessionLength } from './session-limit.ts'
 import { ropeKey } from '../families/rope.ts'
 import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
@@ -123,10 +123,7 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
   /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD` or `SESSION_TOO_LONG`. */
   async openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
     this.#checkSpan(start, end)
-    const limit = maxSessionLength(this.config)
-    if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > limit) {
-      throw new PetalsError('SESSION_TOO_LONG', `a session of ${maxLength} tokens: this model takes 1 to ${limit}`)
-    }
+    checkSessionLength(this.config, maxLength)
     const row = await this.#rows.reserve(maxLength, reserve)
     const rowId = this.#nextId++
     this.#post({ type: 'open', rowId, row, maxLength })
@@ -202,7 +199,7 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     if (this.#failure !== undefined) throw this.#failure
     const { output, report } = this.#inline.run({ ...slot, position, hidden: hidden.data })
     // Nobody has to wake up for this: it is read before the next command that matters.
-    this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand)
+    this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand, [])
     this.emit('run', report)
     return tensor(hidden.dtype, hidden.shape, output)
   }

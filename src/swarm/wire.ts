@@ -10,7 +10,6 @@ message Fault { string code = 1; string message = 2; }
 message Hop { string peerId = 1; repeated string multiaddrs = 2; string sessionId = 3; }
 message Open {
   string modelKey = 1; uint32 start = 2; uint32 end = 3; uint32 maxLength = 4; uint32 allocTimeoutMs = 5;
-  string previousPeer = 6;
 }
 message Header {
   string kind = 1; optional string sessionId = 2; optional uint32 epoch = 3; optional uint32 step = 4;
@@ -24,14 +23,13 @@ export interface TensorMeta { dtype: string, shape: readonly number[] }
 export interface Fault { code: string, message: string }
 /** The next server of a push chain, and the session's name there. */
 export interface Hop { peerId: string, multiaddrs: string[], sessionId: string }
-/** Opens a session on blocks `start` to `end`; `previousPeer` may push its steps. */
+/** Opens a session on blocks `start` to `end`. */
 export interface Open {
   modelKey: string
   start: number
   end: number
   maxLength: number
   allocTimeoutMs: number
-  previousPeer?: string
 }
 
 /** What a frame says beside its tensors. A field that is absent on the wire is absent here. */
@@ -54,7 +52,7 @@ export interface FrameHeader {
   numbers?: Record<string, number>
 }
 
-type RawHeader = Omit<FrameHeader, 'open'> & { tensors: TensorMeta[], open?: Open & { previousPeer: string } }
+type RawHeader = FrameHeader & { tensors: TensorMeta[] }
 
 const headerType = protobuf.parse(SCHEMA).root.lookupType('Header')
 const MAX_KIND_CHARS = 32
@@ -90,12 +88,9 @@ export function decodeHeader(bytes: Uint8Array): { header: FrameHeader, tensors:
   if (numbers !== undefined && Object.keys(numbers).length > 0) header.numbers = { ...numbers }
   if (fault) header.fault = { code: fault.code, message: fault.message }
   if (next) header.next = { peerId: next.peerId, multiaddrs: [...next.multiaddrs], sessionId: next.sessionId }
-  if (open) header.open = plainOpen(open)
+  if (open) {
+    const { modelKey, start, end, maxLength, allocTimeoutMs } = open
+    header.open = { modelKey, start, end, maxLength, allocTimeoutMs }
+  }
   return { header, tensors }
-}
-
-function plainOpen(open: Open): Open {
-  const { modelKey, start, end, maxLength, allocTimeoutMs, previousPeer } = open
-  const plain = { modelKey, start, end, maxLength, allocTimeoutMs }
-  return previousPeer === undefined || previousPeer === '' ? plain : { ...plain, previousPeer }
 }

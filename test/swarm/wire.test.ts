@@ -4,7 +4,7 @@ import { decodeHeader, encodeHeader, type FrameHeader } from '../../src/swarm/wi
 
 const full: Required<FrameHeader> = {
   kind: 'step', sessionId: 's-1', epoch: 2, step: 0, position: 7, until: 8, fault: { code: 'BUSY', message: 'später' },
-  open: { modelKey: 'm', start: 0, end: 4, maxLength: 2048, allocTimeoutMs: 30_000, previousPeer: '12D3' },
+  open: { modelKey: 'm', start: 0, end: 4, maxLength: 2048, allocTimeoutMs: 30_000 },
   next: { peerId: '12D3', multiaddrs: ['/ip4/127.0.0.1/tcp/1'], sessionId: 's-2' }, records: [Uint8Array.of(1, 2)],
   modelKey: 'm', version: '0.1.0', push: false, start: 1, end: 0xffffffff, numbers: { tokensPerSecond: 1.5 },
 }

@@ -1,0 +1,34 @@
+import type { Logger } from 'pino'
+import { VERSION } from '../../base/version.ts'
+import { RecordExchange } from '../../swarm/record-exchange.ts'
+import type { BootstrapValues } from '../bootstrap.ts'
+import { Cleanup } from '../cleanup.ts'
+import type { CommandContext } from '../command.ts'
+import { createLogger } from '../logger.ts'
+import { announceReady, bestFirst } from '../ready-file.ts'
+import { aborted, orAborted } from '../shutdown.ts'
+import { startNode } from '../start-node.ts'
+
+/** Connects others until it is asked to stop; its addresses go to stdout, the best one first. */
+export async function runBootstrap(values: BootstrapValues, { shutdown }: CommandContext): Promise<void> {
+  const logger = await createLogger(values.logLevel)
+  const cleanup = new Cleanup()
+  try {
+    await orAborted(start(values, logger, cleanup), shutdown.signal)
+    await aborted(shutdown.signal)
+  } finally {
+    await cleanup.run()
+  }
+  logger.info('stopped')
+}
+
+async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup): Promise<void> {
+  const node = await startNode(values, logger, cleanup)
+  const exchange = new RecordExchange(node, { version: VERSION })
+  await exchange.start()
+  cleanup.add(() => exchange.stop())
+  const multiaddrs = bestFirst(node.multiaddrs)
+  cleanup.add(await announceReady({ peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: null }, values.readyFile))
+  logger.info({ peerId: node.peerId }, `ready; others join with --bootstrap ${multiaddrs[0]}`)
+  process.stdout.write(multiaddrs.map((address) => `${address}\n`).join(''))
+}

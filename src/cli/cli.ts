@@ -1,0 +1,82 @@
+import yargs from 'yargs'
+import { PetalsError, UsageError, errorMessage } from '../base/errors.ts'
+import { VERSION } from '../base/version.ts'
+import { bootstrapCommand } from './bootstrap.ts'
+import { closest } from './closest.ts'
+import type { CommandContext, ProgramCommand } from './command.ts'
+import { demoCommand } from './demo.ts'
+import { InterruptedError, exitCodeOf } from './exit-codes.ts'
+import { generateCommand } from './generate.ts'
+import { serveCommand } from './serve.ts'
+import { statusCommand } from './status.ts'
+import { verifyCommand } from './verify.ts'
+
+/** What may stand in the place of a command; the last is how a shell asks for completions. */
+const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version', '--get-yargs-completions'])
+
+export const COMMANDS: readonly ProgramCommand[] = [
+  demoCommand, serveCommand, bootstrapCommand, generateCommand, statusCommand, verifyCommand,
+]
+
+const MAX_WIDTH = 110
+
+/** Runs one command line and exits with its code; says on stderr what went wrong. */
+export async function runCli(args: readonly string[], context: CommandContext): Promise<void> {
+  try {
+    await parse(args, context)
+  } catch (error) {
+    report(error, args)
+    process.exitCode = exitCodeOf(error)
+  }
+  // Everything is closed by now, but a library's timer may run on. The write ends behind all others.
+  process.stdout.write('', () => process.exit())
+}
+
+async function parse(args: readonly string[], context: CommandContext): Promise<void> {
+  const program = yargs([...args]).scriptName('petals-node').locale('en').version(VERSION).help().alias('help', 'h')
+    .usage('$0 COMMAND [options]\n\nRun large language models across the machines of a swarm.')
+    .parserConfiguration({
+      'camel-case-expansion': false, 'dot-notation': false, 'parse-numbers': false, 'parse-positional-numbers': false,
+    })
+    .exitProcess(false)
+    .fail((message, error) => { throw isOfYargs(error) ? usageError(error.message) : error ?? usageError(message) })
+    .epilogue('Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + N cut short by signal N.')
+  program.wrap(Math.min(MAX_WIDTH, program.terminalWidth()))
+  for (const command of COMMANDS) command.addTo(program, context)
+  program.completion('completion', 'Print a completion script for bash or zsh')
+  checkCommand(args)
+  await program.parseAsync()
+}
+
+function isOfYargs(error: Error | undefined): error is Error {
+  return error?.name === 'YError'
+}
+
+function usageError(message: string): UsageError {
+  const flag = /^Not enough arguments following: (.+)$/.exec(message)?.[1]
+  return new UsageError(flag === undefined ? message : `--${flag} needs a value`)
+}
+
+/** yargs suggests a command only for some slips, and takes no command at all for none. */
+function checkCommand([name]: readonly string[]): void {
+  const names = [...COMMANDS.map((command) => command.name), 'completion']
+  if (name === undefined) throw new UsageError(`no command given; there are ${names.join(', ')}`)
+  if (names.includes(name) || GLOBAL_WORDS.has(name)) return
+  const near = closest(name, names)
+  if (name.startsWith('-')) throw new UsageError(`a command comes before its options, like petals-node serve ${name}`)
+  throw new UsageError(`there is no command ${JSON.stringify(name)}${near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`}`)
+}
+
+function report(error: unknown, args: readonly string[]): void {
+  if (error instanceof InterruptedError) return
+  process.stderr.write(`petals-node: ${errorMessage(error)}\n`)
+  const command = COMMANDS.find(({ name }) => name === args[0])
+  if (error instanceof UsageError) process.stderr.write(`See: petals-node ${command === undefined ? '' : `${command.name} `}--help\n`)
+  else if (!(error instanceof PetalsError)) process.stderr.write(faultText(error, args))
+}
+
+/** An error that nobody foresaw: only its place in the code helps. */
+function faultText(error: unknown, args: readonly string[]): string {
+  if (!/--log-level[ =](debug|trace)/.test(args.join(' '))) return 'This may be a fault of petals-node: --log-level debug shows where it happened\n'
+  return `${error instanceof Error ? error.stack : String(error)}\n`
+}

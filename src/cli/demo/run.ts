@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises'
+import { openCheckpoint } from '../../checkpoint/checkpoint.ts'
+import { AutoDistributedModelForCausalLM } from '../../client/model.ts'
+import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../bundled-model.ts'
+import { Cleanup } from '../cleanup.ts'
+import type { CommandContext } from '../command.ts'
+import type { DemoValues } from '../demo.ts'
+import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../local-swarm.ts'
+import { createLogger } from '../logger.ts'
+import { orAborted } from '../shutdown.ts'
+import { splitEvenly } from '../span.ts'
+import { TextPrinter, describeResult } from '../text-printer.ts'
+import { continueLines } from './lines.ts'
+
+const NUM_SERVERS = 3
+const MAX_NEW_TOKENS = 64
+
+/** Shows a swarm on this machine. Whatever happens, the processes that it starts end with this one. */
+export async function runDemo(values: DemoValues, { shutdown: { signal } }: CommandContext): Promise<void> {
+  const cleanup = new Cleanup()
+  try {
+    const swarm = await startSwarm(signal)
+    cleanup.add(() => swarm.stop())
+    await orAborted(show(values, swarm, cleanup, signal), signal)
+  } finally {
+    await cleanup.run()
+  }
+}
+
+async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
+  const logger = await createLogger(values.logLevel)
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, { bootstrap: [swarm.bootstrap], threads: 1, logger })
+  cleanup.add(() => model.close())
+  signal.throwIfAborted()
+
+  const printer = new TextPrinter(model)
+  const options = { maxNewTokens: MAX_NEW_TOKENS, signal }
+  const prompt = await firstPrompt()
+  say(values.once ? '' : `\nThe swarm stands. Its answer to a first prompt, token by token:\n\n> ${prompt}`)
+  printer.note(describeResult(await printer.print(prompt, options)))
+  if (values.once) return
+  say(`\nTo see who holds what, from another terminal:\n  npx petals-node status --bootstrap ${swarm.bootstrap}`)
+  say('Type a text and press Enter to have it continued; an empty line or Ctrl-D leaves.')
+  await continueLines(async (line) => {
+    printer.note(describeResult(await printer.print(line, options)))
+  }, signal)
+}
+
+async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
+  const { config: { numBlocks } } = await openCheckpoint(BUNDLED_MODEL)
+  say(`Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ${numBlocks} blocks.`)
+  return startLocalSwarm({ model: BUNDLED_MODEL, spans: splitEvenly(numBlocks, NUM_SERVERS), onEvent: (event) => say(describe(event)), signal })
+}
+
+function describe(event: LocalSwarmEvent): string {
+  if (event.type === 'died') return `\n${event.name} has ended (${event.exit}). ${describeCure(event)}`
+  return `  ${event.name.padEnd(12)} ready after ${event.seconds.toFixed(1)} s`
+}
+
+/** Sessions wait a while for somebody to take over the blocks. */
+function describeCure({ blocks, bootstrap }: LocalSwarmEvent & { readonly type: 'died' }): string {
+  if (blocks === null) return 'The servers know each other and go on without it.'
+  return `Nobody holds its blocks now; start another, from another terminal:\n  npx petals-node serve --blocks ${blocks} --bootstrap ${bootstrap}`
+}
+
+async function firstPrompt(): Promise<string> {
+  const { greedy } = JSON.parse(await readFile(BUNDLED_GOLDEN, 'utf8')) as { greedy: { prompt: string }[] }
+  return greedy[0]!.prompt
+}
+
+/** stdout belongs to the text. */
+function say(line: string): void {
+  if (line !== '') process.stderr.write(`${line}\n`)
+}

@@ -1,0 +1,19 @@
+import { defineCommand } from './command.ts'
+import type { OptionValues } from './option-table.ts'
+import { generationOptions, modelOptions, swarmOptions, toolLogOptions } from './options.ts'
+
+const options = { ...modelOptions, ...generationOptions, ...swarmOptions, ...toolLogOptions }
+
+export type GenerateValues = OptionValues<typeof options>
+
+export const generateCommand = defineCommand({
+  name: 'generate',
+  summary: 'Continue a text with a model that a swarm holds; only the new text goes to stdout',
+  options,
+  examples: [
+    ['$0 generate --model ./llama --bootstrap ADDR --prompt "Once upon a time"', 'the likeliest continuation'],
+    ['$0 generate --bootstrap ADDR --prompt "We the people" --temperature 0.8 --top-p 0.9 --seed 1', 'a random one, repeatable'],
+    ['$0 generate --bootstrap ADDR --prompt-ids 0,39,70 --stop "." > text.txt', 'from token ids, up to the first full stop'],
+  ],
+  run: async (values, context) => (await import('./generate/run.ts')).runGenerate(values, context),
+})

@@ -1,0 +1,10 @@
+import { runCli } from './cli.ts'
+import { watchShutdown } from './shutdown.ts'
+
+// Whoever read the output has gone: nobody is left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+const shutdown = watchShutdown()
+await runCli(process.argv.slice(2), { shutdown })

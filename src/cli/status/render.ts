@@ -1,0 +1,48 @@
+import type { ServerRecord } from '../../swarm/record-fields.ts'
+import { shortPeer } from '../short-peer.ts'
+import { spanText } from '../span.ts'
+import type { ModelStatus } from './model-status.ts'
+
+const BLOCKS_PER_LINE = 64
+const HEADINGS = ['PEER', 'STATE', 'BLOCKS', 'COMPUTES IN', 'TOKENS/S', 'CACHE FREE', 'VERSION', 'EXPIRES IN', 'NAME']
+
+/** Tables for people. */
+export function renderStatus(models: readonly ModelStatus[], nowMs: number): string {
+  if (models.length === 0) return 'Nobody serves anything in this swarm: "petals-node serve --bootstrap ADDR" does.\n'
+  return models.map((model) => renderModel(model, nowMs)).join('\n')
+}
+
+function renderModel(model: ModelStatus, nowMs: number): string {
+  const { modelKey, numBlocks, missing, servers } = model
+  const rows = servers.map((record) => serverRow(record, nowMs))
+  const table = rows.length === 0 ? ['nobody serves this model'] : alignColumns([HEADINGS, ...rows])
+  const total = numBlocks === 0 ? '' : `, ${numBlocks} blocks`
+  const holes = missing.length === 0 ? [] : [`missing: ${missing.join(', ')} (no server is ONLINE with them)`]
+  return [`${modelKey}${total}, ${servers.length} ${servers.length === 1 ? 'server' : 'servers'}`,
+    ...table, ...coverage(model), ...holes].map((line) => `${line}\n`).join('')
+}
+
+function serverRow(record: ServerRecord, nowMs: number): string[] {
+  const { peerId, state, start, end, device, dtype, quant, throughput, cacheTokensLeft, cacheTokens, version } = record
+  const arithmetic = [device, dtype, ...quant === 'none' ? [] : [quant]].join(' ')
+  return [
+    shortPeer(peerId), state, spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
+    `${cacheTokensLeft}/${cacheTokens}`, version, `${Math.round((record.expiresAt - nowMs) / 1000)} s`, record.publicName ?? '',
+  ]
+}
+
+/** A figure for each block: how many servers are ONLINE with it. */
+function coverage({ holders }: ModelStatus): string[] {
+  const marks = holders.map((count) => count === 0 ? '·' : count > 9 ? '+' : String(count)).join('')
+  const lines: string[] = []
+  for (let start = 0; start < marks.length; start += BLOCKS_PER_LINE) {
+    const line = marks.slice(start, start + BLOCKS_PER_LINE)
+    lines.push(`holders of blocks ${spanText([start, start + line.length])}  ${line}`)
+  }
+  return lines
+}
+
+function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
+}
