@@ -17,6 +17,9 @@ export interface InlineStep {
 /** A step that takes longer does not belong on a thread that answers others; its hand-over costs a quarter of a ms. */
 const MAX_SECONDS = 0.002
 
+/** Of the latest kinds of sessions. */
+const MAX_TABLES = 16
+
 /** While several sessions decode, the engine thread makes one run of their steps. */
 const OTHER_ROW_MS = 20
 
@@ -35,8 +38,11 @@ export class InlineDecode {
     this.#runner = new SpanRunner(env, span)
   }
 
+  /** A table of the engine thread's; a step whose table is gone from here goes there. */
   addTable(key: string, table: RopeTensors): void {
+    this.#tables.delete(key)
     this.#tables.set(key, table)
+    for (const [oldest] of this.#tables) if (this.#tables.size > MAX_TABLES) this.#tables.delete(oldest)
   }
 
   /** Learns from a run how long a step of one row takes. */

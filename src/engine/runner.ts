@@ -1,4 +1,4 @@
-import { type DType, dtypeSize } from '../tensor/dtype.ts'
+import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
 import { CPU, type Device } from '../runtime/device.ts'
 import { type Environment, memoryInfo } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
@@ -17,7 +17,7 @@ export interface RopeTensors {
 /** What the engine thread knows of its span: handles and sizes, no weights. */
 export interface LoadedSpan {
   readonly device: Device
-  readonly dtype: DType
+  readonly dtype: FloatDType
   /** One session per block, in the order of the span. */
   readonly sessions: readonly Pointer[]
   readonly hiddenSize: number
