@@ -31,6 +31,12 @@ test('a table tells who holds what and names the holes', () => {
   ])
 })
 
+test('a server that does not answer holds nothing, whatever its record says', () => {
+  const status = modelStatus(KEY, 2, [recordOf('12D3KooWabcdefgh', { start: 0, end: 2 })], new Set(['12D3KooWabcdefgh']))
+  assert.deepEqual(status.missing, ['0:2'])
+  assert.match(renderStatus([status], NOW), /…abcdefgh {2}NO ANSWER {2}0:2/)
+})
+
 test('a swarm without servers says how to serve', () => {
   assert.match(renderStatus([], NOW), /petals-node serve --bootstrap/)
   assert.match(renderStatus([modelStatus(KEY, 12, [])], NOW), /nobody serves this model[^]*missing: 0:12/)

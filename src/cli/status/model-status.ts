@@ -1,21 +1,28 @@
 import type { ServerRecord } from '../../swarm/record-fields.ts'
 import { spanText } from '../span.ts'
 
+/** A server's record, and whether it answered just now: a killed one's record lives on for a minute. */
+export interface ServerStatus extends ServerRecord {
+  readonly answers: boolean
+}
+
 /** Who serves one model, by the records of one moment. */
 export interface ModelStatus {
   readonly modelKey: string
   readonly numBlocks: number
-  /** How many servers are ONLINE with each block. */
+  /** How many servers that answer are ONLINE with each block. */
   readonly holders: readonly number[]
   /** Spans that no server is ONLINE with, as START:END. */
   readonly missing: readonly string[]
   /** In the order of their blocks. */
-  readonly servers: readonly ServerRecord[]
+  readonly servers: readonly ServerStatus[]
 }
 
-export function modelStatus(modelKey: string, numBlocks: number, records: readonly ServerRecord[]): ModelStatus {
+/** `silent`: servers that do not answer, by peer id. */
+export function modelStatus(modelKey: string, numBlocks: number, records: readonly ServerRecord[], silent: ReadonlySet<string> = new Set()): ModelStatus {
   const servers = records.toSorted((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))
-  const online = servers.filter(({ state }) => state === 'ONLINE')
+    .map((record) => ({ ...record, answers: !silent.has(record.peerId) }))
+  const online = servers.filter(({ state, answers }) => state === 'ONLINE' && answers)
   const holders = Array.from({ length: numBlocks }, (_, block) => online.filter(({ start, end }) => start <= block && block < end).length)
   return { modelKey, numBlocks, holders, missing: missingSpans(holders), servers }
 }

@@ -1,7 +1,6 @@
-import type { ServerRecord } from '../../swarm/record-fields.ts'
 import { shortPeer } from '../short-peer.ts'
 import { spanText } from '../span.ts'
-import type { ModelStatus } from './model-status.ts'
+import type { ModelStatus, ServerStatus } from './model-status.ts'
 
 const BLOCKS_PER_LINE = 64
 const HEADINGS = ['PEER', 'STATE', 'BLOCKS', 'COMPUTES IN', 'TOKENS/S', 'CACHE FREE', 'VERSION', 'EXPIRES IN', 'NAME']
@@ -22,11 +21,11 @@ function renderModel(model: ModelStatus, nowMs: number): string {
     ...table, ...coverage(model), ...holes].map((line) => `${line}\n`).join('')
 }
 
-function serverRow(record: ServerRecord, nowMs: number): string[] {
-  const { peerId, state, start, end, device, dtype, quant, throughput, cacheTokensLeft, cacheTokens, version } = record
+function serverRow(record: ServerStatus, nowMs: number): string[] {
+  const { peerId, state, start, end, device, dtype, quant, throughput, cacheTokensLeft, cacheTokens, version, answers } = record
   const arithmetic = [device, dtype, ...quant === 'none' ? [] : [quant]].join(' ')
   return [
-    shortPeer(peerId), state, spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
+    shortPeer(peerId), answers ? state : 'NO ANSWER', spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
     `${cacheTokensLeft}/${cacheTokens}`, version, `${Math.round((record.expiresAt - nowMs) / 1000)} s`, record.publicName ?? '',
   ]
 }

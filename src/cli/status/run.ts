@@ -14,6 +14,9 @@ import type { StatusValues } from '../status.ts'
 import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
 import { renderStatus } from './render.ts'
 
+/** A server that serves answers in milliseconds. */
+const ANSWER_TIMEOUT_MS = 3000
+
 /** Asks the named peers once and prints what they know. */
 export async function runStatus(values: StatusValues, { shutdown }: CommandContext): Promise<void> {
   requireBootstrap(values.bootstrap)
@@ -39,10 +42,20 @@ async function askPeers(values: StatusValues, cleanup: Cleanup): Promise<ModelSt
   const failed = answers.find((answer) => answer.status === 'rejected')
   if (failed !== undefined && answers.every(({ status }) => status === 'rejected')) throw failed.reason as Error
   const keys = wanted === undefined ? exchange.store.modelKeys.toSorted() : [wanted.key]
-  return keys.map((key) => {
+  const models = await Promise.all(keys.map(async (key) => {
+    const silent = await findSilent(exchange, key)
     const records = exchange.store.hold(key).records()
-    return modelStatus(key, wanted?.numBlocks ?? numBlocksOf(key, records), records)
-  }).filter(({ servers }) => wanted !== undefined || servers.length > 0)
+    return modelStatus(key, wanted?.numBlocks ?? numBlocksOf(key, records), records, silent)
+  }))
+  return models.filter(({ servers }) => wanted !== undefined || servers.length > 0)
+}
+
+/** Servers that do not answer a request of their own within a short time. */
+async function findSilent(exchange: RecordExchange, key: string): Promise<Set<string>> {
+  const records = exchange.store.hold(key).records()
+  const silent = await Promise.all(records.map((record) =>
+    exchange.ask(record, key, AbortSignal.timeout(ANSWER_TIMEOUT_MS)).then(() => [], () => [record.peerId])))
+  return new Set(silent.flat())
 }
 
 /** The model that was asked for; its blocks are known only where its checkpoint was named. */
