@@ -1,8 +1,8 @@
 import { defineCommand } from './command.ts'
 import type { OptionValues } from './option-table.ts'
-import { generationOptions, modelOptions, swarmOptions, toolLogOptions } from './options.ts'
+import { generationOptions, modelOptions, swarmOptions, threadOptions, toolLogOptions } from './options.ts'
 
-const options = { ...modelOptions, ...generationOptions, ...swarmOptions, ...toolLogOptions }
+const options = { ...modelOptions, ...generationOptions, ...swarmOptions, ...threadOptions, ...toolLogOptions }
 
 export type GenerateValues = OptionValues<typeof options>
 

@@ -46,8 +46,18 @@ export const nodeOptions = {
   },
 } as const satisfies OptionTable
 
+/** How this process computes. */
+export const threadOptions = {
+  threads: {
+    type: 'integer', group: COMPUTE, min: 1, max: 1024, default: availableParallelism(), defaultDescription: 'the number of cores',
+    description: 'Compute threads',
+  },
+  spin: { type: 'flag', group: COMPUTE, description: 'Let idle threads burn their cores for lower latency' },
+} as const satisfies OptionTable
+
 /** What a server computes and with what. */
 export const computeOptions = {
+  ...threadOptions,
   blocks: {
     type: 'text', group: MODEL, description: 'Blocks to hold, as START:END; END is not included',
     defaultDescription: 'all of the model',
@@ -57,11 +67,6 @@ export const computeOptions = {
     type: 'text', group: COMPUTE, default: 'auto', choices: ['auto', 'float32', 'float16', 'bfloat16'],
     description: 'Number format to compute in: auto, float32, float16 or bfloat16; a CPU computes in float32',
   },
-  threads: {
-    type: 'integer', group: COMPUTE, min: 1, max: 1024, default: availableParallelism(), defaultDescription: 'the number of cores',
-    description: 'Compute threads',
-  },
-  spin: { type: 'flag', group: COMPUTE, description: 'Let idle threads burn their cores for lower latency' },
   attnCacheTokens: {
     type: 'integer', group: COMPUTE, min: 1, defaultDescription: 'what a quarter of the free memory holds',
     description: 'Tokens in the KV cache, over all sessions',

@@ -25,8 +25,8 @@ export async function runGenerate(values: GenerateValues, { shutdown: { signal }
 async function generate(
   values: GenerateValues, prompt: Prompt, logger: Awaited<ReturnType<typeof createLogger>>, cleanup: Cleanup, signal: AbortSignal,
 ): Promise<void> {
-  const { bootstrap, dhtPrefix, maxNewTokens, temperature, topK, topP, seed, stop: stopStrings } = values
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, { bootstrap, dhtPrefix, logger })
+  const { bootstrap, dhtPrefix, threads, spin, maxNewTokens, temperature, topK, topP, seed, stop: stopStrings } = values
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, { bootstrap, dhtPrefix, threads, spin, logger })
   cleanup.add(() => model.close())
   signal.throwIfAborted()
   const printer = new TextPrinter(model)
