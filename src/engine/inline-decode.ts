@@ -1,7 +1,8 @@
 import type { Environment } from '../runtime/environment.ts'
 import type { RunReport } from './messages.ts'
 import type { Row } from './row-allocator.ts'
-import { type LoadedSpan, type RopeTensors, SpanRunner } from './runner.ts'
+import type { RopeTensors } from './rope-tables.ts'
+import { type LoadedSpan, SpanRunner } from './runner.ts'
 
 /** One row's decode step, blocks counted within the span. */
 export interface InlineStep {

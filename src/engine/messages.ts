@@ -1,5 +1,5 @@
 import type { Row } from './row-allocator.ts'
-import type { RopeTensors } from './runner.ts'
+import type { RopeTensors } from './rope-tables.ts'
 
 /** Inference goes before everything else that a span computes. */
 export type Priority = 'inference' | 'forward'

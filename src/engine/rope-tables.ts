@@ -3,7 +3,12 @@ import { ropeKey, ropeTable } from '../families/rope.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, fromFloat32 } from '../tensor/tensor.ts'
-import type { RopeTensors } from './runner.ts'
+
+/** cos and sin, [positions, rotaryDim / 2], in the span's dtype. */
+export interface RopeTensors {
+  readonly cos: Tensor
+  readonly sin: Tensor
+}
 
 /** Tables that no row uses are kept for the next session of their kind, but not one per length that was ever asked for. */
 const MAX_UNUSED = 8

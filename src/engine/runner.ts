@@ -5,14 +5,8 @@ import type { Pointer } from '../runtime/library.ts'
 import { type Bound, runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
 import type { BlockCache } from './cache-memory.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { RopeTensors } from './rope-tables.ts'
 import type { Batch } from './scheduler.ts'
-
-/** cos and sin, [positions, rotaryDim / 2], in the span's dtype. */
-export interface RopeTensors {
-  readonly cos: Tensor
-  readonly sin: Tensor
-}
 
 /** What the engine thread knows of its span: handles and sizes, no weights. */
 export interface LoadedSpan {
