@@ -17,6 +17,8 @@ export interface BlockServerOptions {
   readonly modelKey: string
   /** The longest that a session may wait for cache, whatever it asks for. */
   readonly maxAllocTimeoutMs: number
+  /** A session that its client leaves alone for so long gives its cache back; the client can replay it. */
+  readonly sessionIdleMs: number
 }
 
 const FIRST_FRAME_TIMEOUT_MS = 10_000
@@ -67,7 +69,9 @@ export class BlockServer {
       start: open.start, end: open.end, maxLength: open.maxLength,
       timeoutMs: Math.min(open.allocTimeoutMs, this.#options.maxAllocTimeoutMs), signal: gone.signal,
     })
-    const session = new InferenceSession({ stream, engine: cache, dtype: engine.dtype, openPush: (hop) => openPush(node, hop) })
+    const session = new InferenceSession({
+      stream, engine: cache, dtype: engine.dtype, openPush: (hop) => openPush(node, hop),
+    }, { idleMs: this.#options.sessionIdleMs })
     this.#sessions.set(sessionId, session)
     logger.debug({ sessionId, start: open.start, end: open.end, maxLength: open.maxLength }, 'session opened')
     try {

@@ -42,15 +42,19 @@ export class InferenceSession {
   #received = 0
   #next: { stream: FrameStream, sessionId: string } | undefined
   #copyTimer: NodeJS.Timeout | undefined
+  readonly #idle: NodeJS.Timeout
   #closed = false
 
-  constructor(modules: SessionModules) {
+  /** `idleMs`: a session for which nothing comes for so long is cut off. */
+  constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
+    this.#idle = setTimeout(() => modules.stream.abort(new PetalsError('SESSION_IDLE', 'nothing came for this session for too long')), idleMs)
   }
 
   /** Takes a frame from the client or, `pushed`, from the server before. */
   handle(frame: Frame, pushed: boolean): void {
     const { header } = frame
+    this.#idle.refresh()
     if (header.kind === 'step') this.#received = Math.max(this.#received, header.step ?? 0)
     // Asked when something is late: the answer must not wait behind the step that is being computed.
     if (header.kind === 'status' && !pushed) return this.#reply(this.#status(header))
@@ -64,6 +68,7 @@ export class InferenceSession {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#copyTimer)
+    clearTimeout(this.#idle)
     this.#modules.engine.release()
     this.#dropNext()
   }

@@ -49,6 +49,9 @@ const DRAIN_POLL_MS = 50
 /** A session that does not fit waits for room at most this long, whatever its client asks for. */
 const MAX_ALLOC_TIMEOUT_MS = 600_000
 
+/** A chat that rests for longer is replayed when it goes on. */
+const SESSION_IDLE_MS = 30 * 60_000
+
 /**
  * Loads a span and puts it on the air of a started node: announced as JOINING while it loads, ONLINE once it has answered
  * a probe through the network. What was begun is undone where that fails.
@@ -78,7 +81,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     const cacheTokens = options.cacheTokens ?? defaultCacheTokens(cacheBytesPerToken(config, device, dtype, end - start))
     const engine = await Engine.load({ ...options, cacheTokens })
     undo.push(() => engine.close())
-    const blocks = new BlockServer({ node, engine, logger }, { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS })
+    const blocks = new BlockServer({ node, engine, logger }, { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS })
     await blocks.start()
     undo.push(() => blocks.stop())
     announcer.describe(engine, await measureThroughput(engine))
