@@ -1,8 +1,9 @@
 import { PetalsError } from '../base/errors.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'
+import { convert } from '../tensor/convert.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { findRoute } from './routing.ts'
+import { findRouteAround } from './routing.ts'
 import { type SwarmAccess, isTransient } from './session/chain.ts'
 
 export interface ForwardAccess extends Pick<SwarmAccess, 'modelKey' | 'records' | 'refresh' | 'avoided' | 'avoid'> {
@@ -39,7 +40,8 @@ export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { star
 
 async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, end: number): Promise<{ output: Tensor, end: number }> {
   for (let attempt = 1; ; attempt++) {
-    const [span] = findRoute(swarm.records(), { start, end, tokens: hidden.shape[1] ?? 0, avoid: swarm.avoided(), digests: new Map() })
+    const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>() }
+    const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
     try {
       return { output: await request(swarm, span!.server, hidden, start, span!.end), end: span!.end }
     } catch (error) {
@@ -56,8 +58,11 @@ async function request(swarm: ForwardAccess, server: ServerRecord, hidden: Tenso
     await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end }, tensors: [hidden] })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
     if (answer?.tensors[0] === undefined) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
-    return answer.tensors[0]
-  } finally {
     void stream.end()
+    return convert(answer.tensors[0], hidden.dtype)
+  } catch (error) {
+    // An orderly end would leave the server computing.
+    stream.abort(error as Error)
+    throw error
   }
 }

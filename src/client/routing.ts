@@ -42,40 +42,59 @@ export function arithmeticClass({ dtype, quant, device }: ServerRecord): string 
   return `${device}/${dtype}/${quant}`
 }
 
+/** How often a route may be sought anew because servers on it hold different weights; each doubles the work. */
+const MAX_POPULATIONS = 4
+
 /**
  * The cheapest chain of servers for blocks `start` to `end`: fewest hops first, then speed; any server may be used for
- * part of its span. Throws `NoRouteError`, naming the blocks that nobody holds.
+ * part of its span; servers with different weights for a block are never mixed. Throws `NoRouteError`, naming the blocks
+ * that nobody holds.
  */
-export function findRoute(records: readonly ServerRecord[], request: RouteRequest): RouteSpan[] {
+export function findRoute(records: readonly ServerRecord[], request: RouteRequest, depth = MAX_POPULATIONS): RouteSpan[] {
   const route = cheapestRoute(records, request)
   const clash = findDisagreement(route)
   if (clash === undefined) return route
-  const without = clash.flatMap((peerId) => {
+  const routes = depth === 0 ? [] : clash.flatMap((anchor) => {
     try {
-      return [findRoute(records, { ...request, avoid: new Set([...request.avoid, peerId]) })]
+      return [findRoute(records.filter((record) => !disagree(anchor, record)), request, depth - 1)]
     } catch (error) {
       if (error instanceof NoRouteError) return []
       throw error
     }
   })
-  if (without.length === 0) {
-    throw new NoRouteError([], `servers ${clash.join(' and ')} hold different weights for the same blocks, and there is no chain without one of them`)
+  if (routes.length === 0) {
+    const [a, b] = clash
+    throw new NoRouteError([], `servers ${a.peerId} and ${b.peerId} hold different weights for the same blocks, and there is no chain without one of them`)
   }
-  return without.reduce((shortest, other) => other.length < shortest.length ? other : shortest)
+  return routes.reduce((shortest, other) => other.length < shortest.length ? other : shortest)
+}
+
+/** A route around servers that failed lately; where there is none, better one of them than nobody. */
+export function findRouteAround(records: readonly ServerRecord[], request: RouteRequest, failedLately: ReadonlySet<string>): RouteSpan[] {
+  try {
+    return findRoute(records, { ...request, avoid: request.avoid.union(failedLately) })
+  } catch (error) {
+    if (error instanceof NoRouteError) return findRoute(records, request)
+    throw error
+  }
 }
 
 /** Two servers of a route that hold different weights for a block: parts of different models under one key. */
-function findDisagreement(route: readonly RouteSpan[]): [string, string] | undefined {
+function findDisagreement(route: readonly RouteSpan[]): [ServerRecord, ServerRecord] | undefined {
   for (const { server: a } of route) {
-    for (const { server: b } of route) {
-      const from = Math.max(a.start, b.start), until = Math.min(a.end, b.end)
-      for (let block = from; block < until; block++) {
-        const ofA = a.blockDigests[block - a.start], ofB = b.blockDigests[block - b.start]
-        if (ofA !== undefined && ofB !== undefined && ofA !== ofB) return [a.peerId, b.peerId]
-      }
-    }
+    const clash = route.find(({ server: b }) => disagree(a, b))
+    if (clash !== undefined) return [a, clash.server]
   }
   return undefined
+}
+
+function disagree(a: ServerRecord, b: ServerRecord): boolean {
+  const until = Math.min(a.end, b.end)
+  for (let block = Math.max(a.start, b.start); block < until; block++) {
+    const ofA = a.blockDigests[block - a.start], ofB = b.blockDigests[block - b.start]
+    if (ofA !== undefined && ofB !== undefined && ofA !== ofB) return true
+  }
+  return false
 }
 
 function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest): RouteSpan[] {

@@ -53,8 +53,11 @@ interface PendingTask {
   readonly reject: (error: Error) => void
 }
 
-/** Events: `run` (a RunReport) after each device run. */
-export class Engine extends EventEmitter<{ run: [RunReport] }> {
+/**
+ * Events: `run` (a RunReport) after each device run; `cache` when a session has taken or given back its row; `failed` when
+ * the engine thread has died: nothing works from then on.
+ */
+export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: [Error] }> {
   readonly config: ModelConfig
   readonly start: number
   readonly end: number
@@ -104,7 +107,10 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     }
     this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
       { workerData, transferList: [this.#channel.receiver.port], execArgv: [] })
-    this.#worker.on('error', (error) => this.#fail(error))
+    this.#worker.on('error', (error) => {
+      this.#fail(error)
+      this.emit('failed', error)
+    })
     this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
   }
 
@@ -127,6 +133,7 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
     const row = await this.#rows.reserve(maxLength, reserve)
     const rowId = this.#nextId++
     this.#post({ type: 'open', rowId, row, maxLength })
+    this.emit('cache')
     const slot = { rowId, row, ropeKey: ropeKey(this.config, maxLength), start: start - this.start, end: end - this.start }
     return new EngineSession({
       maxLength,
@@ -135,6 +142,7 @@ export class Engine extends EventEmitter<{ run: [RunReport] }> {
         this.#post({ type: 'release', rowId })
         this.#cancelTasks(rowId)
         this.#rows.release(row)
+        this.emit('cache')
       },
     })
   }

@@ -28,6 +28,7 @@ export class RowAllocator {
   readonly totalTokens: number
   readonly #rows = new Map<number, Row>()
   readonly #waiters = new Set<Waiter>()
+  #usedTokens = 0
 
   /** `totalTokens` is rounded up to whole units. */
   constructor(totalTokens: number) {
@@ -35,9 +36,7 @@ export class RowAllocator {
   }
 
   get tokensLeft(): number {
-    let used = 0
-    for (const row of this.#rows.values()) used += row.capacity
-    return this.totalTokens - used
+    return this.totalTokens - this.#usedTokens
   }
 
   get numRows(): number {
@@ -60,6 +59,7 @@ export class RowAllocator {
 
   release(row: Row): void {
     if (!this.#rows.delete(row.offset)) return
+    this.#usedTokens -= row.capacity
     for (const waiter of this.#waiters) {
       const granted = this.#tryReserve(waiter.maxLength)
       if (granted === undefined) continue
@@ -72,15 +72,19 @@ export class RowAllocator {
     const { promise, resolve, reject } = Promise.withResolvers<Row>()
     const waiter: Waiter = { maxLength, grant: resolve }
     this.#waiters.add(waiter)
-    const timer = setTimeout(() => reject(new PetalsError('CACHE_FULL',
+    // Left at once: a row that is freed before the rejection is seen must not go to somebody who has gone.
+    const leave = (reason: Error): void => {
+      this.#waiters.delete(waiter)
+      reject(reason)
+    }
+    const timer = setTimeout(() => leave(new PetalsError('CACHE_FULL',
       `no room for a session of ${maxLength} tokens within ${timeoutMs / 1000} s: ${this.tokensLeft} of ` +
       `${this.totalTokens} cache tokens are free, ${this.#rows.size} sessions hold the rest`)), timeoutMs)
-    const onAbort = (): void => reject(signal?.reason as Error)
+    const onAbort = (): void => leave(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort, { once: true })
     return promise.finally(() => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
-      this.#waiters.delete(waiter)
     })
   }
 
@@ -89,10 +93,12 @@ export class RowAllocator {
     const whole = Math.ceil(maxLength / ROW_UNIT) * ROW_UNIT
     const capacity = power <= this.totalTokens ? power : whole
     const step = power <= this.totalTokens ? power : ROW_UNIT
+    if (capacity > this.tokensLeft) return undefined
     for (let offset = 0; offset + capacity <= this.totalTokens; offset += step) {
       if (this.#isFree(offset, capacity)) {
         const row = { offset, capacity }
         this.#rows.set(offset, row)
+        this.#usedTokens += capacity
         return row
       }
     }

@@ -102,7 +102,7 @@ export class Scheduler {
       yield this.#runDecode(run)
     }
     if (this.#prefill.length > 0) yield this.#runChunk(this.#prefill, 'inference')
-    else if (this.#forward.length > 0 && this.#decode.length === 0) yield this.#runChunk(this.#forward, 'forward')
+    else if (this.#forward.length > 0 && ready.length === 0) yield this.#runChunk(this.#forward, 'forward')
   }
 
   #readyTask(task: Task): ReadyTask {

@@ -59,10 +59,6 @@ export class Announcer {
     if (this.#state === 'ONLINE') void this.#announce()
   }
 
-  stop(): void {
-    clearInterval(this.#timer)
-  }
-
   #announce(): Promise<void> {
     const { node, discovery } = this.#modules
     const now = Date.now()

@@ -31,6 +31,8 @@ export class BlockServer {
   readonly #modules: BlockServerModules
   readonly #options: BlockServerOptions
   readonly #sessions = new Map<string, InferenceSession>()
+  /** Ids of sessions that still wait for cache. */
+  readonly #opening = new Set<string>()
   #draining = false
 
   constructor(modules: BlockServerModules, options: BlockServerOptions) {
@@ -65,10 +67,11 @@ export class BlockServer {
     const { sessionId, open } = this.#checkOpen((await this.#firstFrame(stream)).header)
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
+    this.#opening.add(sessionId)
     const cache = await engine.openSession({
       start: open.start, end: open.end, maxLength: open.maxLength,
       timeoutMs: Math.min(open.allocTimeoutMs, this.#options.maxAllocTimeoutMs), signal: gone.signal,
-    })
+    }).finally(() => this.#opening.delete(sessionId))
     const session = new InferenceSession({
       stream, engine: cache, dtype: engine.dtype, openPush: (hop) => openPush(node, hop),
     }, { idleMs: this.#options.sessionIdleMs })
@@ -119,7 +122,7 @@ export class BlockServer {
       throw new PetalsError('SESSION_REQUEST', 'an inference stream begins with "open" and a session id of 32 hex digits')
     }
     this.#checkModel(open.modelKey)
-    if (this.#sessions.has(sessionId!)) throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
+    if (this.#sessions.has(sessionId!) || this.#opening.has(sessionId!)) throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
     if (this.#draining) throw new PetalsError('DRAINING', 'this server is about to stop and takes no new sessions')
     return { sessionId: sessionId!, open }
   }
@@ -134,7 +137,8 @@ async function openPush(node: SwarmNode, hop: Hop): Promise<FrameStream> {
   const stream = await node.open(hop, 'push')
   try {
     await stream.send({ header: { kind: 'open', sessionId: hop.sessionId }, tensors: [] })
-    await stream.receive({ timeoutMs: FIRST_FRAME_TIMEOUT_MS })
+    const answer = await stream.receive({ timeoutMs: FIRST_FRAME_TIMEOUT_MS })
+    if (answer === null) throw new PetalsError('SESSION_REQUEST', 'the next server did not take the stream')
   } catch (error) {
     stream.abort(error as Error)
     throw error

@@ -13,6 +13,10 @@ import { OutputLog } from './output-log.ts'
 const COPY_TOKENS = 64
 const COPY_DELAY_MS = 250
 
+/** Requests of one session that wait: its client sends one step at a time, a replay's pieces included. */
+const MAX_QUEUED_BYTES = 128 << 20
+const FRAME_OVERHEAD_BYTES = 1024
+
 /** A next server that does not take an orderly end within this time is cut off. */
 const ORDERLY_END_MS = 1000
 
@@ -40,6 +44,8 @@ export class InferenceSession {
   #epoch = 0
   #lastStep = 0
   #received = 0
+  #queuedBytes = 0
+  #pushing = 0
   #next: { stream: FrameStream, sessionId: string } | undefined
   #copyTimer: NodeJS.Timeout | undefined
   readonly #idle: NodeJS.Timeout
@@ -61,7 +67,14 @@ export class InferenceSession {
     if (header.kind === 'ack' && !pushed) return this.#outputs.acknowledge(header.until ?? 0)
     // A hand-over to a frozen server must not hold up its replacement.
     if (header.kind === 'route' && !pushed) this.#dropNext()
+    const bytes = FRAME_OVERHEAD_BYTES + frame.tensors.reduce((sum, { data }) => sum + data.byteLength, 0)
+    this.#queuedBytes += bytes
+    if (this.#queuedBytes > MAX_QUEUED_BYTES) {
+      this.#modules.stream.abort(new PetalsError('SESSION_REQUEST', 'more requests than a session may have waiting'))
+      return
+    }
     this.#work = this.#work.then(() => this.#process(frame, pushed)).catch((error: unknown) => this.#reportFailure(header, error))
+      .finally(() => { this.#queuedBytes -= bytes })
   }
 
   close(): void {
@@ -89,7 +102,7 @@ export class InferenceSession {
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) return
     const { engine, dtype } = this.#modules
     const hidden = tensors[0]
-    if (hidden === undefined) throw new PetalsError('SESSION_REQUEST', 'a step needs a tensor of hidden states')
+    if (hidden?.shape.length !== 2) throw new PetalsError('SESSION_REQUEST', 'a step needs hidden states [tokens, hidden]')
     if (position > engine.position) {
       throw new PetalsError('SESSION_POSITION', `a step at position ${position} came while the cache holds ${engine.position} tokens`)
     }
@@ -111,17 +124,25 @@ export class InferenceSession {
       this.#outputs.acknowledge(header.position!)
       return this.#reply({ ...header, kind: 'output' }, [output])
     }
+    this.#pushing = header.step!
     try {
       await next.stream.send({ header: { ...header, sessionId: next.sessionId }, tensors: [output] })
       this.#scheduleCopies()
     } catch (error) {
       this.#next = undefined
       this.#reply({ kind: 'broken', epoch: header.epoch!, step: header.step!, fault: { code: errorCode(error), message: errorMessage(error) } })
+    } finally {
+      this.#pushing = 0
     }
   }
 
   async #route({ epoch = 0, step = 0, next }: FrameHeader): Promise<void> {
-    if (next !== undefined) this.#next = { stream: await this.#modules.openPush(next), sessionId: next.sessionId }
+    if (next !== undefined) {
+      const stream = await this.#modules.openPush(next)
+      this.#dropNext()
+      this.#next = { stream, sessionId: next.sessionId }
+      if (this.#closed) return this.#dropNext()
+    }
     this.#reply({ kind: 'routed', epoch, step })
   }
 
@@ -133,13 +154,22 @@ export class InferenceSession {
       .then(() => next.stream.abort(new PetalsError('SESSION_CLOSED', 'the push stream is no longer needed')))
   }
 
-  #resume({ epoch = 0, step = 0 }: FrameHeader): void {
+  /**
+   * Begins a new epoch. Of the step that failed (`until`) the client knows only that it was to begin at `position`: where
+   * it was not done here, whatever lies behind may stem from before a cut-back and goes.
+   */
+  #resume({ epoch = 0, step = 0, position = 0, until = 0 }: FrameHeader): void {
+    const { engine } = this.#modules
     this.#epoch = Math.max(this.#epoch, epoch)
+    if (this.#lastStep < until) {
+      engine.truncate(Math.min(engine.position, position))
+      this.#outputs.truncate(position)
+    }
     this.#reply({ ...this.#status({ kind: 'resume', step }), kind: 'resumed' })
   }
 
   #status({ step = 0 }: FrameHeader): FrameHeader {
-    const numbers = { received: this.#received, completed: this.#lastStep }
+    const numbers = { received: this.#received, completed: this.#lastStep, pushing: this.#pushing }
     return { kind: 'status', step, epoch: this.#epoch, position: this.#modules.engine.position, numbers }
   }
 

@@ -1,4 +1,4 @@
-import { UsageError } from '../base/errors.ts'
+import { UsageError, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/fingerprint.ts'
@@ -87,7 +87,11 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     announcer.describe(engine, await measureThroughput(engine))
     await probeSelf(node, engine, key)
     await announcer.become('ONLINE')
-    engine.on('run', () => announcer.cacheChanged())
+    engine.on('cache', () => announcer.cacheChanged())
+    engine.on('failed', (error) => {
+      logger.warn({ reason: errorMessage(error) }, 'the engine thread died')
+      void announcer.become('OFFLINE')
+    })
     const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)
     return { modelKey: key, engine, announcer, blocks, discovery, drain, stop }
   } catch (error) {

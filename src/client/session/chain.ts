@@ -3,7 +3,7 @@ import { PetalsError } from '../../base/errors.ts'
 import type { FrameStream } from '../../swarm/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/record-fields.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
-import { NoRouteError, type RouteSpan, arithmeticClass, findRoute } from '../routing.ts'
+import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
 
@@ -50,6 +50,7 @@ export class Chain {
   readonly #digests = new Map<number, string>()
   #links: Link[] = []
   #arithmetic: string | undefined
+  #closed = false
 
   /** `root` holds the inputs of the first block, which the client always has. */
   constructor(swarm: SwarmAccess, options: ChainOptions, events: RemoteSessionEvents, root: InputLog) {
@@ -63,13 +64,19 @@ export class Chain {
     return this.#links
   }
 
-  /** Opens sessions for all blocks, or, where links have been lost, for theirs; then connects neighbours for pushing. */
-  async complete(epoch: number): Promise<void> {
+  /** Opens sessions for all blocks, or, where links have been lost, for theirs. Neighbours are not connected yet. */
+  async complete(): Promise<void> {
     if (this.#links.length === 0) {
       const { cuts = [], numBlocks } = this.#options
       const bounds = [...cuts, numBlocks]
-      const parts = await Promise.all(bounds.map((end, i) => this.#openSpans(bounds[i - 1] ?? 0, end, i === 0 ? this.#root : this.#newLog())))
-      this.#links = parts.flat()
+      const parts = await Promise.allSettled(bounds.map((end, i) => this.#openSpans(bounds[i - 1] ?? 0, end, i === 0 ? this.#root : this.#newLog())))
+      const links = parts.flatMap((part) => part.status === 'fulfilled' ? part.value : [])
+      const failed = parts.find((part) => part.status === 'rejected')
+      if (failed !== undefined) {
+        for (const { remote } of links) void remote.close()
+        throw failed.reason
+      }
+      this.#links = links
     }
     for (let i = 0; i < this.#links.length; i++) {
       const { remote, inputs } = this.#links[i]!
@@ -78,19 +85,16 @@ export class Chain {
       this.#links.splice(i, 1, ...replacement)
       i += replacement.length - 1
     }
-    await this.#connect(epoch)
+    if (this.#closed) await this.close()
   }
 
   indexOf(remote: RemoteSession): number {
     return this.#links.findIndex((link) => link.remote === remote)
   }
 
-  /** A session of its own on the server of a link: scratch cache to recompute what nobody holds any more. */
-  openScratch(link: Link): Promise<RemoteSession> {
-    return this.#openOne(link.remote.span, SILENT)
-  }
-
+  /** Also closes what is being opened now. */
   async close(): Promise<void> {
+    this.#closed = true
     await Promise.all(this.#links.map(({ remote }) => remote.close()))
   }
 
@@ -98,11 +102,21 @@ export class Chain {
     return new InputLog(this.#options.hiddenSize, this.#options.dtype)
   }
 
+  /** First on servers that have room at once; then those that are full may let the session wait. */
   async #openSpans(start: number, end: number, inputs: InputLog): Promise<Link[]> {
+    try {
+      return await this.#openWithin(start, end, inputs, 0)
+    } catch (error) {
+      if (!(error instanceof PetalsError && error.code === 'CACHE_FULL')) throw error
+      return this.#openWithin(start, end, inputs, this.#options.allocTimeoutMs)
+    }
+  }
+
+  async #openWithin(start: number, end: number, inputs: InputLog, allocTimeoutMs: number): Promise<Link[]> {
     const avoid = new Set<string>()
     for (let lastError: Error | undefined; ;) {
       const route = this.#findRoute(start, end, avoid, lastError)
-      const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, this.#events)))
+      const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, allocTimeoutMs)))
       const failed = opened.flatMap((result, i) => result.status === 'rejected' ? [{ peerId: route[i]!.server.peerId, error: result.reason as Error }] : [])
       if (failed.length === 0) {
         route.forEach((span) => this.#remember(span))
@@ -114,35 +128,27 @@ export class Chain {
       }
       for (const result of opened) if (result.status === 'fulfilled') void result.value.close()
       for (const { peerId } of failed) avoid.add(peerId)
-      lastError = failed[0]!.error
+      lastError = failed.find(({ error }) => !isTransient(error))?.error ?? failed[0]!.error
     }
   }
 
   #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
-    const request = { start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic }
-    const records = this.#swarm.records()
+    const request = { start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic, avoid }
     try {
-      return findRoute(records, { ...request, avoid: new Set([...avoid, ...this.#swarm.avoided()]) })
-    } catch (error) {
-      if (!(error instanceof NoRouteError)) throw error
-    }
-    try {
-      // Better one that failed a while ago than none.
-      return findRoute(records, { ...request, avoid })
+      return findRouteAround(this.#swarm.records(), request, this.#swarm.avoided())
     } catch (error) {
       // What the only holder said is the better answer than that there is none.
       throw error instanceof NoRouteError && lastError !== undefined && !isTransient(lastError) ? lastError : error
     }
   }
 
-  async #openOne(span: RouteSpan, events: RemoteSessionEvents): Promise<RemoteSession> {
-    const { allocTimeoutMs, connectTimeoutMs, maxLength } = this.#options
-    const signal = AbortSignal.timeout(connectTimeoutMs)
-    const stream = await this.#swarm.open(span.server, 'inference', signal)
+  async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
+    const { connectTimeoutMs, maxLength, hiddenSize } = this.#options
+    const stream = await this.#swarm.open(span.server, 'inference', AbortSignal.timeout(connectTimeoutMs))
     return RemoteSession.open(stream, span, {
-      sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, allocTimeoutMs,
+      sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
       timeoutMs: connectTimeoutMs,
-    }, events)
+    }, this.#events)
   }
 
   #remember({ server, start, end }: RouteSpan): void {
@@ -154,7 +160,7 @@ export class Chain {
   }
 
   /** Tells every server its next one. Where that cannot be dialled the client carries the hidden states itself. */
-  async #connect(epoch: number): Promise<void> {
+  async connect(epoch: number): Promise<void> {
     await Promise.all(this.#links.slice(0, -1).map(async (link, i) => {
       const { span: { server }, sessionId, peerId } = this.#links[i + 1]!.remote
       link.pushes = false
@@ -167,10 +173,8 @@ export class Chain {
   }
 }
 
-const SILENT: RemoteSessionEvents = { onOutput() {}, onCopies() {}, onStepFailed() {}, onLost() {} }
-
 /** Errors that say nothing about the request itself: another try, or another server, may do better. */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof PetalsError)) return false
-  return /^(?:SWARM_|TIMEOUT|NO_ROUTE|SESSION_CLOSED|SESSION_LOST|SESSION_STALLED|SESSION_POSITION|SESSION_OUTPUTS_GONE|DRAINING|ENGINE_|RUNTIME|INTERNAL|REMOTE)/.test(error.code)
+  return /^(?:SWARM_|TIMEOUT|NO_ROUTE|SESSION_LOST|SESSION_STALLED|SESSION_POSITION|SESSION_OUTPUTS_GONE|DRAINING|ENGINE_|RUNTIME|INTERNAL|REMOTE)/.test(error.code)
 }

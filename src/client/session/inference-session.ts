@@ -2,11 +2,11 @@ import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorMessage } from '../../base/errors.ts'
 import type { Frame } from '../../swarm/frame.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess, isTransient } from './chain.ts'
 import { InputLog } from './input-log.ts'
 import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
-import { replay } from './replay.ts'
+import { replay, resumeAll } from './replay.ts'
 import { StepWait } from './step-wait.ts'
 import { type WatchdogOptions, watchStep } from './watchdog.ts'
 
@@ -17,6 +17,9 @@ export interface InferenceSessionOptions extends ChainOptions {
   readonly recoveryTimeoutMs: number
   readonly watchdog: WatchdogOptions
 }
+
+/** A longer prompt goes in several steps: servers bound their frames. */
+const MAX_STEP_BYTES = 16 << 20
 
 export interface Recovery {
   /** Servers given up, by peer id. */
@@ -66,6 +69,7 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {
       throw new PetalsError('SESSION_POSITION', `position ${position}: the session holds ${this.#position} tokens and can only be cut back`)
     }
+    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'the session cannot be cut back while a step is under way')
     if (position === this.#position) return
     // Copies of what is cut off may still be under way; a new epoch makes them stale.
     this.#epoch++
@@ -80,17 +84,40 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   async step(hidden: Tensor): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
     this.#checkStep(hidden, tokens)
+    const before = this.#position
     this.#busy = true
     try {
-      this.#root.truncate(this.#position)
-      this.#root.write(this.#position, hidden)
-      const output = await this.#tryStep(hidden, tokens)
-      this.#position += tokens
-      this.#boundReplayMemory()
-      return output
+      return await this.#stepInPieces(hidden, tokens)
+    } catch (error) {
+      // Servers may have done it or not: the next step, with other tokens perhaps, must not take it for done.
+      this.#epoch++
+      this.#position = before
+      throw error
     } finally {
       this.#busy = false
     }
+  }
+
+  async #stepInPieces(hidden: Tensor, tokens: number): Promise<Tensor> {
+    const rowBytes = hidden.data.byteLength / tokens
+    const piece = Math.max(1, Math.floor(MAX_STEP_BYTES / rowBytes))
+    if (tokens <= piece) return this.#stepPiece(hidden)
+    const output = new Uint8Array(hidden.data.byteLength)
+    for (let done = 0; done < tokens; done += piece) {
+      const made = await this.#stepPiece(sliceRows(hidden, done, Math.min(tokens, done + piece)))
+      output.set(made.data, done * rowBytes)
+    }
+    return tensor(hidden.dtype, hidden.shape, output)
+  }
+
+  async #stepPiece(hidden: Tensor): Promise<Tensor> {
+    for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
+    this.#root.truncate(this.#position)
+    this.#root.write(this.#position, hidden)
+    const output = await this.#tryStep(hidden, hidden.shape[0]!)
+    this.#position += hidden.shape[0]!
+    this.#boundReplayMemory()
+    return output
   }
 
   /** Gives the caches back. */
@@ -115,13 +142,20 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   }
 
   async #tryStep(hidden: Tensor, tokens: number): Promise<Tensor> {
-    if (this.#chain.links.length === 0) await this.#patiently(() => this.#completeChain())
+    if (this.#chain.links.length === 0) {
+      await this.#patiently(async () => {
+        this.#epoch++
+        await this.#chain.complete()
+        await this.#chain.connect(this.#epoch)
+      })
+      this.emit('route', this.#chain.links)
+    }
     const step = ++this.#step
     const began = performance.now()
     try {
       return await this.#runChain(step, hidden)
     } catch (error) {
-      if (!isTransient(error)) throw error
+      if (this.#closed || !isTransient(error)) throw error
       const { output, ...recovery } = await this.#recover(step, tokens)
       this.emit('recovery', { ...recovery, seconds: (performance.now() - began) / 1000, reason: errorMessage(error) })
       return output
@@ -145,12 +179,12 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   async #runSegment(step: number, links: readonly Link[], input: Tensor): Promise<Tensor> {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
-    const wait = new StepWait(this.#epoch, step)
+    const wait = new StepWait(this.#epoch, step, links.at(-1)!.remote)
     this.#wait = wait
     try {
       const header = { kind: 'step', epoch: this.#epoch, step, position: this.#position, push: true }
-      links[0]!.remote.send({ header, tensors: [input] })
-      return await watchStep(wait.output, links, step, this.#options.watchdog)
+      await links[0]!.remote.send({ header, tensors: [input] })
+      return await watchStep(wait.output, links.map(({ remote }) => remote), step, this.#options.watchdog)
     } finally {
       this.#wait = undefined
     }
@@ -163,30 +197,29 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     const output = await this.#patiently(async () => {
       for (const { remote } of this.#chain.links) if (remote.lost !== undefined) lost.add(remote.peerId)
       for (const peerId of lost) this.#swarm.avoid(peerId)
-      await this.#completeChain()
+      await this.#chain.complete()
       replayedTokens = 0
-      return replay({
-        chain: this.#chain, epoch: this.#epoch, settled: this.#position, target: this.#position + tokens, failedStep,
-        nextStep: () => ++this.#step, watchdog: this.#options.watchdog, onReplay: (count) => { replayedTokens += count },
-      })
+      const context = {
+        chain: this.#chain, epoch: ++this.#epoch, settled: this.#position, target: this.#position + tokens, failedStep,
+        nextStep: () => ++this.#step, watchdog: this.#options.watchdog, onReplay: (count: number) => { replayedTokens += count },
+      }
+      const held = await resumeAll(context)
+      await this.#chain.connect(this.#epoch)
+      this.emit('route', this.#chain.links)
+      return replay(context, held)
     })
     return { output, lost: [...lost], replayedTokens }
-  }
-
-  async #completeChain(): Promise<void> {
-    this.#epoch++
-    await this.#chain.complete(this.#epoch)
-    this.emit('route', this.#chain.links)
   }
 
   /** Tries until it works, for as long as a recovery may take: servers come and go. */
   async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
     const giveUpAt = performance.now() + this.#options.recoveryTimeoutMs
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
+      if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       try {
         return await attempt()
       } catch (error) {
-        if (!isTransient(error) || this.#closed || performance.now() + delayMs > giveUpAt) throw error
+        if (!isTransient(error) || performance.now() + delayMs > giveUpAt) throw error
       }
       await this.#swarm.refresh()
       await sleep(delayMs)
@@ -195,10 +228,12 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
 
   #events(): RemoteSessionEvents {
     return {
-      onOutput: (_, frame: Frame) => this.#wait?.deliver(frame),
+      onOutput: (remote, frame: Frame) => this.#wait?.deliver(remote, frame),
       onCopies: (remote, { header, tensors }) => {
         const inputs = this.#chain.links[this.#chain.indexOf(remote) + 1]?.inputs
-        if (header.epoch === this.#epoch) inputs?.write(header.position ?? 0, tensors[0]!)
+        if (header.epoch !== this.#epoch) return undefined
+        inputs?.write(header.position ?? 0, tensors[0]!)
+        return inputs?.until
       },
       onStepFailed: (remote, { kind, step, fault }) => {
         if (step !== this.#wait?.step) return

@@ -3,14 +3,15 @@ import { RemoteError } from '../../swarm/errors.ts'
 import type { Frame } from '../../swarm/frame.ts'
 import type { FrameStream } from '../../swarm/frame-stream.ts'
 import type { FrameHeader } from '../../swarm/wire.ts'
+import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RouteSpan } from '../routing.ts'
 
 export interface RemoteSessionEvents {
   /** The last server of a chain, or one that has no next, gives a step's output. */
   onOutput(session: RemoteSession, frame: Frame): void
-  /** Hidden states that the server has sent on, for replay. */
-  onCopies(session: RemoteSession, frame: Frame): void
+  /** Hidden states that the server has sent on, for replay. Returns up to where they are held now. */
+  onCopies(session: RemoteSession, frame: Frame): number | undefined
   /** The server could not do a step, or not send it on. */
   onStepFailed(session: RemoteSession, header: FrameHeader): void
   /** The server is gone. */
@@ -21,6 +22,7 @@ export interface OpenOptions {
   readonly sessionId: string
   readonly modelKey: string
   readonly maxLength: number
+  readonly hiddenSize: number
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
 }
@@ -35,6 +37,7 @@ interface Pending {
 export class RemoteSession {
   readonly span: RouteSpan
   readonly sessionId: string
+  readonly #hiddenSize: number
   readonly #stream: FrameStream
   readonly #events: RemoteSessionEvents
   readonly #pending = new Map<number, Pending>()
@@ -53,18 +56,19 @@ export class RemoteSession {
       stream.abort(error as Error)
       throw error
     }
-    return new RemoteSession(stream, span, sessionId, events)
+    return new RemoteSession(stream, span, options, events)
   }
 
-  private constructor(stream: FrameStream, span: RouteSpan, sessionId: string, events: RemoteSessionEvents) {
+  private constructor(stream: FrameStream, span: RouteSpan, { sessionId, hiddenSize }: OpenOptions, events: RemoteSessionEvents) {
     this.#stream = stream
     this.span = span
     this.sessionId = sessionId
+    this.#hiddenSize = hiddenSize
     this.#events = events
     stream.onFrame({
       onFrame: (frame) => this.#onFrame(frame),
       onError: (error) => this.#onLost(error),
-      onEnd: (error) => this.#onLost(error ?? new PetalsError('SESSION_CLOSED', `peer ${this.peerId} closed the session`)),
+      onEnd: (error) => this.#onLost(error ?? new PetalsError('SESSION_LOST', `peer ${this.peerId} closed the session`)),
     })
   }
 
@@ -76,23 +80,20 @@ export class RemoteSession {
     return this.#lost
   }
 
-  /** Sends without waiting for an answer; a stream that fails reports itself through `onLost`. */
-  send(frame: Frame): void {
-    this.#stream.send(frame).catch((error: Error) => this.#onLost(error))
+  /** Resolves once the frame is on its way; a stream that fails reports itself through `onLost`. */
+  async send(frame: Frame): Promise<void> {
+    await this.#stream.send(frame).catch((error: Error) => this.#onLost(error))
   }
 
   /** Sends a request and waits for its answer. Throws `TimeoutError`, `RemoteError`, or the reason of a lost stream. */
-  async request(header: FrameHeader, answerKind: string, timeoutMs: number): Promise<Frame> {
-    if (this.#lost !== undefined) throw this.#lost
-    const step = header.kind === 'step' ? header.step! : REQUEST_BASE + this.#nextRequest++
-    return this.#await(step, answerKind, { header: { ...header, step }, tensors: [] }, timeoutMs)
+  request(header: FrameHeader, answerKind: string, timeoutMs: number): Promise<Frame> {
+    return this.#ask(REQUEST_BASE + this.#nextRequest++, answerKind, { header, tensors: [] }, timeoutMs).answer
   }
 
   /** A step whose output comes straight back, however long it computes: whoever waits watches the server meanwhile. */
-  async step(header: FrameHeader, hidden: Tensor): Promise<Tensor> {
-    if (this.#lost !== undefined) throw this.#lost
-    const answer = await this.#await(header.step!, 'output', { header: { ...header, kind: 'step', push: false }, tensors: [hidden] }, STEP_TIMEOUT_MS)
-    return answer.tensors[0]!
+  step(header: FrameHeader, hidden: Tensor): { sent: Promise<void>, output: Promise<Tensor> } {
+    const { sent, answer } = this.#ask(header.step!, 'output', { header: { ...header, kind: 'step', push: false }, tensors: [hidden] }, STEP_TIMEOUT_MS)
+    return { sent, output: answer.then(({ tensors }) => tensors[0]!) }
   }
 
   async close(): Promise<void> {
@@ -104,23 +105,38 @@ export class RemoteSession {
   /** Takes the server for dead. */
   giveUp(error: Error): void {
     this.#onLost(error)
-    this.#stream.abort(error)
   }
 
-  async #await(step: number, kind: string, frame: Frame, timeoutMs: number): Promise<Frame> {
+  #ask(step: number, kind: string, { header, tensors }: Frame, timeoutMs: number): { sent: Promise<void>, answer: Promise<Frame> } {
     const { promise, resolve, reject } = Promise.withResolvers<Frame>()
+    if (this.#lost !== undefined) reject(this.#lost)
     this.#pending.set(step, { kind, resolve, reject })
-    const timer = setTimeout(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${frame.header.kind}"`, timeoutMs)), timeoutMs)
-    try {
-      this.send(frame)
-      return await promise
-    } finally {
+    // One more turn of the event loop: after a pause of this process the answer may lie there unread.
+    const timer = setTimeout(() => setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${header.kind}"`, timeoutMs))), timeoutMs)
+    const answer = promise.finally(() => {
       clearTimeout(timer)
       this.#pending.delete(step)
-    }
+    })
+    answer.catch(() => undefined)
+    return { sent: this.send({ header: { ...header, step }, tensors }), answer }
   }
 
-  #onFrame(frame: Frame): void {
+  /** A peer's hidden states as float32 [tokens, hidden], whatever it computes in. Throws `TENSOR_SHAPE`. */
+  #checked({ header, tensors }: Frame): Frame {
+    for (const { shape } of tensors) {
+      if (shape.length === 2 && shape[1] === this.#hiddenSize) continue
+      throw new PetalsError('TENSOR_SHAPE', `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`)
+    }
+    return { header, tensors: tensors.map((tensor) => convert(tensor, 'float32')) }
+  }
+
+  #onFrame(raw: Frame): void {
+    let frame: Frame
+    try {
+      frame = this.#checked(raw)
+    } catch (error) {
+      return this.giveUp(error as Error)
+    }
     const { header, tensors } = frame
     const pending = this.#pending.get(header.step ?? 0)
     if (header.kind === 'failed' && pending !== undefined) return pending.reject(new RemoteError(this.peerId, header))
@@ -128,8 +144,8 @@ export class RemoteSession {
     if (header.kind === 'output') return this.#events.onOutput(this, frame)
     if (header.kind === 'failed' || header.kind === 'broken') return this.#events.onStepFailed(this, header)
     if (header.kind === 'copies' && tensors[0] !== undefined) {
-      this.#events.onCopies(this, frame)
-      this.send({ header: { kind: 'ack', until: (header.position ?? 0) + tensors[0].shape[0]! }, tensors: [] })
+      const until = this.#events.onCopies(this, frame)
+      if (until !== undefined) void this.send({ header: { kind: 'ack', until }, tensors: [] })
     }
   }
 
@@ -137,6 +153,7 @@ export class RemoteSession {
     if (this.#lost !== undefined) return
     this.#lost = error
     this.#rejectPending(error)
+    this.#stream.abort(error)
     this.#events.onLost(this, error)
   }
 

@@ -1,9 +1,9 @@
 import { RemoteError } from '../../swarm/errors.ts'
-import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import type { Chain, Link } from './chain.ts'
 import type { InputLog } from './input-log.ts'
 import type { RemoteSession } from './remote-session.ts'
-import { type WatchdogOptions, watchStep } from './watchdog.ts'
+import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
 export interface ReplayContext {
   readonly chain: Chain
@@ -18,19 +18,32 @@ export interface ReplayContext {
   readonly onReplay: (tokens: number) => void
 }
 
-/** One frame of a replay; the server cuts it into chunks for its device. */
-const MAX_FRAME_BYTES = 16 << 20
+/** One frame of a replay: a server that is asked for a sign of life answers behind it. */
+const MAX_FRAME_BYTES = 4 << 20
 
-const RESUME_TIMEOUT_MS = 5000
+/** Answers are waited for while the server lives; this is for one that lives and never answers. */
+const ANSWER_TIMEOUT_MS = 600_000
 
 /**
- * Brings every span of a repaired chain to `target` tokens and gives the last span's outputs for positions `settled` to
- * `target`. Spans that hold their tokens compute nothing again: only a new server is sent its span's inputs, as one
- * chunked prefill.
+ * Begins a new epoch on all servers of a chain and returns how many valid tokens each holds. A server that does not answer
+ * is given up.
  */
-export async function replay(context: ReplayContext): Promise<Tensor> {
+export function resumeAll(context: ReplayContext): Promise<number[]> {
+  const { chain, epoch, settled, failedStep } = context
+  return Promise.all(chain.links.map(async ({ remote }) => {
+    const header = { kind: 'resume', epoch, position: settled, until: failedStep }
+    const answer = await ofLink(remote, whileAlive(remote.request(header, 'resumed', ANSWER_TIMEOUT_MS), remote, context.watchdog))
+    return answer.header.position ?? 0
+  }))
+}
+
+/**
+ * Brings every span of a repaired chain, whose servers hold `held` tokens, to `target` tokens, and gives the last span's
+ * outputs for positions `settled` to `target`. Spans that hold their tokens compute nothing again: only a new server is
+ * sent its span's inputs, as one chunked prefill.
+ */
+export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
   const { chain, settled, target } = context
-  const held = await Promise.all(chain.links.map((link) => resume(link, context)))
   let made: Tensor | undefined
   for (const [i, link] of chain.links.entries()) {
     const from = held[i]!
@@ -38,36 +51,30 @@ export async function replay(context: ReplayContext): Promise<Tensor> {
     if (from >= target) continue
     await ensureInputs(i, context)
     if (from < settled) context.onReplay(settled - from)
-    made = await runPieces(link, link.remote, link.inputs.range(from, target)!, from, context)
-    chain.links[i + 1]?.inputs.write(from, made)
+    const next = chain.links[i + 1]?.inputs
+    // The latest copies may not have come yet; without them what follows would leave a gap.
+    if (next !== undefined && next.until < from) await fetchInto(next, link, from, context)
+    made = await runPieces(link.remote, link.inputs.range(from, target)!, from, context)
+    next?.write(from, made)
   }
   const last = chain.links.at(-1)!
-  return made === undefined ? fetchOutputs(last, settled, context) : sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
-}
-
-/** Begins the new epoch on a server; returns how many of its cached tokens are valid. */
-async function resume({ remote }: Link, { epoch, failedStep, settled, target }: ReplayContext): Promise<number> {
-  const { header } = await remote.request({ kind: 'resume', epoch }, 'resumed', RESUME_TIMEOUT_MS)
-  // What a server holds beyond the settled tokens counts only if it has done the step that failed: it may as well be what
-  // was left there before the session was cut back.
-  const position = header.position ?? 0
-  return Math.min(position, (header.numbers?.['completed'] ?? 0) >= failedStep ? target : settled)
+  return made === undefined ? fetchOutputs(last, settled, target, context) : sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
 }
 
 /** Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. */
-async function runPieces(link: Link, remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
+async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
   const [tokens = 0, width = 0] = inputs.shape
   const output = new Uint8Array(inputs.data.byteLength)
   const rowBytes = inputs.data.byteLength / tokens
   const piece = Math.max(1, Math.floor(MAX_FRAME_BYTES / rowBytes))
   for (let done = 0; done < tokens; done += piece) {
     const until = Math.min(tokens, done + piece)
-    const step = context.nextStep()
-    const header = { kind: 'step', epoch: context.epoch, step, position: from + done }
-    const made = await watchStep(remote.step(header, sliceRows(inputs, done, until)), [{ ...link, remote }], step, context.watchdog)
-    output.set(made.data, done * rowBytes)
+    const header = { kind: 'step', epoch: context.epoch, step: context.nextStep(), position: from + done }
+    const step = remote.step(header, sliceRows(inputs, done, until))
+    await step.sent
+    output.set((await ofLink(remote, whileAlive(step.output, remote, context.watchdog))).data, done * rowBytes)
   }
-  return { dtype: inputs.dtype, shape: [tokens, width], data: output }
+  return tensor(inputs.dtype, [tokens, width], output)
 }
 
 /** Makes sure that the client holds the inputs of link `index` up to the target. */
@@ -76,28 +83,36 @@ async function ensureInputs(index: number, context: ReplayContext): Promise<void
   const { inputs } = chain.links[index]!
   if (inputs.until >= target || index === 0) return
   const before = chain.links[index - 1]!
+  if (await fetchInto(inputs, before, target, context)) return
+  // Nobody holds these inputs any more. The server before waits for nothing else: it computes its span once more.
+  await ensureInputs(index - 1, context)
+  const all = before.inputs.range(0, target)!
+  context.onReplay(target)
+  inputs.write(0, await runPieces(before.remote, all, 0, context))
+}
+
+/** Fills a log up to `until` with what the server before has kept; false where it has not. */
+async function fetchInto(inputs: InputLog, before: Link, until: number, context: ReplayContext): Promise<boolean> {
   try {
-    inputs.write(inputs.until, await fetchOutputs(before, inputs.until, context))
+    inputs.write(inputs.until, await fetchOutputs(before, inputs.until, until, context))
+    return true
   } catch (error) {
-    if (!(error instanceof RemoteError) || error.code !== 'SESSION_OUTPUTS_GONE') throw error
-    await recomputeInputs(index, inputs, context)
+    if (error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE') return false
+    throw error
   }
 }
 
-async function fetchOutputs({ remote }: Link, from: number, { epoch, target }: ReplayContext): Promise<Tensor> {
-  const answer = await remote.request({ kind: 'fetch', epoch, position: from, until: target }, 'fetched', RESUME_TIMEOUT_MS)
-  return answer.tensors[0]!
+async function fetchOutputs({ remote }: Link, from: number, until: number, { epoch, watchdog }: ReplayContext): Promise<Tensor> {
+  const request = remote.request({ kind: 'fetch', epoch, position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
+  return (await ofLink(remote, whileAlive(request, remote, watchdog))).tensors[0]!
 }
 
-/** Nobody holds these inputs any more: they are computed from those of the span before, in scratch cache of its server. */
-async function recomputeInputs(index: number, inputs: InputLog, context: ReplayContext): Promise<void> {
-  await ensureInputs(index - 1, context)
-  const before = context.chain.links[index - 1]!
-  const scratch = await context.chain.openScratch(before)
+/** Whatever goes wrong on a server during a repair costs that server its place, so that the next attempt goes elsewhere. */
+async function ofLink<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
   try {
-    const all = before.inputs.range(0, context.target)!
-    inputs.write(0, await runPieces(before, scratch, all, 0, context))
-  } finally {
-    await scratch.close()
+    return await work
+  } catch (error) {
+    if (!(error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE')) remote.giveUp(error as Error)
+    throw error
   }
 }

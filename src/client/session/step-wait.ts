@@ -1,18 +1,22 @@
 import type { Frame } from '../../swarm/frame.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import type { RemoteSession } from './remote-session.ts'
 
 /** Waits for the one output of a step that is under way in the chain. */
 export class StepWait {
   readonly epoch: number
   readonly step: number
+  /** Whose output it is. */
+  readonly from: RemoteSession
   readonly output: Promise<Tensor>
   readonly #resolve: (output: Tensor) => void
   readonly #reject: (error: Error) => void
 
-  constructor(epoch: number, step: number) {
+  constructor(epoch: number, step: number, from: RemoteSession) {
     const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
     this.epoch = epoch
     this.step = step
+    this.from = from
     this.output = promise
     this.#resolve = resolve
     this.#reject = reject
@@ -20,8 +24,8 @@ export class StepWait {
     promise.catch(() => undefined)
   }
 
-  deliver({ header, tensors }: Frame): void {
-    if (header.epoch === this.epoch && header.step === this.step && tensors[0] !== undefined) this.#resolve(tensors[0])
+  deliver(remote: RemoteSession, { header, tensors }: Frame): void {
+    if (remote === this.from && header.epoch === this.epoch && header.step === this.step && tensors[0] !== undefined) this.#resolve(tensors[0])
   }
 
   fail(error: Error): void {

@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import type { Link } from './chain.ts'
+import type { RemoteSession } from './remote-session.ts'
 
 export interface WatchdogOptions {
   /** How long a step may take before its servers are asked what they are doing. */
@@ -16,30 +16,42 @@ export class StalledError extends PetalsError {
 }
 
 /**
- * Waits for `output`, which step `step` of the links' servers is to give. A frozen peer looks like a slow one, so when the
- * step is late all are asked: who does not answer is given up (`abort`, which fails the step); while one computes, it is
- * waited for; where twice in a row nobody computes, throws `StalledError`.
+ * Waits for `output`, which step `step` of these servers is to give. A frozen peer looks like a slow one, so when the step
+ * is late all are asked: who does not answer is given up, which fails the step; while one computes or sends, it is waited
+ * for; where twice in a row nobody does, throws `StalledError`. Call it once the step has been sent: a question waits
+ * behind what is still on its way out.
  */
-export async function watchStep<T>(output: Promise<T>, links: readonly Link[], step: number, options: WatchdogOptions): Promise<T> {
+export async function watchStep<T>(output: Promise<T>, remotes: readonly RemoteSession[], step: number, options: WatchdogOptions): Promise<T> {
   let idleRounds = 0
   for (;;) {
-    const done = await settledWithin(output, options.deadlineMs)
-    if (done) return output
-    const busy = await Promise.all(links.map((link) => isComputing(link, step, options.answerMs)))
+    if (await settledWithin(output, options.deadlineMs)) return output
+    const busy = await Promise.all(remotes.map(async (remote) => isBusy(await ask(remote, options.answerMs), step)))
     if (await settledWithin(output, 0)) return output
     idleRounds = busy.includes(true) ? 0 : idleRounds + 1
     if (idleRounds >= 2) throw new StalledError(`step ${step} was lost between servers`)
   }
 }
 
-async function isComputing({ remote }: Link, step: number, answerMs: number): Promise<boolean> {
+/** Waits for a server's answer for as long as it shows signs of life; one that does not is given up, which fails the answer. */
+export async function whileAlive<T>(answer: Promise<T>, remote: RemoteSession, options: WatchdogOptions): Promise<T> {
+  while (!await settledWithin(answer, options.deadlineMs)) await ask(remote, options.answerMs)
+  return answer
+}
+
+type Progress = Record<string, number> | undefined
+
+async function ask(remote: RemoteSession, answerMs: number): Promise<Progress> {
   try {
-    const { header: { numbers } } = await remote.request({ kind: 'status' }, 'status', answerMs)
-    return (numbers?.['received'] ?? 0) >= step && (numbers?.['completed'] ?? 0) < step
+    return (await remote.request({ kind: 'status' }, 'status', answerMs)).header.numbers
   } catch (error) {
     remote.giveUp(error as Error)
-    return false
+    return undefined
   }
+}
+
+function isBusy(progress: Progress, step: number): boolean {
+  const { received = 0, completed = 0, pushing = 0 } = progress ?? {}
+  return (received >= step && completed < step) || pushing === step
 }
 
 async function settledWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
