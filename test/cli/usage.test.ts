@@ -17,7 +17,7 @@ const cases: [string, number, RegExp][] = [
   ['serve --blocks 6:12', 2, /--blocks 6:12: this model has blocks 0:8/],
   ['serve --device gpu', 2, /--device gpu: expected auto, cpu, cuda or cuda:N/],
   ['serve --listen here', 2, /--listen: "here" is no multiaddr/],
-  ['serve --model /nonexistent', 1, /\/nonexistent is missing or not a folder/],
+  ['serve --model no-such-folder', 1, /no-such-folder is missing or not a folder/],
   ['generate --prompt a', 2, /which swarm\? Give --bootstrap/],
   ['generate', 2, /Give --prompt TEXT or --prompt-ids/],
   ['generate --prompt-ids 1,x', 2, /--prompt-ids 1,x: expected token ids/],

@@ -24,8 +24,8 @@ export function bytesTensor(numBytes: number, fill = 1): Tensor {
   return tensor('uint8', [numBytes], new Uint8Array(numBytes).fill(fill))
 }
 
-/** Polls until the condition holds; fails with its text after two seconds. */
-export async function eventually(condition: () => boolean, withinMs = 4000): Promise<void> {
+/** Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy). */
+export async function eventually(condition: () => boolean, withinMs = 20_000): Promise<void> {
   const deadlineMs = Date.now() + withinMs
   while (!condition()) {
     if (Date.now() > deadlineMs) throw new Error(`still not true: ${condition.toString()}`)
