@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RemoteError } from '../../../src/swarm/errors.ts'
+import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
+import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
+
+async function eventually(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 500 && !holds(); i++) await sleep(2)
+  assert.ok(holds(), holds.toString())
+}
+
+/** A server whose next steps wait until `go` is called. */
+function hold(server: TestServer): { reached: Promise<void>, go: () => void } {
+  const reached = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>()
+  server.beforeStep = () => {
+    reached.resolve()
+    return gate.promise
+  }
+  return { reached: reached.promise, go: gate.resolve }
+}
+
+/** An inference stream as a client opens it, for requests that no session of ours would make. */
+async function openRaw(swarm: TestSwarm, server: TestServer, sessionId: string, maxLength = 100): Promise<FrameStream> {
+  const stream = await swarm.network.open(swarm.client, server.id, 'inference')
+  const open = { modelKey: 'test', start: server.start, end: server.end, maxLength, allocTimeoutMs: 5000 }
+  await stream.send({ header: { kind: 'open', sessionId, open }, tensors: [] })
+  return stream
+}
+
+test('a session cannot be cut back while a step is under way', async (t) => {
+  const swarm = new TestSwarm(t)
+  const server = await swarm.serve(0, 6)
+  const session = swarm.session()
+  await session.step(hidden([1, 2, 3]))
+  const { reached, go } = hold(server)
+  const step = session.step(hidden([4]))
+  await reached
+  assert.throws(() => { session.position = 2 }, { code: 'SESSION_BUSY' })
+  await assert.rejects(session.step(hidden([5])), { code: 'SESSION_BUSY' })
+  go()
+  assert.deepEqual(tokensOf(await step), expected([1, 2, 3, 4]).slice(-1))
+  session.position = 2
+  assert.deepEqual(tokensOf(await session.step(hidden([5]))), expected([1, 2, 5]).slice(-1))
+})
+
+test('closed in the middle of a step, a session says so, blames nobody and gives its rows back', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, last] = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
+  const session = swarm.session()
+  await session.step(hidden([1, 2, 3]))
+  const { reached, go } = hold(last)
+  const step = assert.rejects(session.step(hidden([4])), { code: 'SESSION_CLOSED' })
+  await reached
+  await session.close()
+  await step
+  await eventually(() => first.rows.numRows + last.rows.numRows === 0)
+  go()
+  await sleep(50)
+  assert.deepEqual([first.blocks.numSessions, last.blocks.numSessions, swarm.banned.size], [0, 0, 0])
+  await assert.rejects(session.step(hidden([5])), { code: 'SESSION_CLOSED' })
+})
+
+test('closed while its servers let it wait for cache, a session says so and leaves no row taken', async (t) => {
+  const swarm = new TestSwarm(t)
+  for (const [start, end] of [[0, 3], [3, 6]] as const) await swarm.serve(start, end, { cacheTokens: 256 })
+  const holder = swarm.session()
+  await holder.step(hidden([1]))
+  const session = swarm.session()
+  const step = assert.rejects(session.step(hidden([1])), { code: 'SESSION_CLOSED' })
+  await sleep(30)
+  await session.close()
+  await holder.close()
+  await step
+  await eventually(() => swarm.servers.every(({ numOpened, rows }) => numOpened === 2 && rows.numRows === 0))
+  assert.equal(swarm.banned.size, 0)
+})
+
+test('where one part between two cuts cannot be opened, the others are given back', async (t) => {
+  const swarm = new TestSwarm(t)
+  const server = await swarm.serve(0, 3)
+  const session = swarm.session({ cuts: [3], recoveryTimeoutMs: 300 })
+  await assert.rejects(session.step(hidden([1])), { code: 'NO_ROUTE' })
+  assert.ok(server.numOpened > 0, 'the first part was opened')
+  await eventually(() => server.rows.numRows + server.blocks.numSessions === 0)
+})
+
+test('a server drops a step that it has seen before, and one of an older epoch', async (t) => {
+  const swarm = new TestSwarm(t)
+  const server = await swarm.serve(0, 6)
+  const stream = await openRaw(swarm, server, '0'.repeat(32))
+  const steps = [
+    { epoch: 2, step: 5, position: 0, token: 1 },
+    { epoch: 2, step: 5, position: 1, token: 2 },
+    { epoch: 2, step: 4, position: 1, token: 3 },
+    { epoch: 1, step: 6, position: 1, token: 4 },
+    { epoch: 3, step: 1, position: 1, token: 5 },
+  ]
+  for (const { token, ...header } of steps) await stream.send({ header: { kind: 'step', ...header }, tensors: [hidden([token])] })
+  await stream.send({ header: { kind: 'resume', epoch: 4, step: 100, until: 1 }, tensors: [] })
+  await stream.send({ header: { kind: 'step', epoch: 3, step: 7, position: 2 }, tensors: [hidden([6])] })
+  await stream.send({ header: { kind: 'fetch', step: 101, position: 0, until: 1 }, tensors: [] })
+  const kinds: string[] = []
+  assert.equal((await stream.receive())?.header.kind, 'opened')
+  const outputs: number[] = []
+  for (let kind = ''; kind !== 'failed';) {
+    const { header, tensors } = (await stream.receive({ timeoutMs: 1000 }))!
+    kind = header.kind
+    kinds.push(kind)
+    if (tensors[0] !== undefined) outputs.push(...tokensOf(tensors[0]))
+  }
+  assert.deepEqual(kinds, ['output', 'output', 'resumed', 'failed'])
+  assert.deepEqual(outputs, expected([1, 5]))
+  assert.equal(server.computedTokens, 2)
+})
+
+test('a session id is refused while another session has it, or waits for cache under it', async (t) => {
+  const swarm = new TestSwarm(t)
+  const server = await swarm.serve(0, 6, { cacheTokens: 128 })
+  const [holds, waits] = ['a'.repeat(32), 'b'.repeat(32)]
+  const holder = await openRaw(swarm, server, holds)
+  assert.equal((await holder.receive())?.header.kind, 'opened')
+  const waiter = await openRaw(swarm, server, waits)
+  for (const sessionId of [holds, waits]) {
+    const second = await openRaw(swarm, server, sessionId)
+    await assert.rejects(second.receive({ timeoutMs: 1000 }), (error) => error instanceof RemoteError && error.code === 'SESSION_REQUEST')
+  }
+  await holder.end()
+  assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.header.kind, 'opened')
+  assert.deepEqual([server.blocks.numSessions, server.rows.numRows], [1, 1])
+})
+
+test('a client that goes away while it waits for cache leaves no row taken', async (t) => {
+  const swarm = new TestSwarm(t)
+  const server = await swarm.serve(0, 6, { cacheTokens: 256 })
+  const holder = await openRaw(swarm, server, 'a'.repeat(32), 128)
+  await openRaw(swarm, server, 'b'.repeat(32), 256)
+  await openRaw(swarm, server, 'c'.repeat(32), 128)
+  await eventually(() => server.rows.numRows === 2)
+  await holder.end()
+  await eventually(() => server.rows.numRows === 1)
+  swarm.network.kill('client')
+  await eventually(() => server.rows.numRows + server.blocks.numSessions === 0)
+  assert.equal(server.rows.tokensLeft, 256)
+})

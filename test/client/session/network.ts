@@ -1,0 +1,160 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { errorCode, errorMessage } from '../../../src/base/errors.ts'
+import { RemoteError, SwarmError } from '../../../src/swarm/errors.ts'
+import { type Frame, FrameDecoder, encodeFrame } from '../../../src/swarm/frame.ts'
+import { FrameInbox, type FrameListener, type ReceiveOptions } from '../../../src/swarm/frame-inbox.ts'
+import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
+import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/limits.ts'
+
+type Handler = (stream: FrameStream) => Promise<void>
+
+/** What a class offers, without its private parts, so that a test can offer the same. */
+type PublicPart<T> = { [K in keyof T]: T[K] }
+
+/** A peer of a network in memory. */
+export class MemoryPeer {
+  readonly id: string
+  readonly handlers = new Map<Rpc, Handler>()
+  readonly streams = new Set<MemoryStream>()
+  /** A frozen peer holds its streams open, takes nothing in and says nothing. */
+  frozen = false
+
+  constructor(id: string) {
+    this.id = id
+  }
+}
+
+/** Peers that can be killed and frozen; frames go as real bytes, within the real limits, one turn of the event loop a hop. */
+export class MemoryNetwork {
+  readonly #peers = new Map<string, MemoryPeer>()
+
+  join(id: string): MemoryPeer {
+    const peer = new MemoryPeer(id)
+    this.#peers.set(id, peer)
+    return peer
+  }
+
+  has(id: string): boolean {
+    return this.#peers.has(id)
+  }
+
+  async open(from: MemoryPeer, to: string, rpc: Rpc, signal?: AbortSignal): Promise<FrameStream> {
+    await nextTurn()
+    const peer = this.#peers.get(to)
+    const handler = peer?.handlers.get(rpc)
+    if (peer === undefined || handler === undefined) throw new SwarmError('SWARM_UNREACHABLE', `peer ${to} is gone`)
+    if (peer.frozen) await aborted(signal)
+    const [near, far] = MemoryStream.pair(from, peer, RPC_LIMITS[rpc])
+    handler(far).then(() => far.end(), (error: unknown) => far.fail(error))
+    return near
+  }
+
+  /** The peer is gone at once: its streams are lost, what it still computes reaches nobody. */
+  kill(id: string): void {
+    const streams = this.#peers.get(id)?.streams ?? []
+    this.#peers.delete(id)
+    for (const stream of streams) stream.abort(new SwarmError('SWARM_STREAM_LOST', `peer ${id} was killed`))
+  }
+
+  killAll(): void {
+    for (const id of this.#peers.keys()) this.kill(id)
+  }
+}
+
+/** Like the real open: rejects with the signal's reason. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  return promise
+}
+
+/** One end of a stream between two peers. */
+class MemoryStream implements PublicPart<FrameStream> {
+  readonly remotePeer: string
+  readonly closed: Promise<void>
+  readonly #resolveClosed: () => void
+  readonly #owner: MemoryPeer
+  readonly #limits: RpcLimits
+  readonly #inbox = new FrameInbox(() => undefined)
+  readonly #wire: FrameDecoder
+  #other: MemoryStream | undefined
+  #ended = false
+  #lost: Error | undefined
+
+  static pair(a: MemoryPeer, b: MemoryPeer, limits: RpcLimits): [FrameStream, FrameStream] {
+    const near = new MemoryStream(a, b.id, limits), far = new MemoryStream(b, a.id, limits)
+    near.#other = far
+    far.#other = near
+    const ends: [PublicPart<FrameStream>, PublicPart<FrameStream>] = [near, far]
+    return ends as [FrameStream, FrameStream]
+  }
+
+  constructor(owner: MemoryPeer, remotePeer: string, limits: RpcLimits) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.closed = promise
+    this.#resolveClosed = resolve
+    this.#owner = owner
+    this.remotePeer = remotePeer
+    this.#limits = limits
+    this.#wire = new FrameDecoder(limits, (frame) => setImmediate(() => this.#other!.#arrive(frame)))
+    owner.streams.add(this)
+  }
+
+  async send(frame: Frame): Promise<void> {
+    if (this.#lost !== undefined) throw new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`)
+    if (this.#ended) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
+    const bytes = encodeFrame(frame, this.#limits)
+    for (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) this.#wire.push(chunk)
+  }
+
+  receive(options?: ReceiveOptions): Promise<Frame | null> {
+    return this.#inbox.receive(options)
+  }
+
+  onFrame(listener: FrameListener): void {
+    this.#inbox.listen(listener)
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended || this.#lost !== undefined) return
+    await this.send({ header: { kind: 'end' }, tensors: [] })
+    this.#ended = true
+    this.#closeIfDone()
+  }
+
+  async fail(error: unknown): Promise<void> {
+    if (this.#ended || this.#lost !== undefined) return
+    const fault = { code: errorCode(error), message: errorMessage(error) }
+    await this.send({ header: { kind: 'error', fault }, tensors: [] })
+    await this.end()
+  }
+
+  abort(error: Error): void {
+    if (this.#lost !== undefined) return
+    this.#lost = error
+    this.#inbox.finish(error)
+    this.#close()
+    setImmediate(() => this.#other!.abort(new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} was lost`)))
+  }
+
+  #arrive(frame: Frame): void {
+    if (this.#lost !== undefined || this.#owner.frozen) return
+    if (frame.header.kind === 'end') {
+      this.#inbox.finish(null)
+      this.#closeIfDone()
+    } else if (frame.header.kind === 'error') {
+      this.#inbox.deliver({ error: new RemoteError(this.remotePeer, frame.header), bytes: 0 })
+    } else {
+      this.#inbox.deliver({ frame, bytes: 0 })
+    }
+  }
+
+  #closeIfDone(): void {
+    if (this.#ended && this.#inbox.ended) this.#close()
+  }
+
+  #close(): void {
+    this.#owner.streams.delete(this)
+    this.#resolveClosed()
+  }
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
+import { RuntimeError } from '../../../src/runtime/errors.ts'
+import { TestSwarm, expected, hidden, tokensOf } from './servers.ts'
+
+/** Longer than a server keeps its outputs to itself before it sends copies. */
+const COPIES_SENT_MS = 350
+
+/** Sends tokens of `sequence` that the session does not hold yet, and checks what comes back. */
+async function feed(session: InferenceSession, sequence: readonly number[]): Promise<void> {
+  const { position } = session
+  assert.deepEqual(tokensOf(await session.step(hidden(sequence.slice(position)))), expected(sequence).slice(position))
+  assert.equal(session.position, sequence.length)
+}
+
+const sequence = (length: number): number[] => Array.from({ length }, (_, i) => i * 7 % 101)
+
+function recoveriesOf(session: InferenceSession): Recovery[] {
+  const recoveries: Recovery[] = []
+  session.on('recovery', (recovery) => recoveries.push(recovery))
+  return recoveries
+}
+
+test('where the first of three servers dies, the second and third compute nothing again', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, second, third, spare] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6), await swarm.serve(0, 2)]
+  const session = swarm.session()
+  const recoveries = recoveriesOf(session)
+  await feed(session, sequence(80))
+  await feed(session, sequence(81))
+  swarm.kill(first)
+  await feed(session, sequence(82))
+  await feed(session, sequence(83))
+  assert.deepEqual([second, third, spare].map(({ computedTokens }) => computedTokens), [83, 83, 83])
+  assert.deepEqual(recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })), [{ lost: [first.id], replayedTokens: 81 }])
+  assert.deepEqual([...swarm.banned], [first.id])
+})
+
+test('where the last server dies in the middle of a step, only its successor computes that span', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+  const session = swarm.session()
+  await feed(session, sequence(5))
+  last.beforeStep = () => swarm.kill(last)
+  await feed(session, sequence(6))
+  assert.deepEqual([first.computedTokens, spare.computedTokens], [6, 6])
+})
+
+test('two servers that die at the same moment are both replaced', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, second, third] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
+  for (const [start, end] of [[0, 2], [2, 4], [4, 6]] as const) await swarm.serve(start, end)
+  const session = swarm.session()
+  const recoveries = recoveriesOf(session)
+  await feed(session, sequence(10))
+  third.beforeStep = () => swarm.kill(second, third)
+  await feed(session, sequence(11))
+  await feed(session, sequence(12))
+  assert.equal(recoveries.length, 1)
+  assert.equal(first.computedTokens, 12, 'it had kept what the second was sent')
+})
+
+test('one server is killed while another freezes: their spares carry the session on', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, , third] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
+  await swarm.serve(0, 2)
+  await swarm.serve(4, 6)
+  const session = swarm.session()
+  const recoveries = recoveriesOf(session)
+  await feed(session, sequence(3))
+  third.peer.frozen = true
+  swarm.kill(first)
+  await feed(session, sequence(4))
+  assert.deepEqual(recoveries.map(({ lost }) => lost), [[first.id, third.id]])
+  assert.deepEqual(swarm.banned, new Set([first.id, third.id]))
+})
+
+test('a replacement that fails while it replays is itself replaced', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [, last, weak, good] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+  weak.beforeStep = () => { throw new RuntimeError('RUNTIME_MEMORY', 'no memory') }
+  const session = swarm.session()
+  await feed(session, sequence(3))
+  swarm.kill(last)
+  await feed(session, sequence(4))
+  assert.deepEqual([weak.computedTokens, good.computedTokens, weak.rows.numRows], [0, 4, 0])
+  assert.deepEqual(swarm.banned, new Set([last.id, weak.id]))
+})
+
+test('a server that dies in the very first prefill is replaced', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, last] = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
+  await swarm.serve(0, 3)
+  await swarm.serve(3, 6)
+  const session = swarm.session()
+  last.beforeStep = () => swarm.kill(first, last)
+  await feed(session, sequence(100))
+  await feed(session, sequence(101))
+})
+
+test('after a cut-back no copy from before it reaches a replay', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, , third, spare] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6), await swarm.serve(0, 2)]
+  await swarm.serve(4, 6)
+  const session = swarm.session()
+  for (const length of [80, 81, 82, 83]) await feed(session, sequence(length))
+  session.position = 80
+  spare.beforeStep = async () => {
+    spare.beforeStep = () => undefined
+    await sleep(COPIES_SENT_MS)
+  }
+  swarm.kill(first)
+  const other = [...sequence(80), 501]
+  await feed(session, other)
+  await feed(session, [...other, 502])
+  swarm.kill(third)
+  await feed(session, [...other, 502, 503])
+  await feed(session, [...other, 502, 503, 504])
+})
+
+test('a step that failed for good can be tried again with other tokens, whatever servers did of it', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+  const session = swarm.session({ recoveryTimeoutMs: 500 })
+  await feed(session, sequence(3))
+  const fault = new RuntimeError('RUNTIME', 'no luck')
+  for (const server of [last, spare]) server.beforeStep = () => { throw fault }
+  await assert.rejects(session.step(hidden([44, 45])), { code: 'RUNTIME' })
+  assert.equal(session.position, 3)
+  assert.deepEqual(first.computed.slice(1), [{ position: 3, tokens: 2 }])
+  for (const server of [last, spare]) {
+    server.beforeStep = () => {
+      for (const other of [last, spare]) other.beforeStep = () => undefined
+      swarm.kill(server)
+    }
+  }
+  await feed(session, [...sequence(3), 55, 56])
+  await feed(session, [...sequence(3), 55, 56, 57])
+})
+
+test('a prompt larger than a frame goes in pieces, and so does its replay', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [only, spare] = [await swarm.serve(0, 6), await swarm.serve(0, 6)]
+  const [width, pieceTokens] = [1 << 16, 64]
+  const session = swarm.session({ hiddenSize: width })
+  const prompt = sequence(pieceTokens + 3)
+  assert.deepEqual(tokensOf(await session.step(hidden(prompt, width))), expected(prompt))
+  assert.deepEqual(only.computed, [{ position: 0, tokens: pieceTokens }, { position: pieceTokens, tokens: 3 }])
+  swarm.kill(only)
+  assert.deepEqual(tokensOf(await session.step(hidden([9], width))), expected([...prompt, 9]).slice(-1))
+  assert.deepEqual(spare.computed.map(({ position }) => position), [0, 16, 32, 48, 64])
+})

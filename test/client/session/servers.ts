@@ -1,0 +1,160 @@
+import type { TestContext } from 'node:test'
+import { pino } from 'pino'
+import type { SwarmAccess } from '../../../src/client/session/chain.ts'
+import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
+import type { Engine, SessionOptions } from '../../../src/engine/engine.ts'
+import { EngineSession } from '../../../src/engine/engine-session.ts'
+import { RowAllocator } from '../../../src/engine/row-allocator.ts'
+import { BlockServer } from '../../../src/server/block-server.ts'
+import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
+import type { SwarmNode } from '../../../src/swarm/node.ts'
+import type { ServerRecord } from '../../../src/swarm/record-fields.ts'
+import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { MemoryNetwork, type MemoryPeer } from './network.ts'
+
+const NUM_BLOCKS = 6
+
+/** Hidden states [tokens, width] that carry one number per token, in the first column. */
+export function hidden(tokens: readonly number[], width = 1): Tensor {
+  const values = new Float32Array(tokens.length * width)
+  tokens.forEach((token, i) => { values[i * width] = token })
+  return fromFloat32(values, [tokens.length, width])
+}
+
+export function tokensOf(states: Tensor): number[] {
+  const width = states.shape[1]!
+  return Array.from(asFloat32(states)).filter((_, i) => i % width === 0)
+}
+
+/** Stands for a block: each position's output depends on all inputs up to it, so that a wrong cache shows. */
+function computeBlock(block: number, inputs: readonly number[]): number[] {
+  let state = block + 1
+  return inputs.map((input) => { state = (state * 31 + input) % 65_521; return state })
+}
+
+function computeBlocks(start: number, end: number, inputs: readonly number[]): number[] {
+  let states = [...inputs]
+  for (let block = start; block < end; block++) states = computeBlock(block, states)
+  return states
+}
+
+/** What all blocks together make of a sequence. */
+export function expected(tokens: readonly number[]): number[] {
+  return computeBlocks(0, NUM_BLOCKS, tokens)
+}
+
+/** The real server of a span around blocks that only add and multiply. */
+export class TestServer {
+  readonly start: number
+  readonly end: number
+  readonly peer: MemoryPeer
+  readonly rows: RowAllocator
+  readonly blocks: BlockServer
+  /** The steps that were computed, in their order. */
+  readonly computed: { position: number, tokens: number }[] = []
+  /** Sessions that were given a row, whether they still have it or not. */
+  numOpened = 0
+  /** Called before each step is computed, which waits for it and fails with it. */
+  beforeStep: () => void | Promise<void> = () => undefined
+
+  constructor(network: MemoryNetwork, peer: MemoryPeer, [start, end]: readonly [number, number], cacheTokens: number) {
+    this.start = start
+    this.end = end
+    this.peer = peer
+    this.rows = new RowAllocator(cacheTokens)
+    const engine: Pick<Engine, 'dtype' | 'openSession'> = { dtype: 'float32', openSession: (options) => this.#openSession(options) }
+    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
+      handle: async (rpc, handler) => { peer.handlers.set(rpc, handler) },
+      unhandle: async (rpc) => { peer.handlers.delete(rpc) },
+      open: (target, rpc) => network.open(peer, target.peerId, rpc),
+    }
+    this.blocks = new BlockServer({ node: node as SwarmNode, engine: engine as Engine, logger: pino({ level: 'silent' }) },
+      { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 })
+  }
+
+  get id(): string {
+    return this.peer.id
+  }
+
+  get computedTokens(): number {
+    return this.computed.reduce((sum, { tokens }) => sum + tokens, 0)
+  }
+
+  record(): ServerRecord {
+    const { id: peerId, start, end, rows: { tokensLeft, totalTokens } } = this
+    return {
+      peerId, multiaddrs: [], modelKey: 'test', start, end, state: 'ONLINE', dtype: 'float32', quant: 'none', device: 'cpu',
+      cacheTokensLeft: tokensLeft, cacheTokens: totalTokens, throughput: 100, version: '1.0.0', sequence: 1, issuedAt: 0,
+      expiresAt: Number.MAX_SAFE_INTEGER, blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
+    }
+  }
+
+  async #openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
+    const row = await this.rows.reserve(maxLength, reserve)
+    this.numOpened++
+    let cache: number[] = []
+    return new EngineSession({
+      maxLength,
+      release: () => this.rows.release(row),
+      step: async (position, states) => {
+        await this.beforeStep()
+        const tokens = tokensOf(states)
+        this.computed.push({ position, tokens: tokens.length })
+        cache = [...cache.slice(0, position), ...tokens]
+        return hidden(computeBlocks(start, end, cache).slice(position), states.shape[1])
+      },
+    })
+  }
+}
+
+/** Servers of six blocks in one process, and a client that knows them all. Everything ends with the test. */
+export class TestSwarm implements SwarmAccess {
+  readonly modelKey = 'test'
+  readonly network = new MemoryNetwork()
+  readonly client = this.network.join('client')
+  readonly servers: TestServer[] = []
+  readonly banned = new Set<string>()
+
+  constructor(t: TestContext) {
+    t.after(() => this.network.killAll())
+  }
+
+  /** A server of blocks `start` to `end`. Of several of one span the router takes the one that came first. */
+  async serve(start: number, end: number, { cacheTokens = 4096 } = {}): Promise<TestServer> {
+    const peer = this.network.join(`server ${this.servers.length} of ${start}:${end}`)
+    const server = new TestServer(this.network, peer, [start, end], cacheTokens)
+    this.servers.push(server)
+    await server.blocks.start()
+    return server
+  }
+
+  /** A session of up to 256 tokens whose watchdog is quick and whose repairs take 5 s at most. */
+  session(options: Partial<InferenceSessionOptions> = {}): InferenceSession {
+    return new InferenceSession(this, {
+      numBlocks: NUM_BLOCKS, hiddenSize: 1, dtype: 'float32', maxLength: 256, allocTimeoutMs: 5000, connectTimeoutMs: 1000,
+      replayMemoryBytes: 1 << 30, recoveryTimeoutMs: 5000, watchdog: { deadlineMs: 150, answerMs: 250 }, ...options,
+    })
+  }
+
+  kill(...servers: readonly TestServer[]): void {
+    for (const { id } of servers) this.network.kill(id)
+  }
+
+  records(): ServerRecord[] {
+    return this.servers.filter(({ id }) => this.network.has(id)).map((server) => server.record())
+  }
+
+  async refresh(): Promise<void> {}
+
+  open(server: ServerRecord, rpc: 'inference', signal: AbortSignal): Promise<FrameStream> {
+    return this.network.open(this.client, server.peerId, rpc, signal)
+  }
+
+  avoided(): ReadonlySet<string> {
+    return this.banned
+  }
+
+  avoid(peerId: string): void {
+    this.banned.add(peerId)
+  }
+}
