@@ -1,4 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
+import { withDeadline } from '../swarm/deadline.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'
 import { convert } from '../tensor/convert.ts'
@@ -53,7 +54,7 @@ async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, 
 }
 
 async function request(swarm: ForwardAccess, server: ServerRecord, hidden: Tensor, start: number, end: number): Promise<Tensor> {
-  const stream = await swarm.open(server, 'forward', AbortSignal.timeout(CONNECT_TIMEOUT_MS))
+  const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) => swarm.open(server, 'forward', signal))
   try {
     await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end }, tensors: [hidden] })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { PetalsError } from '../../base/errors.ts'
 import type { FrameStream } from '../../swarm/frame-stream.ts'
+import { withDeadline } from '../../swarm/deadline.ts'
 import type { ServerRecord } from '../../swarm/record-fields.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
@@ -64,8 +65,11 @@ export class Chain {
     return this.#links
   }
 
-  /** Opens sessions for all blocks, or, where links have been lost, for theirs. Neighbours are not connected yet. */
-  async complete(): Promise<void> {
+  /**
+   * Opens sessions for all blocks, or, where links have been lost, for theirs; `onLost` is told of each. Neighbours are not
+   * connected yet.
+   */
+  async complete(onLost: (remote: RemoteSession) => void = () => undefined): Promise<void> {
     if (this.#links.length === 0) {
       const { cuts = [], numBlocks } = this.#options
       const bounds = [...cuts, numBlocks]
@@ -78,9 +82,11 @@ export class Chain {
       }
       this.#links = links
     }
+    for (const { remote } of this.#links) if (remote.lost !== undefined) onLost(remote)
     for (let i = 0; i < this.#links.length; i++) {
       const { remote, inputs } = this.#links[i]!
       if (remote.lost === undefined) continue
+      onLost(remote)
       const replacement = await this.#openSpans(remote.span.start, remote.span.end, inputs)
       this.#links.splice(i, 1, ...replacement)
       i += replacement.length - 1
@@ -144,7 +150,8 @@ export class Chain {
 
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
     const { connectTimeoutMs, maxLength, hiddenSize } = this.#options
-    const stream = await this.#swarm.open(span.server, 'inference', AbortSignal.timeout(connectTimeoutMs))
+    const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined,
+      (signal) => this.#swarm.open(span.server, 'inference', signal))
     return RemoteSession.open(stream, span, {
       sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
       timeoutMs: connectTimeoutMs,

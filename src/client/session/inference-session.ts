@@ -155,7 +155,8 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     try {
       return await this.#runChain(step, hidden)
     } catch (error) {
-      if (this.#closed || !isTransient(error)) throw error
+      if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
+      if (!isTransient(error)) throw error
       const { output, ...recovery } = await this.#recover(step, tokens)
       this.emit('recovery', { ...recovery, seconds: (performance.now() - began) / 1000, reason: errorMessage(error) })
       return output
@@ -195,9 +196,10 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     const lost = new Set<string>()
     let replayedTokens = 0
     const output = await this.#patiently(async () => {
-      for (const { remote } of this.#chain.links) if (remote.lost !== undefined) lost.add(remote.peerId)
-      for (const peerId of lost) this.#swarm.avoid(peerId)
-      await this.#chain.complete()
+      await this.#chain.complete(({ peerId }) => {
+        lost.add(peerId)
+        this.#swarm.avoid(peerId)
+      })
       replayedTokens = 0
       const context = {
         chain: this.#chain, epoch: ++this.#epoch, settled: this.#position, target: this.#position + tokens, failedStep,

@@ -18,13 +18,15 @@ export class MemoryPeer {
   readonly streams = new Set<MemoryStream>()
   /** A frozen peer holds its streams open, takes nothing in and says nothing. */
   frozen = false
+  /** How long frames are under way to a peer, by its id; one turn of the event loop where nothing is said. */
+  readonly lagMs = new Map<string, number>()
 
   constructor(id: string) {
     this.id = id
   }
 }
 
-/** Peers that can be killed and frozen; frames go as real bytes, within the real limits, one turn of the event loop a hop. */
+/** Peers that can be killed and frozen; frames go as real bytes, within the real limits. */
 export class MemoryNetwork {
   readonly #peers = new Map<string, MemoryPeer>()
 
@@ -96,7 +98,7 @@ class MemoryStream implements PublicPart<FrameStream> {
     this.#owner = owner
     this.remotePeer = remotePeer
     this.#limits = limits
-    this.#wire = new FrameDecoder(limits, (frame) => setImmediate(() => this.#other!.#arrive(frame)))
+    this.#wire = new FrameDecoder(limits, (frame) => this.#carry(frame))
     owner.streams.add(this)
   }
 
@@ -135,6 +137,12 @@ class MemoryStream implements PublicPart<FrameStream> {
     this.#inbox.finish(error)
     this.#close()
     setImmediate(() => this.#other!.abort(new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} was lost`)))
+  }
+
+  #carry(frame: Frame): void {
+    const lagMs = this.#owner.lagMs.get(this.remotePeer)
+    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(frame))
+    else setTimeout(() => this.#other!.#arrive(frame), lagMs)
   }
 
   #arrive(frame: Frame): void {
