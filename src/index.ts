@@ -1,10 +1,8 @@
-/** What the package exports: a library for clients of a swarm, with the names that a user of Petals knows. */
-export { PetalsError, TimeoutError, UsageError } from './base/errors.ts'
-export { AutoDistributedModelForCausalLM, CausalLMSession } from './client/model.ts'
-export type { PretrainedOptions, Prompt, SessionOptions } from './client/model.ts'
-export type { GenerationChunk, GenerationResult } from './client/generation/generate.ts'
-export type { GenerationOptions } from './client/generation/options.ts'
-export { InferenceSession } from './client/session/inference-session.ts'
-export type { Recovery } from './client/session/inference-session.ts'
-export { asFloat32, fromFloat32, tensor } from './tensor/tensor.ts'
-export type { Tensor } from './tensor/tensor.ts'
+/** `petals-node`: clients and servers of a swarm. `petals-node/client` is the half of it that loads no server. */
+export * from './client/index.ts'
+export { openCheckpoint } from './checkpoint/checkpoint.ts'
+export type { Checkpoint } from './checkpoint/checkpoint.ts'
+export { serve } from './server/serve.ts'
+export type { RunningServer, ServeOptions } from './server/serve.ts'
+export { CPU, parseDevice, parseDType } from './runtime/device.ts'
+export type { Device } from './runtime/device.ts'

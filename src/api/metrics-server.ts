@@ -4,10 +4,12 @@ import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
 import { PetalsError, errorMessage } from '../base/errors.ts'
 
-/** What /health answers; anything but ONLINE is a 503. */
+/** What /health and /ready answer. */
 export interface Health {
   readonly state: string
   readonly sessions: number
+  /** Whether the process can go on: false once it is to be restarted. A server that loads, drains or reloads is alive. */
+  readonly alive: boolean
 }
 
 export interface MetricsServerModules {
@@ -20,7 +22,10 @@ export interface MetricsServer {
   stop(): Promise<void>
 }
 
-/** Serves /metrics and /health; port 0 is any free one. Throws `METRICS_LISTEN`. */
+/**
+ * Serves /metrics; /health, a 503 where the process is to be restarted; and /ready, a 503 unless the server is ONLINE. Port 0 is any
+ * free one. Throws `METRICS_LISTEN`.
+ */
 export async function startMetricsServer(
   modules: MetricsServerModules, { host, port }: { readonly host: string, readonly port: number },
 ): Promise<MetricsServer> {
@@ -55,11 +60,12 @@ async function answer({ registry, health }: MetricsServerModules, request: Incom
   const path = request.url?.split('?', 1)[0]
   if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
   if (path === '/metrics') return send(response, 200, registry.contentType, await registry.metrics())
-  if (path === '/health') {
+  if (path === '/health' || path === '/ready') {
     const status = health()
-    return send(response, status.state === 'ONLINE' ? 200 : 503, 'application/json', `${JSON.stringify(status)}\n`)
+    const good = path === '/health' ? status.alive : status.alive && status.state === 'ONLINE'
+    return send(response, good ? 200 : 503, 'application/json', `${JSON.stringify(status)}\n`)
   }
-  send(response, 404, 'text/plain', 'there are /metrics and /health here\n')
+  send(response, 404, 'text/plain', 'there are /metrics, /health and /ready here\n')
 }
 
 function send(response: ServerResponse, statusCode: number, contentType: string, body: string): void {

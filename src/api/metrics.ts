@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics, exponentialBuckets } from 'prom-client'
+import { Counter, Histogram, Registry, collectDefaultMetrics, exponentialBuckets } from 'prom-client'
 import type { RunReport } from '../engine/messages.ts'
+import { registerGauge } from './read-metrics.ts'
 
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]
 /** 1 ms to 8 s: from a decode step of a small span to a prefill chunk of a large one. */
@@ -30,6 +31,7 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   const tokens = new Counter({ name: 'petals_tokens_computed_total', help: 'Tokens that device runs carried', labelNames, registers })
   const rows = new Histogram({ name: 'petals_run_rows', help: 'Sequences in a device run', buckets: ROW_BUCKETS, registers })
   const seconds = new Histogram({ name: 'petals_run_seconds', help: 'Duration of a device run', buckets: SECOND_BUCKETS, registers })
+  const failed = new Counter({ name: 'petals_run_failures_total', help: 'Sequences whose device run failed', registers })
   const busy = new Counter({ name: 'petals_engine_busy_seconds_total', help: 'Time spent in device runs', registers })
   engine.on('run', (report) => {
     const labels = { kind: report.kind, priority: report.priority }
@@ -38,6 +40,7 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
     rows.observe(report.rows)
     seconds.observe(report.seconds)
     busy.inc(report.seconds)
+    failed.inc(report.results.filter((result) => 'code' in result).length)
   })
   registerGauge(registry, 'petals_cache_tokens', 'Size of the KV cache in tokens', () => engine.cacheTokens)
   registerGauge(registry, 'petals_cache_tokens_left', 'Tokens of the KV cache that no session has reserved', () => engine.cacheTokensLeft)
@@ -54,8 +57,4 @@ export function registerEventLoopMetric(registry: Registry): () => void {
   registerGauge(registry, 'petals_event_loop_delay_max_seconds', 'Longest delay of the event loop since the node serves',
     () => delay.max / NANOSECONDS)
   return () => { delay.disable() }
-}
-
-function registerGauge(registry: Registry, name: string, help: string, read: () => number): void {
-  registry.registerMetric(new Gauge({ name, help, registers: [], collect() { this.set(read()) } }))
 }

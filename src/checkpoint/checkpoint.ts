@@ -3,9 +3,10 @@ import { join, resolve } from 'node:path'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config.ts'
 import { CheckpointError } from './errors.ts'
 import { type GenerationDefaults, parseGeneration } from './generation.ts'
+import type { RemoteModel } from './hub/remote.ts'
 import { isFile, readJsonObject } from './json.ts'
 import type { TensorSlice } from './safetensors.ts'
-import { readTensorSlices } from './shards.ts'
+import { readTensorSlices, type ShardSource } from './shards.ts'
 
 /** A model's folder, read and checked but for the tensors' bytes. Plain data: it can be posted to a worker thread. */
 export interface Checkpoint {
@@ -17,17 +18,22 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorSlice>
   /** Whether there is a tokenizer.json. */
   readonly hasTokenizer: boolean
+  /** Of a model of the hub: where the tensors are that are not here. `fetchTensors` brings them. */
+  readonly remote?: RemoteModel
 }
 
-/** Reads config.json, generation_config.json and the headers of all weights. Throws `CheckpointError`. */
-export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+/**
+ * Reads config.json, generation_config.json and the headers of all weights, the latter from `shards` where they are not in
+ * the folder. Throws `CheckpointError`.
+ */
+export async function openCheckpoint(folder: string, shards?: ShardSource): Promise<Checkpoint> {
   const root = resolve(folder)
   const stats = await stat(root).catch(() => undefined)
   if (!stats?.isDirectory()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${root} is missing or not a folder`)
 
   const configFile = join(root, 'config.json')
   const parsed = parseConfig(await readJsonObject(configFile), configFile)
-  const tensors = await readTensorSlices(root)
+  const tensors = await readTensorSlices(root, shards)
   const config = namesDType(parsed.raw) ? parsed : { ...parsed, dtype: storedDType(tensors) ?? parsed.dtype }
 
   const generationFile = join(root, 'generation_config.json')

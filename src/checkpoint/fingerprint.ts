@@ -3,8 +3,9 @@ import { UsageError } from '../base/errors.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import type { ModelConfig } from './config.ts'
 import { CheckpointError } from './errors.ts'
+import { readModelRows } from './hub/rows.ts'
 import { modelTypeRow } from './model-types.ts'
-import { readChunks, readRows } from './read.ts'
+import { readChunks } from './read.ts'
 import { bareName, findTensor } from './reconcile.ts'
 import type { TensorSlice } from './safetensors.ts'
 
@@ -19,7 +20,7 @@ const INCIDENTAL = [/rotary_emb\.inv_freq$/]
 /**
  * The name under which peers that hold the same model find one another: `dhtPrefix` where one is given, else a readable
  * name and a fingerprint of the normalised config, the tensors' names and shapes and the bytes of the last norm and the
- * first embedding rows. It depends on neither the folder's name, the sharding, the config's dialect nor a leading
+ * first embedding rows, which are fetched for a model of the hub. It depends on neither the folder's name, the sharding, the config's dialect nor a leading
  * `model.` of the names. Throws `UsageError` for an unusable prefix, else `CheckpointError`.
  */
 export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Promise<string> {
@@ -32,8 +33,8 @@ export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Prom
   const hash = createHash('sha256')
   hash.update(canonicalJson(normalised(config)))
   hash.update(canonicalJson(shapes(tensors, config.tiedEmbeddings)))
-  hash.update(await readRows(norm, 0, norm.shape[0] ?? 0))
-  hash.update(await readRows(table, 0, Math.min(EMBEDDING_ROWS, table.shape[0] ?? 0)))
+  hash.update(await readModelRows(checkpoint, norm, 0, norm.shape[0] ?? 0))
+  hash.update(await readModelRows(checkpoint, table, 0, Math.min(EMBEDDING_ROWS, table.shape[0] ?? 0)))
   return `${config.modelType}-${config.numBlocks}x${config.hiddenSize}-${hash.digest('hex').slice(0, HEX_DIGITS)}`
 }
 

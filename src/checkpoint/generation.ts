@@ -1,5 +1,6 @@
 import type { ModelConfig } from './config.ts'
 import { Fields } from './fields.ts'
+import { type GenerationFileOptions, parseGenerationOptions } from './generation-options.ts'
 import type { JsonObject } from './json.ts'
 import { modelTypeRow } from './model-types.ts'
 
@@ -10,6 +11,8 @@ export interface GenerationDefaults {
   readonly bosTokenId: number | null
   /** Tokens of prompt and answer together. */
   readonly maxPositions: number
+  /** What generation_config.json sets of the options of generation. */
+  readonly options: GenerationFileOptions
 }
 
 /**
@@ -30,5 +33,6 @@ export function parseGeneration(
     eosTokenIds: tokenIds('eos_token_id', defaults.eosTokenId),
     bosTokenId: tokenIds('bos_token_id', defaults.bosTokenId)[0] ?? null,
     maxPositions: config.maxPositions,
+    options: parseGenerationOptions(own),
   }
 }

@@ -1,36 +1,45 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { convertElements } from '../tensor/convert.ts'
+import { CONVERSION_ELEMENTS, conversion } from '../tensor/conversion.ts'
 import { dtypeSize, type FloatDType } from '../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../tensor/tensor.ts'
 import { isFloatDType } from './config.ts'
 import { CheckpointError } from './errors.ts'
 import type { TensorSlice } from './safetensors.ts'
 
-/** Larger reads are slower, smaller ones cost calls; a multiple of every dtype's size. */
+/** Larger reads are slower, smaller ones cost calls. */
 const CHUNK_BYTES = 8 * 1024 * 1024
 
+/** Gives memory for a tensor that is read: so many bytes, whatever they hold. */
+export type Allocate = (byteLength: number) => Uint8Array
+
 /**
- * Reads a whole tensor and converts it on the way, in its own ArrayBuffer (it can be transferred). Synchronous: for
- * worker threads. Beside the result it takes at most 8 MB. Throws `CHECKPOINT_DTYPE` where the tensor is not of a float
- * type, `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ * Reads a whole tensor and converts it on the way, into memory that `allocate` gives: an ArrayBuffer of its own where left
+ * out (it can be transferred). Synchronous: for worker threads. Throws `CHECKPOINT_DTYPE` where the tensor is not of a
+ * float type, `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
  */
-export function readTensor(slice: TensorSlice, target: FloatDType): Tensor {
+export function readTensor(slice: TensorSlice, target: FloatDType, allocate: Allocate = freshBytes): Tensor {
   const { dtype, shape } = slice
   if (!isFloatDType(dtype)) {
     throw new CheckpointError('CHECKPOINT_DTYPE', `tensor ${slice.name} in ${slice.file} is ${dtype}, not a float type`)
   }
-  const data = freshBytes(byteLength(target, shape))
-  if (dtype === target) {
-    withFile(slice.file, (fd) => readInto(fd, slice, 0, data))
-    return { dtype: target, shape, data }
-  }
-  const ratio = dtypeSize(target) / dtypeSize(dtype)
-  readChunks(slice, (chunk, position) => {
-    const start = position * ratio
-    convertElements(dtype, chunk, target, data.subarray(start, start + chunk.byteLength * ratio))
+  const data = allocate(byteLength(target, shape))
+  withFile(slice.file, (fd) => {
+    if (dtype === target) readInto(fd, slice, 0, data)
+    else readConverted(fd, slice, dtype, target, data)
   })
   return { dtype: target, shape, data }
+}
+
+/** The bytes go from the file to where the conversion works, and from there to their place. */
+function readConverted(fd: number, slice: TensorSlice, from: FloatDType, to: FloatDType, target: Uint8Array): void {
+  const { input, run } = conversion(from, to)
+  const count = slice.byteLength / dtypeSize(from)
+  for (let done = 0; done < count; done += CONVERSION_ELEMENTS) {
+    const turn = Math.min(CONVERSION_ELEMENTS, count - done)
+    readInto(fd, slice, done * dtypeSize(from), input.subarray(0, turn * dtypeSize(from)))
+    target.set(run(turn), done * dtypeSize(to))
+  }
 }
 
 /**
@@ -53,17 +62,13 @@ export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position
  * `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
  */
 export async function readRows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array> {
-  const [rows = 0] = slice.shape
-  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rows) {
-    throw new CheckpointError('CHECKPOINT_SHAPE', `tensor ${slice.name} [${slice.shape}] has no rows ${start}:${end}`)
-  }
-  const rowBytes = rows === 0 ? 0 : slice.byteLength / rows
-  const target = freshBytes((end - start) * rowBytes)
+  const range = rowRange(slice, start, end)
+  const target = freshBytes(range.end - range.start)
   const handle = await open(slice.file, 'r').catch((error: unknown) => { throw unreadable(slice.file, error) })
   try {
     for (let filled = 0; filled < target.byteLength;) {
       const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
-      const { bytesRead } = await handle.read(target, filled, length, slice.offset + start * rowBytes + filled)
+      const { bytesRead } = await handle.read(target, filled, length, range.start + filled)
       if (bytesRead === 0) throw truncated(slice, target.byteLength - filled)
       filled += bytesRead
     }
@@ -71,6 +76,16 @@ export async function readRows(slice: TensorSlice, start: number, end: number): 
     await handle.close()
   }
   return target
+}
+
+/** The bytes of a slice's file that hold rows `start` to `end`. Throws `CHECKPOINT_SHAPE` where it has no such rows. */
+export function rowRange(slice: TensorSlice, start: number, end: number): { readonly start: number, readonly end: number } {
+  const [rows = 0] = slice.shape
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rows) {
+    throw new CheckpointError('CHECKPOINT_SHAPE', `tensor ${slice.name} [${slice.shape}] has no rows ${start}:${end}`)
+  }
+  const rowBytes = rows === 0 ? 0 : slice.byteLength / rows
+  return { start: slice.offset + start * rowBytes, end: slice.offset + end * rowBytes }
 }
 
 /** Fills `target` from the tensor's bytes at `position`. */

@@ -19,7 +19,8 @@ export interface TensorSlice {
 /** The format's own limit; a header takes about 100 bytes per tensor. */
 const MAX_HEADER_BYTES = 100e6
 
-const LENGTH_BYTES = 8
+/** A file begins with the length of its header, in so many bytes. */
+export const HEADER_LENGTH_BYTES = 8
 
 const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
   ['F32', 'float32'], ['F16', 'float16'], ['BF16', 'bfloat16'],
@@ -38,24 +39,33 @@ export async function readSafetensorsHeader(file: string): Promise<TensorSlice[]
   const handle = await open(file, 'r')
   try {
     const { size } = await handle.stat()
-    const headerBytes = await readHeaderLength(handle, file, size)
-    const header = parseHeader(await readExactly(handle, file, LENGTH_BYTES, headerBytes), file)
-    return checkSlices(header, file, LENGTH_BYTES + headerBytes, size)
+    const headerBytes = headerByteLength(await readExactly(handle, file, 0, Math.min(HEADER_LENGTH_BYTES, size)), file, size)
+    return parseSafetensorsHeader(await readExactly(handle, file, HEADER_LENGTH_BYTES, headerBytes), file, size)
   } finally {
     await handle.close()
   }
 }
 
-async function readHeaderLength(handle: FileHandle, file: string, fileBytes: number): Promise<number> {
-  if (fileBytes < LENGTH_BYTES) throw truncated(file, LENGTH_BYTES - fileBytes, 'in the length of the header')
-  const length = (await readExactly(handle, file, 0, LENGTH_BYTES)).readBigUInt64LE()
+/**
+ * The length of the header from a file's first bytes; the header follows `HEADER_LENGTH_BYTES` behind the file's start.
+ * `fileBytes` is the size of the whole file. Throws `CHECKPOINT_HEADER` and `CHECKPOINT_TRUNCATED`.
+ */
+export function headerByteLength(start: Uint8Array, file: string, fileBytes: number): number {
+  const there = Math.min(start.byteLength, fileBytes)
+  if (there < HEADER_LENGTH_BYTES) throw truncated(file, HEADER_LENGTH_BYTES - there, 'in the length of the header')
+  const length = Buffer.from(start.buffer, start.byteOffset, HEADER_LENGTH_BYTES).readBigUInt64LE()
   if (length > MAX_HEADER_BYTES) {
     throw new CheckpointError('CHECKPOINT_HEADER',
       `${file}: a header of ${length} bytes is not allowed (at most ${MAX_HEADER_BYTES}): is this a safetensors file?`)
   }
-  const missing = LENGTH_BYTES + Number(length) - fileBytes
+  const missing = HEADER_LENGTH_BYTES + Number(length) - fileBytes
   if (missing > 0) throw truncated(file, missing, 'in the header')
   return Number(length)
+}
+
+/** The slices that a header describes, of a file whose bytes may be elsewhere. Checks and throws as `readSafetensorsHeader`. */
+export function parseSafetensorsHeader(header: Uint8Array, file: string, fileBytes: number): TensorSlice[] {
+  return checkSlices(parseHeader(header, file), file, HEADER_LENGTH_BYTES + header.byteLength, fileBytes)
 }
 
 async function readExactly(handle: FileHandle, file: string, position: number, length: number): Promise<Buffer> {

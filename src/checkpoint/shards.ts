@@ -7,14 +7,41 @@ import { readSafetensorsHeader, type TensorSlice } from './safetensors.ts'
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
-/** Every tensor of a folder with one safetensors file or an index of shards, by its name as stored. */
-export async function readTensorSlices(folder: string): Promise<Map<string, TensorSlice>> {
-  if (await isFile(join(folder, SINGLE))) {
-    const slices = await readSafetensorsHeader(join(folder, SINGLE))
+/** Where the headers of a model's weights are read. */
+export interface ShardSource {
+  /** Names of the model's files. */
+  names(): Promise<readonly string[]>
+  /** The tensors of each of these files; a slice's `file` is the name's path in the model's folder. */
+  headers(names: readonly string[]): Promise<readonly (readonly TensorSlice[])[]>
+}
+
+/**
+ * Every tensor of a model with one safetensors file or an index of shards, by its name as stored. The index is read
+ * from the folder.
+ */
+export async function readTensorSlices(folder: string, source = folderSource(folder)): Promise<Map<string, TensorSlice>> {
+  const names = await source.names()
+  if (names.includes(SINGLE)) {
+    const slices = (await source.headers([SINGLE])).flat()
     return new Map(slices.map((slice) => [slice.name, slice]))
   }
-  if (await isFile(join(folder, INDEX))) return readShards(folder, await readWeightMap(join(folder, INDEX)))
-  throw await noWeights(folder)
+  if (names.includes(INDEX)) return readShards(folder, await readWeightMap(join(folder, INDEX)), source)
+  throw noWeights(folder, names)
+}
+
+function folderSource(folder: string): ShardSource {
+  return {
+    async names() {
+      const names = await readdir(folder)
+      const files = await Promise.all(names.map((name) => isFile(join(folder, name))))
+      return names.filter((_, i) => files[i])
+    },
+    async headers(names) {
+      const headers: TensorSlice[][] = []
+      for (const name of names) headers.push(await readSafetensorsHeader(join(folder, name)))
+      return headers
+    },
+  }
 }
 
 async function readWeightMap(file: string): Promise<Map<string, string>> {
@@ -36,16 +63,14 @@ function isPlainName(name: string): boolean {
   return /^[^/\\\0:]+\.safetensors$/.test(name)
 }
 
-async function readShards(folder: string, weightMap: ReadonlyMap<string, string>): Promise<Map<string, TensorSlice>> {
+async function readShards(folder: string, weightMap: ReadonlyMap<string, string>, source: ShardSource): Promise<Map<string, TensorSlice>> {
   const tensors = new Map<string, TensorSlice>()
-  for (const shard of [...new Set(weightMap.values())].sort()) {
-    for (const slice of await readSafetensorsHeader(join(folder, shard))) {
-      const other = tensors.get(slice.name)
-      if (other !== undefined) {
-        throw new CheckpointError('CHECKPOINT_INDEX', `tensor ${slice.name} is stored twice: in ${other.file} and ${slice.file}`)
-      }
-      tensors.set(slice.name, slice)
+  for (const slice of (await source.headers([...new Set(weightMap.values())].sort())).flat()) {
+    const other = tensors.get(slice.name)
+    if (other !== undefined) {
+      throw new CheckpointError('CHECKPOINT_INDEX', `tensor ${slice.name} is stored twice: in ${other.file} and ${slice.file}`)
     }
+    tensors.set(slice.name, slice)
   }
   const astray = [...weightMap].filter(([name, shard]) => tensors.get(name)?.file !== join(folder, shard))
   if (astray.length > 0) {
@@ -56,8 +81,8 @@ async function readShards(folder: string, weightMap: ReadonlyMap<string, string>
   return tensors
 }
 
-async function noWeights(folder: string): Promise<CheckpointError> {
-  const pickled = (await readdir(folder)).filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name))
+function noWeights(folder: string, names: readonly string[]): CheckpointError {
+  const pickled = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name))
   if (pickled.length === 0) {
     return new CheckpointError('CHECKPOINT_MISSING_FILE', `${folder} holds neither ${SINGLE} nor ${INDEX}`)
   }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { PetalsError } from '../base/errors.ts'
+import { withoutOptions } from './options/environment.ts'
 import type { ReadyMessage, ReadyReport } from './ready-file.ts'
 
 const MAX_LINES = 10
@@ -23,7 +24,9 @@ export class ChildNode {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     const main = fileURLToPath(new URL(`./main.${extension}`, import.meta.url))
     this.#name = name
-    this.process = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true })
+    this.process = spawn(process.execPath, [main, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true, env: withoutOptions(process.env),
+    })
     this.#keepLastLines()
   }
 

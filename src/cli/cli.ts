@@ -1,22 +1,13 @@
 import yargs from 'yargs'
 import { PetalsError, UsageError, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
-import { bootstrapCommand } from './bootstrap.ts'
 import { closest } from './closest.ts'
-import type { CommandContext, ProgramCommand } from './command.ts'
-import { demoCommand } from './demo.ts'
+import type { CommandContext } from './command.ts'
+import { COMMANDS } from './commands.ts'
 import { InterruptedError, exitCodeOf } from './exit-codes.ts'
-import { generateCommand } from './generate.ts'
-import { serveCommand } from './serve.ts'
-import { statusCommand } from './status.ts'
-import { verifyCommand } from './verify.ts'
 
-/** What may stand in the place of a command; the last is how a shell asks for completions. */
-const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version', '--get-yargs-completions'])
-
-export const COMMANDS: readonly ProgramCommand[] = [
-  demoCommand, serveCommand, bootstrapCommand, generateCommand, statusCommand, verifyCommand,
-]
+/** What may stand in the place of a command. */
+const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version'])
 
 const MAX_WIDTH = 110
 
@@ -40,10 +31,8 @@ async function parse(args: readonly string[], context: CommandContext): Promise<
     })
     .exitProcess(false)
     .fail((message, error) => { throw isOfYargs(error) ? usageError(error.message) : error ?? usageError(message) })
-    .epilogue('Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + N cut short by signal N.')
   program.wrap(Math.min(MAX_WIDTH, program.terminalWidth()))
-  for (const command of COMMANDS) command.addTo(program, context)
-  program.completion('completion', 'Print a completion script for bash or zsh')
+  for (const command of COMMANDS) command.addTo(program, context, COMMANDS)
   checkCommand(args)
   await program.parseAsync()
 }
@@ -59,7 +48,7 @@ function usageError(message: string): UsageError {
 
 /** yargs suggests a command only for some slips, and takes no command at all for none. */
 function checkCommand([name]: readonly string[]): void {
-  const names = [...COMMANDS.map((command) => command.name), 'completion']
+  const names = COMMANDS.map((command) => command.name)
   if (name === undefined) throw new UsageError(`no command given; there are ${names.join(', ')}`)
   if (names.includes(name) || GLOBAL_WORDS.has(name)) return
   const near = closest(name, names)

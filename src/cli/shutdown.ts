@@ -14,6 +14,11 @@ export interface Shutdown {
   readonly signal: AbortSignal
   /** Aborted when the process that started this one over an IPC channel is gone: nobody is left to wait for. */
   readonly orphaned: AbortSignal
+  /**
+   * Has Ctrl-C call `listener` first, which gives whether it has dealt with it, so that nothing ends; until the returned
+   * function is called.
+   */
+  onInterrupt(listener: () => boolean): () => void
 }
 
 /** Watches from now on. A second signal exits at once. Call before anything is opened. */
@@ -21,12 +26,14 @@ export function watchShutdown(): Shutdown {
   const asked = new AbortController()
   const orphaned = new AbortController()
   let askedAt = -Infinity
+  let dealWith: (() => boolean) | undefined
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
     process.on(signal, () => {
       const now = performance.now()
-      if (asked.signal.aborted && now - askedAt > COPIES_WITHIN_MS) process.exit(exitCode)
-      if (asked.signal.aborted) return
+      if (now - askedAt <= COPIES_WITHIN_MS) return
+      if (asked.signal.aborted) process.exit(exitCode)
       askedAt = now
+      if (signal === 'SIGINT' && dealWith?.() === true) return
       asked.abort(new InterruptedError(exitCode))
     })
   }
@@ -40,7 +47,11 @@ export function watchShutdown(): Shutdown {
   process.once('disconnect', onOrphaned)
   // The listener alone would keep a finished command alive.
   process.channel?.unref()
-  return { signal: asked.signal, orphaned: orphaned.signal }
+  const onInterrupt = (listener: () => boolean) => {
+    dealWith = listener
+    return () => { dealWith = undefined }
+  }
+  return { signal: asked.signal, orphaned: orphaned.signal, onInterrupt }
 }
 
 /** Resolves once the signal is aborted. */

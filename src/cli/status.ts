@@ -6,7 +6,8 @@ const options = {
   ...modelOptions,
   model: { ...modelOptions.model, defaultDescription: 'every model that the peer knows' },
   ...swarmOptions,
-  json: { type: 'flag', group: 'Output', description: 'Print one JSON object instead of tables' },
+  watch: { type: 'flag', group: 'Output', description: 'Stay and draw what changes; lines where stdout is no terminal' },
+  json: { type: 'flag', group: 'Output', description: 'Print one JSON object instead of tables; with --watch one per line' },
   ...toolLogOptions,
 } as const
 
@@ -19,6 +20,7 @@ export const statusCommand = defineCommand({
   examples: [
     ['$0 status --bootstrap ADDR', 'all models of the swarm'],
     ['$0 status --bootstrap ADDR --model ./llama', 'one model, also while nobody serves it'],
+    ['$0 status --bootstrap ADDR --watch', 'live; q or Ctrl-C leaves'],
     ['$0 status --bootstrap ADDR --json', 'for a script'],
   ],
   run: async (values, context) => (await import('./status/run.ts')).runStatus(values, context),

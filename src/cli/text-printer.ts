@@ -28,9 +28,20 @@ export class TextPrinter {
       const { text, tokenIds } = next.value
       const piece = hasText ? text : separator + tokenIds.join(' ')
       separator = ' '
-      if (piece !== '') this.#withinLine = true
-      process.stdout.write(piece)
+      this.write(piece)
     }
+  }
+
+  /** Writes a piece of text on stdout. */
+  write(piece: string): void {
+    if (piece !== '') this.#withinLine = true
+    process.stdout.write(piece)
+  }
+
+  /** Ends the line that the text stands in. */
+  endText(): void {
+    this.#withinLine = false
+    process.stdout.write('\n')
   }
 
   /** Writes a line on stderr; on a terminal below the text, wherever that stands. */
@@ -57,7 +68,10 @@ function describeRecovery({ lost, seconds, replayedTokens, reason }: Recovery): 
   return `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again (${reason})`
 }
 
-const ENDINGS = { length: 'as many as were asked for', eos: 'the model ended the text', stop: 'a stop text came', aborted: 'cut short' }
+const ENDINGS = {
+  length: 'as many as were asked for', eos: 'the model ended the text', stop: 'a stop text came',
+  criterion: 'a stopping criterion was met', time: 'the time was up', aborted: 'cut short',
+}
 
 export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
   const rate = tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''

@@ -14,6 +14,8 @@ export interface VerifyOptions {
   /** Peers of a swarm that is there; otherwise each partition gets servers of its own. */
   readonly bootstrap: readonly string[]
   readonly dhtPrefix: string | undefined
+  /** Of the swarm that is there. */
+  readonly swarmKey: Uint8Array | undefined
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
@@ -40,8 +42,8 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
   }
 }
 
-async function* verifyAt({ folder, golden, dhtPrefix, logger }: VerifyOptions, bootstrap: readonly string[], cuts: readonly number[]): AsyncGenerator<VerifyRow> {
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, dhtPrefix, logger })
+async function* verifyAt({ folder, golden, dhtPrefix, swarmKey, logger }: VerifyOptions, bootstrap: readonly string[], cuts: readonly number[]): AsyncGenerator<VerifyRow> {
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, dhtPrefix, swarmKey, logger })
   try {
     yield* verifyPartition(model, golden, cuts)
   } finally {

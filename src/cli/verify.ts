@@ -15,7 +15,7 @@ export const verifyCommand = defineCommand({
     ...swarmOptions,
     golden: { type: 'text', group: 'Verification', description: 'Reference: golden.safetensors, or a .json of greedy texts', defaultDescription: 'golden.safetensors beside the model' },
     cuts: { type: 'text', group: 'Verification', description: 'One partition, e.g. 1,2 for 0:1, 1:2, 2:N', defaultDescription: 'each single cut, then all at once' },
-    json: { type: 'flag', group: 'Verification', description: 'Print the rows as a JSON array on stdout' },
+    json: { type: 'flag', group: 'Output', description: 'Print the rows as a JSON array on stdout' },
     ...toolLogOptions,
   },
   examples: [
@@ -26,16 +26,18 @@ export const verifyCommand = defineCommand({
   async run(values, { shutdown }) {
     const { verifyModel } = await import('./verify-model.ts')
     const { openGolden } = await import('../client/verification/golden.ts')
-    const { openCheckpoint } = await import('../checkpoint/checkpoint.ts')
+    const { openModel } = await import('../checkpoint/hub/open-model.ts')
+    const { readSwarmKey } = await import('./swarm-key.ts')
     const folder = values.model ?? BUNDLED_MODEL
-    const { config: { numBlocks } } = await openCheckpoint(folder)
+    const { config: { numBlocks } } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace })
     const golden = await openGolden(values.golden ?? (values.model === undefined ? BUNDLED_GOLDEN : join(folder, 'golden.safetensors')))
     const partitions = values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)]
     const table = values.json ? undefined : new VerifyTable(process.stdout)
     const rows: VerifyRow[] = []
     const { bootstrap, dhtPrefix } = values
     const logger = await createLogger(values.logLevel)
-    const options = { folder, numBlocks, golden, partitions, bootstrap, dhtPrefix, logger, signal: shutdown.signal }
+    const swarmKey = await readSwarmKey(values.swarmKey)
+    const options = { folder, numBlocks, golden, partitions, bootstrap, dhtPrefix, swarmKey, logger, signal: shutdown.signal }
     for await (const row of verifyModel(options)) {
       rows.push(row)
       table?.add(row)

@@ -1,13 +1,14 @@
-import { PetalsError } from '../base/errors.ts'
+import { PetalsError, isTransient } from '../base/errors.ts'
 import { withDeadline } from '../swarm/deadline.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'
+import { newTrace } from '../swarm/trace.ts'
 import { convert } from '../tensor/convert.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { findRouteAround } from './routing.ts'
-import { type SwarmAccess, isTransient } from './session/chain.ts'
+import type { SwarmAccess } from './session/chain.ts'
 
-export interface ForwardAccess extends Pick<SwarmAccess, 'modelKey' | 'records' | 'refresh' | 'avoided' | 'avoid'> {
+export interface ForwardAccess extends Pick<SwarmAccess, 'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'> {
   open(server: ServerRecord, rpc: 'forward', signal: AbortSignal): Promise<FrameStream>
 }
 
@@ -41,7 +42,7 @@ export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { star
 
 async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, end: number): Promise<{ output: Tensor, end: number }> {
   for (let attempt = 1; ; attempt++) {
-    const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>() }
+    const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>(), ownPeer: swarm.peerId }
     const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
     try {
       return { output: await request(swarm, span!.server, hidden, start, span!.end), end: span!.end }
@@ -56,7 +57,7 @@ async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, 
 async function request(swarm: ForwardAccess, server: ServerRecord, hidden: Tensor, start: number, end: number): Promise<Tensor> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) => swarm.open(server, 'forward', signal))
   try {
-    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end }, tensors: [hidden] })
+    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end, trace: newTrace() }, tensors: [hidden] })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
     if (answer?.tensors[0] === undefined) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
     void stream.end()

@@ -1,4 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
+import { isCompatible, mismatchText } from '../swarm/protocol-version.ts'
 import type { ServerRecord } from '../swarm/record.ts'
 
 /** Part of a server's span that a session uses. */
@@ -19,6 +20,8 @@ export interface RouteRequest {
   readonly digests: ReadonlyMap<number, string>
   /** Dtype and kind of device that a replacement should share, so that a replay gives the same tokens. */
   readonly arithmetic?: string | undefined
+  /** The client's own peer id: its own span is used in process, and takes nothing from anybody else. */
+  readonly ownPeer?: string | undefined
 }
 
 /** No chain of servers covers the blocks asked for. Worth waiting: servers come and go. */
@@ -99,7 +102,8 @@ function disagree(a: ServerRecord, b: ServerRecord): boolean {
 
 function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest): RouteSpan[] {
   const { start, end } = request
-  const usable = records.filter((record) => record.state === 'ONLINE' && !request.avoid.has(record.peerId) && digestsAgree(record, request))
+  const usable = records.filter((record) => record.state === 'ONLINE' && isCompatible(record.protocol) &&
+    !request.avoid.has(record.peerId) && digestsAgree(record, request))
   const best: ({ seconds: number, span?: RouteSpan } | undefined)[] = [{ seconds: 0 }]
   for (let block = start + 1; block <= end; block++) {
     for (const server of usable) {
@@ -115,15 +119,15 @@ function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest):
   const route: RouteSpan[] = []
   for (let block = end; block > start; block = route[0]!.start) {
     const span = best[block - start]?.span
-    if (span === undefined) throw noRoute(usable, request)
+    if (span === undefined) throw noRoute(usable, records, request)
     route.unshift(span)
   }
   return route
 }
 
-function spanSeconds(server: ServerRecord, numBlocks: number, { tokens, arithmetic }: RouteRequest): number {
+function spanSeconds(server: ServerRecord, numBlocks: number, { tokens, arithmetic, ownPeer }: RouteRequest): number {
   const perBlock = server.throughput > 0 ? 1 / (server.throughput * (server.end - server.start)) : UNKNOWN_BLOCK_SECONDS
-  return HOP_SECONDS + numBlocks * perBlock +
+  return (server.peerId === ownPeer ? 0 : HOP_SECONDS + numBlocks * perBlock) +
     (server.cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0) +
     (arithmetic !== undefined && arithmeticClass(server) !== arithmetic ? OTHER_ARITHMETIC_SECONDS : 0)
 }
@@ -132,9 +136,11 @@ function digestsAgree(record: ServerRecord, { digests }: RouteRequest): boolean 
   return record.blockDigests.every((digest, i) => (digests.get(record.start + i) ?? digest) === digest)
 }
 
-function noRoute(usable: readonly ServerRecord[], { start, end }: RouteRequest): NoRouteError {
+function noRoute(usable: readonly ServerRecord[], records: readonly ServerRecord[], { start, end }: RouteRequest): NoRouteError {
   const missing = Array.from({ length: end - start }, (_, i) => start + i)
     .filter((block) => !usable.some((server) => server.start <= block && block < server.end))
+  const other = records.find((record) => !isCompatible(record.protocol) && missing.some((block) => record.start <= block && block < record.end))
+  const reason = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol ?? '')})`
   return new NoRouteError(missing, `no server that is online holds block${missing.length === 1 ? '' : 's'} ` +
-    `${missing.join(', ')} of ${start}:${end}; start one with "petals-node serve --blocks ${missing[0]}:${(missing.at(-1) ?? end) + 1}"`)
+    `${missing.join(', ')} of ${start}:${end}${reason}; start one with "petals-node serve --blocks ${missing[0]}:${(missing.at(-1) ?? end) + 1}"`)
 }

@@ -1,14 +1,16 @@
-import { VERSION } from '../base/version.ts'
 import { Discovery } from '../swarm/discovery.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
 import { loadIdentity } from '../swarm/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../swarm/node.ts'
-import { RecordExchange } from '../swarm/record-exchange.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'
 import type { SwarmAccess } from './session/chain.ts'
 
 export interface SwarmClientOptions {
   readonly bootstrap: readonly string[]
+  /** A started node to go through in place of a new one; it is not stopped. */
+  readonly node?: SwarmNode | undefined
+  /** The 32 bytes of a private swarm's key. */
+  readonly swarmKey?: Uint8Array | undefined
   readonly modelKey: string
   readonly numBlocks: number
   readonly logger: SwarmLogger
@@ -18,23 +20,28 @@ export interface SwarmClientOptions {
 const BAN_MS = 15_000
 const MAX_BAN_MS = 600_000
 
-/** A client's view of one model's swarm: a node that only dials, and the records of who serves what. */
+/** A client's view of one model's swarm: a node, and the records of who serves what. */
 export class SwarmClient implements SwarmAccess {
   readonly modelKey: string
   readonly node: SwarmNode
   readonly discovery: Discovery
-  readonly #exchange: RecordExchange
+  /** Whether the node ends with this. */
+  readonly #ownsNode: boolean
   readonly #bans = new Map<string, { until: number, lengthMs: number }>()
 
-  /** Connects with a bootstrap peer and fetches the map. Throws `SWARM_UNREACHABLE` where none of them answers. */
+  /**
+   * Connects with a bootstrap peer and fetches the map. Throws `SWARM_UNREACHABLE` where none of them answers, `SWARM_STATE`
+   * for a node that is not started.
+   */
   static async connect(options: SwarmClientOptions): Promise<SwarmClient> {
-    const node = await createSwarmNode({
-      identity: await loadIdentity(), listen: [], bootstrap: options.bootstrap, logger: options.logger,
+    const node = options.node ?? await createSwarmNode({
+      identity: await loadIdentity(), listen: [], bootstrap: options.bootstrap, swarmKey: options.swarmKey,
+      logger: options.logger,
     })
     const client = new SwarmClient(node, options)
     try {
-      await node.start()
-      await client.#exchange.start()
+      if (client.#ownsNode) await node.start()
+      await node.records.start(client)
       await node.ready()
       client.discovery.start()
       await client.discovery.refresh()
@@ -45,11 +52,19 @@ export class SwarmClient implements SwarmAccess {
     }
   }
 
-  private constructor(node: SwarmNode, { modelKey, numBlocks }: SwarmClientOptions) {
+  private constructor(node: SwarmNode, { modelKey, numBlocks, node: given }: SwarmClientOptions) {
     this.modelKey = modelKey
     this.node = node
-    this.#exchange = new RecordExchange(node, { version: VERSION })
-    this.discovery = new Discovery({ node, exchange: this.#exchange, modelKey, numBlocks })
+    this.#ownsNode = given === undefined
+    this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
+  }
+
+  get logger(): SwarmLogger {
+    return this.node.logger
+  }
+
+  get peerId(): string {
+    return this.node.peerId
   }
 
   records(): readonly ServerRecord[] {
@@ -70,15 +85,22 @@ export class SwarmClient implements SwarmAccess {
   }
 
   avoid(peerId: string): void {
+    const now = Date.now()
+    for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
     const ban = this.#bans.get(peerId)
-    if (ban !== undefined && ban.until > Date.now()) return
+    if (ban !== undefined && ban.until > now) return
     const lengthMs = ban === undefined ? BAN_MS : Math.min(ban.lengthMs * 2, MAX_BAN_MS)
-    this.#bans.set(peerId, { until: Date.now() + lengthMs, lengthMs })
+    this.#bans.set(peerId, { until: now + lengthMs, lengthMs })
+  }
+
+  /** A ban that is over is forgotten: the next one is short again. */
+  worked(peerId: string): void {
+    if ((this.#bans.get(peerId)?.until ?? Infinity) <= Date.now()) this.#bans.delete(peerId)
   }
 
   async close(): Promise<void> {
     this.discovery.stop()
-    await this.#exchange.stop()
-    await this.node.stop()
+    await this.node.records.stop(this)
+    if (this.#ownsNode) await this.node.stop()
   }
 }

@@ -25,21 +25,21 @@ const MAX_GAP_ROWS = 4
  * next position without harm: it is free, or belongs to a session of the same capacity that has room left.
  */
 export function planDecodeRuns<T extends ReadyRow>(
-  ready: readonly T[], maxRows: number, bridgeable: (offset: number, capacity: number) => boolean,
+  ready: readonly T[], maxRows: number, bridgeable: (offset: number, capacity: number) => boolean, maxGapRows = MAX_GAP_ROWS,
 ): DecodeRun<T>[] {
   const groups = Map.groupBy(ready, ({ start, end, capacity, ropeKey }) => `${start}:${end}:${capacity}:${ropeKey}`)
-  return [...groups.values()].flatMap((group) => splitGroup(group, maxRows, bridgeable))
+  return [...groups.values()].flatMap((group) => splitGroup(group, maxRows, bridgeable, maxGapRows))
 }
 
 function splitGroup<T extends ReadyRow>(
-  group: readonly T[], maxRows: number, bridgeable: (offset: number, capacity: number) => boolean,
+  group: readonly T[], maxRows: number, bridgeable: (offset: number, capacity: number) => boolean, maxGapRows: number,
 ): DecodeRun<T>[] {
   const sorted = group.toSorted((a, b) => a.offset - b.offset)
   const runs: { offset: number, capacity: number, rows: (T | undefined)[] }[] = []
   for (const row of sorted) {
     const run = runs.at(-1)
     const gap = run === undefined ? Infinity : (row.offset - run.offset) / row.capacity - run.rows.length
-    if (run === undefined || gap > MAX_GAP_ROWS || run.rows.length + gap >= maxRows || !gapIsBridgeable(run, gap, bridgeable)) {
+    if (run === undefined || gap > maxGapRows || run.rows.length + gap >= maxRows || !gapIsBridgeable(run, gap, bridgeable)) {
       runs.push({ offset: row.offset, capacity: row.capacity, rows: [row] })
       continue
     }

@@ -1,7 +1,6 @@
 import type { Device } from '../runtime/device.ts'
-import type { Environment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
-import { type DeviceMemory, allocate } from '../runtime/memory.ts'
+import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 
 /** Where one block's keys and values begin. */
 export interface BlockCache {
@@ -11,17 +10,35 @@ export interface BlockCache {
 
 /** The KV cache of all blocks of a span: one piece of memory per block for keys, one for values, valid in every thread. */
 export class CacheMemory {
-  readonly blocks: readonly BlockCache[]
-  readonly #memory: readonly DeviceMemory[]
+  /** Of all blocks. */
+  readonly byteLength: number
+  readonly #blocks: BlockCache[] = []
+  readonly #allocated: Pointer[] = []
+  readonly #heap: DeviceHeap
 
-  /** `bytes` for the keys of one block, and as many for its values. */
-  constructor(env: Environment, device: Device, sessions: readonly Pointer[], bytes: number) {
-    const memory = sessions.map((session) => ({ key: allocate(env, device, session, bytes), value: allocate(env, device, session, bytes) }))
-    this.#memory = memory.flatMap(({ key, value }) => [key, value])
-    this.blocks = memory.map(({ key, value }) => ({ key: key.address, value: value.address }))
+  /** `bytes` for the keys of one block, and as many for its values. Throws `RUNTIME_MEMORY`; then nothing is left behind. */
+  constructor(device: Device, numBlocks: number, bytes: number) {
+    this.byteLength = 2 * numBlocks * bytes
+    this.#heap = openHeap(device)
+    try {
+      for (let block = 0; block < numBlocks; block++) this.#blocks.push({ key: this.#allocate(bytes), value: this.#allocate(bytes) })
+    } catch (error) {
+      this.release()
+      throw error
+    }
+  }
+
+  get blocks(): readonly BlockCache[] {
+    return this.#blocks
   }
 
   release(): void {
-    for (const memory of this.#memory) memory.release()
+    for (const address of this.#allocated.splice(0)) this.#heap.free(address)
+  }
+
+  #allocate(bytes: number): Pointer {
+    const address = this.#heap.allocate(bytes)
+    this.#allocated.push(address)
+    return address
   }
 }

@@ -3,13 +3,16 @@ import { type Environment, memoryInfo } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
+import type { EndsOutput } from './ends.ts'
 
 /** Sessions of both ends of a model, valid in every thread. */
 export interface LoadedEnds {
   readonly embed: Pointer
   readonly head: Pointer
   readonly hiddenSize: number
-  readonly vocabSize: number
+  readonly output: EndsOutput
+  /** Width of what `head` gives. */
+  readonly outputSize: number
 }
 
 /** Runs embedding and head, synchronously, on the CPU in float32. */
@@ -37,16 +40,16 @@ export class EndsRunner {
     return output
   }
 
-  /** Hidden states [tokens, hidden] -> logits [tokens, vocab]. */
+  /** Hidden states [tokens, hidden] -> logits [tokens, vocab], or without a head hidden states after the last norm. */
   head(hidden: Float32Array): Float32Array {
-    const { head, hiddenSize, vocabSize } = this.#ends
+    const { head, hiddenSize, output, outputSize } = this.#ends
     const tokens = hidden.length / hiddenSize
-    const logits = new Float32Array(tokens * vocabSize)
+    const values = new Float32Array(tokens * outputSize)
     using scope = new TensorScope(this.#env.ort)
     runBound(this.#env.ort, head, this.#runOptions,
       [['hidden', scope.wrap(this.#cpu, 'float32', [tokens, hiddenSize], hidden)]],
-      [['logits', scope.wrap(this.#cpu, 'float32', [tokens, vocabSize], logits)]])
-    return logits
+      [[output === 'logits' ? 'logits' : 'output', scope.wrap(this.#cpu, 'float32', [tokens, outputSize], values)]])
+    return values
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../base/errors.ts'
 import { reconcile } from '../checkpoint/reconcile.ts'
-import { buildEmbedGraph, buildHeadGraph } from '../families/graphs.ts'
+import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../families/graphs.ts'
 import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
 import { CPU } from '../runtime/device.ts'
@@ -13,8 +13,9 @@ import { loadGraph } from './load-graph.ts'
 import { type SyncReceiver, receiveSync } from './sync-channel.ts'
 
 /** The thread of a model's ends. Heads of several sequences that wait together are one run. */
-const { receiver, checkpoint, ...threads } = workerData as EndsOptions & { receiver: SyncReceiver }
+const { receiver, checkpoint, output = 'logits', ...threads } = workerData as EndsOptions & { receiver: SyncReceiver }
 const { hiddenSize, vocabSize } = checkpoint.config
+const outputSize = output === 'logits' ? vocabSize : hiddenSize
 
 type HeadCommand = Extract<EndsCommand, { type: 'head' }>
 
@@ -46,7 +47,7 @@ function runHeads(runner: EndsRunner, heads: readonly HeadCommand[]): void {
   const seconds = (performance.now() - began) / 1000 / heads.length
   at = 0
   for (const [i, { taskId }] of heads.entries()) {
-    const count = lengths[i]! / hiddenSize * vocabSize
+    const count = lengths[i]! / hiddenSize * outputSize
     post({ type: 'done', taskId, values: single ? logits : logits.slice(at, at + count), seconds })
     at += count
   }
@@ -84,8 +85,8 @@ function start(): void {
   const env = createEnvironment(threads)
   const target = { device: CPU.kind, dtype: 'float32' } as const
   const embed = load(env, buildEmbedGraph(checkpoint.config, target))
-  const head = load(env, buildHeadGraph(checkpoint.config, target))
-  const ends = { embed: embed.pointer, head: head.pointer, hiddenSize, vocabSize }
+  const head = load(env, (output === 'logits' ? buildHeadGraph : buildNormGraph)(checkpoint.config, target))
+  const ends = { embed: embed.pointer, head: head.pointer, hiddenSize, output, outputSize }
   const kept = [...embed.kept, ...head.kept]
   post({ type: 'ready', environment: env.pointer, ends })
   const runner = new EndsRunner(env, ends)

@@ -9,8 +9,13 @@ import type { Pointer } from '../runtime/library.ts'
 import { EndsRunner, type LoadedEnds } from './ends-runner.ts'
 import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
 
+/** What the second end gives: logits, or hidden states after the last norm, without loading the head. */
+export type EndsOutput = 'logits' | 'hidden'
+
 export interface EndsOptions extends ThreadOptions {
   readonly checkpoint: Checkpoint
+  /** `logits` unless told. */
+  readonly output?: EndsOutput
 }
 
 export type EndsCommand =
@@ -32,12 +37,15 @@ const BURST_MS = 1
 
 /**
  * Both ends of a model, which a client computes itself, on the CPU in float32: token ids to the first block's input, and
- * the last block's output to logits. Only the embedding, the last norm and the head are loaded, in a thread of their own.
+ * the last block's output to logits. Only the embedding, the last norm and the head are loaded, in a thread of their own;
+ * without the head the second end is the last norm alone.
  * Event `run`: seconds of device time.
  */
 export class ModelEnds extends EventEmitter<{ run: [number] }> {
   readonly hiddenSize: number
   readonly vocabSize: number
+  /** Width of what `head` gives. */
+  readonly outputSize: number
   readonly #worker: Worker
   readonly #channel: SyncChannel
   readonly #pending = new Map<number, { type: EndsCommand['type'], resolve: (values: Float32Array) => void, reject: (error: Error) => void }>()
@@ -58,6 +66,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
     super()
     this.hiddenSize = options.checkpoint.config.hiddenSize
     this.vocabSize = options.checkpoint.config.vocabSize
+    this.outputSize = options.output === 'hidden' ? this.hiddenSize : this.vocabSize
     this.#channel = createSyncChannel()
     this.#worker = new Worker(workerUrl(import.meta.url, 'ends-worker'), {
       workerData: { ...options, receiver: this.#channel.receiver }, transferList: [this.#channel.receiver.port], execArgv: [],
@@ -76,7 +85,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
     return fromFloat32(values, [ids.length, this.hiddenSize])
   }
 
-  /** Logits [tokens, vocab] of hidden states [tokens, hidden] (float32). */
+  /** Logits [tokens, vocab] of hidden states [tokens, hidden] (float32); without a head these after the last norm. */
   async head(hidden: Float32Array): Promise<Float32Array> {
     const now = performance.now()
     const alone = this.#pending.size === 0 && now - this.#lastHeadAt > BURST_MS

@@ -5,6 +5,8 @@ import type { Priority } from './messages.ts'
 interface EngineSessionModules {
   readonly maxLength: number
   readonly step: (position: number, hidden: Tensor, priority: Priority) => Promise<Tensor>
+  /** Takes over the cache of another session up to `tokens`; where it throws, nothing of this one's cache counts. */
+  readonly copyFrom: (source: EngineSession, tokens: number) => Promise<void>
   readonly release: () => void
 }
 
@@ -43,6 +45,30 @@ export class EngineSession {
       const output = await this.#modules.step(this.#position, hidden, priority)
       this.#position += tokens
       return output
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /**
+   * Holds the first `tokens` tokens of `source` from now on, a session of the same engine, in place of its own. What
+   * `source` does from now on does not show here. Throws `SESSION_POSITION` where `source` holds fewer, `SESSION_OVERFLOW`
+   * where they do not fit, `SESSION_FORK` where the caches are not alike; this session is empty then.
+   */
+  async forkFrom(source: EngineSession, tokens: number): Promise<void> {
+    if (this.#released || source.#released) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
+    if (tokens > source.position) {
+      throw new PetalsError('SESSION_POSITION', `${tokens} tokens were to be copied from a session that holds ${source.position}`)
+    }
+    if (tokens > this.maxLength) {
+      throw new PetalsError('SESSION_OVERFLOW', `${tokens} tokens do not fit into a session of ${this.maxLength} tokens; open it with a larger maxLength`)
+    }
+    this.#busy = true
+    this.#position = 0
+    try {
+      await this.#modules.copyFrom(source, tokens)
+      this.#position = tokens
     } finally {
       this.#busy = false
     }

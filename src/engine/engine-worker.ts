@@ -1,11 +1,14 @@
 import { workerData } from 'node:worker_threads'
+import { errorCode, errorMessage } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { attachEnvironment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
-import type { EngineCommand, EngineEvent } from './messages.ts'
+import { createRunner } from './create-runner.ts'
+import type { EngineCommand, EngineEvent, ForkCommand } from './messages.ts'
 import { RopeTables } from './rope-tables.ts'
 import type { Row } from './row-allocator.ts'
-import { type LoadedSpan, SpanRunner } from './runner.ts'
+import { createRowCopier } from './row-copier.ts'
+import type { LoadedSpan } from './runner.ts'
 import { Scheduler, type SchedulerLimits } from './scheduler.ts'
 import { type SyncReceiver, receiveSync } from './sync-channel.ts'
 
@@ -19,9 +22,10 @@ export interface EngineWorkerData {
 }
 
 const { receiver, environment, config, span, limits } = workerData as EngineWorkerData
-const runner = new SpanRunner(attachEnvironment(environment), span)
+const runner = createRunner(attachEnvironment(environment), config, span, limits)
 const ropeTables = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
-const scheduler = new Scheduler((batch) => runner.run(batch, ropeTables.get(batch.ropeKey)), limits)
+const scheduler = new Scheduler((batch) => runner.run(batch, ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)), limits)
+const copyRow = createRowCopier(span)
 const ropeKeys = new Map<number, string>()
 
 function open(rowId: number, row: Row, maxLength: number): void {
@@ -36,6 +40,17 @@ function release(rowId: number): void {
   ropeKeys.delete(rowId)
 }
 
+/** At once, before any step that comes behind it: what the rows' sessions had asked for until now has been done. */
+function fork({ taskId, rowId, fromRowId, start, end, tokens }: ForkCommand): void {
+  try {
+    copyRow({ from: scheduler.rowOf(fromRowId), to: scheduler.rowOf(rowId), start, end, tokens })
+    scheduler.setLength(rowId, tokens)
+    report({ type: 'forked', taskId })
+  } catch (error) {
+    report({ type: 'forked', taskId, fault: { code: errorCode(error), message: errorMessage(error) } })
+  }
+}
+
 function report(event: EngineEvent): void {
   const buffers = event.type !== 'run' ? [] : event.results.flatMap((result) => 'output' in result ? [result.output.buffer] : [])
   receiver.port.postMessage(event, [...new Set(buffers)] as ArrayBuffer[])
@@ -46,6 +61,7 @@ function handle(command: EngineCommand): boolean {
     case 'open': open(command.rowId, command.row, command.maxLength); return true
     case 'release': release(command.rowId); return true
     case 'step': scheduler.add(command); return true
+    case 'fork': fork(command); return true
     case 'length': scheduler.setLength(command.rowId, command.length); return true
     case 'close': return false
   }

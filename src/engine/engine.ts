@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { PetalsError } from '../base/errors.ts'
+import { PetalsError, errorMessage } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { checkSessionLength } from './session-limit.ts'
@@ -9,11 +9,13 @@ import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import { CacheMemory } from './cache-memory.ts'
+import { recordsSteps } from './create-runner.ts'
 import { EngineSession } from './engine-session.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
-import { InlineDecode } from './inline-decode.ts'
-import { type LoadOptions, type LoadResult, loadSpan } from './load.ts'
-import type { EngineCommand, EngineEvent, Priority, RunReport } from './messages.ts'
+import { InlineDecode, type InlineStep } from './inline-decode.ts'
+import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './load.ts'
+import type { EngineCommand, EngineEvent, Priority, RunReport, TaskResult } from './messages.ts'
+import { PendingTasks } from './pending-tasks.ts'
 import { type ReserveOptions, type Row, RowAllocator } from './row-allocator.ts'
 import { cacheBytes } from './runner.ts'
 import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
@@ -47,17 +49,12 @@ interface RowSlot {
   readonly end: number
 }
 
-interface PendingTask {
-  readonly rowId: number
-  readonly resolve: (output: Uint8Array) => void
-  readonly reject: (error: Error) => void
-}
-
 /**
- * Events: `run` (a RunReport) after each device run; `cache` when a session has taken or given back its row; `failed` when
- * the engine thread has died: nothing works from then on.
+ * Events: `run` (a RunReport) after each device run; `fault` when one failed, which only its own requests feel; `cache` when
+ * a session has taken or given back its row; `failed` (`ENGINE_LOST`) when the engine thread has died: nothing works from
+ * then on, and `close` gives everything back.
  */
-export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: [Error] }> {
+export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError], cache: [], failed: [PetalsError] }> {
   readonly config: ModelConfig
   readonly start: number
   readonly end: number
@@ -71,13 +68,21 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
   readonly #worker: Worker
   readonly #channel: SyncChannel
   readonly #rows: RowAllocator
-  readonly #pending = new Map<number, PendingTask>()
-  #nextId = 1
+  readonly #slots = new WeakMap<EngineSession, RowSlot>()
+  readonly #pending = new PendingTasks()
+  #nextRowId = 1
   #failure: Error | undefined
+  #closed: Promise<void> | undefined
 
   /** Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left behind. */
   static async load(options: EngineOptions): Promise<Engine> {
-    return new Engine(options, await loadSpan(options))
+    const loaded = await loadSpan(options)
+    try {
+      return new Engine(options, loaded)
+    } catch (error) {
+      releaseSessions(loaded)
+      throw error
+    }
   }
 
   private constructor(options: EngineOptions, loaded: LoadResult) {
@@ -91,7 +96,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
     this.#channel = createSyncChannel()
     this.#env = attachEnvironment(loaded.environment)
     this.#loaded = loaded
-    this.#cache = new CacheMemory(this.#env, options.device, loaded.span.sessions, this.#rows.totalTokens * cacheBytes(loaded.span))
+    this.#cache = new CacheMemory(options.device, options.end - options.start, this.#rows.totalTokens * cacheBytes(loaded.span))
     const span = { ...loaded.span, caches: this.#cache.blocks }
     this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
@@ -103,19 +108,23 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
         maxBatchRows: options.maxBatchRows ?? MAX_BATCH_ROWS,
         prefillChunkTokens: options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS,
         hiddenBytes: loaded.hiddenBytes,
+        windowCacheTokens: recordsSteps(span) ? this.#rows.totalTokens : undefined,
       },
     }
     this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
       { workerData, transferList: [this.#channel.receiver.port], execArgv: [] })
-    this.#worker.on('error', (error) => {
-      this.#fail(error)
-      this.emit('failed', error)
-    })
+    this.#worker.on('error', (error) => this.#died(errorMessage(error)))
+    this.#worker.on('exit', (code) => this.#died(`it ended with code ${code}`))
     this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
   }
 
   get cacheTokens(): number {
     return this.#rows.totalTokens
+  }
+
+  /** KV cache of all blocks; on a CPU it takes memory only as it is written. */
+  get cacheBytes(): number {
+    return this.#cache.byteLength
   }
 
   get cacheTokensLeft(): number {
@@ -131,20 +140,23 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
     this.#checkSpan(start, end)
     checkSessionLength(this.config, maxLength)
     const row = await this.#rows.reserve(maxLength, reserve)
-    const rowId = this.#nextId++
+    const rowId = this.#nextRowId++
     this.#post({ type: 'open', rowId, row, maxLength })
     this.emit('cache')
     const slot = { rowId, row, ropeKey: ropeKey(this.config, maxLength), start: start - this.start, end: end - this.start }
-    return new EngineSession({
+    const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
+      copyFrom: (source, tokens) => this.#fork(slot, this.#slots.get(source), tokens),
       release: () => {
         this.#post({ type: 'release', rowId })
-        this.#cancelTasks(rowId)
+        this.#pending.cancel(rowId)
         this.#rows.release(row)
         this.emit('cache')
       },
     })
+    this.#slots.set(session, slot)
+    return session
   }
 
   /**
@@ -170,16 +182,24 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
   }
 
   /** Ends the engine thread after the run it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
-  async close(): Promise<void> {
-    if (this.#failure !== undefined) return
-    const exited = once(this.#worker, 'exit')
-    this.#post({ type: 'close' })
-    this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
-    await exited
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    if (this.#failure === undefined) {
+      // A thread that dies now is gone as well.
+      const exited = once(this.#worker, 'exit').catch(() => undefined)
+      this.#post({ type: 'close' })
+      this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
+      await exited
+    }
+    await this.#worker.terminate()
     this.#channel.port.close()
     this.#inline.close()
     this.#cache.release()
-    for (const session of this.#loaded.span.sessions) this.#env.ort.release('ReleaseSession', session)
+    releaseSessions(this.#loaded)
   }
 
   #checkSpan(start: number, end: number): void {
@@ -195,21 +215,38 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
     }
     const { rowId, row, ropeKey, start, end } = slot
     const decode = tokens === 1 && priority === 'inference'
-    if (decode && this.#inline.suits(rowId, ropeKey, row) && this.#pending.size === 0) return this.#stepInline(slot, position, hidden)
-    const taskId = this.#nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-    this.#pending.set(taskId, { rowId, resolve, reject })
+    if (decode && this.#inline.suits(rowId, ropeKey, row, position) && this.#pending.size === 0) return this.#stepInline(slot, position, hidden)
+    const { taskId, output } = this.#pending.add(rowId)
     this.#post({ type: 'step', taskId, rowId, start, end, position, tokens, priority, hidden: transferable(hidden.data) })
-    return tensor(hidden.dtype, hidden.shape, await promise)
+    return tensor(hidden.dtype, hidden.shape, await output)
   }
 
   #stepInline(slot: RowSlot, position: number, hidden: Tensor): Tensor {
     if (this.#failure !== undefined) throw this.#failure
-    const { output, report } = this.#inline.run({ ...slot, position, hidden: hidden.data })
+    const { output, report } = this.#runInline({ ...slot, position, hidden: hidden.data })
     // Nobody has to wake up for this: it is read before the next command that matters.
     this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand, [])
     this.emit('run', report)
     return tensor(hidden.dtype, hidden.shape, output)
+  }
+
+  #runInline(step: InlineStep): ReturnType<InlineDecode['run']> {
+    try {
+      return this.#inline.run(step)
+    } catch (error) {
+      if (error instanceof PetalsError) this.emit('fault', error)
+      throw error
+    }
+  }
+
+  async #fork(slot: RowSlot, source: RowSlot | undefined, tokens: number): Promise<void> {
+    const { rowId, start, end, ropeKey } = slot
+    if (source === undefined || source.start !== start || source.end !== end || source.ropeKey !== ropeKey) {
+      throw new PetalsError('SESSION_FORK', 'caches can only be copied between sessions of the same blocks whose declared lengths give the same angles')
+    }
+    const { taskId, output } = this.#pending.add(rowId)
+    this.#post({ type: 'fork', taskId, rowId, fromRowId: source.rowId, start, end, tokens })
+    await output
   }
 
   #post(command: EngineCommand): void {
@@ -223,28 +260,27 @@ export class Engine extends EventEmitter<{ run: [RunReport], cache: [], failed: 
   #onEvent(event: EngineEvent): void {
     if (event.type === 'closed') return
     if (event.type === 'rope') return this.#inline.addTable(event.key, event.table)
+    if (event.type === 'forked') return this.#settle({ taskId: event.taskId, ...event.fault ?? { output: new Uint8Array(0) } })
     this.#inline.observe(event)
-    for (const result of event.results) {
-      const task = this.#pending.get(result.taskId)
-      this.#pending.delete(result.taskId)
-      if ('output' in result) task?.resolve(result.output)
-      else task?.reject(new PetalsError(result.code, result.message))
-    }
+    for (const result of event.results) this.#settle(result)
     this.emit('run', event)
   }
 
-  #cancelTasks(rowId: number): void {
-    for (const [taskId, task] of this.#pending) {
-      if (task.rowId !== rowId) continue
-      this.#pending.delete(taskId)
-      task.reject(new PetalsError('SESSION_CLOSED', 'the session was closed while a step was under way'))
-    }
+  #settle(result: TaskResult): void {
+    const error = this.#pending.settle(result)
+    if (error !== undefined) this.emit('fault', error)
+  }
+
+  #died(reason: string): void {
+    if (this.#failure !== undefined) return
+    const error = new PetalsError('ENGINE_LOST', `the engine thread died: ${reason}`)
+    this.#fail(error)
+    this.emit('failed', error)
   }
 
   #fail(error: Error): void {
     this.#failure ??= error
-    for (const task of this.#pending.values()) task.reject(error)
-    this.#pending.clear()
+    this.#pending.failAll(error)
   }
 }
 

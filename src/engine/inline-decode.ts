@@ -1,7 +1,7 @@
 import type { Environment } from '../runtime/environment.ts'
 import type { RunReport } from './messages.ts'
 import type { Row } from './row-allocator.ts'
-import type { RopeTensors } from './rope-tables.ts'
+import { type RopeTensors, filledPositions } from './rope-tables.ts'
 import { type LoadedSpan, SpanRunner } from './runner.ts'
 
 /** One row's decode step, blocks counted within the span. */
@@ -29,17 +29,18 @@ const OTHER_ROW_MS = 20
  * small span's step. Only while that thread is idle, one session alone is decoding, and steps are known to be short.
  */
 export class InlineDecode {
-  readonly #runner: SpanRunner
+  readonly #runner: SpanRunner | undefined
   readonly #tables = new Map<string, RopeTensors>()
   #stepSeconds = Infinity
   #lastRowId = -1
   #otherRowAt = -Infinity
 
   constructor(env: Environment, span: LoadedSpan) {
-    this.#runner = new SpanRunner(env, span)
+    // What a device has recorded belongs to the engine thread.
+    this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
   }
 
-  /** A table of the engine thread's; a step whose table is gone from here goes there. */
+  /** A table of the engine thread's; a step whose table is gone from here, or not filled so far, goes there. */
   addTable(key: string, table: RopeTensors): void {
     this.#tables.delete(key)
     this.#tables.set(key, table)
@@ -52,19 +53,20 @@ export class InlineDecode {
   }
 
   /** Notes a decode step of a row and says whether it may run here. */
-  suits(rowId: number, ropeKey: string, { capacity }: Row): boolean {
+  suits(rowId: number, ropeKey: string, { capacity }: Row, position: number): boolean {
     const now = performance.now()
     if (rowId !== this.#lastRowId) this.#otherRowAt = now
     this.#lastRowId = rowId
-    return this.#stepSeconds < MAX_SECONDS && now - this.#otherRowAt > OTHER_ROW_MS &&
-      (this.#tables.get(ropeKey)?.cos.shape[0] ?? 0) >= capacity
+    const table = this.#tables.get(ropeKey)
+    return this.#runner !== undefined && this.#stepSeconds < MAX_SECONDS && now - this.#otherRowAt > OTHER_ROW_MS &&
+      table !== undefined && table.cos.shape[0]! >= capacity && filledPositions(table) > position
   }
 
   /** Throws `RuntimeError`; then the row is as before. */
   run({ row, ropeKey, start, end, position, hidden }: InlineStep): { output: Uint8Array, report: RunReport } {
     const began = performance.now()
     const output = new Uint8Array(hidden.byteLength)
-    this.#runner.run({ ...row, start, end, tokens: 1, pastLengths: [position], ropeKey, input: hidden, output }, this.#tables.get(ropeKey)!)
+    this.#runner!.run({ ...row, start, end, tokens: 1, pastLengths: [position], ropeKey, input: hidden, output }, this.#tables.get(ropeKey)!)
     const seconds = (performance.now() - began) / 1000
     const report: RunReport = { type: 'run', kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds, results: [] }
     this.observe(report)
@@ -72,6 +74,6 @@ export class InlineDecode {
   }
 
   close(): void {
-    this.#runner.close()
+    this.#runner?.close()
   }
 }

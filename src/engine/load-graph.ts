@@ -8,20 +8,26 @@ import type { Environment } from '../runtime/environment.ts'
 import { type Session, createSession } from '../runtime/session.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { WeightMemory } from './weight-memory.ts'
 
-/** Reads a graph's parameters, converts them to its dtype and builds its session. Synchronous: for loading threads. */
-export function loadGraph(env: Environment, device: Device, graph: Graph, sliceOf: (parameter: Parameter) => TensorSlice): Session {
+/**
+ * Reads a graph's parameters, converts them to its dtype and builds its session. Synchronous: for loading threads. What
+ * the session copies is read through `memory`, which the next graph may use again and the caller releases in the end.
+ */
+export function loadGraph(
+  env: Environment, device: Device, graph: Graph, sliceOf: (parameter: Parameter) => TensorSlice, memory?: WeightMemory,
+): Session {
+  const buffers = memory ?? new WeightMemory()
   const inline = new Map<string, Tensor>()
   const initializers = []
   for (const parameter of graph.parameters) {
-    const tensor = readTensor(sliceOf(parameter), parameter.dtype as FloatDType)
+    const packed = parameter.placement === 'external' && parameter.packed && device.kind === 'cpu'
+    const tensor = readTensor(sliceOf(parameter), parameter.dtype as FloatDType, packed ? (bytes) => buffers.take(bytes) : undefined)
     if (parameter.placement === 'inline') inline.set(parameter.name, tensor)
-    else initializers.push({ name: parameter.name, tensor, packed: parameter.packed && device.kind === 'cpu' })
+    else initializers.push({ name: parameter.name, tensor, packed })
   }
-  const session = createSession(env, device, encodeModel(graph, inline), initializers)
-  for (const { tensor, packed } of initializers) {
-    // Gives the memory back now; the collector would let several blocks pile up.
-    if (packed) (tensor.data.buffer as ArrayBuffer).transfer(0)
-  }
+  const session = createSession(env, encodeModel(graph, inline), initializers)
+  for (const { tensor, packed } of initializers) if (packed) buffers.give(tensor.data)
+  if (memory === undefined) buffers.release()
   return session
 }

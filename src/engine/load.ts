@@ -5,8 +5,10 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import type { Device } from '../runtime/device.ts'
 import type { ThreadOptions } from '../runtime/environment.ts'
 import { type Pointer, loadOnnxRuntime } from '../runtime/library.ts'
+import { trimHeap } from '../runtime/system-memory.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { releaseResident } from './resident.ts'
 import type { LoadedSpan } from './runner.ts'
 
 export interface LoadOptions extends ThreadOptions {
@@ -16,6 +18,8 @@ export interface LoadOptions extends ThreadOptions {
   readonly device: Device
   readonly dtype: FloatDType
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** Ends loading at once; `load` rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface LoadProgress {
@@ -23,36 +27,88 @@ export interface LoadProgress {
   readonly numBlocks: number
 }
 
-export interface LoadResult {
+/** What the threads are told: plain data. */
+export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
+
+export interface LoadedBlocks {
   readonly environment: Pointer
   readonly span: Omit<LoadedSpan, 'caches'>
-  readonly blockDigests: readonly string[]
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */
   readonly kept: readonly Tensor[]
 }
 
-export type LoadMessage =
+export interface LoadResult extends LoadedBlocks {
+  readonly blockDigests: readonly string[]
+}
+
+export type LoadMessage<T> =
   | { readonly type: 'progress', readonly progress: LoadProgress }
-  | { readonly type: 'loaded', readonly result: LoadResult }
+  | { readonly type: 'done', readonly result: T }
   | { readonly type: 'failed', readonly code: string, readonly message: string }
 
-/** Reads, hashes and converts the span's weights and builds its sessions, in a worker: this takes seconds and blocks. */
-export async function loadSpan({ onProgress, ...workerData }: LoadOptions): Promise<LoadResult> {
-  // The loading thread creates the environment and ends: without another user the library would be unloaded with it.
-  loadOnnxRuntime()
-  const { promise, resolve, reject } = Promise.withResolvers<LoadResult>()
-  const worker = new Worker(workerUrl(import.meta.url, 'load-worker'), { workerData, execArgv: [] })
-  worker.on('message', (message: LoadMessage) => {
-    if (message.type === 'progress') onProgress?.(message.progress)
-    else if (message.type === 'loaded') resolve(message.result)
-    else reject(new PetalsError(message.code, message.message))
-  })
-  worker.on('error', reject)
-  worker.on('exit', (code) => reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`)))
+/**
+ * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another: both take
+ * seconds and block. Throws what either throws; nothing is left behind.
+ */
+export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
+  signal?.throwIfAborted()
+  const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
+  const hashing = new LoadingThread<string[]>('digest-worker', options)
+  const onAbort = () => { for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error) }
+  signal?.addEventListener('abort', onAbort, { once: true })
   try {
-    return await promise
+    const [blockDigests, blocks] = await Promise.all([hashing.result, loading.result])
+    return { ...blocks, blockDigests }
+  } catch (error) {
+    // Sessions belong to the process, not to the thread that has built them.
+    await loading.result.then(releaseSessions, () => undefined)
+    throw error
   } finally {
-    await worker.terminate()
+    signal?.removeEventListener('abort', onAbort)
+    try {
+      // Before the loading thread ends: with its last user the library would be unloaded, and the environment with it.
+      loadOnnxRuntime()
+    } finally {
+      await Promise.all([loading.end(), hashing.end()])
+      trimHeap()
+    }
+  }
+}
+
+/** Of a span that nothing runs any more. */
+export function releaseSessions({ span }: LoadedBlocks): void {
+  const ort = loadOnnxRuntime()
+  for (const session of span.sessions) ort.release('ReleaseSession', session)
+  releaseResident(span)
+}
+
+/** A thread with one result, which it keeps alive until it is ended. */
+class LoadingThread<T> {
+  readonly result: Promise<T>
+  readonly #worker: Worker
+  readonly #reject: (error: Error) => void
+
+  constructor(name: string, workerData: BlockOptions, onProgress?: (progress: LoadProgress) => void) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    this.result = promise
+    this.#reject = reject
+    this.#worker = new Worker(workerUrl(import.meta.url, name), { workerData, execArgv: [] })
+    this.#worker.on('message', (message: LoadMessage<T>) => {
+      if (message.type === 'progress') onProgress?.(message.progress)
+      else if (message.type === 'done') resolve(message.result)
+      else reject(new PetalsError(message.code, message.message))
+    })
+    this.#worker.on('error', reject)
+    this.#worker.on('exit', (code) => reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`)))
+  }
+
+  /** Rejects the result; what the thread still makes reaches nobody. */
+  giveUp(error: Error): void {
+    this.#reject(error)
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate()
   }
 }

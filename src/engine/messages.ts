@@ -9,6 +9,7 @@ export type EngineCommand =
   | { readonly type: 'open', readonly rowId: number, readonly row: Row, readonly maxLength: number }
   | { readonly type: 'release', readonly rowId: number }
   | StepCommand
+  | ForkCommand
   /** The caller has itself computed the row up to `length`. */
   | { readonly type: 'length', readonly rowId: number, readonly length: number }
   | { readonly type: 'close' }
@@ -24,6 +25,24 @@ export interface StepCommand {
   readonly tokens: number
   readonly priority: Priority
   readonly hidden: Uint8Array
+}
+
+/** Row `rowId` takes over the first `tokens` positions of row `fromRowId`, for blocks `start` to `end` (within the span). */
+export interface ForkCommand {
+  readonly type: 'fork'
+  readonly taskId: number
+  readonly rowId: number
+  readonly fromRowId: number
+  readonly start: number
+  readonly end: number
+  readonly tokens: number
+}
+
+/** A fork was done, or failed and left nothing that counts in its row. */
+export interface ForkReport {
+  readonly type: 'forked'
+  readonly taskId: number
+  readonly fault?: { readonly code: string, readonly message: string }
 }
 
 /** One device run and the tasks that it ended. */
@@ -49,4 +68,4 @@ export interface RopeReady {
   readonly table: RopeTensors
 }
 
-export type EngineEvent = RunReport | RopeReady | { readonly type: 'closed' }
+export type EngineEvent = RunReport | ForkReport | RopeReady | { readonly type: 'closed' }

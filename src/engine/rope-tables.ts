@@ -2,20 +2,32 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import { ropeKey, ropeTable } from '../families/rope.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import { type Tensor, fromFloat32 } from '../tensor/tensor.ts'
+import { type Tensor, byteLength, fromFloat32 } from '../tensor/tensor.ts'
 
-/** cos and sin, [positions, rotaryDim / 2], in the span's dtype. */
+/** cos and sin, [positions, rotaryDim / 2], in the span's dtype and in shared memory. */
 export interface RopeTensors {
   readonly cos: Tensor
   readonly sin: Tensor
+  /** One number in shared memory: so many positions from 0 on are there, the others are not yet. */
+  readonly filled: Int32Array
 }
+
+/** Positions that are computed at a stretch, 3 ms: a table of 131072 positions would hold up all sessions for 0.4 s. */
+const PIECE_POSITIONS = 1024
 
 /** Tables that no row uses are kept for the next session of their kind, but not one per length that was ever asked for. */
 const MAX_UNUSED = 8
 
 interface Entry {
-  table: RopeTensors
+  readonly table: RopeTensors
+  /** The declared length of one of the sessions of this kind: all give the same angles. */
+  readonly maxLength: number
   users: number
+}
+
+/** How many of a table's positions may be read, in any thread. */
+export function filledPositions({ filled }: RopeTensors): number {
+  return Atomics.load(filled, 0)
 }
 
 /**
@@ -28,7 +40,7 @@ export class RopeTables {
   readonly #entries = new Map<string, Entry>()
   readonly #onTable: (key: string, table: RopeTensors) => void
 
-  /** `onTable` is told of each table that is made: it lies in shared memory. */
+  /** `onTable` is told of each table that is made; it fills up later, as far as runs need it. */
   constructor(config: ModelConfig, dtype: FloatDType, onTable: (key: string, table: RopeTensors) => void) {
     this.#config = config
     this.#dtype = dtype
@@ -39,18 +51,21 @@ export class RopeTables {
     return this.#entries.size
   }
 
-  get(key: string): RopeTensors {
-    return this.#entries.get(key)!.table
+  /** The table of an open row's kind, of which at least the first `positions` are there: all where not given. */
+  get(key: string, positions = Infinity): RopeTensors {
+    const entry = this.#entries.get(key)!
+    this.#fill(entry, Math.min(positions, entry.table.cos.shape[0]!))
+    return entry.table
   }
 
-  /** Makes sure of a table for a row of `capacity` positions; returns its key, to be given back to `release`. */
+  /** Makes sure of a table with room for a row of `capacity` positions; returns its key, to be given back to `release`. */
   acquire(maxLength: number, capacity: number): string {
     const key = ropeKey(this.#config, maxLength)
     const entry = this.#entries.get(key)
-    const table = entry !== undefined && entry.table.cos.shape[0]! >= capacity ? entry.table : this.#make(key, maxLength, capacity)
+    const table = entry !== undefined && entry.table.cos.shape[0]! >= capacity ? entry.table : this.#make(key, capacity, entry?.table)
     // Set anew, so that what was used last stands last.
     this.#entries.delete(key)
-    this.#entries.set(key, { table, users: (entry?.users ?? 0) + 1 })
+    this.#entries.set(key, { table, maxLength, users: (entry?.users ?? 0) + 1 })
     return key
   }
 
@@ -60,17 +75,32 @@ export class RopeTables {
     for (const [old] of unused.slice(0, -MAX_UNUSED)) this.#entries.delete(old)
   }
 
-  #make(key: string, maxLength: number, positions: number): RopeTensors {
-    const { cos, sin, halfDim } = ropeTable(this.#config, { maxLength, positions })
-    const tensorOf = (values: Float32Array) => inSharedMemory(convert(fromFloat32(values, [positions, halfDim]), this.#dtype))
-    const table = { cos: tensorOf(cos), sin: tensorOf(sin) }
+  #make(key: string, positions: number, known: RopeTensors | undefined): RopeTensors {
+    const shape = [positions, this.#config.rope.rotaryDim / 2]
+    const table = { cos: sharedTensor(this.#dtype, shape), sin: sharedTensor(this.#dtype, shape), filled: new Int32Array(new SharedArrayBuffer(4)) }
+    if (known !== undefined) {
+      table.cos.data.set(known.cos.data)
+      table.sin.data.set(known.sin.data)
+      Atomics.store(table.filled, 0, filledPositions(known))
+    }
     this.#onTable(key, table)
     return table
   }
+
+  #fill({ table, maxLength }: Entry, positions: number): void {
+    const capacity = table.cos.shape[0]!
+    for (let first = filledPositions(table); first < positions; first = filledPositions(table)) {
+      const piece = ropeTable(this.#config, { maxLength, first, positions: Math.min(PIECE_POSITIONS, capacity - first) })
+      for (const name of ['cos', 'sin'] as const) {
+        const values = fromFloat32(piece[name], [piece[name].length / piece.halfDim, piece.halfDim])
+        table[name].data.set(convert(values, this.#dtype).data, first * table[name].data.byteLength / capacity)
+      }
+      Atomics.store(table.filled, 0, first + piece.cos.length / piece.halfDim)
+    }
+  }
 }
 
-function inSharedMemory(source: Tensor): Tensor {
-  const data = new Uint8Array(new SharedArrayBuffer(source.data.byteLength))
-  data.set(source.data)
-  return { ...source, data }
+/** Pages of it that are not filled take no memory. */
+function sharedTensor(dtype: FloatDType, shape: readonly number[]): Tensor {
+  return { dtype, shape, data: new Uint8Array(new SharedArrayBuffer(byteLength(dtype, shape))) }
 }

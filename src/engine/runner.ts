@@ -5,6 +5,7 @@ import type { Pointer } from '../runtime/library.ts'
 import { type Bound, runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
 import type { BlockCache } from './cache-memory.ts'
+import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { Batch } from './scheduler.ts'
 
@@ -12,7 +13,7 @@ import type { Batch } from './scheduler.ts'
 export interface LoadedSpan {
   readonly device: Device
   readonly dtype: FloatDType
-  /** One session per block, in the order of the span. */
+  /** One session per block, in the order of the span, on a CPU. */
   readonly sessions: readonly Pointer[]
   readonly hiddenSize: number
   readonly kvHeads: number
@@ -21,6 +22,14 @@ export interface LoadedSpan {
   readonly caches: readonly BlockCache[]
   /** Whether the graphs take `position_ids` (RoPE outside of the attention operator). */
   readonly needsPositionIds: boolean
+  /** Of each block, where the weights lie in the device's memory; sessions are made when first needed then. */
+  readonly resident?: readonly ResidentBlock[] | undefined
+}
+
+/** Runs batches through a span's blocks, synchronously. Throws where the device fails; nothing of the batch counts then. */
+export interface Runner {
+  run(batch: Batch, rope: RopeTensors): void
+  close(): void
 }
 
 /** Bytes of one token's keys (or values) in one block. */
@@ -29,11 +38,11 @@ export function cacheBytes({ kvHeads, cacheHeadDim, dtype }: Pick<LoadedSpan, 'k
 }
 
 /**
- * Runs batches through the span's blocks, synchronously, with the KV cache bound in place: nothing of it is ever copied.
+ * Runs batches through the span's blocks on a CPU, one after the other, with the KV cache bound in place: nothing of it is ever copied.
  * The cache of each block is one piece of memory per K and V; a batch is a range of adjacent rows of it,
  * [rows, kvHeads, capacity, headDim] starting at the first row's offset.
  */
-export class SpanRunner {
+export class SpanRunner implements Runner {
   readonly #env: Environment
   readonly #span: LoadedSpan
   readonly #cpu: Pointer

@@ -2,6 +2,7 @@ import { errorCode, errorMessage } from '../base/errors.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './batching.ts'
 import type { Priority, RunReport, StepCommand, TaskResult } from './messages.ts'
 import type { Row } from './row-allocator.ts'
+import { widenToWindow } from './row-window.ts'
 
 /** Adjacent rows of the cache, each with `tokens` new positions behind its `pastLengths`, through blocks `start` to `end`. */
 export interface Batch {
@@ -27,6 +28,8 @@ export interface SchedulerLimits {
   readonly prefillChunkTokens: number
   /** Bytes of one token's hidden state. */
   readonly hiddenBytes: number
+  /** Cache tokens, where decode runs are widened to windows of rows that recorded steps exist for. */
+  readonly windowCacheTokens?: number | undefined
 }
 
 interface RowState {
@@ -71,6 +74,11 @@ export class Scheduler {
     this.#rows.set(rowId, { row, ropeKey, length: 0 })
   }
 
+  /** Where an open row lies. */
+  rowOf(rowId: number): Row {
+    return this.#rows.get(rowId)!.row
+  }
+
   /** The row was computed elsewhere up to `length`. */
   setLength(rowId: number, length: number): void {
     const state = this.#rows.get(rowId)
@@ -97,12 +105,16 @@ export class Scheduler {
   * turn(): Generator<RunReport> {
     const ready = this.#decode.map((task) => this.#readyTask(task))
     this.#decode = []
-    const { maxBatchRows } = this.#limits
-    for (const run of planDecodeRuns(ready, maxBatchRows, (offset, capacity) => this.#bridgeable(offset, capacity))) {
-      yield this.#runDecode(run)
-    }
+    for (const run of this.#planRuns(ready)) yield this.#runDecode(run)
     if (this.#prefill.length > 0) yield this.#runChunk(this.#prefill, 'inference')
     else if (this.#forward.length > 0 && ready.length === 0) yield this.#runChunk(this.#forward, 'forward')
+  }
+
+  #planRuns(ready: readonly ReadyTask[]): DecodeRun<ReadyTask>[] {
+    const { maxBatchRows: maxRows, windowCacheTokens: cacheTokens } = this.#limits
+    const bridgeable = (offset: number, capacity: number): boolean => this.#bridgeable(offset, capacity)
+    if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
+    return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) => widenToWindow(run, { maxRows, cacheTokens, bridgeable }))
   }
 
   #readyTask(task: Task): ReadyTask {
@@ -113,7 +125,8 @@ export class Scheduler {
   #bridgeable(offset: number, capacity: number): boolean {
     for (const { row, length } of this.#rows.values()) {
       if (row.offset >= offset + capacity || row.offset + row.capacity <= offset) continue
-      if (row.offset !== offset || row.capacity !== capacity || length >= capacity) return false
+      // Another run of the same turn may add a token to it before.
+      if (row.offset !== offset || row.capacity !== capacity || length + 1 >= capacity) return false
     }
     return true
   }
@@ -124,7 +137,7 @@ export class Scheduler {
   }
 
   #runDecode({ offset, capacity, rows }: DecodeRun<ReadyTask>): RunReport {
-    const first = rows[0]!
+    const first = rows.find((row) => row !== undefined)!
     const { hiddenBytes } = this.#limits
     const single = rows.length === 1
     const input = single ? first.task.hidden : new Uint8Array(rows.length * hiddenBytes)

@@ -32,6 +32,8 @@ export interface Family {
   embed(layers: Layers, config: ModelConfig, ids: Value): Value
   /** Parameters are named relative to the block's prefix. Returns the next block's hidden states. */
   block(layers: Layers, config: ModelConfig, inputs: BlockInputs): Value
-  /** [tokens, hidden] -> [tokens, vocab] */
+  /** The last norm: [tokens, hidden] -> the same. */
+  norm(layers: Layers, config: ModelConfig, hidden: Value): Value
+  /** Last norm and head: [tokens, hidden] -> [tokens, vocab] */
   head(layers: Layers, config: ModelConfig, hidden: Value): Value
 }

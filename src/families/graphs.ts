@@ -62,6 +62,18 @@ export function buildEmbedGraph(config: ModelConfig, target: Target): Graph {
 }
 
 /**
+ * `hidden` [tokens, hidden] -> `output` float32 [tokens, hidden], after the last norm; parameters have their full names.
+ * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ */
+export function buildNormGraph(config: ModelConfig, target: Target): Graph {
+  const graph = new Graph('norm')
+  const hidden = graph.input('hidden', target.dtype, ['tokens', config.hiddenSize])
+  const normed = familyOf(config).norm(new Layers(graph, target), config, hidden)
+  graph.output('output', cast(graph, normed, 'float32', 'to_float32'))
+  return graph
+}
+
+/**
  * `hidden` [tokens, hidden] -> `logits` float32 [tokens, vocab]; parameters have their full names.
  * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */

@@ -47,9 +47,12 @@ export const llama: Family = {
     return layers.add(middle, gatedMlp(layers, config, y), 'mlp_residual')
   },
 
+  norm(layers: Layers, config: ModelConfig, hidden: Value): Value {
+    return layers.rmsNorm(hidden, FINAL_NORM, config.normEps)
+  },
+
   head(layers: Layers, config: ModelConfig, hidden: Value): Value {
-    const x = layers.rmsNorm(hidden, FINAL_NORM, config.normEps)
-    return layers.linear(x, headModule(config), config.vocabSize, { bias: false })
+    return layers.linear(llama.norm(layers, config, hidden), headModule(config), config.vocabSize, { bias: false })
   },
 }
 

@@ -12,7 +12,9 @@ export interface RopeTable {
 export interface RopeTableOptions {
   /** The longest that the sequence may become. Where angles depend on length they follow from this alone. */
   readonly maxLength: number
-  /** How many positions the table covers, from 0. */
+  /** The first position that the table covers: 0 where not given. */
+  readonly first?: number | undefined
+  /** How many positions it covers. */
   readonly positions: number
 }
 
@@ -24,17 +26,17 @@ const f32 = Math.fround
  * The table of rotary angles for one session. transformers computes angles in float32; each of its roundings is
  * repeated here, since at position p an angle is off by p times its frequency's error.
  */
-export function ropeTable({ rope }: Pick<ModelConfig, 'rope'>, { maxLength, positions }: RopeTableOptions): RopeTable {
+export function ropeTable({ rope }: Pick<ModelConfig, 'rope'>, { maxLength, first = 0, positions }: RopeTableOptions): RopeTable {
   const frequencies = inverseFrequencies(rope, maxLength)
   const factor = 'attentionFactor' in rope ? rope.attentionFactor : 1
   const halfDim = frequencies.length
   const cos = new Float32Array(positions * halfDim)
   const sin = new Float32Array(positions * halfDim)
-  for (let position = 0; position < positions; position++) {
-    for (const [i, frequency] of frequencies.entries()) {
-      const angle = f32(frequency * position)
-      cos[position * halfDim + i] = Math.cos(angle) * factor
-      sin[position * halfDim + i] = Math.sin(angle) * factor
+  for (let row = 0; row < positions; row++) {
+    for (let i = 0; i < halfDim; i++) {
+      const angle = f32(frequencies[i]! * (first + row))
+      cos[row * halfDim + i] = Math.cos(angle) * factor
+      sin[row * halfDim + i] = Math.sin(angle) * factor
     }
   }
   return { cos, sin, halfDim }

@@ -1,7 +1,8 @@
 import type { Graph } from './builder.ts'
 import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInputs } from './group-query-attention.ts'
-import type { AttentionLowering, HeadShape } from './lowering.ts'
+import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
 import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
+import { primitiveAttention } from './primitive-attention.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -12,6 +13,9 @@ export interface Heads extends HeadShape {
 
 /** Queries [rows, tokens, numHeads * headDim], keys and values [rows, tokens, numKvHeads * headDim]. */
 export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
+
+/** Each ignores what it does not need: the fused form the positions, the other one the longest row's length. */
+const FORMS: Record<AttentionForm, typeof primitiveAttention> = { GroupQueryAttention: groupQueryAttention, Primitives: primitiveAttention }
 
 /** What a run binds besides its hidden states. */
 export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary'> {
@@ -42,11 +46,12 @@ export function attention(
       return reshape(g, padded, withLastDim(x.shape, count * lowering.cacheHeadDim), 'merge_heads')
     })
   }
-  const outputs = groupQueryAttention(g, {
+  const outputs = FORMS[lowering.form](g, {
     query: prepare(query, numHeads, 'query', true),
     key: prepare(key, numKvHeads, 'key', true),
     value: prepare(value, numKvHeads, 'value', false),
     ...cache,
+    positionIds,
     rotary: lowering.rotary === 'inside' ? { cos, sin } : undefined,
   }, { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: 1 / Math.sqrt(headDim) }, 'attention')
   return { ...outputs, output: unpadHeads(g, outputs.output, heads, lowering.cacheHeadDim) }

@@ -9,7 +9,7 @@ const IR_VERSION = 10
 const OPSETS = [{ domain: '', version: 21 }, { domain: 'com.microsoft', version: 1 }]
 
 /** AttributeProto.AttributeType */
-const ATTRIBUTE_TYPES: Record<Attribute['type'], number> = { float: 1, int: 2, string: 3 }
+const ATTRIBUTE_TYPES: Record<Attribute['type'], number> = { float: 1, int: 2, string: 3, ints: 7 }
 
 /** TensorProto.DataLocation */
 const EXTERNAL = 1
@@ -62,6 +62,7 @@ function encodeAttribute(name: string, attribute: Attribute): object {
   const header = { name, type: ATTRIBUTE_TYPES[attribute.type] }
   switch (attribute.type) {
     case 'int': return { ...header, i: attribute.value }
+    case 'ints': return { ...header, ints: attribute.value }
     case 'float': return { ...header, f: attribute.value }
     case 'string': return { ...header, s: Buffer.from(attribute.value) }
   }

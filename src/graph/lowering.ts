@@ -10,7 +10,8 @@ export interface Target {
 /** A linear layer's matrix product; a bias is added by a node of its own. */
 export type LinearForm = 'FusedMatMul'
 
-export type AttentionForm = 'GroupQueryAttention'
+/** onnxruntime's fused operator, or operators of ONNX itself: slower, and the whole cache is read at each step. */
+export type AttentionForm = 'GroupQueryAttention' | 'Primitives'
 
 /** What decides about attention's form. */
 export interface HeadShape {
@@ -49,6 +50,11 @@ const FUSED = {
   linear: 'FusedMatMul', attention: 'GroupQueryAttention', headMultiple: 8, rotaryHeadMultiple: 16, rotaryHalfMultiple: 8,
 } as const
 
+/** They take heads of any size, and rotate none. */
+const PRIMITIVES = {
+  linear: 'FusedMatMul', attention: 'Primitives', headMultiple: 1, rotaryHeadMultiple: Infinity, rotaryHalfMultiple: 1,
+} as const
+
 const CPU_COMPUTES_FLOAT32 = 'a CPU has fast kernels for float32 only: use float32'
 
 /** Which kernels onnxruntime has on each device for each dtype. */
@@ -59,7 +65,8 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
     bfloat16: { refusal: CPU_COMPUTES_FLOAT32 },
   },
   cuda: {
-    float32: { refusal: 'GroupQueryAttention has no float32 kernel on CUDA: use float16 or bfloat16' },
+    // For checking: GroupQueryAttention has no float32 kernel there.
+    float32: { ...PRIMITIVES, padDType: 'float32' },
     float16: { ...FUSED, padDType: 'float16' },
     // Pad has no bfloat16 kernel.
     bfloat16: { ...FUSED, padDType: 'float32' },

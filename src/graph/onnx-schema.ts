@@ -35,6 +35,7 @@ message AttributeProto {
   optional float f = 2;
   optional int64 i = 3;
   optional bytes s = 4;
+  repeated int64 ints = 8;
   optional int32 type = 20;
 }
 message TensorProto {

@@ -18,6 +18,7 @@ export interface Value extends ValueType {
 
 export type Attribute =
   | { readonly type: 'int', readonly value: number }
+  | { readonly type: 'ints', readonly value: readonly number[] }
   | { readonly type: 'float', readonly value: number }
   | { readonly type: 'string', readonly value: string }
 
@@ -59,6 +60,10 @@ export interface GraphOutput {
 
 export function int(value: number): Attribute {
   return { type: 'int', value }
+}
+
+export function ints(value: readonly number[]): Attribute {
+  return { type: 'ints', value }
 }
 
 export function float(value: number): Attribute {

@@ -5,7 +5,7 @@
 export const API_VERSION = 29
 
 /** Entries of `struct OrtApi` up to the last one used below. */
-export const API_TABLE_LENGTH = 384
+export const API_TABLE_LENGTH = 422
 
 export const SIGNATURES = {
   GetErrorCode: [1, 'int(void *)'],
@@ -38,15 +38,19 @@ export const SIGNATURES = {
   ReleaseIoBinding: [135, 'void(void *)'],
   BindInput: [136, 'void *(void *, const char *, void *)'],
   BindOutput: [137, 'void *(void *, const char *, void *)'],
+  CreateAndRegisterAllocator: [144, 'void *(void *, void *, void *)'],
   SetGlobalIntraOpNumThreads: [147, 'void *(void *, int)'],
   SetGlobalInterOpNumThreads: [148, 'void *(void *, int)'],
   SetGlobalSpinControl: [149, 'void *(void *, int)'],
   AddInitializer: [150, 'void *(void *, const char *, void *)'],
+  CreateArenaCfg: [156, 'void *(size_t, int, int, int, void *)'],
+  ReleaseArenaCfg: [157, 'void(void *)'],
+  AddRunConfigEntry: [165, 'void *(void *, const char *, const char *)'],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *(void *, void *)'],
   CreateCUDAProviderOptions: [205, 'void *(void *)'],
   UpdateCUDAProviderOptions: [206, 'void *(void *, const char **, const char **, size_t)'],
   ReleaseCUDAProviderOptions: [208, 'void(void *)'],
-  CopyTensors: [383, 'void *(void *, void *, void *, void *, size_t)'],
+  SessionReleaseCapturedGraph: [421, 'void *(void *, int)'],
 } as const satisfies Record<string, readonly [number, string]>
 
 export type FunctionName = keyof typeof SIGNATURES
@@ -62,6 +66,10 @@ export const LOG_LEVEL_FATAL = 4
 /** ORT_ENABLE_BASIC: the fused operators are written by our own lowering; higher levels gain nothing on this. */
 export const OPTIMIZE_BASIC = 1
 
-/** OrtDeviceAllocator and OrtMemTypeDefault. */
+/** OrtDeviceAllocator, OrtArenaAllocator and OrtMemTypeDefault. */
 export const DEVICE_ALLOCATOR = 0
+export const ARENA_ALLOCATOR = 1
 export const MEMORY_DEFAULT = 0
+
+/** kSameAsRequested: an arena grows by what is asked for, not to the next power of two. */
+export const ARENA_AS_REQUESTED = 1

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ELEMENT_TYPES, DEVICE_ALLOCATOR, LOG_LEVEL_FATAL, MEMORY_DEFAULT } from './c-api.ts'
+import { ARENA_ALLOCATOR, ARENA_AS_REQUESTED, ELEMENT_TYPES, DEVICE_ALLOCATOR, LOG_LEVEL_FATAL, MEMORY_DEFAULT } from './c-api.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { byteLength } from '../tensor/tensor.ts'
 import type { Device } from './device.ts'
@@ -28,9 +28,26 @@ export function createEnvironment({ threads, spin }: ThreadOptions): Environment
     ort.call('SetGlobalIntraOpNumThreads', options, threads)
     ort.call('SetGlobalInterOpNumThreads', options, 1)
     ort.call('SetGlobalSpinControl', options, spin ? 1 : 0)
-    return { ort, pointer: ort.create('CreateEnvWithGlobalThreadPools', LOG_LEVEL_FATAL, 'petals', options) }
+    const pointer = ort.create('CreateEnvWithGlobalThreadPools', LOG_LEVEL_FATAL, 'petals', options)
+    shareArena(ort, pointer)
+    return { ort, pointer }
   } finally {
     ort.release('ReleaseThreadingOptions', options)
+  }
+}
+
+/**
+ * One arena for the intermediate results of all CPU sessions. With one each, as is the library's way, every block keeps
+ * what its largest run took, though only one of them runs at a time. To be called again does no harm.
+ */
+function shareArena(ort: OnnxRuntime, environment: Pointer): void {
+  const config = ort.create('CreateArenaCfg', 0, ARENA_AS_REQUESTED, -1, -1)
+  const memory = ort.create('CreateMemoryInfo', 'Cpu', ARENA_ALLOCATOR, 0, MEMORY_DEFAULT)
+  try {
+    ort.call('CreateAndRegisterAllocator', environment, memory, config)
+  } finally {
+    ort.release('ReleaseMemoryInfo', memory)
+    ort.release('ReleaseArenaCfg', config)
   }
 }
 

@@ -1,13 +1,32 @@
 import { PetalsError } from '../base/errors.ts'
 
-/** The runtime library refused or failed a call. Code `RUNTIME`, or a narrower one. */
+/**
+ * The runtime library refused or failed a call. Codes of a run that a caller tells apart: `RUNTIME_MEMORY` (the next
+ * run may succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device goes on), `RUNTIME_DEVICE_LOST`
+ * (nothing on that device succeeds any more in this process); `RUNTIME` for all else.
+ */
 export class RuntimeError extends PetalsError {}
 
-const OUT_OF_MEMORY = /bad_alloc|Failed to allocate memory|out of memory/i
+/** CUDA's errors after which every call of the process fails (its "sticky" ones), or the device is gone. */
+const LOST_CODES = /\b(?:CUDA|cuda\w*) failure (?:46|100|101|201|214|220|70[29]|71[0145678]|719|700|802|999):/
+const LOST_WORDS = new RegExp(['illegal memory access', 'unspecified launch failure', 'device-side assert', 'misaligned address',
+  'illegal instruction', 'hardware stack error', 'uncorrectable ECC', 'context is destroyed', 'launch timed out',
+  'no CUDA-capable device', 'fallen off the bus', 'GPU is lost'].join('|'), 'i')
+const KERNEL = /\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) |CUDA error|Non-zero status code returned while running/i
+
+const CODES: readonly (readonly [code: string, pattern: RegExp])[] = [
+  ['RUNTIME_MEMORY', /bad_alloc|Failed to allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|smaller than requested bytes/i],
+  ['RUNTIME_CANCELLED', /terminate flag/],
+  ['RUNTIME_LIBRARY', /failure (?:35|803):/],
+  ['RUNTIME_DEVICE_LOST', LOST_CODES],
+  ['RUNTIME_DEVICE_LOST', LOST_WORDS],
+  ['RUNTIME_KERNEL', KERNEL],
+]
 
 /** Turns the library's message into ours: without the paths of its build, bounded, with a code of our own. */
 export function runtimeError(call: string, message: string): RuntimeError {
-  const clean = message.replace(/\/\S+\.(?:cc|h|cu):\d+\s*(?:\S+\s*)?/g, '').replace(/\s+/g, ' ').trim().slice(0, 500)
-  const code = OUT_OF_MEMORY.test(message) ? 'RUNTIME_MEMORY' : /terminate flag/.test(message) ? 'RUNTIME_CANCELLED' : 'RUNTIME'
-  return new RuntimeError(code, `onnxruntime ${call}: ${clean}`)
+  const clean = message.replace(/ ; GPU=\d+ ; hostname=[^;]*; file=[^;]*; line=\d+/g, '')
+    .replace(/\/\S+\.(?:cc|h|cu):\d+\s*(?:\S+\s*)?/g, '').replace(/\s+/g, ' ').trim().slice(0, 500)
+  const code = CODES.find(([, pattern]) => pattern.test(message))?.[0] ?? 'RUNTIME'
+  return new RuntimeError(code, `${call}: ${clean}`)
 }

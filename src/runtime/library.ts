@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import { API_TABLE_LENGTH, API_VERSION, type FunctionName, SIGNATURES } from './c-api.ts'
 import { RuntimeError, runtimeError } from './errors.ts'
+import { type RuntimeLocation, locateOptions, locateRuntime } from './locate.ts'
+import { packagedLibrary } from './platform.ts'
 
 /** A native address or handle. */
 export type Pointer = bigint
@@ -25,12 +27,23 @@ export interface OnnxRuntime {
 
 let loaded: OnnxRuntime | undefined
 
-/** The shared library: in the folder PETALS_CUDA_LIBS (with a CUDA provider beside it), else in the npm package onnxruntime-node. */
-export function libraryPath(): string {
+let located: RuntimeLocation | undefined
+
+/**
+ * Where the shared library is, and a CUDA provider for it: one answer for all threads of a process, so that the same file
+ * is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
+ */
+export function runtimeLocation(): RuntimeLocation {
+  if (located !== undefined) return located
   const home = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
-  const file = { linux: 'libonnxruntime.so.1', darwin: 'libonnxruntime.1.29.0.dylib', win32: 'onnxruntime.dll' }[process.platform as string]
-  if (file === undefined) throw new RuntimeError('RUNTIME_PLATFORM', `onnxruntime-node has no library for ${process.platform}`)
-  return join(process.env['PETALS_CUDA_LIBS'] ?? join(home, 'bin', 'napi-v6', process.platform, process.arch), file)
+  const own = packagedLibrary(home)
+  located = process.platform === 'linux' ? locateRuntime(locateOptions(own)) : { library: own }
+  return located
+}
+
+/** The shared library's path. */
+export function libraryPath(): string {
+  return runtimeLocation().library
 }
 
 /** Loads the library once per thread; handles made in one thread are valid in every other of the process. */
@@ -40,6 +53,8 @@ export function loadOnnxRuntime(path: string = libraryPath()): OnnxRuntime {
 }
 
 function bind(path: string): OnnxRuntime {
+  // It reports its use to its maker over the network, unless it is told not to before it is loaded.
+  setNativeEnvironment('ORT_DISABLE_TELEMETRY', '1')
   const library = open(path)
   const table = functionTable(library, path)
   const functions = Object.fromEntries(Object.entries(SIGNATURES).map(([name, [index, prototype]]) =>
@@ -51,7 +66,7 @@ function bind(path: string): OnnxRuntime {
     if (status === null) return
     const message = functions.GetErrorMessage(status) as string
     functions.ReleaseStatus(status)
-    throw runtimeError(name, message)
+    throw runtimeError(`onnxruntime ${name}`, message)
   }
   return {
     path,
@@ -67,13 +82,31 @@ function bind(path: string): OnnxRuntime {
   }
 }
 
+/** Sets a variable for native code, unless it is set: what a worker writes to `process.env` does not reach that. */
+export function setNativeEnvironment(name: string, value: string): void {
+  if (process.platform === 'win32') process.env[name] ??= value
+  else koffi.load(null).func('int setenv(const char *, const char *, int)')(name, value, 0)
+}
+
 function open(path: string): LibraryHandle {
   try {
-    return koffi.load(path)
+    const library = koffi.load(path)
+    keepLoaded(path)
+    return library
   } catch (error) {
     throw new RuntimeError('RUNTIME_LIBRARY',
       `cannot load ${path}: ${(error as Error).message}. Reinstall with "npm ci" on this platform.`, { cause: error })
   }
+}
+
+/**
+ * Unloading it, as koffi does when a process or thread ends, leaves a CUDA provider behind whose own end then crashes the
+ * process.
+ */
+function keepLoaded(path: string): void {
+  const lazy = 1
+  const noDelete = { linux: 0x1000, darwin: 0x80 }[process.platform as string]
+  if (noDelete !== undefined) koffi.load(null).func('void *dlopen(const char *, int)')(path, lazy | noDelete)
 }
 
 function functionTable(library: LibraryHandle, path: string): Pointer[] {
@@ -87,4 +120,9 @@ function functionTable(library: LibraryHandle, path: string): Pointer[] {
 /** The address of a typed array's first byte. The caller keeps the array alive for as long as native code may use it. */
 export function addressOf(view: ArrayBufferView): Pointer {
   return koffi.address(view) as Pointer
+}
+
+/** `byteLength` bytes of this process's memory from an address on, which must stay allocated for as long as the view is used. */
+export function viewOf(address: Pointer, byteLength: number): Uint8Array {
+  return new Uint8Array(koffi.view(address, byteLength))
 }

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/engine.ts'
 import type { Discovery } from '../swarm/discovery.ts'
 import type { SwarmNode } from '../swarm/node.ts'
+import { PROTOCOL_VERSION } from '../swarm/protocol-version.ts'
 import type { RecordState, ServerRecord } from '../swarm/record-fields.ts'
 
 export interface AnnouncerModules {
@@ -34,6 +35,11 @@ export class Announcer {
     this.#base = base
   }
 
+  /** Tokens per second of one decode step through the span; 0 while it is not measured. */
+  get throughput(): number {
+    return this.#throughput
+  }
+
   get state(): RecordState {
     return this.#state
   }
@@ -59,14 +65,17 @@ export class Announcer {
     if (this.#state === 'ONLINE') void this.#announce()
   }
 
-  #announce(): Promise<void> {
+  async #announce(): Promise<void> {
     const { node, discovery } = this.#modules
+    // Whoever stopped the node first is not to be heard any more.
+    if (!node.isStarted) return
     const now = Date.now()
     this.#sequence = Math.max(now, this.#sequence + 1)
     this.#announcedTokensLeft = this.#engine?.cacheTokensLeft ?? 0
-    return discovery.announce({
+    await discovery.announce({
       ...this.#base,
       peerId: node.peerId,
+      protocol: PROTOCOL_VERSION,
       multiaddrs: node.multiaddrs,
       state: this.#state,
       cacheTokensLeft: this.#announcedTokensLeft,

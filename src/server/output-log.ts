@@ -1,4 +1,5 @@
 import { type Tensor, tensor } from '../tensor/tensor.ts'
+import { OutputBudget, type Shedding } from './output-budget.ts'
 
 interface Entry {
   readonly position: number
@@ -13,11 +14,21 @@ const MAX_BYTES = 256 << 20
  * The hidden states that a server of a push chain has sent on. They are the next span's inputs, so the client needs them
  * to replay that span; they stay here until it has acknowledged its copy.
  */
-export class OutputLog {
+export class OutputLog implements Shedding {
+  readonly #budget: OutputBudget
   #entries: Entry[] = []
   #bytes = 0
   /** Outputs before this position have been sent to the client. */
   #sentUntil = 0
+
+  /** The `budget` bounds what all sessions of a server hold together. */
+  constructor(budget = new OutputBudget()) {
+    this.#budget = budget
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
 
   /** Tokens that the client has not been sent yet. */
   get unsentTokens(): number {
@@ -28,12 +39,20 @@ export class OutputLog {
   append(position: number, output: Tensor): void {
     this.truncate(position)
     this.#entries.push({ position, until: position + output.shape[0]!, output })
-    this.#bytes += output.data.byteLength
+    this.#grow(output.data.byteLength)
     while (this.#bytes > MAX_BYTES && this.#entries.length > 1) this.#dropFirst()
   }
 
+  /** Holds what `source` holds before `position`, in place of its own and sharing the memory; none of it counts as sent. */
+  copyFrom(source: OutputLog, position: number): void {
+    this.#entries = [...source.#entries]
+    this.#sentUntil = 0
+    this.#grow(source.#bytes - this.#bytes)
+    this.truncate(position)
+  }
+
   truncate(position: number): void {
-    while ((this.#entries.at(-1)?.position ?? -1) >= position) this.#bytes -= this.#entries.pop()!.output.data.byteLength
+    while ((this.#entries.at(-1)?.position ?? -1) >= position) this.#grow(-this.#entries.pop()!.output.data.byteLength)
     const last = this.#entries.at(-1)
     if (last !== undefined && last.until > position) {
       this.#entries[this.#entries.length - 1] = { position: last.position, until: position, output: rows(last, last.position, position) }
@@ -62,8 +81,27 @@ export class OutputLog {
     return concat(parts.map((entry) => rows(entry, Math.max(from, entry.position), Math.min(until, entry.until))))
   }
 
+  /** The last output stays: it may be under way. */
+  shed(): boolean {
+    if (this.#entries.length < 2) return false
+    this.#dropFirst()
+    return true
+  }
+
+  /** Gives everything back. */
+  clear(): void {
+    this.#budget.forget(this)
+    this.#entries = []
+    this.#bytes = 0
+  }
+
   #dropFirst(): void {
-    this.#bytes -= this.#entries.shift()!.output.data.byteLength
+    this.#grow(-this.#entries.shift()!.output.data.byteLength)
+  }
+
+  #grow(bytes: number): void {
+    this.#bytes += bytes
+    this.#budget.changed(this, bytes)
   }
 }
 

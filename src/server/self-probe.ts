@@ -13,7 +13,7 @@ const PROBE_TIMEOUT_MS = 60_000
  */
 export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
   const { config, start, end } = engine
-  const prober = await createSwarmNode({ identity: await loadIdentity(), listen: [], logger: node.logger })
+  const prober = await createSwarmNode({ identity: await loadIdentity(), listen: [], swarmKey: node.swarmKey, logger: node.logger })
   try {
     await prober.start()
     const stream = await prober.open(node, 'probe')

@@ -1,48 +1,57 @@
-import { UsageError, errorMessage } from '../base/errors.ts'
+import type { PetalsError } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/fingerprint.ts'
-import { Engine } from '../engine/engine.ts'
+import { fetchTensors, releaseTensors } from '../checkpoint/hub/fetch-tensors.ts'
+import type { DownloadOptions } from '../checkpoint/hub/remote.ts'
+import { Engine, type EngineOptions } from '../engine/engine.ts'
 import type { LoadProgress } from '../engine/load.ts'
-import type { Device } from '../runtime/device.ts'
+import { spanTensorNames } from '../engine/tensor-names.ts'
+import { serveContact } from '../swarm/contact.ts'
+import { orAborted } from '../swarm/deadline.ts'
 import { Discovery } from '../swarm/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
-import { RecordExchange } from '../swarm/record-exchange.ts'
-import type { FloatDType } from '../tensor/dtype.ts'
 import { Announcer } from './announcer.ts'
 import { BlockServer } from './block-server.ts'
-import { cacheBytesPerToken, defaultCacheTokens } from './cache-size.ts'
+import { EngineKeeper } from './engine-keeper.ts'
+import { NextHops } from './next-hops.ts'
 import { probeSelf } from './self-probe.ts'
+import { type SpanSizeOptions, sizeSpan } from './span-size.ts'
 import { measureThroughput } from './throughput.ts'
 
-export interface ServeOptions {
+export interface ServeOptions extends SpanSizeOptions {
   readonly checkpoint: Checkpoint
   readonly dhtPrefix?: string | undefined
-  readonly start: number
-  readonly end: number
-  readonly device: Device
-  readonly dtype: FloatDType
   readonly threads: number
   readonly spin: boolean
-  /** KV cache in tokens; from the free memory where not given. */
-  readonly cacheTokens?: number | undefined
-  readonly prefillChunkTokens?: number | undefined
   readonly publicName?: string | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** How the span of a model of the hub is fetched, before it is loaded. */
+  readonly download?: Omit<DownloadOptions, 'signal'> | undefined
+  /** Ends the start: what was begun is undone at once, and `serve` rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Pauses before the attempts to load a lost span again, in milliseconds; as many attempts as pauses. */
+  readonly reloadPausesMs?: readonly number[] | undefined
 }
 
 /** A span on the air. */
 export interface RunningServer {
   readonly modelKey: string
+  /** The present engine: another one after the span was loaded again. */
   readonly engine: Engine
+  readonly keeper: EngineKeeper
   readonly announcer: Announcer
   readonly blocks: BlockServer
   readonly discovery: Discovery
+  /** Resolves, with `SPAN_LOST`, when the engine was lost and could not be loaded again: the process had better end. */
+  readonly failed: Promise<PetalsError>
   /** Refuses new sessions and waits until the open ones have ended, or for `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>
   /** Says OFFLINE and gives everything back but the node, which is the caller's. */
   stop(): Promise<void>
 }
+
+type Load = (options: EngineOptions) => Promise<Engine>
 
 const DRAIN_POLL_MS = 50
 
@@ -53,15 +62,18 @@ const MAX_ALLOC_TIMEOUT_MS = 600_000
 const SESSION_IDLE_MS = 30 * 60_000
 
 /**
- * Loads a span and puts it on the air of a started node: announced as JOINING while it loads, ONLINE once it has answered
- * a probe through the network. What was begun is undone where that fails.
+ * Fetches and loads a span and puts it on the air of a started node: announced as JOINING meanwhile, ONLINE once it has answered
+ * a probe through the network. What was begun is undone where that fails. `load` makes the engine.
  */
-export async function serve(node: SwarmNode, options: ServeOptions, logger: SwarmLogger): Promise<RunningServer> {
-  const { checkpoint: { config }, start, end, device, dtype } = options
-  checkSpan(start, end, config.numBlocks)
+export async function serve(node: SwarmNode, options: ServeOptions, logger: SwarmLogger, load: Load = Engine.load): Promise<RunningServer> {
+  const { checkpoint: { config }, device, dtype, signal } = options
   const key = await modelKey(options.checkpoint, options.dhtPrefix)
-  const exchange = new RecordExchange(node, { version: VERSION })
-  const discovery = new Discovery({ node, exchange, modelKey: key, numBlocks: config.numBlocks })
+  const discovery = new Discovery({ node, exchange: node.records, modelKey: key, numBlocks: config.numBlocks })
+  const size = await sizeSpan({ node, discovery, logger }, config, options, signal).catch((error: unknown) => {
+    discovery.stop()
+    throw error
+  })
+  const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
     modelKey: key, start, end, dtype, quant: 'none', device: device.kind, version: VERSION,
     ...(options.publicName !== undefined && { publicName: options.publicName }),
@@ -71,38 +83,59 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     for (const step of undo.splice(0).toReversed()) await step()
   }
   try {
-    await exchange.start()
-    undo.push(() => exchange.stop())
+    signal?.throwIfAborted()
+    await node.records.start(announcer)
+    undo.push(() => node.records.stop(announcer))
+    await serveContact(node, VERSION)
+    undo.push(() => node.unhandle('contact'))
     discovery.start()
     undo.push(() => discovery.stop())
-    await announcer.become('JOINING')
     undo.push(() => announcer.become('OFFLINE'))
+    await orAborted(announcer.become('JOINING'), signal)
 
-    const cacheTokens = options.cacheTokens ?? defaultCacheTokens(cacheBytesPerToken(config, device, dtype, end - start))
-    const engine = await Engine.load({ ...options, cacheTokens })
-    undo.push(() => engine.close())
-    const blocks = new BlockServer({ node, engine, logger }, { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS })
+    const names = spanTensorNames(options.checkpoint, start, end)
+    const checkpoint = await fetchTensors(options.checkpoint, names, { ...options.download, signal })
+    // Until then, since a lost span is loaded again from there.
+    undo.push(() => releaseTensors(checkpoint))
+    const { signal: _, download: __, ...engineOptions } = { ...options, checkpoint }
+    const first = await load({ ...engineOptions, ...size, signal })
+    let closeEngine = () => first.close()
+    undo.push(() => closeEngine())
+    const blocks = blockServer(node, first, discovery, key, logger)
+    const goOnline = async (engine: Engine): Promise<void> => {
+      blocks.resume(engine)
+      announcer.describe(engine, await measureThroughput(engine))
+      await probeSelf(node, engine, key)
+      await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
+    }
     await blocks.start()
     undo.push(() => blocks.stop())
-    announcer.describe(engine, await measureThroughput(engine))
-    await probeSelf(node, engine, key)
-    await announcer.become('ONLINE')
-    engine.on('cache', () => announcer.cacheChanged())
-    engine.on('failed', (error) => {
-      logger.warn({ reason: errorMessage(error) }, 'the engine thread died')
-      void announcer.become('OFFLINE')
-    })
+    await orAborted(goOnline(first), signal)
+    const suspend = (error: PetalsError): void => {
+      blocks.suspend(error)
+      void announcer.become('JOINING')
+    }
+    const reload = (signal: AbortSignal) => load({ ...engineOptions, ...size, signal })
+    const keeper = new EngineKeeper(first, { load: reload, onLost: suspend, onLoaded: goOnline, logger }, options.reloadPausesMs)
+    closeEngine = () => keeper.stop()
+    keeper.on('cache', () => announcer.cacheChanged())
     const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)
-    return { modelKey: key, engine, announcer, blocks, discovery, drain, stop }
+    return { modelKey: key, get engine() { return keeper.engine }, keeper, announcer, blocks, discovery, failed: keeper.failed, drain, stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-function checkSpan(start: number, end: number, numBlocks: number): void {
-  if (Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= numBlocks) return
-  throw new UsageError(`--blocks ${start}:${end}: this model has blocks 0:${numBlocks}`)
+function blockServer(node: SwarmNode, engine: Engine, discovery: Discovery, key: string, logger: SwarmLogger): BlockServer {
+  const hops = new NextHops({
+    isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+    directory: discovery.directory,
+    refresh: () => discovery.refresh(),
+  })
+  const findHop: NextHops['find'] = (hop, clientId) => hops.find(hop, clientId)
+  return new BlockServer({ node, engine, logger, findHop },
+    { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS })
 }
 
 async function drainSessions(blocks: BlockServer, announcer: Announcer, timeoutMs: number): Promise<void> {

@@ -54,8 +54,8 @@ export class BootstrapLoop {
   }
 
   /**
-   * Resolves once a bootstrap peer has been reached, at once if there are none to reach. Throws `SWARM_UNREACHABLE` once all
-   * of them have failed; the loop goes on trying.
+   * Resolves once a bootstrap peer has been reached, at once if there are none to reach. Throws `SWARM_UNREACHABLE`, or
+   * `SWARM_HANDSHAKE`, once all of them have failed; the loop goes on trying.
    */
   async ready(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     if (this.#peers.length === 0 || this.#peers.some(({ target }) => this.#modules.isConnected(target.peerId))) return
@@ -67,6 +67,8 @@ export class BootstrapLoop {
       } catch (error) {
         if (!(error instanceof AggregateError)) throw error
         const reasons = error.errors.map((reason, i) => `${this.#peers[i]?.target.multiaddrs.join(', ')}: ${errorMessage(reason)}`)
+        const refused = error.errors.every((reason) => reason instanceof SwarmError && reason.code === 'SWARM_HANDSHAKE')
+        if (refused) throw new SwarmError('SWARM_HANDSHAKE', `no bootstrap peer took the handshake (${reasons.join('; ')})`)
         throw new SwarmError('SWARM_UNREACHABLE',
           `no bootstrap peer could be reached (${reasons.join('; ')}): check that it runs and that the address is right`)
       }

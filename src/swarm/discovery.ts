@@ -53,14 +53,14 @@ export class Discovery {
     this.#numBlocks = numBlocks
     this.#refreshIntervalMs = refreshIntervalMs
     this.#blockKeys = new BlockKeys(node, modelKey)
-    this.directory = exchange.store.hold(modelKey)
+    this.directory = exchange.store.hold(modelKey, this)
   }
 
   /** Refreshes from now on, first at once. Needs a started node and exchange. */
   start(): void {
     if (this.#running !== undefined) return
     this.#running = new AbortController()
-    this.#exchange.store.hold(this.#modelKey)
+    this.#exchange.store.hold(this.#modelKey, this)
     void this.#refreshForever(this.#running.signal)
   }
 
@@ -70,7 +70,7 @@ export class Discovery {
     this.#running = undefined
     this.#spreading.abort()
     this.#blockKeys.stop()
-    this.#exchange.store.release(this.#modelKey)
+    this.#exchange.store.release(this.#modelKey, this)
   }
 
   /** Blocks of which no unexpired record is known. */

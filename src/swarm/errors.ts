@@ -7,16 +7,19 @@ export type SwarmErrorCode =
   | 'SWARM_BACKLOG' // too many frames wait to be sent on one stream
   | 'SWARM_BUSY' // the peer has too many streams open here
   | 'SWARM_FRAME' // bytes that are no valid frame, or a frame over the limits
+  | 'SWARM_HANDSHAKE' // a peer was reached, but the two could not agree to talk: another swarm key?
   | 'SWARM_IDENTITY' // an identity file that cannot be read or written
+  | 'SWARM_KEY' // a swarm key file that is none
   | 'SWARM_LISTEN' // an address that cannot be listened on
   | 'SWARM_PROTOCOL' // the peer does not speak this protocol
   | 'SWARM_RECORD' // a server record that is malformed or falsely signed
   | 'SWARM_RECORD_TIME' // a server record that has expired, or whose times make no sense
-  | 'SWARM_SELF' // a stream to oneself: libp2p cannot dial its own node
+  | 'SWARM_SELF' // dialling oneself
   | 'SWARM_STATE' // a call that needs a started node, or an open stream
   | 'SWARM_STREAM_LOST' // the stream ended without its last frame: the peer died or gave up
   | 'SWARM_TIMEOUT' // the peer did not answer, or did not take bytes, in time
   | 'SWARM_UNREACHABLE' // no address of the peer could be dialled
+  | 'SWARM_VERSION' // the peer speaks another version of the protocol
 
 export class SwarmError extends PetalsError {
   override readonly code: SwarmErrorCode

@@ -1,7 +1,7 @@
-import type { Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { SwarmError } from './errors.ts'
 import { WRITE_STALL_MS } from './limits.ts'
+import type { ByteStream } from './loopback.ts'
 
 export interface SendOptions {
   signal?: AbortSignal
@@ -21,7 +21,7 @@ interface Pending {
  * once per stream, so frames wait here, in order, until the stream has taken everything before them.
  */
 export class FrameOutbox {
-  readonly #stream: Stream
+  readonly #stream: ByteStream
   readonly #maxBacklogBytes: number
   readonly #abort: (error: Error) => void
   readonly #pending: Pending[] = []
@@ -30,7 +30,7 @@ export class FrameOutbox {
   #timer: NodeJS.Timeout | undefined
 
   /** `abort` ends the whole stream. */
-  constructor(stream: Stream, maxBacklogBytes: number, abort: (error: Error) => void) {
+  constructor(stream: ByteStream, maxBacklogBytes: number, abort: (error: Error) => void) {
     this.#stream = stream
     this.#abort = abort
     this.#maxBacklogBytes = maxBacklogBytes

@@ -1,10 +1,12 @@
-import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { errorCode, errorMessage } from '../base/errors.ts'
 import { RemoteError, SwarmError } from './errors.ts'
 import { encodeFrame, type Frame, FrameDecoder } from './frame.ts'
 import { FrameInbox, type FrameListener, type ReceiveOptions } from './frame-inbox.ts'
 import { FrameOutbox, type SendOptions } from './frame-outbox.ts'
 import { type RpcLimits, WRITE_STALL_MS } from './limits.ts'
+import type { ByteStream } from './loopback.ts'
+import { newTraffic, type RpcTraffic } from './traffic.ts'
 
 /** What a queued frame costs beside its bytes, so that empty frames cannot queue without bound. */
 const FRAME_OVERHEAD_BYTES = 256
@@ -23,20 +25,22 @@ export class FrameStream {
   readonly remotePeer: string
   /** Resolves once both directions are closed, however that came; never rejects. */
   readonly closed: Promise<void>
-  readonly #stream: Stream
+  readonly #stream: ByteStream
   readonly #limits: RpcLimits
   readonly #inbox: FrameInbox
   readonly #outbox: FrameOutbox
   readonly #decoder: FrameDecoder
   readonly #resolveClosed: () => void
   readonly #report: (error: Error) => void
+  readonly #traffic: RpcTraffic
   #abortError: Error | undefined
   #ending: Promise<void> | undefined
 
-  /** `report` hears of what a listener's `onEnd` throws: by then there is no stream left to end. */
-  constructor(stream: Stream, remotePeer: string, limits: RpcLimits, report: (error: Error) => void) {
+  /** `report` hears of what a listener's `onEnd` throws: by then there is no stream left to end. `traffic` counts what passes. */
+  constructor(stream: ByteStream, remotePeer: string, limits: RpcLimits, report: (error: Error) => void, traffic = newTraffic()) {
     this.remotePeer = remotePeer
     this.#report = report
+    this.#traffic = traffic
     this.#stream = stream
     this.#limits = limits
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -59,7 +63,10 @@ export class FrameStream {
    */
   async send(frame: Frame, options?: SendOptions): Promise<void> {
     if (this.#ending !== undefined) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
-    await this.#outbox.write(encodeFrame(frame, this.#limits), options)
+    const bytes = encodeFrame(frame, this.#limits)
+    this.#traffic.framesSent += 1
+    this.#traffic.bytesSent += bytes.byteLength
+    await this.#outbox.write(bytes, options)
   }
 
   /**
@@ -121,6 +128,8 @@ export class FrameStream {
 
   #deliver(frame: Frame, frameBytes: number): void {
     if (this.#inbox.ended) throw new SwarmError('SWARM_FRAME', 'a frame came after the last one')
+    this.#traffic.framesReceived += 1
+    this.#traffic.bytesReceived += frameBytes
     if (frame.header.kind === 'end') return this.#inbox.finish(null)
     const bytes = frameBytes + FRAME_OVERHEAD_BYTES
     if (frame.header.kind === 'error') this.#inbox.deliver({ error: new RemoteError(this.remotePeer, frame.header), bytes })

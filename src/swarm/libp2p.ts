@@ -1,15 +1,17 @@
 import { gossipsub, StrictNoSign, type GossipSub } from '@libp2p/gossipsub'
 import { identify, type Identify } from '@libp2p/identify'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
+import { VERSION } from '../base/version.ts'
 import { isLoopbackOnly } from './address.ts'
 import { RECORD_NAMESPACE, recordValidator, selectRecord } from './dht-records.ts'
 import { BoundedDatastore } from './guards/bounded-datastore.ts'
 import { cachedKeyCrypto } from './guards/noise-crypto.ts'
+import { privateNetwork } from './guards/private-network.ts'
 import { guardedYamux } from './guards/yamux.ts'
 import { MAX_RECORD_BYTES, STREAM_WINDOW_BYTES } from './limits.ts'
 import type { RecordVerifier } from './record.ts'
@@ -17,18 +19,26 @@ import type { RecordVerifier } from './record.ts'
 export type SwarmServices = { identify: Identify, ping: Ping, dht: KadDHT, pubsub: GossipSub }
 export type SwarmLibp2p = Libp2p<SwarmServices>
 
+/** Makes libp2p's own metrics; `@libp2p/prometheus-metrics` is such a function. */
+export type Libp2pMetrics = (components: { logger: ComponentLogger }) => Metrics
+
 export interface Libp2pOptions {
   identity: PrivateKey
   listen: readonly string[]
   announce: readonly string[]
   verifier: RecordVerifier
+  swarmKey: Uint8Array | undefined
+  metrics: Libp2pMetrics | undefined
 }
 
 /** A node that is not started yet. Every number differs from libp2p's default for the reason beside it. */
-export async function buildLibp2p({ identity, listen, announce, verifier }: Libp2pOptions): Promise<SwarmLibp2p> {
+export async function buildLibp2p({ identity, listen, announce, verifier, swarmKey, metrics }: Libp2pOptions): Promise<SwarmLibp2p> {
   return await createLibp2p({
     start: false,
     privateKey: identity,
+    nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
+    ...(metrics !== undefined && { metrics }),
+    ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
     datastore: new BoundedDatastore(),
     addresses: { listen: [...listen], announce: [...announce] },
     transports: [tcp()],

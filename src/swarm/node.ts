@@ -2,15 +2,19 @@ import type { PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Logger } from 'pino'
 import { errorMessage } from '../base/errors.ts'
+import { VERSION } from '../base/version.ts'
 import { checkTcpAddress, dialAddresses, groupByPeer, parsePeerAddress, parsePeerId, type PeerTarget } from './address.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { withDeadline } from './deadline.ts'
+import { describeDialError } from './dial-errors.ts'
 import { SwarmError } from './errors.ts'
 import { FrameStream } from './frame-stream.ts'
-import { buildLibp2p, type SwarmLibp2p } from './libp2p.ts'
+import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
 import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from './limits.ts'
 import { RecordVerifier } from './record.ts'
+import { RecordExchange } from './record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
+import { trafficByRpc } from './traffic.ts'
 
 export type SwarmLogger = Pick<Logger, 'debug' | 'info' | 'warn'>
 
@@ -22,6 +26,10 @@ export interface SwarmNodeOptions {
   announce?: readonly string[]
   /** Addresses, with `/p2p/`, of peers to be connected with at all times. */
   bootstrap?: readonly string[]
+  /** The 32 bytes of a private swarm's key: without it nobody gets in, and only peers with the same one are met. */
+  swarmKey?: Uint8Array | undefined
+  /** Makes libp2p's own metrics. */
+  metrics?: Libp2pMetrics | undefined
   logger: SwarmLogger
 }
 
@@ -29,6 +37,9 @@ export interface SwarmNodeOptions {
 export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmNode> {
   return new SwarmNode(options)
 }
+
+/** Peers of another version that are remembered as told of. */
+const MAX_MISMATCHED = 256
 
 interface Running {
   readonly libp2p: SwarmLibp2p
@@ -42,23 +53,33 @@ export class SwarmNode {
   readonly logger: SwarmLogger
   /** Shared by all that verifies records here, so that no signature is checked twice. */
   readonly verifier = new RecordVerifier()
+  /** What it knows of who serves what; started by whoever needs it, and shared by all that use this node. */
+  readonly records: RecordExchange
   readonly bootstrapPeers: readonly PeerTarget[]
+  readonly swarmKey: Uint8Array | undefined
+  readonly traffic = trafficByRpc()
   readonly #listen: readonly string[]
   readonly #announce: readonly string[]
+  readonly #metrics: Libp2pMetrics | undefined
   readonly #rpcs: RpcServer
+  /** Peers of another protocol version that were told of. */
+  readonly #mismatched = new Set<string>()
   readonly #disconnectListeners = new Set<(peerId: string) => void>()
   #running: Running | undefined
   #transition: Promise<void> = Promise.resolve()
 
-  constructor({ identity, listen = ['/ip4/0.0.0.0/tcp/0'], announce = [], bootstrap = [], logger }: SwarmNodeOptions) {
+  constructor({ identity, listen = ['/ip4/0.0.0.0/tcp/0'], announce = [], bootstrap = [], swarmKey, metrics, logger }: SwarmNodeOptions) {
     for (const address of [...listen, ...announce]) checkTcpAddress(address)
     this.identity = identity
     this.peerId = peerIdFromPrivateKey(identity).toString()
     this.logger = logger
     this.bootstrapPeers = groupByPeer(bootstrap).filter(({ peerId }) => peerId !== this.peerId)
+    this.swarmKey = swarmKey
+    this.#metrics = metrics
     this.#listen = listen
     this.#announce = announce
-    this.#rpcs = new RpcServer(logger)
+    this.#rpcs = new RpcServer(logger, this.traffic)
+    this.records = new RecordExchange(this, { version: VERSION })
   }
 
   /** The running libp2p node. Throws `SWARM_STATE` while there is none. */
@@ -116,20 +137,19 @@ export class SwarmNode {
   }
 
   /**
-   * A new stream to a peer, over the connection with it if there is one. Throws `SWARM_SELF`, `SWARM_UNREACHABLE`,
-   * `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
+   * A new stream to a peer, over the connection with it if there is one; to this node itself in process. Throws
+   * `SWARM_UNREACHABLE`, `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
    */
   async open(peer: PeerTarget, rpc: Rpc, { signal }: { signal?: AbortSignal } = {}): Promise<FrameStream> {
-    if (peer.peerId === this.peerId) {
-      throw new SwarmError('SWARM_SELF', `peer ${peer.peerId} is this node: use its own span in process`)
-    }
     const { libp2p } = this
+    signal?.throwIfAborted()
+    if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
     const target = this.isConnected(peer.peerId) || peer.multiaddrs.length === 0 ? parsePeerId(peer.peerId) : dialAddresses(peer)
     const stream = await withDeadline(`opening ${rpc} with peer ${peer.peerId}`, OPEN_TIMEOUT_MS, signal,
       async (signal) => openStream(libp2p, target, rpc, signal))
-      .catch((error: unknown) => { throw signal?.aborted ? signal.reason : describeDialError(peer, rpc, error) })
+      .catch((error: unknown) => this.#failDial(error, peer, rpc, signal))
     // No await between libp2p's promise and this: events before the listeners would be lost.
-    return new FrameStream(stream, peer.peerId, RPC_LIMITS[rpc], (error) => this.#reportListener(rpc, error))
+    return new FrameStream(stream, peer.peerId, RPC_LIMITS[rpc], (error) => this.#reportListener(rpc, error), this.traffic[rpc])
   }
 
   /** Dials an address with `/p2p/` and gives the peer's id. Throws like `open`. */
@@ -143,6 +163,12 @@ export class SwarmNode {
     return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
   }
 
+  /** The host that a connected peer is connected from, as this node sees it. */
+  remoteHost(peerId: string): string | undefined {
+    const [connection] = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
+    return connection?.remoteAddr.getComponents().find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  }
+
   /** Calls `listener` when the last connection with a peer is closed, until the returned function is called. */
   onPeerDisconnect(listener: (peerId: string) => void): () => void {
     this.#disconnectListeners.add(listener)
@@ -154,7 +180,21 @@ export class SwarmNode {
     const { libp2p } = this
     await withDeadline(`dialling peer ${target.peerId}`, OPEN_TIMEOUT_MS, signal,
       async (signal) => libp2p.dial(dialAddresses(target), { signal }))
-      .catch((error: unknown) => { throw signal?.aborted ? signal.reason : describeDialError(target, undefined, error) })
+      .catch((error: unknown) => this.#failDial(error, target, undefined, signal))
+  }
+
+  async #failDial(error: unknown, peer: PeerTarget, rpc: Rpc | undefined, signal: AbortSignal | undefined): Promise<never> {
+    if (signal?.aborted) throw signal.reason
+    const described = await describeDialError(error, { libp2p: this.libp2p, peer, rpc, hasSwarmKey: this.swarmKey !== undefined })
+    if (described instanceof SwarmError && described.code === 'SWARM_VERSION') this.#warnOfVersion(peer.peerId, described)
+    throw described
+  }
+
+  /** Once per peer: it is met again at every refresh. */
+  #warnOfVersion(peerId: string, { message }: SwarmError): void {
+    if (this.#mismatched.has(peerId) || this.#mismatched.size >= MAX_MISMATCHED) return
+    this.#mismatched.add(peerId)
+    this.logger.warn(message)
   }
 
   /** The tag keeps the connection when libp2p has too many and closes some. */
@@ -174,6 +214,7 @@ export class SwarmNode {
     if (this.#running !== undefined) return
     const libp2p = await buildLibp2p({
       identity: this.identity, listen: this.#listen, announce: this.#announce, verifier: this.verifier,
+      swarmKey: this.swarmKey, metrics: this.#metrics,
     })
     libp2p.addEventListener('peer:disconnect', (event) => this.#disconnected(event.detail.toString()))
     try {
@@ -197,6 +238,7 @@ export class SwarmNode {
     if (running === undefined) return
     running.bootstrap.stop()
     this.#running = undefined
+    this.#rpcs.abortOwn()
     await running.libp2p.stop()
   }
 
@@ -220,15 +262,6 @@ async function openStream(
   libp2p: SwarmLibp2p, target: Parameters<SwarmLibp2p['dialProtocol']>[0], rpc: Rpc, signal: AbortSignal,
 ): Promise<Stream> {
   return await libp2p.dialProtocol(target, protocolId(rpc), { signal, maxOutboundStreams: MAX_OUTBOUND_STREAMS })
-}
-
-function describeDialError(peer: PeerTarget, rpc: Rpc | undefined, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof SwarmError) return error
-  if (error.name === 'UnsupportedProtocolError') {
-    return new SwarmError('SWARM_PROTOCOL', `peer ${peer.peerId} does not serve ${rpc}`, { cause: error })
-  }
-  const where = peer.multiaddrs.length === 0 ? 'without known addresses' : `at ${peer.multiaddrs.join(', ')}`
-  return new SwarmError('SWARM_UNREACHABLE', `peer ${peer.peerId} ${where} cannot be reached: ${errorMessage(error)}`, { cause: error })
 }
 
 function describeListenError(listen: readonly string[], error: unknown): unknown {

@@ -8,6 +8,7 @@ import type { Frame } from './frame.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { MAX_HEADER_BYTES } from './limits.ts'
 import type { SwarmNode } from './node.ts'
+import { PROTOCOL_VERSION } from './protocol-version.ts'
 import { RecordStore } from './record-store.ts'
 
 export interface RecordExchangeOptions {
@@ -19,6 +20,8 @@ export interface RecordExchangeOptions {
 /** What a peer answered to `info`. */
 export interface InfoAnswer {
   version: string
+  /** The version of the protocol that the peer speaks; empty where it does not say. */
+  protocol: string
   numRecords: number
   /** Records that were news here. */
   numNew: number
@@ -42,6 +45,8 @@ export class RecordExchange {
   readonly #node: SwarmNode
   readonly #version: string
   readonly #now: () => number
+  /** Who wants it running: a server and a client on one node share it. */
+  readonly #users = new Set<object>()
   #release: (() => void)[] = []
 
   constructor(node: SwarmNode, { version, now = Date.now }: RecordExchangeOptions) {
@@ -51,8 +56,9 @@ export class RecordExchange {
     this.store = new RecordStore({ verifier: node.verifier, now })
   }
 
-  /** Needs a started node, and is to be called again after the node was stopped and started. */
-  async start(): Promise<void> {
+  /** Needs a started node, and is to be called again after the node was stopped and started. It runs until all users stop. */
+  async start(user: object = this): Promise<void> {
+    this.#users.add(user)
     if (this.#release.length > 0) return
     this.#release = [
       this.store.onModel((modelKey, known) => known ? this.#join(modelKey) : this.#leave(modelKey)),
@@ -64,8 +70,9 @@ export class RecordExchange {
   }
 
   /** May also be called after the node was stopped. */
-  async stop(): Promise<void> {
-    if (this.#release.length === 0) return
+  async stop(user: object = this): Promise<void> {
+    this.#users.delete(user)
+    if (this.#release.length === 0 || this.#users.size > 0) return
     for (const release of this.#release.splice(0)) release()
     for (const modelKey of this.store.modelKeys) this.#leave(modelKey)
     await this.#node.unhandle('info')
@@ -76,13 +83,14 @@ export class RecordExchange {
   async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
     return await this.#request(peer, 'info', signal, async (stream, signal) => {
       await stream.send({ header: { kind: 'info', modelKey }, tensors: [] }, { signal })
-      const answer: InfoAnswer = { version: '', numRecords: 0, numNew: 0 }
+      const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0 }
       let answerBytes = 0
       for (let frame = await stream.receive({ signal }); frame !== null; frame = await stream.receive({ signal })) {
-        const { records = [], version = '' } = expectKind(frame, 'info').header
+        const { records = [], version = '', protocol = '' } = expectKind(frame, 'info').header
         answerBytes += records.reduce((sum, record) => sum + record.byteLength, 0)
         if (answerBytes > MAX_ANSWER_BYTES) throw new SwarmError('SWARM_FRAME', `peer ${peer.peerId} answers info without end`)
         answer.version = version
+        answer.protocol = protocol
         answer.numRecords += records.length
         answer.numNew += await this.#addAll(records)
       }
@@ -146,7 +154,7 @@ export class RecordExchange {
     if (request === null) return
     const { modelKey = '' } = expectKind(request, 'info').header
     for (const records of batches(this.store.signed(modelKey))) {
-      await stream.send({ header: { kind: 'info', version: this.#version, records }, tensors: [] })
+      await stream.send({ header: { kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records }, tensors: [] })
     }
   }
 

@@ -26,6 +26,8 @@ export interface ServerRecord {
   blockDigests: string[]
   /** The package's version. */
   version: string
+  /** The version of the protocol that the server speaks; 1.0.0 where it does not say. */
+  protocol?: string
   publicName?: string
   /** Grows with each record of this peer, also over restarts. */
   sequence: number
@@ -37,6 +39,7 @@ const MAX_BLOCKS = 100_000
 const MAX_ADDRESSES = 32
 const MAX_TEXT = 256
 const DEVICES = new Set(['cpu', 'cuda'])
+const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
 
 /** Throws `SWARM_RECORD`, naming the field. */
@@ -44,6 +47,7 @@ export function checkFields(record: ServerRecord): void {
   const { start, end, blockDigests, multiaddrs, publicName } = record
   for (const field of ['peerId', 'modelKey', 'dtype', 'quant', 'version'] as const) checkText(field, record[field], 1)
   if (publicName !== undefined) checkText('publicName', publicName, 0)
+  if (record.protocol !== undefined) require(VERSION.test(record.protocol), 'protocol', record.protocol)
   for (const field of ['cacheTokensLeft', 'cacheTokens', 'sequence', 'issuedAt', 'expiresAt'] as const) {
     require(Number.isSafeInteger(record[field]) && record[field] >= 0, field, record[field])
   }

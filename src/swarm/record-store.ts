@@ -18,7 +18,7 @@ export class RecordStore {
   readonly #options: Required<RecordStoreOptions>
   /** Least recently changed first. */
   readonly #directories = new Map<string, Directory>()
-  readonly #held = new Set<string>()
+  readonly #held = new Map<string, Set<object>>()
   readonly #listeners = new Set<(modelKey: string, known: boolean) => void>()
 
   constructor({ verifier, now = Date.now, maxModels = MAX_MODELS, maxBytes = MAX_BYTES }: RecordStoreOptions) {
@@ -33,14 +33,16 @@ export class RecordStore {
     return [...this.#directories.values()].reduce((sum, directory) => sum + directory.numBytes, 0)
   }
 
-  /** The directory of a model that this node takes part in; it is kept until `release`. */
-  hold(modelKey: string): Directory {
-    this.#held.add(modelKey)
+  /** The directory of a model that this node takes part in; it is kept until all holders have released it. */
+  hold(modelKey: string, holder: object = this): Directory {
+    const holders = this.#held.get(modelKey) ?? new Set()
+    this.#held.set(modelKey, holders.add(holder))
     return this.#directories.get(modelKey) ?? this.#create(modelKey)
   }
 
-  release(modelKey: string): void {
-    this.#held.delete(modelKey)
+  release(modelKey: string, holder: object = this): void {
+    const holders = this.#held.get(modelKey)
+    if (holders?.delete(holder) && holders.size === 0) this.#held.delete(modelKey)
   }
 
   /** Verifies and keeps a record of any model. False if it is not news, or there is no room. Throws like `verifyRecord`. */

@@ -1,10 +1,11 @@
-import type { Stream } from '@libp2p/interface'
 import { errorMessage } from '../base/errors.ts'
 import { SwarmError } from './errors.ts'
 import { FrameStream } from './frame-stream.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
 import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from './limits.ts'
+import { type ByteStream, loopback } from './loopback.ts'
 import type { SwarmLogger } from './node.ts'
+import { type RpcTraffic, type Traffic, newTraffic } from './traffic.ts'
 
 /** Serves one stream. */
 export type RpcHandler = (stream: FrameStream) => Promise<void>
@@ -22,10 +23,13 @@ const LINGER_MS = 30_000
 /** The rpcs that a node serves. */
 export class RpcServer {
   readonly #logger: SwarmLogger
+  readonly #traffic: Traffic
   readonly #services = new Map<Rpc, Service>()
+  readonly #own = new Set<FrameStream>()
 
-  constructor(logger: SwarmLogger) {
+  constructor(logger: SwarmLogger, traffic: Traffic) {
     this.#logger = logger
+    this.#traffic = traffic
   }
 
   get numStreams(): Partial<Record<Rpc, number>> {
@@ -50,7 +54,7 @@ export class RpcServer {
     const service = this.#services.get(rpc)
     if (service === undefined) return
     await libp2p.handle(protocolId(rpc), (stream, connection) => {
-      this.#accept(rpc, service, stream, connection.remotePeer.toString())
+      this.#accept(rpc, service, stream, connection.remotePeer.toString(), this.#traffic[rpc])
     }, {
       // Above our own limit, so that the peer is told why; libp2p would reset the stream without a word.
       maxInboundStreams: service.limits.maxStreams * 2,
@@ -58,14 +62,30 @@ export class RpcServer {
     })
   }
 
+  /** A stream of this node to itself, in process; it counts as no traffic. Throws `SWARM_PROTOCOL` where nobody serves the rpc. */
+  openOwn(rpc: Rpc, peerId: string): FrameStream {
+    const service = this.#services.get(rpc)
+    if (service === undefined) throw new SwarmError('SWARM_PROTOCOL', `this node does not serve ${rpc}`)
+    const [near, far] = loopback()
+    const stream = new FrameStream(near, peerId, service.limits, (error) => this.#reportListener(rpc, error))
+    this.#own.add(stream)
+    void stream.closed.then(() => this.#own.delete(stream))
+    this.#accept(rpc, service, far, peerId, newTraffic())
+    return stream
+  }
+
+  /** Cuts this node's streams to itself, as the end of its connections cuts those to others. */
+  abortOwn(): void {
+    for (const stream of this.#own) stream.abort(new SwarmError('SWARM_STREAM_LOST', 'the node was stopped'))
+  }
+
   /** Not async, so that the frame stream's listeners stand before anything can happen. */
-  #accept(rpc: Rpc, service: Service, libp2pStream: Stream, peerId: string): void {
-    const stream = new FrameStream(libp2pStream, peerId, service.limits, (error) => {
-      this.#logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
-    })
+  #accept(rpc: Rpc, service: Service, bytes: ByteStream, peerId: string, traffic: RpcTraffic): void {
+    const stream = new FrameStream(bytes, peerId, service.limits, (error) => this.#reportListener(rpc, error), traffic)
     const { streams, limits } = service
     const open = streams.get(peerId) ?? 0
     if (open >= limits.maxStreams) {
+      traffic.refused += 1
       void stream.fail(new SwarmError('SWARM_BUSY', `peer ${peerId} already has ${open} ${rpc} streams open here`))
         .then(() => this.#letGo(stream))
       return
@@ -88,6 +108,10 @@ export class RpcServer {
       await stream.fail(error)
     }
     this.#letGo(stream)
+  }
+
+  #reportListener(rpc: Rpc, error: Error): void {
+    this.#logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
   }
 
   #letGo(stream: FrameStream): void {

@@ -16,7 +16,7 @@ message Header {
   optional uint32 position = 5; optional uint32 until = 6;
   repeated TensorMeta tensors = 7; Fault fault = 8; Open open = 9; Hop next = 10; repeated bytes records = 11;
   optional string modelKey = 12; optional string version = 13; optional bool push = 14; optional uint32 start = 15;
-  optional uint32 end = 16; map<string, double> numbers = 17;
+  optional uint32 end = 16; map<string, double> numbers = 17; optional string trace = 18; optional string protocol = 19;
 }`
 
 export interface TensorMeta { dtype: string, shape: readonly number[] }
@@ -46,6 +46,10 @@ export interface FrameHeader {
   records?: Uint8Array[]
   modelKey?: string
   version?: string
+  /** The version of the protocol that the sender speaks. */
+  protocol?: string
+  /** Names a request in the logs of all nodes that it passes; says nothing else. */
+  trace?: string
   push?: boolean
   start?: number
   end?: number

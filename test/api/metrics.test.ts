@@ -27,7 +27,7 @@ test('the endpoint counts device runs and reads sizes when it is scraped', async
   const registry = createMetrics()
   const engine = new FakeEngine()
   registerEngineMetrics(registry, engine)
-  const server = await startMetricsServer({ registry, health: () => ({ state: 'ONLINE', sessions: 0 }) }, { host: '127.0.0.1', port: 0 })
+  const server = await startMetricsServer({ registry, health: () => ({ state: 'ONLINE', sessions: 0, alive: true }) }, { host: '127.0.0.1', port: 0 })
   t.after(() => server.stop())
   engine.run({ kind: 'decode', priority: 'inference', rows: 5, tokens: 5, seconds: 0.003 })
   engine.run({ kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds: 0.5 })
@@ -67,21 +67,27 @@ test('the longest delay of the event loop outlives scrapes', async (t) => {
   }
 })
 
-test('health is a 503 until the server is ONLINE', async (t) => {
+test('ready is a 503 unless the server is ONLINE, health only once the process is to be restarted', async (t) => {
   let state = 'JOINING'
-  const server = await startMetricsServer({ registry: createMetrics(), health: () => ({ state, sessions: 2 }) }, { host: '127.0.0.1', port: 0 })
+  let alive = true
+  const server = await startMetricsServer({ registry: createMetrics(), health: () => ({ state, sessions: 2, alive }) }, { host: '127.0.0.1', port: 0 })
   t.after(() => server.stop())
   const url = `http://127.0.0.1:${server.port}`
-  assert.equal((await fetch(`${url}/health`)).status, 503)
+  const statuses = async () => [(await fetch(`${url}/health`)).status, (await fetch(`${url}/ready`)).status]
+  assert.deepEqual(await statuses(), [200, 503])
   state = 'ONLINE'
-  const health = await fetch(`${url}/health`)
-  assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 2 }])
+  assert.deepEqual(await statuses(), [200, 200])
+  assert.deepEqual(await (await fetch(`${url}/ready`)).json(), { state: 'ONLINE', sessions: 2, alive: true })
+  state = 'DRAINING'
+  assert.deepEqual(await statuses(), [200, 503])
+  alive = false
+  assert.deepEqual(await statuses(), [503, 503])
   assert.equal((await fetch(`${url}/other`)).status, 404)
   assert.equal((await fetch(`${url}/metrics`, { method: 'POST' })).status, 405)
 })
 
 test('a port in use is refused with a sentence, and stop frees it', async (t) => {
-  const modules = { registry: createMetrics(), health: () => ({ state: 'ONLINE', sessions: 0 }) }
+  const modules = { registry: createMetrics(), health: () => ({ state: 'ONLINE', sessions: 0, alive: true }) }
   const first = await startMetricsServer(modules, { host: '127.0.0.1', port: 0 })
   const again = () => startMetricsServer(modules, { host: '127.0.0.1', port: first.port })
   await assert.rejects(again(), { code: 'METRICS_LISTEN', message: /the port is in use/ })

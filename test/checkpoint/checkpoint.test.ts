@@ -12,7 +12,7 @@ test('a checkpoint in the dialect of transformers 4 opens', async () => {
   assert.equal(folder, LLAMA_FIXTURE)
   assert.equal(config.tiedEmbeddings, false)
   assert.equal(config.rope.type, 'default')
-  assert.deepEqual(generation, { eosTokenIds: [1], bosTokenId: 0, maxPositions: 128 })
+  assert.deepEqual(generation, { eosTokenIds: [1], bosTokenId: 0, maxPositions: 128, options: {} })
   assert.equal(tensors.size, 30)
   assert.deepEqual(tensors.get('lm_head.weight')?.shape, [128, 64])
   assert.equal(hasTokenizer, false)

@@ -120,11 +120,11 @@ const generation = (json: object | undefined, fields: object) =>
 
 test('generation takes its tokens from generation_config.json, then config.json, then the model type', () => {
   const ids = { eos_token_id: 5, bos_token_id: 4 }
-  assert.deepEqual(generation({ eos_token_id: [7, 8], bos_token_id: 6 }, ids), { eosTokenIds: [7, 8], bosTokenId: 6, maxPositions: 2048 })
-  assert.deepEqual(generation({}, ids), { eosTokenIds: [5], bosTokenId: 4, maxPositions: 2048 })
-  assert.deepEqual(generation(undefined, ids), { eosTokenIds: [5], bosTokenId: 4, maxPositions: 2048 })
-  assert.deepEqual(generation(undefined, {}), { eosTokenIds: [2], bosTokenId: 1, maxPositions: 2048 })
-  assert.deepEqual(generation(undefined, { eos_token_id: null, bos_token_id: null }), { eosTokenIds: [], bosTokenId: null, maxPositions: 2048 })
+  assert.deepEqual(generation({ eos_token_id: [7, 8], bos_token_id: 6 }, ids), { eosTokenIds: [7, 8], bosTokenId: 6, maxPositions: 2048, options: {} })
+  assert.deepEqual(generation({}, ids), { eosTokenIds: [5], bosTokenId: 4, maxPositions: 2048, options: {} })
+  assert.deepEqual(generation(undefined, ids), { eosTokenIds: [5], bosTokenId: 4, maxPositions: 2048, options: {} })
+  assert.deepEqual(generation(undefined, {}), { eosTokenIds: [2], bosTokenId: 1, maxPositions: 2048, options: {} })
+  assert.deepEqual(generation(undefined, { eos_token_id: null, bos_token_id: null }), { eosTokenIds: [], bosTokenId: null, maxPositions: 2048, options: {} })
 })
 
 test('token ids that are none are refused', () => {

@@ -35,7 +35,7 @@ export function start(t: TestContext, args: readonly string[], options: SpawnOpt
 }
 
 export function startProgram(t: TestContext, program: string, args: readonly string[], options: SpawnOptions = {}): Running {
-  const mark = `PETALS_TEST_MARK=${randomUUID()}`
+  const mark = `TEST_OF_PETALS=${randomUUID()}`
   const [name, value] = mark.split('=') as [string, string]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, [name]: value } })
   t.after(() => child.kill('SIGKILL'))

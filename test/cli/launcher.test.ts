@@ -8,6 +8,9 @@ import { LAUNCHER, LOOPBACK, marked, startProgram, tempFolder, until } from './k
 const oldNode = findOldNode()
 const skip = oldNode === undefined ? 'no Node older than 22.19 on this machine' : false
 
+/** What needs a newer Node says so in one sentence, with the cure. */
+const tooOld = (version: string) => new RegExp(`^petals-node: Node ${version} or newer is needed and this is v\\d+\\.\\d+\\.\\d+: .*npm install.*\\n$`)
+
 /** A Node on the PATH, or in its usual places, that cannot run the program itself. */
 function findOldNode(): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin']
@@ -55,11 +58,12 @@ test('what an old Node has started ends with it, and its IPC channel is passed o
   await until('no process', async () => (await marked(mark)).length === 0, 5000)
 })
 
-test('an old Node without a bundled one says what to do', { skip }, async (t) => {
-  const launcher = await lonelyLauncher(t, { 'src/cli/main.ts': '' })
-  const { ended, out } = startProgram(t, oldNode!, [launcher])
-  assert.equal(await ended, 1)
-  assert.match(out.stderr, /^petals-node: Node 22\.19 or newer is needed and this is v\d+\.\d+\.\d+: .*npm install.*\n$/)
+test('an old Node without a bundled one says what to do: sources need a newer one than the built package', { skip }, async (t) => {
+  for (const [file, version] of [['src/cli/main.ts', '24\\.0'], ['dist/cli/main.js', '22\\.19']] as const) {
+    const { ended, out } = startProgram(t, oldNode!, [await lonelyLauncher(t, { [file]: '' })])
+    assert.equal(await ended, 1)
+    assert.match(out.stderr, tooOld(version))
+  }
 })
 
 test('the built program runs where there are no sources', async (t) => {

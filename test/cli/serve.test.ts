@@ -24,7 +24,7 @@ test('a server writes its ready file once it serves, and takes it away when it i
     { peerId: '', multiaddrs: [], blocks: '3:6', httpPort: null, metricsPort: 0 })
   assert.ok(report.multiaddrs[0]!.endsWith(`/p2p/${report.peerId}`))
   const health = await fetch(`http://127.0.0.1:${report.metricsPort}/health`)
-  assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 0 }])
+  assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 0, alive: true }])
 
   child.kill('SIGTERM')
   assert.equal(await ended, 0)

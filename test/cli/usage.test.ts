@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { COMMANDS } from '../../src/cli/cli.ts'
+import { COMMANDS } from '../../src/cli/commands.ts'
 import { MAIN, run, startProgram } from './kit.ts'
 
 const NOBODY = '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQDd7tHiyRav5mNNEFA74GGHGSEtgoUNBhJZkgQBCr4Jo'
@@ -17,12 +17,16 @@ const cases: [string, number, RegExp][] = [
   ['serve --blocks 6:12', 2, /--blocks 6:12: this model has blocks 0:8/],
   ['serve --device gpu', 2, /--device gpu: expected auto, cpu, cuda or cuda:N/],
   ['serve --listen here', 2, /--listen: "here" is no multiaddr/],
-  ['serve --model no-such-folder', 1, /no-such-folder is missing or not a folder/],
+  ['serve --model no-such-folder', 2, /the model "no-such-folder" is neither a folder that exists nor a name org\/name/],
+  ['serve --model ./no-such-folder', 1, /no-such-folder is missing or not a folder/],
   ['generate --prompt a', 2, /which swarm\? Give --bootstrap/],
   ['generate', 2, /Give --prompt TEXT or --prompt-ids/],
+  ['generate --prompt a --prompt-ids 1', 2, /--prompt and --prompt-ids exclude each other/],
+  ['serve --config no-such-file.yaml', 2, /--config no-such-file\.yaml: .*no such file/],
+  ['completion --shell tcsh', 2, /--shell tcsh: expected bash, zsh or fish/],
   ['generate --prompt-ids 1,x', 2, /--prompt-ids 1,x: expected token ids/],
   ['status', 2, /which swarm\? Give --bootstrap/],
-  [`status --bootstrap ${NOBODY}`, 1, /no bootstrap peer could be reached/],
+  [`status --bootstrap ${NOBODY}`, 3, /no bootstrap peer could be reached/],
 ]
 
 for (const [line, code, message] of cases) {

@@ -27,11 +27,11 @@ export interface TestSwarm {
 }
 
 /** Servers in this process, over real TCP on 127.0.0.1; the first is the others' bootstrap peer. */
-export async function startServers(model: string, spans: readonly (readonly [number, number])[], options: { cacheTokens?: number, prefillChunkTokens?: number } = {}): Promise<TestSwarm> {
+export async function startServers(model: string, spans: readonly (readonly [number, number])[], { bootstrap: known = [], ...options }: { cacheTokens?: number, prefillChunkTokens?: number, bootstrap?: string[] } = {}): Promise<TestSwarm> {
   const checkpoint = await openCheckpoint(model)
   const logger = pino({ level: 'silent' })
   const servers: TestServer[] = []
-  const bootstrap: string[] = []
+  const bootstrap: string[] = [...known]
   for (const [start, end] of spans) {
     const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, logger })
     await node.start()

@@ -52,3 +52,14 @@ test('the blocks that nobody holds are named', () => {
     return true
   })
 })
+
+test('the own span costs no hop and comes first, unless it lengthens the way through others', () => {
+  const own = { ownPeer: 'own' }
+  const slow = server('own', 0, 4, { throughput: 1 })
+  assert.equal(route([server('a', 0, 8), slow], own), 'own 0:4, a 4:8')
+  assert.equal(route([server('a', 0, 8), slow]), 'a 0:8')
+  assert.equal(route([server('a', 0, 8), server('own', 2, 8)], own), 'a 0:2, own 2:8')
+  assert.equal(route([server('a', 0, 8), server('own', 3, 4)], own), 'a 0:8')
+  assert.equal(route([server('a', 0, 8), slow], { ...own, start: 1, end: 3 }), 'own 1:3')
+  assert.equal(route([server('a', 0, 8), server('own', 0, 8, { state: 'DRAINING' })], own), 'a 0:8')
+})

@@ -96,6 +96,41 @@ describe('an engine over the Llama fixture', () => {
     session.release()
   })
 
+  test('a session forked from another goes on as that would have, whatever it held and however long its row is', async () => {
+    const input = row(await golden('block0_input'), 0), other = row(await golden('block0_input'), 1)
+    const expected = row(await golden('block2_output'), 0)
+    const long = await Engine.load({ checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', ...THREADS, cacheTokens: 384 })
+    for (const [host, maxLength] of [[engine, 100], [long, 128]] as const) {
+      const source = await host.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })
+      const forks = await Promise.all([maxLength, maxLength - 20].map((length) => host.openSession({ start: 0, end: 3, maxLength: length, timeoutMs: 0 })))
+      await Promise.all([source.step(piece(input, 0, 8)), ...forks.map((fork) => fork.step(piece(other, 0, 12)))])
+      await Promise.all(forks.map((fork) => fork.forkFrom(source, 6)))
+      await source.step(piece(other, 8, 12))
+      await Promise.all(forks.map(async (fork) => {
+        assert.equal(fork.position, 6)
+        for (let at = 6; at < 12; at++) assert.ok(maxAbs(await fork.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
+      }))
+      for (const session of [source, ...forks]) session.release()
+    }
+    await long.close()
+  })
+
+  test('a fork is refused where it cannot be, and leaves the session empty where it fails', async () => {
+    const input = row(await golden('block0_input'), 0)
+    const options = { start: 0, end: 3, maxLength: 16, timeoutMs: 0 }
+    const [source, fork, part] = await Promise.all([options, { ...options, maxLength: 4 }, { ...options, end: 2 }].map((each) => engine.openSession(each)))
+    await source!.step(piece(input, 0, 8))
+    await assert.rejects(fork!.forkFrom(source!, 9), { code: 'SESSION_POSITION' })
+    await assert.rejects(fork!.forkFrom(source!, 8), { code: 'SESSION_OVERFLOW' })
+    await part!.step(piece(input, 0, 3))
+    await assert.rejects(part!.forkFrom(source!, 2), { code: 'SESSION_FORK' })
+    assert.equal(part!.position, 0)
+    source!.release()
+    await assert.rejects(fork!.forkFrom(source!, 2), { code: 'SESSION_CLOSED' })
+    fork!.release()
+    part!.release()
+  })
+
   test('limits are errors with a cure, and the cache is given back', async () => {
     await assert.rejects(engine.openSession({ start: 0, end: 4, maxLength: 16, timeoutMs: 0 }), { code: 'SPAN_NOT_HELD' })
     await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 129, timeoutMs: 0 }), { code: 'SESSION_TOO_LONG' })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs.ts'
-import { BlockRunner, blockWeights, CPU, createSession, type Fixture, floats, loadFixture, maxError } from './support.ts'
+import { BlockRunner, blockWeights, CPU, createSession, CUDA_FLOAT32, type Fixture, floats, loadFixture, maxError } from './support.ts'
 
 const TOLERANCE = 1e-4
 const FIXTURES = [
@@ -14,26 +14,28 @@ for (const name of FIXTURES) {
     const fixture = await loadFixture(name)
     const [rows = 0, length = 0] = fixture.golden.get('input_ids')!.shape
 
-    it('gives every block\'s output for a prefill of all rows', async () => {
-      for (let block = 0; block < fixture.config.numBlocks; block++) {
-        const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block),
-          { rows, capacity: 64, maxLength: length })
-        const output = await runner.step(blockInput(fixture, block), length)
-        assertClose(output, floats(fixture.golden, `block${block}_output`), `block ${block}`)
-      }
-    })
+    for (const [form, target] of [['', CPU], [', in the form of float32 on CUDA', CUDA_FLOAT32]] as const) {
+      it(`gives every block's output for a prefill of all rows${form}`, async () => {
+        for (let block = 0; block < fixture.config.numBlocks; block++) {
+          const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block),
+            { rows, capacity: 64, maxLength: length, target })
+          const output = await runner.step(blockInput(fixture, block), length)
+          assertClose(output, floats(fixture.golden, `block${block}_output`), `block ${block}`)
+        }
+      })
 
-    it('gives the same when a row is prefilled in part and then stepped', async () => {
-      const { config, weights, golden } = fixture
-      const runner = await BlockRunner.create(config, blockWeights(weights, 0), { rows: 1, capacity: 64, maxLength: length })
-      const input = blockInput(fixture, 0).subarray(0, length * config.hiddenSize)
-      const expected = floats(golden, 'block0_output').subarray(0, length * config.hiddenSize)
-      for (let position = 0, tokens = 5; position < length; position += tokens, tokens = 1) {
-        const range = [position * config.hiddenSize, (position + tokens) * config.hiddenSize] as const
-        const output = await runner.step(input.subarray(...range), tokens)
-        assertClose(output, expected.subarray(...range), `position ${position}`)
-      }
-    })
+      it(`gives the same when a row is prefilled in part and then stepped${form}`, async () => {
+        const { config, weights, golden } = fixture
+        const runner = await BlockRunner.create(config, blockWeights(weights, 0), { rows: 1, capacity: 64, maxLength: length, target })
+        const input = blockInput(fixture, 0).subarray(0, length * config.hiddenSize)
+        const expected = floats(golden, 'block0_output').subarray(0, length * config.hiddenSize)
+        for (let position = 0, tokens = 5; position < length; position += tokens, tokens = 1) {
+          const range = [position * config.hiddenSize, (position + tokens) * config.hiddenSize] as const
+          const output = await runner.step(input.subarray(...range), tokens)
+          assertClose(output, expected.subarray(...range), `position ${position}`)
+        }
+      })
+    }
 
     it('embeds ids and turns the last block\'s output into logits', async () => {
       const { config, weights, golden } = fixture

@@ -11,6 +11,9 @@ import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
 
 export const CPU: Target = { device: 'cpu', dtype: 'float32' }
 
+/** Its graphs are of ONNX's own operators: a CPU runs them as well. */
+export const CUDA_FLOAT32: Target = { device: 'cuda', dtype: 'float32' }
+
 export type Tensors = ReadonlyMap<string, Tensor>
 
 export interface Fixture {
@@ -62,6 +65,8 @@ export interface BlockRunnerOptions {
   readonly capacity: number
   /** The session's declared maximum length. */
   readonly maxLength: number
+  /** What the graph is lowered for; the CPU runs it in any case. */
+  readonly target?: Target
 }
 
 /** One block with a KV cache for rows of equal length. */
@@ -77,7 +82,7 @@ export class BlockRunner {
     this.#session = session
     this.#config = config
     this.#options = options
-    const { kvHeads, headDim } = cacheShape(config, CPU)
+    const { kvHeads, headDim } = cacheShape(config, options.target ?? CPU)
     const shape = [options.rows, kvHeads, options.capacity, headDim]
     // What lies beyond the filled part must not matter.
     const garbage = () => new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)).fill(Number.NaN), shape)
@@ -86,7 +91,7 @@ export class BlockRunner {
   }
 
   static async create(config: ModelConfig, weights: Tensors, options: BlockRunnerOptions): Promise<BlockRunner> {
-    return new BlockRunner(await createSession(buildBlockGraph(config, CPU), weights), config, options)
+    return new BlockRunner(await createSession(buildBlockGraph(config, options.target ?? CPU), weights), config, options)
   }
 
   /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps. */

@@ -8,7 +8,6 @@ describe('lowering', () => {
   const refusals: [Target, RegExp][] = [
     [{ device: 'cpu', dtype: 'float16' }, /float16 on cpu.*float32/],
     [{ device: 'cpu', dtype: 'bfloat16' }, /bfloat16 on cpu.*float32/],
-    [{ device: 'cuda', dtype: 'float32' }, /float32 on cuda.*float16 or bfloat16/],
   ]
   for (const [target, message] of refusals) {
     it(`refuses ${target.dtype} on ${target.device}, naming what to use`, () => {
@@ -25,4 +24,11 @@ describe('lowering', () => {
       assert.deepEqual([form, rotary, cacheHeadDim], ['GroupQueryAttention', 'inside', 64])
     })
   }
+
+  it('writes attention out for float32 on cuda, which has no fused kernel, with heads of any size as they are', () => {
+    const target: Target = { device: 'cuda', dtype: 'float32' }
+    assert.equal(lowerLinear(target), 'FusedMatMul')
+    const { form, rotary, cacheHeadDim } = lowerAttention(target, { headDim: 20, rotaryDim: 20 })
+    assert.deepEqual([form, rotary, cacheHeadDim], ['Primitives', 'outside', 20])
+  })
 })

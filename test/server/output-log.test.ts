@@ -43,3 +43,18 @@ test('a session cut back forgets what lay behind, also in the middle of a step, 
   assert.equal(log.range(0, 5), undefined)
   assert.deepEqual([...asFloat32(log.takeUnsent()!.output)], [102, 103])
 })
+
+test('a log made from another holds what that held, none of it sent, and goes its own way', () => {
+  const source = new OutputLog(), copy = new OutputLog()
+  source.append(0, outputs(0, 4))
+  source.append(4, outputs(4, 9))
+  source.takeUnsent()
+  source.acknowledge(4)
+  copy.append(0, outputs(0, 50, 100))
+  copy.copyFrom(source, 7)
+  assert.equal(copy.unsentTokens, 3)
+  copy.append(7, outputs(7, 8, 200))
+  source.append(5, outputs(5, 6, 300))
+  assert.deepEqual(values(copy, 4, 8), [4, 5, 6, 207])
+  assert.deepEqual(values(source, 4, 6), [4, 305])
+})

@@ -111,9 +111,9 @@ test('info answers with its version and all records, however many frames that ta
     await a.exchange.store.add(await signRecord(record, key))
   }
   const answer = await b.exchange.ask(targetOf(a.node), '')
-  assert.deepEqual(answer, { version: '1.2.3', numRecords: 6, numNew: 6 })
-  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), { version: '1.2.3', numRecords: 6, numNew: 0 })
-  assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), { version: '1.2.3', numRecords: 0, numNew: 0 })
+  assert.deepEqual(answer, { version: '1.2.3', protocol: '1.0.0', numRecords: 6, numNew: 6 })
+  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), { version: '1.2.3', protocol: '1.0.0', numRecords: 6, numNew: 0 })
+  assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), { version: '1.2.3', protocol: '1.0.0', numRecords: 0, numNew: 0 })
   assert.equal(b.node.verifier.numVerified, 6)
 })
 

@@ -80,7 +80,7 @@ test('a node dials its bootstrap peer when that comes up later, and again when i
 
 test('opening a stream fails with its reason', async (t) => {
   const [a, b] = [await startNode(t), await startNode(t)]
-  await assert.rejects(a.open(targetOf(a), 'inference'), { code: 'SWARM_SELF' })
+  await assert.rejects(a.open(targetOf(a), 'inference'), { code: 'SWARM_PROTOCOL' })
   await assert.rejects(a.open(targetOf(b), 'inference'), { code: 'SWARM_PROTOCOL', message: /inference/ })
   const peerId = NOBODY.split('/').at(-1)!
   await assert.rejects(a.open({ peerId, multiaddrs: [NOBODY] }, 'inference'), { code: 'SWARM_UNREACHABLE', message: /ECONNREFUSED/ })

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { convert, convertElements } from '../../src/tensor/convert.ts'
+import { convert, convertElements, convertInPieces } from '../../src/tensor/convert.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { asFloat32, fromFloat32, type Tensor, tensor } from '../../src/tensor/tensor.ts'
+import { assembleKernels, readKernels } from './assemble.ts'
 
 /** A half tensor from the bits of its elements. */
 function halves(dtype: FloatDType, bits: readonly number[]): Tensor {
@@ -94,4 +95,18 @@ test('the same dtype is returned as it is, other types are refused', () => {
   assert.throws(() => convert(integers, 'float32'), { code: 'TENSOR_DTYPE' })
   assert.throws(() => convert(fromFloat32(Float32Array.of(1), [1]), 'int8'), { code: 'TENSOR_DTYPE' })
   assert.throws(() => convertElements('float16', new Uint8Array(3), 'float32', new Uint8Array(6)), { code: 'TENSOR_SHAPE' })
+})
+
+test('the event loop has its turn while a large tensor is converted in pieces, and the result is the same', async () => {
+  const source = halves('bfloat16', Array.from({ length: 2_500_000 }, (_, i) => i * 7919 & 0x7f7f))
+  let turns = 0
+  setImmediate(() => turns++)
+  const wide = await convertInPieces(source, 'float32')
+  assert.ok(Buffer.from(wide.data).equals(convert(source, 'float32').data))
+  assert.equal(turns, 1)
+  await assert.rejects(convertInPieces(tensor('int32', [2_000_000], new Uint8Array(8_000_000)), 'float32'), { code: 'TENSOR_DTYPE' })
+})
+
+test('the checked-in kernels are what their source assembles to', async () => {
+  assert.equal(await readKernels(), await assembleKernels())
 })

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { VERSION } from '../../base/version.ts'
+import { serveContact } from '../../swarm/contact.ts'
 import { RecordExchange } from '../../swarm/record-exchange.ts'
 import type { BootstrapValues } from '../bootstrap.ts'
 import { Cleanup } from '../cleanup.ts'
@@ -26,6 +27,7 @@ async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup):
   const node = await startNode(values, logger, cleanup)
   const exchange = new RecordExchange(node, { version: VERSION })
   await exchange.start()
+  await serveContact(node, VERSION)
   cleanup.add(() => exchange.stop())
   const multiaddrs = bestFirst(node.multiaddrs)
   cleanup.add(await announceReady({ peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: null }, values.readyFile))

@@ -1,11 +1,13 @@
 import { UsageError } from '../../base/errors.ts'
-import { AutoDistributedModelForCausalLM, type Prompt } from '../../client/model.ts'
+import type { GenerationResult } from '../../client/generation/generate.ts'
+import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model.ts'
 import { requireBootstrap } from '../addresses.ts'
-import { BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { GenerateValues } from '../generate.ts'
+import { generationOptions } from '../generation-values.ts'
 import { createLogger } from '../logger.ts'
+import { openClient } from '../open-client.ts'
 import { orAborted } from '../shutdown.ts'
 import { TextPrinter, describeResult } from '../text-printer.ts'
 
@@ -13,29 +15,40 @@ import { TextPrinter, describeResult } from '../text-printer.ts'
 export async function runGenerate(values: GenerateValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const prompt = readPrompt(values)
   requireBootstrap(values.bootstrap)
-  const logger = await createLogger(values.logLevel)
   const cleanup = new Cleanup()
   try {
-    await orAborted(generate(values, prompt, logger, cleanup, signal), signal)
+    await orAborted(generate(values, prompt, cleanup, signal), signal)
   } finally {
     await cleanup.run()
   }
 }
 
-async function generate(
-  values: GenerateValues, prompt: Prompt, logger: Awaited<ReturnType<typeof createLogger>>, cleanup: Cleanup, signal: AbortSignal,
-): Promise<void> {
-  const { bootstrap, dhtPrefix, threads, spin, maxNewTokens, temperature, topK, topP, seed, stop: stopStrings } = values
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, { bootstrap, dhtPrefix, threads, spin, logger })
-  cleanup.add(() => model.close())
-  signal.throwIfAborted()
+async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
+  const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
+  const { numBeams, lengthPenalty, numReturnSequences } = values
+  const options = { ...generationOptions(values), signal }
+  if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
+    const results = await model.generate([prompt], { ...options, numBeams, lengthPenalty, numReturnSequences })
+    signal.throwIfAborted()
+    printAll(model, results, values.json)
+    return
+  }
   const printer = new TextPrinter(model)
-  const result = await printer.print(prompt, { maxNewTokens, temperature, topK, topP, seed, stopStrings, signal })
-  printer.note(describeResult(result))
+  printer.note(describeResult(await printer.print(prompt, options)))
+}
+
+/** Texts that come at their end: one below the other, with an empty line between. */
+function printAll(model: AutoDistributedModelForCausalLM, results: readonly GenerationResult[], json: boolean): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ results }, undefined, 2)}\n`)
+    return
+  }
+  const texts = results.map(({ text, tokenIds }) => model.tokenizer === undefined ? tokenIds.join(' ') : text)
+  process.stdout.write(texts.map((text) => `${text}\n`).join('\n'))
+  for (const result of results) process.stderr.write(`${describeResult(result)}\n`)
 }
 
 function readPrompt({ prompt, promptIds }: GenerateValues): Prompt {
-  if (prompt !== undefined && promptIds !== undefined) throw new UsageError('give either --prompt or --prompt-ids, not both')
   if (prompt !== undefined) return prompt
   if (promptIds === undefined) throw new UsageError('what should be continued? Give --prompt TEXT or --prompt-ids ID,ID,...')
   if (!/^\d+(\s*,\s*\d+)*$/.test(promptIds.trim())) {

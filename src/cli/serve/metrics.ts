@@ -1,30 +1,41 @@
 import type { RunningServer } from '../../server/serve.ts'
+import type { Libp2pMetrics } from '../../swarm/libp2p.ts'
+import type { SwarmNode } from '../../swarm/node.ts'
 import type { Cleanup } from '../cleanup.ts'
 
 export interface ServerMetrics {
   /** Null where nobody asked for metrics. */
   readonly port: number | null
-  /** From now on the endpoint tells of this server. */
-  watch(running: RunningServer): void
+  /** For the node to be made with. */
+  readonly ofLibp2p: Libp2pMetrics | undefined
+  /** From now on the endpoint tells of this server and its node. */
+  watch(running: RunningServer, node: SwarmNode): void
 }
 
 /** Opens the endpoint, if there is to be one, before the long work of loading: a port in use is told at once. */
 export async function openMetrics(
   { metricsPort, metricsHost }: { readonly metricsPort: number | undefined, readonly metricsHost: string }, cleanup: Cleanup,
 ): Promise<ServerMetrics> {
-  if (metricsPort === undefined) return { port: null, watch: () => undefined }
+  if (metricsPort === undefined) return { port: null, ofLibp2p: undefined, watch: () => undefined }
   const { createMetrics, registerEngineMetrics, registerEventLoopMetric } = await import('../../api/metrics.ts')
+  const { registerServerMetrics } = await import('../../api/server-metrics.ts')
+  const { libp2pMetrics, registerSwarmMetrics } = await import('../../api/swarm-metrics.ts')
   const { startMetricsServer } = await import('../../api/metrics-server.ts')
   const registry = createMetrics()
   let watched: RunningServer | undefined
-  const health = () => ({ state: watched?.announcer.state ?? 'JOINING', sessions: watched?.engine.numSessions ?? 0 })
+  let failed = false
+  const health = () => ({ state: watched?.announcer.state ?? 'JOINING', sessions: watched?.engine.numSessions ?? 0, alive: !failed })
   const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort })
   cleanup.add(() => server.stop())
   return {
     port: server.port,
-    watch(running) {
+    ofLibp2p: libp2pMetrics(registry),
+    watch(running, node) {
       watched = running
-      registerEngineMetrics(registry, running.engine)
+      void running.failed.then(() => { failed = true })
+      registerEngineMetrics(registry, running.keeper)
+      registerServerMetrics(registry, running)
+      registerSwarmMetrics(registry, node)
       cleanup.add(registerEventLoopMetric(registry))
     },
   }

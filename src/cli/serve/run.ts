@@ -1,29 +1,33 @@
 import type { Logger } from 'pino'
-import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.ts'
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { parseDType, parseDevice } from '../../runtime/device.ts'
 import { hasCudaProvider } from '../../runtime/environment.ts'
 import { libraryPath } from '../../runtime/library.ts'
+import { gpuMemory } from '../../runtime/nvml.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node.ts'
 import { BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../logger.ts'
+import { ProgressView } from '../progress.ts'
 import { announceReady, bestFirst } from '../ready-file.ts'
 import type { ServeValues } from '../serve.ts'
 import { type Shutdown, aborted, orAborted } from '../shutdown.ts'
 import { parseSpan, spanText } from '../span.ts'
 import { startNode } from '../start-node.ts'
-import { openMetrics } from './metrics.ts'
-import { logLoading } from './progress.ts'
+import { type ServerMetrics, openMetrics } from './metrics.ts'
+import { superviseServe } from './supervise.ts'
 
-/** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin. */
+/** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
   const logger = await createLogger(values.logLevel)
+  if (values.supervise) return superviseServe(values, logger)
   const cleanup = new Cleanup()
   try {
-    const running = await orAborted(start(values, logger, cleanup), shutdown.signal)
-    await aborted(shutdown.signal)
+    const running = await start(values, logger, cleanup, shutdown.signal)
+    await Promise.race([aborted(shutdown.signal), running.failed.then((error) => { throw error })])
     await drain(running, values.drainTimeout, logger, shutdown)
   } finally {
     await cleanup.run()
@@ -31,41 +35,50 @@ export async function runServe(values: ServeValues, { shutdown }: CommandContext
   logger.info('stopped')
 }
 
-async function start(values: ServeValues, logger: Logger, cleanup: Cleanup): Promise<RunningServer> {
-  const checkpoint = await openCheckpoint(values.model ?? BUNDLED_MODEL)
+/** An aborted signal ends it at each place where it waits, what was begun being undone. */
+async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, signal: AbortSignal): Promise<RunningServer> {
+  const progress = new ProgressView(logger)
+  cleanup.add(() => progress.stop())
+  const download = { maxDiskSpaceBytes: values.maxDiskSpace, onProgress: progress.download() }
+  const checkpoint = await openModel(values.model ?? BUNDLED_MODEL, { ...download, signal })
   const options = serveOptions(values, checkpoint)
-  const node = await startNode(values, logger, cleanup)
   const metrics = await openMetrics(values, cleanup)
-  const blocks = spanText([options.start, options.end])
-  const onProgress = logLoading(logger)
-  logger.info({ blocks, device: options.device.kind, dtype: options.dtype, threads: options.threads }, `loading ${checkpoint.folder}`)
-  const running = await serve(node, { ...options, onProgress }, logger)
+  const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
+  logger.info({ device: options.device.kind, dtype: options.dtype, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
+  const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
-  const multiaddrs = bestFirst(node.multiaddrs)
-  const report = { peerId: node.peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }
-  cleanup.add(await announceReady(report, values.readyFile))
-  logServing(logger, running, node, report.metricsPort)
-  metrics.watch(running)
+  await tellReady(values, { running, node, metrics }, logger, cleanup)
   return running
 }
 
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {
   const { numBlocks, dtype } = checkpoint.config
-  const [start, end] = values.blocks === undefined ? [0, numBlocks] : parseSpan(values.blocks, numBlocks)
+  const [start, end] = values.blocks === undefined ? [] : parseSpan(values.blocks, numBlocks)
   const device = parseDevice(values.device, () => hasCudaProvider(libraryPath()))
   return {
-    checkpoint, start, end, device, dtype: parseDType(values.dtype, device, dtype), threads: values.threads, spin: values.spin,
-    dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens, prefillChunkTokens: values.prefillChunkTokens,
-    publicName: values.publicName,
+    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype),
+    threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
+    prefillChunkTokens: values.prefillChunkTokens,
+    memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined, publicName: values.publicName,
   }
 }
 
-function logServing(logger: Logger, { modelKey, engine }: RunningServer, node: SwarmNode, metricsPort: number | null): void {
-  const { start, end, cacheTokens } = engine
+interface Started {
+  readonly running: RunningServer
+  readonly node: SwarmNode
+  readonly metrics: ServerMetrics
+}
+
+async function tellReady(values: ServeValues, { running, node, metrics }: Started, logger: Logger, cleanup: Cleanup): Promise<void> {
+  const { modelKey, engine: { start, end, cacheTokens, config } } = running
+  const { peerId } = node
   const multiaddrs = bestFirst(node.multiaddrs)
-  logger.info({ modelKey, peerId: node.peerId, multiaddrs, cacheTokens, ...(metricsPort !== null && { metricsPort }) },
-    `serving blocks ${spanText([start, end])} of ${engine.config.numBlocks}`)
+  const blocks = spanText([start, end])
+  cleanup.add(await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile))
+  logger.info({ modelKey, peerId, multiaddrs, cacheTokens, ...(metrics.port !== null && { metricsPort: metrics.port }) },
+    `serving blocks ${blocks} of ${config.numBlocks}`)
   if (node.bootstrapPeers.length === 0) logger.info(`this is a swarm of its own; others join it with --bootstrap ${multiaddrs[0]}`)
+  metrics.watch(running, node)
 }
 
 async function drain(running: RunningServer, timeoutSeconds: number, logger: Logger, { orphaned }: Shutdown): Promise<void> {

@@ -8,21 +8,21 @@ export interface Cutoff {
 
 /**
  * Finds where the largest of the first `length` values weigh at least `target` (> 0) together, or the smallest value
- * where all of them weigh less. Reorders them; takes linear time on average, as it never sorts what lies clear of the cutoff.
+ * where all of them weigh less. Value i weighs `weights[i]`. Reorders both; takes linear time on average, as it never
+ * sorts what lies clear of the cutoff.
  */
-export function findCutoff(values: Float32Array, length: number, target: number, weigh: (value: number) => number): Cutoff {
+export function findCutoff(values: Float32Array, weights: Float64Array, length: number, target: number): Cutoff {
   let start = 0
   let end = length
   let above = 0
   for (;;) {
     const pivot = medianOfThree(values[start]!, values[start + end >> 1]!, values[end - 1]!)
-    const { equalStart, equalEnd, weight } = partition(values, start, end, pivot, weigh)
+    const { equalStart, equalEnd, weight, equalWeight } = partition(values, weights, start, end, pivot)
     if (above + weight >= target) {
       end = equalStart
       continue
     }
     above += weight
-    const equalWeight = (equalEnd - equalStart) * weigh(pivot)
     if (above + equalWeight >= target || equalEnd === end) return { value: pivot, above }
     above += equalWeight
     start = equalEnd
@@ -30,25 +30,34 @@ export function findCutoff(values: Float32Array, length: number, target: number,
 }
 
 /** Puts what is larger than `pivot` first and what is smaller last; `weight` is that of the larger ones. */
-function partition(values: Float32Array, start: number, end: number, pivot: number, weigh: (value: number) => number) {
+function partition(values: Float32Array, weights: Float64Array, start: number, end: number, pivot: number) {
   let equalStart = start
   let equalEnd = end
   let weight = 0
   for (let i = start; i < equalEnd;) {
     const value = values[i]!
     if (value < pivot) {
-      values[i] = values[--equalEnd]!
-      values[equalEnd] = value
+      equalEnd--
+      swap(values, weights, i, equalEnd)
       continue
     }
     if (value > pivot) {
-      values[i] = values[equalStart]!
-      values[equalStart++] = value
-      weight += weigh(value)
+      weight += weights[i]!
+      swap(values, weights, i, equalStart++)
     }
     i++
   }
-  return { equalStart, equalEnd, weight }
+  let equalWeight = 0
+  for (let i = equalStart; i < equalEnd; i++) equalWeight += weights[i]!
+  return { equalStart, equalEnd, weight, equalWeight }
+}
+
+function swap(values: Float32Array, weights: Float64Array, i: number, j: number): void {
+  const value = values[i]!, weight = weights[i]!
+  values[i] = values[j]!
+  weights[i] = weights[j]!
+  values[j] = value
+  weights[j] = weight
 }
 
 function medianOfThree(a: number, b: number, c: number): number {

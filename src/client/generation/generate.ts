@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { type GenerationOptions, checkOptions } from './options.ts'
+import { type ResolvedOptions, checkOptions } from './options.ts'
 import { createSampler } from './sampler.ts'
 import { Steps, type TokenSource } from './steps.ts'
 import { TextOutput, type TextStream } from './text-output.ts'
@@ -16,19 +16,23 @@ export interface GenerationChunk {
  * - `length`: all of `maxNewTokens` were generated
  * - `eos`: the last token ends the text
  * - `stop`: the last token completed a stop string
+ * - `criterion`: one of the stopping criteria said so
+ * - `time`: the last token came after `maxTimeMs`
  * - `aborted`: the signal
  */
-export type FinishReason = 'length' | 'eos' | 'stop' | 'aborted'
+export type FinishReason = 'length' | 'eos' | 'stop' | 'criterion' | 'time' | 'aborted'
 
 export interface GenerationResult {
   readonly promptIds: number[]
   /** All that were generated, with the EOS and those of a stop string. */
   readonly tokenIds: number[]
-  /** Of each generated token, under the model itself: before temperature, top-k and top-p. Empty unless asked for. */
+  /** Of each generated token, under the model itself: before all processors. Empty unless asked for. */
   readonly logprobs: number[]
   /** Without the EOS and the stop string: the chunks' texts, joined. */
   readonly text: string
   readonly finishReason: FinishReason
+  /** Of a beam: the sum of its log-probabilities after all processors, divided by its length to the power of `lengthPenalty`. */
+  readonly score?: number
   readonly seconds: number
   /** Until the first logits; 0 where there were none. */
   readonly prefillSeconds: number
@@ -42,40 +46,47 @@ export interface GenerationResult {
  * step at once, make the source fail when the signal is aborted. A caller that leaves the generator early has had all
  * tokens of its chunks fed; no step is under way then.
  *
- * Throws `USAGE` for options and prompts that cannot be, `LOGITS_NAN`, and what the source and the text stream throw.
+ * Throws `USAGE` for options and prompts that cannot be and where options leave no token, `LOGITS_NAN`, and what the
+ * source, the text stream and the caller's own processors and criteria throw.
  */
 export async function* generate(
-  source: TokenSource, promptIds: readonly number[], options: GenerationOptions, text?: TextStream,
+  source: TokenSource, promptIds: readonly number[], options: ResolvedOptions, text?: TextStream,
 ): AsyncGenerator<GenerationChunk, GenerationResult> {
   checkRequest(promptIds, options, text)
-  const { maxNewTokens, eosTokenIds = [], stopStrings = [], signal } = options
+  const { maxNewTokens, eosTokenIds = [], stopStrings = [], stoppingCriteria = [], maxTimeMs = Infinity, signal } = options
   const elapsed = stopwatch()
-  const sample = createSampler(options)
+  const heldIds = source.heldIds ?? []
+  const promptLength = heldIds.length + promptIds.length
+  const sample = createSampler(options, promptLength)
+  const textDecides = stopStrings.length > 0 || stoppingCriteria.length > 0
   const output = new TextOutput(text, stopStrings)
   const steps = new Steps(source, signal)
-  const ids = [...promptIds]
+  const ids = [...heldIds, ...promptIds]
   const logprobs: number[] = []
   let shown = ''
   let prefillSeconds = 0
   let finishReason: FinishReason | undefined
 
   try {
-    steps.start(ids.slice())
+    steps.start([...promptIds])
     while (steps.underWay) {
       const logits = await steps.logits()
       if (logits === undefined) break
-      if (ids.length === promptIds.length) prefillSeconds = elapsed()
+      if (ids.length === promptLength) prefillSeconds = elapsed()
       const { tokenId, logprob } = sample(logits, ids)
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
-      else if (ids.length === promptIds.length + maxNewTokens) finishReason = 'length'
+      else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
+      else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 
       // The next step does not wait for the text, unless that decides whether there is one.
-      if (finishReason === undefined && stopStrings.length === 0) steps.start([tokenId])
+      if (finishReason === undefined && !textDecides) steps.start([tokenId])
       let piece = finishReason === 'eos' ? '' : await output.push(tokenId)
+      const textSoFar = text === undefined ? undefined : shown + piece
       if (output.stopped) finishReason = 'stop'
-      if (finishReason === undefined && stopStrings.length > 0) steps.start([tokenId])
+      else if (finishReason !== 'eos' && stoppingCriteria.some((ends) => ends(ids, textSoFar))) finishReason = 'criterion'
+      if (finishReason === undefined && textDecides) steps.start([tokenId])
 
       if (!steps.underWay) piece += await output.finish()
       shown += piece
@@ -88,12 +99,13 @@ export async function* generate(
     await steps.settled()
   }
   return {
-    promptIds: [...promptIds], tokenIds: ids.slice(promptIds.length), logprobs, text: shown,
+    promptIds: [...promptIds], tokenIds: ids.slice(promptLength), logprobs, text: shown,
     finishReason: finishReason ?? 'aborted', seconds: elapsed(), prefillSeconds,
   }
 }
 
-function checkRequest(promptIds: readonly number[], options: GenerationOptions, text: TextStream | undefined): void {
+/** Throws `USAGE`; `text` is what makes the text, where there is a tokenizer. */
+export function checkRequest(promptIds: readonly number[], options: ResolvedOptions, text: object | undefined): void {
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
   if (text === undefined && (options.stopStrings ?? []).length > 0) {

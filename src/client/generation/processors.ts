@@ -1,56 +1,89 @@
-import { findCutoff } from './cutoff.ts'
-import { expSum, maxLogit } from './logits.ts'
+import { type SequenceBias, badWords, force, sequenceBias, suppress } from './constraints.ts'
+import { type LogitsProcessor, requirePossible } from './logits.ts'
+import { type ResolvedOptions, isSampling } from './options.ts'
+import { countPenalties, noRepeatNgrams, repetitionPenalty } from './penalties.ts'
+import { minP, temperature, topK, topP, typicalP } from './warpers.ts'
 
-/** Changes the logits [vocab] of the next token in place; `ids` are the tokens so far. -Infinity takes a token out. */
-export type LogitsProcessor = (logits: Float32Array, ids: readonly number[]) => void
+export type { LogitsProcessor }
 
-/** Divides the logits by `temperature` (> 0); they are shifted so that the largest is 0, or a low one would overflow. */
-export function temperature(temperature: number): LogitsProcessor {
-  return (logits) => {
-    const max = maxLogit(logits)
-    for (let id = 0; id < logits.length; id++) logits[id] = (logits[id]! - max) / temperature
-  }
-}
-
-/** Keeps the `k` (>= 1) likeliest tokens, and those that are as likely as the last of them. */
-export function topK(k: number): LogitsProcessor {
-  const scratch = new Scratch()
-  return (logits) => {
-    if (k >= logits.length) return
-    const { value } = findCutoff(scratch.copy(logits), logits.length, k, () => 1)
-    for (let id = 0; id < logits.length; id++) if (logits[id]! < value) logits[id] = -Infinity
-  }
+export interface ProcessorContext {
+  /** Tokens before the answer. */
+  readonly promptLength: number
+  /** Tokens that top-p, top-k and the like keep at least: 1, or for drawing beams one more than there are EOS tokens. */
+  readonly minTokensToKeep?: number
 }
 
 /**
- * Keeps the fewest tokens whose probabilities add up to at least `p` (in (0, 1]), the likeliest ones; of equally likely
- * ones those of lower ids. At least one.
+ * What checked options do to the logits of each token, in transformers' order; none where that is nothing. The list holds
+ * only memory to work in, so texts of one prompt length can share it. It throws `USAGE` where the options leave no token.
  */
-export function topP(p: number): LogitsProcessor {
-  const scratch = new Scratch()
-  return (logits) => {
-    const max = maxLogit(logits)
-    const target = p * expSum(logits, max)
-    const weigh = (logit: number): number => Math.exp(logit - max)
-    const cutoff = findCutoff(scratch.copy(logits), logits.length, target, weigh)
-    const weight = weigh(cutoff.value)
-    let kept = cutoff.above
-    for (let id = 0; id < logits.length; id++) {
-      const logit = logits[id]!
-      if (logit > cutoff.value) continue
-      if (logit === cutoff.value && kept < target) kept += weight
-      else logits[id] = -Infinity
-    }
-  }
+export function createProcessors(options: ResolvedOptions, context: ProcessorContext): LogitsProcessor[] {
+  const processors = [
+    ...biases(options), ...penalties(options, context), ...endings(options, context), ...forced(options, context),
+    ...suppressed(options, context), ...options.logitsProcessors ?? [],
+  ]
+  if (processors.length > 0) processors.push(requirePossible)
+  return isSampling(options) ? [...processors, ...warpers(options, context.minTokensToKeep)] : processors
 }
 
-/** A copy to reorder, in memory that is used again. */
-class Scratch {
-  #values = new Float32Array(0)
+function biases({ sequenceBias: sequences = [], logitBias = {} }: ResolvedOptions): LogitsProcessor[] {
+  const single = Object.entries(logitBias).map(([id, bias]): SequenceBias => [[Number(id)], bias])
+  const all = [...sequences, ...single]
+  return all.length > 0 ? [sequenceBias(all)] : []
+}
 
-  copy(logits: Float32Array): Float32Array {
-    if (this.#values.length !== logits.length) this.#values = new Float32Array(logits.length)
-    this.#values.set(logits)
-    return this.#values
+function penalties(options: ResolvedOptions, { promptLength }: ProcessorContext): LogitsProcessor[] {
+  const { repetitionPenalty: penalty = 1, presencePenalty: presence = 0, frequencyPenalty: frequency = 0, noRepeatNgramSize: size = 0 } = options
+  const processors: LogitsProcessor[] = []
+  if (penalty !== 1) processors.push(repetitionPenalty(penalty))
+  if (presence !== 0 || frequency !== 0) processors.push(countPenalties({ presence, frequency }, promptLength))
+  if (size > 0) processors.push(noRepeatNgrams(size))
+  return processors
+}
+
+function endings(options: ResolvedOptions, { promptLength }: ProcessorContext): LogitsProcessor[] {
+  const { badWordsIds = [], eosTokenIds = [], minNewTokens, minLength = 0 } = options
+  const least = minNewTokens === undefined ? minLength : promptLength + minNewTokens
+  const processors: LogitsProcessor[] = []
+  if (badWordsIds.length > 0) processors.push(badWords(badWordsIds, eosTokenIds))
+  if (least > promptLength && eosTokenIds.length > 0) processors.push(suppress(eosTokenIds, (numTokens) => numTokens < least))
+  return processors
+}
+
+function forced(options: ResolvedOptions, { promptLength }: ProcessorContext): LogitsProcessor[] {
+  const { forcedPrefixIds = [], forcedBosTokenId, forcedEosTokenId, maxNewTokens } = options
+  const processors: LogitsProcessor[] = []
+  if (forcedPrefixIds.length > 0) {
+    const prefix = forcedPrefixIds.map((id) => [id])
+    processors.push(force((numTokens) => prefix[numTokens - promptLength]))
   }
+  if (forcedBosTokenId !== undefined) {
+    const bos = [forcedBosTokenId]
+    processors.push(force((numTokens) => numTokens === 1 ? bos : undefined))
+  }
+  if (forcedEosTokenId !== undefined) {
+    const eos = [forcedEosTokenId].flat()
+    processors.push(force((numTokens) => numTokens === promptLength + maxNewTokens - 1 ? eos : undefined))
+  }
+  return processors
+}
+
+function suppressed(options: ResolvedOptions, { promptLength }: ProcessorContext): LogitsProcessor[] {
+  const { suppressTokens = [], beginSuppressTokens = [], forcedBosTokenId } = options
+  const begin = promptLength > 1 || forcedBosTokenId === undefined ? promptLength : promptLength + 1
+  const processors: LogitsProcessor[] = []
+  if (suppressTokens.length > 0) processors.push(suppress(suppressTokens))
+  if (beginSuppressTokens.length > 0) processors.push(suppress(beginSuppressTokens, (numTokens) => numTokens === begin))
+  return processors
+}
+
+function warpers(options: ResolvedOptions, keep = 1): LogitsProcessor[] {
+  const { temperature: t = 1, topK: k = 0, topP: p = 1, minP: least = 0, typicalP: typical = 1 } = options
+  const processors: LogitsProcessor[] = []
+  if (t !== 1) processors.push(temperature(t))
+  if (k > 0) processors.push(topK(Math.max(k, keep)))
+  if (p < 1) processors.push(topP(p, keep))
+  if (least > 0) processors.push(minP(least, keep))
+  if (typical < 1) processors.push(typicalP(typical, keep))
+  return processors
 }

@@ -16,9 +16,20 @@ export function seededRandom(seed: number = randomInt(SEEDS)): () => number {
   }
 }
 
-function seedWords(seed: number): Uint32Array {
+/**
+ * The seed of the i-th prompt of a batch, or of the i-th text of a prompt: `seed` itself for the first, another safe
+ * integer that follows from it for each of the others. None where there is none.
+ */
+export function deriveSeed(seed: number | undefined, of: 'prompt' | 'text', i: number): number | undefined {
+  if (seed === undefined || i === 0) return seed
+  const [low, high] = seedWords(seed, BigInt(2 * i) + (of === 'text' ? 1n : 0n))
+  return (high! & 0x1f_ffff) * 2 ** 32 + low!
+}
+
+/** Four words that follow from a seed, and others for each `stream` of it. */
+function seedWords(seed: number, stream = 0n): Uint32Array {
   const words = new BigUint64Array(2)
-  let state = BigInt(seed)
+  let state = BigInt(seed) + (stream * 0xd1342543de82ef95n)
   for (let i = 0; i < words.length; i++) {
     state = BigInt.asUintN(64, state + 0x9e3779b97f4a7c15n)
     let mixed = BigInt.asUintN(64, (state ^ state >> 30n) * 0xbf58476d1ce4e5b9n)

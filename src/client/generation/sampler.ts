@@ -1,9 +1,9 @@
 import { expSum, maxLogit } from './logits.ts'
-import type { SamplingOptions } from './options.ts'
-import { type LogitsProcessor, temperature, topK, topP } from './processors.ts'
+import { type ResolvedOptions, isSampling } from './options.ts'
+import { createProcessors } from './processors.ts'
 import { seededRandom } from './random.ts'
 
-/** A token and, where asked for, its log-probability under the model itself: before temperature, top-k and top-p. */
+/** A token and, where asked for, its log-probability under the model itself: before all processors. */
 export interface Sample {
   readonly tokenId: number
   readonly logprob: number | undefined
@@ -14,40 +14,31 @@ export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
 
 /**
  * A sampler for one text, whose draws follow from the seed. Takes checked options. Greedy prefers the lowest id among
- * equals. The sampler throws `LOGITS_NAN` for logits that a server cannot have computed rightly.
+ * equals. The sampler throws `LOGITS_NAN` for logits that a server cannot have computed rightly, and `USAGE` where the
+ * options leave no token.
  */
-export function createSampler(options: SamplingOptions): Sampler {
-  const choose = options.temperature === undefined || options.temperature === 0 ? likeliest : drawer(options)
+export function createSampler(options: ResolvedOptions, promptLength: number): Sampler {
+  const processors = createProcessors(options, { promptLength })
+  const choose = isSampling(options) ? drawer(options.seed) : likeliest
+  let scratch = new Float32Array(0)
   return (logits, ids) => {
     const max = maxLogit(logits)
-    const tokenId = choose(logits, ids)
+    let processed = logits
+    if (processors.length > 0) {
+      if (scratch.length !== logits.length) scratch = new Float32Array(logits.length)
+      scratch.set(logits)
+      processed = scratch
+      for (const process of processors) process(processed, ids)
+    }
+    const tokenId = choose(processed)
     // An exponential per word of the vocabulary: more than all the rest of a greedy step.
     return { tokenId, logprob: options.logprobs === true ? logits[tokenId]! - max - Math.log(expSum(logits, max)) : undefined }
   }
 }
 
-type Choice = (logits: Float32Array, ids: readonly number[]) => number
-
-function drawer(options: SamplingOptions): Choice {
-  const processors = createProcessors(options)
-  const random = seededRandom(options.seed)
-  let scratch = new Float32Array(0)
-  return (logits, ids) => {
-    if (scratch.length !== logits.length) scratch = new Float32Array(logits.length)
-    scratch.set(logits)
-    for (const process of processors) process(scratch, ids)
-    return draw(scratch, random())
-  }
-}
-
-/** In the order in which transformers applies them: top-p looks at the probabilities among the top k. */
-function createProcessors(options: SamplingOptions): LogitsProcessor[] {
-  const processors: LogitsProcessor[] = []
-  const { temperature: t = 0, topK: k = 0, topP: p = 1 } = options
-  if (t !== 1) processors.push(temperature(t))
-  if (k > 0) processors.push(topK(k))
-  if (p < 1) processors.push(topP(p))
-  return processors
+function drawer(seed: number | undefined): (logits: Float32Array) => number {
+  const random = seededRandom(seed)
+  return (logits) => draw(logits, random())
 }
 
 function likeliest(logits: Float32Array): number {

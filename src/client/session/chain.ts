@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { PetalsError } from '../../base/errors.ts'
+import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
 import type { FrameStream } from '../../swarm/frame-stream.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
+import type { SwarmLogger } from '../../swarm/node.ts'
 import type { ServerRecord } from '../../swarm/record-fields.ts'
+import { newTrace } from '../../swarm/trace.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
 import { InputLog } from './input-log.ts'
@@ -11,6 +13,9 @@ import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
 /** What sessions need of the swarm. */
 export interface SwarmAccess {
   readonly modelKey: string
+  readonly logger?: SwarmLogger | undefined
+  /** This node, where it may be a server itself: its own span costs no hop. */
+  readonly peerId?: string | undefined
   records(): readonly ServerRecord[]
   /** Asks around for newer records. */
   refresh(): Promise<void>
@@ -18,10 +23,14 @@ export interface SwarmAccess {
   /** Servers not to be used for a while, by peer id. */
   avoided(): ReadonlySet<string>
   avoid(peerId: string): void
+  /** A server did its work: an old failure is no longer held against it. */
+  worked?(peerId: string): void
 }
 
 export interface ChainOptions {
-  readonly numBlocks: number
+  /** Blocks of the model, as a slice. */
+  readonly start: number
+  readonly end: number
   readonly hiddenSize: number
   readonly dtype: FloatDType
   readonly maxLength: number
@@ -50,6 +59,9 @@ export class Chain {
   readonly #root: InputLog
   readonly #digests = new Map<number, string>()
   #links: Link[] = []
+  #connected = false
+  /** Under this id the session is found in the logs of all its servers. */
+  readonly trace = newTrace()
   #arithmetic: string | undefined
   #closed = false
 
@@ -65,22 +77,20 @@ export class Chain {
     return this.#links
   }
 
+  /** Whether every link has been told its next one. */
+  get connected(): boolean {
+    return this.#connected
+  }
+
   /**
    * Opens sessions for all blocks, or, where links have been lost, for theirs; `onLost` is told of each. Neighbours are not
    * connected yet.
    */
   async complete(onLost: (remote: RemoteSession) => void = () => undefined): Promise<void> {
     if (this.#links.length === 0) {
-      const { cuts = [], numBlocks } = this.#options
-      const bounds = [...cuts, numBlocks]
-      const parts = await Promise.allSettled(bounds.map((end, i) => this.#openSpans(bounds[i - 1] ?? 0, end, i === 0 ? this.#root : this.#newLog())))
-      const links = parts.flatMap((part) => part.status === 'fulfilled' ? part.value : [])
-      const failed = parts.find((part) => part.status === 'rejected')
-      if (failed !== undefined) {
-        for (const { remote } of links) void remote.close()
-        throw failed.reason
-      }
-      this.#links = links
+      const { cuts = [], start, end } = this.#options
+      const bounds = [start, ...cuts.filter((cut) => start < cut && cut < end), end]
+      await this.#openAll(bounds.slice(1).map((until, i) => this.#openSpans(bounds[i]!, until, i === 0 ? this.#root : this.#newLog())))
     }
     for (const { remote } of this.#links) if (remote.lost !== undefined) onLost(remote)
     for (let i = 0; i < this.#links.length; i++) {
@@ -88,10 +98,55 @@ export class Chain {
       if (remote.lost === undefined) continue
       onLost(remote)
       const replacement = await this.#openSpans(remote.span.start, remote.span.end, inputs)
+      this.#connected = false
       this.#links.splice(i, 1, ...replacement)
       i += replacement.length - 1
     }
     if (this.#closed) await this.close()
+  }
+
+  /**
+   * Moves the session onto the servers of `other`, a chain over the same blocks, where they have room at once; there a fork
+   * is a copy. Links that are lost, and what fits nowhere there, are for `complete`.
+   */
+  async follow(other: Chain): Promise<void> {
+    if (this.#links.length > 0) {
+      await Promise.all(other.#links.map(({ remote }) => this.#moveTo(remote)))
+      return
+    }
+    for (const { remote } of other.#links) this.#remember(remote.span)
+    await this.#openAll(other.#links.map(async ({ remote: { span, lost } }, i) => {
+      const inputs = i === 0 ? this.#root : this.#newLog()
+      const remote = lost === undefined ? await this.#openOne(span, 0).catch(() => undefined) : undefined
+      return remote === undefined ? this.#openSpans(span.start, span.end, inputs) : [{ remote, inputs, pushes: false }]
+    }))
+  }
+
+  async #moveTo({ span, peerId, lost }: RemoteSession): Promise<void> {
+    const range = (): [number, number] =>
+      [this.#links.findIndex(({ remote }) => remote.span.start === span.start), this.#links.findIndex(({ remote }) => remote.span.end === span.end)]
+    const [first, last] = range()
+    const { remote } = this.#links[first] ?? {}
+    const isThere = first === last && remote?.peerId === peerId && remote.lost === undefined
+    if (isThere || first < 0 || last < 0 || lost !== undefined || this.#swarm.avoided().has(peerId)) return
+    const opened = await this.#openOne(span, 0).catch(() => undefined)
+    if (opened === undefined) return
+    const [from, until] = range()
+    const left = this.#links.splice(from, until - from + 1, { remote: opened, inputs: this.#links[from]!.inputs, pushes: false })
+    this.#connected = false
+    for (const link of left) void link.remote.close()
+  }
+
+  /** All or none. */
+  async #openAll(opening: readonly Promise<Link[]>[]): Promise<void> {
+    const parts = await Promise.allSettled(opening)
+    const links = parts.flatMap((part) => part.status === 'fulfilled' ? part.value : [])
+    const failed = parts.find((part) => part.status === 'rejected')
+    if (failed !== undefined) {
+      for (const { remote } of links) void remote.close()
+      throw failed.reason
+    }
+    this.#links = links
   }
 
   indexOf(remote: RemoteSession): number {
@@ -102,6 +157,15 @@ export class Chain {
   async close(): Promise<void> {
     this.#closed = true
     await Promise.all(this.#links.map(({ remote }) => remote.close()))
+  }
+
+  /** All servers of the chain did a step. */
+  worked(): void {
+    for (const { remote } of this.#links) this.#swarm.worked?.(remote.peerId)
+  }
+
+  #log(fields: object, message: string): void {
+    this.#swarm.logger?.debug({ trace: this.trace, ...fields }, message)
   }
 
   #newLog(): InputLog {
@@ -133,13 +197,16 @@ export class Chain {
         }))
       }
       for (const result of opened) if (result.status === 'fulfilled') void result.value.close()
+      for (const { peerId, error } of failed) this.#log({ peerId, reason: errorMessage(error) }, 'a server did not open the session')
       for (const { peerId } of failed) avoid.add(peerId)
       lastError = failed.find(({ error }) => !isTransient(error))?.error ?? failed[0]!.error
     }
   }
 
   #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
-    const request = { start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic, avoid }
+    const request = {
+      start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic, avoid, ownPeer: this.#swarm.peerId,
+    }
     try {
       return findRouteAround(this.#swarm.records(), request, this.#swarm.avoided())
     } catch (error) {
@@ -152,10 +219,12 @@ export class Chain {
     const { connectTimeoutMs, maxLength, hiddenSize } = this.#options
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined,
       (signal) => this.#swarm.open(span.server, 'inference', signal))
-    return RemoteSession.open(stream, span, {
+    const remote = await RemoteSession.open(stream, span, {
       sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
-      timeoutMs: connectTimeoutMs,
+      timeoutMs: connectTimeoutMs, trace: this.trace,
     }, this.#events)
+    this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
+    return remote
   }
 
   #remember({ server, start, end }: RouteSpan): void {
@@ -177,11 +246,6 @@ export class Chain {
         (error: unknown) => { if (link.remote.lost !== undefined) throw error },
       )
     }))
+    this.#connected = true
   }
-}
-
-/** Errors that say nothing about the request itself: another try, or another server, may do better. */
-export function isTransient(error: unknown): boolean {
-  if (!(error instanceof PetalsError)) return false
-  return /^(?:SWARM_|TIMEOUT|NO_ROUTE|SESSION_LOST|SESSION_STALLED|SESSION_POSITION|SESSION_OUTPUTS_GONE|DRAINING|ENGINE_|RUNTIME|INTERNAL|REMOTE)/.test(error.code)
 }

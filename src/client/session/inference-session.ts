@@ -1,14 +1,13 @@
 import { EventEmitter } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { PetalsError, errorMessage } from '../../base/errors.ts'
-import type { Frame } from '../../swarm/frame.ts'
+import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
 import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
-import { Chain, type ChainOptions, type Link, type SwarmAccess, isTransient } from './chain.ts'
-import { InputLog } from './input-log.ts'
-import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
-import { replay, resumeAll } from './replay.ts'
-import { StepWait } from './step-wait.ts'
-import { type WatchdogOptions, watchStep } from './watchdog.ts'
+import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
+import { checkFork, forkAll } from './fork.ts'
+import { InputLog, boundMemory } from './input-log.ts'
+import { patiently } from './patience.ts'
+import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
+import { StepRunner } from './step-runner.ts'
+import type { WatchdogOptions } from './watchdog.ts'
 
 export interface InferenceSessionOptions extends ChainOptions {
   /** What the copies of spans' inputs may take; beyond it a replay recomputes from further up. */
@@ -16,6 +15,11 @@ export interface InferenceSessionOptions extends ChainOptions {
   /** How long a session looks for a way to go on before a step fails. */
   readonly recoveryTimeoutMs: number
   readonly watchdog: WatchdogOptions
+}
+
+interface Losses {
+  readonly lost: Set<string>
+  replayedTokens: number
 }
 
 /** A longer prompt goes in several steps: servers bound their frames. */
@@ -32,31 +36,50 @@ export interface Recovery {
   readonly reason: string
 }
 
+interface SessionEvents {
+  /** A chain stands: first, and after each repair or move. */
+  route: [readonly Link[]]
+  recovery: [Recovery]
+  /** A session that was made from this one; nothing has been opened for it yet. */
+  fork: [InferenceSession]
+}
+
 /**
  * One sequence's KV caches on a chain of servers, as one session. Steps go from server to server; a server that dies,
  * freezes or fails is replaced and its span alone replayed, and the session goes on at the exact position.
- * Events: `route` once a chain stands (first, and after each repair), `recovery` after a repair.
  */
-export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], recovery: [Recovery] }> {
+export class InferenceSession extends EventEmitter<SessionEvents> implements AsyncDisposable {
+  /** Blocks of the model, as a slice. */
+  readonly start: number
+  readonly end: number
   readonly maxLength: number
   readonly #swarm: SwarmAccess
   readonly #options: InferenceSessionOptions
+  readonly #runner: StepRunner
   readonly #chain: Chain
   readonly #root: InputLog
   #position = 0
-  #epoch = 1
   #step = 0
-  #wait: StepWait | undefined
   #busy = false
+  /** Sessions that are copying this one. */
+  #readers = 0
   #closed = false
 
   constructor(swarm: SwarmAccess, options: InferenceSessionOptions) {
     super()
+    this.start = options.start
+    this.end = options.end
     this.maxLength = options.maxLength
     this.#swarm = swarm
     this.#options = options
     this.#root = new InputLog(options.hiddenSize, options.dtype)
-    this.#chain = new Chain(swarm, options, this.#events(), this.#root)
+    this.#runner = new StepRunner(swarm, options, this.#root)
+    this.#chain = this.#runner.chain
+  }
+
+  /** Under this id the session is found in the logs of all nodes that it passes. */
+  get trace(): string {
+    return this.#chain.trace
   }
 
   /** Tokens in the caches. */
@@ -69,10 +92,10 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {
       throw new PetalsError('SESSION_POSITION', `position ${position}: the session holds ${this.#position} tokens and can only be cut back`)
     }
-    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'the session cannot be cut back while a step is under way')
+    this.#checkIdle()
     if (position === this.#position) return
     // Copies of what is cut off may still be under way; a new epoch makes them stale.
-    this.#epoch++
+    this.#runner.epoch++
     this.#position = position
     for (const { inputs } of this.#chain.links) inputs.truncate(position)
   }
@@ -90,7 +113,7 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
       return await this.#stepInPieces(hidden, tokens)
     } catch (error) {
       // Servers may have done it or not: the next step, with other tokens perhaps, must not take it for done.
-      this.#epoch++
+      this.#runner.epoch++
       this.#position = before
       throw error
     } finally {
@@ -116,22 +139,87 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
     this.#root.write(this.#position, hidden)
     const output = await this.#tryStep(hidden, hidden.shape[0]!)
     this.#position += hidden.shape[0]!
-    this.#boundReplayMemory()
+    boundMemory(this.#chain.links.slice(1).map(({ inputs }) => inputs), this.#options.replayMemoryBytes)
     return output
+  }
+
+  /** A new session that holds the first `position` tokens of this one, on the same servers as far as these have room. Throws like `forkFrom`. */
+  async fork(position = this.#position): Promise<InferenceSession> {
+    const session = new InferenceSession(this.#swarm, this.#options)
+    this.emit('fork', session)
+    try {
+      await session.forkFrom(this, position)
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+    return session
+  }
+
+  /**
+   * Holds the first `position` tokens of `source`, a session over the same blocks, in place of its own. Servers that hold
+   * both copy their caches; what runs elsewhere moves there, or is replayed where there is no room. Several sessions may
+   * be made from one at a time; neither can be stepped meanwhile. Where it throws, this session is empty: `SESSION_POSITION`,
+   * `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or like `step`.
+   */
+  async forkFrom(source: InferenceSession, position = source.position): Promise<void> {
+    this.#checkFork(source, position)
+    this.#busy = true
+    source.#readers++
+    this.#position = 0
+    try {
+      if (position > 0) await this.#copyFrom(source, position)
+      this.#position = position
+    } finally {
+      // Where it failed, servers may have done it or not; where it is empty now, they may not know yet.
+      if (this.#position === 0) this.#runner.epoch++
+      source.#readers--
+      this.#busy = false
+    }
+  }
+
+  async #copyFrom(source: InferenceSession, position: number): Promise<void> {
+    const began = performance.now()
+    const losses: Losses = { lost: new Set(), replayedTokens: 0 }
+    await this.#patiently(async () => {
+      await this.#chain.follow(source.#chain)
+      const context = await this.#beginRepair(losses, { settled: position, target: position, failedStep: 0 })
+      const held = await forkAll(context, source.#chain)
+      if (!this.#chain.connected) await this.#connect()
+      await fill(context, held)
+    })
+    if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
   }
 
   /** Gives the caches back. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#wait?.fail(new PetalsError('SESSION_CLOSED', 'the session was closed'))
+    this.#runner.fail(new PetalsError('SESSION_CLOSED', 'the session was closed'))
     await this.#chain.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #checkIdle(): void {
+    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step or fork of this session is still under way')
+    if (this.#readers > 0) throw new PetalsError('SESSION_BUSY', 'the session is being forked')
+  }
+
+  #checkFork(source: InferenceSession, position: number): void {
+    if (this.#closed || source.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+    this.#checkIdle()
+    if (source === this) throw new PetalsError('SESSION_FORK', 'a session cannot be forked from itself; set its position to cut it back')
+    if (source.#busy) throw new PetalsError('SESSION_BUSY', 'a step of the session to be forked is still under way')
+    checkFork(this, source, position)
   }
 
   #checkStep(hidden: Tensor, tokens: number): void {
     const { hiddenSize, dtype } = this.#options
     if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
-    if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
+    this.#checkIdle()
     if (hidden.shape.length !== 2 || hidden.shape[1] !== hiddenSize || hidden.dtype !== dtype || tokens < 1) {
       throw new PetalsError('TENSOR_SHAPE', `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${dtype} [tokens, ${hiddenSize}]`)
     }
@@ -144,120 +232,67 @@ export class InferenceSession extends EventEmitter<{ route: [readonly Link[]], r
   async #tryStep(hidden: Tensor, tokens: number): Promise<Tensor> {
     if (this.#chain.links.length === 0) {
       await this.#patiently(async () => {
-        this.#epoch++
+        this.#runner.epoch++
         await this.#chain.complete()
-        await this.#chain.connect(this.#epoch)
+        await this.#connect()
       })
-      this.emit('route', this.#chain.links)
     }
     const step = ++this.#step
     const began = performance.now()
     try {
-      return await this.#runChain(step, hidden)
+      const output = await this.#runner.run(step, this.#position, hidden)
+      this.#chain.worked()
+      return output
     } catch (error) {
       if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       if (!isTransient(error)) throw error
-      const { output, ...recovery } = await this.#recover(step, tokens)
-      this.emit('recovery', { ...recovery, seconds: (performance.now() - began) / 1000, reason: errorMessage(error) })
+      const losses: Losses = { lost: new Set(), replayedTokens: 0 }
+      const output = await this.#recover(step, tokens, losses)
+      this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
-  /** Server to server where they push, through the client where they do not. */
-  async #runChain(step: number, hidden: Tensor): Promise<Tensor> {
-    const { links } = this.#chain
-    let input = hidden
-    for (let first = 0; first < links.length;) {
-      let last = first
-      while (links[last]!.pushes && last + 1 < links.length) last++
-      input = await this.#runSegment(step, links.slice(first, last + 1), input)
-      first = last + 1
-      links[first]?.inputs.write(this.#position, input)
-    }
-    return input
-  }
-
-  async #runSegment(step: number, links: readonly Link[], input: Tensor): Promise<Tensor> {
-    const lost = links.find(({ remote }) => remote.lost !== undefined)
-    if (lost !== undefined) throw lostError(lost.remote)
-    const wait = new StepWait(this.#epoch, step, links.at(-1)!.remote)
-    this.#wait = wait
-    try {
-      const header = { kind: 'step', epoch: this.#epoch, step, position: this.#position, push: true }
-      await links[0]!.remote.send({ header, tensors: [input] })
-      return await watchStep(wait.output, links.map(({ remote }) => remote), step, this.#options.watchdog)
-    } finally {
-      this.#wait = undefined
-    }
-  }
-
   /** Mends the chain, replays what a new server lacks, and gives the output of the step that failed. */
-  async #recover(failedStep: number, tokens: number): Promise<{ output: Tensor, lost: string[], replayedTokens: number }> {
-    const lost = new Set<string>()
-    let replayedTokens = 0
-    const output = await this.#patiently(async () => {
-      await this.#chain.complete(({ peerId }) => {
-        lost.add(peerId)
-        this.#swarm.avoid(peerId)
-      })
-      replayedTokens = 0
-      const context = {
-        chain: this.#chain, epoch: ++this.#epoch, settled: this.#position, target: this.#position + tokens, failedStep,
-        nextStep: () => ++this.#step, watchdog: this.#options.watchdog, onReplay: (count: number) => { replayedTokens += count },
-      }
+  #recover(failedStep: number, tokens: number, losses: Losses): Promise<Tensor> {
+    const positions = { settled: this.#position, target: this.#position + tokens, failedStep }
+    return this.#patiently(async () => {
+      const context = await this.#beginRepair(losses, positions)
       const held = await resumeAll(context)
-      await this.#chain.connect(this.#epoch)
-      this.emit('route', this.#chain.links)
+      await this.#connect()
       return replay(context, held)
     })
-    return { output, lost: [...lost], replayedTokens }
   }
 
-  /** Tries until it works, for as long as a recovery may take: servers come and go. */
-  async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
-    const giveUpAt = performance.now() + this.#options.recoveryTimeoutMs
-    for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
-      if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
-      try {
-        return await attempt()
-      } catch (error) {
-        if (!isTransient(error) || performance.now() + delayMs > giveUpAt) throw error
-      }
-      await this.#swarm.refresh()
-      await sleep(delayMs)
-    }
-  }
-
-  #events(): RemoteSessionEvents {
+  /** The chain with its lost links replaced, in a new epoch. */
+  async #beginRepair(losses: Losses, positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>): Promise<ReplayContext> {
+    await this.#chain.complete(({ peerId }) => {
+      losses.lost.add(peerId)
+      this.#swarm.avoid(peerId)
+    })
+    losses.replayedTokens = 0
     return {
-      onOutput: (remote, frame: Frame) => this.#wait?.deliver(remote, frame),
-      onCopies: (remote, { header, tensors }) => {
-        const inputs = this.#chain.links[this.#chain.indexOf(remote) + 1]?.inputs
-        if (header.epoch !== this.#epoch) return undefined
-        inputs?.write(header.position ?? 0, tensors[0]!)
-        return inputs?.until
-      },
-      onStepFailed: (remote, { kind, step, fault }) => {
-        if (step !== this.#wait?.step) return
-        const error = new PetalsError(fault?.code ?? 'REMOTE', `peer ${remote.peerId}: ${fault?.message ?? 'no reason given'}`)
-        if (kind === 'failed') remote.giveUp(error)
-        this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
-      },
-      onLost: (remote) => this.#wait?.fail(lostError(remote)),
+      chain: this.#chain, epoch: ++this.#runner.epoch, ...positions, nextStep: () => ++this.#step, watchdog: this.#options.watchdog,
+      onReplay: (count) => { losses.replayedTokens += count },
     }
   }
 
-  #boundReplayMemory(): void {
-    const logs = this.#chain.links.slice(1).map(({ inputs }) => inputs)
-    let bytes = logs.reduce((sum, log) => sum + log.bytes, 0)
-    for (const log of logs.toReversed()) {
-      if (bytes <= this.#options.replayMemoryBytes) return
-      bytes -= log.bytes
-      log.drop()
-    }
+  async #connect(): Promise<void> {
+    await this.#chain.connect(this.#runner.epoch)
+    this.emit('route', this.#chain.links)
   }
-}
 
-function lostError(remote: RemoteSession): PetalsError {
-  return new PetalsError('SESSION_LOST', `peer ${remote.peerId} was lost: ${remote.lost?.message ?? 'no reason known'}`)
+  #reportRecovery({ lost, replayedTokens }: Losses, began: number, reason: string): void {
+    const recovery = { lost: [...lost], replayedTokens, seconds: (performance.now() - began) / 1000 }
+    this.#swarm.logger?.info({ trace: this.#chain.trace, ...recovery }, 'session repaired')
+    this.emit('recovery', { ...recovery, reason })
+  }
+
+  #patiently<T>(attempt: () => Promise<T>): Promise<T> {
+    return patiently(attempt, {
+      timeoutMs: this.#options.recoveryTimeoutMs,
+      check: () => { if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed') },
+      refresh: () => this.#swarm.refresh(),
+    })
+  }
 }

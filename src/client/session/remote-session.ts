@@ -25,6 +25,7 @@ export interface OpenOptions {
   readonly hiddenSize: number
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
+  readonly trace?: string | undefined
 }
 
 interface Pending {
@@ -46,10 +47,10 @@ export class RemoteSession {
 
   /** Opens a session on a fresh stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
   static async open(stream: FrameStream, span: RouteSpan, options: OpenOptions, events: RemoteSessionEvents): Promise<RemoteSession> {
-    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs } = options
+    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace } = options
     try {
       const open = { modelKey, start: span.start, end: span.end, maxLength, allocTimeoutMs }
-      await stream.send({ header: { kind: 'open', sessionId, open }, tensors: [] })
+      await stream.send({ header: { kind: 'open', sessionId, open, ...(trace !== undefined && { trace }) }, tensors: [] })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
       if (answer?.header.kind !== 'opened') throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not open the session`)
     } catch (error) {

@@ -22,7 +22,7 @@ export interface ReplayContext {
 const MAX_FRAME_BYTES = 4 << 20
 
 /** Answers are waited for while the server lives; this is for one that lives and never answers. */
-const ANSWER_TIMEOUT_MS = 600_000
+export const ANSWER_TIMEOUT_MS = 600_000
 
 /**
  * Begins a new epoch on all servers of a chain and returns how many valid tokens each holds. A server that does not answer
@@ -38,11 +38,21 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
 }
 
 /**
- * Brings every span of a repaired chain, whose servers hold `held` tokens, to `target` tokens, and gives the last span's
- * outputs for positions `settled` to `target`. Spans that hold their tokens compute nothing again: only a new server is
- * sent its span's inputs, as one chunked prefill.
+ * Brings every span of a repaired chain, as `fill` does, and gives the last span's outputs for positions `settled` to `target`.
  */
 export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
+  const { chain, settled, target } = context
+  const made = await fill(context, held)
+  if (made === undefined) return fetchOutputs(chain.links.at(-1)!, settled, target, context)
+  return sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
+}
+
+/**
+ * Brings every span of a chain, whose servers hold `held` tokens, to `target` tokens; returns what the last span had to
+ * compute for it, undefined where that was nothing. Spans that hold their tokens compute nothing again: only a new server is
+ * sent its span's inputs, as one chunked prefill.
+ */
+export async function fill(context: ReplayContext, held: readonly number[]): Promise<Tensor | undefined> {
   const { chain, settled, target } = context
   let made: Tensor | undefined
   for (const [i, link] of chain.links.entries()) {
@@ -57,8 +67,7 @@ export async function replay(context: ReplayContext, held: readonly number[]): P
     made = await runPieces(link.remote, link.inputs.range(from, target)!, from, context)
     next?.write(from, made)
   }
-  const last = chain.links.at(-1)!
-  return made === undefined ? fetchOutputs(last, settled, target, context) : sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
+  return made
 }
 
 /** Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. */
@@ -108,7 +117,7 @@ async function fetchOutputs({ remote }: Link, from: number, until: number, { epo
 }
 
 /** Whatever goes wrong on a server during a repair costs that server its place, so that the next attempt goes elsewhere. */
-async function ofLink<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
+export async function ofLink<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {

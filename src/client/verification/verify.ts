@@ -59,7 +59,7 @@ async function checkForward(model: AutoDistributedModelForCausalLM, { inputIds, 
   const outcomes = checkAgainst(tensors, 'block0_input', embedded)
   let hidden = embedded
   for (let end = 1; end <= numBlocks; end++) {
-    hidden = await model.forward(embedded, { end, cuts })
+    hidden = await model.layers.slice(0, end).forward(embedded, { cuts })
     outcomes.push(...checkAgainst(tensors, `block${end - 1}_output`, hidden))
   }
   const logits = fromFloat32(await model.ends.head(asFloat32(hidden).slice()), [rows, tokens, vocabSize])

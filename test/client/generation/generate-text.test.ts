@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Tokenizer } from '../../../src/checkpoint/tokenizer/tokenizer.ts'
 import { generate } from '../../../src/client/generation/generate.ts'
-import type { GenerationOptions } from '../../../src/client/generation/options.ts'
+import type { ResolvedOptions } from '../../../src/client/generation/options.ts'
 import { ScriptSource, collect } from './support.ts'
 
 const VOCABULARY_SIZE = 4096
@@ -19,7 +19,7 @@ before(async () => {
 })
 after(() => tokenizer.close())
 
-async function run(script: readonly number[], options: Partial<GenerationOptions> = {}) {
+async function run(script: readonly number[], options: Partial<ResolvedOptions> = {}) {
   const source = new ScriptSource(script, VOCABULARY_SIZE)
   const stream = tokenizer.tokenStream({ skipSpecialTokens: true })
   const { chunks, result } = await collect(generate(source, [BOS], { maxNewTokens: script.length, ...options }, stream))

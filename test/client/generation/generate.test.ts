@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type TextStream, type TokenSource, generate } from '../../../src/client/generation/generate.ts'
-import type { GenerationOptions } from '../../../src/client/generation/options.ts'
+import type { ResolvedOptions } from '../../../src/client/generation/options.ts'
 import { BigramSource, ScriptSource, collect, logitsFor, softmax } from './support.ts'
 
 /** Greedy: 0 -> 1 -> 2 -> 3 -> 0 ... */
@@ -28,7 +28,7 @@ class FakeText implements TextStream {
   }
 }
 
-function run(script: readonly number[], options: Partial<GenerationOptions>, promptIds: readonly number[] = [0]) {
+function run(script: readonly number[], options: Partial<ResolvedOptions>, promptIds: readonly number[] = [0]) {
   const source = new ScriptSource(script, VOCABULARY.length)
   const text = new FakeText()
   const generation = generate(source, promptIds, { maxNewTokens: script.length, ...options }, text)
@@ -130,11 +130,55 @@ describe('the end of a text', () => {
     assert.equal(result.finishReason, 'stop')
   })
 
+  test('a stopping criterion ends it after the token it was asked about, which is not fed', async () => {
+    const asked: [ids: readonly number[], text: string | undefined][] = []
+    const ends = (ids: readonly number[], text?: string): boolean => {
+      asked.push([[...ids], text])
+      return text === 'abb'
+    }
+    const { source, generation } = run([0, 1, 1, 0, 0], { stoppingCriteria: [ends] }, [5])
+    const { result } = await collect(generation)
+    assert.deepEqual([result.finishReason, result.tokenIds, result.text], ['criterion', [0, 1, 1], 'abb'])
+    assert.deepEqual(asked, [[[5, 0], 'a'], [[5, 0, 1], 'ab'], [[5, 0, 1, 1], 'abb']])
+    assert.deepEqual(source.fed, [[5], [0], [1]])
+  })
+
+  test('an EOS and a stop string come before a criterion, and a criterion before the length', async () => {
+    const always = { stoppingCriteria: [() => true] }
+    assert.equal((await collect(run([4], { ...always, eosTokenIds: [4] }).generation)).result.finishReason, 'eos')
+    assert.equal((await collect(run([0], { ...always, stopStrings: ['a'] }).generation)).result.finishReason, 'stop')
+    assert.equal((await collect(run([0], always).generation)).result.finishReason, 'criterion')
+  })
+
+  test('a criterion of a model without a tokenizer sees ids alone', async () => {
+    const texts: unknown[] = []
+    const stoppingCriteria = [(_: readonly number[], text?: string) => texts.push(text) === 2]
+    await collect(generate(new ScriptSource([0, 0, 0], 6), [0], { maxNewTokens: 3, stoppingCriteria }))
+    assert.deepEqual(texts, [undefined, undefined])
+  })
+
+  test('the time that is up ends it after a token', async () => {
+    const { source, generation } = run([0, 1, 1], { maxTimeMs: 1e-6 })
+    const { result } = await collect(generation)
+    assert.deepEqual([result.finishReason, result.tokenIds], ['time', [0]])
+    assert.deepEqual(source.fed, [[0]])
+    assert.equal((await collect(run([0, 1, 1], { maxTimeMs: 60_000 }).generation)).result.finishReason, 'length')
+  })
+
   test('a single token feeds nothing but the prompt', async () => {
     const { source, generation } = run([1], {}, [0, 5])
     assert.equal((await collect(generation)).result.text, 'b')
     assert.deepEqual(source.fed, [[0, 5]])
   })
+})
+
+test('processors see what the source holds before the prompt, which is not fed again', async () => {
+  const seen: number[][] = []
+  const source = Object.assign(new ScriptSource([1, 2], 6), { heldIds: [3, 4] })
+  const options = { maxNewTokens: 2, minLength: 6, logitsProcessors: [(_: Float32Array, ids: readonly number[]) => { seen.push([...ids]) }] }
+  const { result } = await collect(generate(source, [5], options))
+  assert.deepEqual(seen, [[3, 4, 5], [3, 4, 5, 1]])
+  assert.deepEqual([result.promptIds, result.tokenIds, source.fed], [[5], [1, 2], [[5], [1]]])
 })
 
 describe('a signal', () => {
@@ -250,7 +294,7 @@ describe('failures', () => {
     await assert.rejects(generate(source, [0], { maxNewTokens: 1 }).next(), { code: 'LOGITS_NAN' })
   })
 
-  const REFUSED: [what: string, promptIds: number[], options: GenerationOptions, message: RegExp][] = [
+  const REFUSED: [what: string, promptIds: number[], options: ResolvedOptions, message: RegExp][] = [
     ['an empty prompt', [], { maxNewTokens: 1 }, /^the prompt has no tokens/],
     ['a bad option', [0], { maxNewTokens: 0 }, /^maxNewTokens is 0/],
     ['stop strings without a tokenizer', [0], { maxNewTokens: 1, stopStrings: ['a'] }, /^stopStrings need/],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom } from '../../../src/client/generation/random.ts'
+import { deriveSeed, seededRandom } from '../../../src/client/generation/random.ts'
 
 /** From a program of its own, in whole numbers of unlimited size, by the algorithms' published definitions. */
 const KNOWN: [seed: number, numbers: number[]][] = [
@@ -33,4 +33,17 @@ test('numbers lie in [0, 1) and fill it evenly', () => {
 
 test('without a seed, the numbers differ each time', () => {
   assert.notEqual(seededRandom()(), seededRandom()())
+})
+
+test('derived seeds are safe integers, repeatable and all different, but for the first, which is the seed', () => {
+  const seeds = [0, 1, -5, Number.MAX_SAFE_INTEGER].flatMap((seed) => {
+    assert.equal(deriveSeed(seed, 'prompt', 0), seed)
+    assert.equal(deriveSeed(seed, 'text', 0), seed)
+    const ofPrompts = Array.from({ length: 50 }, (_, i) => deriveSeed(seed, 'prompt', i)!)
+    return [...ofPrompts, ...ofPrompts.flatMap((each) => Array.from({ length: 5 }, (_, i) => deriveSeed(each, 'text', i + 1)!))]
+  })
+  assert.ok(seeds.every(Number.isSafeInteger))
+  assert.equal(new Set(seeds).size, seeds.length)
+  assert.equal(deriveSeed(7, 'prompt', 3), deriveSeed(7, 'prompt', 3))
+  assert.equal(deriveSeed(undefined, 'prompt', 3), undefined)
 })

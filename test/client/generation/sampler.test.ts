@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { SamplingOptions } from '../../../src/client/generation/options.ts'
-import { createSampler } from '../../../src/client/generation/sampler.ts'
+import { type Sampler, createSampler as createSamplerFor } from '../../../src/client/generation/sampler.ts'
 import { softmax } from './support.ts'
+
+function createSampler(options: SamplingOptions): Sampler {
+  return createSamplerFor({ maxNewTokens: 9, ...options }, 0)
+}
 
 const LOGITS = Float32Array.of(2, 1, 0.5, 0, -1, 1.5, -3, 1)
 

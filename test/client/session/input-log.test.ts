@@ -23,3 +23,17 @@ test('cut back or dropped, it no longer gives what is gone', () => {
   log.drop()
   assert.equal(log.until + log.bytes, 0)
 })
+
+test('a log made from another shares what they have in common, and neither sees what the other writes', () => {
+  const source = new InputLog(1, 'float32'), copy = new InputLog(1, 'float32')
+  source.write(0, inputs(0, 200))
+  copy.write(0, inputs(500, 900))
+  copy.copyFrom(source, 150)
+  assert.equal(copy.until, 150)
+  source.write(140, inputs(1000, 1060))
+  copy.write(150, inputs(2000, 2003))
+  copy.write(10, inputs(3000, 3001))
+  assert.deepEqual([...asFloat32(copy.range(138, 153)!)], [...asFloat32(inputs(138, 150)), 2000, 2001, 2002])
+  assert.deepEqual([...asFloat32(source.range(138, 142)!)], [138, 139, 1000, 1001])
+  assert.deepEqual([source.range(10, 11)!, copy.range(10, 11)!].map((row) => asFloat32(row)[0]), [10, 3000])
+})

@@ -54,6 +54,11 @@ export class TestServer {
   readonly computed: { position: number, tokens: number }[] = []
   /** Sessions that were given a row, whether they still have it or not. */
   numOpened = 0
+  /** Caches that were copied from one session to another. */
+  numForks = 0
+  readonly #caches = new WeakMap<EngineSession, () => number[]>()
+  /** Called before a cache is copied, which waits for it and fails with it. */
+  beforeFork: () => void | Promise<void> = () => undefined
   /** Called before each step is computed, which waits for it and fails with it. */
   beforeStep: () => void | Promise<void> = () => undefined
 
@@ -68,7 +73,7 @@ export class TestServer {
       unhandle: async (rpc) => { peer.handlers.delete(rpc) },
       open: (target, rpc) => network.open(peer, target.peerId, rpc),
     }
-    this.blocks = new BlockServer({ node: node as SwarmNode, engine: engine as Engine, logger: pino({ level: 'silent' }) },
+    this.blocks = new BlockServer({ node: node as SwarmNode, engine: engine as Engine, logger: pino({ level: 'silent' }), findHop: async (hop) => hop },
       { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 })
   }
 
@@ -93,9 +98,14 @@ export class TestServer {
     const row = await this.rows.reserve(maxLength, reserve)
     this.numOpened++
     let cache: number[] = []
-    return new EngineSession({
+    const session = new EngineSession({
       maxLength,
       release: () => this.rows.release(row),
+      copyFrom: async (source, tokens) => {
+        await this.beforeFork()
+        cache = this.#caches.get(source)!().slice(0, tokens)
+        this.numForks++
+      },
       step: async (position, states) => {
         await this.beforeStep()
         const tokens = tokensOf(states)
@@ -104,6 +114,8 @@ export class TestServer {
         return hidden(computeBlocks(start, end, cache).slice(position), states.shape[1])
       },
     })
+    this.#caches.set(session, () => cache)
+    return session
   }
 }
 
@@ -131,7 +143,7 @@ export class TestSwarm implements SwarmAccess {
   /** A session of up to 256 tokens whose watchdog is quick and whose repairs take 5 s at most. */
   session(options: Partial<InferenceSessionOptions> = {}): InferenceSession {
     return new InferenceSession(this, {
-      numBlocks: NUM_BLOCKS, hiddenSize: 1, dtype: 'float32', maxLength: 256, allocTimeoutMs: 5000, connectTimeoutMs: 1000,
+      start: 0, end: NUM_BLOCKS, hiddenSize: 1, dtype: 'float32', maxLength: 256, allocTimeoutMs: 5000, connectTimeoutMs: 1000,
       replayMemoryBytes: 1 << 30, recoveryTimeoutMs: 5000, watchdog: { deadlineMs: 150, answerMs: 250 }, ...options,
     })
   }

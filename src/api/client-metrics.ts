@@ -1,0 +1,22 @@
+import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
+
+/** What the metrics need of a model. */
+export interface MeasuredModel {
+  on(event: 'recovery', listener: (recovery: { readonly seconds: number, readonly replayedTokens: number }) => void): unknown
+}
+
+/** 50 ms to 100 s: from a hand-over to a full recovery timeout. */
+const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
+
+/** Counts the repairs of a model's sessions from now on. */
+export function registerClientMetrics(registry: Registry, model: MeasuredModel): void {
+  const registers = [registry]
+  const seconds = new Histogram({
+    name: 'petals_client_recovery_seconds', help: 'Time that a session needed to go on after a failure', buckets: SECOND_BUCKETS, registers,
+  })
+  const tokens = new Counter({ name: 'petals_client_replayed_tokens_total', help: 'Tokens that replacements computed again', registers })
+  model.on('recovery', (recovery) => {
+    seconds.observe(recovery.seconds)
+    tokens.inc(recovery.replayedTokens)
+  })
+}

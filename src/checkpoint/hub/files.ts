@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** A name beside `file` that no other process uses, as huggingface_hub forms it. */
+export function temporaryName(file: string): string {
+  return `${file}.${randomBytes(4).toString('hex')}.incomplete`
+}
+
+/** Writes a file so that others see either the old content or the new one, and makes its folder. */
+export async function writeByRename(file: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  const temporary = temporaryName(file)
+  try {
+    await writeFile(temporary, content)
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** The name of a model's folder in both caches. */
+export function repoFolderName(repo: string): string {
+  return `models--${repo.replace('/', '--')}`
+}

@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
+import { isFile } from '../json.ts'
+import { HubClient } from './client.ts'
+import { readCommitRecord } from './commit-record.ts'
+import { folderError, HubError } from './errors.ts'
+import { HubShards, type PinnedModel } from './hub-shards.ts'
+import type { DownloadOptions } from './remote.ts'
+import { type HubSettings, hubSettings } from './settings.ts'
+import { fetchSmallFiles } from './small-files.ts'
+import { isCommit, type ModelSource, parseModelSource } from './source.ts'
+import { StandardCache } from './standard-cache.ts'
+
+export interface OpenModelOptions extends DownloadOptions {
+  /** By default as the environment says. */
+  readonly settings?: HubSettings | undefined
+}
+
+type HubModel = Extract<ModelSource, { kind: 'hub' }>
+
+/**
+ * Opens a folder, or a model of the hub: then its small files are downloaded into the standard cache and of its weights
+ * the headers alone; `fetchTensors` brings the tensors. `source` as `parseModelSource` reads it.
+ * Throws `UsageError`, `CheckpointError`, `HubError` or the signal's reason.
+ */
+export async function openModel(source: ModelSource | string, options: OpenModelOptions = {}): Promise<Checkpoint> {
+  const parsed = typeof source === 'string' ? parseModelSource(source) : source
+  if (parsed.kind === 'folder') return openCheckpoint(parsed.folder)
+  const settings = options.settings ?? hubSettings(process.env)
+  try {
+    return await openFromHub(parsed, settings, options)
+  } catch (error) {
+    throw folderError(error, settings.cacheFolder)
+  }
+}
+
+async function openFromHub({ repo, revision }: HubModel, settings: HubSettings, options: OpenModelOptions): Promise<Checkpoint> {
+  const client = new HubClient(settings)
+  const cache = new StandardCache(settings.cacheFolder, repo)
+  const model = await pinCommit(client, cache, { repo, revision }, options.signal)
+  const { commit, files } = model
+  if (files !== undefined) {
+    if (!files.includes('config.json')) {
+      throw new HubError('HUB_FILE_NOT_FOUND', `${repo} has no config.json at revision ${revision}: it is no model of transformers`)
+    }
+    await fetchSmallFiles(client, cache, { repo, commit, files }, options)
+    if (!isCommit(revision)) await cache.writeRef(revision, commit)
+  }
+  const shards = new HubShards(client, cache, model, options)
+  const checkpoint = await openCheckpoint(cache.snapshot(commit), shards)
+  await shards.save()
+  return { ...checkpoint, remote: { settings, repo, revision, commit, files: shards.remoteFiles, leases: [] } }
+}
+
+/** What a branch is at now; where the hub may not or cannot be asked, what it was at when it was last asked. */
+async function pinCommit(
+  client: HubClient, cache: StandardCache, { repo, revision }: { repo: string, revision: string }, signal: AbortSignal | undefined,
+): Promise<PinnedModel> {
+  const { settings } = client
+  const known = isCommit(revision) ? revision : await cache.readRef(revision)
+  const usable = known !== undefined && await isFile(join(cache.snapshot(known), 'config.json'))
+  const recorded = usable && await readCommitRecord(settings.partsFolder, repo, known) !== undefined
+  if (recorded && isCommit(revision)) return { repo, commit: revision, files: undefined }
+  if (settings.offline && usable) return { repo, commit: known, files: undefined }
+  try {
+    return { repo, ...await client.revision(repo, revision, signal) }
+  } catch (error) {
+    if (recorded && error instanceof HubError && error.retryable) return { repo, commit: known, files: undefined }
+    throw error
+  }
+}

@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs'
+import { isAbsolute } from 'node:path'
+import { UsageError } from '../../base/errors.ts'
+import { expandPath } from './settings.ts'
+
+/** Where a model is: a folder, or a repository of the hub at a branch, tag or commit. */
+export type ModelSource =
+  | { readonly kind: 'folder', readonly folder: string }
+  | { readonly kind: 'hub', readonly repo: string, readonly revision: string }
+
+const DEFAULT_REVISION = 'main'
+
+/** The hub's own limit for either half. */
+const MAX_NAME = 96
+
+/**
+ * An existing path, or a text that begins like one (`.`, `/`, `~`), is a folder; else `org/name` or
+ * `org/name@revision` is a model of the hub. Throws `UsageError` for anything else.
+ */
+export function parseModelSource(text: string): ModelSource {
+  if (text !== '' && (existsSync(text) || /^[.~]/.test(text) || isAbsolute(text))) {
+    return { kind: 'folder', folder: expandPath(text, { HOME: process.env['HOME'] }) }
+  }
+  const [, repo, revision = DEFAULT_REVISION] = /^([^@]+)(?:@(.+))?$/s.exec(text) ?? []
+  if (repo === undefined || !isRepo(repo)) {
+    throw new UsageError(`the model ${JSON.stringify(text)} is neither a folder that exists nor a name org/name[@revision] of the hub`)
+  }
+  if (!isRevision(revision)) {
+    throw new UsageError(`the revision ${JSON.stringify(revision)} of ${repo} cannot be: give a branch, a tag or a commit`)
+  }
+  return { kind: 'hub', repo, revision }
+}
+
+/** Whether the text is a whole commit id, which never comes to mean something else. */
+export function isCommit(revision: string): boolean {
+  return /^[0-9a-f]{40}$/.test(revision)
+}
+
+function isRepo(repo: string): boolean {
+  const halves = repo.split('/')
+  return halves.length === 2 && !repo.includes('--') && !repo.includes('..')
+    && halves.every((half) => half.length <= MAX_NAME && /^\w(?:[\w.-]*\w)?$/.test(half))
+}
+
+/** It becomes a path below refs/. */
+function isRevision(revision: string): boolean {
+  return revision.length <= 255 && /^\w[\w./+-]*$/.test(revision)
+    && revision.split('/').every((part) => part !== '' && !part.startsWith('.'))
+}

@@ -1,0 +1,67 @@
+import { UsageError } from '../../base/errors.ts'
+import type { Conversation } from '../../client/chat/conversation.ts'
+import { closest } from '../closest.ts'
+
+/** What is to be done after a line: have the model answer, show something, or end. */
+export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note', readonly text: string }
+
+interface ChatCommand {
+  readonly argument?: string
+  readonly meaning: string
+  readonly apply: (conversation: Conversation, argument: string) => LineOutcome
+}
+
+const COMMANDS: Readonly<Record<string, ChatCommand>> = {
+  retry: { meaning: 'have the last message answered again', apply: (conversation) => (conversation.retry(), { kind: 'answer' }) },
+  edit: {
+    argument: 'TEXT', meaning: 'put TEXT in the place of the last message',
+    apply: (conversation, text) => (conversation.edit(needed('edit', text)), { kind: 'answer' }),
+  },
+  undo: {
+    meaning: 'take the last message and its answer back',
+    apply(conversation) {
+      conversation.undo()
+      return note(conversation.lastUser === undefined ? 'back at the beginning' : `back to the answer to: ${conversation.lastUser}`)
+    },
+  },
+  system: {
+    argument: 'TEXT', meaning: 'tell the model TEXT before everything else; without TEXT nothing',
+    apply: (conversation, text) => (conversation.setSystem(text), note('the model is told so from the next answer on')),
+  },
+  clear: { meaning: 'begin anew; what the model is told first stays', apply: (conversation) => (conversation.clear(), note('a new conversation')) },
+  help: { meaning: 'this list', apply: () => note(helpText()) },
+  exit: { meaning: 'leave, as Ctrl-D does', apply: () => ({ kind: 'exit' }) },
+}
+
+/** Does what a line asks: `/name argument`, or a message (`//` at its beginning stands for `/`). Throws `USAGE`. */
+export function applyLine(conversation: Conversation, line: string): LineOutcome {
+  const [, name, argument = ''] = /^\/([a-z]\w*)(?:\s+(.*))?$/is.exec(line.trim()) ?? []
+  if (name === undefined) {
+    conversation.ask(line.startsWith('//') ? line.slice(1) : line)
+    return { kind: 'answer' }
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined
+  if (command === undefined) throw unknownCommand(name)
+  if (command.argument === undefined && argument !== '') throw new UsageError(`/${name} takes nothing behind it`)
+  return command.apply(conversation, argument.trim())
+}
+
+function helpText(): string {
+  const rows = Object.entries(COMMANDS).map(([name, { argument, meaning }]) => [`/${name}${argument === undefined ? '' : ` ${argument}`}`, meaning] as const)
+  const width = Math.max(...rows.map(([usage]) => usage.length))
+  return [...rows.map(([usage, meaning]) => `  ${usage.padEnd(width)}  ${meaning}`), '  Ctrl-C stops an answer, twice ends; // begins a message with a /'].join('\n')
+}
+
+function needed(name: string, text: string): string {
+  if (text !== '') return text
+  throw new UsageError(`/${name} needs a text behind it`)
+}
+
+function note(text: string): LineOutcome {
+  return { kind: 'note', text }
+}
+
+function unknownCommand(name: string): UsageError {
+  const near = closest(name, Object.keys(COMMANDS))
+  return new UsageError(`there is no command /${name}${near === undefined ? '; /help lists them' : `: did you mean /${near}?`}`)
+}

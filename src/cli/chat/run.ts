@@ -1,0 +1,43 @@
+import { UsageError } from '../../base/errors.ts'
+import { openChat } from '../../client/chat/open-chat.ts'
+import { requireBootstrap } from '../addresses.ts'
+import type { ChatValues } from '../chat.ts'
+import { Cleanup } from '../cleanup.ts'
+import type { CommandContext } from '../command.ts'
+import { generationOptions } from '../generation-values.ts'
+import { createLogger } from '../logger.ts'
+import { openClient } from '../open-client.ts'
+import { type Shutdown, orAborted } from '../shutdown.ts'
+import { ChatLoop } from './loop.ts'
+import { readLines } from './lines.ts'
+import { JsonOutput, TextOutput } from './output.ts'
+
+/** Talks until the input ends. Rejects with an `InterruptedError` where it was cut short. */
+export async function runChat(values: ChatValues, { shutdown }: CommandContext): Promise<void> {
+  requireBootstrap(values.bootstrap)
+  if (values.json && process.stdin.isTTY) throw new UsageError('--json takes its turns from a file or pipe: petals-node chat --json < questions.txt')
+  const cleanup = new Cleanup()
+  try {
+    await orAborted(chat(values, cleanup, shutdown), shutdown.signal)
+  } finally {
+    await cleanup.run()
+  }
+}
+
+async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): Promise<void> {
+  const { template, sessionTokens } = values
+  const model = await openClient(values, await createLogger(values.logLevel), cleanup, shutdown.signal)
+  const { session, eosTokenIds, stopStrings } = await openChat(model, { template, sessionTokens })
+  cleanup.add(() => session.close())
+  shutdown.signal.throwIfAborted()
+
+  const own = generationOptions(values)
+  const output = values.json ? new JsonOutput() : new TextOutput(model)
+  const loop = new ChatLoop(session, output, { ...own, eosTokenIds, stopStrings: [...stopStrings, ...own.stopStrings ?? []] })
+  if (values.system !== undefined) loop.conversation.setSystem(values.system)
+  if (process.stdin.isTTY) {
+    cleanup.add(shutdown.onInterrupt(() => loop.interrupt()))
+    output.note('Type a message and press Enter; /help lists commands, Ctrl-D leaves.')
+  }
+  await readLines((line) => loop.take(line), { signal: shutdown.signal, patient: process.stdin.isTTY, onError: (error) => output.fail(error) })
+}

@@ -1,0 +1,49 @@
+import { errorMessage } from '../../../base/errors.ts'
+import { sizeText } from '../../../base/size.ts'
+import { openModel } from '../../../checkpoint/hub/open-model.ts'
+import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan.ts'
+import { inspectCuda } from '../../../runtime/cuda-report.ts'
+import { type Device, parseDType, parseDevice } from '../../../runtime/device.ts'
+import { gpuMemory } from '../../../runtime/nvml.ts'
+import type { DoctorValues } from '../../doctor.ts'
+import { type Finding, note, ok, problem } from '../finding.ts'
+
+/** How many blocks of a model fit here; of a hub model only the small files and headers are downloaded for this. */
+export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
+  try {
+    const { config } = await openModel(model, { signal })
+    const device = parseDevice(values.device, () => inspectCuda().problems.length === 0)
+    const dtype = parseDType(values.dtype, device, config.dtype)
+    const memoryBytes = freeMemory(device)
+    const plan = planSpan(config, { device: device.kind, dtype, memoryBytes, cacheTokens: values.attnCacheTokens })
+    return [
+      ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
+      describeSpan(plan),
+      describeClient(planEnds(config).totalBytes),
+    ]
+  } catch (error) {
+    signal.throwIfAborted()
+    return [problem('Model', `${model}: ${errorMessage(error)}`)]
+  }
+}
+
+function freeMemory({ kind, index }: Device): number {
+  return kind === 'cpu' ? process.availableMemory() : gpuMemory(index)?.freeBytes ?? 0
+}
+
+function describeSpan(plan: SpanPlan): Finding {
+  const { numBlocks, modelBlocks, device, dtype } = plan
+  const found = [
+    `${numBlocks} of ${modelBlocks} blocks fit, on ${device} in ${dtype}, into ${sizeText(plan.memoryBytes)} of free memory:`,
+    `${sizeText(plan.weightBytes)} weights (${sizeText(plan.blockBytes)} a block)`,
+    `${sizeText(plan.cacheBytes)} KV cache (${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
+    `${sizeText(plan.workspaceBytes)} workspace, ${sizeText(plan.reserveBytes)} reserve`,
+  ].join('\n')
+  if (numBlocks > 0) return ok('Serving', found)
+  return problem('Serving', found, 'use a machine with more memory, or only a client: "petals-node generate"')
+}
+
+function describeClient(endsBytes: number): Finding {
+  const found = `a client holds embedding and head: ${sizeText(endsBytes)}`
+  return endsBytes > process.availableMemory() ? problem('Generating', found, 'free some memory') : note('Generating', found)
+}

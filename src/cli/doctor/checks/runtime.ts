@@ -1,0 +1,45 @@
+import { errorMessage } from '../../../base/errors.ts'
+import { sizeText } from '../../../base/size.ts'
+import { type CudaReport, inspectCuda, tryDevice } from '../../../runtime/cuda-report.ts'
+import { CPU } from '../../../runtime/device.ts'
+import { libraryPath } from '../../../runtime/library.ts'
+import { runtimeVersion } from '../../../runtime/locate.ts'
+import { type Finding, note, ok, problem } from '../finding.ts'
+
+/** The runtime's library, tried in a child process, and all that CUDA needs. `device`: as --device has it. */
+export function checkRuntime(device: string): Finding[] {
+  const findings = [checkLibrary()]
+  if (findings[0]!.verdict === 'problem' || device === 'cpu') return findings
+  return [...findings, ...describeCuda(inspectCuda(), device.startsWith('cuda') ? problem : note)]
+}
+
+function checkLibrary(): Finding {
+  try {
+    const path = libraryPath()
+    const failure = tryDevice(CPU)
+    if (failure !== undefined) return problem('onnxruntime', `${path}: ${failure}`, 'install the packages again on this machine: npm ci')
+    return ok('onnxruntime', `${versionOf(path)}, loads and computes`)
+  } catch (error) {
+    return problem('onnxruntime', errorMessage(error))
+  }
+}
+
+/** The version is read from the ELF file, which it is on Linux only. */
+function versionOf(path: string): string {
+  return process.platform === 'linux' ? runtimeVersion(path) : path
+}
+
+/** What is missing is a problem only for who asked for CUDA. */
+function describeCuda({ provider, libraries, gpus, problems }: CudaReport, missing: typeof problem): Finding[] {
+  const findings = gpus.map(({ name, freeBytes, totalBytes, driverVersion }, i) =>
+    ok('GPU', `cuda:${i}: ${name}, ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}, driver ${driverVersion}`))
+  if (provider !== undefined) findings.push(ok('CUDA provider', `${provider.folder} (${provider.source})`))
+  for (const { name, path, onLoaderPath } of libraries) {
+    if (path !== undefined) findings.push(ok('CUDA library', `${name}: ${path}${onLoaderPath ? '' : ' (not on the loader\'s path; loaded from there)'}`))
+  }
+  if (problems.length > 0) return [...findings, ...problems.map((text) => missing('CUDA', text))]
+  return [...findings, ...gpus.map((_, index) => {
+    const failure = tryDevice({ kind: 'cuda', index })
+    return failure === undefined ? ok('CUDA', `cuda:${index} computes`) : missing('CUDA', failure)
+  })]
+}

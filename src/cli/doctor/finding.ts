@@ -1,0 +1,34 @@
+/** `problem`: something that was asked for will not work. `note`: it works, but there is something to know. */
+export type Verdict = 'ok' | 'note' | 'problem'
+
+/** What one check found. */
+export interface Finding {
+  readonly check: string
+  readonly verdict: Verdict
+  readonly found: string
+  /** What to do about it. */
+  readonly cure?: string
+}
+
+export function ok(check: string, found: string): Finding {
+  return { check, verdict: 'ok', found }
+}
+
+export function note(check: string, found: string, cure?: string): Finding {
+  return { check, verdict: 'note', found, ...(cure !== undefined && { cure }) }
+}
+
+export function problem(check: string, found: string, cure?: string): Finding {
+  return { check, verdict: 'problem', found, ...(cure !== undefined && { cure }) }
+}
+
+const CHECK_WIDTH = 14
+const VERDICT_WIDTH = 9
+
+/** A line for people; the cure stands below, indented. */
+export function renderFinding({ check, verdict, found, cure }: Finding): string {
+  const head = `${check.padEnd(CHECK_WIDTH)}${verdict.padEnd(VERDICT_WIDTH)}`
+  const indent = ' '.repeat(CHECK_WIDTH + VERDICT_WIDTH)
+  const lines = [...found.split('\n'), ...cure === undefined ? [] : [`-> ${cure}`]]
+  return lines.map((line, i) => `${i === 0 ? head : indent}${line}\n`).join('')
+}

@@ -1,0 +1,72 @@
+import { errorMessage } from '../../base/errors.ts'
+import { hubSettings } from '../../checkpoint/hub/settings.ts'
+import { loadIdentity } from '../../swarm/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../swarm/node.ts'
+import { checkBootstrap, checkTcpAddresses } from '../addresses.ts'
+import { Cleanup } from '../cleanup.ts'
+import type { CommandContext } from '../command.ts'
+import type { DoctorValues } from '../doctor.ts'
+import { EXIT_CODES } from '../exit-codes.ts'
+import { createLogger } from '../logger.ts'
+import { orAborted } from '../shutdown.ts'
+import { checkCacheFolder, checkHub } from './checks/disk.ts'
+import { checkMemory, checkNode } from './checks/machine.ts'
+import { checkModel } from './checks/model.ts'
+import { checkMetricsPort } from './checks/ports.ts'
+import { checkRuntime } from './checks/runtime.ts'
+import { checkPeers } from './checks/swarm.ts'
+import { type Finding, ok, problem, renderFinding } from './finding.ts'
+
+/** Prints each finding as soon as it is made; exits with `failed` if there is a problem. */
+export async function runDoctor(values: DoctorValues, { shutdown }: CommandContext): Promise<void> {
+  checkBootstrap(values.bootstrap)
+  checkTcpAddresses('--listen', values.listen)
+  const findings: Finding[] = []
+  const cleanup = new Cleanup()
+  try {
+    await orAborted((async () => {
+      for await (const finding of examine(values, cleanup, shutdown.signal)) {
+        findings.push(finding)
+        if (!values.json) process.stdout.write(renderFinding(finding))
+      }
+    })(), shutdown.signal)
+  } finally {
+    await cleanup.run()
+  }
+  const problems = findings.filter(({ verdict }) => verdict === 'problem')
+  if (values.json) process.stdout.write(`${JSON.stringify({ findings }, undefined, 2)}\n`)
+  else process.stdout.write(problems.length === 0 ? '\nno problems found\n' : `\n${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n`)
+  if (problems.length > 0) process.exitCode = EXIT_CODES.failed
+}
+
+async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSignal): AsyncGenerator<Finding> {
+  const hub = hubSettings(process.env)
+  yield checkNode()
+  yield* checkRuntime(values.device)
+  yield checkMemory()
+  yield await checkCacheFolder(hub)
+  yield await checkHub(hub, signal)
+  yield await checkMetricsPort(values.metricsHost, values.metricsPort)
+  const node = await startNode(values, cleanup)
+  if (node instanceof Error) {
+    yield problem('Port', errorMessage(node))
+  } else {
+    yield ok('Port', `listening works on ${values.listen.join(', ')}`)
+    yield* await checkPeers(node, values.bootstrap, signal)
+  }
+  if (values.model !== undefined) yield* await checkModel(values, values.model, signal)
+}
+
+/** A node as `serve` would start it, or why it cannot be. */
+async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmNode | Error> {
+  try {
+    const logger = await createLogger(values.logLevel)
+    const { listen, announce, identity } = values
+    const node = await createSwarmNode({ identity: await loadIdentity(identity), listen, announce, logger })
+    cleanup.add(() => node.stop())
+    await node.start()
+    return node
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}

@@ -1,0 +1,47 @@
+import { UsageError } from '../../base/errors.ts'
+import { type Option, type OptionTable, type OptionValues, flagOf } from '../option-table.ts'
+import type { Given, GivenOptions } from './given.ts'
+import { readValue } from './read-value.ts'
+
+/**
+ * For each option what its first source gives. An option that a higher source's rival excludes is left out. Throws
+ * `USAGE` where one source gives two that exclude each other.
+ */
+export function choose(table: OptionTable, sources: readonly GivenOptions[]): GivenOptions {
+  const chosen = new Map<string, Given>()
+  for (const source of sources) {
+    const from = new Set(chosen.keys())
+    for (const [name, given] of source) {
+      if (chosen.has(name)) continue
+      const rivals = (table[name]?.rivals ?? []).filter((rival) => chosen.has(rival))
+      const beside = rivals.find((rival) => !from.has(rival))
+      if (beside !== undefined) throw new UsageError(`${flagOf(beside)} and ${flagOf(name)} exclude each other: give one of them`)
+      if (rivals.length === 0) chosen.set(name, given)
+    }
+  }
+  return chosen
+}
+
+/** The values of all of a table's options. Throws `USAGE` for a value that cannot be. */
+export function readOptions<T extends OptionTable>(table: T, given: GivenOptions): OptionValues<T> {
+  return Object.fromEntries(Object.entries(table).map(([name, option]) => {
+    const own = given.get(name)
+    return [name, own === undefined ? defaultOf(option) : readValue(option, own)]
+  })) as OptionValues<T>
+}
+
+function defaultOf(option: Option): unknown {
+  return option.type === 'flag' ? false : option.default
+}
+
+/** An error that names an option by its flag, named by the place where the value really stands. */
+export function nameSource(error: unknown, given: GivenOptions): unknown {
+  if (!(error instanceof UsageError)) return error
+  for (const [name, { label }] of given) {
+    const flag = flagOf(name)
+    if (label === `${flag} ` || !new RegExp(`^${flag}[ :]`).test(error.message)) continue
+    const rest = error.message.slice(flag.length)
+    return new UsageError(rest.startsWith(':') ? `${label.replace(/(=|: )$/, '')}${rest}` : `${label}${rest.trimStart()}`, { cause: error })
+  }
+  return error
+}

@@ -1,0 +1,26 @@
+import type { Logger } from 'pino'
+import { UsageError } from '../../base/errors.ts'
+import { superviseProcess } from '../../base/supervise.ts'
+import { EXIT_CODES } from '../exit-codes.ts'
+import type { ServeValues } from '../serve.ts'
+
+/** What a restart does not cure, or was asked for. */
+const FINAL = [EXIT_CODES.ok, EXIT_CODES.usage, EXIT_CODES.hangup, EXIT_CODES.interrupted, EXIT_CODES.terminated]
+
+/** Serves in a process of its own that is started again after a crash; ends with that process's exit code. */
+export async function superviseServe(values: ServeValues, logger: Logger): Promise<void> {
+  if (values.identity === undefined) {
+    throw new UsageError('--supervise: give --identity FILE too, so that a server that is started again is the same peer')
+  }
+  const [program, ...args] = process.argv
+  const own = args.filter((arg) => arg !== '--supervise')
+  process.exitCode = await superviseProcess({
+    // The switch may also stand in the environment or a file.
+    command: [program!, ...process.execArgv, ...own, '--no-supervise'],
+    finalExitCodes: FINAL,
+    onEvent: (event) => {
+      if (event.type === 'crashed') logger.warn({ exitCode: event.exitCode, signal: event.signal }, `the server crashed; it is started again in ${event.restartInMs / 1000} s`)
+      else logger.info({ serverPid: event.pid }, 'server started')
+    },
+  })
+}

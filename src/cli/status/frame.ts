@@ -1,0 +1,72 @@
+import { shortPeer } from '../short-peer.ts'
+import { spanText } from '../span.ts'
+import type { ModelStatus, ServerStatus } from './model-status.ts'
+
+export interface FrameSize {
+  readonly columns: number
+  readonly rows: number
+  readonly now: Date
+}
+
+const MARKS = { ONLINE: '█', JOINING: '▒', DRAINING: '▒', OFFLINE: '░', silent: '░', none: '·' } as const
+
+/** Columns of the table before and behind the map of blocks. */
+const SERVER_WIDTHS = [12, 9, 9] as const
+const FIGURE_WIDTHS = [9, 6, 9] as const
+const MIN_MAP = 8
+
+/** The lines of a screen: for each model a map of who holds which blocks. */
+export function renderFrame(models: readonly ModelStatus[], { columns, rows, now }: FrameSize): string[] {
+  const numServers = models.reduce((sum, { servers }) => sum + servers.length, 0)
+  const title = `${now.toLocaleTimeString('en-GB')}  ${plural(models.length, 'model')}, ${plural(numServers, 'server')}  (q leaves)`
+  const lines = [title, '', ...models.flatMap((model) => [...modelLines(model, columns), ''])]
+  if (models.length === 0) lines.push('nobody serves anything here yet')
+  if (lines.length <= rows) return lines
+  return [...lines.slice(0, rows - 1), `... ${lines.length - rows + 1} lines more: make the window higher`]
+}
+
+function modelLines(model: ModelStatus, columns: number): string[] {
+  const { modelKey, numBlocks, missing, servers, holders } = model
+  const others = [...SERVER_WIDTHS, ...FIGURE_WIDTHS].reduce((sum, width) => sum + width + 1, 0)
+  const width = Math.max(MIN_MAP, Math.min(numBlocks, columns - others))
+  const line = (cells: readonly string[], map: string, figures: readonly string[]) =>
+    [...cells.map((cell, i) => cell.padEnd(SERVER_WIDTHS[i]!)), map.padEnd(width), ...figures.map((figure, i) => figure.padStart(FIGURE_WIDTHS[i]!))].join(' ').trimEnd()
+  const held = missing.length === 0 ? 'all held' : `missing ${missing.join(', ')}`
+  return [
+    `${modelKey}: ${plural(numBlocks, 'block')}, ${held}`,
+    line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'CACHE', 'VERSION']),
+    ...servers.map((server) => line(
+      [server.publicName?.slice(0, SERVER_WIDTHS[0]) ?? shortPeer(server.peerId), server.answers ? server.state : 'NO ANSWER', spanText([server.start, server.end])],
+      serverMap(server, numBlocks, width), figuresOf(server),
+    )),
+    line(['', 'holders', `0:${numBlocks}`], holdersMap(holders, width), []),
+  ]
+}
+
+function figuresOf({ throughput, cacheTokens, cacheTokensLeft, version }: ServerStatus): string[] {
+  const used = cacheTokens === 0 ? '-' : `${Math.round(100 * (1 - cacheTokensLeft / cacheTokens))}%`
+  return [throughput === 0 ? '-' : throughput.toFixed(0), used, version]
+}
+
+function serverMap({ start, end, state, answers }: ServerStatus, numBlocks: number, width: number): string {
+  const mark = answers ? MARKS[state] : MARKS.silent
+  return cells(numBlocks, width).map(([first, last]) => start < last && first < end ? mark : MARKS.none).join('')
+}
+
+/** The fewest holders of a cell's blocks. */
+function holdersMap(holders: readonly number[], width: number): string {
+  return cells(holders.length, width).map(([first, last]) => {
+    const count = Math.min(...holders.slice(first, last))
+    return count === 0 ? MARKS.none : count > 9 ? '+' : String(count)
+  }).join('')
+}
+
+/** Blocks in a row of at most `width` characters: more than one to a character where there are more. */
+function cells(numBlocks: number, width: number): [first: number, last: number][] {
+  const count = Math.min(numBlocks, width)
+  return Array.from({ length: count }, (_, i) => [Math.floor(i * numBlocks / count), Math.ceil((i + 1) * numBlocks / count)])
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}

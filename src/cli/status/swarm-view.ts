@@ -1,0 +1,107 @@
+import { openModel } from '../../checkpoint/hub/open-model.ts'
+import { modelKey } from '../../checkpoint/fingerprint.ts'
+import { groupByPeer } from '../../swarm/address.ts'
+import { loadIdentity } from '../../swarm/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../swarm/node.ts'
+import type { RecordExchange } from '../../swarm/record-exchange.ts'
+import type { Cleanup } from '../cleanup.ts'
+import { createLogger } from '../logger.ts'
+import type { StatusValues } from '../status.ts'
+import { readSwarmKey } from '../swarm-key.ts'
+import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
+
+/** A server that serves answers in milliseconds. */
+const ANSWER_TIMEOUT_MS = 3000
+
+interface WantedModel {
+  readonly key: string
+  /** Known only where its checkpoint was named. */
+  readonly numBlocks?: number
+}
+
+/** What one peer of a swarm sees of who serves what. */
+export class SwarmView {
+  readonly #node: SwarmNode
+  readonly #wanted: WantedModel | undefined
+  /** Servers that did not answer when they were last asked. */
+  readonly #silent = new Set<string>()
+
+  /** Joins the swarm; `cleanup` leaves it. Throws like `startNode`. */
+  static async open(values: StatusValues, cleanup: Cleanup): Promise<SwarmView> {
+    const wanted = await wantedModel(values)
+    const logger = await createLogger(values.logLevel)
+    const swarmKey = await readSwarmKey(values.swarmKey)
+    const node = await createSwarmNode({ identity: await loadIdentity(), listen: [], bootstrap: values.bootstrap, swarmKey, logger })
+    cleanup.add(() => node.stop())
+    await node.start()
+    await node.ready()
+    return new SwarmView(node, wanted)
+  }
+
+  private constructor(node: SwarmNode, wanted: WantedModel | undefined) {
+    this.#node = node
+    this.#wanted = wanted
+  }
+
+  get #exchange(): RecordExchange {
+    return this.#node.records
+  }
+
+  /** The models of the swarm, or the one that was asked for. */
+  models(): ModelStatus[] {
+    const models = this.#keys().map((key) => {
+      const directory = this.#exchange.store.hold(key)
+      const records = directory.records()
+      const silent = new Set(records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)))
+      return modelStatus(key, this.#wanted?.numBlocks ?? numBlocksOf(key, records), records, silent)
+    })
+    return models.filter(({ servers }) => this.#wanted !== undefined || servers.length > 0)
+  }
+
+  /** Asks the bootstrap peers for all that they know, and each server for a sign of life. Throws where no bootstrap peer answers. */
+  async refresh(): Promise<void> {
+    const asks = groupByPeer(this.#bootstrap()).map((peer) => this.#exchange.ask(peer, this.#wanted?.key ?? ''))
+    const answers = await Promise.allSettled(asks)
+    const failed = answers.find((answer) => answer.status === 'rejected')
+    if (failed !== undefined && answers.every(({ status }) => status === 'rejected')) throw failed.reason as Error
+    await Promise.all(this.#keys().map((key) => this.#probe(key)))
+  }
+
+  /** Calls `listener` after each change that peers tell of, from now on; `cleanup` ends it. */
+  async follow(listener: () => void, cleanup: Cleanup): Promise<void> {
+    await this.#exchange.start(this)
+    cleanup.add(() => this.#exchange.stop(this))
+    const followed = new Map<string, () => void>()
+    const follow = (key: string): void => {
+      if (!followed.has(key)) followed.set(key, this.#exchange.store.hold(key).onChange(listener))
+    }
+    for (const key of this.#keys()) follow(key)
+    cleanup.add(this.#exchange.store.onModel((key, known) => {
+      if (known && (this.#wanted === undefined || this.#wanted.key === key)) follow(key)
+      listener()
+    }))
+    cleanup.add(() => { for (const release of followed.values()) release() })
+  }
+
+  #bootstrap(): string[] {
+    return this.#node.bootstrapPeers.flatMap(({ multiaddrs }) => multiaddrs)
+  }
+
+  #keys(): string[] {
+    return this.#wanted === undefined ? this.#exchange.store.modelKeys.toSorted() : [this.#wanted.key]
+  }
+
+  async #probe(key: string): Promise<void> {
+    await Promise.all(this.#exchange.store.hold(key).records().map(async (record) => {
+      const answers = await this.#exchange.ask(record, key, AbortSignal.timeout(ANSWER_TIMEOUT_MS)).then(() => true, () => false)
+      if (answers) this.#silent.delete(record.peerId)
+      else this.#silent.add(record.peerId)
+    }))
+  }
+}
+
+async function wantedModel({ model, dhtPrefix, maxDiskSpace }: StatusValues): Promise<WantedModel | undefined> {
+  if (model === undefined) return dhtPrefix === undefined ? undefined : { key: dhtPrefix }
+  const checkpoint = await openModel(model, { maxDiskSpaceBytes: maxDiskSpace })
+  return { key: await modelKey(checkpoint, dhtPrefix), numBlocks: checkpoint.config.numBlocks }
+}

@@ -1,0 +1,63 @@
+import { Template } from '@huggingface/jinja'
+import { errorMessage } from '../../base/errors.ts'
+import type { ChatMessage, ChatTemplate } from './messages.ts'
+import { type TemplateSource, templateError } from './template-source.ts'
+
+/** What the library's strftime_now fills in; it prints all else as it stands. */
+const DATE_DIRECTIVES = 'YmdbBHM%'
+
+/** Python's methods that the library lacks; it does not name them when it fails. */
+const MISSING_METHODS = new Set([
+  'append', 'count', 'extend', 'find', 'format', 'index', 'isalpha', 'isdigit', 'join', 'pop', 'removeprefix', 'removesuffix', 'splitlines', 'update',
+])
+
+interface AstNode {
+  readonly type?: string
+  readonly callee?: { readonly type?: string, readonly value?: unknown, readonly property?: { readonly value?: unknown } }
+  readonly args?: readonly { readonly value?: unknown }[]
+}
+
+/**
+ * Compiles a template. Throws `CHAT_TEMPLATE`, naming what it uses, for one that the library cannot parse, or would render
+ * otherwise than transformers does.
+ */
+export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
+  const template = orRefuse(name, 'it uses what is not supported here', () => new Template(text))
+  const nodes = allNodes(template.parsed)
+  const gap = nodes.map(silentGap).find((found) => found !== undefined)
+  if (gap !== undefined) throw templateError(name, `it uses ${gap}, which would be rendered wrongly here`)
+  const missing = nodes.map(missingMethod).filter((method) => method !== undefined)
+  const suspects = missing.length === 0 ? '' : ` (${[...new Set(missing)].join(', ')})`
+  return {
+    render: (messages: readonly ChatMessage[]) => orRefuse(name, `it refuses these messages, or uses what is not supported here${suspects}`,
+      () => template.render({ ...specialTokens, messages, add_generation_prompt: true })),
+  }
+}
+
+function orRefuse<T>(name: string, what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw templateError(name, `${what}: ${errorMessage(error)}`, error)
+  }
+}
+
+/** Something that the library takes without a word and gets wrong. */
+function silentGap({ type, callee, args }: AstNode): string | undefined {
+  // It throws away what the iteration has printed so far.
+  if (type === 'Break' || type === 'Continue') return `{% ${type.toLowerCase()} %}`
+  if (type !== 'CallExpression' || callee?.value !== 'strftime_now') return undefined
+  const directives = [...String(args?.[0]?.value ?? '').matchAll(/%(.)/g)].map(([, letter]) => letter!)
+  const unknown = directives.find((letter) => !DATE_DIRECTIVES.includes(letter))
+  return unknown === undefined ? undefined : `strftime_now with %${unknown}`
+}
+
+function missingMethod({ type, callee }: AstNode): string | undefined {
+  const method = type === 'CallExpression' && callee?.type === 'MemberExpression' ? callee.property?.value : undefined
+  return typeof method === 'string' && MISSING_METHODS.has(method) ? `.${method}()` : undefined
+}
+
+function allNodes(node: unknown): AstNode[] {
+  if (typeof node !== 'object' || node === null) return []
+  return [...Array.isArray(node) ? [] : [node as AstNode], ...Object.values(node).flatMap(allNodes)]
+}

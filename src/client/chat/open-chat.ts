@@ -1,0 +1,40 @@
+import { UsageError } from '../../base/errors.ts'
+import type { AutoDistributedModelForCausalLM } from '../model.ts'
+import { ChatSession } from './chat-session.ts'
+import { compileTemplate } from './jinja-template.ts'
+import { findTemplate } from './template-source.ts'
+
+export interface OpenChatOptions {
+  /** 'model', 'chatml', 'plain', or a file with a jinja template. */
+  readonly template: string
+  /** Tokens that the first session takes. */
+  readonly sessionTokens: number
+}
+
+/** A chat, and what ends an answer in it. */
+export interface OpenedChat {
+  readonly session: ChatSession
+  readonly eosTokenIds: readonly number[]
+  readonly stopStrings: readonly string[]
+}
+
+/** A chat with a model. Throws `USAGE` for a model without a tokenizer or chat template, `CHAT_TEMPLATE` for one that cannot be used. */
+export async function openChat(model: AutoDistributedModelForCausalLM, options: OpenChatOptions): Promise<OpenedChat> {
+  const { tokenizer, checkpoint: { folder, generation } } = model
+  if (tokenizer === undefined) throw new UsageError(`${folder} has no tokenizer.json, which a chat needs`)
+  const source = await findTemplate(folder, options.template)
+  const template = compileTemplate(source)
+  const eosTokenIds = new Set(generation.eosTokenIds)
+  const stopStrings: string[] = []
+  const eosToken = source.specialTokens['eos_token']
+  for (const text of [...eosToken === undefined ? [] : [eosToken], ...source.stopStrings]) {
+    const ids = await tokenizer.encode(text, { addSpecialTokens: false })
+    if (ids.length === 1) eosTokenIds.add(ids[0]!)
+    else if (text !== eosToken) stopStrings.push(text)
+  }
+  const session = new ChatSession(
+    { template, tokenizer, openSession: (maxLength) => model.inferenceSession({ maxLength }) },
+    { sessionTokens: options.sessionTokens, maxTokens: generation.maxPositions },
+  )
+  return { session, eosTokenIds: [...eosTokenIds], stopStrings }
+}

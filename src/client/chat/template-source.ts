@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PetalsError, UsageError, errorMessage } from '../../base/errors.ts'
+import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/json.ts'
+import { CHATML, PLAIN } from './builtin-templates.ts'
+
+/** A template's text, what messages call it, and the tokens that it may print by name. */
+export interface TemplateSource {
+  readonly text: string
+  readonly name: string
+  /** `bos_token` and its like, as texts. */
+  readonly specialTokens: Readonly<Record<string, string>>
+  /** Texts before which an answer ends, where the model knows no token that ends it. */
+  readonly stopStrings: readonly string[]
+}
+
+/**
+ * The template named by `choice`: 'model' is the checkpoint's own, 'chatml' and 'plain' are built in, all else is a file.
+ * Throws `USAGE` where the checkpoint has none, or the file cannot be read.
+ */
+export async function findTemplate(folder: string, choice: string): Promise<TemplateSource> {
+  const config = await readOptional(join(folder, 'tokenizer_config.json'))
+  const found = { specialTokens: specialTokensOf(config), stopStrings: [] }
+  if (choice === 'chatml') return { ...found, text: CHATML, name: 'the built-in template chatml', stopStrings: ['<|im_end|>'] }
+  if (choice === 'plain') return { ...found, text: PLAIN, name: 'the built-in template plain', stopStrings: ['\nUser:'] }
+  if (choice !== 'model') return { ...found, ...await ownFile(choice) }
+  const own = await modelTemplate(folder, config)
+  if (own !== undefined) return { ...found, ...own }
+  throw new UsageError(`${folder} has no chat template: choose --template chatml, --template plain (a transcript), or a file of your own`)
+}
+
+/** In the order in which transformers looks. */
+async function modelTemplate(folder: string, config: Readonly<Record<string, unknown>>): Promise<{ text: string, name: string } | undefined> {
+  const jinja = join(folder, 'chat_template.jinja')
+  if (await isFile(jinja)) return { text: await readFile(jinja, 'utf8'), name: jinja }
+  const json = join(folder, 'chat_template.json')
+  const inJson = textOf((await readOptional(json))['chat_template'])
+  if (inJson !== undefined) return { text: inJson, name: json }
+  const inConfig = textOf(config['chat_template'])
+  return inConfig === undefined ? undefined : { text: inConfig, name: `chat_template of ${join(folder, 'tokenizer_config.json')}` }
+}
+
+/** One template, or a list of named ones. */
+function textOf(field: unknown): string | undefined {
+  if (typeof field === 'string') return field
+  if (!Array.isArray(field)) return undefined
+  const named = field.filter(isJsonObject)
+  return textOf((named.find(({ name }) => name === 'default') ?? named[0])?.['template'])
+}
+
+async function ownFile(file: string): Promise<{ text: string, name: string }> {
+  try {
+    return { text: await readFile(file, 'utf8'), name: file }
+  } catch (error) {
+    throw new UsageError(`--template ${file}: expected model, chatml, plain or a file: ${errorMessage(error)}`, { cause: error })
+  }
+}
+
+async function readOptional(file: string): Promise<Readonly<Record<string, unknown>>> {
+  return await isFile(file) ? await readJsonObject(file) : {}
+}
+
+/** `bos_token` and its like; a token is its text, or an object that has it. */
+function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
+  const tokens: Record<string, string> = {}
+  for (const [name, value] of Object.entries(config)) {
+    const text = isJsonObject(value) ? value['content'] : value
+    if (name.endsWith('_token') && typeof text === 'string') tokens[name] = text
+  }
+  return tokens
+}
+
+/** A template that cannot be used, and what to do instead. */
+export function templateError(name: string, reason: string, cause?: unknown): PetalsError {
+  return new PetalsError('CHAT_TEMPLATE', `${name}: ${reason}; another can be chosen with --template`, { cause })
+}

@@ -1,0 +1,16 @@
+/** The ids that a session was fed, as far as they are known: hidden states have none. */
+export class FedIds {
+  readonly #ids: number[] = []
+
+  /** After `position` tokens the session was fed `ids`, or hidden states (undefined). */
+  record(position: number, ids: readonly number[] | undefined): void {
+    if (position > this.#ids.length) return
+    this.#ids.length = position
+    if (ids !== undefined) for (const id of ids) this.#ids.push(id)
+  }
+
+  /** The ids of the first `position` tokens; undefined where some are not known. */
+  upTo(position: number): readonly number[] | undefined {
+    return position <= this.#ids.length ? this.#ids.slice(0, position) : undefined
+  }
+}

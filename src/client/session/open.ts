@@ -1,0 +1,38 @@
+import type { ModelConfig } from '../../checkpoint/config.ts'
+import { checkSessionLength } from '../../engine/session-limit.ts'
+import type { SwarmAccess } from './chain.ts'
+import { InferenceSession } from './inference-session.ts'
+
+export interface SessionOptions {
+  /** Tokens of prompt and answer together. */
+  readonly maxLength: number
+  /** Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router chooses. */
+  readonly cuts?: readonly number[] | undefined
+  /** How long a server may let the session wait for cache; 60 s unless told. */
+  readonly allocTimeoutMs?: number
+  /** What copies of spans' inputs may take here, for repairs; 1 GiB unless told. */
+  readonly replayMemoryBytes?: number
+  /** How long a session looks for a way to go on before a step fails; 60 s unless told. */
+  readonly recoveryTimeoutMs?: number
+}
+
+const ALLOC_TIMEOUT_MS = 60_000
+const CONNECT_TIMEOUT_MS = 10_000
+const REPLAY_MEMORY_BYTES = 1 << 30
+const RECOVERY_TIMEOUT_MS = 60_000
+
+/** A late step is looked into after this long; a server that does not say what it is doing by then is taken for dead. */
+const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
+
+/** A session over blocks `start` to `end`, opened on the servers at its first step. Throws `SESSION_TOO_LONG`. */
+export function createSession(
+  swarm: SwarmAccess, config: ModelConfig, { start, end }: { start: number, end: number }, options: SessionOptions,
+): InferenceSession {
+  checkSessionLength(config, options.maxLength)
+  return new InferenceSession(swarm, {
+    start, end, hiddenSize: config.hiddenSize, dtype: 'float32', maxLength: options.maxLength, cuts: options.cuts,
+    allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS, connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    replayMemoryBytes: options.replayMemoryBytes ?? REPLAY_MEMORY_BYTES,
+    recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS, watchdog: WATCHDOG,
+  })
+}

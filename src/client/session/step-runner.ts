@@ -1,0 +1,82 @@
+import { PetalsError } from '../../base/errors.ts'
+import type { Frame } from '../../swarm/frame.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
+import type { InputLog } from './input-log.ts'
+import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
+import { StepWait } from './step-wait.ts'
+import { type WatchdogOptions, watchStep } from './watchdog.ts'
+
+/** Sends the steps of one session, one at a time, along its chain and takes in what comes back. */
+export class StepRunner {
+  readonly chain: Chain
+  /** What servers send of an older one is stale. */
+  epoch = 1
+  readonly #watchdog: WatchdogOptions
+  #wait: StepWait | undefined
+
+  /** `root` holds the inputs of the first block. */
+  constructor(swarm: SwarmAccess, options: ChainOptions & { readonly watchdog: WatchdogOptions }, root: InputLog) {
+    this.#watchdog = options.watchdog
+    this.chain = new Chain(swarm, options, this.#events(), root)
+  }
+
+  /**
+   * Sends `hidden` through all blocks, server to server where they push, through the client where they do not; returns the
+   * last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` where the chain broke.
+   */
+  async run(step: number, position: number, hidden: Tensor): Promise<Tensor> {
+    const { links } = this.chain
+    let input = hidden
+    for (let first = 0; first < links.length;) {
+      let last = first
+      while (links[last]!.pushes && last + 1 < links.length) last++
+      input = await this.#runSegment(step, position, links.slice(first, last + 1), input)
+      first = last + 1
+      links[first]?.inputs.write(position, input)
+    }
+    return input
+  }
+
+  async #runSegment(step: number, position: number, links: readonly Link[], input: Tensor): Promise<Tensor> {
+    const lost = links.find(({ remote }) => remote.lost !== undefined)
+    if (lost !== undefined) throw lostError(lost.remote)
+    const wait = new StepWait(this.epoch, step, links.at(-1)!.remote)
+    this.#wait = wait
+    try {
+      const header = { kind: 'step', epoch: this.epoch, step, position, push: true }
+      await links[0]!.remote.send({ header, tensors: [input] })
+      return await watchStep(wait.output, links.map(({ remote }) => remote), step, this.#watchdog)
+    } finally {
+      this.#wait = undefined
+    }
+  }
+
+  /** Fails the step under way. */
+  fail(error: Error): void {
+    this.#wait?.fail(error)
+  }
+
+  #events(): RemoteSessionEvents {
+    return {
+      onOutput: (remote, frame: Frame) => this.#wait?.deliver(remote, frame),
+      onCopies: (remote, { header, tensors }) => {
+        const inputs = this.chain.links[this.chain.indexOf(remote) + 1]?.inputs
+        if (header.epoch !== this.epoch) return undefined
+        inputs?.write(header.position ?? 0, tensors[0]!)
+        return inputs?.until
+      },
+      onStepFailed: (remote, { kind, step, fault }) => {
+        if (step !== this.#wait?.step) return
+        const error = new PetalsError(fault?.code ?? 'REMOTE', `peer ${remote.peerId}: ${fault?.message ?? 'no reason given'}`)
+        if (kind === 'failed') remote.giveUp(error)
+        this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
+      },
+      onLost: (remote) => this.#wait?.fail(lostError(remote)),
+    }
+  }
+}
+
+function lostError(remote: RemoteSession): PetalsError {
+  return new PetalsError('SESSION_LOST', `peer ${remote.peerId} was lost: ${remote.lost?.message ?? 'no reason known'}`)
+}

@@ -1,0 +1,21 @@
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { buildBlockGraph } from '../families/graphs.ts'
+import type { Environment } from '../runtime/environment.ts'
+import { DeviceRunner } from './device-runner.ts'
+import { type LoadedSpan, type Runner, SpanRunner } from './runner.ts'
+import type { SchedulerLimits } from './scheduler.ts'
+
+/** Whether a span's decode steps are recorded as CUDA graphs: not in the form of attention that is for checking. */
+export function recordsSteps({ device, dtype }: Pick<LoadedSpan, 'device' | 'dtype'>): boolean {
+  return device.kind === 'cuda' && dtype !== 'float32'
+}
+
+/** What runs a span's batches: block by block on a CPU, all blocks at once where the weights lie on a device. */
+export function createRunner(
+  env: Environment, config: ModelConfig, span: LoadedSpan, { maxBatchRows, prefillChunkTokens }: SchedulerLimits,
+): Runner {
+  if (span.resident === undefined) return new SpanRunner(env, span)
+  const block = buildBlockGraph(config, { device: span.device.kind, dtype: span.dtype })
+  const maxTokens = Math.max(maxBatchRows, prefillChunkTokens)
+  return new DeviceRunner(env, span, block, span.resident, { maxTokens, records: recordsSteps(span) })
+}

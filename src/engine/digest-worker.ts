@@ -1,0 +1,22 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { errorCode, errorMessage } from '../base/errors.ts'
+import { blockDigests } from '../checkpoint/fingerprint.ts'
+import { buildBlockGraph } from '../families/graphs.ts'
+import { blockSlices } from './block-slices.ts'
+import type { BlockOptions, LoadMessage } from './load.ts'
+import { yieldToOthers } from './thread-priority.ts'
+
+/** The hashing thread: it reads the same files at about the same time as the loading thread does. */
+const options = workerData as BlockOptions
+
+function post(message: LoadMessage<string[]>): void {
+  parentPort!.postMessage(message, [])
+}
+
+yieldToOthers()
+try {
+  const graph = buildBlockGraph(options.checkpoint.config, { device: options.device.kind, dtype: options.dtype })
+  post({ type: 'done', result: blockDigests(blockSlices(options, graph).map((block) => [...block.values()])) })
+} catch (error) {
+  post({ type: 'failed', code: errorCode(error), message: errorMessage(error) })
+}

@@ -1,0 +1,65 @@
+import type { FinishedGraph } from './encode.ts'
+import { GraphError } from './errors.ts'
+import type { GraphOutput, Value } from './value.ts'
+
+/** How the copies of a graph hang together. */
+export interface Links {
+  /** The input of each copy that is the result of the one before, and what that one calls it. */
+  readonly input: string
+  readonly output: string
+  /** Inputs that each copy has for itself; all others are the same for all copies. */
+  readonly own: readonly string[]
+}
+
+/** The name of a value of copy `index`: also of its inputs, outputs and parameters. */
+export function nameInCopy(index: number, name: string): string {
+  return `${index}.${name}`
+}
+
+/**
+ * Copies of one graph, one behind the other, as one graph. Each copy's parameters, own inputs and other outputs are named
+ * by `nameInCopy`. Throws `GRAPH_VALUE` where an input or output that is to be linked does not exist.
+ */
+export function chain(graph: FinishedGraph, count: number, { input, output, own }: Links): FinishedGraph {
+  const shared = new Map(graph.inputs.filter(({ name }) => name !== input && !own.includes(name)).map((value) => [value, value]))
+  const inputs: Value[] = [...shared.values()]
+  const outputs: GraphOutput[] = []
+  const copies = []
+  let linked: Value = find(graph.inputs, input)
+  inputs.unshift(linked)
+  for (let index = 0; index < count; index++) {
+    const values = new Map<Value, Value>(shared)
+    values.set(find(graph.inputs, input), linked)
+    const copy = (value: Value): Value => {
+      const known = values.get(value)
+      if (known !== undefined) return known
+      const made = { ...value, name: nameInCopy(index, value.name) }
+      values.set(value, made)
+      return made
+    }
+    for (const name of own) inputs.push(copy(find(graph.inputs, name)))
+    copies.push({
+      nodes: graph.nodes.map((node) => ({
+        ...node, name: nameInCopy(index, node.name), outputs: node.outputs.map(copy),
+        inputs: node.inputs.map((value) => value === undefined ? undefined : copy(value)),
+      })),
+      parameters: graph.parameters.map((parameter) => ({ ...parameter, name: nameInCopy(index, parameter.name) })),
+      constants: graph.constants.map(({ value, tensor }) => ({ value: copy(value), tensor })),
+    })
+    for (const { name, value } of graph.outputs) if (name !== output) outputs.push({ name: nameInCopy(index, name), value: copy(value) })
+    linked = copy(find(graph.outputs, output).value)
+  }
+  outputs.unshift({ name: output, value: linked })
+  return {
+    name: `${graph.name} x ${count}`, inputs, outputs,
+    parameters: copies.flatMap(({ parameters }) => parameters),
+    constants: copies.flatMap(({ constants }) => constants),
+    nodes: copies.flatMap(({ nodes }) => nodes),
+  }
+}
+
+function find<T extends { readonly name: string }>(list: readonly T[], name: string): T {
+  const found = list.find((one) => one.name === name)
+  if (found === undefined) throw new GraphError('GRAPH_VALUE', `value ${name}`, 'is neither an input nor an output of the graph that is to be chained')
+  return found
+}

@@ -1,0 +1,52 @@
+import type { Graph } from './builder.ts'
+import type { AttentionOutputs, GroupQueryAttentionInputs, GroupQueryAttentionOptions } from './group-query-attention.ts'
+import { GraphError } from './errors.ts'
+import { add, cast, mul, reshape } from './ops.ts'
+import { filled, indicesOfAxis, lessOrEqual, matMul, scatterElements, softmax, transpose, where } from './primitive-ops.ts'
+import type { Value } from './value.ts'
+
+export interface PrimitiveAttentionInputs extends GroupQueryAttentionInputs {
+  /** int64 [rows, tokens]; needed here, unused by the fused operator. */
+  readonly positionIds?: Value | undefined
+}
+
+/** Far below any score, and finite: a row of nothing else would be divided by zero. */
+const MASKED = -1e30
+
+/**
+ * Causal attention over a preallocated KV cache in operators of ONNX itself, float32 only: for devices without a fused
+ * kernel. Queries and keys come rotated. What the cache holds beyond a row's length does not matter, NaN included.
+ */
+export function primitiveAttention(
+  g: Graph, inputs: PrimitiveAttentionInputs, { numHeads, numKvHeads, headDim, scale }: GroupQueryAttentionOptions, name: string,
+): AttentionOutputs {
+  const { query, key, value, pastKey, pastValue, seqlensK, positionIds } = inputs
+  if (positionIds === undefined) throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
+  return g.scope(name, () => {
+    const [rows = 1, tokens = 1] = positionIds.shape
+    const group = numHeads / numKvHeads
+    const capacity = pastKey.shape[2] ?? 1
+
+    const places = add(g, reshape(g, positionIds, [rows, 1, tokens, 1], 'positions'), filled(g, 'spread', 'int64', [1, numKvHeads, 1, headDim], 0), 'places')
+    const append = (past: Value, x: Value, part: string) => g.scope(part, () => {
+      const heads = transpose(g, reshape(g, x, [rows, tokens, numKvHeads, headDim], 'split_heads'), [0, 2, 1, 3], 'heads_first')
+      return scatterElements(g, past, places, heads, 2, 'append')
+    })
+    const presentKey = append(pastKey, key, 'key')
+    const presentValue = append(pastValue, value, 'value')
+
+    const columns = indicesOfAxis(g, pastKey, 2, 'columns')
+    const lastPosition = reshape(g, cast(g, seqlensK, 'int64', 'last_position'), [rows, 1, 1, 1], 'last_positions')
+    const isFilled = lessOrEqual(g, reshape(g, columns, [capacity, 1], 'column'), lastPosition, 'is_filled')
+    const isPast = lessOrEqual(g, columns, reshape(g, positionIds, [rows, 1, 1, tokens, 1], 'query_positions'), 'is_past')
+
+    const queries = transpose(g, reshape(g, query, [rows, tokens, numKvHeads, group, headDim], 'split_heads'), [0, 2, 3, 1, 4], 'queries')
+    const keys = reshape(g, transpose(g, presentKey, [0, 1, 3, 2], 'keys_transposed'), [rows, numKvHeads, 1, headDim, capacity], 'keys')
+    const scores = mul(g, matMul(g, queries, keys, 'scores'), filled(g, 'scale', 'float32', [1], scale), 'scaled')
+    const weights = softmax(g, where(g, isPast, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'), 'weights')
+    const clean = where(g, isFilled, presentValue, filled(g, 'zero', 'float32', [1], 0), 'filled_values')
+    const mixed = matMul(g, weights, reshape(g, clean, [rows, numKvHeads, 1, capacity, headDim], 'values'), 'mixed')
+    const output = reshape(g, transpose(g, mixed, [0, 3, 1, 2, 4], 'tokens_first'), [rows, tokens, numHeads * headDim], 'output')
+    return { output, presentKey, presentValue }
+  })
+}

@@ -1,0 +1,68 @@
+import type { DType } from '../tensor/dtype.ts'
+import { tensor } from '../tensor/tensor.ts'
+import type { Graph, NodeSpec } from './builder.ts'
+import { wantDType, wantShape } from './ops.ts'
+import { broadcast } from './shapes.ts'
+import { int, ints, type Value, type ValueType } from './value.ts'
+
+/** The axes of x in another order: axis i of the result is axis `order[i]` of x. */
+export function transpose(g: Graph, x: Value, order: readonly number[], name: string): Value {
+  const shape = order.map((axis) => x.shape[axis] ?? 1)
+  return single(g, { op: 'Transpose', name, inputs: [x], outputs: [{ dtype: x.dtype, shape }], attributes: { perm: ints(order) } })
+}
+
+/** a [..., m, k] times b [..., k, n] -> [..., m, n]; the axes before are broadcast. */
+export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'MatMul', name, b, a.dtype)
+  wantShape(g, 'MatMul', name, b, [...b.shape.slice(0, -2), a.shape.at(-1) ?? 1, b.shape.at(-1) ?? 1])
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)) ?? []
+  return single(g, { op: 'MatMul', name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }] })
+}
+
+/** Over the last axis. */
+export function softmax(g: Graph, x: Value, name: string): Value {
+  return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
+}
+
+/** bool, of the two shapes broadcast. */
+export function lessOrEqual(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'LessOrEqual', name, b, a.dtype)
+  return single(g, { op: 'LessOrEqual', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+}
+
+/** x where the condition holds, else `otherwise`; all broadcast. */
+export function where(g: Graph, condition: Value, x: Value, otherwise: Value, name: string): Value {
+  wantDType(g, 'Where', name, condition, 'bool')
+  wantDType(g, 'Where', name, otherwise, x.dtype)
+  const shape = broadcast(broadcast(condition.shape, x.shape) ?? [], otherwise.shape) ?? []
+  return single(g, { op: 'Where', name, inputs: [condition, x, otherwise], outputs: [{ dtype: x.dtype, shape }] })
+}
+
+/** A copy of data with updates written at `indices` (of their shape) of `axis`; in place where both are bound to the same memory. */
+export function scatterElements(g: Graph, data: Value, indices: Value, updates: Value, axis: number, name: string): Value {
+  wantDType(g, 'ScatterElements', name, indices, 'int64')
+  wantShape(g, 'ScatterElements', name, indices, updates.shape)
+  return single(g, { op: 'ScatterElements', name, inputs: [data, indices, updates], outputs: [data], attributes: { axis: int(axis) } })
+}
+
+/** int64 [n]: 0 to n - 1, where n is the size of an axis of x. */
+export function indicesOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
+  return g.scope(name, () => {
+    const scalar: ValueType = { dtype: 'int64', shape: [] }
+    const size = single(g, { op: 'Shape', inputs: [x], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(axis), end: int(axis + 1) } })
+    const limit = single(g, { op: 'Squeeze', inputs: [size], outputs: [scalar] })
+    const inputs = [filled(g, 'start', 'int64', [], 0), limit, filled(g, 'step', 'int64', [], 1)]
+    return single(g, { op: 'Range', inputs, outputs: [{ dtype: 'int64', shape: [x.shape[axis] ?? 1] }] })
+  })
+}
+
+/** A constant with the same number everywhere. */
+export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape: readonly number[], value: number): Value {
+  const count = shape.reduce((a, b) => a * b, 1)
+  const words = dtype === 'int64' ? new BigInt64Array(count).fill(BigInt(value)) : new Float32Array(count).fill(value)
+  return g.constant(name, tensor(dtype satisfies DType, shape, new Uint8Array(words.buffer)))
+}
+
+function single(g: Graph, spec: NodeSpec): Value {
+  return g.node(spec)[0]!
+}

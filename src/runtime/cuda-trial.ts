@@ -1,0 +1,37 @@
+import { errorMessage } from '../base/errors.ts'
+import { BoundRun } from './bound-run.ts'
+import { type Device, parseDevice } from './device.ts'
+import { createEnvironment, memoryInfo } from './environment.ts'
+import { openHeap } from './memory.ts'
+import { createResidentSession } from './session.ts'
+import { TensorScope } from './tensor-scope.ts'
+
+/** A model of one node: y = x + x, float32 [4]. */
+const DOUBLE = 'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
+
+/** Computes something on the device: its memory, its copies and one kernel. Throws what fails. */
+function trial(device: Device): void {
+  const env = createEnvironment({ threads: 1, spin: false })
+  const { ort } = env
+  const heap = openHeap(device)
+  const bytes = 4 * Float32Array.BYTES_PER_ELEMENT
+  const [x, y] = [heap.allocate(bytes), heap.allocate(bytes)]
+  heap.write(x, new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer))
+  const session = createResidentSession(env, device, Buffer.from(DOUBLE, 'base64'), [], { cudaGraphs: false, workspaceBytes: 2 ** 26 })
+  const memory = memoryInfo(ort, device)
+  const scope = new TensorScope(ort)
+  const wrap = (address: bigint) => scope.wrap(memory, 'float32', [4], address)
+  using run = new BoundRun(ort, session, scope, [['x', wrap(x)]], [['y', wrap(y)]])
+  run.run()
+  const result = new Float32Array(4)
+  heap.read(y, new Uint8Array(result.buffer))
+  if (result.join() !== '2,4,6,8') throw new Error(`1, 2, 3, 4 doubled came out as ${result.join(', ')}`)
+}
+
+/** A process of its own, so that a crash of a driver or library is a message: `node cuda-trial.ts cuda:0`. */
+try {
+  trial(parseDevice(process.argv[2] ?? 'cpu', () => true))
+} catch (error) {
+  console.log(errorMessage(error))
+  process.exitCode = 1
+}

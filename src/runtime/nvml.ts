@@ -1,0 +1,77 @@
+import koffi from 'koffi'
+
+/** A GPU's memory, in bytes, as the driver tells it. */
+export interface GpuMemory {
+  readonly name: string
+  readonly totalBytes: number
+  readonly freeBytes: number
+  readonly driverVersion: string
+}
+
+/** The part of NVML (the driver's libnvidia-ml) that this project calls: result `nvmlReturn_t`. */
+const SIGNATURES = [
+  'int nvmlInit_v2()',
+  'int nvmlSystemGetDriverVersion(void *, unsigned int)',
+  'int nvmlDeviceGetHandleByIndex_v2(unsigned int, void *)',
+  'int nvmlDeviceGetHandleByUUID(const char *, void *)',
+  'int nvmlDeviceGetName(void *, void *, unsigned int)',
+  'int nvmlDeviceGetMemoryInfo(void *, void *)',
+]
+
+const TEXT_BYTES = 96
+
+type NvmlFunction = (...args: (bigint | number | string | ArrayBufferView)[]) => number
+
+/**
+ * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such GPU or
+ * no driver. Costs no device memory, unlike asking CUDA itself.
+ */
+export function gpuMemory(index: number): GpuMemory | undefined {
+  const nvml = load()
+  if (nvml === undefined) return undefined
+  const wanted = visibleDevice(index, process.env.CUDA_VISIBLE_DEVICES)
+  const device = new BigUint64Array(1)
+  if (wanted === undefined) return undefined
+  const found = typeof wanted === 'number' ? nvml('nvmlDeviceGetHandleByIndex_v2', wanted, device) : nvml('nvmlDeviceGetHandleByUUID', wanted, device)
+  const memory = new BigUint64Array(3)
+  if (found !== 0 || nvml('nvmlDeviceGetMemoryInfo', device[0]!, memory) !== 0) return undefined
+  const name = textOf((text) => nvml('nvmlDeviceGetName', device[0]!, text, TEXT_BYTES))
+  const driverVersion = textOf((text) => nvml('nvmlSystemGetDriverVersion', text, TEXT_BYTES))
+  return { name, totalBytes: Number(memory[0]), freeBytes: Number(memory[1]), driverVersion }
+}
+
+/** All GPUs that CUDA would see, in its order. */
+export function listGpus(): GpuMemory[] {
+  const gpus: GpuMemory[] = []
+  for (let gpu = gpuMemory(0); gpu !== undefined; gpu = gpuMemory(gpus.length)) gpus.push(gpu)
+  return gpus
+}
+
+/** The driver's index or the UUID of CUDA's device `index`, by the text of `CUDA_VISIBLE_DEVICES`. */
+export function visibleDevice(index: number, visible: string | undefined): number | string | undefined {
+  if (visible === undefined) return index
+  const entry = visible.split(',')[index]?.trim()
+  if (entry === undefined || entry === '') return undefined
+  return /^\d+$/.test(entry) ? Number(entry) : /^GPU-/.test(entry) ? entry : undefined
+}
+
+function textOf(fill: (text: Uint8Array) => number): string {
+  const text = new Uint8Array(TEXT_BYTES)
+  return fill(text) === 0 ? Buffer.from(text).toString('latin1').split('\0')[0]! : 'unknown'
+}
+
+let loaded: ((name: string, ...args: Parameters<NvmlFunction>) => number) | undefined
+
+function load(): typeof loaded {
+  if (loaded !== undefined) return loaded
+  try {
+    const library = koffi.load(process.platform === 'win32' ? 'nvml.dll' : 'libnvidia-ml.so.1')
+    const functions = new Map(SIGNATURES.map((signature) => [/(\w+)\(/.exec(signature)![1]!, library.func(signature) as NvmlFunction]))
+    const call = (name: string, ...args: Parameters<NvmlFunction>): number => functions.get(name)!(...args)
+    if (call('nvmlInit_v2') !== 0) return undefined
+    loaded = call
+    return call
+  } catch {
+    return undefined
+  }
+}

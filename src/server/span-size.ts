@@ -1,0 +1,101 @@
+import { UsageError } from '../base/errors.ts'
+import { sizeText } from '../base/size.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { type SpanPlan, planSpan } from '../engine/plan.ts'
+import type { Device } from '../runtime/device.ts'
+import { gpuMemory } from '../runtime/nvml.ts'
+import type { Discovery } from '../swarm/discovery.ts'
+import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+import { chooseBlocks, coverageOf } from './choose-blocks.ts'
+import { freeMemoryBytes } from './free-memory.ts'
+
+/** Which blocks to hold, and what to hold them in. */
+export interface SpanSizeOptions {
+  /** Blocks `start` to `end`, both or neither. */
+  readonly start?: number | undefined
+  readonly end?: number | undefined
+  /** How many blocks, wherever the swarm needs them; as many as fit where neither is given. */
+  readonly numBlocks?: number | undefined
+  readonly device: Device
+  readonly dtype: FloatDType
+  /** KV cache in tokens; from the memory where not given. */
+  readonly cacheTokens?: number | undefined
+  readonly prefillChunkTokens?: number | undefined
+  /** Memory that the span may take where its device computes; what is free now where not given. */
+  readonly memoryBytes?: number | undefined
+}
+
+export interface SizedSpan {
+  readonly start: number
+  readonly end: number
+  readonly cacheTokens: number
+}
+
+export interface SpanSizeModules {
+  readonly node: SwarmNode
+  readonly discovery: Discovery
+  readonly logger: SwarmLogger
+}
+
+/**
+ * The span that a server is to hold: as told, or else as many blocks as were told or fit, where the swarm's map, which is
+ * asked for once, shows fewest servers. Throws `UsageError` for blocks that the model does not have and where none fits.
+ */
+export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, options: SpanSizeOptions, signal?: AbortSignal): Promise<SizedSpan> {
+  const { start, end } = options
+  if (start !== undefined && end !== undefined) {
+    checkSpan(start, end, config.numBlocks)
+    return { start, end, cacheTokens: planServed(config, { ...options, numBlocks: end - start }).cacheTokens }
+  }
+  const plan = planServed(config, options)
+  checkPlan(plan, options, modules.logger)
+  const [first, last] = await whereNeeded(modules, config, plan.numBlocks, signal)
+  return { start: first, end: last, cacheTokens: plan.cacheTokens }
+}
+
+/** The plan of a server with these options, before anything of the model but its config is here. */
+export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
+  const { device, dtype, numBlocks, cacheTokens, prefillChunkTokens } = options
+  const memoryBytes = options.memoryBytes ?? freeOn(device)
+  return planSpan(config, { device: device.kind, dtype, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens })
+}
+
+function freeOn({ kind, index }: Device): number {
+  return kind === 'cpu' ? freeMemoryBytes() : gpuMemory(index)?.freeBytes ?? 0
+}
+
+function checkSpan(start: number, end: number, numBlocks: number): void {
+  if (Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= numBlocks) return
+  throw new UsageError(`--blocks ${start}:${end}: this model has blocks 0:${numBlocks}`)
+}
+
+function checkPlan(plan: SpanPlan, { numBlocks }: SpanSizeOptions, logger: SwarmLogger): void {
+  const { modelBlocks, blockBytes, totalBytes, memoryBytes, fits } = plan
+  if (numBlocks === undefined && plan.numBlocks === 0) {
+    throw new UsageError(`not one block of this model fits: with cache and workspace it takes ${sizeText(blockBytes + totalBytes)}, ` +
+      `${sizeText(memoryBytes)} are free. Free some memory, ask for less cache with --attn-cache-tokens, or say --num-blocks 1 to try all the same.`)
+  }
+  if (numBlocks === undefined) return
+  if (!Number.isInteger(numBlocks) || numBlocks < 1 || numBlocks > modelBlocks) {
+    throw new UsageError(`--num-blocks ${numBlocks}: this model has ${modelBlocks} blocks`)
+  }
+  if (!fits) logger.warn({ numBlocks }, `these blocks may not fit: they need about ${sizeText(totalBytes)}, ${sizeText(memoryBytes)} are free`)
+}
+
+async function whereNeeded(
+  { node, discovery, logger }: SpanSizeModules, { numBlocks }: ModelConfig, count: number, signal: AbortSignal | undefined,
+): Promise<[start: number, end: number]> {
+  if (count === numBlocks) return [0, numBlocks]
+  await node.records.start(discovery)
+  try {
+    await discovery.refresh(signal === undefined ? {} : { signal })
+    // What an earlier run of this very node has left does not count.
+    const records = discovery.directory.records().filter(({ peerId }) => peerId !== node.peerId)
+    const [start, end] = chooseBlocks(numBlocks, coverageOf(numBlocks, records), count)
+    logger.info({ blocks: `${start}:${end}`, numServers: records.length }, 'chose the blocks that fewest servers hold')
+    return [start, end]
+  } finally {
+    await node.records.stop(discovery)
+  }
+}

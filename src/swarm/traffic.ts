@@ -1,0 +1,21 @@
+import { RPCS, type Rpc } from './limits.ts'
+
+/** What went through one rpc's streams since the node was made. */
+export interface RpcTraffic {
+  framesSent: number
+  framesReceived: number
+  bytesSent: number
+  bytesReceived: number
+  /** Streams refused because the peer had too many. */
+  refused: number
+}
+
+export function newTraffic(): RpcTraffic {
+  return { framesSent: 0, framesReceived: 0, bytesSent: 0, bytesReceived: 0, refused: 0 }
+}
+
+export type Traffic = Readonly<Record<Rpc, RpcTraffic>>
+
+export function trafficByRpc(): Traffic {
+  return Object.fromEntries(RPCS.map((rpc) => [rpc, newTraffic()])) as Record<Rpc, RpcTraffic>
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import type { Registry } from 'prom-client'
+import { registerClientMetrics } from '../../src/api/client-metrics.ts'
+import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
+import { type MeasuredServer, registerServerMetrics } from '../../src/api/server-metrics.ts'
+import { libp2pMetrics, registerSwarmMetrics } from '../../src/api/swarm-metrics.ts'
+import { PetalsError } from '../../src/base/errors.ts'
+import { OutputBudget } from '../../src/server/output-budget.ts'
+import { ServerStats } from '../../src/server/server-stats.ts'
+import { RemoteError } from '../../src/swarm/errors.ts'
+import { trafficByRpc } from '../../src/swarm/traffic.ts'
+import { startNode, targetOf } from '../swarm/kit.ts'
+
+const PAGE = new URL('../../docs/operations.md', import.meta.url)
+
+function fakeServer(stats = new ServerStats()): MeasuredServer {
+  const keeper = Object.assign(new EventEmitter(), { cacheTokens: 1024, cacheTokensLeft: 512, numSessions: 1, numReloads: 2 })
+  return {
+    announcer: { state: 'ONLINE', throughput: 20 },
+    blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
+    discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] } },
+    keeper,
+  } as unknown as MeasuredServer
+}
+
+async function petalsLines(registry: Registry): Promise<string[]> {
+  return (await registry.metrics()).split('\n').filter((line) => /^petals_(?:server|swarm)/.test(line))
+}
+
+test('docs/operations.md lists exactly the petals metrics that exist, with their types', async (t) => {
+  const registry = createMetrics()
+  const server = fakeServer()
+  registerEngineMetrics(registry, server.keeper)
+  registerServerMetrics(registry, server)
+  registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
+  registerClientMetrics(registry, new EventEmitter())
+  t.after(registerEventLoopMetric(registry))
+  const existing = registry.getMetricsAsArray().map(({ name, type }) => `${name} ${String(type)}`)
+    .filter((line) => line.startsWith('petals_'))
+  const page = await readFile(PAGE, 'utf8')
+  const listed = [...page.matchAll(/^\| `(petals_\w+)(?:\{[\w,]+\})?` \| (\w+) \|/gm)].map(([, name, type]) => `${name} ${type}`)
+  assert.deepEqual(listed.toSorted(), existing.toSorted())
+})
+
+test('what is counted elsewhere is read at each scrape, and a peer\'s codes are no labels', async () => {
+  const registry = createMetrics()
+  const stats = new ServerStats()
+  registerServerMetrics(registry, fakeServer(stats))
+  stats.failed(new PetalsError('CACHE_FULL', 'full'))
+  stats.failed(new RemoteError('peer', { kind: 'error', fault: { code: 'MADE_UP', message: '' } }))
+  for (const count of [1, 2]) {
+    const lines = await petalsLines(registry)
+    assert.ok(lines.includes(`petals_server_failures_total{code="CACHE_FULL"} ${count}`), lines.join('\n'))
+    assert.ok(lines.includes('petals_server_failures_total{code="REMOTE"} 1'))
+    assert.ok(lines.includes('petals_server_reloads_total 2'))
+    assert.ok(lines.includes('petals_server_state{state="ONLINE"} 1'))
+    assert.ok(lines.includes('petals_swarm_servers{state="JOINING"} 1'))
+    stats.failed(new PetalsError('CACHE_FULL', 'full'))
+  }
+})
+
+test('a node counts its frames, and libp2p\'s own metrics are in the same registry after a restart too', async (t) => {
+  const registry = createMetrics()
+  const node = await startNode(t, { metrics: libp2pMetrics(registry) })
+  registerSwarmMetrics(registry, node)
+  await node.handle('probe', async (stream) => {
+    await stream.receive()
+    await stream.send({ header: { kind: 'probe' }, tensors: [] })
+  })
+  await node.stop()
+  await node.start()
+  const client = await startNode(t, { listen: [] })
+  const stream = await client.open(targetOf(node), 'probe')
+  await stream.send({ header: { kind: 'probe' }, tensors: [] })
+  await stream.receive()
+  const lines = (await registry.metrics()).split('\n')
+  assert.ok(lines.includes('petals_swarm_frames_total{rpc="probe",direction="received"} 1'))
+  assert.ok(lines.includes('petals_swarm_peers 1'))
+  assert.ok(lines.some((line) => line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/1.0.0 received"}')), lines.filter((line) => line.startsWith('libp2p')).slice(0, 20).join('\n'))
+  assert.ok(!lines.join('\n').includes(client.peerId))
+})
