@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts'
 import { parseConfig } from '../../src/checkpoint/config.ts'
+import { parseGeneration } from '../../src/checkpoint/generation.ts'
 import type { TensorSlice } from '../../src/checkpoint/safetensors.ts'
 import { buildBlockGraph } from '../../src/families/graphs.ts'
 import { familyOf } from '../../src/families/index.ts'
@@ -46,7 +47,7 @@ export function syntheticCheckpoint({ numBlocks, hiddenSize, intermediateSize, n
   }
   writeRandom(file, largest)
   return {
-    folder, config, generation: {}, tensors, hasTokenizer: false,
+    folder, config, generation: parseGeneration(undefined, 'generation', config, 'config'), tensors, hasTokenizer: false,
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   }
 }
@@ -57,8 +58,8 @@ function writeRandom(file: string, bytes: number): void {
   try {
     for (let done = 0; done < bytes; done += words.byteLength) {
       randomFillSync(words)
-      // Sign and mantissa at random, the exponent of 2^-7 or a little below: no infinities, no NaN.
-      for (let i = 0; i < words.length; i++) words[i] = words[i]! & 0x80ff | 0x3c00 & ~0x80
+      // Sign and mantissa at random, the exponent of 2^-7: no infinities, no NaN.
+      for (let i = 0; i < words.length; i++) words[i] = words[i]! & 0x807f | 0x3c00
       writeSync(fd, words, 0, Math.min(words.byteLength, bytes - done))
     }
   } finally {

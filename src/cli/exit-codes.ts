@@ -6,6 +6,7 @@ export const EXIT_CODES = {
   failed: 1,
   usage: 2,
   unavailable: 3,
+  lost: 4,
   hangup: 129,
   interrupted: 130,
   terminated: 143,
@@ -17,6 +18,7 @@ export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string
   failed: 'failed, or a check found something wrong; the message on stderr says what',
   usage: 'an option, a variable or a line of the config file cannot be; trying again does not help',
   unavailable: 'the swarm could not be reached in time, or nobody serves some blocks; trying again later may help',
+  lost: 'a server lost its device or its engine and could not load the span again; a new process may (--supervise, systemd)',
   hangup: 'cut short by SIGHUP',
   interrupted: 'cut short by Ctrl-C (SIGINT), or stopped at once by a second one',
   terminated: 'cut short by SIGTERM, or stopped at once by a second one',
@@ -38,5 +40,6 @@ export class InterruptedError extends Error {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof InterruptedError) return error.exitCode
   if (error instanceof UsageError) return EXIT_CODES.usage
+  if (error instanceof PetalsError && error.code === 'SPAN_LOST') return EXIT_CODES.lost
   return error instanceof PetalsError && UNAVAILABLE.has(error.code) ? EXIT_CODES.unavailable : EXIT_CODES.failed
 }

@@ -2,13 +2,18 @@ import { type Logger, pino } from 'pino'
 
 const STDERR = 2
 
+/** Clears a terminal's line from the cursor on: a progress bar may stand where a log line is written. */
+export const REST_OF_LINE = '\x1b[K'
+
 /**
  * A log on stderr: readable lines on a terminal, JSON lines elsewhere. Written synchronously, so that the last lines before
  * an exit are never lost.
  */
 export async function createLogger(level: string): Promise<Logger> {
   const base = { level, base: null }
-  if (!process.stderr.isTTY) return pino(base, pino.destination({ dest: STDERR, sync: true }))
-  const { default: pretty } = await import('pino-pretty')
-  return pino(base, pretty({ destination: STDERR, sync: true, singleLine: true, translateTime: 'HH:MM:ss' }))
+  const stderr = pino.destination({ dest: STDERR, sync: true })
+  if (!process.stderr.isTTY) return pino(base, stderr)
+  const { prettyFactory } = await import('pino-pretty')
+  const format = prettyFactory({ colorize: process.stderr.hasColors(), singleLine: true, translateTime: 'HH:MM:ss' })
+  return pino(base, { write: (line) => { stderr.write(format(line).replace(/\n$/, `${REST_OF_LINE}\n`)) } })
 }

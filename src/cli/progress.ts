@@ -1,8 +1,8 @@
-import { SingleBar } from 'cli-progress'
 import type { Logger } from 'pino'
 import { sizeText } from '../base/size.ts'
 import { type DownloadProgress, TransferRate } from '../checkpoint/hub/progress.ts'
 import type { LoadProgress } from '../engine/load.ts'
+import { REST_OF_LINE } from './logger.ts'
 
 const LOG_INTERVAL_MS = 5000
 const BAR_WIDTH = 24
@@ -65,24 +65,22 @@ export class ProgressView {
   }
 }
 
-/** On a terminal. */
+/** On a terminal. The cursor waits where the line begins, so that what is logged meanwhile takes its place. */
 class BarLine {
-  readonly #bar: SingleBar
+  readonly #what: string
 
   constructor(what: string) {
-    this.#bar = new SingleBar({
-      format: `${what} [{bar}] {percentage}% {detail}`, barsize: BAR_WIDTH, barCompleteChar: '=', barIncompleteChar: ' ',
-      stream: process.stderr, clearOnComplete: true, hideCursor: false,
-    })
-    this.#bar.start(1, 0, { detail: '' })
+    this.#what = what
   }
 
   update({ share, detail }: Shown): void {
-    this.#bar.update(share, { detail })
+    const bar = '='.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH)
+    const line = `${this.#what} [${bar}] ${Math.floor(share * 100)}% ${detail}`
+    process.stderr.write(`${line.slice(0, process.stderr.columns - 1)}${REST_OF_LINE}\r`)
   }
 
   stop(): void {
-    this.#bar.stop()
+    process.stderr.write(REST_OF_LINE)
   }
 }
 

@@ -64,7 +64,7 @@ export async function openPretrained(model: string, options: PretrainedOptions, 
   const key = await modelKey(opened, options.dhtPrefix)
   // Not at the top: the ends load the native runtime, which who only imports this library may never need.
   const [{ ModelEnds }, { endsTensorNames }] = await Promise.all([import('../engine/ends.ts'), import('../engine/tensor-names.ts')])
-  const checkpoint = await fetchTensors(opened, endsTensorNames(opened), options.download)
+  const checkpoint = await fetchTensors(opened, endsTensorNames(opened, kind.output), options.download)
   const threads = { threads: options.threads ?? availableParallelism(), spin: options.spin ?? false }
   const logger = options.logger ?? pino({ level: 'silent' })
   const parts = await Promise.allSettled([

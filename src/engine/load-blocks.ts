@@ -6,6 +6,7 @@ import { loadGraph } from './load-graph.ts'
 import type { BlockOptions, LoadedBlocks, LoadProgress } from './load.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../tensor/dtype.ts'
+import { ReadHelper } from './shared-read.ts'
 import { yieldToOthers } from './thread-priority.ts'
 import { WeightMemory } from './weight-memory.ts'
 
@@ -22,7 +23,8 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
-  const memory = new WeightMemory()
+  const helper = new ReadHelper()
+  const memory = new WeightMemory(helper)
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
@@ -36,6 +38,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     throw error
   } finally {
     memory.release()
+    void helper.end()
   }
   const { kvHeads, headDim } = cacheShape(config, target)
   return {

@@ -22,7 +22,8 @@ export function loadGraph(
   const initializers = []
   for (const parameter of graph.parameters) {
     const packed = parameter.placement === 'external' && parameter.packed && device.kind === 'cpu'
-    const tensor = readTensor(sliceOf(parameter), parameter.dtype as FloatDType, packed ? (bytes) => buffers.take(bytes) : undefined)
+    const slice = sliceOf(parameter), dtype = parameter.dtype as FloatDType
+    const tensor = packed ? buffers.read(slice, dtype) : readTensor(slice, dtype)
     if (parameter.placement === 'inline') inline.set(parameter.name, tensor)
     else initializers.push({ name: parameter.name, tensor, packed })
   }

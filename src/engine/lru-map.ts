@@ -34,6 +34,6 @@ export class LruMap<K, V> {
   }
 
   clear(): void {
-    for (const key of [...this.#values.keys()]) this.delete(key)
+    for (const key of this.#values.keys()) this.delete(key)
   }
 }

@@ -39,7 +39,7 @@ export function loadResidentBlock(
   try {
     const weights = external.map(({ name, dtype, shape }, i) => {
       const address = allocation + BigInt(offsets[i]!)
-      const { data } = readTensor(slices.get(name)!, dtype as FloatDType, (count) => memory.take(count))
+      const { data } = memory.read(slices.get(name)!, dtype as FloatDType)
       heap.write(address, data)
       memory.give(data)
       return { name, dtype, shape, address }

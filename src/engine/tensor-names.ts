@@ -1,8 +1,9 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { reconcile } from '../checkpoint/reconcile.ts'
-import { buildBlockGraph, buildEmbedGraph, buildHeadGraph } from '../families/graphs.ts'
+import { buildBlockGraph, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../families/graphs.ts'
 import { familyOf } from '../families/index.ts'
 import { blockSlices } from './block-slices.ts'
+import type { EndsOutput } from './ends.ts'
 
 /** Parameters have the same names on every device and in every dtype. */
 const TARGET = { device: 'cpu', dtype: 'float32' } as const
@@ -16,11 +17,11 @@ export function spanTensorNames(checkpoint: Checkpoint, start: number, end: numb
   return blocks.flatMap((block) => [...block.values()].map(({ name }) => name))
 }
 
-/** The stored names of all tensors that both ends of a model need: embedding, last norm and head. Throws the same. */
-export function endsTensorNames(checkpoint: Checkpoint): string[] {
+/** The stored names of all tensors that both ends of a model need: embedding, last norm and, for logits, head. Throws the same. */
+export function endsTensorNames(checkpoint: Checkpoint, output: EndsOutput = 'logits'): string[] {
   const { config } = checkpoint
   const { ignored } = familyOf(config).names(config)
-  const graphs = [buildEmbedGraph(config, TARGET), buildHeadGraph(config, TARGET)]
+  const graphs = [buildEmbedGraph(config, TARGET), (output === 'logits' ? buildHeadGraph : buildNormGraph)(config, TARGET)]
   const found = graphs.flatMap(({ parameters }) => [...reconcile(parameters, checkpoint, { prefixes: [], ignore: [...ignored] }).values()])
   return [...new Set(found.map(({ name }) => name))]
 }

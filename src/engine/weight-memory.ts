@@ -1,4 +1,9 @@
+import { readTensor } from '../checkpoint/read.ts'
+import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import { type MappedMemory, mapMemory } from '../runtime/system-memory.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+import { type Tensor, byteLength } from '../tensor/tensor.ts'
+import type { ReadHelper } from './shared-read.ts'
 
 /**
  * Memory for weights on their way to the runtime, which copies them: what one block has given back is filled again by the
@@ -8,6 +13,21 @@ import { type MappedMemory, mapMemory } from '../runtime/system-memory.ts'
 export class WeightMemory {
   readonly #mapped = new Map<Uint8Array, MappedMemory>()
   readonly #free = new Set<Uint8Array>()
+  readonly #helper: ReadHelper | undefined
+
+  /** `helper` takes part in what is read. */
+  constructor(helper?: ReadHelper) {
+    this.#helper = helper
+  }
+
+  /** Reads and converts a tensor into memory that is to be given back. Throws as `readTensor`. */
+  read(slice: TensorSlice, dtype: FloatDType): Tensor {
+    const data = this.take(byteLength(dtype, slice.shape))
+    const { address } = this.#mapped.get(data)!
+    if (this.#helper === undefined || address === undefined) return readTensor(slice, dtype, () => data)
+    this.#helper.read(slice, dtype, data, address)
+    return { dtype, shape: slice.shape, data }
+  }
 
   /** `byteLength` bytes that hold anything. Free memory of other sizes goes back to the system: the next block is not alike. */
   take(byteLength: number): Uint8Array {

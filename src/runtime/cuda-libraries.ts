@@ -38,8 +38,8 @@ const USUAL_FOLDERS = [
 /** The folders of this machine. `extra` are looked through before the usual ones. */
 export function libraryFolders(extra: readonly string[] = []): LibraryFolders {
   const { LD_LIBRARY_PATH = '', VIRTUAL_ENV, CONDA_PREFIX } = process.env
-  const python = [VIRTUAL_ENV, CONDA_PREFIX].filter((home) => home !== undefined)
-    .flatMap((home) => [join(home, 'lib'), join(home, 'lib/python3*/site-packages/nvidia/*/lib')])
+  const python = [VIRTUAL_ENV, CONDA_PREFIX].flatMap((home) =>
+    home === undefined ? [] : [join(home, 'lib'), join(home, 'lib/python3*/site-packages/nvidia/*/lib')])
   return {
     loader: [...LD_LIBRARY_PATH.split(':').filter((folder) => folder !== ''), ...['', '/usr'].flatMap((root) => [`${root}/lib64`, `${root}/lib`])],
     cached: parseLoaderCache(spawnSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? ''),

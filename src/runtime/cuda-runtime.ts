@@ -1,8 +1,7 @@
-import { join } from 'node:path'
-import koffi, { type LibraryHandle } from 'koffi'
+import type { LibraryHandle } from 'koffi'
 import { checkLibraries, libraryFolders } from './cuda-libraries.ts'
 import { RuntimeError, runtimeError } from './errors.ts'
-import { runtimeLocation, setNativeEnvironment } from './library.ts'
+import { loadForGood, runtimeLocation, setNativeEnvironment } from './library.ts'
 import { neededByProvider } from './locate.ts'
 
 /** The part of CUDA's runtime API (libcudart) that this project calls: result `cudaError_t`. No logic here. */
@@ -61,8 +60,8 @@ function bind(): Bound {
   const runtime = checks.find(({ name }) => name.startsWith('libcudart.so'))
   if (runtime === undefined) throw new RuntimeError('RUNTIME_LIBRARY', `the CUDA provider in ${provider.folder} does not use libcudart`)
   // A library that is loaded already serves whoever needs one of its name, wherever it lies.
-  const before = inLoadingOrder(checks.filter(({ onLoaderPath }) => !onLoaderPath).map(({ path }) => path!)).map((path) => koffi.load(path))
-  const library = koffi.load(runtime.onLoaderPath ? runtime.name : runtime.path!)
+  const before = inLoadingOrder(checks.filter(({ onLoaderPath }) => !onLoaderPath).map(({ path }) => path!)).map((path) => loadForGood(path))
+  const library = loadForGood(runtime.onLoaderPath ? runtime.name : runtime.path!)
   const functions = Object.fromEntries(Object.entries(SIGNATURES).map(([name, prototype]) => {
     const [result, parameters] = prototype.split('(') as [string, string]
     return [name, library.func(`${result} ${name}(${parameters}`)]
@@ -80,9 +79,4 @@ function bind(): Bound {
 /** cublas needs cublasLt, which lies beside it: the longer name goes first, as all others are alone. */
 function inLoadingOrder(paths: readonly string[]): string[] {
   return paths.toSorted((a, b) => Number(b.includes('libcublasLt')) - Number(a.includes('libcublasLt')))
-}
-
-/** The file names of what a provider folder must hold. */
-export function providerFiles(folder: string): string[] {
-  return ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'].map((name) => join(folder, name))
 }

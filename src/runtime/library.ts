@@ -90,9 +90,7 @@ export function setNativeEnvironment(name: string, value: string): void {
 
 function open(path: string): LibraryHandle {
   try {
-    const library = koffi.load(path)
-    keepLoaded(path)
-    return library
+    return loadForGood(path)
   } catch (error) {
     throw new RuntimeError('RUNTIME_LIBRARY',
       `cannot load ${path}: ${(error as Error).message}. Reinstall with "npm ci" on this platform.`, { cause: error })
@@ -100,13 +98,15 @@ function open(path: string): LibraryHandle {
 }
 
 /**
- * Unloading it, as koffi does when a process or thread ends, leaves a CUDA provider behind whose own end then crashes the
- * process.
+ * Loads a library that stays until the process ends. koffi unloads one with the last thread that uses it: CUDA's runtime
+ * would take all device memory with it, and onnxruntime leave a provider behind whose own end then crashes the process.
  */
-function keepLoaded(path: string): void {
+export function loadForGood(path: string): LibraryHandle {
+  const library = koffi.load(path)
   const lazy = 1
   const noDelete = { linux: 0x1000, darwin: 0x80 }[process.platform as string]
   if (noDelete !== undefined) koffi.load(null).func('void *dlopen(const char *, int)')(path, lazy | noDelete)
+  return library
 }
 
 function functionTable(library: LibraryHandle, path: string): Pointer[] {

@@ -52,7 +52,7 @@ export function visibleDevice(index: number, visible: string | undefined): numbe
   if (visible === undefined) return index
   const entry = visible.split(',')[index]?.trim()
   if (entry === undefined || entry === '') return undefined
-  return /^\d+$/.test(entry) ? Number(entry) : /^GPU-/.test(entry) ? entry : undefined
+  return /^\d+$/.test(entry) ? Number(entry) : entry.startsWith('GPU-') ? entry : undefined
 }
 
 function textOf(fill: (text: Uint8Array) => number): string {

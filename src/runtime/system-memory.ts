@@ -4,6 +4,8 @@ import type { Pointer } from './library.ts'
 /** Memory of this process outside of every heap. */
 export interface MappedMemory {
   readonly bytes: Uint8Array
+  /** Where it lies, for other threads; not known of ordinary memory. */
+  readonly address?: Pointer
   /** Gives it back to the system at once. A read or write of `bytes` from then on ends the process. */
   unmap(): void
 }
@@ -33,7 +35,7 @@ export function mapMemory(byteLength: number): MappedMemory {
   if (address === FAILED) return ordinary(byteLength)
   // A hint: a refusal leaves small pages.
   madvise(address, byteLength, HUGE_PAGES)
-  return { bytes: new Uint8Array(koffi.view(address, byteLength)), unmap: () => { munmap(address, byteLength) } }
+  return { bytes: new Uint8Array(koffi.view(address, byteLength)), address, unmap: () => { munmap(address, byteLength) } }
 }
 
 /**

@@ -38,6 +38,8 @@ export class OutputLog implements Shedding {
   /** `output` [tokens, hidden] for the positions from `position` on. */
   append(position: number, output: Tensor): void {
     this.truncate(position)
+    // What lies between was computed in a replay: its client has had it, and all before it.
+    if ((this.#entries.at(-1)?.until ?? position) < position) this.acknowledge(position)
     this.#entries.push({ position, until: position + output.shape[0]!, output })
     this.#grow(output.data.byteLength)
     while (this.#bytes > MAX_BYTES && this.#entries.length > 1) this.#dropFirst()

@@ -43,7 +43,7 @@ test('Ctrl-C stops an answer that is under way, and twice with nothing under way
   const session = {
     async* answer(_: unknown, { signal }: { signal?: AbortSignal | undefined }) {
       yield { tokenIds: [1], text: 'cut' }
-      await new Promise((resolve) => { signal?.addEventListener('abort', resolve) })
+      if (signal?.aborted === false) await new Promise((resolve) => { signal.addEventListener('abort', resolve) })
       return result
     },
   }
@@ -69,7 +69,7 @@ describe('chat from a pipe', () => {
 
   test('each line is a turn and each answer a line of JSON; nothing is computed twice', async (t) => {
     const template = join(await tempFolder(t), 'own.jinja')
-    await writeFile(template, '{{ bos_token }}{% for m in messages %}{{ m.role + ":" + m.content + "\n" }}{% endfor %}')
+    await writeFile(template, '{{ bos_token }}{% for m in messages %}{{ m.role + ":" + m.content + "\n" }}{% endfor %}assistant:')
     const { child, ended, out } = start(t, [
       'chat', '--json', '--threads', '1', '--max-new-tokens', '8', '--temperature', '0', '--template', template, '--bootstrap', swarm.bootstrap,
     ], { stdio: ['pipe', 'pipe', 'pipe'] })

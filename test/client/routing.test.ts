@@ -63,3 +63,9 @@ test('the own span costs no hop and comes first, unless it lengthens the way thr
   assert.equal(route([server('a', 0, 8), slow], { ...own, start: 1, end: 3 }), 'own 1:3')
   assert.equal(route([server('a', 0, 8), server('own', 0, 8, { state: 'DRAINING' })], own), 'a 0:8')
 })
+
+test('servers of another protocol version are left out, and named where no route remains without them', () => {
+  const newer = server('newer', 0, 8, { protocol: '2.0.0', version: '9.0.0' })
+  assert.equal(route([newer, server('a', 0, 8, { throughput: 1, protocol: '1.3.0' })]), 'a 0:8')
+  assert.throws(() => route([newer, server('a', 0, 4)]), { code: 'NO_ROUTE', message: /peer newer speaks protocol version 2\.0\.0, this node 1\.0\.0/ })
+})

@@ -31,6 +31,15 @@ const FORMS: readonly (readonly [string, Target, boolean])[] = [
   ['attention of float32 on CUDA', { device: 'cuda', dtype: 'float32' }, false],
 ]
 
+function bytes(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}
+
+function assertClose(actual: Float32Array, expected: Float32Array): void {
+  const error = actual.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0)
+  assert.ok(actual.length === expected.length && error < 1e-4, `max error ${error}`)
+}
+
 for (const [form, target, records] of FORMS) {
   describe(`a span in the device's memory, ${form}`, () => {
     let checkpoint: Checkpoint, env: Environment, blocks: ResidentBlock[], cache: CacheMemory, runner: DeviceRunner, ropes: RopeTables
@@ -66,14 +75,8 @@ for (const [form, target, records] of FORMS) {
 
     function run(input: Float32Array, { tokens, pastLengths, start = 0, end = 3, offset = 0 }: Step): Float32Array {
       const output = new Float32Array(input.length)
-      const bytes = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
       runner.run({ offset, capacity: CAPACITY, start, end, tokens, pastLengths, ropeKey: ROPE_KEY, input: bytes(input), output: bytes(output) }, ropes.get(ROPE_KEY))
       return output
-    }
-
-    function assertClose(actual: Float32Array, expected: Float32Array): void {
-      const error = actual.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0)
-      assert.ok(actual.length === expected.length && error < 1e-4, `max error ${error}`)
     }
 
     test('gives the reference for a prefill in chunks and for steps after it', () => {

@@ -9,6 +9,10 @@ import { tensor } from '../../src/tensor/tensor.ts'
 
 const LINKS = { input: 'x', output: 'y', own: ['state'] }
 
+function scalar(value: number): ort.Tensor {
+  return new ort.Tensor('float32', [value], [1])
+}
+
 /** y = (x * weight + shared) + state, next = state + state */
 function link(): Graph {
   const graph = new Graph('link')
@@ -27,7 +31,6 @@ describe('a chain of one graph', () => {
     const session = await ort.InferenceSession.create(encodeModel(chain(link(), 3, LINKS), new Map(weights)))
     assert.deepEqual(session.inputNames, ['x', 'shared', '0.state', '1.state', '2.state'])
     assert.deepEqual(session.outputNames, ['y', '0.next', '1.next', '2.next'])
-    const scalar = (value: number) => new ort.Tensor('float32', [value], [1])
     const results = await session.run({ x: scalar(1), shared: scalar(10), '0.state': scalar(100), '1.state': scalar(200), '2.state': scalar(300) })
     // ((1 * 2 + 110) * 3 + 210) * 5 + 310
     assert.deepEqual(['y', '0.next', '2.next'].map((name) => results[name]!.data[0]), [3040, 200, 600])

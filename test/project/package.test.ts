@@ -20,7 +20,7 @@ await model.close()
 
 const TYPED = `
 import { AutoDistributedModel, DistributedLlamaForCausalLM, type GenerationResult, type Tensor } from 'petals-node/client'
-import { createSwarmNode, loadIdentity, openCheckpoint, serve } from 'petals-node'
+import { createSwarmNode, loadIdentity, openModel, serve } from 'petals-node'
 export async function write(folder: string): Promise<GenerationResult> {
   await using model = await DistributedLlamaForCausalLM.fromPretrained(folder, { bootstrap: ['/ip4/127.0.0.1/tcp/1'] })
   await using session = model.layers.slice(2, -1).inferenceSession({ maxLength: 8 })
@@ -33,7 +33,7 @@ export async function hidden(folder: string): Promise<Tensor> {
 }
 // @ts-expect-error a number is no prompt
 export const wrong = async (folder: string) => (await DistributedLlamaForCausalLM.fromPretrained(folder, {})).generate(3)
-export const parts = { createSwarmNode, loadIdentity, openCheckpoint, serve }
+export const parts = { createSwarmNode, loadIdentity, openModel, serve }
 `
 
 function matches(pattern: string, text: string): string[] {

@@ -1,5 +1,6 @@
 import { lstat, mkdir, readdir, statfs } from 'node:fs/promises'
 import { join, relative } from 'node:path'
+import { sizeText } from '../../base/size.ts'
 import { HubError } from './errors.ts'
 import { leasedKeys, removeLease, writeLease } from './leases.ts'
 import { tryLock, withLock } from './lock.ts'
@@ -46,8 +47,8 @@ export async function checkFreeSpace(folder: string, neededBytes: number): Promi
   await mkdir(folder, { recursive: true })
   const { bavail, bsize } = await statfs(folder)
   if (bavail * bsize >= neededBytes) return
-  throw new HubError('HUB_DISK_FULL', `${gigabytes(neededBytes)} are to be downloaded, but the disk of ${folder} has only `
-    + `${gigabytes(bavail * bsize)} left: free some space, set HF_HOME to a folder on a larger disk, or serve fewer blocks`)
+  throw new HubError('HUB_DISK_FULL', `${sizeText(neededBytes)} are to be downloaded, but the disk of ${folder} has only `
+    + `${sizeText(bavail * bsize)} left: free some space, set HF_HOME to a folder on a larger disk, or serve fewer blocks`)
 }
 
 async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
@@ -65,8 +66,8 @@ async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
     })
   }
   if (used <= maxBytes) return
-  throw new HubError('HUB_DISK_LIMIT', `the parts in use take ${gigabytes(used)} of ${partsFolder}, but --max-disk-space is `
-    + `${gigabytes(maxBytes)}: raise it, or serve fewer blocks`)
+  throw new HubError('HUB_DISK_LIMIT', `the parts in use take ${sizeText(used)} of ${partsFolder}, but --max-disk-space is `
+    + `${sizeText(maxBytes)}: raise it, or serve fewer blocks`)
 }
 
 /** Every part of every model in our own folder, complete or not. */
@@ -99,8 +100,4 @@ function keyOf(partsFolder: string, { folder, range }: WantedPart): string {
 function keyBytes(key: string): number {
   const range = parseRangeKey(key.slice(key.lastIndexOf('/') + 1))
   return range === undefined ? 0 : rangeBytes(range)
-}
-
-function gigabytes(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
 }

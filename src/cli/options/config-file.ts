@@ -36,7 +36,7 @@ export function parseConfig(text: string, file: string, command: KnownCommand, c
       if (!Object.hasOwn(command.options, name)) common.delete(name)
       continue
     }
-    const given = section === command ? own : new Map<string, Given>()
+    const given = section.name === command.name ? own : new Map<string, Given>()
     for (const entry of reader.entries(node)) {
       reader.addTo(given, entry.key, entry.node, `${entry.where}, ${section.name}`, section.options, Object.keys(section.options))
     }

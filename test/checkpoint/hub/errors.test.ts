@@ -106,7 +106,7 @@ test('a disk that is too small is noticed before anything is downloaded', async 
   const hub = await StandInHub.start(t, files, { announcedBytes: shard.length + terabytes })
   const checkpoint = await openModel(REPO, { settings: await freshSettings(t, hub) })
   hub.forget()
-  await assert.rejects(fetchTensors(checkpoint, ['model.norm.weight']), { code: 'HUB_DISK_FULL', message: /17592\.2 GB are to be downloaded.*set HF_HOME/ })
+  await assert.rejects(fetchTensors(checkpoint, ['model.norm.weight']), { code: 'HUB_DISK_FULL', message: /17\.6 TB are to be downloaded.*set HF_HOME/ })
   assert.deepEqual(hub.log, [])
 })
 

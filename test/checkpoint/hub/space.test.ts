@@ -53,7 +53,7 @@ test('the bound holds: what was used least recently goes, and comes again when i
 test('what a process uses stays, and the bound that it breaks is named with the cure', async (t) => {
   const { hub, fetch } = await setup(t)
   const used = await fetch(0, 3)
-  await assert.rejects(fetch(7, 10), { code: 'HUB_DISK_LIMIT', message: /--max-disk-space is 0\.5 MB: raise it, or serve fewer blocks/ })
+  await assert.rejects(fetch(7, 10), { code: 'HUB_DISK_LIMIT', message: /--max-disk-space is 525 kB: raise it, or serve fewer blocks/ })
   for (const name of spanTensorNames(used, 0, 3)) assert.ok(bytesOf(used, name).equals(bytesOnHub(hub, name)), name)
   await releaseTensors(used)
   await fetch(7, 10)

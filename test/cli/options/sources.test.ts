@@ -24,7 +24,7 @@ const all: OptionTable = { ...serveTable, ...chatCommand.options }
 function read(places: { flags?: Record<string, unknown>, env?: Environment, file?: string }) {
   const given = choose(serveTable, [
     fromFlags(serveTable, places.flags ?? {}), fromEnvironment(places.env ?? {}, serveTable, all),
-    ...parseConfig(places.file ?? '', 'my.yaml', serveCommand, commands),
+    ...parseConfig(places.file ?? '', 'my.yaml', { ...serveCommand }, commands),
   ])
   return readOptions(serveTable, given)
 }

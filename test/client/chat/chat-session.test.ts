@@ -14,6 +14,20 @@ const TEMPLATE = '{{ bos_token }}{% for m in messages %}{{ m.role | upper + ":" 
 const SPANS = [[0, 3], [3, 8]] as const
 const MAX_NEW_TOKENS = 8
 
+async function answer({ session }: OpenedChat, conversation: Conversation, options: { maxNewTokens?: number, signal?: AbortSignal, onText?: () => void } = {}): Promise<ChatAnswer> {
+  const { onText, ...rest } = options
+  const chunks = session.answer(conversation.messages, { maxNewTokens: MAX_NEW_TOKENS, temperature: 0, eosTokenIds: [], ...rest })
+  for (;;) {
+    const next = await chunks.next()
+    if (next.done !== true) {
+      onText?.()
+      continue
+    }
+    conversation.answer(next.value.text)
+    return next.value
+  }
+}
+
 describe('a chat over two servers', () => {
   let swarm: TestSwarm
   let model: AutoDistributedModelForCausalLM
@@ -42,20 +56,6 @@ describe('a chat over two servers', () => {
     const chat = await openChat(model, { template, sessionTokens })
     chats.push(chat)
     return chat
-  }
-
-  async function answer({ session }: OpenedChat, conversation: Conversation, options: { maxNewTokens?: number, signal?: AbortSignal, onText?: () => void } = {}): Promise<ChatAnswer> {
-    const { onText, ...rest } = options
-    const chunks = session.answer(conversation.messages, { maxNewTokens: MAX_NEW_TOKENS, temperature: 0, eosTokenIds: [], ...rest })
-    for (;;) {
-      const next = await chunks.next()
-      if (next.done !== true) {
-        onText?.()
-        continue
-      }
-      conversation.answer(next.value.text)
-      return next.value
-    }
   }
 
   test('in ten turns each server computes each token of the conversation once', async () => {

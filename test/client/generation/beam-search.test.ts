@@ -176,8 +176,11 @@ test('processors see each beam\'s own tokens, behind what the source held', asyn
   assert.ok(seen.some((ids) => String(ids) === String([9, 9, ...PROMPT, ...found!.tokenIds.slice(0, 3)])))
 })
 
+async function decode(ids: readonly number[]): Promise<string> {
+  return ids.map((id) => 'abcdefghijkl'[id]!).join('')
+}
+
 test('a criterion ends beams of its own, and a stop string cuts the text', async () => {
-  const decode = async (ids: readonly number[]): Promise<string> => ids.map((id) => 'abcdefghijkl'[id]!).join('')
   const [unstopped] = await beamSearch(new HashSource([]), PROMPT, { ...OPTIONS, maxNewTokens: 6 }, decode)
   const stop = unstopped!.text.slice(1, 3)
   const stopped = await beamSearch(new HashSource([]), PROMPT, { ...OPTIONS, maxNewTokens: 6, lengthPenalty: 0, stopStrings: [stop], numReturnSequences: 3 }, decode)
@@ -207,9 +210,12 @@ test('a failure ends the search once nothing is under way, and closes its forks'
   await assert.rejects(beamSearch(source, PROMPT, { ...OPTIONS, stopStrings: ['x'] }), { code: 'USAGE' })
 })
 
+async function draw(seed: number): Promise<number[][]> {
+  const options = { ...OPTIONS, numReturnSequences: 3, temperature: 2, seed }
+  return (await beamSearch(new HashSource([]), PROMPT, options)).map(({ tokenIds }) => tokenIds)
+}
+
 test('drawn beams follow from the seed', async () => {
-  const draw = async (seed: number): Promise<number[][]> =>
-    (await beamSearch(new HashSource([]), PROMPT, { ...OPTIONS, numReturnSequences: 3, temperature: 2, seed })).map(({ tokenIds }) => tokenIds)
   assert.deepEqual(await draw(1), await draw(1))
   assert.notDeepEqual(await draw(1), await draw(2))
 })
