@@ -33,7 +33,7 @@ export function syntheticCheckpoint({ numBlocks, hiddenSize, intermediateSize, n
   }, 'synthetic config')
   const folder = mkdtempSync(join(tmpdir(), 'petals-synthetic-'))
   const file = join(folder, 'weights')
-  const { parameters } = buildBlockGraph(config, { device: 'cpu', dtype: 'float32' })
+  const { parameters } = buildBlockGraph(config, { device: 'cpu', dtype: 'float32' }, 0)
   const names = familyOf(config).names(config)
   const tensors = new Map<string, TensorSlice>()
   let largest = 0

@@ -2,8 +2,10 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { CheckpointError } from './errors.ts'
 import { Fields } from './fields.ts'
 import { isJsonObject, type JsonObject } from './json.ts'
-import { isModelType, MODEL_TYPE_NAMES, type ModelType, modelTypeRow } from './model-types.ts'
-import { parseRope, type RopeConfig } from './rope.ts'
+import { equalLayers, type LayerConfig } from './layer-config.ts'
+import { isModelType, MODEL_TYPE_NAMES, type ModelType, modelTypeRow } from './model-types/index.ts'
+import type { ModelTypeRow } from './model-types/row.ts'
+import { parseRope, type RopeConfig, type RopeSource } from './rope.ts'
 
 /** config.json in one form, whichever version of transformers wrote it. Plain data. */
 export interface ModelConfig {
@@ -18,8 +20,14 @@ export interface ModelConfig {
   readonly normEps: number
   /** As transformers names it, e.g. `silu`. */
   readonly activation: string
+  /** Positions that the model was made for, before what its rotary embeddings stretch them to. */
   readonly maxPositions: number
-  readonly rope: RopeConfig
+  /** The longest that a session may become, prompt and answer together. */
+  readonly maxLength: number
+  /** Rotary embeddings, each used by some layers; none where positions enter otherwise. */
+  readonly ropes: readonly RopeConfig[]
+  /** One for each block. */
+  readonly layers: readonly LayerConfig[]
   readonly attentionBias: boolean
   readonly mlpBias: boolean
   /** Whether the output head is the embedding matrix. */
@@ -39,25 +47,31 @@ const MAX_BLOCKS = 10_000
  */
 export function parseConfig(json: unknown, file: string): ModelConfig {
   if (!isJsonObject(json)) throw new CheckpointError('CHECKPOINT_CONFIG', `${file} must hold a JSON object`)
-  const fields = new Fields(json, file)
-  const modelType = parseModelType(fields)
+  const modelType = parseModelType(new Fields(json, file))
+  const row = modelTypeRow(modelType)
+  const { defaults } = row
+  const fields = new Fields(json, file, row.aliases)
   if (fields.get('quantization_config') !== undefined) {
     fields.fail('quantization_config', 'is not read: name the checkpoint that this one was quantized from')
   }
-  const { defaults } = modelTypeRow(modelType)
+  const numBlocks = fields.size('num_hidden_layers', undefined, MAX_BLOCKS)
+  const hiddenSize = fields.size('hidden_size')
   const maxPositions = fields.size('max_position_embeddings', defaults.maxPositions)
-  const heads = parseHeads(fields)
+  const heads = parseHeads(fields, row)
+  const ropes = (row.ropes ?? oneRope)({ config: json, file, headDim: heads.headDim, maxPositions, defaultTheta: defaults.ropeTheta })
   return {
     modelType,
-    numBlocks: fields.size('num_hidden_layers', undefined, MAX_BLOCKS),
-    hiddenSize: fields.size('hidden_size'),
-    intermediateSize: fields.size('intermediate_size'),
+    numBlocks,
+    hiddenSize,
+    intermediateSize: row.intermediateSize?.(fields, hiddenSize) ?? fields.size('intermediate_size'),
     vocabSize: fields.size('vocab_size'),
     ...heads,
     normEps: fields.positive('rms_norm_eps', defaults.normEps),
     activation: fields.text('hidden_act', defaults.activation),
     maxPositions,
-    rope: parseRope(json, file, { headDim: heads.headDim, maxPositions, defaultTheta: defaults.ropeTheta }),
+    maxLength: row.maxLength?.(maxPositions) ?? stretchedPositions(maxPositions, ropes),
+    ropes,
+    layers: row.layers?.(fields, numBlocks) ?? equalLayers(numBlocks),
     attentionBias: fields.flag('attention_bias', false),
     mlpBias: fields.flag('mlp_bias', false),
     tiedEmbeddings: fields.flag('tie_word_embeddings', defaults.tiedEmbeddings),
@@ -80,15 +94,30 @@ function parseModelType(fields: Fields): ModelType {
   return isModelType(type) ? type : fields.fail('model_type', `must be one of ${MODEL_TYPE_NAMES.join(', ')}`)
 }
 
-function parseHeads(fields: Fields): Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim'> {
+/** What the scaling of the rotary embeddings makes of the positions that a model was trained on. */
+function stretchedPositions(maxPositions: number, [rope]: readonly RopeConfig[]): number {
+  switch (rope?.type) {
+    case 'linear':
+    case 'dynamic': return Math.floor(maxPositions * rope.factor)
+    case 'yarn': return Math.max(maxPositions, Math.floor(rope.originalMaxPositions * rope.factor))
+    default: return maxPositions
+  }
+}
+
+function oneRope(source: RopeSource): RopeConfig[] {
+  return [parseRope(source)]
+}
+
+function parseHeads(fields: Fields, { defaults, ...row }: ModelTypeRow): Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim'> {
   const hiddenSize = fields.size('hidden_size')
   const numHeads = fields.size('num_attention_heads')
-  const numKvHeads = fields.size('num_key_value_heads', numHeads)
+  const numKvHeads = row.numKvHeads?.(fields, numHeads) ?? fields.size('num_key_value_heads', defaults.numKvHeads ?? numHeads)
   if (numHeads % numKvHeads !== 0) fields.fail('num_key_value_heads', `must divide num_attention_heads (${numHeads})`)
-  if (fields.get('head_dim') === undefined && hiddenSize % numHeads !== 0) {
+  const headDim = defaults.headDim ?? hiddenSize / numHeads
+  if (fields.get('head_dim') === undefined && !Number.isInteger(headDim)) {
     fields.fail('num_attention_heads', `must divide hidden_size (${hiddenSize}) where head_dim is not given`)
   }
-  return { numHeads, numKvHeads, headDim: fields.size('head_dim', hiddenSize / numHeads) }
+  return { numHeads, numKvHeads, headDim: fields.size('head_dim', headDim) }
 }
 
 function parseDType(fields: Fields): FloatDType {

@@ -4,6 +4,9 @@ import type { JsonObject } from './json.ts'
 /** No size in a model comes near this; it keeps products of two sizes exact. */
 const MAX_SIZE = 2 ** 31 - 1
 
+/** Other names of a field, of which the first that is given counts. */
+export type Aliases = Readonly<Record<string, readonly string[]>>
+
 /**
  * Reads the fields of one JSON object, checked. `where` is how messages name the object, e.g. `/models/a/config.json`.
  * A field that is absent or null takes the fallback; without a fallback it is an error. All errors are `CHECKPOINT_CONFIG`.
@@ -11,15 +14,23 @@ const MAX_SIZE = 2 ** 31 - 1
 export class Fields {
   readonly #values: JsonObject
   readonly #where: string
+  readonly #aliases: Aliases
 
-  constructor(values: JsonObject, where: string) {
+  constructor(values: JsonObject, where: string, aliases: Aliases = {}) {
     this.#values = values
     this.#where = where
+    this.#aliases = aliases
   }
 
   /** The value, or undefined where it is absent or null. */
   get(name: string): unknown {
-    return Object.hasOwn(this.#values, name) ? this.#values[name] ?? undefined : undefined
+    const key = this.#key(name)
+    return Object.hasOwn(this.#values, key) ? this.#values[key] ?? undefined : undefined
+  }
+
+  /** Whether it is there, if only as null. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.#values, this.#key(name))
   }
 
   size(name: string, fallback?: number, max = MAX_SIZE): number {
@@ -28,10 +39,20 @@ export class Fields {
     return this.fail(name, `must be an integer from 1 to ${max}`)
   }
 
+  count(name: string, fallback?: number): number {
+    const value = this.#required(name, fallback)
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SIZE) return value
+    return this.fail(name, `must be an integer from 0 to ${MAX_SIZE}`)
+  }
+
   positive(name: string, fallback?: number): number {
     const value = this.#required(name, fallback)
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
     return this.fail(name, 'must be a number above 0')
+  }
+
+  optionalPositive(name: string, fallback?: number): number | undefined {
+    return this.get(name) === undefined && fallback === undefined ? undefined : this.positive(name, fallback)
   }
 
   positives(name: string, length: number): number[] {
@@ -50,6 +71,14 @@ export class Fields {
     return typeof value === 'string' && value !== '' ? value : this.fail(name, 'must be a text')
   }
 
+  /** A list of `length` texts, each one of `choices`; undefined where it is absent. */
+  texts(name: string, length: number, choices: readonly string[]): string[] | undefined {
+    const value = this.get(name)
+    if (value === undefined) return undefined
+    if (Array.isArray(value) && value.length === length && value.every((text) => choices.includes(text as string))) return value
+    return this.fail(name, `must be a list of ${length} texts out of ${choices.join(', ')}`)
+  }
+
   /** One token id or a list of them; none where the field is absent. */
   tokenIds(name: string): number[] {
     const value = this.get(name) ?? []
@@ -60,7 +89,13 @@ export class Fields {
   fail(name: string, problem: string): never {
     const value = this.get(name)
     const shown = value === undefined ? 'missing' : (JSON.stringify(value) ?? String(value)).slice(0, 80)
-    throw new CheckpointError('CHECKPOINT_CONFIG', `${this.#where}: ${name} ${problem}; it is ${shown}`)
+    throw new CheckpointError('CHECKPOINT_CONFIG', `${this.#where}: ${this.#key(name)} ${problem}; it is ${shown}`)
+  }
+
+  /** The name that the object has for a field. */
+  #key(name: string): string {
+    const names = Object.hasOwn(this.#aliases, name) ? this.#aliases[name]! : [name]
+    return names.find((own) => Object.hasOwn(this.#values, own)) ?? names[0]!
   }
 
   #required<T>(name: string, fallback: T | undefined): unknown {

@@ -2,7 +2,7 @@ import type { ModelConfig } from './config.ts'
 import { Fields } from './fields.ts'
 import { type GenerationFileOptions, parseGenerationOptions } from './generation-options.ts'
 import type { JsonObject } from './json.ts'
-import { modelTypeRow } from './model-types.ts'
+import { modelTypeRow } from './model-types/index.ts'
 
 /** What a checkpoint says about generating with it. Plain data. */
 export interface GenerationDefaults {
@@ -25,14 +25,14 @@ export function parseGeneration(
   const own = new Fields(json ?? {}, file)
   const inherited = new Fields(config.raw, configFile)
   const { defaults } = modelTypeRow(config.modelType)
-  const tokenIds = (name: string, fallback: number): number[] => {
+  const tokenIds = (name: string, fallback: number | null): number[] => {
     if (own.get(name) !== undefined) return own.tokenIds(name)
-    return Object.hasOwn(config.raw, name) ? inherited.tokenIds(name) : [fallback]
+    return Object.hasOwn(config.raw, name) ? inherited.tokenIds(name) : fallback === null ? [] : [fallback]
   }
   return {
     eosTokenIds: tokenIds('eos_token_id', defaults.eosTokenId),
     bosTokenId: tokenIds('bos_token_id', defaults.bosTokenId)[0] ?? null,
-    maxPositions: config.maxPositions,
+    maxPositions: config.maxLength,
     options: parseGenerationOptions(own),
   }
 }

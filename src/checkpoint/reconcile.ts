@@ -11,20 +11,26 @@ export interface WantedTensor {
 
 /** Which stored tensors must all be wanted. */
 export interface ReconcileScope {
-  /** Starts of names, with or without a leading `model.`. */
+  /** Starts of names, with or without what `bareName` takes away. */
   readonly prefixes: readonly string[]
   /** Names that may stay unused, e.g. buffers that old versions stored. */
   readonly ignore?: readonly RegExp[]
 }
 
-/** A tensor's name without the `model.` that a checkpoint of the bare model lacks. */
+/** A tensor's name without what classes around the bare model put before it: `model.`, `transformer.`, `language_model.`. */
 export function bareName(name: string): string {
-  return name.startsWith('model.') ? name.slice('model.'.length) : name
+  return name.replace(/^(?:(?:language_model|model|transformer)\.)+/, '')
 }
 
-/** Finds a tensor whether or not the checkpoint's names begin with `model.`. */
+const byBareName = new WeakMap<Checkpoint['tensors'], ReadonlyMap<string, TensorSlice>>()
+
+/** Finds a tensor whatever classes the checkpoint was saved from. */
 export function findTensor(tensors: Checkpoint['tensors'], name: string): TensorSlice | undefined {
-  return tensors.get(name) ?? tensors.get(bareName(name)) ?? tensors.get(`model.${name}`)
+  const exact = tensors.get(name)
+  if (exact !== undefined) return exact
+  const bare = byBareName.get(tensors) ?? new Map([...tensors].map(([stored, slice]) => [bareName(stored), slice]))
+  byBareName.set(tensors, bare)
+  return bare.get(bareName(name))
 }
 
 /**

@@ -62,6 +62,12 @@ export interface RopeContext {
   readonly defaultTheta: number
 }
 
+/** config.json, how messages name it, and the context. */
+export interface RopeSource extends RopeContext {
+  readonly config: JsonObject
+  readonly file: string
+}
+
 interface Source extends RopeContext {
   readonly fields: Fields
   readonly base: RopeBase
@@ -84,7 +90,7 @@ const PARSERS: Record<RopeConfig['type'], (source: Source) => RopeConfig> = {
  * Reads `rope_parameters` (transformers 5) or `rope_scaling`, `rope_theta` and `partial_rotary_factor` (transformers 4)
  * from a config. Throws `CHECKPOINT_CONFIG`.
  */
-export function parseRope(config: JsonObject, file: string, context: RopeContext): RopeConfig {
+export function parseRope({ config, file, ...context }: RopeSource): RopeConfig {
   const top = new Fields(config, file)
   const name = top.get('rope_scaling') === undefined ? 'rope_parameters' : 'rope_scaling'
   const values = top.get(name) ?? {}

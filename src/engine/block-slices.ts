@@ -4,14 +4,14 @@ import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
 import type { BlockOptions } from './load.ts'
 
-/** The stored tensor of each parameter of each block of a span, by the parameter's name within its block. Throws `CheckpointError`. */
+/** The stored tensor of each parameter of each block of a span, by the parameter's name within its block. `graphs` has one for each. Throws `CheckpointError`. */
 export function blockSlices(
-  { checkpoint, start, end }: Pick<BlockOptions, 'checkpoint' | 'start' | 'end'>, graph: Graph,
+  { checkpoint, start, end }: Pick<BlockOptions, 'checkpoint' | 'start' | 'end'>, graphs: readonly Graph[],
 ): Map<string, TensorSlice>[] {
   const names = familyOf(checkpoint.config).names(checkpoint.config)
   return Array.from({ length: end - start }, (_, i) => {
     const prefix = names.blockPrefix(start + i)
-    const wanted = graph.parameters.map(({ name, shape }) => ({ name: prefix + name, shape }))
+    const wanted = graphs[i]!.parameters.map(({ name, shape }) => ({ name: prefix + name, shape }))
     const found = reconcile(wanted, checkpoint, { prefixes: [prefix], ignore: [...names.ignored] })
     return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
   })

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
-import { buildBlockGraph } from '../families/graphs.ts'
+import { blockGraphs } from '../families/graphs.ts'
 import type { Environment } from '../runtime/environment.ts'
 import { DeviceRunner } from './device-runner.ts'
 import { type LoadedSpan, type Runner, SpanRunner } from './runner.ts'
@@ -15,7 +15,7 @@ export function createRunner(
   env: Environment, config: ModelConfig, span: LoadedSpan, { maxBatchRows, prefillChunkTokens }: SchedulerLimits,
 ): Runner {
   if (span.resident === undefined) return new SpanRunner(env, span)
-  const block = buildBlockGraph(config, { device: span.device.kind, dtype: span.dtype })
+  const graphs = blockGraphs(config, { device: span.device.kind, dtype: span.dtype }, span.start, span.start + span.resident.length)
   const maxTokens = Math.max(maxBatchRows, prefillChunkTokens)
-  return new DeviceRunner(env, span, block, span.resident, { maxTokens, records: recordsSteps(span) })
+  return new DeviceRunner(env, span, graphs, span.resident, { maxTokens, records: recordsSteps(span) })
 }

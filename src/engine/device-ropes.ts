@@ -4,12 +4,12 @@ import { LruMap } from './lru-map.ts'
 import { type Tensor, sliceRows } from '../tensor/tensor.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
 
-/** A rotary table in the device's memory. */
+/** The rotary tables of one kind of sessions in the device's memory. */
 export interface DeviceRope {
-  /** No two tables ever have the same. */
+  /** No two ever have the same. */
   readonly id: number
-  readonly cos: Pointer
-  readonly sin: Pointer
+  /** Of each of the source's tables, where cos and sin lie. */
+  readonly addresses: readonly { readonly cos: Pointer, readonly sin: Pointer }[]
   readonly source: RopeTensors
   /** Positions that are there. */
   uploaded: number
@@ -26,19 +26,21 @@ export class DeviceRopes {
 
   constructor(heap: DeviceHeap) {
     this.#heap = heap
-    this.#tables = new LruMap(MAX_TABLES, ({ cos, sin }) => { for (const address of [cos, sin]) heap.free(address) })
+    this.#tables = new LruMap(MAX_TABLES, ({ addresses }) => { for (const { cos, sin } of addresses) for (const address of [cos, sin]) heap.free(address) })
   }
 
   /** Throws `RUNTIME_MEMORY`. */
   get(source: RopeTensors): DeviceRope {
     const table = this.#tables.get(source, () => {
-      const [cos, sin] = [this.#heap.allocate(source.cos.data.byteLength), this.#heap.allocate(source.sin.data.byteLength)]
-      return { id: this.#nextId++, cos, sin, source, uploaded: 0 }
+      const addresses = source.ropes.map(({ cos, sin }) => ({ cos: this.#heap.allocate(cos.data.byteLength), sin: this.#heap.allocate(sin.data.byteLength) }))
+      return { id: this.#nextId++, addresses, source, uploaded: 0 }
     })
     const filled = filledPositions(source)
     if (table.uploaded < filled) {
-      this.#upload(source.cos, table.cos, table.uploaded, filled)
-      this.#upload(source.sin, table.sin, table.uploaded, filled)
+      for (const [i, { cos, sin }] of table.addresses.entries()) {
+        this.#upload(source.ropes[i]!.cos, cos, table.uploaded, filled)
+        this.#upload(source.ropes[i]!.sin, sin, table.uploaded, filled)
+      }
       table.uploaded = filled
     }
     return table

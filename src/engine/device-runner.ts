@@ -1,3 +1,4 @@
+import { ropeInputs } from '../families/graphs.ts'
 import { nameInCopy } from '../graph/chain.ts'
 import type { FinishedGraph } from '../graph/encode.ts'
 import { BoundRun } from '../runtime/bound-run.ts'
@@ -34,7 +35,6 @@ export class DeviceRunner implements Runner {
   readonly #env: Environment
   readonly #span: LoadedSpan
   readonly #options: DeviceRunnerOptions
-  readonly #inputs: ReadonlySet<string>
   readonly #heap: DeviceHeap
   readonly #ropes: DeviceRopes
   readonly #step: StepMemory
@@ -42,16 +42,15 @@ export class DeviceRunner implements Runner {
   readonly #cpu: Pointer
   readonly #memory: Pointer
 
-  /** `block`: the graph of each of `blocks`. Throws `RuntimeError`. */
-  constructor(env: Environment, span: LoadedSpan, block: FinishedGraph, blocks: readonly ResidentBlock[], options: DeviceRunnerOptions) {
+  /** `graphs`: one for each of `blocks`. Throws `RuntimeError`. */
+  constructor(env: Environment, span: LoadedSpan, graphs: readonly FinishedGraph[], blocks: readonly ResidentBlock[], options: DeviceRunnerOptions) {
     this.#env = env
     this.#span = span
     this.#options = options
-    this.#inputs = new Set(block.inputs.map(({ name }) => name))
     this.#heap = openHeap(span.device)
     this.#ropes = new DeviceRopes(this.#heap)
     this.#step = new StepMemory(this.#heap, options.maxTokens, span.hiddenSize * dtypeSize(span.dtype))
-    this.#sessions = new SpanSessions(env, span.device, block, blocks, WORKSPACE_BYTES)
+    this.#sessions = new SpanSessions(env, span.device, graphs, blocks, WORKSPACE_BYTES)
     this.#cpu = memoryInfo(env.ort, CPU)
     this.#memory = memoryInfo(env.ort, span.device)
   }
@@ -107,8 +106,10 @@ export class DeviceRunner implements Runner {
       const shared: Bound[] = [
         ['seqlens_k', scope.wrap(this.#memory, 'int32', [rows], this.#step.lengths)],
         ['total_sequence_length', scope.wrap(this.#cpu, 'int32', [1], Int32Array.of(totalLength))],
-        ['cos', onDevice(table.source.cos.shape, table.cos)],
-        ['sin', onDevice(table.source.sin.shape, table.sin)],
+        ...table.source.ropes.flatMap(({ cos, sin }, i): Bound[] => [
+          [ropeInputs(i).cos, onDevice(cos.shape, table.addresses[i]!.cos)],
+          [ropeInputs(i).sin, onDevice(sin.shape, table.addresses[i]!.sin)],
+        ]),
         ['position_ids', scope.wrap(this.#memory, 'int64', [rows, batch.tokens], this.#step.positions)],
       ]
       const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
@@ -120,7 +121,7 @@ export class DeviceRunner implements Runner {
       const past = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `past_${part}`), value])
       const present = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `present_${part}`), value])
       return new BoundRun(this.#env.ort, session.pointer, scope,
-        [['hidden', onDevice(hiddenShape, this.#step.input)], ...shared.filter(([name]) => this.#inputs.has(name)), ...past],
+        [['hidden', onDevice(hiddenShape, this.#step.input)], ...shared.filter(([name]) => session.inputs.has(name)), ...past],
         [['output', onDevice(hiddenShape, this.#step.output)], ...present], graphId)
     } catch (error) {
       scope[Symbol.dispose]()

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../base/errors.ts'
 import { blockDigests } from '../checkpoint/fingerprint.ts'
-import { buildBlockGraph } from '../families/graphs.ts'
+import { blockGraphs } from '../families/graphs.ts'
 import { blockSlices } from './block-slices.ts'
 import type { BlockOptions, LoadMessage } from './load.ts'
 import { yieldToOthers } from './thread-priority.ts'
@@ -15,8 +15,9 @@ function post(message: LoadMessage<string[]>): void {
 
 yieldToOthers()
 try {
-  const graph = buildBlockGraph(options.checkpoint.config, { device: options.device.kind, dtype: options.dtype })
-  post({ type: 'done', result: blockDigests(blockSlices(options, graph).map((block) => [...block.values()])) })
+  const { checkpoint, device, dtype, start, end } = options
+  const graphs = blockGraphs(checkpoint.config, { device: device.kind, dtype }, start, end)
+  post({ type: 'done', result: blockDigests(blockSlices(options, graphs).map((block) => [...block.values()])) })
 } catch (error) {
   post({ type: 'failed', code: errorCode(error), message: errorMessage(error) })
 }

@@ -143,7 +143,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     const rowId = this.#nextRowId++
     this.#post({ type: 'open', rowId, row, maxLength })
     this.emit('cache')
-    const slot = { rowId, row, ropeKey: ropeKey(this.config, maxLength), start: start - this.start, end: end - this.start }
+    const slot = { rowId, row, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start }
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),

@@ -59,7 +59,7 @@ export class InlineDecode {
     this.#lastRowId = rowId
     const table = this.#tables.get(ropeKey)
     return this.#runner !== undefined && this.#stepSeconds < MAX_SECONDS && now - this.#otherRowAt > OTHER_ROW_MS &&
-      table !== undefined && table.cos.shape[0]! >= capacity && filledPositions(table) > position
+      table !== undefined && table.positions >= capacity && filledPositions(table) > position
   }
 
   /** Throws `RuntimeError`; then the row is as before. */

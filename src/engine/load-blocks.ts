@@ -1,4 +1,4 @@
-import { buildBlockGraph, cacheShape } from '../families/graphs.ts'
+import { blockGraphs, cacheShape } from '../families/graphs.ts'
 import { type Environment, createEnvironment } from '../runtime/environment.ts'
 import type { Session } from '../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
@@ -18,8 +18,8 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
   const { checkpoint, start, end, device, dtype } = options
   const { config } = checkpoint
   const target = { device: device.kind, dtype }
-  const graph = buildBlockGraph(config, target)
-  const slices = blockSlices(options, graph)
+  const graphs = blockGraphs(config, target, start, end)
+  const slices = blockSlices(options, graphs)
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
@@ -28,9 +28,9 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graph, slices, memory, (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }))
-    else for (const block of slices) {
-      sessions.push(loadGraph(env, device, graph, ({ name }) => block.get(name)!, memory))
+    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }))
+    else for (const [i, block] of slices.entries()) {
+      sessions.push(loadGraph(env, device, graphs[i]!, ({ name }) => block.get(name)!, memory))
       onProgress({ blocksLoaded: sessions.length, numBlocks: end - start })
     }
   } catch (error) {
@@ -46,9 +46,9 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     hiddenBytes: config.hiddenSize * dtypeSize(dtype),
     kept: sessions.flatMap(({ kept }) => kept),
     span: {
-      device, dtype, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
+      device, dtype, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
       sessions: sessions.map(({ pointer }) => pointer), resident,
-      needsPositionIds: graph.inputs.some(({ name }) => name === 'position_ids'),
+      inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
     },
   }
 }

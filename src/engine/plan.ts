@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
-import { buildBlockGraph, buildEmbedGraph, buildHeadGraph, cacheShape } from '../families/graphs.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../families/graphs.ts'
 import type { Graph } from '../graph/builder.ts'
 import type { Target } from '../graph/lowering.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
@@ -67,9 +67,9 @@ export interface EndsPlan {
   readonly totalBytes: number
 }
 
-/** Bytes of one block's weights as the runtime holds them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`. */
+/** Bytes of the largest block's weights as the runtime holds them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`. */
 export function blockBytes(config: ModelConfig, target: Target): number {
-  return parameterBytes(buildBlockGraph(config, target))
+  return Math.max(...kinds(config, target).map(parameterBytes))
 }
 
 /** Bytes of KV cache that one token takes in one block. Throws `GRAPH_UNSUPPORTED`. */
@@ -123,8 +123,13 @@ function defaultCacheTokens(leftBytes: number, memoryBytes: number, bytesPerToke
 /** Of one run: blocks run one after another and share it. Beside intermediate results each block reads one buffer and fills one. */
 function spanWorkspace(config: ModelConfig, target: Target, chunkTokens: number): number {
   const hiddenBytes = chunkTokens * config.hiddenSize * dtypeSize(target.dtype)
-  const results = intermediateBytes(buildBlockGraph(config, target), { rows: 1, tokens: chunkTokens })
+  const results = Math.max(...kinds(config, target).map((graph) => intermediateBytes(graph, { rows: 1, tokens: chunkTokens })))
   return results + 4 * hiddenBytes + (target.device === 'cuda' ? CUDA_SESSION_BYTES : 0)
+}
+
+/** One graph for all blocks that are equal. */
+function kinds(config: ModelConfig, target: Target): Graph[] {
+  return [...new Set(blockGraphs(config, target))]
 }
 
 function parameterBytes(graph: Graph): number {

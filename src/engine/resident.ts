@@ -54,13 +54,13 @@ export function loadResidentBlock(
 
 /** Blocks one after the other, as `loadResidentBlock`; `onBlock` is told how many are there. Nothing is left behind of a failure. */
 export function loadResidentBlocks(
-  device: Device, graph: Pick<Graph, 'parameters'>, slices: readonly ReadonlyMap<string, TensorSlice>[], memory: WeightMemory,
+  device: Device, graphs: readonly Pick<Graph, 'parameters'>[], slices: readonly ReadonlyMap<string, TensorSlice>[], memory: WeightMemory,
   onBlock: (blocksLoaded: number) => void,
 ): ResidentBlock[] {
   const heap = openHeap(device)
   const resident: ResidentBlock[] = []
   try {
-    for (const block of slices) onBlock(resident.push(loadResidentBlock(heap, graph, block, memory)))
+    for (const [i, block] of slices.entries()) onBlock(resident.push(loadResidentBlock(heap, graphs[i]!, block, memory)))
     return resident
   } catch (error) {
     releaseResident({ device, resident })

@@ -5,9 +5,16 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, byteLength, fromFloat32 } from '../tensor/tensor.ts'
 
 /** cos and sin, [positions, rotaryDim / 2], in the span's dtype and in shared memory. */
-export interface RopeTensors {
+export interface RopeTable {
   readonly cos: Tensor
   readonly sin: Tensor
+}
+
+/** The tables of one kind of sessions: one for each of the model's rotary embeddings. */
+export interface RopeTensors {
+  readonly ropes: readonly RopeTable[]
+  /** That each has room for. */
+  readonly positions: number
   /** One number in shared memory: so many positions from 0 on are there, the others are not yet. */
   readonly filled: Int32Array
 }
@@ -54,15 +61,15 @@ export class RopeTables {
   /** The table of an open row's kind, of which at least the first `positions` are there: all where not given. */
   get(key: string, positions = Infinity): RopeTensors {
     const entry = this.#entries.get(key)!
-    this.#fill(entry, Math.min(positions, entry.table.cos.shape[0]!))
+    this.#fill(entry, Math.min(positions, entry.table.positions))
     return entry.table
   }
 
   /** Makes sure of a table with room for a row of `capacity` positions; returns its key, to be given back to `release`. */
   acquire(maxLength: number, capacity: number): string {
-    const key = ropeKey(this.#config, maxLength)
+    const key = ropeKey(this.#config.ropes, maxLength)
     const entry = this.#entries.get(key)
-    const table = entry !== undefined && entry.table.cos.shape[0]! >= capacity ? entry.table : this.#make(key, capacity, entry?.table)
+    const table = entry !== undefined && entry.table.positions >= capacity ? entry.table : this.#make(key, capacity, entry?.table)
     // Set anew, so that what was used last stands last.
     this.#entries.delete(key)
     this.#entries.set(key, { table, maxLength, users: (entry?.users ?? 0) + 1 })
@@ -76,11 +83,16 @@ export class RopeTables {
   }
 
   #make(key: string, positions: number, known: RopeTensors | undefined): RopeTensors {
-    const shape = [positions, this.#config.rope.rotaryDim / 2]
-    const table = { cos: sharedTensor(this.#dtype, shape), sin: sharedTensor(this.#dtype, shape), filled: new Int32Array(new SharedArrayBuffer(4)) }
+    const ropes = this.#config.ropes.map(({ rotaryDim }) => {
+      const shape = [positions, rotaryDim / 2]
+      return { cos: sharedTensor(this.#dtype, shape), sin: sharedTensor(this.#dtype, shape) }
+    })
+    const table: RopeTensors = { ropes, positions, filled: new Int32Array(new SharedArrayBuffer(4)) }
     if (known !== undefined) {
-      table.cos.data.set(known.cos.data)
-      table.sin.data.set(known.sin.data)
+      for (const [i, { cos, sin }] of known.ropes.entries()) {
+        ropes[i]!.cos.data.set(cos.data)
+        ropes[i]!.sin.data.set(sin.data)
+      }
       Atomics.store(table.filled, 0, filledPositions(known))
     }
     this.#onTable(key, table)
@@ -88,14 +100,17 @@ export class RopeTables {
   }
 
   #fill({ table, maxLength }: Entry, positions: number): void {
-    const capacity = table.cos.shape[0]!
+    const { positions: capacity, ropes, filled } = table
     for (let first = filledPositions(table); first < positions; first = filledPositions(table)) {
-      const piece = ropeTable(this.#config, { maxLength, first, positions: Math.min(PIECE_POSITIONS, capacity - first) })
-      for (const name of ['cos', 'sin'] as const) {
-        const values = fromFloat32(piece[name], [piece[name].length / piece.halfDim, piece.halfDim])
-        table[name].data.set(convert(values, this.#dtype).data, first * table[name].data.byteLength / capacity)
+      const count = Math.min(PIECE_POSITIONS, capacity - first)
+      for (const [i, rope] of this.#config.ropes.entries()) {
+        const piece = ropeTable(rope, { maxLength, first, positions: count })
+        for (const name of ['cos', 'sin'] as const) {
+          const { data } = ropes[i]![name]
+          data.set(convert(fromFloat32(piece[name], [count, piece.halfDim]), this.#dtype).data, first * data.byteLength / capacity)
+        }
       }
-      Atomics.store(table.filled, 0, first + piece.cos.length / piece.halfDim)
+      Atomics.store(filled, 0, first + count)
     }
   }
 }

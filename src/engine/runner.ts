@@ -1,3 +1,4 @@
+import { ropeInputs } from '../families/graphs.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
 import { CPU, type Device } from '../runtime/device.ts'
 import { type Environment, memoryInfo } from '../runtime/environment.ts'
@@ -13,6 +14,8 @@ import type { Batch } from './scheduler.ts'
 export interface LoadedSpan {
   readonly device: Device
   readonly dtype: FloatDType
+  /** Of the model's blocks, the first that it holds. */
+  readonly start: number
   /** One session per block, in the order of the span, on a CPU. */
   readonly sessions: readonly Pointer[]
   readonly hiddenSize: number
@@ -20,8 +23,8 @@ export interface LoadedSpan {
   readonly cacheHeadDim: number
   /** Of each block, in the same order. */
   readonly caches: readonly BlockCache[]
-  /** Whether the graphs take `position_ids` (RoPE outside of the attention operator). */
-  readonly needsPositionIds: boolean
+  /** Of each block, the names of what its graph takes. */
+  readonly inputs: readonly ReadonlySet<string>[]
   /** Of each block, where the weights lie in the device's memory; sessions are made when first needed then. */
   readonly resident?: readonly ResidentBlock[] | undefined
 }
@@ -49,6 +52,7 @@ export class SpanRunner implements Runner {
   readonly #memory: Pointer
   readonly #runOptions: Pointer
   readonly #tokenBytes: number
+  readonly #needsPositionIds: boolean
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
   constructor(env: Environment, span: LoadedSpan) {
@@ -58,6 +62,7 @@ export class SpanRunner implements Runner {
     this.#memory = memoryInfo(env.ort, span.device)
     this.#runOptions = env.ort.create('CreateRunOptions')
     this.#tokenBytes = cacheBytes(span)
+    this.#needsPositionIds = span.inputs.some((inputs) => inputs.has('position_ids'))
   }
 
   run(batch: Batch, rope: RopeTensors): void {
@@ -82,7 +87,7 @@ export class SpanRunner implements Runner {
     return this.#scratch[index]!
   }
 
-  /** Inputs that are the same for every block of the run. */
+  /** Inputs that are the same for every block of the run that takes them. */
   #sharedInputs({ tokens, pastLengths }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
     const rows = pastLengths.length
     // The length of the longest row *after* the run: with the chunk's own length here, the operator takes the chunk for a
@@ -91,10 +96,12 @@ export class SpanRunner implements Runner {
     const shared: Bound[] = [
       ['seqlens_k', scope.wrap(this.#cpu, 'int32', [rows], Int32Array.from(pastLengths, (past) => past + tokens - 1))],
       ['total_sequence_length', scope.wrap(this.#cpu, 'int32', [1], total)],
-      ['cos', scope.wrap(this.#cpu, rope.cos.dtype, rope.cos.shape, rope.cos.data)],
-      ['sin', scope.wrap(this.#cpu, rope.sin.dtype, rope.sin.shape, rope.sin.data)],
     ]
-    if (this.#span.needsPositionIds) {
+    for (const [i, { cos, sin }] of rope.ropes.entries()) {
+      const names = ropeInputs(i)
+      shared.push([names.cos, scope.wrap(this.#cpu, cos.dtype, cos.shape, cos.data)], [names.sin, scope.wrap(this.#cpu, sin.dtype, sin.shape, sin.data)])
+    }
+    if (this.#needsPositionIds) {
       const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(pastLengths[Math.floor(i / tokens)]! + i % tokens))
       shared.push(['position_ids', scope.wrap(this.#cpu, 'int64', [rows, tokens], ids)])
     }
@@ -107,12 +114,12 @@ export class SpanRunner implements Runner {
     const hiddenShape = [rows, batch.tokens, hiddenSize]
     const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
     const start = BigInt(batch.offset * this.#tokenBytes)
-    const cache = this.#span.caches[block]!
+    const cache = this.#span.caches[block]!, inputs = this.#span.inputs[block]!
     using scope = new TensorScope(this.#env.ort)
     const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key + start)
     const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value + start)
     runBound(this.#env.ort, sessions[block]!, this.#runOptions,
-      [['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared],
+      [['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared.filter(([name]) => inputs.has(name))],
       [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues]])
   }
 }

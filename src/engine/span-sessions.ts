@@ -11,6 +11,8 @@ import type { ResidentBlock } from './resident.ts'
 /** A session over blocks `start` to `end`, and the recorded runs of it. */
 export interface SpanSession {
   readonly pointer: Pointer
+  /** By their names; sessions of some blocks need less than others. */
+  readonly inputs: ReadonlySet<string>
   readonly recorded: LruMap<string, RecordedRun>
 }
 
@@ -41,17 +43,17 @@ const MAX_RECORDED = 64
 export class SpanSessions {
   readonly #env: Environment
   readonly #device: Device
-  readonly #block: FinishedGraph
+  readonly #graphs: readonly FinishedGraph[]
   readonly #blocks: readonly ResidentBlock[]
   readonly #workspaceBytes: number
   readonly #sessions = new LruMap<string, SpanSession>(MAX_SESSIONS, (session) => this.#release(session))
   #nextGraphId = 1
 
-  /** `block` is the graph of each of `blocks`. */
-  constructor(env: Environment, device: Device, block: FinishedGraph, blocks: readonly ResidentBlock[], workspaceBytes: number) {
+  /** `graphs` has one for each of `blocks`. */
+  constructor(env: Environment, device: Device, graphs: readonly FinishedGraph[], blocks: readonly ResidentBlock[], workspaceBytes: number) {
     this.#env = env
     this.#device = device
-    this.#block = block
+    this.#graphs = graphs
     this.#blocks = blocks
     this.#workspaceBytes = workspaceBytes
   }
@@ -76,12 +78,12 @@ export class SpanSessions {
 
   #create({ start, end, records }: SessionKey): SpanSession {
     const blocks = this.#blocks.slice(start, end)
-    const graph = chain(this.#block, blocks.length, { input: 'hidden', output: 'output', own: ['past_key', 'past_value'] })
+    const graph = chain(this.#graphs.slice(start, end), { input: 'hidden', output: 'output', own: ['past_key', 'past_value'] })
     const inline = new Map(blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)))
     const weights = blocks.flatMap((block, i) => block.weights.map((weight) => ({ ...weight, name: nameInCopy(i, weight.name) })))
     const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }
     const pointer = createResidentSession(this.#env, this.#device, encodeModel(graph, inline), weights, options)
-    return { pointer, recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(pointer, recorded)) }
+    return { pointer, inputs: new Set(graph.inputs.map(({ name }) => name)), recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(pointer, recorded)) }
   }
 
   #forget(session: Pointer, { run, graphId, isRecorded }: RecordedRun): void {

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { reconcile } from '../checkpoint/reconcile.ts'
-import { buildBlockGraph, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../families/graphs.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../families/graphs.ts'
 import { familyOf } from '../families/index.ts'
 import { blockSlices } from './block-slices.ts'
 import type { EndsOutput } from './ends.ts'
@@ -13,7 +13,7 @@ const TARGET = { device: 'cpu', dtype: 'float32' } as const
  * config.json shows before anything is fetched. Throws `CheckpointError` and `FamilyError`.
  */
 export function spanTensorNames(checkpoint: Checkpoint, start: number, end: number): string[] {
-  const blocks = blockSlices({ checkpoint, start, end }, buildBlockGraph(checkpoint.config, TARGET))
+  const blocks = blockSlices({ checkpoint, start, end }, blockGraphs(checkpoint.config, TARGET, start, end))
   return blocks.flatMap((block) => [...block.values()].map(({ name }) => name))
 }
 

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
-import type { Projections } from '../graph/attention.ts'
+import type { LayerConfig } from '../checkpoint/layer-config.ts'
+import type { AttentionOptions, Projections } from '../graph/attention.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 
@@ -19,8 +20,13 @@ export interface FamilyNames {
 export interface BlockInputs {
   /** [rows, tokens, hidden] */
   readonly hidden: Value
-  /** Causal attention over the session's past: queries [rows, tokens, heads * headDim] -> the same. */
-  attend(projections: Projections): Value
+  /** In what this block differs from others of the model. */
+  readonly layer: LayerConfig
+  /**
+   * Causal attention over the session's past, with the layer's window and rotary embedding:
+   * queries [rows, tokens, heads * headDim] -> the same.
+   */
+  attend(projections: Projections, options?: Omit<AttentionOptions, 'window'>): Value
 }
 
 /** A model architecture, written once; what its layers and attention become on a device is the lowering's matter. */

@@ -1,4 +1,5 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
+import type { LayerConfig } from '../checkpoint/layer-config.ts'
 import { attention, type AttentionState } from '../graph/attention.ts'
 import { Graph } from '../graph/builder.ts'
 import type { AttentionOutputs } from '../graph/group-query-attention.ts'
@@ -16,33 +17,51 @@ export interface CacheShape {
 
 /** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
 export function cacheShape(config: ModelConfig, target: Target): CacheShape {
-  return { kvHeads: config.numKvHeads, headDim: lowerHeads(config, target).cacheHeadDim }
+  return { kvHeads: config.numKvHeads, headDim: lowerHeads(config, target, {}).cacheHeadDim }
+}
+
+/** What graphs call the table of the model's rotary embedding number `rope`. */
+export function ropeInputs(rope: number): { readonly cos: string, readonly sin: string } {
+  return rope === 0 ? { cos: 'cos', sin: 'sin' } : { cos: `cos_${rope}`, sin: `sin_${rope}` }
+}
+
+/** The graphs of blocks `start` to `end`; blocks that are equal share one. Throws as `buildBlockGraph`. */
+export function blockGraphs(config: ModelConfig, target: Target, start = 0, end = config.numBlocks): Graph[] {
+  const graphs = new Map<string, Graph>()
+  return config.layers.slice(start, end).map((layer, i) => {
+    const kind = JSON.stringify([layer.rope, layer.window, layer.sparse])
+    const graph = graphs.get(kind) ?? buildBlockGraph(config, target, start + i)
+    graphs.set(kind, graph)
+    return graph
+  })
 }
 
 /**
- * One block, the same for all blocks of the model: parameters are named relative to the block's prefix.
+ * One block: parameters are named relative to the block's prefix.
  * Inputs: `hidden` [rows, tokens, hidden]; `past_key`, `past_value` [rows, kvHeads, capacity, cacheHeadDim];
  * `seqlens_k` int32 [rows], each row's length after the run minus one; `total_sequence_length` int32 [1], the longest
- * row's length after the run; `cos`, `sin` [positions, rotaryDim / 2]; and, where the lowering needs them,
+ * row's length after the run; as `ropeInputs` calls them, cos and sin [positions, rotaryDim / 2] where the block has a
+ * rotary embedding; and, where the lowering needs them,
  * `position_ids` int64 [rows, tokens]. Outputs: `output` [rows, tokens, hidden]; `present_key`, `present_value`, for
  * which the past's own memory may be bound. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
-export function buildBlockGraph(config: ModelConfig, target: Target): Graph {
+export function buildBlockGraph(config: ModelConfig, target: Target, block: number): Graph {
   const family = familyOf(config)
-  const lowering = lowerHeads(config, target)
+  const layer = config.layers[block]!
+  const lowering = lowerHeads(config, target, layer)
   const graph = new Graph('block')
   const layers = new Layers(graph, target)
   const hidden = graph.input('hidden', target.dtype, ['rows', 'tokens', config.hiddenSize])
-  const state = attentionInputs(graph, config, target, lowering)
+  const state = attentionInputs(graph, config, target, lowering, layer)
 
   const present: AttentionOutputs[] = []
-  const attend: BlockInputs['attend'] = (projections) => {
-    const heads = { ...config, rotaryDim: config.rope.rotaryDim }
-    const outputs = graph.scope('self_attn', () => attention(graph, lowering, heads, projections, state))
+  const attend: BlockInputs['attend'] = (projections, options) => {
+    const heads = { ...config, rotaryDim: rotaryDim(config, layer) }
+    const outputs = graph.scope('self_attn', () => attention(graph, lowering, heads, projections, state, { ...options, window: layer.window }))
     present.push(outputs)
     return outputs.output
   }
-  graph.output('output', family.block(layers, config, { hidden, attend }))
+  graph.output('output', family.block(layers, config, { hidden, layer, attend }))
   for (const { presentKey, presentValue } of present) {
     graph.output('present_key', presentKey)
     graph.output('present_value', presentValue)
@@ -85,22 +104,27 @@ export function buildHeadGraph(config: ModelConfig, target: Target): Graph {
   return graph
 }
 
-function lowerHeads({ headDim, rope }: ModelConfig, target: Target): AttentionLowering {
-  return lowerAttention(target, { headDim, rotaryDim: rope.rotaryDim })
+function lowerHeads(config: ModelConfig, target: Target, layer: LayerConfig): AttentionLowering {
+  return lowerAttention(target, { headDim: config.headDim, rotaryDim: rotaryDim(config, layer) })
+}
+
+function rotaryDim({ ropes }: ModelConfig, { rope }: LayerConfig): number {
+  return rope === undefined ? 0 : ropes[rope]!.rotaryDim
 }
 
 function attentionInputs(
-  graph: Graph, { numKvHeads, rope }: ModelConfig, { dtype }: Target, { cacheHeadDim, rotary }: AttentionLowering,
+  graph: Graph, config: ModelConfig, { dtype }: Target, { form, cacheHeadDim, rotary }: AttentionLowering, layer: LayerConfig,
 ): AttentionState {
-  const cache = ['rows', numKvHeads, 'capacity', cacheHeadDim]
-  const table = ['positions', rope.rotaryDim / 2]
+  const cache = ['rows', config.numKvHeads, 'capacity', cacheHeadDim]
+  const table = ['positions', rotaryDim(config, layer) / 2]
+  const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
+  const rotatesOutside = names !== undefined && rotary === 'outside'
   return {
     pastKey: graph.input('past_key', dtype, cache),
     pastValue: graph.input('past_value', dtype, cache),
     seqlensK: graph.input('seqlens_k', 'int32', ['rows']),
     totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
-    cos: graph.input('cos', dtype, table),
-    sin: graph.input('sin', dtype, table),
-    positionIds: rotary === 'outside' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
+    rotary: names && { cos: graph.input(names.cos, dtype, table), sin: graph.input(names.sin, dtype, table) },
+    positionIds: rotatesOutside || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
   }
 }

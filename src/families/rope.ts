@@ -1,4 +1,3 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
 import type { RopeConfig } from '../checkpoint/rope.ts'
 
 /** cos and sin of each position's angles, [positions, halfDim] row-major, with the attention factor multiplied in. */
@@ -26,7 +25,7 @@ const f32 = Math.fround
  * The table of rotary angles for one session. transformers computes angles in float32; each of its roundings is
  * repeated here, since at position p an angle is off by p times its frequency's error.
  */
-export function ropeTable({ rope }: Pick<ModelConfig, 'rope'>, { maxLength, first = 0, positions }: RopeTableOptions): RopeTable {
+export function ropeTable(rope: RopeConfig, { maxLength, first = 0, positions }: RopeTableOptions): RopeTable {
   const frequencies = inverseFrequencies(rope, maxLength)
   const factor = 'attentionFactor' in rope ? rope.attentionFactor : 1
   const halfDim = frequencies.length
@@ -42,8 +41,12 @@ export function ropeTable({ rope }: Pick<ModelConfig, 'rope'>, { maxLength, firs
   return { cos, sin, halfDim }
 }
 
-/** Sessions of one model whose keys are equal have the same table, but for its number of positions. */
-export function ropeKey({ rope }: Pick<ModelConfig, 'rope'>, maxLength: number): string {
+/** Sessions of one model whose keys are equal have the same tables, but for their number of positions. */
+export function ropeKey(ropes: readonly RopeConfig[], maxLength: number): string {
+  return ropes.map((rope) => keyOf(rope, maxLength)).join()
+}
+
+function keyOf(rope: RopeConfig, maxLength: number): string {
   switch (rope.type) {
     case 'dynamic': return `dynamic ${Math.max(maxLength, rope.originalMaxPositions)}`
     case 'longrope': return `longrope ${isLong(rope, maxLength) ? 'long' : 'short'}`

@@ -3,12 +3,25 @@ import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInp
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
 import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
+import { indicesOfAxis, indicesUpTo } from './primitive-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
 export interface Heads extends HeadShape {
   readonly numHeads: number
   readonly numKvHeads: number
+}
+
+/** In what models differ. */
+export interface AttentionOptions {
+  /** Of the scores before softmax: 1 / sqrt(headDim) where not given. */
+  readonly scale?: number | undefined
+  /** Scores s become cap * tanh(s / cap). */
+  readonly softcap?: number | undefined
+  /** How many positions a token attends to, its own included; all before it where not given. */
+  readonly window?: number | undefined
+  /** From positions float32 [total], what is added to the scores of each head at each: [1, heads, 1, total]. */
+  readonly bias?: ((positions: Value) => Value) | undefined
 }
 
 /** Queries [rows, tokens, numHeads * headDim], keys and values [rows, tokens, numKvHeads * headDim]. */
@@ -18,24 +31,24 @@ export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'val
 const FORMS: Record<AttentionForm, typeof primitiveAttention> = { GroupQueryAttention: groupQueryAttention, Primitives: primitiveAttention }
 
 /** What a run binds besides its hidden states. */
-export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary'> {
-  /** [positions, rotaryDim / 2], as `sin`. */
-  readonly cos: Value
-  readonly sin: Value
+export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary' | 'bias'> {
+  /** cos and sin [positions, rotaryDim / 2]; none where positions enter otherwise. */
+  readonly rotary?: Angles | undefined
   /** int64 [rows, tokens]; there if the lowering rotates outside of the operator. */
   readonly positionIds?: Value | undefined
 }
 
 /**
- * Causal attention of grouped heads over the KV cache, with rotary position embeddings, in the form that the lowering
- * says. Heads that the operator does not take are padded with zeros, which leaves every score as it is.
+ * Causal attention of grouped heads over the KV cache, with the position embeddings of the state, in the form that the
+ * lowering says. Heads that the operator does not take are padded with zeros, which leaves every score as it is.
  */
 export function attention(
   g: Graph, lowering: AttentionLowering, heads: Heads, { query, key, value }: Projections, state: AttentionState,
+  { scale, softcap, window, bias }: AttentionOptions = {},
 ): AttentionOutputs {
-  const { cos, sin, positionIds, ...cache } = state
+  const { rotary, positionIds, ...cache } = state
   const { numHeads, numKvHeads, headDim } = heads
-  const angles = positionIds === undefined ? undefined : gatherAngles(g, cos, sin, positionIds)
+  const angles = rotary === undefined || positionIds === undefined || lowering.rotary === 'inside' ? undefined : gatherAngles(g, rotary, positionIds)
   const prepare = (x: Value, count: number, name: string, rotate: boolean) => {
     const rotated = rotate && angles !== undefined
     if (!rotated && lowering.cacheHeadDim === headDim) return x
@@ -52,18 +65,25 @@ export function attention(
     value: prepare(value, numKvHeads, 'value', false),
     ...cache,
     positionIds,
-    rotary: lowering.rotary === 'inside' ? { cos, sin } : undefined,
-  }, { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: 1 / Math.sqrt(headDim) }, 'attention')
+    rotary: lowering.rotary === 'inside' ? rotary : undefined,
+    bias: bias === undefined ? undefined : g.scope('bias', () => cast(g, bias(cachedPositions(g, lowering.form, state)), query.dtype)),
+  }, { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: scale ?? 1 / Math.sqrt(headDim), softcap, window }, 'attention')
   return { ...outputs, output: unpadHeads(g, outputs.output, heads, lowering.cacheHeadDim) }
 }
 
+/** Of the cache's columns, float32: as many as the form computes scores for. */
+function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequenceLength }: AttentionState): Value {
+  const columns = form === 'Primitives' ? indicesOfAxis(g, pastKey, 2, 'columns') : indicesUpTo(g, totalSequenceLength, 'total', 'columns')
+  return cast(g, columns, 'float32', 'positions')
+}
+
 interface Angles {
-  /** [rows, tokens, 1, rotaryDim / 2], as `sin`. */
   readonly cos: Value
   readonly sin: Value
 }
 
-function gatherAngles(g: Graph, cos: Value, sin: Value, positionIds: Value): Angles {
+/** [rows, tokens, 1, rotaryDim / 2] each. */
+function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angles {
   const pick = (table: Value, name: string) => g.scope(name, () => {
     const rows = gather(g, table, positionIds)
     return reshape(g, rows, [...positionIds.shape, 1, lastDim(table.shape) ?? 1])

@@ -2,12 +2,12 @@ import type { FinishedGraph } from './encode.ts'
 import { GraphError } from './errors.ts'
 import type { GraphOutput, Value } from './value.ts'
 
-/** How the copies of a graph hang together. */
+/** How copies of graphs hang together. */
 export interface Links {
   /** The input of each copy that is the result of the one before, and what that one calls it. */
   readonly input: string
   readonly output: string
-  /** Inputs that each copy has for itself; all others are the same for all copies. */
+  /** Inputs that each copy has for itself; all others are the same for all copies, by their names. */
   readonly own: readonly string[]
 }
 
@@ -17,18 +17,21 @@ export function nameInCopy(index: number, name: string): string {
 }
 
 /**
- * Copies of one graph, one behind the other, as one graph. Each copy's parameters, own inputs and other outputs are named
+ * Copies of graphs, one behind the other, as one graph. Each copy's parameters, own inputs and other outputs are named
  * by `nameInCopy`. Throws `GRAPH_VALUE` where an input or output that is to be linked does not exist.
  */
-export function chain(graph: FinishedGraph, count: number, { input, output, own }: Links): FinishedGraph {
-  const shared = new Map(graph.inputs.filter(({ name }) => name !== input && !own.includes(name)).map((value) => [value, value]))
+export function chain(graphs: readonly FinishedGraph[], { input, output, own }: Links): FinishedGraph {
+  const shared = new Map<string, Value>()
+  for (const value of graphs.flatMap((graph) => graph.inputs)) {
+    if (value.name !== input && !own.includes(value.name) && !shared.has(value.name)) shared.set(value.name, value)
+  }
   const inputs: Value[] = [...shared.values()]
   const outputs: GraphOutput[] = []
   const copies = []
-  let linked: Value = find(graph.inputs, input)
+  let linked: Value = find(graphs[0]?.inputs ?? [], input)
   inputs.unshift(linked)
-  for (let index = 0; index < count; index++) {
-    const values = new Map<Value, Value>(shared)
+  for (const [index, graph] of graphs.entries()) {
+    const values = new Map<Value, Value>(graph.inputs.filter(({ name }) => shared.has(name)).map((value) => [value, shared.get(value.name)!]))
     values.set(find(graph.inputs, input), linked)
     const copy = (value: Value): Value => {
       const known = values.get(value)
@@ -51,7 +54,7 @@ export function chain(graph: FinishedGraph, count: number, { input, output, own 
   }
   outputs.unshift({ name: output, value: linked })
   return {
-    name: `${graph.name} x ${count}`, inputs, outputs,
+    name: `${graphs[0]!.name} x ${graphs.length}`, inputs, outputs,
     parameters: copies.flatMap(({ parameters }) => parameters),
     constants: copies.flatMap(({ constants }) => constants),
     nodes: copies.flatMap(({ nodes }) => nodes),

@@ -17,6 +17,8 @@ export interface GroupQueryAttentionInputs {
   readonly totalSequenceLength: Value
   /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
   readonly rotary?: { readonly cos: Value, readonly sin: Value } | undefined
+  /** What is added to the scores, after a soft cap: [1, numHeads, 1, total], for each position from 0 on. */
+  readonly bias?: Value | undefined
 }
 
 export interface GroupQueryAttentionOptions {
@@ -25,6 +27,10 @@ export interface GroupQueryAttentionOptions {
   readonly headDim: number
   /** Of the scores before softmax. */
   readonly scale: number
+  /** Scores s become cap * tanh(s / cap). */
+  readonly softcap?: number | undefined
+  /** How many positions a token attends to, its own included; all before it where not given. */
+  readonly window?: number | undefined
 }
 
 export interface AttentionOutputs {
@@ -37,9 +43,10 @@ export interface AttentionOutputs {
 
 /** onnxruntime's fused causal attention over a preallocated KV cache. */
 export function groupQueryAttention(
-  g: Graph, inputs: GroupQueryAttentionInputs, { numHeads, numKvHeads, headDim, scale }: GroupQueryAttentionOptions, name: string,
+  g: Graph, inputs: GroupQueryAttentionInputs, options: GroupQueryAttentionOptions, name: string,
 ): AttentionOutputs {
-  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary } = inputs
+  const { numHeads, numKvHeads, headDim, scale, softcap, window } = options
+  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, bias } = inputs
   const [rows, tokens] = query.shape
   const want = (x: Value, shape: Shape) => {
     wantDType(g, 'GroupQueryAttention', name, x, query.dtype)
@@ -52,16 +59,23 @@ export function groupQueryAttention(
   wantShape(g, 'GroupQueryAttention', name, seqlensK, [rows ?? 1])
   wantShape(g, 'GroupQueryAttention', name, totalSequenceLength, [1])
   if (rotary !== undefined) want(rotary.sin, rotary.cos.shape)
+  if (bias !== undefined) want(bias, [1, numHeads, 1, bias.shape[3] ?? 1])
 
   const [output, presentKey, presentValue] = g.node({
     op: 'GroupQueryAttention',
     domain: 'com.microsoft',
     name,
-    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...rotary ? [rotary.cos, rotary.sin] : []],
+    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, undefined, bias])],
     outputs: [query, pastKey, pastValue],
     attributes: {
       num_heads: int(numHeads), kv_num_heads: int(numKvHeads), scale: float(scale), do_rotary: int(rotary === undefined ? 0 : 1),
+      ...softcap !== undefined && { softcap: float(softcap) }, ...window !== undefined && { local_window_size: int(window) },
     },
   })
   return { output: output!, presentKey: presentKey!, presentValue: presentValue! }
+}
+
+/** Inputs that may be left out, up to the last one that is given. */
+function optional(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
+  return inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1)
 }

@@ -1,8 +1,10 @@
+import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { type LinearForm, lowerLinear, type Target } from './lowering.ts'
-import { add, gather, gelu, matMulTransposed, mul, quickGelu, relu, rmsNorm } from './ops.ts'
+import { add, gather, gelu, layerNorm, matMulTransposed, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -62,9 +64,23 @@ export class Layers {
     return options.bias ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`) : product
   }
 
-  /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n]. */
-  rmsNorm(x: Value, name: string, eps: number): Value {
-    return rmsNorm(this.graph, x, this.#vector(`${name}.weight`, this.#channels(x, name)), eps, name)
+  /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n], plus `offset`. */
+  rmsNorm(x: Value, name: string, eps: number, offset = 0): Value {
+    const weight = this.#vector(`${name}.weight`, this.#channels(x, name))
+    const scaling = offset === 0 ? weight : add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
+    return rmsNorm(this.graph, x, scaling, eps, name)
+  }
+
+  /** As `rmsNorm`, of each head by itself: x [..., heads * headDim], `name`.weight [headDim]. */
+  headRmsNorm(x: Value, name: string, headDim: number, eps: number, offset = 0): Value {
+    const heads = reshape(this.graph, x, [...x.shape.slice(0, -1), this.#channels(x, name) / headDim, headDim], `${name}.split_heads`)
+    return reshape(this.graph, this.rmsNorm(heads, name, eps, offset), x.shape, `${name}.merge_heads`)
+  }
+
+  /** x [..., n], with mean 0 and variance 1, scaled by `name`.weight [n], plus `name`.bias [n]. */
+  layerNorm(x: Value, name: string, eps: number): Value {
+    const size = this.#channels(x, name)
+    return layerNorm(this.graph, x, this.#vector(`${name}.weight`, size), this.#vector(`${name}.bias`, size), eps, name)
   }
 
   /** `activation` as transformers names it, one of `ACTIVATION_NAMES`; throws `GRAPH_UNSUPPORTED` for others. */
@@ -83,6 +99,39 @@ export class Layers {
 
   mul(a: Value, b: Value, name: string): Value {
     return mul(this.graph, a, b, name)
+  }
+
+  /** Each element times a constant. */
+  scale(x: Value, factor: number, name: string): Value {
+    return scale(this.graph, x, factor, name)
+  }
+
+  /** cap * tanh(x / cap) */
+  softcap(x: Value, cap: number, name: string): Value {
+    return softcap(this.graph, x, cap, name)
+  }
+
+  /** x [..., sum of sizes] -> one value for each size. */
+  split(x: Value, sizes: readonly number[], name: string): Value[] {
+    return splitAxis(this.graph, x, x.shape.length - 1, sizes, name)
+  }
+
+  /**
+   * A fused projection x [..., groups * sum(counts) * headDim], each group's heads of all kinds behind one another, taken
+   * apart: one value [..., groups * count * headDim] for each count.
+   */
+  splitGroups(x: Value, groups: number, counts: readonly number[], headDim: number, name: string): Value[] {
+    const outer = x.shape.slice(0, -1)
+    const perGroup = counts.reduce((sum, count) => sum + count, 0)
+    return this.graph.scope(name, () => {
+      const grouped = reshape(this.graph, x, [...outer, groups, perGroup, headDim], 'groups')
+      const parts = splitAxis(this.graph, grouped, outer.length + 1, counts, 'split')
+      return parts.map((part, i) => reshape(this.graph, part, [...outer, groups * counts[i]! * headDim], 'merge'))
+    })
+  }
+
+  #number(value: number, name: string): Value {
+    return this.graph.constant(name, convert(fromFloat32(Float32Array.of(value), [1]), this.dtype))
   }
 
   #vector(name: string, size: number): Value {

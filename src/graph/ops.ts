@@ -1,5 +1,6 @@
 import type { DType } from '../tensor/dtype.ts'
-import { type Tensor, tensor } from '../tensor/tensor.ts'
+import { convert } from '../tensor/convert.ts'
+import { type Tensor, fromFloat32, tensor } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError, type GraphErrorCode } from './errors.ts'
 import { ONNX_DTYPES } from './onnx-dtypes.ts'
@@ -29,6 +30,20 @@ export function quickGelu(g: Graph, x: Value, alpha: number, name?: string): Val
   return unary(g, 'QuickGelu', x, name, { alpha: float(alpha) }, 'com.microsoft')
 }
 
+export function tanh(g: Graph, x: Value, name?: string): Value {
+  return unary(g, 'Tanh', x, name)
+}
+
+/** Each element times a constant. */
+export function scale(g: Graph, x: Value, factor: number, name: string): Value {
+  return mul(g, x, g.constant(`${name}.factor`, convert(fromFloat32(Float32Array.of(factor), [1]), x.dtype)), name)
+}
+
+/** cap * tanh(x / cap) */
+export function softcap(g: Graph, x: Value, cap: number, name: string): Value {
+  return g.scope(name, () => scale(g, tanh(g, scale(g, x, 1 / cap, 'shrink'), 'tanh'), cap, 'stretch'))
+}
+
 export function gelu(g: Graph, x: Value, approximate: 'none' | 'tanh', name?: string): Value {
   return unary(g, 'Gelu', x, name, { approximate: string(approximate) })
 }
@@ -40,6 +55,17 @@ export function rmsNorm(g: Graph, x: Value, weight: Value, eps: number, name?: s
   wantDType(g, op, name, weight, x.dtype)
   wantShape(g, op, name, weight, [lastDim(x.shape) ?? 1])
   return only(g.node({ op, name, inputs: [x, weight], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }))
+}
+
+/** (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; x [..., n], weight and bias [n]. */
+export function layerNorm(g: Graph, x: Value, weight: Value, bias: Value, eps: number, name?: string): Value {
+  const op = 'LayerNormalization'
+  wantFloat(g, op, name, x)
+  for (const parameter of [weight, bias]) {
+    wantDType(g, op, name, parameter, x.dtype)
+    wantShape(g, op, name, parameter, [lastDim(x.shape) ?? 1])
+  }
+  return only(g.node({ op, name, inputs: [x, weight, bias], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }))
 }
 
 /** x times the transpose of a weight in a checkpoint's own order: x [..., in], weight [out, in] -> [..., out]. */
@@ -75,12 +101,17 @@ export function reshape(g: Graph, x: Value, shape: Shape, name?: string): Value 
 
 /** Cuts the last axis into pieces of these sizes. */
 export function splitLast(g: Graph, x: Value, sizes: readonly number[], name?: string): Value[] {
-  if (lastDim(x.shape) !== sizes.reduce((sum, size) => sum + size, 0)) {
-    throw misfit(g, 'Split', name, `cannot cut the last axis of ${describe(x)} into ${sizes.join(', ')}`)
+  return splitAxis(g, x, x.shape.length - 1, sizes, name)
+}
+
+/** Cuts an axis into pieces of these sizes. */
+export function splitAxis(g: Graph, x: Value, axis: number, sizes: readonly number[], name?: string): Value[] {
+  if (x.shape[axis] !== sizes.reduce((sum, size) => sum + size, 0)) {
+    throw misfit(g, 'Split', name, `cannot cut axis ${axis} of ${describe(x)} into ${sizes.join(', ')}`)
   }
   const operand = g.constant(`${name ?? 'Split'}.sizes`, int64Tensor(sizes))
-  const outputs = sizes.map((size) => ({ dtype: x.dtype, shape: withLastDim(x.shape, size) }))
-  return g.node({ op: 'Split', name, inputs: [x, operand], outputs, attributes: { axis: int(-1) } })
+  const outputs = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.with(axis, size) }))
+  return g.node({ op: 'Split', name, inputs: [x, operand], outputs, attributes: { axis: int(axis) } })
 }
 
 /** Puts values that agree in all but their last axis one after the other along it. */

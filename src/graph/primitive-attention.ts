@@ -1,8 +1,8 @@
 import type { Graph } from './builder.ts'
 import type { AttentionOutputs, GroupQueryAttentionInputs, GroupQueryAttentionOptions } from './group-query-attention.ts'
 import { GraphError } from './errors.ts'
-import { add, cast, mul, reshape } from './ops.ts'
-import { filled, indicesOfAxis, lessOrEqual, matMul, scatterElements, softmax, transpose, where } from './primitive-ops.ts'
+import { add, cast, mul, reshape, softcap, sub } from './ops.ts'
+import { and, filled, indicesOfAxis, less, lessOrEqual, matMul, scatterElements, softmax, transpose, where } from './primitive-ops.ts'
 import type { Value } from './value.ts'
 
 export interface PrimitiveAttentionInputs extends GroupQueryAttentionInputs {
@@ -18,9 +18,10 @@ const MASKED = -1e30
  * kernel. Queries and keys come rotated. What the cache holds beyond a row's length does not matter, NaN included.
  */
 export function primitiveAttention(
-  g: Graph, inputs: PrimitiveAttentionInputs, { numHeads, numKvHeads, headDim, scale }: GroupQueryAttentionOptions, name: string,
+  g: Graph, inputs: PrimitiveAttentionInputs, options: GroupQueryAttentionOptions, name: string,
 ): AttentionOutputs {
-  const { query, key, value, pastKey, pastValue, seqlensK, positionIds } = inputs
+  const { numHeads, numKvHeads, headDim, scale } = options
+  const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias } = inputs
   if (positionIds === undefined) throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
   return g.scope(name, () => {
     const [rows = 1, tokens = 1] = positionIds.shape
@@ -38,15 +39,26 @@ export function primitiveAttention(
     const columns = indicesOfAxis(g, pastKey, 2, 'columns')
     const lastPosition = reshape(g, cast(g, seqlensK, 'int64', 'last_position'), [rows, 1, 1, 1], 'last_positions')
     const isFilled = lessOrEqual(g, reshape(g, columns, [capacity, 1], 'column'), lastPosition, 'is_filled')
-    const isPast = lessOrEqual(g, columns, reshape(g, positionIds, [rows, 1, 1, tokens, 1], 'query_positions'), 'is_past')
+    const ownColumn = reshape(g, positionIds, [rows, 1, 1, tokens, 1], 'query_positions')
+    const isVisible = visible(g, columns, ownColumn, options.window)
 
     const queries = transpose(g, reshape(g, query, [rows, tokens, numKvHeads, group, headDim], 'split_heads'), [0, 2, 3, 1, 4], 'queries')
     const keys = reshape(g, transpose(g, presentKey, [0, 1, 3, 2], 'keys_transposed'), [rows, numKvHeads, 1, headDim, capacity], 'keys')
-    const scores = mul(g, matMul(g, queries, keys, 'scores'), filled(g, 'scale', 'float32', [1], scale), 'scaled')
-    const weights = softmax(g, where(g, isPast, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'), 'weights')
+    const scaled = mul(g, matMul(g, queries, keys, 'scores'), filled(g, 'scale', 'float32', [1], scale), 'scaled')
+    const capped = options.softcap === undefined ? scaled : softcap(g, scaled, options.softcap, 'softcap')
+    const scores = bias === undefined ? capped : add(g, capped, reshape(g, bias, [numKvHeads, group, 1, capacity], 'head_bias'), 'biased')
+    const weights = softmax(g, where(g, isVisible, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'), 'weights')
     const clean = where(g, isFilled, presentValue, filled(g, 'zero', 'float32', [1], 0), 'filled_values')
     const mixed = matMul(g, weights, reshape(g, clean, [rows, numKvHeads, 1, capacity, headDim], 'values'), 'mixed')
     const output = reshape(g, transpose(g, mixed, [0, 3, 1, 2, 4], 'tokens_first'), [rows, tokens, numHeads * headDim], 'output')
     return { output, presentKey, presentValue }
   })
+}
+
+/** Which columns a token attends to: those up to its own, within the window if there is one. */
+function visible(g: Graph, columns: Value, ownColumn: Value, window: number | undefined): Value {
+  const isPast = lessOrEqual(g, columns, ownColumn, 'is_past')
+  if (window === undefined) return isPast
+  const before = sub(g, ownColumn, filled(g, 'window', 'int64', [1], window), 'before_window')
+  return and(g, isPast, less(g, before, columns, 'is_in_window'), 'is_visible')
 }

@@ -30,6 +30,18 @@ export function lessOrEqual(g: Graph, a: Value, b: Value, name: string): Value {
   return single(g, { op: 'LessOrEqual', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
 }
 
+/** bool, of the two shapes broadcast. */
+export function less(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'Less', name, b, a.dtype)
+  return single(g, { op: 'Less', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+}
+
+/** bool, of the two shapes broadcast. */
+export function and(g: Graph, a: Value, b: Value, name: string): Value {
+  for (const x of [a, b]) wantDType(g, 'And', name, x, 'bool')
+  return single(g, { op: 'And', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+}
+
 /** x where the condition holds, else `otherwise`; all broadcast. */
 export function where(g: Graph, condition: Value, x: Value, otherwise: Value, name: string): Value {
   wantDType(g, 'Where', name, condition, 'bool')
@@ -53,6 +65,16 @@ export function indicesOfAxis(g: Graph, x: Value, axis: number, name: string): V
     const limit = single(g, { op: 'Squeeze', inputs: [size], outputs: [scalar] })
     const inputs = [filled(g, 'start', 'int64', [], 0), limit, filled(g, 'step', 'int64', [], 1)]
     return single(g, { op: 'Range', inputs, outputs: [{ dtype: 'int64', shape: [x.shape[axis] ?? 1] }] })
+  })
+}
+
+/** int32 [size]: the numbers from 0 to limit - 1, where limit is int32 [1] and `size` the name of the axis. */
+export function indicesUpTo(g: Graph, limit: Value, size: string, name: string): Value {
+  wantDType(g, 'Range', name, limit, 'int32')
+  return g.scope(name, () => {
+    const end = single(g, { op: 'Squeeze', inputs: [limit], outputs: [{ dtype: 'int32', shape: [] }] })
+    const number = (part: string, value: number) => g.constant(part, tensor('int32', [], new Uint8Array(Int32Array.of(value).buffer)))
+    return single(g, { op: 'Range', inputs: [number('start', 0), end, number('step', 1)], outputs: [{ dtype: 'int32', shape: [size] }] })
   })
 }
 

@@ -11,7 +11,7 @@ test('a checkpoint in the dialect of transformers 4 opens', async () => {
   const { folder, config, generation, tensors, hasTokenizer } = await openCheckpoint(LLAMA_FIXTURE)
   assert.equal(folder, LLAMA_FIXTURE)
   assert.equal(config.tiedEmbeddings, false)
-  assert.equal(config.rope.type, 'default')
+  assert.equal(config.ropes[0]!.type, 'default')
   assert.deepEqual(generation, { eosTokenIds: [1], bosTokenId: 0, maxPositions: 128, options: {} })
   assert.equal(tensors.size, 30)
   assert.deepEqual(tensors.get('lm_head.weight')?.shape, [128, 64])
@@ -21,7 +21,7 @@ test('a checkpoint in the dialect of transformers 4 opens', async () => {
 test('a checkpoint in the dialect of transformers 5 opens', async () => {
   const { config, tensors } = await openCheckpoint(join(FIXTURES, 'llama3-rope'))
   assert.equal(config.tiedEmbeddings, true)
-  assert.equal(config.rope.type, 'llama3')
+  assert.equal(config.ropes[0]!.type, 'llama3')
   assert.equal(tensors.has('lm_head.weight'), false)
 })
 

@@ -17,7 +17,7 @@ test('what a llama config leaves out is what transformers fills in', () => {
   assert.deepEqual(rest, {
     modelType: 'llama', numBlocks: 2, hiddenSize: 64, intermediateSize: 96, vocabSize: 128,
     numHeads: 4, numKvHeads: 4, headDim: 16, normEps: 1e-6, activation: 'silu', maxPositions: 2048,
-    rope: { type: 'default', theta: 10000, rotaryDim: 16 },
+    maxLength: 2048, ropes: [{ type: 'default', theta: 10000, rotaryDim: 16 }], layers: [{ rope: 0 }, { rope: 0 }],
     attentionBias: false, mlpBias: false, tiedEmbeddings: false, dtype: 'float32',
   })
 })
@@ -32,7 +32,7 @@ test('both dialects of one config are the same model', () => {
   const current = config({ ...shared, rope_parameters: { ...scaling, rope_theta: 500_000, rope_type: 'llama3' }, dtype: 'bfloat16' })
   assert.deepEqual({ ...old, raw: {} }, { ...current, raw: {} })
   assert.deepEqual({ ...older, raw: {} }, { ...current, raw: {} })
-  assert.deepEqual(current.rope, {
+  assert.deepEqual(current.ropes[0], {
     type: 'llama3', theta: 500_000, rotaryDim: 32, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 8192,
   })
 })
@@ -66,11 +66,11 @@ const ROPES: [string, object, object][] = [
 ]
 
 for (const [what, fields, rope] of ROPES) {
-  test(`rotary embeddings: ${what}`, () => assert.deepEqual(config(fields).rope, rope))
+  test(`rotary embeddings: ${what}`, () => assert.deepEqual(config(fields).ropes, [rope]))
 }
 
 const REFUSED: [object, RegExp][] = [
-  [{ model_type: 'mamba' }, /model_type must be one of llama.*"mamba"/],
+  [{ model_type: 'mamba' }, /model_type must be one of .*llama.*"mamba"/],
   [{ model_type: '__proto__' }, /model_type must be one of/],
   [{ model_type: undefined }, /model_type must be a text; it is missing/],
   [{ num_hidden_layers: 0 }, /num_hidden_layers must be an integer from 1 to 10000; it is 0/],

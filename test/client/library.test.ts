@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { MODEL_TYPE_NAMES } from '../../src/checkpoint/model-types.ts'
+import { MODEL_TYPE_NAMES } from '../../src/checkpoint/model-types/index.ts'
 import { readTensor } from '../../src/checkpoint/read.ts'
 import * as client from '../../src/client/index.ts'
-import { classesOf } from '../../src/client/families.ts'
+import { classesOf } from '../../src/client/family-classes.ts'
 import { AutoDistributedModel } from '../../src/client/hidden-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
 import { type Golden, openGolden } from '../../src/client/verification/golden.ts'
@@ -139,7 +139,7 @@ test('a config tells the model\'s sizes and its key, without a swarm', async () 
 
 test('every family has its classes, and they refuse a checkpoint of another by name', async () => {
   for (const type of MODEL_TYPE_NAMES) {
-    const family = `${type[0]!.toUpperCase()}${type.slice(1)}`
+    const family = type.split('_').map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`).join('')
     for (const name of [`Distributed${family}Config`, `Distributed${family}Model`, `Distributed${family}ForCausalLM`]) {
       assert.equal((client as unknown as Record<string, { name: string } | undefined>)[name]?.name, name)
     }

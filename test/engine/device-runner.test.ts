@@ -12,7 +12,7 @@ import { cacheBytes, type LoadedSpan } from '../../src/engine/runner.ts'
 import type { Batch } from '../../src/engine/scheduler.ts'
 import { SpanSessions } from '../../src/engine/span-sessions.ts'
 import { WeightMemory } from '../../src/engine/weight-memory.ts'
-import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
+import { blockGraphs, cacheShape } from '../../src/families/graphs.ts'
 import type { Target } from '../../src/graph/lowering.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type Environment, createEnvironment } from '../../src/runtime/environment.ts'
@@ -51,15 +51,15 @@ for (const [form, target, records] of FORMS) {
       const slices = await readSafetensorsHeader(`${FOLDER}/golden.safetensors`)
       golden = new Map(slices.filter(({ dtype }) => dtype === 'float32').map((slice) => [slice.name, asFloat32(readTensor(slice, 'float32'))]))
       env = createEnvironment({ threads: 1, spin: false })
-      const graph = buildBlockGraph(checkpoint.config, target)
+      const graphs = blockGraphs(checkpoint.config, target)
       const progress: number[] = []
-      blocks = loadResidentBlocks(CPU, graph, blockSlices({ checkpoint, start: 0, end: 3 }, graph), new WeightMemory(), (count) => progress.push(count))
+      blocks = loadResidentBlocks(CPU, graphs, blockSlices({ checkpoint, start: 0, end: 3 }, graphs), new WeightMemory(), (count) => progress.push(count))
       assert.deepEqual(progress, [1, 2, 3])
       const { kvHeads, headDim } = cacheShape(checkpoint.config, target)
-      const sizes = { device: CPU, dtype: 'float32', sessions: [], hiddenSize: width, kvHeads, cacheHeadDim: headDim, needsPositionIds: false } as const
+      const sizes = { device: CPU, dtype: 'float32', sessions: [], hiddenSize: width, kvHeads, cacheHeadDim: headDim, start: 0, inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))) } as const
       cache = new CacheMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
       const span: LoadedSpan = { ...sizes, caches: cache.blocks, resident: blocks }
-      runner = new DeviceRunner(env, span, graph, blocks, { maxTokens: 16, records })
+      runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, records })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
       ropes.acquire(CAPACITY, CAPACITY)
     })
@@ -113,7 +113,7 @@ for (const [form, target, records] of FORMS) {
     })
 
     test('sessions are made when first needed, shared, and bounded', () => {
-      const sessions = new SpanSessions(env, CPU, buildBlockGraph(checkpoint.config, target), blocks, 2 ** 30)
+      const sessions = new SpanSessions(env, CPU, blockGraphs(checkpoint.config, target), blocks, 2 ** 30)
       const whole = sessions.get({ start: 0, end: 3, records: false })
       assert.equal(sessions.get({ start: 0, end: 3, records: false }), whole)
       assert.notEqual(sessions.get({ start: 0, end: 3, records: true }), whole)

@@ -10,7 +10,7 @@ import { blockWeights, CPU, loadFixture, type Tensors } from './support.ts'
 
 describe('the graphs of a model', () => {
   it('take and give what the engine binds, with position ids only where rotation is outside of attention', () => {
-    const graph = buildBlockGraph(configOf({}), CPU)
+    const graph = buildBlockGraph(configOf({}), CPU, 0)
     assert.deepEqual(graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`), [
       'hidden: float32 [rows, tokens, 64]',
       'past_key: float32 [rows, 2, capacity, 16]',
@@ -25,7 +25,7 @@ describe('the graphs of a model', () => {
       'present_key: float32 [rows, 2, capacity, 16]',
       'present_value: float32 [rows, 2, capacity, 16]',
     ])
-    const outside = buildBlockGraph(configOf({ head_dim: 20 }), CPU)
+    const outside = buildBlockGraph(configOf({ head_dim: 20 }), CPU, 0)
     assert.equal(describeValue(outside.inputs.find(({ name }) => name === 'position_ids')!), 'int64 [rows, tokens]')
     assert.deepEqual(cacheShape(configOf({ head_dim: 20 }), CPU), { kvHeads: 2, headDim: 24 })
   })
@@ -35,7 +35,7 @@ describe('the graphs of a model', () => {
       const { config, weights } = await loadFixture(fixture)
       const names = familyOf(config).names(config)
       assert.equal(names.blockPrefix(2), 'model.layers.2.')
-      assert.deepEqual(wanted(buildBlockGraph(config, CPU)).sort(), stored(blockWeights(weights, 0)))
+      assert.deepEqual(wanted(buildBlockGraph(config, CPU, 0)).sort(), stored(blockWeights(weights, 0)))
 
       const rest = new Map([...weights].filter(([name]) => !name.startsWith('model.layers.')))
       const ends = new Set([...wanted(buildEmbedGraph(config, CPU)), ...wanted(buildHeadGraph(config, CPU))])
@@ -45,7 +45,7 @@ describe('the graphs of a model', () => {
   }
 
   it('put matrices outside of the model, packed where they are multiplied, and vectors inside', () => {
-    const graph = buildBlockGraph(configOf({ attention_bias: true }), CPU)
+    const graph = buildBlockGraph(configOf({ attention_bias: true }), CPU, 0)
     for (const { shape, placement, packed } of [...graph.parameters, ...buildHeadGraph(configOf({}), CPU).parameters]) {
       assert.deepEqual([placement, packed], shape.length === 2 ? ['external', true] : ['inline', false])
     }
@@ -53,7 +53,7 @@ describe('the graphs of a model', () => {
   })
 
   it('name every node after what it is', () => {
-    const names = buildBlockGraph(configOf({}), CPU).nodes.map((node) => node.name)
+    const names = buildBlockGraph(configOf({}), CPU, 0).nodes.map((node) => node.name)
     assert.equal(new Set(names).size, names.length)
     for (const name of ['input_layernorm', 'self_attn.q_proj', 'self_attn.attention', 'mlp.down_proj']) assert.ok(names.includes(name), name)
   })
@@ -62,9 +62,9 @@ describe('the graphs of a model', () => {
     const target: Target = { device: 'cuda', dtype: 'bfloat16' }
     const config = configOf({ head_dim: 20 })
     assert.equal(buildHeadGraph(config, target).outputs[0]!.value.dtype, 'float32')
-    const pads = buildBlockGraph(config, target).nodes.filter(({ op }) => op === 'Pad')
+    const pads = buildBlockGraph(config, target, 0).nodes.filter(({ op }) => op === 'Pad')
     assert.deepEqual(pads.map(({ inputs }) => inputs[0]!.dtype), ['float32', 'float32', 'float32'])
-    assert.equal(buildBlockGraph(config, target).outputs[0]!.value.dtype, 'bfloat16')
+    assert.equal(buildBlockGraph(config, target, 0).outputs[0]!.value.dtype, 'bfloat16')
   })
 })
 
@@ -75,7 +75,7 @@ describe('familyOf', () => {
   })
 
   it('refuses unsupported options by name before anything is loaded', () => {
-    assert.throws(() => buildBlockGraph(configOf({ hidden_act: 'relu6' }), CPU), { code: 'FAMILY_UNSUPPORTED', message: /hidden_act relu6.*silu/ })
+    assert.throws(() => buildBlockGraph(configOf({ hidden_act: 'relu6' }), CPU, 0), { code: 'FAMILY_UNSUPPORTED', message: /hidden_act relu6.*silu/ })
   })
 
   it('lets checkpoints hold what no graph uses', () => {

@@ -20,7 +20,7 @@ const references = JSON.parse(readFileSync(join(import.meta.dirname, 'rope-refer
 describe('ropeTable', () => {
   for (const { id, config, maxLength, positions, cos, sin } of references) {
     it(`agrees with transformers: ${id}`, () => {
-      const table = ropeTable(parseConfig(config, 'config.json'), { maxLength, positions: maxLength })
+      const table = ropeTable(parseConfig(config, 'config.json').ropes[0]!, { maxLength, positions: maxLength })
       assert.equal(table.halfDim, 8)
       assert.equal(table.cos.length, maxLength * 8)
       for (const [i, position] of positions.entries()) {
@@ -33,15 +33,15 @@ describe('ropeTable', () => {
 
   it('covers a partly rotated head with angles of the rotated width', () => {
     const config = configOf({ rope_type: 'default', rope_theta: 10000, partial_rotary_factor: 0.5 })
-    const table = ropeTable(config, { maxLength: 4, positions: 4 })
+    const table = ropeTable(config.ropes[0]!, { maxLength: 4, positions: 4 })
     assert.equal(table.halfDim, 4)
     assertClose(table.cos.subarray(4, 8), [1, 0.1, 0.01, 0.001].map(Math.cos), 'cos at 1')
   })
 
   it('does not depend on how many positions it covers', () => {
     const config = configOf({ rope_type: 'dynamic', rope_theta: 10000, factor: 2 })
-    const short = ropeTable(config, { maxLength: 300, positions: 10 })
-    const long = ropeTable(config, { maxLength: 300, positions: 20 })
+    const short = ropeTable(config.ropes[0]!, { maxLength: 300, positions: 10 })
+    const long = ropeTable(config.ropes[0]!, { maxLength: 300, positions: 20 })
     assert.deepEqual(short.cos, long.cos.subarray(0, short.cos.length))
   })
 })
@@ -58,8 +58,8 @@ describe('ropeKey', () => {
   for (const [id, rope, first, second, equal] of cases) {
     it(`is ${equal ? 'equal' : 'different'} exactly where the tables are: ${id}`, () => {
       const config = configOf({ rope_theta: 10000, ...rope })
-      assert.equal(ropeKey(config, first) === ropeKey(config, second), equal)
-      const cos = (maxLength: number) => ropeTable(config, { maxLength, positions: 5 }).cos.join()
+      assert.equal(ropeKey(config.ropes, first) === ropeKey(config.ropes, second), equal)
+      const cos = (maxLength: number) => ropeTable(config.ropes[0]!, { maxLength, positions: 5 }).cos.join()
       assert.equal(cos(first) === cos(second), equal)
     })
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
-import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
+import { buildBlockGraph, cacheShape, ropeInputs } from '../../src/families/graphs.ts'
 import { ropeTable } from '../../src/families/rope.ts'
 import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
 import type { Target } from '../../src/graph/lowering.ts'
@@ -56,12 +56,14 @@ function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omi
 
 /** The tensors of one block by their names relative to it. */
 export function blockWeights(weights: Tensors, block: number): Tensors {
-  const prefix = `model.layers.${block}.`
-  return new Map([...weights].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]))
+  const pattern = new RegExp(`^.*?\\b(?:layers|h)\\.${block}\\.`)
+  return new Map([...weights].filter(([name]) => pattern.test(name)).map(([name, value]) => [name.replace(pattern, ''), value]))
 }
 
 export interface BlockRunnerOptions {
   readonly rows: number
+  /** Which one of the model: the first where not given. */
+  readonly block?: number
   readonly capacity: number
   /** The session's declared maximum length. */
   readonly maxLength: number
@@ -91,14 +93,12 @@ export class BlockRunner {
   }
 
   static async create(config: ModelConfig, weights: Tensors, options: BlockRunnerOptions): Promise<BlockRunner> {
-    return new BlockRunner(await createSession(buildBlockGraph(config, options.target ?? CPU), weights), config, options)
+    return new BlockRunner(await createSession(buildBlockGraph(config, options.target ?? CPU, options.block ?? 0), weights), config, options)
   }
 
   /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps. */
   async step(hidden: Float32Array, tokens: number): Promise<Float32Array> {
     const { rows, maxLength, capacity } = this.#options
-    const table = ropeTable(this.#config, { maxLength, positions: capacity })
-    const rope = (values: Float32Array) => new ort.Tensor('float32', values, [capacity, table.halfDim])
     const past = this.#length
     this.#length += tokens
     const feeds: Record<string, ort.Tensor> = {
@@ -107,8 +107,12 @@ export class BlockRunner {
       past_value: this.#pastValue,
       seqlens_k: new ort.Tensor('int32', new Int32Array(rows).fill(this.#length - 1), [rows]),
       total_sequence_length: new ort.Tensor('int32', Int32Array.of(this.#length), [1]),
-      cos: rope(table.cos),
-      sin: rope(table.sin),
+    }
+    for (const [i, rope] of this.#config.ropes.entries()) {
+      if (!this.#session.inputNames.includes(ropeInputs(i).cos)) continue
+      const { cos, sin, halfDim } = ropeTable(rope, { maxLength, positions: capacity })
+      feeds[ropeInputs(i).cos] = new ort.Tensor('float32', cos, [capacity, halfDim])
+      feeds[ropeInputs(i).sin] = new ort.Tensor('float32', sin, [capacity, halfDim])
     }
     if (this.#session.inputNames.includes('position_ids')) {
       const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(past + i % tokens))

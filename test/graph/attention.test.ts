@@ -79,8 +79,7 @@ async function runGraph(
     pastValue: g.input('past_value', 'float32', cache),
     seqlensK: g.input('seqlens_k', 'int32', ['rows']),
     totalSequenceLength: g.input('total_sequence_length', 'int32', [1]),
-    cos: g.input('cos', 'float32', ['positions', rotaryDim / 2]),
-    sin: g.input('sin', 'float32', ['positions', rotaryDim / 2]),
+    rotary: { cos: g.input('cos', 'float32', ['positions', rotaryDim / 2]), sin: g.input('sin', 'float32', ['positions', rotaryDim / 2]) },
     positionIds: lowering.rotary === 'outside' ? g.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
   })
   g.output('output', output)

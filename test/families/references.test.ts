@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs.ts'
 import { BlockRunner, blockWeights, CPU, createSession, CUDA_FLOAT32, type Fixture, floats, loadFixture, maxError } from './support.ts'
 
 const TOLERANCE = 1e-4
-const FIXTURES = [
-  'llama', 'llama3-rope', 'llama-linear', 'llama-dynamic', 'llama-yarn', 'llama-longrope', 'llama-biases', 'llama-head20',
-]
+const FOLDER = join(import.meta.dirname, '..', 'fixtures')
+const FIXTURES = readdirSync(FOLDER).filter((name) => existsSync(join(FOLDER, name, 'golden.safetensors')))
 
 for (const name of FIXTURES) {
   describe(`${name} against transformers`, async () => {
@@ -18,7 +19,7 @@ for (const name of FIXTURES) {
       it(`gives every block's output for a prefill of all rows${form}`, async () => {
         for (let block = 0; block < fixture.config.numBlocks; block++) {
           const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block),
-            { rows, capacity: 64, maxLength: length, target })
+            { block, rows, capacity: 64, maxLength: length, target })
           const output = await runner.step(blockInput(fixture, block), length)
           assertClose(output, floats(fixture.golden, `block${block}_output`), `block ${block}`)
         }

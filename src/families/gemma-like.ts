@@ -1,0 +1,93 @@
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { Fields } from '../checkpoint/fields.ts'
+import type { Projections } from '../graph/attention.ts'
+import type { Layers } from '../graph/layers.ts'
+import type { Value } from '../graph/value.ts'
+import { FamilyError } from './errors.ts'
+import type { Family } from './family.ts'
+import { gatedMlp } from './gated-mlp.ts'
+import { checkActivation, llamaLike, splitProjections } from './llama-like.ts'
+
+const EMBEDDING = 'model.embed_tokens'
+const HEAD = 'lm_head'
+const FINAL_NORM = 'model.norm'
+
+/** Norms are stored as their distance from one. */
+const NORM_OFFSET = 1
+
+interface GemmaOptions {
+  /** Scores are divided by its square root. */
+  readonly queryScalar: number
+  /** Bounds of attention's scores and of the logits, softly kept. */
+  readonly scoreCap: number | undefined
+  readonly logitCap: number | undefined
+}
+
+/** What a family adds to queries and keys before they are rotated. */
+export type PrepareHeads = (layers: Layers, config: ModelConfig, projections: Projections) => Projections
+
+/**
+ * Riviere et al., "Gemma 2": norms before and after attention and MLP, soft caps on scores and logits, embeddings scaled
+ * by the square root of the hidden size, windows on some layers.
+ */
+export function gemmaLike(defaults: GemmaOptions, prepareHeads: PrepareHeads = (_layers, _config, heads) => heads): Family {
+  const optionsOf = ({ raw }: ModelConfig): GemmaOptions => {
+    const fields = new Fields(raw, 'config.json')
+    const cap = (name: string, fallback: number | undefined) => fields.has(name) && fields.get(name) === undefined ? undefined : fields.optionalPositive(name, fallback)
+    return {
+      queryScalar: fields.positive('query_pre_attn_scalar', defaults.queryScalar),
+      scoreCap: cap('attn_logit_softcapping', defaults.scoreCap),
+      logitCap: cap('final_logit_softcapping', defaults.logitCap),
+    }
+  }
+  return {
+    names: llamaLike().names,
+
+    check(config) {
+      checkActivation(config, 'hidden_activation')
+      optionsOf(config)
+      if (config.raw['use_bidirectional_attention'] === true) {
+        throw new FamilyError('FAMILY_UNSUPPORTED', 'use_bidirectional_attention', 'true', 'is not supported: a text is generated from left to right')
+      }
+    },
+
+    embed(layers, { vocabSize, hiddenSize }, ids) {
+      return layers.scale(layers.embedding(ids, EMBEDDING, vocabSize, hiddenSize), Math.sqrt(hiddenSize), 'embed_scale')
+    },
+
+    block(layers, config, { hidden, attend }) {
+      const { queryScalar, scoreCap } = optionsOf(config)
+      const norm = (x: Value, name: string) => layers.rmsNorm(x, name, config.normEps, NORM_OFFSET)
+
+      const heads = prepareHeads(layers, config, splitProjections(layers, config, norm(hidden, 'input_layernorm')))
+      const attended = attend(heads, { scale: 1 / Math.sqrt(queryScalar), softcap: scoreCap })
+      const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, { bias: config.attentionBias })
+      const middle = layers.add(hidden, norm(projected, 'post_attention_layernorm'), 'attention_residual')
+
+      const mlp = gatedMlp(layers, config, norm(middle, 'pre_feedforward_layernorm'))
+      return layers.add(middle, norm(mlp, 'post_feedforward_layernorm'), 'mlp_residual')
+    },
+
+    norm: finalNorm,
+
+    head(layers, config, hidden) {
+      const { logitCap } = optionsOf(config)
+      const module = config.tiedEmbeddings ? EMBEDDING : HEAD
+      const logits = layers.linear(finalNorm(layers, config, hidden), module, config.vocabSize, { bias: false })
+      return logitCap === undefined ? logits : layers.softcap(logits, logitCap, 'final_logit_softcapping')
+    },
+  }
+}
+
+/** Each head's queries and keys normalised by themselves. */
+export function normaliseHeads(layers: Layers, { headDim, normEps }: ModelConfig, { query, key, value }: Projections): Projections {
+  return {
+    query: layers.headRmsNorm(query, 'self_attn.q_norm', headDim, normEps, NORM_OFFSET),
+    key: layers.headRmsNorm(key, 'self_attn.k_norm', headDim, normEps, NORM_OFFSET),
+    value,
+  }
+}
+
+function finalNorm(layers: Layers, { normEps }: ModelConfig, hidden: Value): Value {
+  return layers.rmsNorm(hidden, FINAL_NORM, normEps, NORM_OFFSET)
+}

@@ -1,0 +1,87 @@
+import type { ModelConfig } from '../checkpoint/config.ts'
+import type { Projections } from '../graph/attention.ts'
+import { ACTIVATION_NAMES, type Layers } from '../graph/layers.ts'
+import type { Value } from '../graph/value.ts'
+import { FamilyError } from './errors.ts'
+import type { BlockInputs, Family } from './family.ts'
+import { gatedMlp } from './gated-mlp.ts'
+
+const EMBEDDING = 'model.embed_tokens'
+const FINAL_NORM = 'model.norm'
+const HEAD = 'lm_head'
+
+/** In what a family differs from Llama. */
+export interface LlamaParts {
+  /** x [rows, tokens, hidden] -> queries, keys and values. */
+  projections(layers: Layers, config: ModelConfig, x: Value): Projections
+  /** Whether the projection of attention's output has a bias. */
+  outputBias(config: ModelConfig): boolean
+  /** x [rows, tokens, hidden] -> the same. */
+  mlp(layers: Layers, config: ModelConfig, x: Value, inputs: BlockInputs): Value
+  /** Throws `FAMILY_UNSUPPORTED`. */
+  check(config: ModelConfig): void
+}
+
+/** Blocks of RMS norms before attention and MLP, with the names that Llama gave to its tensors. */
+export function llamaLike(own: Partial<LlamaParts> = {}): Family {
+  const parts: LlamaParts = {
+    projections: splitProjections, outputBias: ({ attentionBias }) => attentionBias, mlp: gatedMlp, check: () => undefined, ...own,
+  }
+  return {
+    check(config) {
+      checkActivation(config)
+      parts.check(config)
+    },
+
+    names: (config) => ({
+      blockPrefix: (block) => `model.layers.${block}.`,
+      embedding: `${EMBEDDING}.weight`,
+      finalNorm: `${FINAL_NORM}.weight`,
+      head: `${headModule(config)}.weight`,
+      ignored: [/(^|\.)rotary_emb\.inv_freq$/, ...config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : []],
+    }),
+
+    embed: (layers, { vocabSize, hiddenSize }, ids) => layers.embedding(ids, EMBEDDING, vocabSize, hiddenSize),
+
+    block(layers, config, inputs) {
+      const { hidden, attend } = inputs
+      const x = layers.rmsNorm(hidden, 'input_layernorm', config.normEps)
+      const attended = attend(parts.projections(layers, config, x))
+      const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, { bias: parts.outputBias(config) })
+      const middle = layers.add(hidden, projected, 'attention_residual')
+      const y = layers.rmsNorm(middle, 'post_attention_layernorm', config.normEps)
+      return layers.add(middle, parts.mlp(layers, config, y, inputs), 'mlp_residual')
+    },
+
+    norm,
+
+    head(layers, config, hidden) {
+      return layers.linear(norm(layers, config, hidden), headModule(config), config.vocabSize, { bias: false })
+    },
+  }
+}
+
+/** Throws `FAMILY_UNSUPPORTED` for an activation that no graph has. */
+export function checkActivation({ activation }: ModelConfig, field = 'hidden_act'): void {
+  if (ACTIVATION_NAMES.includes(activation)) return
+  throw new FamilyError('FAMILY_UNSUPPORTED', field, activation, `is not supported: only ${ACTIVATION_NAMES.join(', ')} are`)
+}
+
+/** Queries, keys and values, each by a matrix of its own. */
+export function splitProjections(
+  layers: Layers, { numHeads, numKvHeads, headDim, attentionBias }: ModelConfig, x: Value, bias = attentionBias,
+): Projections {
+  return {
+    query: layers.linear(x, 'self_attn.q_proj', numHeads * headDim, { bias }),
+    key: layers.linear(x, 'self_attn.k_proj', numKvHeads * headDim, { bias }),
+    value: layers.linear(x, 'self_attn.v_proj', numKvHeads * headDim, { bias }),
+  }
+}
+
+function norm(layers: Layers, config: ModelConfig, hidden: Value): Value {
+  return layers.rmsNorm(hidden, FINAL_NORM, config.normEps)
+}
+
+function headModule({ tiedEmbeddings }: ModelConfig): string {
+  return tiedEmbeddings ? EMBEDDING : HEAD
+}

@@ -1,0 +1,18 @@
+import type { ModelConfig } from '../checkpoint/config.ts'
+import type { Projections } from '../graph/attention.ts'
+import type { Layers } from '../graph/layers.ts'
+import type { Value } from '../graph/value.ts'
+import { llamaLike, splitProjections } from './llama-like.ts'
+
+/** Yang et al., "Qwen3 Technical Report": Llama whose queries and keys are normalised, each head by itself. */
+export const qwen3 = llamaLike({ projections: normalisedProjections })
+
+export function normalisedProjections(layers: Layers, config: ModelConfig, x: Value): Projections {
+  const { headDim, normEps } = config
+  const { query, key, value } = splitProjections(layers, config, x)
+  return {
+    query: layers.headRmsNorm(query, 'self_attn.q_norm', headDim, normEps),
+    key: layers.headRmsNorm(key, 'self_attn.k_norm', headDim, normEps),
+    value,
+  }
+}
