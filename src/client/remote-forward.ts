@@ -4,7 +4,7 @@ import type { FrameStream } from '../swarm/frame-stream.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'
 import { newTrace } from '../swarm/trace.ts'
 import { convert } from '../tensor/convert.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { type Tensor, sliceRows } from '../tensor/tensor.ts'
 import { findRouteAround } from './routing.ts'
 import type { SwarmAccess } from './session/chain.ts'
 
@@ -17,6 +17,8 @@ export interface ForwardOptions {
   readonly end: number
   /** Boundaries that the chain must have; otherwise the router chooses. */
   readonly cuts?: readonly number[] | undefined
+  /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions of every sequence. */
+  readonly prompts?: Tensor | undefined
 }
 
 const ATTEMPTS = 4
@@ -27,12 +29,12 @@ const FORWARD_TIMEOUT_MS = 180_000
  * Blocks `start` to `end` over whole sequences, `hidden` [batch, tokens, hidden] -> the same shape, one server after
  * another; a server that fails is replaced. Throws `NO_ROUTE`, or what the last server tried said.
  */
-export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { start, end, cuts = [] }: ForwardOptions): Promise<Tensor> {
+export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { start, end, cuts = [], prompts }: ForwardOptions): Promise<Tensor> {
   let output = hidden
   const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
   for (const [i, until] of bounds.entries()) {
     for (let block = bounds[i - 1] ?? start; block < until;) {
-      const reached = await forwardOnce(swarm, output, block, until)
+      const reached = await forwardOnce(swarm, output, block, until, prompts && sliceRows(prompts, block - start, end - start))
       output = reached.output
       block = reached.end
     }
@@ -40,12 +42,15 @@ export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { star
   return output
 }
 
-async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, end: number): Promise<{ output: Tensor, end: number }> {
+async function forwardOnce(
+  swarm: ForwardAccess, hidden: Tensor, start: number, end: number, prompts: Tensor | undefined,
+): Promise<{ output: Tensor, end: number }> {
   for (let attempt = 1; ; attempt++) {
     const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>(), ownPeer: swarm.peerId }
     const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
     try {
-      return { output: await request(swarm, span!.server, hidden, start, span!.end), end: span!.end }
+      const tensors = prompts === undefined ? [hidden] : [hidden, sliceRows(prompts, 0, span!.end - start)]
+      return { output: await request(swarm, span!.server, tensors, start, span!.end), end: span!.end }
     } catch (error) {
       if (!isTransient(error) || attempt === ATTEMPTS) throw error
       swarm.avoid(span!.server.peerId)
@@ -54,14 +59,14 @@ async function forwardOnce(swarm: ForwardAccess, hidden: Tensor, start: number, 
   }
 }
 
-async function request(swarm: ForwardAccess, server: ServerRecord, hidden: Tensor, start: number, end: number): Promise<Tensor> {
+async function request(swarm: ForwardAccess, server: ServerRecord, tensors: readonly Tensor[], start: number, end: number): Promise<Tensor> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) => swarm.open(server, 'forward', signal))
   try {
-    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end, trace: newTrace() }, tensors: [hidden] })
+    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end, trace: newTrace() }, tensors })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
     if (answer?.tensors[0] === undefined) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
     void stream.end()
-    return convert(answer.tensors[0], hidden.dtype)
+    return convert(answer.tensors[0], tensors[0]!.dtype)
   } catch (error) {
     // An orderly end would leave the server computing.
     stream.abort(error as Error)

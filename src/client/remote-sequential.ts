@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { PetalsError, UsageError } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
+import { checkPrompts } from '../engine/session-limit.ts'
 import { convert } from '../tensor/convert.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type ForwardAccess, remoteForward } from './remote-forward.ts'
@@ -19,6 +20,8 @@ export interface RemoteSequentialOptions {
 export interface ForwardOptions {
   /** Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router chooses. */
   readonly cuts?: readonly number[] | undefined
+  /** Deep prompts, float32 [blocks, positions, hidden]: what is added to each block's input at the first positions. */
+  readonly prompts?: Tensor | undefined
 }
 
 /** Blocks `start` to `end` of a model, computed by the servers that hold them. Iterating gives one block at a time. */
@@ -67,14 +70,15 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
    * A server that fails is replaced. Within `useSession` it is a step of that session instead, of batch 1. Throws
    * `TENSOR_SHAPE`, `NO_ROUTE`, or what the last server tried said.
    */
-  async forward(hidden: Tensor, { cuts }: ForwardOptions = {}): Promise<Tensor> {
+  async forward(hidden: Tensor, { cuts, prompts }: ForwardOptions = {}): Promise<Tensor> {
     const session = this.#active.getStore()
     const [batch = 0, tokens = 0, width = 0] = hidden.shape
     if (hidden.shape.length !== 3 || batch < 1 || tokens < 1 || width !== this.config.hiddenSize || (session !== undefined && batch !== 1)) {
       const wanted = session === undefined ? 'batch' : '1 (a session is one sequence)'
       throw new PetalsError('TENSOR_SHAPE', `hidden states [${hidden.shape}]: expected [${wanted}, tokens, ${this.config.hiddenSize}]`)
     }
-    if (session === undefined) return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts })
+    if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
+    if (session === undefined) return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts })
     const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
   }

@@ -4,6 +4,7 @@ import type { ModelConfig } from '../checkpoint/config.ts'
 import { attachEnvironment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { createRunner } from './create-runner.ts'
+import { runPrompted } from './deep-prompts.ts'
 import type { EngineCommand, EngineEvent, ForkCommand } from './messages.ts'
 import { RopeTables } from './rope-tables.ts'
 import type { Row } from './row-allocator.ts'
@@ -24,7 +25,11 @@ export interface EngineWorkerData {
 const { receiver, environment, config, span, limits } = workerData as EngineWorkerData
 const runner = createRunner(attachEnvironment(environment), config, span, limits)
 const ropeTables = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
-const scheduler = new Scheduler((batch) => runner.run(batch, ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)), limits)
+const scheduler = new Scheduler((batch) => {
+  const ropes = ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)
+  if (batch.prompts === undefined) runner.run(batch, ropes)
+  else runPrompted(batch, batch.prompts, span.dtype, (part) => runner.run(part, ropes))
+}, limits)
 const copyRow = createRowCopier(span)
 const ropeKeys = new Map<number, string>()
 

@@ -3,13 +3,15 @@ import { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
-import { checkSessionLength } from './session-limit.ts'
+import { checkPrompts, checkSessionLength } from './session-limit.ts'
 import { ropeKey } from '../families/rope.ts'
 import { type Environment, attachEnvironment } from '../runtime/environment.ts'
+import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import { CacheMemory } from './cache-memory.ts'
 import { recordsSteps } from './create-runner.ts'
+import { promptsOfStep } from './deep-prompts.ts'
 import { EngineSession } from './engine-session.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
 import { InlineDecode, type InlineStep } from './inline-decode.ts'
@@ -32,6 +34,8 @@ export interface SessionOptions extends ReserveOptions {
   readonly start: number
   readonly end: number
   readonly maxLength: number
+  /** [end - start, positions, hidden]: what is added to each block's input at the first positions (deep prompt tuning). */
+  readonly prompts?: Tensor | undefined
 }
 
 /** Decode rows bound in one run; more wait for the next one. */
@@ -47,6 +51,7 @@ interface RowSlot {
   readonly ropeKey: string
   readonly start: number
   readonly end: number
+  readonly prompts: Tensor | undefined
 }
 
 /**
@@ -136,14 +141,15 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   }
 
   /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD` or `SESSION_TOO_LONG`. */
-  async openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
+  async openSession({ start, end, maxLength, prompts, ...reserve }: SessionOptions): Promise<EngineSession> {
     this.#checkSpan(start, end)
     checkSessionLength(this.config, maxLength)
+    if (prompts !== undefined) checkPrompts(prompts, end - start, this.config.hiddenSize)
     const row = await this.#rows.reserve(maxLength, reserve)
     const rowId = this.#nextRowId++
     this.#post({ type: 'open', rowId, row, maxLength })
     this.emit('cache')
-    const slot = { rowId, row, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start }
+    const slot = { rowId, row, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
@@ -163,10 +169,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
    * The blocks' output for whole sequences, `hidden` [batch, tokens, hidden], without a session of the caller's: each
    * sequence takes a row of the cache for as long as it computes, behind all inference.
    */
-  async forward(hidden: Tensor, { start, end, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
+  async forward(hidden: Tensor, { start, end, prompts, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
     const [batch = 0, tokens = 0, width = 0] = hidden.shape
     const output = new Uint8Array(hidden.data.byteLength)
-    const session = await this.openSession({ start, end, maxLength: tokens, timeoutMs, signal })
+    const session = await this.openSession({ start, end, maxLength: tokens, prompts, timeoutMs, signal })
     try {
       const rowBytes = hidden.data.byteLength / batch
       for (let row = 0; row < batch; row++) {
@@ -214,10 +220,11 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
         `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${this.dtype} [tokens, ${this.config.hiddenSize}]`)
     }
     const { rowId, row, ropeKey, start, end } = slot
-    const decode = tokens === 1 && priority === 'inference'
+    const prompts = promptsOfStep(slot.prompts, position, tokens)
+    const decode = tokens === 1 && priority === 'inference' && prompts === undefined
     if (decode && this.#inline.suits(rowId, ropeKey, row, position) && this.#pending.size === 0) return this.#stepInline(slot, position, hidden)
     const { taskId, output } = this.#pending.add(rowId)
-    this.#post({ type: 'step', taskId, rowId, start, end, position, tokens, priority, hidden: transferable(hidden.data) })
+    this.#post({ type: 'step', taskId, rowId, start, end, position, tokens, priority, hidden: transferable(hidden.data), prompts })
     return tensor(hidden.dtype, hidden.shape, await output)
   }
 

@@ -1,3 +1,4 @@
+import type { StepPrompts } from './deep-prompts.ts'
 import type { Row } from './row-allocator.ts'
 import type { RopeTensors } from './rope-tables.ts'
 
@@ -25,6 +26,7 @@ export interface StepCommand {
   readonly tokens: number
   readonly priority: Priority
   readonly hidden: Uint8Array
+  readonly prompts?: StepPrompts | undefined
 }
 
 /** Row `rowId` takes over the first `tokens` positions of row `fromRowId`, for blocks `start` to `end` (within the span). */

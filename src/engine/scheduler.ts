@@ -1,4 +1,5 @@
 import { errorCode, errorMessage } from '../base/errors.ts'
+import type { BatchPrompts } from './deep-prompts.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './batching.ts'
 import type { Priority, RunReport, StepCommand, TaskResult } from './messages.ts'
 import type { Row } from './row-allocator.ts'
@@ -16,6 +17,8 @@ export interface Batch {
   /** [rows, tokens, hidden] in the span's dtype. */
   readonly input: Uint8Array
   readonly output: Uint8Array
+  /** Of a batch of one row. */
+  readonly prompts?: BatchPrompts | undefined
 }
 
 /** What turns a batch into device runs; throws where the device fails, and then nothing of the batch counts as done. */
@@ -97,7 +100,7 @@ export class Scheduler {
   add(step: StepCommand): void {
     const task: Task = { ...step, output: new Uint8Array(step.tokens * this.#limits.hiddenBytes), done: 0 }
     if (step.priority === 'forward') this.#forward.push(task)
-    else if (step.tokens === 1) this.#decode.push(task)
+    else if (step.tokens === 1 && step.prompts === undefined) this.#decode.push(task)
     else this.#prefill.push(task)
   }
 
@@ -165,6 +168,7 @@ export class Scheduler {
     const { seconds, failure } = this.#timed({
       ...state.row, start: task.start, end: task.end, tokens, pastLengths: [past], ropeKey: state.ropeKey,
       input: task.hidden.subarray(from, to), output: task.output.subarray(from, to),
+      prompts: task.prompts !== undefined && task.done < task.prompts.tokens ? { ...task.prompts, first: task.done } : undefined,
     })
     const results: TaskResult[] = []
     if (failure === undefined) {

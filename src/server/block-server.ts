@@ -7,6 +7,7 @@ import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/trace.ts'
 import type { FrameHeader, Hop } from '../swarm/wire.ts'
 import { convertInPieces } from '../tensor/convert.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import { CacheShares } from './cache-shares.ts'
 import { OutputBudget } from './output-budget.ts'
 import { ServedSession } from './served-session.ts'
@@ -95,11 +96,11 @@ export class BlockServer {
   }
 
   async #inference(stream: FrameStream): Promise<void> {
-    const { header } = await this.#firstFrame(stream)
+    const { header, tensors: [prompts] } = await this.#firstFrame(stream)
     const log = tracedLogger(this.#modules.logger, header.trace)
     let session: ServedSession | undefined
     const { sessionId, open } = await this.#orReport('open', log, async () => this.#checkOpen(header))
-    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, sessionId, open))
+    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, sessionId, open, prompts))
     try {
       session = new ServedSession({
         stream, engine: cache, dtype: this.#engine.dtype,
@@ -122,14 +123,14 @@ export class BlockServer {
     }
   }
 
-  async #reserve(stream: FrameStream, sessionId: string, { start, end, maxLength, allocTimeoutMs }: NonNullable<FrameHeader['open']>) {
+  async #reserve(stream: FrameStream, sessionId: string, { start, end, maxLength, allocTimeoutMs }: NonNullable<FrameHeader['open']>, prompts: Tensor | undefined) {
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
     const timeoutMs = Math.min(allocTimeoutMs, this.#options.maxAllocTimeoutMs)
     this.#opening.add(sessionId)
     try {
       return await this.#shares.take(stream.remotePeer, maxLength, this.#engine.cacheTokens,
-        () => this.#engine.openSession({ start, end, maxLength, timeoutMs, signal: gone.signal }))
+        () => this.#engine.openSession({ start, end, maxLength, prompts, timeoutMs, signal: gone.signal }))
     } finally {
       this.#opening.delete(sessionId)
     }
@@ -145,7 +146,7 @@ export class BlockServer {
   }
 
   async #forward(stream: FrameStream): Promise<void> {
-    const { header, tensors: [hidden] } = await this.#firstFrame(stream)
+    const { header, tensors: [hidden, prompts] } = await this.#firstFrame(stream)
     const log = tracedLogger(this.#modules.logger, header.trace)
     const output = await this.#orReport(header.kind, log, async () => {
       this.#checkServes(header.modelKey)
@@ -156,7 +157,7 @@ export class BlockServer {
       const gone = new AbortController()
       void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
       return await engine.forward(await convertInPieces(hidden, engine.dtype), {
-        start: header.start ?? engine.start, end: header.end ?? engine.end, timeoutMs: FORWARD_ALLOC_TIMEOUT_MS, signal: gone.signal,
+        start: header.start ?? engine.start, end: header.end ?? engine.end, prompts, timeoutMs: FORWARD_ALLOC_TIMEOUT_MS, signal: gone.signal,
       })
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')

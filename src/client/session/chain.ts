@@ -6,6 +6,7 @@ import type { SwarmLogger } from '../../swarm/node.ts'
 import type { ServerRecord } from '../../swarm/record-fields.ts'
 import { newTrace } from '../../swarm/trace.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
+import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
@@ -36,6 +37,8 @@ export interface ChainOptions {
   readonly maxLength: number
   /** Boundaries that the chain must have, e.g. [1, 2]; otherwise the router chooses. */
   readonly cuts?: readonly number[] | undefined
+  /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions. */
+  readonly prompts?: Tensor | undefined
   /** How long a server may let the session wait for cache. */
   readonly allocTimeoutMs: number
   readonly connectTimeoutMs: number
@@ -216,12 +219,12 @@ export class Chain {
   }
 
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
-    const { connectTimeoutMs, maxLength, hiddenSize } = this.#options
+    const { connectTimeoutMs, maxLength, hiddenSize, start, prompts } = this.#options
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined,
       (signal) => this.#swarm.open(span.server, 'inference', signal))
     const remote = await RemoteSession.open(stream, span, {
       sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
-      timeoutMs: connectTimeoutMs, trace: this.trace,
+      timeoutMs: connectTimeoutMs, trace: this.trace, prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
     }, this.#events)
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote

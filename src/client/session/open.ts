@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../../checkpoint/config.ts'
-import { checkSessionLength } from '../../engine/session-limit.ts'
+import { checkPrompts, checkSessionLength } from '../../engine/session-limit.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 
@@ -8,6 +9,11 @@ export interface SessionOptions {
   readonly maxLength: number
   /** Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router chooses. */
   readonly cuts?: readonly number[] | undefined
+  /**
+   * Deep prompts, float32 [blocks, positions, hidden]: what is added to the input of each of the session's blocks at the
+   * first positions (Li and Liang, "Prefix-Tuning", in the form of P-Tuning v2 that Petals has).
+   */
+  readonly prompts?: Tensor | undefined
   /** How long a server may let the session wait for cache; 60 s unless told. */
   readonly allocTimeoutMs?: number
   /** What copies of spans' inputs may take here, for repairs; 1 GiB unless told. */
@@ -29,8 +35,10 @@ export function createSession(
   swarm: SwarmAccess, config: ModelConfig, { start, end }: { start: number, end: number }, options: SessionOptions,
 ): InferenceSession {
   checkSessionLength(config, options.maxLength)
+  if (options.prompts !== undefined) checkPrompts(options.prompts, end - start, config.hiddenSize)
   return new InferenceSession(swarm, {
     start, end, hiddenSize: config.hiddenSize, dtype: 'float32', maxLength: options.maxLength, cuts: options.cuts,
+    prompts: options.prompts,
     allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS, connectTimeoutMs: CONNECT_TIMEOUT_MS,
     replayMemoryBytes: options.replayMemoryBytes ?? REPLAY_MEMORY_BYTES,
     recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS, watchdog: WATCHDOG,

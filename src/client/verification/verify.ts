@@ -5,11 +5,12 @@ import type { Golden, GreedyCase } from './golden.ts'
 import { type Outcome, type VerifyRow, compare, compareIds, compareTensors, failed, logProbability, notAskedFor } from './rows.ts'
 
 /** Prompt pieces of the inference path, beside the prompt as a whole. */
-const CHUNKS = [1, 7, 64]
+const CHUNKS = [1, 5, 64]
+
+const PROMPTED = 'logits_with_deep_prompts'
 
 const NOT_YET: readonly [RegExp, string][] = [
   [/_grad$/, 'gradients are not computed by this version'],
-  [/deep_prompts/, 'deep prompts are not supported by this version'],
   [/^stats$/, 'the text that this was measured on is not in the file'],
 ]
 
@@ -40,7 +41,7 @@ export function uncheckable(golden: Golden): VerifyRow[] {
 }
 
 function isChecked(name: string): boolean {
-  return /^(?:block0_input|block\d+_output|logits|loss)$/.test(name)
+  return /^(?:block0_input|block\d+_output|logits|loss|deep_prompts|logits_with_deep_prompts)$/.test(name)
 }
 
 async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<Outcome[]> {
@@ -51,7 +52,8 @@ async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<O
   }
 }
 
-async function checkForward(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden, cuts: readonly number[]): Promise<Outcome[]> {
+async function checkForward(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[]): Promise<Outcome[]> {
+  const { inputIds, tensors } = golden
   const [rows, tokens] = [inputIds.length, inputIds[0]?.length ?? 0]
   if (rows === 0) return []
   const { numBlocks, hiddenSize, vocabSize } = model.checkpoint.config
@@ -65,6 +67,12 @@ async function checkForward(model: AutoDistributedModelForCausalLM, { inputIds, 
   const logits = fromFloat32(await model.ends.head(asFloat32(hidden).slice()), [rows, tokens, vocabSize])
   outcomes.push(...checkAgainst(tensors, 'logits', logits))
   outcomes.push(...checkAgainst(tensors, 'loss', fromFloat32(Float32Array.of(meanLoss(logits, inputIds)), [1])))
+  const prompts = promptsOf(model, golden)
+  if (prompts === undefined && tensors.has(PROMPTED)) outcomes.push(notAskedFor(PROMPTED, 'transformers keeps the angles of the longest text that it has seen before'))
+  if (prompts !== undefined) {
+    const prompted = await model.layers.forward(embedded, { cuts, prompts })
+    outcomes.push(...checkAgainst(tensors, PROMPTED, fromFloat32(await model.ends.head(asFloat32(prompted).slice()), logits.shape)))
+  }
   return outcomes
 }
 
@@ -86,15 +94,27 @@ function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): num
 
 /** All texts of the file at once, so that their steps share device runs. */
 async function checkInference(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
-  const sequences = comparedSequences(model, golden).map((ids) => runPrompt(model, ids, cuts, chunk))
+  const prompts = promptsOf(model, golden)
+  const run = (wanted: Golden['inputIds'], given?: Tensor) => Promise.all(wanted.map((ids) => runPrompt(model, ids, cuts, chunk, given)))
+  const sequences = run(comparedSequences(model, golden))
+  const prompted = run(prompts === undefined ? [] : golden.inputIds, prompts)
   const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk))
-  const [outputs, compared] = await Promise.all([Promise.all(sequences), Promise.all(texts)])
+  const [outputs, promptedOutputs, compared] = await Promise.all([sequences, prompted, Promise.all(texts)])
   const outcomes: Outcome[] = []
+  const wanted = golden.tensors.get(PROMPTED)
+  if (prompts !== undefined && wanted !== undefined) outcomes.push(compare(PROMPTED, joined(promptedOutputs.map(({ logits }) => logits)), asFloat32(wanted)))
   for (const [name, values] of [[lastOutput(model), outputs.map(({ hidden }) => hidden)], ['logits', outputs.map(({ logits }) => logits)]] as const) {
     const reference = golden.tensors.get(name)
     if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference)))
   }
   return [...outcomes, ...compared.flat()]
+}
+
+/** The reference's deep prompts, where what transformers made of them does not depend on what it had computed before. */
+function promptsOf(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden): Tensor | undefined {
+  const tokens = inputIds[0]?.length ?? 0
+  const depends = model.checkpoint.config.ropes.some((rope) => rope.type === 'dynamic' && tokens > rope.originalMaxPositions)
+  return depends ? undefined : tensors.get('deep_prompts')
 }
 
 function lastOutput(model: AutoDistributedModelForCausalLM): string {
@@ -106,8 +126,8 @@ function comparedSequences(model: AutoDistributedModelForCausalLM, { inputIds, t
   return tensors.has(lastOutput(model)) || tensors.has('logits') ? inputIds : []
 }
 
-async function runPrompt(model: AutoDistributedModelForCausalLM, ids: readonly number[], cuts: readonly number[], chunk: number): Promise<{ hidden: Float32Array, logits: Float32Array }> {
-  const session = model.inferenceSession({ maxLength: ids.length, cuts })
+async function runPrompt(model: AutoDistributedModelForCausalLM, ids: readonly number[], cuts: readonly number[], chunk: number, prompts?: Tensor): Promise<{ hidden: Float32Array, logits: Float32Array }> {
+  const session = model.inferenceSession({ maxLength: ids.length, cuts, prompts })
   try {
     const hidden = await feed(session, ids, chunk)
     return { hidden, logits: await model.ends.head(hidden.slice()) }
