@@ -19,7 +19,7 @@ const options = {
   },
   json: { type: 'flag', group: GROUP, description: 'Print each answer as one line of JSON on stdout' },
   ...answerOptions,
-  maxNewTokens: { ...answerOptions.maxNewTokens, default: 512 },
+  maxNewTokens: { ...answerOptions.maxNewTokens, defaultDescription: 'the model\'s own, or 512' },
   ...swarmOptions,
   ...threadOptions,
   ...toolLogOptions,

@@ -121,7 +121,7 @@ const OWN = 'the model\'s own, or none'
 
 /** How an answer is written. */
 export const answerOptions = {
-  maxNewTokens: { type: 'integer', group: TEXT, min: 1, default: 64, description: 'Tokens to generate at most' },
+  maxNewTokens: { type: 'integer', group: TEXT, min: 1, defaultDescription: 'the model\'s own, or 64', description: 'Tokens to generate at most' },
   minNewTokens: { type: 'integer', group: TEXT, min: 0, defaultDescription: OWN, description: 'Tokens before which the text does not end' },
   maxTime: { type: 'number', group: TEXT, above: 0, defaultDescription: 'none', description: 'Seconds after which the text ends' },
   temperature: {

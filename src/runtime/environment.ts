@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { ARENA_ALLOCATOR, ARENA_AS_REQUESTED, ELEMENT_TYPES, DEVICE_ALLOCATOR, LOG_LEVEL_FATAL, MEMORY_DEFAULT } from './c-api.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { byteLength } from '../tensor/tensor.ts'
@@ -54,11 +52,6 @@ function shareArena(ort: OnnxRuntime, environment: Pointer): void {
 /** The environment that another thread of this process has created. */
 export function attachEnvironment(pointer: Pointer): Environment {
   return { ort: loadOnnxRuntime(), pointer }
-}
-
-/** Whether a CUDA provider lies beside the runtime's library (it looks for providers only there). */
-export function hasCudaProvider(libraryFile: string): boolean {
-  return existsSync(join(dirname(libraryFile), 'libonnxruntime_providers_cuda.so'))
 }
 
 /** Names a kind of memory to the library. Release with `ReleaseMemoryInfo`. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import type { Finding } from '../../src/cli/doctor/finding.ts'
-import { LOOPBACK, run, start, until } from './kit.ts'
+import { LOOPBACK, run, start, tempFolder, until } from './kit.ts'
 
 // The hub is not to be asked by a test.
 process.env['HF_HUB_OFFLINE'] = '1'
@@ -27,6 +28,21 @@ test('doctor asks the peers of a swarm for version, clock and a connection back'
   const { code, of } = await diagnose(t, '--bootstrap', address)
   assert.equal(code, 0)
   for (const check of ['Peer', 'Clock', 'Reachable']) assert.equal(of(check)[0]?.verdict, 'ok', check)
+})
+
+test('doctor enters a private swarm with its key, and says that it may be private without', async (t) => {
+  const folder = await tempFolder(t)
+  const key = join(folder, 'swarm.key')
+  assert.equal((await run(t, 'keygen', '--out', key)).code, 0)
+  const bootstrap = start(t, ['bootstrap', ...LOOPBACK, '--swarm-key', key])
+  const address = await until('the address', () => /^\/ip4\S+/.exec(bootstrap.out.stdout)?.[0])
+  const inside = await diagnose(t, '--bootstrap', address, '--swarm-key', key)
+  assert.equal(inside.of('Peer')[0]?.verdict, 'ok', JSON.stringify(inside.of('Peer')))
+  const outside = await diagnose(t, '--bootstrap', address)
+  assert.equal(outside.of('Peer')[0]?.verdict, 'problem')
+  assert.match(outside.of('Peer')[0]!.found, /swarm-key/)
+  const broken = await diagnose(t, '--swarm-key', join(folder, 'none.key'))
+  assert.match(broken.of('Port')[0]!.found, /cannot read the swarm key file .*none\.key/)
 })
 
 test('doctor names a peer that is not there, a port in use and a model that is none, and fails', async (t) => {

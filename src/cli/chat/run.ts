@@ -12,6 +12,8 @@ import { ChatLoop } from './loop.ts'
 import { readLines } from './lines.ts'
 import { JsonOutput, TextOutput } from './output.ts'
 
+const NEW_TOKENS = 512
+
 /** Talks until the input ends. Rejects with an `InterruptedError` where it was cut short. */
 export async function runChat(values: ChatValues, { shutdown }: CommandContext): Promise<void> {
   requireBootstrap(values.bootstrap)
@@ -31,9 +33,11 @@ async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): P
   cleanup.add(() => session.close())
   shutdown.signal.throwIfAborted()
 
-  const own = generationOptions(values)
+  const { generation } = model.checkpoint
+  const own = generationOptions(values, generation, NEW_TOKENS)
+  const maxNewTokens = own.maxNewTokens ?? generation.options.maxNewTokens ?? NEW_TOKENS
   const output = values.json ? new JsonOutput() : new TextOutput(model)
-  const loop = new ChatLoop(session, output, { ...own, eosTokenIds, stopStrings: [...stopStrings, ...own.stopStrings ?? []] })
+  const loop = new ChatLoop(session, output, { ...own, maxNewTokens, eosTokenIds, stopStrings: [...stopStrings, ...own.stopStrings ?? []] })
   if (values.system !== undefined) loop.conversation.setSystem(values.system)
   if (process.stdin.isTTY) {
     cleanup.add(shutdown.onInterrupt(() => loop.interrupt()))

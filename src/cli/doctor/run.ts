@@ -15,6 +15,7 @@ import { checkModel } from './checks/model.ts'
 import { checkMetricsPort } from './checks/ports.ts'
 import { checkRuntime } from './checks/runtime.ts'
 import { checkPeers } from './checks/swarm.ts'
+import { readSwarmKey } from '../swarm-key.ts'
 import { type Finding, ok, problem, renderFinding } from './finding.ts'
 
 /** Prints each finding as soon as it is made; exits with `failed` if there is a problem. */
@@ -62,7 +63,8 @@ async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmN
   try {
     const logger = await createLogger(values.logLevel)
     const { listen, announce, identity } = values
-    const node = await createSwarmNode({ identity: await loadIdentity(identity), listen, announce, logger })
+    const swarmKey = await readSwarmKey(values.swarmKey)
+    const node = await createSwarmNode({ identity: await loadIdentity(identity), listen, announce, swarmKey, logger })
     cleanup.add(() => node.stop())
     await node.start()
     return node

@@ -11,6 +11,8 @@ import { openClient } from '../open-client.ts'
 import { orAborted } from '../shutdown.ts'
 import { TextPrinter, describeResult } from '../text-printer.ts'
 
+const NEW_TOKENS = 64
+
 /** Prints the continuation as it comes. Rejects with an `InterruptedError` where it was cut short. */
 export async function runGenerate(values: GenerateValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const prompt = readPrompt(values)
@@ -26,7 +28,7 @@ export async function runGenerate(values: GenerateValues, { shutdown: { signal }
 async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
   const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
   const { numBeams, lengthPenalty, numReturnSequences } = values
-  const options = { ...generationOptions(values), signal }
+  const options = { ...generationOptions(values, model.checkpoint.generation, NEW_TOKENS), signal }
   if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
     const results = await model.generate([prompt], { ...options, numBeams, lengthPenalty, numReturnSequences })
     signal.throwIfAborted()

@@ -1,9 +1,8 @@
 import type { Logger } from 'pino'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
-import { parseDType, parseDevice } from '../../runtime/device.ts'
-import { hasCudaProvider } from '../../runtime/environment.ts'
-import { libraryPath } from '../../runtime/library.ts'
+import { chooseDevice } from '../../runtime/choose-device.ts'
+import { parseDType } from '../../runtime/device.ts'
 import { gpuMemory } from '../../runtime/nvml.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node.ts'
@@ -54,7 +53,7 @@ async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, sign
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {
   const { numBlocks, dtype } = checkpoint.config
   const [start, end] = values.blocks === undefined ? [] : parseSpan(values.blocks, numBlocks)
-  const device = parseDevice(values.device, () => hasCudaProvider(libraryPath()))
+  const device = chooseDevice(values.device)
   return {
     checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype),
     threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,

@@ -2,8 +2,8 @@ import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
 import { openModel } from '../../../checkpoint/hub/open-model.ts'
 import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan.ts'
-import { inspectCuda } from '../../../runtime/cuda-report.ts'
-import { type Device, parseDType, parseDevice } from '../../../runtime/device.ts'
+import { chooseDevice } from '../../../runtime/choose-device.ts'
+import { type Device, parseDType } from '../../../runtime/device.ts'
 import { gpuMemory } from '../../../runtime/nvml.ts'
 import type { DoctorValues } from '../../doctor.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
@@ -12,7 +12,7 @@ import { type Finding, note, ok, problem } from '../finding.ts'
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
     const { config } = await openModel(model, { signal })
-    const device = parseDevice(values.device, () => inspectCuda().problems.length === 0)
+    const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
     const plan = planSpan(config, { device: device.kind, dtype, memoryBytes, cacheTokens: values.attnCacheTokens })
