@@ -23,21 +23,29 @@ interface GemmaOptions {
   readonly logitCap: number | undefined
 }
 
-/** What a family adds to queries and keys before they are rotated. */
-export type PrepareHeads = (layers: Layers, config: ModelConfig, projections: Projections) => Projections
+/** In what the families differ. */
+export interface GemmaParts {
+  /** Where config.json leaves the cap out; null for a family that does not cap its scores, whatever config.json says. */
+  readonly scoreCap: number | null
+  readonly logitCap: number | undefined
+  /** What becomes of queries and keys before they are rotated. */
+  readonly prepareHeads?: (layers: Layers, config: ModelConfig, projections: Projections) => Projections
+}
+
+const QUERY_SCALAR = 256
 
 /**
  * Riviere et al., "Gemma 2": norms before and after attention and MLP, soft caps on scores and logits, embeddings scaled
  * by the square root of the hidden size, windows on some layers.
  */
-export function gemmaLike(defaults: GemmaOptions, prepareHeads: PrepareHeads = (_layers, _config, heads) => heads): Family {
+export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap, prepareHeads }: GemmaParts): Family {
   const optionsOf = ({ raw }: ModelConfig): GemmaOptions => {
     const fields = new Fields(raw, 'config.json')
     const cap = (name: string, fallback: number | undefined) => fields.has(name) && fields.get(name) === undefined ? undefined : fields.optionalPositive(name, fallback)
     return {
-      queryScalar: fields.positive('query_pre_attn_scalar', defaults.queryScalar),
-      scoreCap: cap('attn_logit_softcapping', defaults.scoreCap),
-      logitCap: cap('final_logit_softcapping', defaults.logitCap),
+      queryScalar: fields.positive('query_pre_attn_scalar', QUERY_SCALAR),
+      scoreCap: defaultScoreCap === null ? undefined : cap('attn_logit_softcapping', defaultScoreCap),
+      logitCap: cap('final_logit_softcapping', defaultLogitCap),
     }
   }
   return {
@@ -59,8 +67,8 @@ export function gemmaLike(defaults: GemmaOptions, prepareHeads: PrepareHeads = (
       const { queryScalar, scoreCap } = optionsOf(config)
       const norm = (x: Value, name: string) => layers.rmsNorm(x, name, config.normEps, NORM_OFFSET)
 
-      const heads = prepareHeads(layers, config, splitProjections(layers, config, norm(hidden, 'input_layernorm')))
-      const attended = attend(heads, { scale: 1 / Math.sqrt(queryScalar), softcap: scoreCap })
+      const heads = splitProjections(layers, config, norm(hidden, 'input_layernorm'))
+      const attended = attend(prepareHeads?.(layers, config, heads) ?? heads, { scale: 1 / Math.sqrt(queryScalar), softcap: scoreCap })
       const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, { bias: config.attentionBias })
       const middle = layers.add(hidden, norm(projected, 'post_attention_layernorm'), 'attention_residual')
 

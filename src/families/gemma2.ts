@@ -1,4 +1,4 @@
 import { gemmaLike } from './gemma-like.ts'
 
 /** Riviere et al., "Gemma 2: Improving Open Language Models at a Practical Size": every other layer has a window. */
-export const gemma2 = gemmaLike({ queryScalar: 256, scoreCap: 50, logitCap: 30 })
+export const gemma2 = gemmaLike({ scoreCap: 50, logitCap: 30 })

@@ -31,7 +31,7 @@ for (const name of ['llama', 'llama3-rope']) {
   })
 }
 
-for (const name of ['llama-biases', 'llama-dynamic', 'llama-head20', 'llama-linear', 'llama-longrope', 'llama-yarn']) {
+for (const name of ['llama-biases', 'llama-dynamic', 'llama-head20', 'llama-linear', 'llama-longrope', 'llama-yarn', 'gemma3-scaled', 'phi3-longrope-partial', 'qwen2-window']) {
   test(`${name}: its reference, cut in the middle`, async () => {
     const { code, rows, stderr } = await verify('--model', fixture(name), '--cuts', '1')
     assert.equal(code, 0, stderr)
