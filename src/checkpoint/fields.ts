@@ -95,7 +95,7 @@ export class Fields {
   /** The name that the object has for a field. */
   #key(name: string): string {
     const names = Object.hasOwn(this.#aliases, name) ? this.#aliases[name]! : [name]
-    return names.find((own) => Object.hasOwn(this.#values, own)) ?? names[0]!
+    return names.find((own) => Object.hasOwn(this.#values, own) && this.#values[own] !== null) ?? names.find((own) => Object.hasOwn(this.#values, own)) ?? names[0]!
   }
 
   #required<T>(name: string, fallback: T | undefined): unknown {

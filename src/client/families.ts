@@ -1,6 +1,8 @@
 import { classesOf } from './family-classes.ts'
 
 /** One line per family; a test holds this to the table of model types. */
+export const { DistributedBloomConfig, DistributedBloomModel, DistributedBloomForCausalLM } = classesOf('bloom')
+export const { DistributedFalconConfig, DistributedFalconModel, DistributedFalconForCausalLM } = classesOf('falcon')
 export const { DistributedGemma2Config, DistributedGemma2Model, DistributedGemma2ForCausalLM } = classesOf('gemma2')
 export const { DistributedGemma3TextConfig, DistributedGemma3TextModel, DistributedGemma3TextForCausalLM } = classesOf('gemma3_text')
 export const { DistributedLlamaConfig, DistributedLlamaModel, DistributedLlamaForCausalLM } = classesOf('llama')

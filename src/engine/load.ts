@@ -5,7 +5,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import type { Device } from '../runtime/device.ts'
 import type { ThreadOptions } from '../runtime/environment.ts'
 import { type Pointer, loadOnnxRuntime } from '../runtime/library.ts'
-import { trimHeap } from '../runtime/system-memory.ts'
+import { shareHeaps, trimHeap } from '../runtime/system-memory.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { releaseResident } from './resident.ts'
@@ -53,6 +53,7 @@ export type LoadMessage<T> =
  */
 export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
   signal?.throwIfAborted()
+  shareHeaps()
   const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
   const hashing = new LoadingThread<string[]>('digest-worker', options)
   const onAbort = () => { for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error) }

@@ -1,7 +1,9 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { ModelType } from '../checkpoint/model-types/index.ts'
+import { bloom } from './bloom.ts'
 import { FamilyError } from './errors.ts'
 import type { Family } from './family.ts'
+import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
 import { llama } from './llama.ts'
@@ -10,7 +12,7 @@ import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
 
-const FAMILIES: Record<ModelType, Family> = { gemma2, gemma3_text: gemma3, llama, mistral, phi3, qwen2, qwen3 }
+const FAMILIES: Record<ModelType, Family> = { bloom, falcon, gemma2, gemma3_text: gemma3, llama, mistral, phi3, qwen2, qwen3 }
 
 /**
  * The family of a model, all of whose options it supports. Throws `FAMILY_UNKNOWN` for other model types, with the list

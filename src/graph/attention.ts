@@ -3,7 +3,7 @@ import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInp
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
 import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
-import { indicesOfAxis, indicesUpTo } from './primitive-ops.ts'
+import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -66,9 +66,17 @@ export function attention(
     ...cache,
     positionIds,
     rotary: lowering.rotary === 'inside' ? rotary : undefined,
-    bias: bias === undefined ? undefined : g.scope('bias', () => cast(g, bias(cachedPositions(g, lowering.form, state)), query.dtype)),
+    bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
   }, { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: scale ?? 1 / Math.sqrt(headDim), softcap, window }, 'attention')
   return { ...outputs, output: unpadHeads(g, outputs.output, heads, lowering.cacheHeadDim) }
+}
+
+/** The fused form takes it for each token of the run, the other one broadcasts. */
+function scoreBias(
+  g: Graph, form: AttentionForm, bias: NonNullable<AttentionOptions['bias']>, query: Value, state: AttentionState,
+): Value {
+  const perHead = cast(g, bias(cachedPositions(g, form, state)), query.dtype)
+  return form === 'Primitives' ? perHead : repeatLike(g, perHead, 2, query, 1, 'each_token')
 }
 
 /** Of the cache's columns, float32: as many as the form computes scores for. */

@@ -17,7 +17,7 @@ export interface GroupQueryAttentionInputs {
   readonly totalSequenceLength: Value
   /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
   readonly rotary?: { readonly cos: Value, readonly sin: Value } | undefined
-  /** What is added to the scores, after a soft cap: [1, numHeads, 1, total], for each position from 0 on. */
+  /** What is added to the scores, after a soft cap: [1, numHeads, tokens, total], for each position from 0 on. */
   readonly bias?: Value | undefined
 }
 
@@ -59,7 +59,7 @@ export function groupQueryAttention(
   wantShape(g, 'GroupQueryAttention', name, seqlensK, [rows ?? 1])
   wantShape(g, 'GroupQueryAttention', name, totalSequenceLength, [1])
   if (rotary !== undefined) want(rotary.sin, rotary.cos.shape)
-  if (bias !== undefined) want(bias, [1, numHeads, 1, bias.shape[3] ?? 1])
+  if (bias !== undefined) want(bias, [1, numHeads, tokens ?? 1, bias.shape[3] ?? 1])
 
   const [output, presentKey, presentValue] = g.node({
     op: 'GroupQueryAttention',

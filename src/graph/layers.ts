@@ -4,7 +4,7 @@ import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { type LinearForm, lowerLinear, type Target } from './lowering.ts'
-import { add, gather, gelu, layerNorm, matMulTransposed, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
+import { add, cast, gather, gelu, layerNorm, matMulTransposed, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -104,6 +104,16 @@ export class Layers {
   /** Each element times a constant. */
   scale(x: Value, factor: number, name: string): Value {
     return scale(this.graph, x, factor, name)
+  }
+
+  /** x times constants of this shape, broadcast. */
+  scaleEach(x: Value, factors: Float32Array, shape: readonly number[], name: string): Value {
+    return mul(this.graph, x, this.graph.constant(`${name}.factors`, convert(fromFloat32(factors, shape), x.dtype)), name)
+  }
+
+  /** Each element rounded to another float type, in its own. */
+  roundTo(x: Value, dtype: FloatDType, name: string): Value {
+    return cast(this.graph, cast(this.graph, x, dtype, `${name}.to`), x.dtype, name)
   }
 
   /** cap * tanh(x / cap) */

@@ -78,6 +78,17 @@ export function indicesUpTo(g: Graph, limit: Value, size: string, name: string):
   })
 }
 
+/** x, whose axis `axis` has one element, with that repeated as often as `like` has elements on its axis `likeAxis`. */
+export function repeatLike(g: Graph, x: Value, axis: number, like: Value, likeAxis: number, name: string): Value {
+  const count = single(g, {
+    op: 'Shape', name: `${name}.count`, inputs: [like], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(likeAxis), end: int(likeAxis + 1) },
+  })
+  const ones = (part: string, length: number) => length === 0 ? [] : [filled(g, `${name}.${part}`, 'int64', [length], 1)]
+  const sizes = [...ones('before', axis), count, ...ones('after', x.shape.length - axis - 1)]
+  const shape = single(g, { op: 'Concat', name: `${name}.shape`, inputs: sizes, outputs: [{ dtype: 'int64', shape: [x.shape.length] }], attributes: { axis: int(0) } })
+  return single(g, { op: 'Expand', name, inputs: [x, shape], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, like.shape[likeAxis] ?? 1) }] })
+}
+
 /** A constant with the same number everywhere. */
 export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape: readonly number[], value: number): Value {
   const count = shape.reduce((a, b) => a * b, 1)

@@ -22,6 +22,9 @@ const PRIVATE_ANONYMOUS = 0x22
 const HUGE_PAGES = 14
 const FAILED = 2n ** 64n - 1n
 
+/** glibc's M_ARENA_MAX. */
+const ARENA_MAX = -8
+
 let functions: Functions | undefined
 
 /**
@@ -43,14 +46,22 @@ export function mapMemory(byteLength: number): MappedMemory {
  * thread has used. A few milliseconds at most; nothing where the C library is another than glibc.
  */
 export function trimHeap(): void {
-  if (process.platform !== 'linux') return
-  let trim: (pad: number) => number
+  glibc('int malloc_trim(size_t)')?.(0)
+}
+
+/** Threads that are made from now on share one heap of the C library's: each keeps what its threads once used. */
+export function shareHeaps(): void {
+  glibc('int mallopt(int, int)')?.(ARENA_MAX, 1)
+}
+
+/** A function that other C libraries than glibc lack. */
+function glibc(prototype: string): ((...parameters: number[]) => number) | undefined {
+  if (process.platform !== 'linux') return undefined
   try {
-    trim = koffi.load(null).func('int malloc_trim(size_t)')
+    return koffi.load(null).func(prototype)
   } catch {
-    return
+    return undefined
   }
-  trim(0)
 }
 
 function bind(): Functions {

@@ -65,6 +65,28 @@ describe('phi3', () => {
   })
 })
 
+describe('falcon and bloom', () => {
+  it('take the names of their first checkpoints', () => {
+    const bloom = { n_embed: 64, n_layer: 3, n_head: 8, vocab_size: 128, layer_norm_epsilon: 1e-3 }
+    const { hiddenSize, numBlocks, numHeads, intermediateSize, normEps, ropes, layers } = parseConfig({ model_type: 'bloom', ...bloom }, 'config.json')
+    assert.deepEqual({ hiddenSize, numBlocks, numHeads, intermediateSize, normEps }, { hiddenSize: 64, numBlocks: 3, numHeads: 8, intermediateSize: 256, normEps: 1e-3 })
+    assert.deepEqual([ropes, layers], [[], [{}, {}, {}]])
+    assert.throws(() => parseConfig({ ...bloom, model_type: 'bloom', n_head: 0 }, 'config.json'), { message: /n_head must be an integer/ })
+  })
+
+  it('have as many heads of keys and values as their shape says', () => {
+    const kvHeads = (fields: object) => config('falcon', { intermediate_size: null, num_key_value_heads: null, ...fields }).numKvHeads
+    assert.deepEqual([{}, { multi_query: false }, { new_decoder_architecture: true, num_kv_heads: 2 }, { multi_query: false, num_kv_heads: 2 }].map(kvHeads), [1, 8, 2, 8])
+  })
+
+  it('refuse what transformers itself cannot run', () => {
+    for (const fields of [{ new_decoder_architecture: true, parallel_attn: false }, { num_ln_in_parallel_attn: 2 }, { new_decoder_architecture: true, num_ln_in_parallel_attn: 3 }]) {
+      assert.throws(() => familyOf(config('falcon', fields)), { code: 'FAMILY_UNSUPPORTED' }, JSON.stringify(fields))
+    }
+    assert.throws(() => familyOf(config('bloom', { n_inner: 100 })), { code: 'FAMILY_UNSUPPORTED', message: /n_inner/ })
+  })
+})
+
 describe('options that would change the results', () => {
   it('are refused by name', () => {
     for (const type of ['gemma2', 'gemma3_text']) {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
+import { bareName } from '../../src/checkpoint/reconcile.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
 import { buildBlockGraph, cacheShape, ropeInputs } from '../../src/families/graphs.ts'
 import { ropeTable } from '../../src/families/rope.ts'
@@ -47,7 +48,16 @@ export function floats(tensors: Tensors, name: string): Float32Array {
 /** All parameters written into the model, so that the session needs nothing else. */
 export function createSession(graph: FinishedGraph, parameters: Tensors): Promise<ort.InferenceSession> {
   const inlined = { ...copyOf(graph), parameters: graph.parameters.map((p) => ({ ...p, placement: 'inline' as const })) }
-  return ort.InferenceSession.create(encodeModel(inlined, parameters), { graphOptimizationLevel: 'basic', intraOpNumThreads: 1 })
+  return ort.InferenceSession.create(encodeModel(inlined, named(graph, parameters)), { graphOptimizationLevel: 'basic', intraOpNumThreads: 1 })
+}
+
+/** By the names that the graph has, whatever classes around the model put before the stored ones. */
+function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
+  const byBareName = new Map([...stored].map(([name, value]) => [bareName(name), value]))
+  return new Map(parameters.flatMap(({ name }) => {
+    const value = byBareName.get(bareName(name))
+    return value === undefined ? [] : [[name, value] as const]
+  }))
 }
 
 function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omit<FinishedGraph, 'parameters'> {

@@ -1,3 +1,5 @@
+import { bloom } from './bloom.ts'
+import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3Text } from './gemma3-text.ts'
 import { llama } from './llama.ts'
@@ -8,7 +10,7 @@ import { qwen3 } from './qwen3.ts'
 import type { ModelTypeRow } from './row.ts'
 
 /** One row per `model_type` whose config is understood; `src/families/` has a family for each. */
-const MODEL_TYPES = { gemma2, gemma3_text: gemma3Text, llama, mistral, phi3, qwen2, qwen3 } satisfies Record<string, ModelTypeRow>
+const MODEL_TYPES = { bloom, falcon, gemma2, gemma3_text: gemma3Text, llama, mistral, phi3, qwen2, qwen3 } satisfies Record<string, ModelTypeRow>
 
 export type ModelType = keyof typeof MODEL_TYPES
 
