@@ -14,5 +14,5 @@ for (const block of blocks) {
   for (const { data } of read) memory.give(data)
 }
 memory.release()
-void helper.end()
+helper.end()
 parentPort!.postMessage((performance.now() - began) / 1000, [])

@@ -13,6 +13,7 @@ function post(message: LoadMessage<string[]>): void {
   parentPort!.postMessage(message, [])
 }
 
+post({ type: 'started' })
 yieldToOthers()
 try {
   const { checkpoint, device, dtype, start, end } = options

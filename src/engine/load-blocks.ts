@@ -38,7 +38,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     throw error
   } finally {
     memory.release()
-    void helper.end()
+    helper.end()
   }
   const { kvHeads, headDim } = cacheShape(config, target)
   return {

@@ -8,6 +8,7 @@ function post(message: LoadMessage<LoadedBlocks>, transfer: ArrayBuffer[] = []):
   parentPort!.postMessage(message, transfer)
 }
 
+post({ type: 'started' })
 // It must not end by itself: the runtime's library is unloaded with the last thread that uses it.
 parentPort!.on('message', () => undefined)
 

@@ -43,6 +43,7 @@ export interface LoadResult extends LoadedBlocks {
 }
 
 export type LoadMessage<T> =
+  | { readonly type: 'started' }
   | { readonly type: 'progress', readonly progress: LoadProgress }
   | { readonly type: 'done', readonly result: T }
   | { readonly type: 'failed', readonly code: string, readonly message: string }
@@ -89,6 +90,8 @@ class LoadingThread<T> {
   readonly result: Promise<T>
   readonly #worker: Worker
   readonly #reject: (error: Error) => void
+  /** The thread has loaded what it needs, or is gone. */
+  readonly #started = Promise.withResolvers<void>()
 
   constructor(name: string, workerData: BlockOptions, onProgress?: (progress: LoadProgress) => void) {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
@@ -96,12 +99,16 @@ class LoadingThread<T> {
     this.#reject = reject
     this.#worker = new Worker(workerUrl(import.meta.url, name), { workerData, execArgv: [] })
     this.#worker.on('message', (message: LoadMessage<T>) => {
-      if (message.type === 'progress') onProgress?.(message.progress)
+      if (message.type === 'started') this.#started.resolve()
+      else if (message.type === 'progress') onProgress?.(message.progress)
       else if (message.type === 'done') resolve(message.result)
       else reject(new PetalsError(message.code, message.message))
     })
     this.#worker.on('error', reject)
-    this.#worker.on('exit', (code) => reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`)))
+    this.#worker.on('exit', (code) => {
+      this.#started.resolve()
+      reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`))
+    })
   }
 
   /** Rejects the result; what the thread still makes reaches nobody. */
@@ -109,7 +116,9 @@ class LoadingThread<T> {
     this.#reject(error)
   }
 
+  /** A thread that is terminated while it still loads a native module aborts the process. */
   async end(): Promise<void> {
+    await this.#started.promise
     await this.#worker.terminate()
   }
 }

@@ -4,7 +4,7 @@ import { readTensor } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
-import { createSyncChannel, postSync } from './sync-channel.ts'
+import { type SyncReceiver, createSyncChannel, postSync } from './sync-channel.ts'
 
 /** One tensor that two threads read and convert, each whatever piece comes next. */
 export interface ReadJob {
@@ -17,6 +17,15 @@ export interface ReadJob {
   readonly state: SharedArrayBuffer
 }
 
+/** What the helper's thread is told, and its word that it has left its loop. */
+export interface ReadWorkerData {
+  readonly receiver: SyncReceiver
+  readonly left: SharedArrayBuffer
+}
+
+/** Ends the helper. */
+export const END = 'end'
+
 /** Half a millisecond: what the one thread may have to wait for the other in the end. */
 const PIECE_BYTES = 1 << 20
 
@@ -27,16 +36,20 @@ const NEXT = 0
 const HELPER = 1
 const [ASLEEP, AT_WORK, DONE, FAILED, TOO_LATE] = [0, 1, 2, 3, 4]
 
+/** Longer than a thread takes to start. */
+const END_TIMEOUT_MS = 10_000
+
 /** A second thread for reading weights. What it does not get to, its owner does: it is never waited for but in mid-piece. */
 export class ReadHelper {
   readonly #channel = createSyncChannel()
-  readonly #worker: Worker
+  readonly #left = new SharedArrayBuffer(4)
 
   constructor() {
     const { receiver } = this.#channel
-    this.#worker = new Worker(workerUrl(import.meta.url, 'read-worker'), { workerData: receiver, transferList: [receiver.port], execArgv: [] })
+    const workerData: ReadWorkerData = { receiver, left: this.#left }
+    const worker = new Worker(workerUrl(import.meta.url, 'read-worker'), { workerData, transferList: [receiver.port], execArgv: [] })
     // Without it loading is slower, no more.
-    this.#worker.on('error', () => undefined)
+    worker.on('error', () => undefined)
   }
 
   /** Reads a tensor into `data`, which lies at `address`. Synchronous. Throws as `readTensor`. */
@@ -55,9 +68,11 @@ export class ReadHelper {
     if (Atomics.load(state, HELPER) === FAILED) readTensor(slice, dtype, () => data)
   }
 
-  async end(): Promise<void> {
+  /** Waits until it ends by itself: a thread that is terminated while it still loads a native module aborts the process. */
+  end(): void {
+    postSync(this.#channel, END)
+    Atomics.wait(new Int32Array(this.#left), 0, 0, END_TIMEOUT_MS)
     this.#channel.port.close()
-    await this.#worker.terminate()
   }
 }
 

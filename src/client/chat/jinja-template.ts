@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { Template } from '@huggingface/jinja'
 import { errorMessage } from '../../base/errors.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
@@ -10,6 +11,9 @@ const DATE_DIRECTIVES = 'YmdbBHM%'
 const MISSING_METHODS = new Set([
   'append', 'count', 'extend', 'find', 'format', 'index', 'isalpha', 'isdigit', 'join', 'pop', 'removeprefix', 'removesuffix', 'splitlines', 'update',
 ])
+
+/** A stranger's template may loop for ever; an honest one takes milliseconds. */
+const RENDER_TIMEOUT_MS = 1000
 
 interface AstNode {
   readonly type?: string
@@ -30,8 +34,13 @@ export function compileTemplate({ text, name, specialTokens }: TemplateSource): 
   const suspects = missing.length === 0 ? '' : ` (${[...new Set(missing)].join(', ')})`
   return {
     render: (messages: readonly ChatMessage[]) => orRefuse(name, `it refuses these messages, or uses what is not supported here${suspects}`,
-      () => template.render({ ...specialTokens, messages, add_generation_prompt: true })),
+      () => withinTime(() => template.render({ ...specialTokens, messages, add_generation_prompt: true }))),
   }
+}
+
+/** Throws where `work` has not ended in time: the engine then stops it, whatever it does. */
+function withinTime<T>(work: () => T): T {
+  return runInNewContext('work()', { work }, { timeout: RENDER_TIMEOUT_MS }) as T
 }
 
 function orRefuse<T>(name: string, what: string, work: () => T): T {

@@ -62,3 +62,12 @@ test('what a template says against the messages is told in its own words', () =>
   assert.throws(() => template.render(MESSAGES), /x\.jinja: it refuses these messages, or uses what is not supported here: roles must alternate/)
   assert.throws(() => compile('{{ messages[0].content.splitlines() }}').render(MESSAGES), /not supported here \(\.splitlines\(\)\): /)
 })
+
+test('a template that loops for ever or grows without end is stopped, and the next one is rendered', () => {
+  for (const text of ['{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}', '{{ range(1000000000)|length }}']) {
+    const hostile = compileTemplate({ text, name: 'hostile.jinja', specialTokens: {}, stopStrings: [] })
+    assert.throws(() => hostile.render([{ role: 'user', content: 'a' }]), { code: 'CHAT_TEMPLATE', message: /^hostile\.jinja: .*timed out.*--template/ })
+  }
+  const honest = compileTemplate({ text: '{{ messages[0].content }}', name: 'own.jinja', specialTokens: {}, stopStrings: [] })
+  assert.equal(honest.render([{ role: 'user', content: 'a' }]), 'a')
+})
