@@ -1,8 +1,9 @@
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
+import { benchMoe } from './moe.ts'
 import { benchSessions } from './sessions.ts'
 
-const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, load: benchLoad, sessions: benchSessions }
+const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, load: benchLoad, moe: benchMoe, sessions: benchSessions }
 
 const names = process.argv.slice(2)
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {

@@ -45,6 +45,12 @@ export class Fields {
     return this.fail(name, `must be an integer from 0 to ${MAX_SIZE}`)
   }
 
+  /** Whole numbers from 0; none where the field is absent. */
+  counts(name: string): number[] {
+    const value = this.get(name) ?? []
+    return Array.isArray(value) && value.every(isCount) ? value : this.fail(name, 'must be a list of whole numbers from 0')
+  }
+
   positive(name: string, fallback?: number): number {
     const value = this.#required(name, fallback)
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
@@ -83,7 +89,7 @@ export class Fields {
   tokenIds(name: string): number[] {
     const value = this.get(name) ?? []
     const ids: unknown[] = Array.isArray(value) ? value : [value]
-    return ids.every(isTokenId) ? ids : this.fail(name, 'must be a token id, a whole number from 0, or a list of them')
+    return ids.every(isCount) ? ids : this.fail(name, 'must be a token id, a whole number from 0, or a list of them')
   }
 
   fail(name: string, problem: string): never {
@@ -107,6 +113,6 @@ function isPositive(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value > 0
 }
 
-function isTokenId(value: unknown): value is number {
+function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SIZE
 }

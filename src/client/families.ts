@@ -10,3 +10,5 @@ export const { DistributedMistralConfig, DistributedMistralModel, DistributedMis
 export const { DistributedPhi3Config, DistributedPhi3Model, DistributedPhi3ForCausalLM } = classesOf('phi3')
 export const { DistributedQwen2Config, DistributedQwen2Model, DistributedQwen2ForCausalLM } = classesOf('qwen2')
 export const { DistributedQwen3Config, DistributedQwen3Model, DistributedQwen3ForCausalLM } = classesOf('qwen3')
+export const { DistributedMixtralConfig, DistributedMixtralModel, DistributedMixtralForCausalLM } = classesOf('mixtral')
+export const { DistributedQwen3MoeConfig, DistributedQwen3MoeModel, DistributedQwen3MoeForCausalLM } = classesOf('qwen3_moe')

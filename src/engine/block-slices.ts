@@ -1,17 +1,18 @@
-import { reconcile } from '../checkpoint/reconcile.ts'
+import { reconcile, type WantedTensor } from '../checkpoint/reconcile.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
 import type { BlockOptions } from './load.ts'
 
-/** The stored tensor of each parameter of each block of a span, by the parameter's name within its block. `graphs` has one for each. Throws `CheckpointError`. */
+/** The stored tensors of all parameters of each block of a span, by the names of parameters, or of their parts, within the block. `graphs` has one for each. Throws `CheckpointError`. */
 export function blockSlices(
   { checkpoint, start, end }: Pick<BlockOptions, 'checkpoint' | 'start' | 'end'>, graphs: readonly Graph[],
 ): Map<string, TensorSlice>[] {
   const names = familyOf(checkpoint.config).names(checkpoint.config)
   return Array.from({ length: end - start }, (_, i) => {
     const prefix = names.blockPrefix(start + i)
-    const wanted = graphs[i]!.parameters.map(({ name, shape }) => ({ name: prefix + name, shape }))
+    const stored = graphs[i]!.parameters.flatMap(({ name, shape, parts }): readonly WantedTensor[] => parts ?? [{ name, shape }])
+    const wanted = stored.map(({ name, shape }) => ({ name: prefix + name, shape }))
     const found = reconcile(wanted, checkpoint, { prefixes: [prefix], ignore: [...names.ignored] })
     return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
   })

@@ -30,7 +30,7 @@ function fail(error: unknown, taskId?: number): void {
 function load(env: Environment, graph: Graph): Session {
   const { ignored } = familyOf(checkpoint.config).names(checkpoint.config)
   const slices = reconcile(graph.parameters, checkpoint, { prefixes: [], ignore: [...ignored] })
-  return loadGraph(env, CPU, graph, ({ name }) => slices.get(name)!)
+  return loadGraph(env, CPU, graph, slices)
 }
 
 function runHeads(runner: EndsRunner, heads: readonly HeadCommand[]): void {

@@ -30,7 +30,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
   try {
     if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }))
     else for (const [i, block] of slices.entries()) {
-      sessions.push(loadGraph(env, device, graphs[i]!, ({ name }) => block.get(name)!, memory))
+      sessions.push(loadGraph(env, device, graphs[i]!, block, memory))
       onProgress({ blocksLoaded: sessions.length, numBlocks: end - start })
     }
   } catch (error) {

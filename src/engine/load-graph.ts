@@ -8,6 +8,7 @@ import type { Environment } from '../runtime/environment.ts'
 import { type Session, createSession } from '../runtime/session.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { assembleParameter } from './read-parameter.ts'
 import { WeightMemory } from './weight-memory.ts'
 
 /**
@@ -15,15 +16,14 @@ import { WeightMemory } from './weight-memory.ts'
  * the session copies is read through `memory`, which the next graph may use again and the caller releases in the end.
  */
 export function loadGraph(
-  env: Environment, device: Device, graph: Graph, sliceOf: (parameter: Parameter) => TensorSlice, memory?: WeightMemory,
+  env: Environment, device: Device, graph: Graph, slices: ReadonlyMap<string, TensorSlice>, memory?: WeightMemory,
 ): Session {
   const buffers = memory ?? new WeightMemory()
   const inline = new Map<string, Tensor>()
   const initializers = []
   for (const parameter of graph.parameters) {
     const packed = parameter.placement === 'external' && parameter.packed && device.kind === 'cpu'
-    const slice = sliceOf(parameter), dtype = parameter.dtype as FloatDType
-    const tensor = packed ? buffers.read(slice, dtype) : readTensor(slice, dtype)
+    const tensor = read(parameter, slices, packed ? buffers : undefined)
     if (parameter.placement === 'inline') inline.set(parameter.name, tensor)
     else initializers.push({ name: parameter.name, tensor, packed })
   }
@@ -31,4 +31,10 @@ export function loadGraph(
   for (const { tensor, packed } of initializers) if (packed) buffers.give(tensor.data)
   if (memory === undefined) buffers.release()
   return session
+}
+
+function read(parameter: Parameter, slices: ReadonlyMap<string, TensorSlice>, buffers: WeightMemory | undefined): Tensor {
+  if (parameter.parts !== undefined) return assembleParameter(parameter, slices)
+  const slice = slices.get(parameter.name)!, dtype = parameter.dtype as FloatDType
+  return buffers === undefined ? readTensor(slice, dtype) : buffers.read(slice, dtype)
 }

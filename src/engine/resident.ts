@@ -7,6 +7,7 @@ import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 import type { ResidentWeight } from '../runtime/session.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
+import { assembleParameter } from './read-parameter.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
@@ -37,11 +38,16 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const weights = external.map(({ name, dtype, shape }, i) => {
+    const weights = external.map((parameter, i) => {
+      const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
-      const { data } = memory.read(slices.get(name)!, dtype as FloatDType)
-      heap.write(address, data)
-      memory.give(data)
+      if (parameter.parts === undefined) {
+        const { data } = memory.read(slices.get(name)!, dtype as FloatDType)
+        heap.write(address, data)
+        memory.give(data)
+      } else {
+        heap.write(address, assembleParameter(parameter, slices).data)
+      }
       return { name, dtype, shape, address }
     })
     for (const { name, dtype, placement } of parameters) if (placement === 'inline') inline.set(name, readTensor(slices.get(name)!, dtype as FloatDType))

@@ -8,11 +8,15 @@ import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { mixtral } from './mixtral.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen3Moe } from './qwen3-moe.ts'
 
-const FAMILIES: Record<ModelType, Family> = { bloom, falcon, gemma2, gemma3_text: gemma3, llama, mistral, phi3, qwen2, qwen3 }
+const FAMILIES: Record<ModelType, Family> = {
+  bloom, falcon, gemma2, gemma3_text: gemma3, llama, mistral, mixtral, phi3, qwen2, qwen3, qwen3_moe: qwen3Moe,
+}
 
 /**
  * The family of a model, all of whose options it supports. Throws `FAMILY_UNKNOWN` for other model types, with the list

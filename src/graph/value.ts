@@ -45,6 +45,16 @@ export interface Parameter {
   readonly placement: 'inline' | 'external'
   /** Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists. */
   readonly packed: boolean
+  /** Of a parameter that is not stored as such: the tensors of the checkpoint that make up its rows. */
+  readonly parts?: readonly ParameterPart[] | undefined
+}
+
+/** A stored matrix, whose rows are rows of a parameter, seen as a matrix of its last axis. */
+export interface ParameterPart {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly firstRow: number
+  readonly rowStep: number
 }
 
 export interface Constant {

@@ -11,6 +11,8 @@ export interface SyntheticLlama {
   readonly numKvHeads: number
   readonly vocabSize: number
   readonly maxPositions: number
+  /** A Mixtral of so many experts then, two of them for each token. */
+  readonly numExperts?: number
 }
 
 /** Values that are repeated all over: making each anew would take longer than writing them. */
@@ -44,22 +46,22 @@ export async function writeSyntheticLlama(folder: string, llama: SyntheticLlama)
   return { file, weightBytes: offset }
 }
 
-function configOf({ numBlocks, hiddenSize, intermediateSize, numHeads, numKvHeads, vocabSize, maxPositions }: SyntheticLlama): object {
+function configOf({ numBlocks, hiddenSize, intermediateSize, numHeads, numKvHeads, vocabSize, maxPositions, numExperts }: SyntheticLlama): object {
   return {
-    model_type: 'llama', num_hidden_layers: numBlocks, hidden_size: hiddenSize, intermediate_size: intermediateSize,
+    ...numExperts === undefined ? { model_type: 'llama' } : { model_type: 'mixtral', num_local_experts: numExperts, num_experts_per_tok: 2 },
+    num_hidden_layers: numBlocks, hidden_size: hiddenSize, intermediate_size: intermediateSize,
     num_attention_heads: numHeads, num_key_value_heads: numKvHeads, vocab_size: vocabSize, max_position_embeddings: maxPositions,
     rms_norm_eps: 1e-5, hidden_act: 'silu', torch_dtype: 'bfloat16', tie_word_embeddings: false,
   }
 }
 
-function shapesOf({ numBlocks, hiddenSize, intermediateSize, numHeads, numKvHeads, vocabSize }: SyntheticLlama): [string, number[]][] {
+function shapesOf({ numBlocks, hiddenSize, intermediateSize, numHeads, numKvHeads, vocabSize, numExperts }: SyntheticLlama): [string, number[]][] {
   const kvSize = hiddenSize / numHeads * numKvHeads
   const block: [string, number[]][] = [
     ['input_layernorm', [hiddenSize]], ['post_attention_layernorm', [hiddenSize]],
     ['self_attn.q_proj', [hiddenSize, hiddenSize]], ['self_attn.k_proj', [kvSize, hiddenSize]],
     ['self_attn.v_proj', [kvSize, hiddenSize]], ['self_attn.o_proj', [hiddenSize, hiddenSize]],
-    ['mlp.gate_proj', [intermediateSize, hiddenSize]], ['mlp.up_proj', [intermediateSize, hiddenSize]],
-    ['mlp.down_proj', [hiddenSize, intermediateSize]],
+    ...mlpShapes(hiddenSize, intermediateSize, numExperts),
   ]
   const blocks = Array.from({ length: numBlocks }, (_, i) =>
     block.map(([name, shape]): [string, number[]] => [`model.layers.${i}.${name}.weight`, shape]))
@@ -67,6 +69,16 @@ function shapesOf({ numBlocks, hiddenSize, intermediateSize, numHeads, numKvHead
     ['model.embed_tokens.weight', [vocabSize, hiddenSize]], ...blocks.flat(),
     ['model.norm.weight', [hiddenSize]], ['lm_head.weight', [vocabSize, hiddenSize]],
   ]
+}
+
+function mlpShapes(hiddenSize: number, intermediateSize: number, numExperts: number | undefined): [string, number[]][] {
+  const wide = [intermediateSize, hiddenSize], narrow = [hiddenSize, intermediateSize]
+  if (numExperts === undefined) return [['mlp.gate_proj', wide], ['mlp.up_proj', wide], ['mlp.down_proj', narrow]]
+  const experts = Array.from({ length: numExperts }, (_, i): [string, number[]][] => {
+    const expert = `block_sparse_moe.experts.${i}`
+    return [[`${expert}.w1`, wide], [`${expert}.w2`, narrow], [`${expert}.w3`, wide]]
+  })
+  return [['block_sparse_moe.gate', [numExperts, hiddenSize]], ...experts.flat()]
 }
 
 /** About normal: the sum of four even ones, as bfloat16. */

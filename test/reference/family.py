@@ -47,6 +47,11 @@ TABLE = {
         LLAMA, model_type="gemma3_text", num_hidden_layers=3, head_dim=16, query_pre_attn_scalar=16, sliding_window=4, final_logit_softcapping=5.0,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         rope_parameters=dict(full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1e6), sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 5, "eager", ""),
+    "mixtral-window": (dict(
+        LLAMA, model_type="mixtral", sliding_window=4, num_local_experts=5, num_experts_per_tok=3, tie_word_embeddings=True), 4, "eager", ""),
+    "qwen3-moe-mixed": (dict(
+        LLAMA, model_type="qwen3_moe", num_hidden_layers=4, head_dim=16, attention_bias=True, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24,
+        norm_topk_prob=False, decoder_sparse_step=2, mlp_only_layers=[3], use_sliding_window=True, sliding_window=4), 4, "eager", ""),
     "bloom-6heads-postln": (dict(
         vocab_size=64, hidden_size=48, n_layer=2, n_head=6, bos_token_id=0, eos_token_id=1, model_type="bloom",
         apply_residual_connection_post_layernorm=True, tie_word_embeddings=False), 5, "eager", "transformer."),

@@ -4,13 +4,17 @@ import { gemma2 } from './gemma2.ts'
 import { gemma3Text } from './gemma3-text.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { mixtral } from './mixtral.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen3Moe } from './qwen3-moe.ts'
 import type { ModelTypeRow } from './row.ts'
 
 /** One row per `model_type` whose config is understood; `src/families/` has a family for each. */
-const MODEL_TYPES = { bloom, falcon, gemma2, gemma3_text: gemma3Text, llama, mistral, phi3, qwen2, qwen3 } satisfies Record<string, ModelTypeRow>
+const MODEL_TYPES = {
+  bloom, falcon, gemma2, gemma3_text: gemma3Text, llama, mistral, mixtral, phi3, qwen2, qwen3, qwen3_moe: qwen3Moe,
+} satisfies Record<string, ModelTypeRow>
 
 export type ModelType = keyof typeof MODEL_TYPES
 
