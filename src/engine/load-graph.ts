@@ -8,7 +8,7 @@ import type { Environment } from '../runtime/environment.ts'
 import { type Session, createSession } from '../runtime/session.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { assembleParameter } from './read-parameter.ts'
+import { assembleParameter } from './assemble.ts'
 import { WeightMemory } from './weight-memory.ts'
 
 /**

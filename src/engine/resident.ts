@@ -7,7 +7,7 @@ import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 import type { ResidentWeight } from '../runtime/session.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
-import { assembleParameter } from './read-parameter.ts'
+import { assembleParameter } from './assemble.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */

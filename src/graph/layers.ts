@@ -4,10 +4,11 @@ import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { type LinearForm, lowerLinear, type Target } from './lowering.ts'
-import { mixtureOfExperts, type MixtureOptions } from './moe.ts'
+import { type ExpertMatrix, expertParts, expertSlices, type ExpertsOptions } from './expert-parts.ts'
+import { mixtureOfExperts } from './moe.ts'
 import { add, cast, gather, gelu, layerNorm, matMulTransposed, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
 import { lastDim } from './shapes.ts'
-import type { ParameterPart, Value } from './value.ts'
+import type { Value } from './value.ts'
 
 type Activation = (g: Graph, x: Value, name: string) => Value
 
@@ -31,14 +32,6 @@ export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]
 /** How each form multiplies x [..., in] by a weight [out, in], and whether CPU sessions pack that weight. */
 const LINEARS: Record<LinearForm, { readonly multiply: typeof matMulTransposed, readonly packed: boolean }> = {
   FusedMatMul: { multiply: matMulTransposed, packed: true },
-}
-
-export interface ExpertsOptions extends MixtureOptions {
-  readonly numExperts: number
-  readonly intermediateSize: number
-  readonly hiddenSize: number
-  /** What the checkpoint calls an expert's matrices: gate and up [intermediate, hidden], down [hidden, intermediate]. */
-  readonly names: (expert: number) => { readonly gate: string, readonly up: string, readonly down: string }
 }
 
 /** The layers that models are written in: each declares its own parameters, named as in the checkpoint. */
@@ -97,16 +90,13 @@ export class Layers {
    * The experts' matrices, stored one by one, are two parameters here.
    */
   experts(x: Value, scores: Value, name: string, options: ExpertsOptions): Value {
-    const { numExperts, intermediateSize: width, hiddenSize, names } = options
-    const parameter = (part: string, shape: readonly number[], parts: readonly ParameterPart[]) => this.graph.parameter({
+    const slices = expertSlices(options.intermediateSize)
+    const { gateUp, down } = expertParts(options, slices)
+    const parameter = (part: string, { shape, parts }: ExpertMatrix) => this.graph.parameter({
       name: `${name}.${part}`, dtype: this.dtype, shape, placement: 'external', packed: false, parts,
     })
-    const all = Array.from({ length: numExperts }, (_, expert) => ({ expert, ...names(expert) }))
-    const gateUp = parameter('gate_up', [numExperts, 2 * width, hiddenSize], all.flatMap(({ expert, gate, up }) => [gate, up].map((stored, i) => (
-      { name: stored, shape: [width, hiddenSize], firstRow: 2 * width * expert + i, rowStep: 2 }))))
-    const down = parameter('down', [numExperts, hiddenSize, width], all.map(({ expert, down: stored }) => (
-      { name: stored, shape: [hiddenSize, width], firstRow: hiddenSize * expert, rowStep: 1 })))
-    return mixtureOfExperts(this.graph, { x, scores, gateUp, down }, options, name)
+    return mixtureOfExperts(
+      this.graph, { x, scores, gateUp: parameter('gate_up', gateUp), down: parameter('down', down) }, { ...options, slices }, name)
   }
 
   /** `activation` as transformers names it, one of `ACTIVATION_NAMES`; throws `GRAPH_UNSUPPORTED` for others. */

@@ -1,5 +1,5 @@
 import type { Graph } from './builder.ts'
-import { mul, wantDType, wantShape } from './ops.ts'
+import { concatLast, mul, scale, wantDType, wantShape } from './ops.ts'
 import { filled, softmax } from './primitive-ops.ts'
 import { float, int, string, type Value } from './value.ts'
 
@@ -8,9 +8,9 @@ export interface MixtureInputs {
   readonly x: Value
   /** The router's scores before softmax: [rows, tokens, experts]. */
   readonly scores: Value
-  /** [experts, 2 * intermediate, hidden]: each expert's gate and up matrices, their rows in turn. */
+  /** [slices * experts, 2 * width, hidden]: gate and up matrices, their rows in turn. */
   readonly gateUp: Value
-  /** [experts, hidden, intermediate] */
+  /** [slices * experts, hidden, width] */
   readonly down: Value
 }
 
@@ -19,31 +19,35 @@ export interface MixtureOptions {
   readonly topK: number
   /** Whether the chosen experts' weights add up to one. */
   readonly normalised: boolean
+  /** Experts in the operator's sense that one of the model's is taken apart into. */
+  readonly slices: number
 }
 
 /**
  * The weighted sum of each token's best experts, each of them down(silu(gate(x)) * up(x)): [rows, tokens, hidden]
  * (Shazeer et al., "Outrageously Large Neural Networks"). Only the weights of experts that some token has chosen are read.
  */
-export function mixtureOfExperts(g: Graph, { x, scores, gateUp, down }: MixtureInputs, { topK, normalised }: MixtureOptions, name: string): Value {
-  const [experts = 1, hidden = 1, intermediate = 1] = down.shape
+export function mixtureOfExperts(g: Graph, { x, scores, gateUp, down }: MixtureInputs, { topK, normalised, slices }: MixtureOptions, name: string): Value {
+  const [experts = 1, hidden = 1, width = 1] = down.shape
   for (const weight of [gateUp, down]) wantDType(g, 'MoE', name, weight, x.dtype)
   wantShape(g, 'MoE', name, x, [...x.shape.slice(0, -1), hidden])
-  wantShape(g, 'MoE', name, scores, [...x.shape.slice(0, -1), experts])
-  wantShape(g, 'MoE', name, gateUp, [experts, 2 * Number(intermediate), hidden])
+  wantShape(g, 'MoE', name, scores, [...x.shape.slice(0, -1), Number(experts) / slices])
+  wantShape(g, 'MoE', name, gateUp, [experts, 2 * Number(width), hidden])
   return g.scope(name, () => {
     const shape = g.constant('flat_shape', { dtype: 'int64', shape: [2], data: new Uint8Array(BigInt64Array.of(-1n, BigInt(experts)).buffer) })
-    const [flat] = g.node({ op: 'Reshape', name: 'flat_scores', inputs: [scores, shape], outputs: [{ dtype: scores.dtype, shape: ['all_tokens', experts] }] })
+    const [flat] = g.node({ op: 'Reshape', name: 'flat_scores', inputs: [slices === 1 ? scores : concatLast(g, Array.from({ length: slices }, () => scores), 'slice_scores'), shape], outputs: [{ dtype: scores.dtype, shape: ['all_tokens', experts] }] })
     const [mixed] = g.node({
       op: 'MoE', domain: 'com.microsoft', name: 'mix', inputs: [x, flat, gateUp, undefined, down], outputs: [x],
       attributes: {
         // The operator only knows weights that add up to one.
-        k: int(topK), normalize_routing_weights: int(1),
+        k: int(topK * slices), normalize_routing_weights: int(1),
         // SwiGLU as Mixtral has it; the operator's own defaults are those of another model.
         activation_type: string('swiglu'), swiglu_fusion: int(1), activation_alpha: float(1), activation_beta: float(0),
       },
     })
-    return normalised ? mixed! : mul(g, mixed!, chosenShare(g, scores, topK), 'weighted')
+    // Weights that add up to one are shared out among the slices.
+    const whole = slices === 1 ? mixed! : scale(g, mixed!, slices, 'whole')
+    return normalised ? whole : mul(g, whole, chosenShare(g, scores, topK), 'weighted')
   })
 }
 

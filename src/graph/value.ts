@@ -45,14 +45,23 @@ export interface Parameter {
   readonly placement: 'inline' | 'external'
   /** Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists. */
   readonly packed: boolean
-  /** Of a parameter that is not stored as such: the tensors of the checkpoint that make up its rows. */
+  /** Of a parameter that is not stored as such: the tensors of the checkpoint that it is made of. */
   readonly parts?: readonly ParameterPart[] | undefined
 }
 
-/** A stored matrix, whose rows are rows of a parameter, seen as a matrix of its last axis. */
+/** A stored matrix, pieces of which are rows of a parameter, seen as a matrix of its last axis. */
 export interface ParameterPart {
   readonly name: string
-  readonly shape: readonly number[]
+  readonly shape: readonly [number, number]
+  readonly pieces: readonly Piece[]
+}
+
+/** `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have. */
+export interface Piece {
+  readonly row: number
+  readonly column: number
+  readonly rows: number
+  /** Where they go: to every `rowStep`-th row of the parameter from `firstRow` on. */
   readonly firstRow: number
   readonly rowStep: number
 }

@@ -1,3 +1,4 @@
+import { assemble } from '../../src/engine/assemble.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
@@ -7,7 +8,6 @@ import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
 import { buildBlockGraph, cacheShape, ropeInputs } from '../../src/families/graphs.ts'
 import { ropeTable } from '../../src/families/rope.ts'
 import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
-import type { Parameter } from '../../src/graph/value.ts'
 import type { Target } from '../../src/graph/lowering.ts'
 import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
 
@@ -56,19 +56,9 @@ export function createSession(graph: FinishedGraph, parameters: Tensors): Promis
 function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
   const byBareName = new Map([...stored].map(([name, value]) => [bareName(name), value]))
   return new Map(parameters.flatMap((parameter) => {
-    const value = parameter.parts === undefined ? byBareName.get(bareName(parameter.name)) : assembled(parameter, stored)
+    const value = parameter.parts === undefined ? byBareName.get(bareName(parameter.name)) : assemble(parameter, (name) => stored.get(name)!.data)
     return value === undefined ? [] : [[parameter.name, value] as const]
   }))
-}
-
-function assembled({ dtype, shape, parts = [] }: Parameter, stored: Tensors): Tensor {
-  const width = shape.at(-1)!
-  const values = new Float32Array(shape.reduce((a, b) => a * b))
-  for (const { name, firstRow, rowStep } of parts) {
-    const part = floats(stored, name)
-    for (let i = 0; i < part.length; i++) values[(firstRow + Math.floor(i / width) * rowStep) * width + i % width] = part[i]!
-  }
-  return { dtype, shape, data: new Uint8Array(values.buffer) }
 }
 
 function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omit<FinishedGraph, 'parameters'> {
