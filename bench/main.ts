@@ -1,9 +1,11 @@
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
+import { benchQuant } from './quant.ts'
+import { benchQuantError } from './quant-error.ts'
 import { benchSessions } from './sessions.ts'
 
-const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, load: benchLoad, moe: benchMoe, sessions: benchSessions }
+const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, load: benchLoad, moe: benchMoe, quant: benchQuant, 'quant-error': benchQuantError, sessions: benchSessions }
 
 const names = process.argv.slice(2)
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {

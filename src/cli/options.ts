@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { QUANTIZATIONS } from '../tensor/quantize.ts'
 import type { OptionTable } from './option-table.ts'
 
 const MODEL = 'Model'
@@ -86,6 +87,11 @@ export const computeOptions = {
   dtype: {
     type: 'text', group: COMPUTE, default: 'auto', choices: ['auto', 'float32', 'float16', 'bfloat16'],
     description: 'Number format to compute in; a CPU computes in float32',
+  },
+  quant: {
+    type: 'text', group: COMPUTE, default: 'none', choices: QUANTIZATIONS,
+    description: 'How the blocks\' matrices are kept; they are quantized while they are loaded',
+    reason: 'Answers of a quantized model differ from those of the model itself',
   },
   attnCacheTokens: {
     type: 'integer', group: COMPUTE, min: 1, defaultDescription: 'from the free memory',

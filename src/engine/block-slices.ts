@@ -1,7 +1,8 @@
-import { reconcile, type WantedTensor } from '../checkpoint/reconcile.ts'
+import { reconcile } from '../checkpoint/reconcile.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
+import { storedTensors } from '../graph/value.ts'
 import type { BlockOptions } from './load.ts'
 
 /** The stored tensors of all parameters of each block of a span, by the names of parameters, or of their parts, within the block. `graphs` has one for each. Throws `CheckpointError`. */
@@ -11,8 +12,8 @@ export function blockSlices(
   const names = familyOf(checkpoint.config).names(checkpoint.config)
   return Array.from({ length: end - start }, (_, i) => {
     const prefix = names.blockPrefix(start + i)
-    const stored = graphs[i]!.parameters.flatMap(({ name, shape, parts }): readonly WantedTensor[] => parts ?? [{ name, shape }])
-    const wanted = stored.map(({ name, shape }) => ({ name: prefix + name, shape }))
+    const stored = new Map(graphs[i]!.parameters.flatMap(storedTensors).map(({ name, shape }) => [prefix + name, shape]))
+    const wanted = [...stored].map(([name, shape]) => ({ name, shape }))
     const found = reconcile(wanted, checkpoint, { prefixes: [prefix], ignore: [...names.ignored] })
     return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
   })

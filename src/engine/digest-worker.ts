@@ -16,8 +16,8 @@ function post(message: LoadMessage<string[]>): void {
 post({ type: 'started' })
 yieldToOthers()
 try {
-  const { checkpoint, device, dtype, start, end } = options
-  const graphs = blockGraphs(checkpoint.config, { device: device.kind, dtype }, start, end)
+  const { checkpoint, device, dtype, quant, start, end } = options
+  const graphs = blockGraphs(checkpoint.config, { device: device.kind, dtype, quant }, start, end)
   post({ type: 'done', result: blockDigests(blockSlices(options, graphs).map((block) => [...block.values()])) })
 } catch (error) {
   post({ type: 'failed', code: errorCode(error), message: errorMessage(error) })

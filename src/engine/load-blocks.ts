@@ -15,9 +15,9 @@ import { WeightMemory } from './weight-memory.ts'
  * of a block is given back before the next.
  */
 export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
-  const { checkpoint, start, end, device, dtype } = options
+  const { checkpoint, start, end, device, dtype, quant } = options
   const { config } = checkpoint
-  const target = { device: device.kind, dtype }
+  const target = { device: device.kind, dtype, quant }
   const graphs = blockGraphs(config, target, start, end)
   const slices = blockSlices(options, graphs)
   const env = createEnvironment(options)
@@ -46,7 +46,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     hiddenBytes: config.hiddenSize * dtypeSize(dtype),
     kept: sessions.flatMap(({ kept }) => kept),
     span: {
-      device, dtype, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
+      device, dtype, quant, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
       sessions: sessions.map(({ pointer }) => pointer), resident,
       inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
     },

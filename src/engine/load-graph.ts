@@ -1,14 +1,11 @@
-import { readTensor } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import type { Graph } from '../graph/builder.ts'
 import { encodeModel } from '../graph/encode.ts'
-import type { Parameter } from '../graph/value.ts'
 import type { Device } from '../runtime/device.ts'
 import type { Environment } from '../runtime/environment.ts'
 import { type Session, createSession } from '../runtime/session.ts'
-import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { assembleParameter } from './assemble.ts'
+import { ParameterReader } from './parameter-reader.ts'
 import { WeightMemory } from './weight-memory.ts'
 
 /**
@@ -19,11 +16,12 @@ export function loadGraph(
   env: Environment, device: Device, graph: Graph, slices: ReadonlyMap<string, TensorSlice>, memory?: WeightMemory,
 ): Session {
   const buffers = memory ?? new WeightMemory()
+  const reader = new ParameterReader(slices, buffers)
   const inline = new Map<string, Tensor>()
   const initializers = []
   for (const parameter of graph.parameters) {
     const packed = parameter.placement === 'external' && parameter.packed && device.kind === 'cpu'
-    const tensor = read(parameter, slices, packed ? buffers : undefined)
+    const tensor = reader.read(parameter, { lent: packed })
     if (parameter.placement === 'inline') inline.set(parameter.name, tensor)
     else initializers.push({ name: parameter.name, tensor, packed })
   }
@@ -31,10 +29,4 @@ export function loadGraph(
   for (const { tensor, packed } of initializers) if (packed) buffers.give(tensor.data)
   if (memory === undefined) buffers.release()
   return session
-}
-
-function read(parameter: Parameter, slices: ReadonlyMap<string, TensorSlice>, buffers: WeightMemory | undefined): Tensor {
-  if (parameter.parts !== undefined) return assembleParameter(parameter, slices)
-  const slice = slices.get(parameter.name)!, dtype = parameter.dtype as FloatDType
-  return buffers === undefined ? readTensor(slice, dtype) : buffers.read(slice, dtype)
 }

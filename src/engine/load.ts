@@ -5,8 +5,10 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import type { Device } from '../runtime/device.ts'
 import type { ThreadOptions } from '../runtime/environment.ts'
 import { type Pointer, loadOnnxRuntime } from '../runtime/library.ts'
+import { useFastQuantizedExperts } from '../runtime/quantized-experts.ts'
 import { shareHeaps, trimHeap } from '../runtime/system-memory.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { Quantization } from '../tensor/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { releaseResident } from './resident.ts'
 import type { LoadedSpan } from './runner.ts'
@@ -17,6 +19,8 @@ export interface LoadOptions extends ThreadOptions {
   readonly end: number
   readonly device: Device
   readonly dtype: FloatDType
+  /** How the matrices of linear layers are kept: as they are where left out. */
+  readonly quant?: Quantization | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   /** Ends loading at once; `load` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
@@ -55,6 +59,7 @@ export type LoadMessage<T> =
 export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
   signal?.throwIfAborted()
   shareHeaps()
+  useFastQuantizedExperts()
   const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
   const hashing = new LoadingThread<string[]>('digest-worker', options)
   const onAbort = () => { for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error) }

@@ -91,8 +91,8 @@ export function planEnds(config: ModelConfig): EndsPlan {
  * Throws `FamilyError` and `GRAPH_UNSUPPORTED` for models and dtypes that the device cannot run.
  */
 export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
-  const { device, dtype, memoryBytes } = options
-  const target = { device, dtype }
+  const { device, dtype, quant, memoryBytes } = options
+  const target = { device, dtype, quant }
   const sizes = {
     blockBytes: blockBytes(config, target),
     tokenBytes: tokenBytes(config, target),

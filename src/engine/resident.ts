@@ -1,13 +1,11 @@
-import { readTensor } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import type { Graph } from '../graph/builder.ts'
 import type { Device } from '../runtime/device.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 import type { ResidentWeight } from '../runtime/session.ts'
-import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
-import { assembleParameter } from './assemble.ts'
+import { ParameterReader } from './parameter-reader.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
@@ -38,19 +36,16 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
+    const reader = new ParameterReader(slices, memory)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
-      if (parameter.parts === undefined) {
-        const { data } = memory.read(slices.get(name)!, dtype as FloatDType)
-        heap.write(address, data)
-        memory.give(data)
-      } else {
-        heap.write(address, assembleParameter(parameter, slices).data)
-      }
+      const { data } = reader.read(parameter, { lent: true })
+      heap.write(address, data)
+      memory.give(data)
       return { name, dtype, shape, address }
     })
-    for (const { name, dtype, placement } of parameters) if (placement === 'inline') inline.set(name, readTensor(slices.get(name)!, dtype as FloatDType))
+    for (const parameter of parameters) if (parameter.placement === 'inline') inline.set(parameter.name, reader.read(parameter, { lent: false }))
     return { weights, inline, allocation }
   } catch (error) {
     heap.free(allocation)

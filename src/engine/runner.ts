@@ -8,12 +8,14 @@ import { TensorScope } from '../runtime/tensor-scope.ts'
 import type { BlockCache } from './cache-memory.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
+import type { Quantization } from '../tensor/quantize.ts'
 import type { Batch } from './scheduler.ts'
 
 /** What the engine thread knows of its span: handles and sizes, no weights. */
 export interface LoadedSpan {
   readonly device: Device
   readonly dtype: FloatDType
+  readonly quant: Quantization | undefined
   /** Of the model's blocks, the first that it holds. */
   readonly start: number
   /** One session per block, in the order of the span, on a CPU. */

@@ -17,7 +17,7 @@ export interface Experts {
 /** A mixture of experts in place of an MLP: x [rows, tokens, hidden] -> the same. */
 export function experts(layers: Layers, { hiddenSize }: Pick<ModelConfig, 'hiddenSize'>, options: Experts, x: Value): Value {
   const { numExperts, topK, normalised, intermediateSize, router, names } = options
-  const scores = layers.linear(x, router, numExperts, { bias: false })
+  const scores = layers.router(x, router, numExperts)
   return layers.experts(x, scores, `${router}.experts`, { numExperts, intermediateSize, hiddenSize, names, topK, normalised })
 }
 

@@ -21,13 +21,18 @@ export interface ExpertMatrix {
 const MAX_SLICES = 8
 const LEAST_WIDTH = 16
 
+/** Whether a kernel takes experts of a width. */
+export type WidthRule = (width: number) => boolean
+
+export const anyWidth: WidthRule = (width) => width >= LEAST_WIDTH
+
 /**
  * Into how many experts of equal width each is taken apart. The operator gives each of its threads a fixed range of the
  * experts: with two chosen of eight, one thread often had both, or with sixteen threads all but two had nothing to do.
  */
-export function expertSlices(intermediateSize: number): number {
+export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidth): number {
   let slices = MAX_SLICES
-  while (slices > 1 && (intermediateSize % slices !== 0 || intermediateSize / slices < LEAST_WIDTH)) slices /= 2
+  while (slices > 1 && (intermediateSize % slices !== 0 || !fits(intermediateSize / slices))) slices /= 2
   return slices
 }
 

@@ -3,10 +3,12 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
-import { type LinearForm, lowerLinear, type Target } from './lowering.ts'
-import { type ExpertMatrix, expertParts, expertSlices, type ExpertsOptions } from './expert-parts.ts'
+import { linear } from './linear.ts'
+import { lowerLinear, type Target } from './lowering.ts'
+import type { ExpertsOptions } from './expert-parts.ts'
+import { expertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
-import { add, cast, gather, gelu, layerNorm, matMulTransposed, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
+import { add, cast, gather, gelu, layerNorm, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -29,22 +31,18 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>
 
 export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]
 
-/** How each form multiplies x [..., in] by a weight [out, in], and whether CPU sessions pack that weight. */
-const LINEARS: Record<LinearForm, { readonly multiply: typeof matMulTransposed, readonly packed: boolean }> = {
-  FusedMatMul: { multiply: matMulTransposed, packed: true },
-}
-
 /** The layers that models are written in: each declares its own parameters, named as in the checkpoint. */
 export class Layers {
   readonly graph: Graph
   readonly dtype: FloatDType
-  readonly #linear: LinearForm
+  readonly #target: Target
 
   /** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
   constructor(graph: Graph, target: Target) {
     this.graph = graph
     this.dtype = target.dtype
-    this.#linear = lowerLinear(target)
+    this.#target = target
+    lowerLinear(target)
   }
 
   /** ids int64 [...] -> rows of the table `name`.weight, [..., size]. */
@@ -57,13 +55,13 @@ export class Layers {
 
   /** x [..., in] -> [..., outFeatures]: by `name`.weight [out, in], plus `name`.bias where the model has one. */
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
-    const { multiply, packed } = LINEARS[this.#linear]
-    const inFeatures = this.#channels(x, name)
-    const weight = this.graph.parameter({
-      name: `${name}.weight`, dtype: this.dtype, shape: [outFeatures, inFeatures], placement: 'external', packed,
-    })
-    const product = multiply(this.graph, x, weight, name)
+    const product = linear(this.graph, this.#target, x, name, outFeatures)
     return options.bias ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`) : product
+  }
+
+  /** The scores by which tokens choose their experts, x [..., in] -> [..., numExperts]: in full precision always. */
+  router(x: Value, name: string, numExperts: number): Value {
+    return linear(this.graph, { ...this.#target, quant: 'none' }, x, name, numExperts)
   }
 
   /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n], plus `offset`. */
@@ -85,18 +83,10 @@ export class Layers {
     return layerNorm(this.graph, x, this.#vector(`${name}.weight`, size), this.#vector(`${name}.bias`, size), eps, name)
   }
 
-  /**
-   * The weighted sum of each token's best experts: x [rows, tokens, hidden], scores [rows, tokens, experts] -> the same as x.
-   * The experts' matrices, stored one by one, are two parameters here.
-   */
+  /** The weighted sum of each token's best experts: x [rows, tokens, hidden], scores [rows, tokens, experts] -> the same as x. */
   experts(x: Value, scores: Value, name: string, options: ExpertsOptions): Value {
-    const slices = expertSlices(options.intermediateSize)
-    const { gateUp, down } = expertParts(options, slices)
-    const parameter = (part: string, { shape, parts }: ExpertMatrix) => this.graph.parameter({
-      name: `${name}.${part}`, dtype: this.dtype, shape, placement: 'external', packed: false, parts,
-    })
-    return mixtureOfExperts(
-      this.graph, { x, scores, gateUp: parameter('gate_up', gateUp), down: parameter('down', down) }, { ...options, slices }, name)
+    const { gateUp, down, slices, quant } = expertWeights(this.graph, this.#target, name, options)
+    return mixtureOfExperts(this.graph, { x, scores, gateUp, down }, { ...options, slices, quant }, name)
   }
 
   /** `activation` as transformers names it, one of `ACTIVATION_NAMES`; throws `GRAPH_UNSUPPORTED` for others. */

@@ -1,14 +1,20 @@
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
 
 /** Where a graph will run, and in which dtype. */
 export interface Target {
   readonly device: 'cpu' | 'cuda'
   readonly dtype: FloatDType
+  /** How the matrices of linear layers are kept. */
+  readonly quant?: Quantization | undefined
 }
 
 /** A linear layer's matrix product; a bias is added by a node of its own. */
-export type LinearForm = 'FusedMatMul'
+export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4'
+
+/** How a mixture of experts is computed. */
+export type ExpertsForm = 'MoE' | 'QMoE'
 
 /** onnxruntime's fused operator, or operators of ONNX itself: slower, and the whole cache is read at each step. */
 export type AttentionForm = 'GroupQueryAttention' | 'Primitives'
@@ -73,9 +79,27 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
   },
 }
 
+/** Which kernel reads which quantized format. */
+const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = { int8: 'MatMulNBits', int4: 'MatMulNBits', nf4: 'MatMulBnb4' }
+
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
 export function lowerLinear(target: Target): LinearForm {
-  return kernels(target).linear
+  const { linear } = kernels(target), format = quantOf(target)
+  return format === undefined ? linear : QUANTIZED_LINEARS[format]
+}
+
+/** Throws `GRAPH_UNSUPPORTED` where the device has no kernel for quantized experts. */
+export function lowerExperts(target: Target): ExpertsForm {
+  const format = quantOf(target)
+  if (format === undefined) return 'MoE'
+  const what = `a mixture of experts in ${format} on ${target.device}`
+  if (target.device !== 'cpu') throw new GraphError('GRAPH_UNSUPPORTED', what, 'the weights of experts are only quantized on a CPU: say --quant none')
+  if (format === 'nf4') throw new GraphError('GRAPH_UNSUPPORTED', what, 'no kernel reads it: say --quant int4 or --quant int8')
+  return 'QMoE'
+}
+
+export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): QuantFormat | undefined {
+  return quant === 'none' ? undefined : quant
 }
 
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */

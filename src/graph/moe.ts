@@ -1,3 +1,4 @@
+import type { QuantLayout } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { concatLast, mul, scale, wantDType, wantShape } from './ops.ts'
 import { filled, softmax } from './primitive-ops.ts'
@@ -9,9 +10,17 @@ export interface MixtureInputs {
   /** The router's scores before softmax: [rows, tokens, experts]. */
   readonly scores: Value
   /** [slices * experts, 2 * width, hidden]: gate and up matrices, their rows in turn. */
-  readonly gateUp: Value
+  readonly gateUp: ExpertWeight
   /** [slices * experts, hidden, width] */
-  readonly down: Value
+  readonly down: ExpertWeight
+}
+
+/** Matrices [experts, out, in], or their codes and scales in a quantized format. */
+export interface ExpertWeight {
+  readonly matrices: Value
+  /** [experts, out, blocks of in] */
+  readonly scales?: Value | undefined
+  readonly shape: readonly [number, number, number]
 }
 
 export interface MixtureOptions {
@@ -21,28 +30,33 @@ export interface MixtureOptions {
   readonly normalised: boolean
   /** Experts in the operator's sense that one of the model's is taken apart into. */
   readonly slices: number
+  readonly quant?: QuantLayout | undefined
 }
 
 /**
  * The weighted sum of each token's best experts, each of them down(silu(gate(x)) * up(x)): [rows, tokens, hidden]
  * (Shazeer et al., "Outrageously Large Neural Networks"). Only the weights of experts that some token has chosen are read.
  */
-export function mixtureOfExperts(g: Graph, { x, scores, gateUp, down }: MixtureInputs, { topK, normalised, slices }: MixtureOptions, name: string): Value {
-  const [experts = 1, hidden = 1, width = 1] = down.shape
-  for (const weight of [gateUp, down]) wantDType(g, 'MoE', name, weight, x.dtype)
+export function mixtureOfExperts(g: Graph, { x, scores, gateUp, down }: MixtureInputs, { topK, normalised, slices, quant }: MixtureOptions, name: string): Value {
+  const [experts, hidden, width] = down.shape
+  for (const { matrices } of [gateUp, down]) wantDType(g, 'MoE', name, matrices, quant === undefined ? x.dtype : 'uint8')
   wantShape(g, 'MoE', name, x, [...x.shape.slice(0, -1), hidden])
-  wantShape(g, 'MoE', name, scores, [...x.shape.slice(0, -1), Number(experts) / slices])
-  wantShape(g, 'MoE', name, gateUp, [experts, 2 * Number(width), hidden])
+  wantShape(g, 'MoE', name, scores, [...x.shape.slice(0, -1), experts / slices])
+  const perByte = quant === undefined ? 1 : 8 / quant.bits
+  wantShape(g, 'MoE', name, gateUp.matrices, [experts, 2 * width, hidden / perByte])
+  wantShape(g, 'MoE', name, down.matrices, [experts, hidden, width / perByte])
   return g.scope(name, () => {
     const shape = g.constant('flat_shape', { dtype: 'int64', shape: [2], data: new Uint8Array(BigInt64Array.of(-1n, BigInt(experts)).buffer) })
     const [flat] = g.node({ op: 'Reshape', name: 'flat_scores', inputs: [slices === 1 ? scores : concatLast(g, Array.from({ length: slices }, () => scores), 'slice_scores'), shape], outputs: [{ dtype: scores.dtype, shape: ['all_tokens', experts] }] })
     const [mixed] = g.node({
-      op: 'MoE', domain: 'com.microsoft', name: 'mix', inputs: [x, flat, gateUp, undefined, down], outputs: [x],
+      op: quant === undefined ? 'MoE' : 'QMoE', domain: 'com.microsoft', name: 'mix', outputs: [x],
+      inputs: quant === undefined ? [x, flat, gateUp.matrices, undefined, down.matrices] : [x, flat, gateUp.matrices, gateUp.scales, undefined, down.matrices, down.scales],
       attributes: {
         // The operator only knows weights that add up to one.
         k: int(topK * slices), normalize_routing_weights: int(1),
         // SwiGLU as Mixtral has it; the operator's own defaults are those of another model.
         activation_type: string('swiglu'), swiglu_fusion: int(1), activation_alpha: float(1), activation_beta: float(0),
+        ...quant !== undefined && { expert_weight_bits: int(quant.bits), block_size: int(quant.blockSize) },
       },
     })
     // Weights that add up to one are shared out among the slices.

@@ -1,4 +1,5 @@
 import type { DType } from '../tensor/dtype.ts'
+import type { QuantFormat } from '../tensor/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** A size, or the name of one that is known only when the graph runs. Equal names mean equal sizes. */
@@ -47,6 +48,23 @@ export interface Parameter {
   readonly packed: boolean
   /** Of a parameter that is not stored as such: the tensors of the checkpoint that it is made of. */
   readonly parts?: readonly ParameterPart[] | undefined
+  /** Of a parameter that is half of a quantized matrix. */
+  readonly quantized?: QuantizedHalf | undefined
+}
+
+/** What a quantized matrix is made of: a tensor of the checkpoint, or parts of several. */
+export type StoredMatrix = Pick<Parameter, 'name' | 'shape' | 'parts'>
+
+export interface QuantizedHalf {
+  readonly format: QuantFormat
+  readonly part: 'codes' | 'scales'
+  readonly matrix: StoredMatrix
+}
+
+/** The tensors of the checkpoint that a parameter needs, by the names that they have there. */
+export function storedTensors({ name, shape, parts, quantized }: Parameter): readonly Pick<StoredMatrix, 'name' | 'shape'>[] {
+  const matrix = quantized?.matrix ?? { name, shape, parts }
+  return matrix.parts ?? [matrix]
 }
 
 /** A stored matrix, pieces of which are rows of a parameter, seen as a matrix of its last axis. */

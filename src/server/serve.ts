@@ -66,7 +66,7 @@ const SESSION_IDLE_MS = 30 * 60_000
  * a probe through the network. What was begun is undone where that fails. `load` makes the engine.
  */
 export async function serve(node: SwarmNode, options: ServeOptions, logger: SwarmLogger, load: Load = Engine.load): Promise<RunningServer> {
-  const { checkpoint: { config }, device, dtype, signal } = options
+  const { checkpoint: { config }, device, dtype, quant = 'none', signal } = options
   const key = await modelKey(options.checkpoint, options.dhtPrefix)
   const discovery = new Discovery({ node, exchange: node.records, modelKey: key, numBlocks: config.numBlocks })
   const size = await sizeSpan({ node, discovery, logger }, config, options, signal).catch((error: unknown) => {
@@ -75,7 +75,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   })
   const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
-    modelKey: key, start, end, dtype, quant: 'none', device: device.kind, version: VERSION,
+    modelKey: key, start, end, dtype, quant, device: device.kind, version: VERSION,
     ...(options.publicName !== undefined && { publicName: options.publicName }),
   })
   const undo: (() => Promise<void> | void)[] = []

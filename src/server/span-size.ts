@@ -7,6 +7,7 @@ import { gpuMemory } from '../runtime/nvml.ts'
 import type { Discovery } from '../swarm/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { Quantization } from '../tensor/quantize.ts'
 import { chooseBlocks, coverageOf } from './choose-blocks.ts'
 import { freeMemoryBytes } from './free-memory.ts'
 
@@ -19,6 +20,7 @@ export interface SpanSizeOptions {
   readonly numBlocks?: number | undefined
   readonly device: Device
   readonly dtype: FloatDType
+  readonly quant?: Quantization | undefined
   /** KV cache in tokens; from the memory where not given. */
   readonly cacheTokens?: number | undefined
   readonly prefillChunkTokens?: number | undefined
@@ -56,9 +58,9 @@ export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, op
 
 /** The plan of a server with these options, before anything of the model but its config is here. */
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
-  const { device, dtype, numBlocks, cacheTokens, prefillChunkTokens } = options
+  const { device, dtype, quant, numBlocks, cacheTokens, prefillChunkTokens } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
-  return planSpan(config, { device: device.kind, dtype, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens })
+  return planSpan(config, { device: device.kind, dtype, quant, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens })
 }
 
 function freeOn({ kind, index }: Device): number {

@@ -56,7 +56,7 @@ for (const [form, target, records] of FORMS) {
       blocks = loadResidentBlocks(CPU, graphs, blockSlices({ checkpoint, start: 0, end: 3 }, graphs), new WeightMemory(), (count) => progress.push(count))
       assert.deepEqual(progress, [1, 2, 3])
       const { kvHeads, headDim } = cacheShape(checkpoint.config, target)
-      const sizes = { device: CPU, dtype: 'float32', sessions: [], hiddenSize: width, kvHeads, cacheHeadDim: headDim, start: 0, inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))) } as const
+      const sizes = { device: CPU, dtype: 'float32', quant: undefined, sessions: [], hiddenSize: width, kvHeads, cacheHeadDim: headDim, start: 0, inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))) } as const
       cache = new CacheMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
       const span: LoadedSpan = { ...sizes, caches: cache.blocks, resident: blocks }
       runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, records })

@@ -56,7 +56,7 @@ export function createSession(graph: FinishedGraph, parameters: Tensors): Promis
 function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
   const byBareName = new Map([...stored].map(([name, value]) => [bareName(name), value]))
   return new Map(parameters.flatMap((parameter) => {
-    const value = parameter.parts === undefined ? byBareName.get(bareName(parameter.name)) : assemble(parameter, (name) => stored.get(name)!.data)
+    const value = parameter.parts === undefined ? byBareName.get(bareName(parameter.name)) : assemble(parameter, 'float32', (name) => stored.get(name)!.data)
     return value === undefined ? [] : [[parameter.name, value] as const]
   }))
 }

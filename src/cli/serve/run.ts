@@ -18,6 +18,7 @@ import { parseSpan, spanText } from '../span.ts'
 import { startNode } from '../start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
+import type { Quantization } from '../../tensor/quantize.ts'
 
 /** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -43,7 +44,7 @@ async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, sign
   const options = serveOptions(values, checkpoint)
   const metrics = await openMetrics(values, cleanup)
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
-  logger.info({ device: options.device.kind, dtype: options.dtype, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
+  logger.info({ device: options.device.kind, dtype: options.dtype, quant: options.quant, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
   await tellReady(values, { running, node, metrics }, logger, cleanup)
@@ -55,7 +56,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   const [start, end] = values.blocks === undefined ? [] : parseSpan(values.blocks, numBlocks)
   const device = chooseDevice(values.device)
   return {
-    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype),
+    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization,
     threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
     prefillChunkTokens: values.prefillChunkTokens,
     memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined, publicName: values.publicName,

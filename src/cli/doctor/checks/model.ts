@@ -7,6 +7,7 @@ import { type Device, parseDType } from '../../../runtime/device.ts'
 import { gpuMemory } from '../../../runtime/nvml.ts'
 import type { DoctorValues } from '../../doctor.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
+import type { Quantization } from '../../../tensor/quantize.ts'
 
 /** How many blocks of a model fit here; of a hub model only the small files and headers are downloaded for this. */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
@@ -15,7 +16,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
-    const plan = planSpan(config, { device: device.kind, dtype, memoryBytes, cacheTokens: values.attnCacheTokens })
+    const plan = planSpan(config, { device: device.kind, dtype, quant: values.quant as Quantization, memoryBytes, cacheTokens: values.attnCacheTokens })
     return [
       ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
       describeSpan(plan),

@@ -1,0 +1,54 @@
+import { readTensor } from '../checkpoint/read.ts'
+import type { TensorSlice } from '../checkpoint/safetensors.ts'
+import type { Parameter, QuantizedHalf, StoredMatrix } from '../graph/value.ts'
+import { convert } from '../tensor/convert.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+import type { QuantizedMatrix } from '../tensor/quantize.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../tensor/tensor.ts'
+import { assemble, assembleQuantized, quantize } from './assemble.ts'
+import type { WeightMemory } from './weight-memory.ts'
+
+/**
+ * Reads the parameters of one graph, in the forms that it takes them in. Synchronous: for loading threads. What it reads
+ * lies in memory of its own, or, where told so, in `memory`, to which the caller gives it back.
+ */
+export class ParameterReader {
+  readonly #slices: ReadonlyMap<string, TensorSlice>
+  readonly #memory: WeightMemory
+  /** Matrices one half of which has been asked for. */
+  readonly #halves = new Map<string, QuantizedMatrix>()
+
+  /** `slices` holds the stored tensors by the names of parameters, or of their parts. */
+  constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory) {
+    this.#slices = slices
+    this.#memory = memory
+  }
+
+  /** Throws as `readTensor`. */
+  read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
+    if (parameter.quantized !== undefined) return this.#half(parameter, parameter.quantized, lent)
+    const dtype = parameter.dtype as FloatDType
+    if (parameter.parts !== undefined) return assemble(parameter, dtype, (name) => this.#stored(name, dtype).data)
+    const slice = this.#slices.get(parameter.name)!
+    return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
+  }
+
+  #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedHalf, lent: boolean): Tensor {
+    const found = this.#halves.get(matrix.name)
+    const { codes, scales } = found ?? (matrix.parts === undefined ? this.#quantize(matrix, format, lent) : assembleQuantized(matrix, format, (stored) => asFloat32(this.#stored(stored, 'float32'))))
+    if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
+    else this.#halves.delete(matrix.name)
+    return part === 'codes' ? { dtype: 'uint8', shape, data: codes } : convert(fromFloat32(scales, shape), dtype as FloatDType)
+  }
+
+  #quantize({ name }: StoredMatrix, format: QuantizedHalf['format'], lent: boolean): QuantizedMatrix {
+    const full = this.#memory.read(this.#slices.get(name)!, 'float32')
+    const quantized = quantize(format, full, (bytes) => lent ? this.#memory.take(bytes) : new Uint8Array(bytes))
+    this.#memory.give(full.data)
+    return quantized
+  }
+
+  #stored(name: string, dtype: FloatDType): Tensor {
+    return readTensor(this.#slices.get(name)!, dtype)
+  }
+}

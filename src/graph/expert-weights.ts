@@ -1,0 +1,49 @@
+import { QUANT_LAYOUTS, type QuantLayout } from '../tensor/quantize.ts'
+import type { Graph } from './builder.ts'
+import { GraphError } from './errors.ts'
+import { anyWidth, type ExpertMatrix, expertParts, expertSlices, type ExpertsOptions, type WidthRule } from './expert-parts.ts'
+import { quantizedParameters } from './linear.ts'
+import { lowerExperts, quantOf, type Target } from './lowering.ts'
+import type { ExpertWeight } from './moe.ts'
+
+export interface ExpertWeights {
+  readonly gateUp: ExpertWeight
+  readonly down: ExpertWeight
+  readonly slices: number
+  readonly quant: QuantLayout | undefined
+}
+
+/**
+ * Declares the experts' matrices, which are stored one by one, as the parameters that the target's kernel takes. Throws
+ * `GRAPH_UNSUPPORTED` where it has none.
+ */
+export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
+  lowerExperts(target)
+  const format = quantOf(target)
+  const quant = format && QUANT_LAYOUTS[format]
+  const slices = expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))
+  const { gateUp, down } = expertParts(options, slices)
+  if (quant !== undefined) checkBlocks(quant, options)
+  const declare = (part: string, { shape, parts }: ExpertMatrix): ExpertWeight => {
+    const matrix = { name: `${name}.${part}`, shape, parts }
+    if (format === undefined || quant === undefined) {
+      return { matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', packed: false }), shape }
+    }
+    const [experts, out, inner] = shape
+    const shapes = { codes: [experts, out, inner * quant.bits / 8], scales: [experts, out, inner / quant.blockSize] }
+    const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, packed: false, dtype: target.dtype })
+    return { matrices: codes, scales, shape }
+  }
+  return { gateUp: declare('gate_up', gateUp), down: declare('down', down), slices, quant }
+}
+
+function wholeBlocks({ blockSize }: QuantLayout): WidthRule {
+  return (width) => width % blockSize === 0
+}
+
+function checkBlocks({ blockSize }: QuantLayout, { intermediateSize, hiddenSize }: ExpertsOptions): void {
+  for (const [what, size] of [['hidden', hiddenSize], ['intermediate', intermediateSize]] as const) {
+    if (size % blockSize === 0) continue
+    throw new GraphError('GRAPH_UNSUPPORTED', `quantized experts of ${what} size ${size}`, `their kernel takes multiples of ${blockSize}: say --quant none`)
+  }
+}

@@ -1,0 +1,41 @@
+import type { QuantFormat } from '../tensor/quantize.ts'
+import type { Graph } from './builder.ts'
+import { GraphError } from './errors.ts'
+import { type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
+import { matMulTransposed } from './ops.ts'
+import { matMulQuantized, quantizedShapes } from './quantized-ops.ts'
+import { lastDim } from './shapes.ts'
+import type { StoredMatrix, Value } from './value.ts'
+
+/** Whether CPU sessions keep a packed copy of the weight, so that the original may go. */
+const PACKED: Record<LinearForm, boolean> = { FusedMatMul: true, MatMulNBits: true, MatMulBnb4: false }
+
+/** x [..., in] times the transpose of the stored matrix `name`.weight [out, in], in the form that the target takes: [..., out]. */
+export function linear(g: Graph, target: Target, x: Value, name: string, outFeatures: number): Value {
+  const inFeatures = lastDim(x.shape)
+  if (typeof inFeatures !== 'number') throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
+  const matrix = { name: `${name}.weight`, shape: [outFeatures, inFeatures] }
+  const form = lowerLinear(target), format = quantOf(target)
+  if (format === undefined) {
+    const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', packed: PACKED[form] })
+    return matMulTransposed(g, x, weight, name)
+  }
+  const shapes = quantizedShapes(format, outFeatures, inFeatures)
+  return matMulQuantized(g, format, x, { ...quantizedParameters(g, { format, matrix, shapes, packed: PACKED[form], dtype: target.dtype }), outFeatures }, name)
+}
+
+export interface QuantizedSpec {
+  readonly format: QuantFormat
+  readonly matrix: StoredMatrix
+  readonly shapes: { readonly codes: readonly number[], readonly scales: readonly number[] }
+  readonly packed: boolean
+  readonly dtype: Target['dtype']
+}
+
+/** The two parameters that a stored matrix becomes. */
+export function quantizedParameters(g: Graph, { format, matrix, shapes, packed, dtype }: QuantizedSpec): { readonly codes: Value, readonly scales: Value } {
+  const declare = (part: 'codes' | 'scales', type: 'uint8' | Target['dtype']): Value => g.parameter({
+    name: `${matrix.name}.${part}`, dtype: type, shape: shapes[part], placement: 'external', packed, quantized: { format, part, matrix },
+  })
+  return { codes: declare('codes', 'uint8'), scales: declare('scales', dtype) }
+}
