@@ -12,7 +12,7 @@ import { seededRandom } from '../test/checkpoint/write.ts'
 import { BareChain } from './bare-chain.ts'
 import { median } from './statistics.ts'
 
-const SIZES = { numBlocks: 4, hiddenSize: 2048, intermediateSize: 5632, numHeads: 16, numKvHeads: 4, vocabSize: 64, maxPositions: 1024 }
+const SIZES = { numBlocks: 10, hiddenSize: 2048, intermediateSize: 5632, numHeads: 16, numKvHeads: 4, vocabSize: 64, maxPositions: 1024 }
 const KV_SIZE = SIZES.hiddenSize / SIZES.numHeads * SIZES.numKvHeads
 const ROUNDS = 7
 const STEPS = 16

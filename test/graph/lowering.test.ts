@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { lowerAttention, lowerLinear, type Target } from '../../src/graph/lowering.ts'
+import { lowerAttention, lowerExperts, lowerLinear, type Target } from '../../src/graph/lowering.ts'
+import { QUANTIZATIONS } from '../../src/tensor/quantize.ts'
 
 const heads = { headDim: 64, rotaryDim: 64 }
 
@@ -24,6 +25,13 @@ describe('lowering', () => {
       assert.deepEqual([form, rotary, cacheHeadDim], ['GroupQueryAttention', 'inside', 64])
     })
   }
+
+  it('reads each quantized format with its own operator', () => {
+    assert.deepEqual(QUANTIZATIONS.map((quant) => lowerLinear({ device: 'cpu', dtype: 'float32', quant })), ['FusedMatMul', 'MatMulNBits', 'MatMulBnb4', 'MatMulNBits'])
+    const experts = (['none', 'int8', 'int4'] as const).map((quant) => lowerExperts({ device: 'cpu', dtype: 'float32', quant }))
+    assert.deepEqual(experts, ['MoE', 'QMoE', 'QMoE'])
+    assert.throws(() => lowerExperts({ device: 'cuda', dtype: 'float16', quant: 'int8' }), { code: 'GRAPH_UNSUPPORTED', message: /only quantized on a CPU/ })
+  })
 
   it('writes attention out for float32 on cuda, which has no fused kernel, with heads of any size as they are', () => {
     const target: Target = { device: 'cuda', dtype: 'float32' }
