@@ -3,7 +3,7 @@ import { errorCode, errorMessage } from '../base/errors.ts'
 import { blockDigests } from '../checkpoint/fingerprint.ts'
 import { blockGraphs } from '../families/graphs.ts'
 import { blockSlices } from './block-slices.ts'
-import type { BlockOptions, LoadMessage } from './load.ts'
+import { type BlockOptions, type LoadMessage, targetOf } from './load.ts'
 import { yieldToOthers } from './thread-priority.ts'
 
 /** The hashing thread: it reads the same files at about the same time as the loading thread does. */
@@ -16,8 +16,8 @@ function post(message: LoadMessage<string[]>): void {
 post({ type: 'started' })
 yieldToOthers()
 try {
-  const { checkpoint, device, dtype, quant, start, end } = options
-  const graphs = blockGraphs(checkpoint.config, { device: device.kind, dtype, quant }, start, end)
+  const { checkpoint, start, end } = options
+  const graphs = blockGraphs(checkpoint.config, targetOf(options), start, end)
   post({ type: 'done', result: blockDigests(blockSlices(options, graphs).map((block) => [...block.values()])) })
 } catch (error) {
   post({ type: 'failed', code: errorCode(error), message: errorMessage(error) })

@@ -5,9 +5,8 @@ import { attachEnvironment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { createRunner } from './create-runner.ts'
 import { runPrompted } from './deep-prompts.ts'
-import type { EngineCommand, EngineEvent, ForkCommand } from './messages.ts'
+import type { EngineCommand, EngineEvent, ForkCommand, OpenCommand } from './messages.ts'
 import { RopeTables } from './rope-tables.ts'
-import type { Row } from './row-allocator.ts'
 import { createRowCopier } from './row-copier.ts'
 import type { LoadedSpan } from './runner.ts'
 import { Scheduler, type SchedulerLimits } from './scheduler.ts'
@@ -33,10 +32,10 @@ const scheduler = new Scheduler((batch) => {
 const copyRow = createRowCopier(span)
 const ropeKeys = new Map<number, string>()
 
-function open(rowId: number, row: Row, maxLength: number): void {
+function open({ rowId, row, maxLength, adapter }: OpenCommand): void {
   const key = ropeTables.acquire(maxLength, row.capacity)
   ropeKeys.set(rowId, key)
-  scheduler.open(rowId, row, key)
+  scheduler.open(rowId, row, key, adapter)
 }
 
 function release(rowId: number): void {
@@ -63,7 +62,7 @@ function report(event: EngineEvent): void {
 
 function handle(command: EngineCommand): boolean {
   switch (command.type) {
-    case 'open': open(command.rowId, command.row, command.maxLength); return true
+    case 'open': open(command); return true
     case 'release': release(command.rowId); return true
     case 'step': scheduler.add(command); return true
     case 'fork': fork(command); return true

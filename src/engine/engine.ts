@@ -9,6 +9,8 @@ import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
+import type { RankRange } from './adapter-memory.ts'
+import { type Adapters, openAdapters } from './adapters.ts'
 import { CacheMemory } from './cache-memory.ts'
 import { recordsSteps } from './create-runner.ts'
 import { promptsOfStep } from './deep-prompts.ts'
@@ -34,6 +36,8 @@ export interface SessionOptions extends ReserveOptions {
   readonly start: number
   readonly end: number
   readonly maxLength: number
+  /** Name of the adapter that it goes through. */
+  readonly adapter?: string | undefined
   /** [end - start, positions, hidden]: what is added to each block's input at the first positions (deep prompt tuning). */
   readonly prompts?: Tensor | undefined
 }
@@ -49,6 +53,7 @@ interface RowSlot {
   readonly rowId: number
   readonly row: Row
   readonly ropeKey: string
+  readonly adapter: RankRange | undefined
   readonly start: number
   readonly end: number
   readonly prompts: Tensor | undefined
@@ -65,6 +70,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   readonly end: number
   readonly dtype: FloatDType
   readonly blockDigests: readonly string[]
+  readonly adapters: Adapters
   readonly #env: Environment
   /** Held: the sessions, and what they go on reading. */
   readonly #loaded: LoadResult
@@ -102,7 +108,8 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#env = attachEnvironment(loaded.environment)
     this.#loaded = loaded
     this.#cache = new CacheMemory(options.device, options.end - options.start, this.#rows.totalTokens * cacheBytes(loaded.span))
-    const span = { ...loaded.span, caches: this.#cache.blocks }
+    this.adapters = openAdapters(options)
+    const span = { ...loaded.span, caches: this.#cache.blocks, adapters: this.adapters.stacks }
     this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
       receiver: this.#channel.receiver,
@@ -140,16 +147,20 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     return this.#rows.numRows
   }
 
-  /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD` or `SESSION_TOO_LONG`. */
-  async openSession({ start, end, maxLength, prompts, ...reserve }: SessionOptions): Promise<EngineSession> {
+  /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, or as `Adapters.acquire`. */
+  async openSession({ start, end, maxLength, adapter, prompts, ...reserve }: SessionOptions): Promise<EngineSession> {
     this.#checkSpan(start, end)
     checkSessionLength(this.config, maxLength)
     if (prompts !== undefined) checkPrompts(prompts, end - start, this.config.hiddenSize)
-    const row = await this.#rows.reserve(maxLength, reserve)
+    const use = adapter === undefined ? undefined : await this.adapters.acquire(adapter)
+    const row = await this.#rows.reserve(maxLength, reserve).catch((error: unknown) => {
+      use?.release()
+      throw error
+    })
     const rowId = this.#nextRowId++
-    this.#post({ type: 'open', rowId, row, maxLength })
+    this.#post({ type: 'open', rowId, row, maxLength, adapter: use?.range })
     this.emit('cache')
-    const slot = { rowId, row, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
+    const slot = { rowId, row, adapter: use?.range, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
@@ -158,6 +169,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
         this.#post({ type: 'release', rowId })
         this.#pending.cancel(rowId)
         this.#rows.release(row)
+        use?.release()
         this.emit('cache')
       },
     })
@@ -169,10 +181,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
    * The blocks' output for whole sequences, `hidden` [batch, tokens, hidden], without a session of the caller's: each
    * sequence takes a row of the cache for as long as it computes, behind all inference.
    */
-  async forward(hidden: Tensor, { start, end, prompts, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
+  async forward(hidden: Tensor, { start, end, adapter, prompts, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
     const [batch = 0, tokens = 0, width = 0] = hidden.shape
     const output = new Uint8Array(hidden.data.byteLength)
-    const session = await this.openSession({ start, end, maxLength: tokens, prompts, timeoutMs, signal })
+    const session = await this.openSession({ start, end, maxLength: tokens, adapter, prompts, timeoutMs, signal })
     try {
       const rowBytes = hidden.data.byteLength / batch
       for (let row = 0; row < batch; row++) {
@@ -205,6 +217,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#channel.port.close()
     this.#inline.close()
     this.#cache.release()
+    this.adapters.close()
     releaseSessions(this.#loaded)
   }
 
@@ -248,8 +261,8 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
 
   async #fork(slot: RowSlot, source: RowSlot | undefined, tokens: number): Promise<void> {
     const { rowId, start, end, ropeKey } = slot
-    if (source === undefined || source.start !== start || source.end !== end || source.ropeKey !== ropeKey) {
-      throw new PetalsError('SESSION_FORK', 'caches can only be copied between sessions of the same blocks whose declared lengths give the same angles')
+    if (source === undefined || source.start !== start || source.end !== end || source.ropeKey !== ropeKey || source.adapter !== slot.adapter) {
+      throw new PetalsError('SESSION_FORK', 'caches can only be copied between sessions of the same blocks and adapter whose declared lengths give the same angles')
     }
     const { taskId, output } = this.#pending.add(rowId)
     this.#post({ type: 'fork', taskId, rowId, fromRowId: source.rowId, start, end, tokens })

@@ -1,4 +1,5 @@
 import type { Environment } from '../runtime/environment.ts'
+import type { RankRange } from './adapter-memory.ts'
 import type { RunReport } from './messages.ts'
 import type { Row } from './row-allocator.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
@@ -9,6 +10,7 @@ export interface InlineStep {
   readonly rowId: number
   readonly row: Row
   readonly ropeKey: string
+  readonly adapter?: RankRange | undefined
   readonly start: number
   readonly end: number
   readonly position: number
@@ -63,10 +65,10 @@ export class InlineDecode {
   }
 
   /** Throws `RuntimeError`; then the row is as before. */
-  run({ row, ropeKey, start, end, position, hidden }: InlineStep): { output: Uint8Array, report: RunReport } {
+  run({ row, ropeKey, adapter, start, end, position, hidden }: InlineStep): { output: Uint8Array, report: RunReport } {
     const began = performance.now()
     const output = new Uint8Array(hidden.byteLength)
-    this.#runner!.run({ ...row, start, end, tokens: 1, pastLengths: [position], ropeKey, input: hidden, output }, this.#tables.get(ropeKey)!)
+    this.#runner!.run({ ...row, start, end, tokens: 1, pastLengths: [position], ropeKey, adapters: adapter && [adapter], input: hidden, output }, this.#tables.get(ropeKey)!)
     const seconds = (performance.now() - began) / 1000
     const report: RunReport = { type: 'run', kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds, results: [] }
     this.observe(report)

@@ -3,7 +3,7 @@ import { type Environment, createEnvironment } from '../runtime/environment.ts'
 import type { Session } from '../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
 import { loadGraph } from './load-graph.ts'
-import type { BlockOptions, LoadedBlocks, LoadProgress } from './load.ts'
+import { type BlockOptions, type LoadedBlocks, type LoadProgress, targetOf } from './load.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../tensor/dtype.ts'
 import { ReadHelper } from './shared-read.ts'
@@ -15,9 +15,9 @@ import { WeightMemory } from './weight-memory.ts'
  * of a block is given back before the next.
  */
 export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
-  const { checkpoint, start, end, device, dtype, quant } = options
+  const { checkpoint, start, end, device, dtype } = options
   const { config } = checkpoint
-  const target = { device: device.kind, dtype, quant }
+  const target = targetOf(options)
   const graphs = blockGraphs(config, target, start, end)
   const slices = blockSlices(options, graphs)
   const env = createEnvironment(options)
@@ -46,7 +46,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     hiddenBytes: config.hiddenSize * dtypeSize(dtype),
     kept: sessions.flatMap(({ kept }) => kept),
     span: {
-      device, dtype, quant, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
+      device, dtype, quant: options.quant, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
       sessions: sessions.map(({ pointer }) => pointer), resident,
       inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
     },

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
+import type { Target } from '../graph/lowering.ts'
 import type { Device } from '../runtime/device.ts'
 import type { ThreadOptions } from '../runtime/environment.ts'
 import { type Pointer, loadOnnxRuntime } from '../runtime/library.ts'
@@ -21,6 +22,8 @@ export interface LoadOptions extends ThreadOptions {
   readonly dtype: FloatDType
   /** How the matrices of linear layers are kept: as they are where left out. */
   readonly quant?: Quantization | undefined
+  /** What LoRA adapters may take; without it the span has no place for any. */
+  readonly adapterBytes?: number | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   /** Ends loading at once; `load` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
@@ -31,12 +34,17 @@ export interface LoadProgress {
   readonly numBlocks: number
 }
 
+/** What a span's graphs are lowered for. */
+export function targetOf({ device, dtype, quant, adapterBytes = 0 }: Pick<LoadOptions, 'device' | 'dtype' | 'quant' | 'adapterBytes'>): Target {
+  return { device: device.kind, dtype, quant, adapters: adapterBytes > 0 }
+}
+
 /** What the threads are told: plain data. */
 export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
 
 export interface LoadedBlocks {
   readonly environment: Pointer
-  readonly span: Omit<LoadedSpan, 'caches'>
+  readonly span: Omit<LoadedSpan, 'caches' | 'adapters'>
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */
   readonly kept: readonly Tensor[]

@@ -1,3 +1,4 @@
+import type { RankRange } from './adapter-memory.ts'
 import type { StepPrompts } from './deep-prompts.ts'
 import type { Row } from './row-allocator.ts'
 import type { RopeTensors } from './rope-tables.ts'
@@ -7,13 +8,22 @@ export type Priority = 'inference' | 'forward'
 
 /** What the engine thread is told. Buffers are transferred, never copied. */
 export type EngineCommand =
-  | { readonly type: 'open', readonly rowId: number, readonly row: Row, readonly maxLength: number }
+  | OpenCommand
   | { readonly type: 'release', readonly rowId: number }
   | StepCommand
   | ForkCommand
   /** The caller has itself computed the row up to `length`. */
   | { readonly type: 'length', readonly rowId: number, readonly length: number }
   | { readonly type: 'close' }
+
+export interface OpenCommand {
+  readonly type: 'open'
+  readonly rowId: number
+  readonly row: Row
+  readonly maxLength: number
+  /** Where the row's adapter lies. */
+  readonly adapter: RankRange | undefined
+}
 
 /** `hidden` holds `tokens` hidden states for positions `position` and on of blocks `start` to `end` (within the span). */
 export interface StepCommand {

@@ -5,6 +5,8 @@ import { type Environment, memoryInfo } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
 import { type Bound, runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
+import { type AdapterBinding, bindMask, bindStacks, coveringRange } from './adapter-batch.ts'
+import type { AdapterStack } from './adapter-memory.ts'
 import type { BlockCache } from './cache-memory.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
@@ -27,6 +29,8 @@ export interface LoadedSpan {
   readonly caches: readonly BlockCache[]
   /** Of each block, the names of what its graph takes. */
   readonly inputs: readonly ReadonlySet<string>[]
+  /** Of each block, where adapters lie; of a span that has a place for them. */
+  readonly adapters?: readonly (readonly AdapterStack[])[] | undefined
   /** Of each block, where the weights lie in the device's memory; sessions are made when first needed then. */
   readonly resident?: readonly ResidentBlock[] | undefined
 }
@@ -90,7 +94,7 @@ export class SpanRunner implements Runner {
   }
 
   /** Inputs that are the same for every block of the run that takes them. */
-  #sharedInputs({ tokens, pastLengths }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
+  #sharedInputs({ tokens, pastLengths, adapters }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
     const rows = pastLengths.length
     // The length of the longest row *after* the run: with the chunk's own length here, the operator takes the chunk for a
     // first prompt and ignores the cache, without an error.
@@ -103,11 +107,16 @@ export class SpanRunner implements Runner {
       const names = ropeInputs(i)
       shared.push([names.cos, scope.wrap(this.#cpu, cos.dtype, cos.shape, cos.data)], [names.sin, scope.wrap(this.#cpu, sin.dtype, sin.shape, sin.data)])
     }
+    if (this.#span.adapters !== undefined) shared.push(bindMask(this.#binding(scope), adapters ?? pastLengths.map(() => undefined)))
     if (this.#needsPositionIds) {
       const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(pastLengths[Math.floor(i / tokens)]! + i % tokens))
       shared.push(['position_ids', scope.wrap(this.#cpu, 'int64', [rows, tokens], ids)])
     }
     return shared
+  }
+
+  #binding(scope: TensorScope): AdapterBinding {
+    return { scope, host: this.#cpu, memory: this.#memory, dtype: this.#span.dtype }
   }
 
   #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
@@ -120,8 +129,10 @@ export class SpanRunner implements Runner {
     using scope = new TensorScope(this.#env.ort)
     const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key + start)
     const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value + start)
+    const stacks = this.#span.adapters?.[block]
+    const adapters = stacks === undefined ? [] : bindStacks(this.#binding(scope), stacks, coveringRange(batch.adapters ?? []))
     runBound(this.#env.ort, sessions[block]!, this.#runOptions,
-      [['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared.filter(([name]) => inputs.has(name))],
+      [...adapters, ['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared.filter(([name]) => inputs.has(name))],
       [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues]])
   }
 }

@@ -1,4 +1,5 @@
 import { errorCode, errorMessage } from '../base/errors.ts'
+import type { RankRange } from './adapter-memory.ts'
 import type { BatchPrompts } from './deep-prompts.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './batching.ts'
 import type { Priority, RunReport, StepCommand, TaskResult } from './messages.ts'
@@ -17,6 +18,8 @@ export interface Batch {
   /** [rows, tokens, hidden] in the span's dtype. */
   readonly input: Uint8Array
   readonly output: Uint8Array
+  /** Of each row the ranks of its adapter, where any row has one. */
+  readonly adapters?: readonly (RankRange | undefined)[] | undefined
   /** Of a batch of one row. */
   readonly prompts?: BatchPrompts | undefined
 }
@@ -38,6 +41,7 @@ export interface SchedulerLimits {
 interface RowState {
   readonly row: Row
   readonly ropeKey: string
+  readonly adapter: RankRange | undefined
   /** Filled positions; what lies beyond may be overwritten at any time. */
   length: number
 }
@@ -73,8 +77,8 @@ export class Scheduler {
     return this.#decode.length + this.#prefill.length + this.#forward.length > 0
   }
 
-  open(rowId: number, row: Row, ropeKey: string): void {
-    this.#rows.set(rowId, { row, ropeKey, length: 0 })
+  open(rowId: number, row: Row, ropeKey: string, adapter?: RankRange): void {
+    this.#rows.set(rowId, { row, ropeKey, adapter, length: 0 })
   }
 
   /** Where an open row lies. */
@@ -149,7 +153,8 @@ export class Scheduler {
     if (!single) rows.forEach((row, i) => { if (row !== undefined) input.set(row.task.hidden, i * hiddenBytes) })
     const { start, end, ropeKey } = first
     const carried = rows.flatMap((row, i) => row === undefined ? [] : [{ ...row, i }])
-    const { seconds, failure } = this.#timed({ offset, capacity, start, end, tokens: 1, pastLengths, ropeKey, input, output })
+    const adapters = carried.some(({ state }) => state.adapter !== undefined) ? rows.map((row) => row?.state.adapter) : undefined
+    const { seconds, failure } = this.#timed({ offset, capacity, start, end, tokens: 1, pastLengths, ropeKey, input, output, adapters })
     const results = carried.map(({ task, state, i }): TaskResult => {
       if (failure !== undefined) return { taskId: task.taskId, ...failure }
       state.length = task.position + 1
@@ -167,6 +172,7 @@ export class Scheduler {
     const from = task.done * hiddenBytes, to = (task.done + tokens) * hiddenBytes
     const { seconds, failure } = this.#timed({
       ...state.row, start: task.start, end: task.end, tokens, pastLengths: [past], ropeKey: state.ropeKey,
+      adapters: state.adapter && [state.adapter],
       input: task.hidden.subarray(from, to), output: task.output.subarray(from, to),
       prompts: task.prompts !== undefined && task.done < task.prompts.tokens ? { ...task.prompts, first: task.done } : undefined,
     })

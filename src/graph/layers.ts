@@ -4,6 +4,7 @@ import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { linear } from './linear.ts'
+import { addLora } from './lora.ts'
 import { lowerLinear, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
 import { expertWeights } from './expert-weights.ts'
@@ -55,7 +56,8 @@ export class Layers {
 
   /** x [..., in] -> [..., outFeatures]: by `name`.weight [out, in], plus `name`.bias where the model has one. */
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
-    const product = linear(this.graph, this.#target, x, name, outFeatures)
+    const base = linear(this.graph, this.#target, x, name, outFeatures)
+    const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
     return options.bias ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`) : product
   }
 

@@ -8,6 +8,8 @@ export interface Target {
   readonly dtype: FloatDType
   /** How the matrices of linear layers are kept. */
   readonly quant?: Quantization | undefined
+  /** Whether linear layers take LoRA adapters as inputs. */
+  readonly adapters?: boolean | undefined
 }
 
 /** A linear layer's matrix product; a bias is added by a node of its own. */

@@ -1,0 +1,58 @@
+import { PetalsError } from '../base/errors.ts'
+import type { Adapter, AdapterModule } from '../checkpoint/adapter.ts'
+import type { ModelConfig } from '../checkpoint/config.ts'
+import { bareName } from '../checkpoint/reconcile.ts'
+import { blockGraphs } from '../families/graphs.ts'
+import { familyOf } from '../families/index.ts'
+import { type LoraModule, loraModules } from '../graph/lora.ts'
+
+/** A module of an adapter and where in the model it belongs. */
+export interface FittedModule extends AdapterModule {
+  readonly block: number
+  /** Its name within the block. */
+  readonly module: string
+  readonly rank: number
+}
+
+export interface FittedAdapter {
+  readonly name: string
+  /** The largest of its modules' ranks. */
+  readonly rank: number
+  readonly modules: readonly FittedModule[]
+}
+
+/** Modules have the same names and sizes on every device. */
+const TARGET = { device: 'cpu', dtype: 'float32', adapters: true } as const
+
+/**
+ * Finds each module of an adapter in the model, whichever of its blocks are held. Throws `ADAPTER_MISFIT`, naming the first
+ * matrix that does not fit.
+ */
+export function fitAdapter({ name, modules }: Adapter, config: ModelConfig): FittedAdapter {
+  const places = modulesOf(config)
+  const fitted = modules.map((module): FittedModule => {
+    const place = places.get(bareName(module.name))
+    if (place === undefined) throw misfit(name, module.name, 'the blocks of this model have no such linear layer')
+    const { inFeatures, outFeatures } = place.module
+    const [rank = 0] = module.a.shape
+    checkShape(name, `${module.name}.lora_A`, module.a.shape, [rank, inFeatures])
+    checkShape(name, `${module.name}.lora_B`, module.b.shape, [outFeatures, rank])
+    if (rank < 1) throw misfit(name, `${module.name}.lora_A`, 'it has rank 0')
+    return { ...module, block: place.block, module: place.module.name, rank }
+  })
+  return { name, rank: Math.max(...fitted.map(({ rank }) => rank)), modules: fitted }
+}
+
+function checkShape(adapter: string, matrix: string, shape: readonly number[], wanted: readonly number[]): void {
+  if (shape.join() !== wanted.join()) throw misfit(adapter, matrix, `it is [${shape.join(', ')}], the model takes [${wanted.join(', ')}]`)
+}
+
+function misfit(adapter: string, matrix: string, problem: string): PetalsError {
+  return new PetalsError('ADAPTER_MISFIT', `adapter ${adapter} does not fit this model: ${matrix}: ${problem}`)
+}
+
+function modulesOf(config: ModelConfig): Map<string, { readonly block: number, readonly module: LoraModule }> {
+  const { blockPrefix } = familyOf(config).names(config)
+  return new Map(blockGraphs(config, TARGET).flatMap((graph, block) =>
+    loraModules(graph).map((module) => [bareName(blockPrefix(block) + module.name), { block, module }] as const)))
+}

@@ -1,0 +1,47 @@
+import type { FloatDType } from '../tensor/dtype.ts'
+import type { Graph } from './builder.ts'
+import { add, matMulTransposed, mul } from './ops.ts'
+import { matMul } from './primitive-ops.ts'
+import { lastDim } from './shapes.ts'
+import type { Value } from './value.ts'
+
+/** Which of the run's ranks each row uses: [rows, 1, ranks], ones and zeros. */
+export const LORA_MASK = 'lora_mask'
+
+const PREFIX = 'lora_a:'
+
+/** What a graph calls a module's matrices. */
+export function loraInputs(module: string): { readonly a: string, readonly b: string } {
+  return { a: `${PREFIX}${module}`, b: `lora_b:${module}` }
+}
+
+/** A linear layer that adapters may change, by its name within the block. */
+export interface LoraModule {
+  readonly name: string
+  readonly inFeatures: number
+  readonly outFeatures: number
+}
+
+/**
+ * `product`, which module `name` makes of x [rows, tokens, in], plus ((x A^T) * mask) B: all adapters of a run lie behind one
+ * another along `ranks`, so that each row of a batch may have another one (Hu et al., "LoRA"; Chen et al., "Punica"). A
+ * [ranks, in] and B [ranks, out], scaled, are inputs: to load an adapter builds nothing.
+ */
+export function addLora(g: Graph, x: Value, product: Value, name: string, outFeatures: number): Value {
+  const names = loraInputs(name)
+  const dtype = x.dtype as FloatDType
+  const mask = g.inputs.find((input) => input.name === LORA_MASK) ?? g.input(LORA_MASK, dtype, ['rows', 1, 'ranks'])
+  const a = g.input(names.a, dtype, ['ranks', lastDim(x.shape) ?? 1])
+  const b = g.input(names.b, dtype, ['ranks', outFeatures])
+  const low = mul(g, matMulTransposed(g, x, a, `${name}.lora_down`), mask, `${name}.lora_mask`)
+  return add(g, product, matMul(g, low, b, `${name}.lora_up`), `${name}.add_lora`)
+}
+
+/** The modules of a graph that was built for adapters. */
+export function loraModules({ inputs }: Pick<Graph, 'inputs'>): LoraModule[] {
+  return inputs.filter(({ name }) => name.startsWith(PREFIX)).map(({ name, shape }) => {
+    const module = name.slice(PREFIX.length)
+    const b = inputs.find((input) => input.name === loraInputs(module).b)!
+    return { name: module, inFeatures: Number(shape[1]), outFeatures: Number(b.shape[1]) }
+  })
+}
