@@ -23,6 +23,8 @@ export interface Adapter {
 const CONFIG = 'adapter_config.json'
 const WEIGHTS = 'adapter_model.safetensors'
 
+export const ADAPTER_FILES: readonly string[] = [CONFIG, WEIGHTS]
+
 /** Fields that ask for more than a low-rank product, and their values that do not. */
 const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
   use_dora: [false], lora_bias: [false], bias: ['none'], fan_in_fan_out: [false], modules_to_save: [], trainable_token_indices: [],

@@ -1,11 +1,12 @@
 import { defineCommand } from './command.ts'
 import type { OptionValues } from './option-table.ts'
-import { answerOptions, modelOptions, swarmOptions, threadOptions, toolLogOptions } from './options.ts'
+import { adapterOptions, answerOptions, modelOptions, swarmOptions, threadOptions, toolLogOptions } from './options.ts'
 
 const GROUP = 'Chat'
 
 const options = {
   ...modelOptions,
+  ...adapterOptions,
   system: { type: 'text', group: GROUP, description: 'What the model is told before everything else' },
   template: {
     type: 'text', group: GROUP, isFile: true, default: 'model',

@@ -1,9 +1,10 @@
 import { defineCommand } from './command.ts'
 import type { OptionValues } from './option-table.ts'
-import { generationOptions, modelOptions, swarmOptions, threadOptions, toolLogOptions } from './options.ts'
+import { adapterOptions, generationOptions, modelOptions, swarmOptions, threadOptions, toolLogOptions } from './options.ts'
 
 const options = {
   ...modelOptions,
+  ...adapterOptions,
   ...generationOptions,
   json: { type: 'flag', group: 'Output', description: 'Print one JSON object with all texts, token ids and times instead' },
   ...swarmOptions,

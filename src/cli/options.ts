@@ -93,6 +93,15 @@ export const computeOptions = {
     description: 'How the blocks\' matrices are kept; they are quantized while they are loaded',
     reason: 'Answers of a quantized model differ from those of the model itself',
   },
+  adapters: {
+    type: 'list', group: MODEL, default: [], defaultDescription: 'none',
+    description: 'LoRA adapters that requests may name: folders of PEFT, or adapters of the hub; may be repeated',
+  },
+  allowClientAdapters: { type: 'flag', group: MODEL, description: 'Let clients bring LoRA adapters of their own' },
+  adapterMemory: {
+    type: 'size', group: COMPUTE, default: 2 ** 30, defaultDescription: '1 GB',
+    description: 'What loaded adapters may take, and those that clients have brought; the least recently used make room',
+  },
   attnCacheTokens: {
     type: 'integer', group: COMPUTE, min: 1, defaultDescription: 'from the free memory',
     description: 'Tokens in the KV cache, over all sessions',
@@ -124,6 +133,12 @@ export const serverOptions = {
 } as const satisfies OptionTable
 
 const OWN = 'the model\'s own, or none'
+
+/** Which adapter a client's requests go through. */
+export const adapterOptions = {
+  activeAdapter: { type: 'text', group: MODEL, rivals: ['ownAdapter'], description: 'Name of a LoRA adapter that servers hold, to go through' },
+  ownAdapter: { type: 'text', group: MODEL, rivals: ['activeAdapter'], isFile: true, description: 'Folder of a LoRA adapter to bring to the servers, and go through' },
+} as const satisfies OptionTable
 
 /** How an answer is written. */
 export const answerOptions = {

@@ -56,7 +56,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Made by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, activeAdapter }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
@@ -67,7 +67,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
       session.on('recovery', (recovery) => this.emit('recovery', recovery))
       session.on('fork', watch)
     }
-    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch })
+    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch, activeAdapter })
   }
 
   /**

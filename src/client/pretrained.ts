@@ -7,6 +7,7 @@ import { fetchTensors, releaseTensors } from '../checkpoint/hub/fetch-tensors.ts
 import { type OpenModelOptions, openModel } from '../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../checkpoint/tokenizer/tokenizer.ts'
 import type { EndsOutput, ModelEnds } from '../engine/ends.ts'
+import type { ActiveAdapter } from './request-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
 import { SwarmClient } from './swarm-client.ts'
 
@@ -22,6 +23,8 @@ export interface PretrainedOptions {
   readonly swarmKey?: Uint8Array | undefined
   /** Instead of the key that follows from the checkpoint. */
   readonly dhtPrefix?: string | undefined
+  /** The name of an adapter that servers hold, or an own one (`loadAdapter`): what all goes through that names no other. */
+  readonly activeAdapter?: ActiveAdapter | undefined
   /** Compute threads for embedding and head; by default one per core. */
   readonly threads?: number
   /** Whether idle compute threads burn their core, for lower latency. */
@@ -47,6 +50,7 @@ export interface PretrainedParts {
   readonly swarm: SwarmClient
   readonly ends: ModelEnds
   readonly tokenizer: Tokenizer | undefined
+  readonly activeAdapter?: ActiveAdapter | undefined
 }
 
 /**
@@ -80,7 +84,7 @@ export async function openPretrained(model: string, options: PretrainedOptions, 
     throw failed.reason as Error
   }
   const [swarm, ends, tokenizer] = parts.map((result) => (result as PromiseFulfilledResult<unknown>).value)
-  return { checkpoint, swarm: swarm as SwarmClient, ends: ends as ModelEnds, tokenizer: tokenizer as Tokenizer | undefined }
+  return { checkpoint, swarm: swarm as SwarmClient, ends: ends as ModelEnds, tokenizer: tokenizer as Tokenizer | undefined, activeAdapter: options.activeAdapter }
 }
 
 /** Throws `FAMILY_MISMATCH`. */

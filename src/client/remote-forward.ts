@@ -5,11 +5,12 @@ import type { ServerRecord } from '../swarm/record-fields.ts'
 import { newTrace } from '../swarm/trace.ts'
 import { convert } from '../tensor/convert.ts'
 import { type Tensor, sliceRows } from '../tensor/tensor.ts'
-import { findRouteAround } from './routing.ts'
+import type { RequestAdapter } from './request-adapter.ts'
+import { findRouteAround, type RouteSpan } from './routing.ts'
 import type { SwarmAccess } from './session/chain.ts'
 
 export interface ForwardAccess extends Pick<SwarmAccess, 'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'> {
-  open(server: ServerRecord, rpc: 'forward', signal: AbortSignal): Promise<FrameStream>
+  open(server: ServerRecord, rpc: 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream>
 }
 
 export interface ForwardOptions {
@@ -19,6 +20,7 @@ export interface ForwardOptions {
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions of every sequence. */
   readonly prompts?: Tensor | undefined
+  readonly adapter?: RequestAdapter | undefined
 }
 
 const ATTEMPTS = 4
@@ -29,12 +31,12 @@ const FORWARD_TIMEOUT_MS = 180_000
  * Blocks `start` to `end` over whole sequences, `hidden` [batch, tokens, hidden] -> the same shape, one server after
  * another; a server that fails is replaced. Throws `NO_ROUTE`, or what the last server tried said.
  */
-export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { start, end, cuts = [], prompts }: ForwardOptions): Promise<Tensor> {
+export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { start, end, cuts = [], prompts, adapter }: ForwardOptions): Promise<Tensor> {
   let output = hidden
   const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
   for (const [i, until] of bounds.entries()) {
     for (let block = bounds[i - 1] ?? start; block < until;) {
-      const reached = await forwardOnce(swarm, output, block, until, prompts && sliceRows(prompts, block - start, end - start))
+      const reached = await forwardOnce(swarm, output, block, until, prompts && sliceRows(prompts, block - start, end - start), adapter)
       output = reached.output
       block = reached.end
     }
@@ -43,14 +45,15 @@ export async function remoteForward(swarm: ForwardAccess, hidden: Tensor, { star
 }
 
 async function forwardOnce(
-  swarm: ForwardAccess, hidden: Tensor, start: number, end: number, prompts: Tensor | undefined,
+  swarm: ForwardAccess, hidden: Tensor, start: number, end: number, prompts: Tensor | undefined, adapter: RequestAdapter | undefined,
 ): Promise<{ output: Tensor, end: number }> {
   for (let attempt = 1; ; attempt++) {
-    const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>(), ownPeer: swarm.peerId }
+    const wanted = { start, end, tokens: hidden.shape[1] ?? 0, avoid: new Set<string>(), digests: new Map<number, string>(), ownPeer: swarm.peerId, adapter }
     const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
     try {
       const tensors = prompts === undefined ? [hidden] : [hidden, sliceRows(prompts, 0, span!.end - start)]
-      return { output: await request(swarm, span!.server, tensors, start, span!.end), end: span!.end }
+      const name = await adapter?.provide(swarm, span!)
+      return { output: await request(swarm, span!, tensors, name), end: span!.end }
     } catch (error) {
       if (!isTransient(error) || attempt === ATTEMPTS) throw error
       swarm.avoid(span!.server.peerId)
@@ -59,10 +62,10 @@ async function forwardOnce(
   }
 }
 
-async function request(swarm: ForwardAccess, server: ServerRecord, tensors: readonly Tensor[], start: number, end: number): Promise<Tensor> {
+async function request(swarm: ForwardAccess, { server, start, end }: RouteSpan, tensors: readonly Tensor[], adapter: string | undefined): Promise<Tensor> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) => swarm.open(server, 'forward', signal))
   try {
-    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end, trace: newTrace() }, tensors })
+    await stream.send({ header: { kind: 'forward', modelKey: swarm.modelKey, start, end, trace: newTrace(), ...(adapter !== undefined && { adapter }) }, tensors })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
     if (answer?.tensors[0] === undefined) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
     void stream.end()

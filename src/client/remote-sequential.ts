@@ -5,6 +5,7 @@ import { checkPrompts } from '../engine/session-limit.ts'
 import { convert } from '../tensor/convert.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type ForwardAccess, remoteForward } from './remote-forward.ts'
+import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
 import type { SwarmAccess } from './session/chain.ts'
 import type { InferenceSession } from './session/inference-session.ts'
 import { type SessionOptions, createSession } from './session/open.ts'
@@ -13,11 +14,15 @@ export interface RemoteSequentialOptions {
   /** Blocks of the model, as a slice; all of them unless told. */
   readonly start?: number
   readonly end?: number
+  /** What sessions and requests go through that name no other. */
+  readonly activeAdapter?: ActiveAdapter | undefined
   /** Called with each session that is made, here or by a slice. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
 
 export interface ForwardOptions {
+  /** As a session's. */
+  readonly activeAdapter?: ActiveAdapter | undefined
   /** Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router chooses. */
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts, float32 [blocks, positions, hidden]: what is added to each block's input at the first positions. */
@@ -32,6 +37,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly config: ModelConfig
   readonly #swarm: SwarmAccess & ForwardAccess
   readonly #onSession: RemoteSequentialOptions['onSession']
+  readonly #activeAdapter: ActiveAdapter | undefined
   /** The session that `forward` steps, in the calls that `useSession` has made. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
@@ -41,6 +47,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.end = options.end ?? config.numBlocks
     this.#swarm = swarm
     this.#onSession = options.onSession
+    this.#activeAdapter = options.activeAdapter
   }
 
   get length(): number {
@@ -51,7 +58,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   slice(from = 0, until: number = this.length): RemoteSequential {
     const [first, last] = [this.#clamped(from), this.#clamped(until)]
     if (first >= last) throw new UsageError(`blocks ${from}:${until} of ${this.length}: no block lies between the two`)
-    return new RemoteSequential(this.#swarm, this.config, { start: this.start + first, end: this.start + last, onSession: this.#onSession })
+    return new RemoteSequential(this.#swarm, this.config, { start: this.start + first, end: this.start + last, onSession: this.#onSession, activeAdapter: this.#activeAdapter })
   }
 
   /** One block; -1 is the last. Throws `USAGE` for one that is not there. */
@@ -70,7 +77,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
    * A server that fails is replaced. Within `useSession` it is a step of that session instead, of batch 1. Throws
    * `TENSOR_SHAPE`, `NO_ROUTE`, or what the last server tried said.
    */
-  async forward(hidden: Tensor, { cuts, prompts }: ForwardOptions = {}): Promise<Tensor> {
+  async forward(hidden: Tensor, { cuts, prompts, activeAdapter = this.#activeAdapter }: ForwardOptions = {}): Promise<Tensor> {
     const session = this.#active.getStore()
     const [batch = 0, tokens = 0, width = 0] = hidden.shape
     if (hidden.shape.length !== 3 || batch < 1 || tokens < 1 || width !== this.config.hiddenSize || (session !== undefined && batch !== 1)) {
@@ -78,14 +85,17 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       throw new PetalsError('TENSOR_SHAPE', `hidden states [${hidden.shape}]: expected [${wanted}, tokens, ${this.config.hiddenSize}]`)
     }
     if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
-    if (session === undefined) return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts })
+    if (session === undefined) {
+      const adapter = activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config)
+      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter })
+    }
     const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
   }
 
   /** A session over these blocks, for one sequence; opened on the servers at its first step. Throws `SESSION_TOO_LONG`. */
   inferenceSession(options: SessionOptions): InferenceSession {
-    const session = createSession(this.#swarm, this.config, this, options)
+    const session = createSession(this.#swarm, this.config, this, { activeAdapter: this.#activeAdapter, ...options })
     this.#onSession?.(session)
     return session
   }

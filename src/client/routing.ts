@@ -1,6 +1,7 @@
 import { PetalsError } from '../base/errors.ts'
 import { isCompatible, mismatchText } from '../swarm/protocol-version.ts'
 import type { ServerRecord } from '../swarm/record.ts'
+import type { RequestAdapter } from './request-adapter.ts'
 
 /** Part of a server's span that a session uses. */
 export interface RouteSpan {
@@ -20,6 +21,8 @@ export interface RouteRequest {
   readonly digests: ReadonlyMap<number, string>
   /** Dtype and kind of device that a replacement should share, so that a replay gives the same tokens. */
   readonly arithmetic?: string | undefined
+  /** Only servers that compute with it are of use. */
+  readonly adapter?: Pick<RequestAdapter, 'label' | 'servedBy'> | undefined
   /** The client's own peer id: its own span is used in process, and takes nothing from anybody else. */
   readonly ownPeer?: string | undefined
 }
@@ -103,7 +106,7 @@ function disagree(a: ServerRecord, b: ServerRecord): boolean {
 function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest): RouteSpan[] {
   const { start, end } = request
   const usable = records.filter((record) => record.state === 'ONLINE' && isCompatible(record.protocol) &&
-    !request.avoid.has(record.peerId) && digestsAgree(record, request))
+    !request.avoid.has(record.peerId) && digestsAgree(record, request) && (request.adapter?.servedBy(record) ?? true))
   const best: ({ seconds: number, span?: RouteSpan } | undefined)[] = [{ seconds: 0 }]
   for (let block = start + 1; block <= end; block++) {
     for (const server of usable) {
@@ -136,11 +139,16 @@ function digestsAgree(record: ServerRecord, { digests }: RouteRequest): boolean 
   return record.blockDigests.every((digest, i) => (digests.get(record.start + i) ?? digest) === digest)
 }
 
-function noRoute(usable: readonly ServerRecord[], records: readonly ServerRecord[], { start, end }: RouteRequest): NoRouteError {
+function noRoute(usable: readonly ServerRecord[], records: readonly ServerRecord[], { start, end, adapter }: RouteRequest): NoRouteError {
   const missing = Array.from({ length: end - start }, (_, i) => start + i)
     .filter((block) => !usable.some((server) => server.start <= block && block < server.end))
   const other = records.find((record) => !isCompatible(record.protocol) && missing.some((block) => record.start <= block && block < record.end))
   const reason = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol ?? '')})`
+  if (adapter !== undefined) {
+    const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
+    return new NoRouteError(missing, `no server that is online holds blocks ${missing.join(', ')} of ${start}:${end} and computes with adapter ${adapter.label}; ` +
+      `servers have ${names}, and take a client's own with "petals-node serve --allow-client-adapters"`)
+  }
   return new NoRouteError(missing, `no server that is online holds block${missing.length === 1 ? '' : 's'} ` +
     `${missing.join(', ')} of ${start}:${end}${reason}; start one with "petals-node serve --blocks ${missing[0]}:${(missing.at(-1) ?? end) + 1}"`)
 }

@@ -75,7 +75,7 @@ export class SwarmClient implements SwarmAccess {
     return this.discovery.refresh()
   }
 
-  open(server: ServerRecord, rpc: 'inference' | 'forward', signal: AbortSignal): Promise<FrameStream> {
+  open(server: ServerRecord, rpc: 'inference' | 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream> {
     return this.node.open(server, rpc, { signal })
   }
 

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { Adapter } from '../checkpoint/adapter.ts'
+import { CLIENT_ADAPTER } from '../checkpoint/adapter-digest.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { blockGraphs } from '../families/graphs.ts'
 import type { Device } from '../runtime/device.ts'
@@ -56,8 +57,9 @@ export class Adapters {
     return this.#memory?.blocks
   }
 
+  /** Those that anybody may use. */
   get names(): string[] {
-    return [...this.#known.keys()]
+    return [...this.#known.keys()].filter((name) => !name.startsWith(CLIENT_ADAPTER))
   }
 
   has(name: string): boolean {
@@ -83,7 +85,7 @@ export class Adapters {
   /** Loads the adapter where it is not. Throws `ADAPTER_UNKNOWN`, `ADAPTER_MEMORY` where those in use leave no room, and what reading throws. */
   async acquire(name: string): Promise<AdapterUse> {
     const adapter = this.#known.get(name)
-    if (adapter === undefined) throw new PetalsError('ADAPTER_UNKNOWN', `this server has no adapter ${name.slice(0, 200)}; it has ${this.names.filter((known) => !known.startsWith(PRIVATE)).join(', ') || 'none'}`)
+    if (adapter === undefined) throw new PetalsError('ADAPTER_UNKNOWN', `this server has no adapter ${name.slice(0, 200)}; it has ${this.names.join(', ') || 'none'}`)
     const loaded = this.#loaded.get(name) ?? this.#load(adapter)
     this.#loaded.delete(name)
     this.#loaded.set(name, loaded)
@@ -144,9 +146,6 @@ export function openAdapters(options: LoadOptions): Adapters {
   const graphs = blockGraphs(config, targetOf(options), start, end)
   return new Adapters(new AdapterMemory(device, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
 }
-
-/** What the names of adapters begin with that belong to the clients who know them. */
-export const PRIVATE = 'client:'
 
 async function writeInThread(job: WriteJob): Promise<void> {
   const worker = new Worker(workerUrl(import.meta.url, 'adapter-worker'), { workerData: job, execArgv: [] })

@@ -32,6 +32,8 @@ export interface PlanOptions extends Target {
   /** Blocks to hold; as many as fit where not given. */
   readonly numBlocks?: number | undefined
   readonly prefillChunkTokens?: number | undefined
+  /** What adapters may take. */
+  readonly adapterBytes?: number | undefined
 }
 
 /** What a span takes, estimated from the model's config alone. Plain data; all sizes in bytes. */
@@ -51,7 +53,7 @@ export interface SpanPlan {
   readonly cacheBytes: number
   /** Intermediate results of the largest run. */
   readonly workspaceBytes: number
-  /** Kept free: for the process itself and, on a CPU, for loading, which holds one block twice. */
+  /** Kept free: for adapters, the process itself and, on a CPU, for loading, which holds one block twice. */
   readonly reserveBytes: number
   readonly totalBytes: number
   readonly memoryBytes: number
@@ -98,7 +100,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
     tokenBytes: tokenBytes(config, target),
     workspaceBytes: spanWorkspace(config, target, options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS),
   }
-  const reserveBytes = Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0))
+  const reserveBytes = Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) + (options.adapterBytes ?? 0)
   const forBlocks = memoryBytes - sizes.workspaceBytes - reserveBytes
   const eachBytes = sizes.blockBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
   const fitting = Math.max(0, Math.min(config.numBlocks, Math.floor(forBlocks / eachBytes)))

@@ -1,5 +1,5 @@
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, SessionOptions } from '../engine/engine.ts'
 import type { PeerTarget } from '../swarm/address.ts'
 import type { Frame } from '../swarm/frame.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
@@ -7,8 +7,8 @@ import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/trace.ts'
 import type { FrameHeader, Hop } from '../swarm/wire.ts'
 import { convertInPieces } from '../tensor/convert.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import { CacheShares } from './cache-shares.ts'
+import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './output-budget.ts'
 import { ServedSession } from './served-session.ts'
 import { ServerStats } from './server-stats.ts'
@@ -17,6 +17,8 @@ export interface BlockServerModules {
   readonly node: SwarmNode
   readonly engine: Engine
   readonly logger: SwarmLogger
+  /** Where clients may bring adapters of their own. */
+  readonly clientAdapters?: ClientAdapters | undefined
   /** Where the next server that a client names may be dialled; throws where it may not. */
   readonly findHop: (hop: Hop, clientId: string) => Promise<PeerTarget>
 }
@@ -29,12 +31,14 @@ export interface BlockServerOptions {
   readonly sessionIdleMs: number
 }
 
+type ReserveRequest = NonNullable<FrameHeader['open']> & Pick<SessionOptions, 'adapter' | 'prompts'>
+
 const FIRST_FRAME_TIMEOUT_MS = 10_000
 
 /** A forward request waits this long for cache to compute in. */
 const FORWARD_ALLOC_TIMEOUT_MS = 60_000
 
-const RPCS = ['inference', 'push', 'forward', 'probe'] as const
+const RPCS = ['inference', 'push', 'forward', 'probe', 'adapter'] as const
 
 /** Answers the requests for a span: `inference` and `push` streams, `forward`, `probe`. */
 export class BlockServer {
@@ -70,6 +74,7 @@ export class BlockServer {
     await node.handle('inference', (stream) => this.#inference(stream))
     await node.handle('push', (stream) => this.#push(stream))
     await node.handle('forward', (stream) => this.#forward(stream))
+    await node.handle('adapter', (stream) => this.#adapter(stream))
     await node.handle('probe', (stream) => this.#forward(stream))
   }
 
@@ -100,7 +105,7 @@ export class BlockServer {
     const log = tracedLogger(this.#modules.logger, header.trace)
     let session: ServedSession | undefined
     const { sessionId, open } = await this.#orReport('open', log, async () => this.#checkOpen(header))
-    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, sessionId, open, prompts))
+    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, sessionId, { ...open, adapter: header.adapter, prompts }))
     try {
       session = new ServedSession({
         stream, engine: cache, dtype: this.#engine.dtype,
@@ -123,14 +128,14 @@ export class BlockServer {
     }
   }
 
-  async #reserve(stream: FrameStream, sessionId: string, { start, end, maxLength, allocTimeoutMs }: NonNullable<FrameHeader['open']>, prompts: Tensor | undefined) {
+  async #reserve(stream: FrameStream, sessionId: string, { start, end, maxLength, allocTimeoutMs, adapter, prompts }: ReserveRequest) {
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
     const timeoutMs = Math.min(allocTimeoutMs, this.#options.maxAllocTimeoutMs)
     this.#opening.add(sessionId)
     try {
       return await this.#shares.take(stream.remotePeer, maxLength, this.#engine.cacheTokens,
-        () => this.#engine.openSession({ start, end, maxLength, prompts, timeoutMs, signal: gone.signal }))
+        () => this.#engine.openSession({ start, end, maxLength, adapter, prompts, timeoutMs, signal: gone.signal }))
     } finally {
       this.#opening.delete(sessionId)
     }
@@ -157,11 +162,21 @@ export class BlockServer {
       const gone = new AbortController()
       void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
       return await engine.forward(await convertInPieces(hidden, engine.dtype), {
-        start: header.start ?? engine.start, end: header.end ?? engine.end, prompts, timeoutMs: FORWARD_ALLOC_TIMEOUT_MS, signal: gone.signal,
+        start: header.start ?? engine.start, end: header.end ?? engine.end, adapter: header.adapter, prompts, timeoutMs: FORWARD_ALLOC_TIMEOUT_MS, signal: gone.signal,
       })
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
     await stream.send({ header: { kind: 'output' }, tensors: [output] })
+  }
+
+  async #adapter(stream: FrameStream): Promise<void> {
+    const { header } = await this.#firstFrame(stream)
+    await this.#orReport('adapter', tracedLogger(this.#modules.logger, header.trace), async () => {
+      this.#checkServes(header.modelKey)
+      const { clientAdapters } = this.#modules
+      if (clientAdapters === undefined) throw new PetalsError('ADAPTER_REFUSED', 'this server takes no adapters of clients')
+      await clientAdapters.receive(stream, header.adapter ?? '', this.#engine)
+    })
   }
 
   async #openPush(hop: Hop, clientId: string): Promise<FrameStream> {

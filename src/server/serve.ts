@@ -1,5 +1,6 @@
 import type { PetalsError } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
+import type { Adapter } from '../checkpoint/adapter.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/fingerprint.ts'
 import { fetchTensors, releaseTensors } from '../checkpoint/hub/fetch-tensors.ts'
@@ -12,7 +13,8 @@ import { orAborted } from '../swarm/deadline.ts'
 import { Discovery } from '../swarm/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
 import { Announcer } from './announcer.ts'
-import { BlockServer } from './block-server.ts'
+import { BlockServer, type BlockServerModules } from './block-server.ts'
+import { ClientAdapters } from './client-adapters.ts'
 import { EngineKeeper } from './engine-keeper.ts'
 import { NextHops } from './next-hops.ts'
 import { probeSelf } from './self-probe.ts'
@@ -25,6 +27,11 @@ export interface ServeOptions extends SpanSizeOptions {
   readonly threads: number
   readonly spin: boolean
   readonly publicName?: string | undefined
+  /** LoRA adapters that requests may name, and what the matrices of all that are loaded may take. */
+  readonly adapters?: readonly Adapter[] | undefined
+  readonly adapterBytes?: number | undefined
+  /** Whether clients may bring adapters of their own. */
+  readonly allowClientAdapters?: boolean | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   /** How the span of a model of the hub is fetched, before it is loaded. */
   readonly download?: Omit<DownloadOptions, 'signal'> | undefined
@@ -76,6 +83,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
     modelKey: key, start, end, dtype, quant, device: device.kind, version: VERSION,
+    ...(options.allowClientAdapters === true && { clientAdapters: true }),
     ...(options.publicName !== undefined && { publicName: options.publicName }),
   })
   const undo: (() => Promise<void> | void)[] = []
@@ -97,11 +105,13 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     const checkpoint = await fetchTensors(options.checkpoint, names, { ...options.download, signal })
     // Until then, since a lost span is loaded again from there.
     undo.push(() => releaseTensors(checkpoint))
-    const { signal: _, download: __, ...engineOptions } = { ...options, checkpoint }
-    const first = await load({ ...engineOptions, ...size, signal })
+    const { signal: _, download: __, adapters = [], allowClientAdapters = false, ...engineOptions } = { ...options, checkpoint }
+    const loadSpan = (signal: AbortSignal | undefined) => loadWith(adapters, load, { ...engineOptions, ...size, signal })
+    const first = await loadSpan(signal)
     let closeEngine = () => first.close()
     undo.push(() => closeEngine())
-    const blocks = blockServer(node, first, discovery, key, logger)
+    const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: options.adapterBytes ?? 0 }) : undefined
+    const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, key)
     const goOnline = async (engine: Engine): Promise<void> => {
       blocks.resume(engine)
       announcer.describe(engine, await measureThroughput(engine))
@@ -115,8 +125,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
       blocks.suspend(error)
       void announcer.become('JOINING')
     }
-    const reload = (signal: AbortSignal) => load({ ...engineOptions, ...size, signal })
-    const keeper = new EngineKeeper(first, { load: reload, onLost: suspend, onLoaded: goOnline, logger }, options.reloadPausesMs)
+    const keeper = new EngineKeeper(first, { load: loadSpan, onLost: suspend, onLoaded: goOnline, logger }, options.reloadPausesMs)
     closeEngine = () => keeper.stop()
     keeper.on('cache', () => announcer.cacheChanged())
     const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)
@@ -127,14 +136,27 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   }
 }
 
-function blockServer(node: SwarmNode, engine: Engine, discovery: Discovery, key: string, logger: SwarmLogger): BlockServer {
+/** Nothing is left behind of an engine that an adapter does not fit. */
+async function loadWith(adapters: readonly Adapter[], load: Load, options: EngineOptions): Promise<Engine> {
+  const engine = await load(options)
+  try {
+    for (const adapter of adapters) engine.adapters.add(adapter)
+    return engine
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+function blockServer(modules: Omit<BlockServerModules, 'findHop'>, discovery: Discovery, key: string): BlockServer {
+  const { node } = modules
   const hops = new NextHops({
     isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
     directory: discovery.directory,
     refresh: () => discovery.refresh(),
   })
   const findHop: NextHops['find'] = (hop, clientId) => hops.find(hop, clientId)
-  return new BlockServer({ node, engine, logger, findHop },
+  return new BlockServer({ ...modules, findHop },
     { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS })
 }
 

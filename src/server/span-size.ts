@@ -24,6 +24,7 @@ export interface SpanSizeOptions {
   /** KV cache in tokens; from the memory where not given. */
   readonly cacheTokens?: number | undefined
   readonly prefillChunkTokens?: number | undefined
+  readonly adapterBytes?: number | undefined
   /** Memory that the span may take where its device computes; what is free now where not given. */
   readonly memoryBytes?: number | undefined
 }
@@ -58,9 +59,9 @@ export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, op
 
 /** The plan of a server with these options, before anything of the model but its config is here. */
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
-  const { device, dtype, quant, numBlocks, cacheTokens, prefillChunkTokens } = options
+  const { device, dtype, quant, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
-  return planSpan(config, { device: device.kind, dtype, quant, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens })
+  return planSpan(config, { device: device.kind, dtype, quant, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes })
 }
 
 function freeOn({ kind, index }: Device): number {

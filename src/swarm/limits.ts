@@ -1,7 +1,7 @@
 import { PROTOCOL_SUFFIX } from './protocol-version.ts'
 
 /** The request protocols; each is one libp2p protocol with one frame stream per request or session. */
-export const RPCS = ['info', 'announce', 'inference', 'push', 'forward', 'backward', 'probe', 'contact'] as const
+export const RPCS = ['info', 'announce', 'inference', 'push', 'forward', 'backward', 'probe', 'contact', 'adapter'] as const
 
 export type Rpc = (typeof RPCS)[number]
 
@@ -43,6 +43,7 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   push: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   forward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
   backward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
+  adapter: { maxStreams: 4, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   contact: { ...HEADER_ONLY, maxStreams: 2 },
   probe: { maxStreams: 8, headerBytes: MAX_HEADER_BYTES, payloadBytes: 4 * MIB, queueBytes: 4 * MIB },
 }

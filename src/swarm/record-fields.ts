@@ -29,6 +29,10 @@ export interface ServerRecord {
   /** The version of the protocol that the server speaks; 1.0.0 where it does not say. */
   protocol?: string
   publicName?: string
+  /** Names of the adapters that requests may go through. */
+  adapters: string[]
+  /** Whether clients may bring adapters of their own. */
+  clientAdapters?: boolean
   /** Grows with each record of this peer, also over restarts. */
   sequence: number
   issuedAt: number
@@ -37,6 +41,7 @@ export interface ServerRecord {
 
 const MAX_BLOCKS = 100_000
 const MAX_ADDRESSES = 32
+const MAX_ADAPTERS = 64
 const MAX_TEXT = 256
 const DEVICES = new Set(['cpu', 'cuda'])
 const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
@@ -60,6 +65,8 @@ export function checkFields(record: ServerRecord): void {
   require(Number.isFinite(record.throughput) && record.throughput >= 0, 'throughput', record.throughput)
   require(blockDigests.length === 0 || blockDigests.length === end - start, 'number of blockDigests', blockDigests.length)
   for (const digest of blockDigests) checkText('blockDigests', digest, 1)
+  require(record.adapters.length <= MAX_ADAPTERS, 'number of adapters', record.adapters.length)
+  for (const adapter of record.adapters) checkText('adapters', adapter, 1)
   require(multiaddrs.length <= MAX_ADDRESSES, 'number of multiaddrs', multiaddrs.length)
   for (const address of multiaddrs) checkAddress(address)
 }

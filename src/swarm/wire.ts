@@ -17,6 +17,7 @@ message Header {
   repeated TensorMeta tensors = 7; Fault fault = 8; Open open = 9; Hop next = 10; repeated bytes records = 11;
   optional string modelKey = 12; optional string version = 13; optional bool push = 14; optional uint32 start = 15;
   optional uint32 end = 16; map<string, double> numbers = 17; optional string trace = 18; optional string protocol = 19;
+  optional string adapter = 20;
 }`
 
 export interface TensorMeta { dtype: string, shape: readonly number[] }
@@ -50,6 +51,8 @@ export interface FrameHeader {
   protocol?: string
   /** Names a request in the logs of all nodes that it passes; says nothing else. */
   trace?: string
+  /** The adapter that a request goes through, or what is said of one. */
+  adapter?: string
   push?: boolean
   start?: number
   end?: number

@@ -6,7 +6,7 @@ import type { ServerRecord } from '../../src/swarm/record-fields.ts'
 function server(peerId: string, start: number, end: number, more: Partial<ServerRecord> = {}): ServerRecord {
   return {
     peerId, multiaddrs: [], modelKey: 'm', start, end, state: 'ONLINE', dtype: 'float32', quant: 'none', device: 'cpu',
-    cacheTokensLeft: 1000, cacheTokens: 1000, throughput: 100, version: '1', sequence: 1, issuedAt: 0, expiresAt: 1,
+    cacheTokensLeft: 1000, cacheTokens: 1000, throughput: 100, version: '1', adapters: [], sequence: 1, issuedAt: 0, expiresAt: 1,
     blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`), ...more,
   }
 }

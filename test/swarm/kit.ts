@@ -37,7 +37,7 @@ export function recordOf(peerId: string, changes: Partial<ServerRecord> = {}): S
   const issuedAt = changes.issuedAt ?? Date.now()
   return {
     peerId, multiaddrs: ['/ip4/127.0.0.1/tcp/4001'], modelKey: 'tiny-model', start: 0, end: 2, state: 'ONLINE', dtype: 'float32',
-    quant: 'none', device: 'cpu', cacheTokensLeft: 900, cacheTokens: 1000, throughput: 12.5, blockDigests: ['aa', 'bb'],
+    quant: 'none', device: 'cpu', cacheTokensLeft: 900, cacheTokens: 1000, throughput: 12.5, blockDigests: ['aa', 'bb'], adapters: [],
     version: '0.1.0', sequence: issuedAt, issuedAt, expiresAt: issuedAt + 60_000, ...changes,
   }
 }

@@ -7,7 +7,7 @@ const full: Required<FrameHeader> = {
   open: { modelKey: 'm', start: 0, end: 4, maxLength: 2048, allocTimeoutMs: 30_000 },
   next: { peerId: '12D3', multiaddrs: ['/ip4/127.0.0.1/tcp/1'], sessionId: 's-2' }, records: [Uint8Array.of(1, 2)],
   modelKey: 'm', version: '0.1.0', push: false, start: 1, end: 0xffffffff, numbers: { tokensPerSecond: 1.5 },
-  trace: '0123456789abcdef', protocol: '1.0.0',
+  trace: '0123456789abcdef', protocol: '1.0.0', adapter: 'moby',
 }
 
 test('a header comes back with every field, zeros and false included', () => {

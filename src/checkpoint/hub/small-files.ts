@@ -19,20 +19,29 @@ const MAX_BYTES = 100e6
 
 const CONCURRENCY = 8
 
-/** Downloads a commit's small files into the standard cache, checked against the hub's checksums. */
+/** Which files, and how large each may be. */
+export interface FileChoice {
+  readonly wanted: (name: string) => boolean
+  readonly maxBytes: number
+}
+
+const OF_MODELS: FileChoice = { wanted: (name) => SMALL_FILES.some((pattern) => pattern.test(name)), maxBytes: MAX_BYTES }
+
+/** Downloads a commit's small files (a model's where no others are chosen) into the standard cache, checked against the hub's checksums. */
 export async function fetchSmallFiles(
   client: HubClient, cache: StandardCache, model: { repo: string, commit: string, files: readonly string[] }, options: DownloadOptions,
+  { wanted, maxBytes }: FileChoice = OF_MODELS,
 ): Promise<void> {
   const { repo, commit } = model
   const missing: string[] = []
-  for (const name of model.files.filter((name) => SMALL_FILES.some((pattern) => pattern.test(name)))) {
+  for (const name of model.files.filter(wanted)) {
     if (!await isFile(join(cache.snapshot(commit), name))) missing.push(name)
   }
   const files: RemoteFile[] = []
   await forEachParallel(missing, CONCURRENCY, options.signal, async (name, signal) => {
     const file = await client.describe(repo, commit, name, signal)
-    if (file.bytes > MAX_BYTES) {
-      throw new HubError('HUB_ANSWER', `${name} of ${repo} has ${file.bytes} bytes, more than the ${MAX_BYTES} allowed`)
+    if (file.bytes > maxBytes) {
+      throw new HubError('HUB_ANSWER', `${name} of ${repo} has ${file.bytes} bytes, more than the ${maxBytes} allowed`)
     }
     files.push(file)
   })

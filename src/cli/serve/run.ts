@@ -1,11 +1,16 @@
 import type { Logger } from 'pino'
+import { UsageError } from '../../base/errors.ts'
+import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
+import type { DownloadOptions } from '../../checkpoint/hub/remote.ts'
 import { chooseDevice } from '../../runtime/choose-device.ts'
 import { parseDType } from '../../runtime/device.ts'
 import { gpuMemory } from '../../runtime/nvml.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node.ts'
+import type { Quantization } from '../../tensor/quantize.ts'
 import { BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
@@ -18,7 +23,6 @@ import { parseSpan, spanText } from '../span.ts'
 import { startNode } from '../start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
-import type { Quantization } from '../../tensor/quantize.ts'
 
 /** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -41,7 +45,7 @@ async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, sign
   cleanup.add(() => progress.stop())
   const download = { maxDiskSpaceBytes: values.maxDiskSpace, onProgress: progress.download() }
   const checkpoint = await openModel(values.model ?? BUNDLED_MODEL, { ...download, signal })
-  const options = serveOptions(values, checkpoint)
+  const options = { ...serveOptions(values, checkpoint), adapters: await openAdapters(values.adapters, download, signal) }
   const metrics = await openMetrics(values, cleanup)
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
   logger.info({ device: options.device.kind, dtype: options.dtype, quant: options.quant, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
@@ -58,9 +62,21 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   return {
     checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization,
     threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
-    prefillChunkTokens: values.prefillChunkTokens,
+    prefillChunkTokens: values.prefillChunkTokens, allowClientAdapters: values.allowClientAdapters,
+    adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined, publicName: values.publicName,
   }
+}
+
+/** By different names: by them requests say which one they mean. */
+async function openAdapters(sources: readonly string[], download: DownloadOptions, signal: AbortSignal): Promise<Adapter[]> {
+  const adapters: Adapter[] = []
+  for (const source of sources) {
+    const adapter = await openAdapterFrom(source, { ...download, signal })
+    if (adapters.some(({ name }) => name === adapter.name)) throw new UsageError(`--adapters ${source}: there are two adapters named ${adapter.name}`)
+    adapters.push(adapter)
+  }
+  return adapters
 }
 
 interface Started {

@@ -7,6 +7,7 @@ import type { ServerRecord } from '../../swarm/record-fields.ts'
 import { newTrace } from '../../swarm/trace.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import type { RequestAdapter } from '../request-adapter.ts'
 import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
@@ -20,7 +21,7 @@ export interface SwarmAccess {
   records(): readonly ServerRecord[]
   /** Asks around for newer records. */
   refresh(): Promise<void>
-  open(server: ServerRecord, rpc: 'inference', signal: AbortSignal): Promise<FrameStream>
+  open(server: ServerRecord, rpc: 'inference' | 'adapter', signal: AbortSignal): Promise<FrameStream>
   /** Servers not to be used for a while, by peer id. */
   avoided(): ReadonlySet<string>
   avoid(peerId: string): void
@@ -39,6 +40,8 @@ export interface ChainOptions {
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions. */
   readonly prompts?: Tensor | undefined
+  /** What the session goes through. */
+  readonly adapter?: RequestAdapter | undefined
   /** How long a server may let the session wait for cache. */
   readonly allocTimeoutMs: number
   readonly connectTimeoutMs: number
@@ -209,6 +212,7 @@ export class Chain {
   #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
     const request = {
       start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic, avoid, ownPeer: this.#swarm.peerId,
+      adapter: this.#options.adapter,
     }
     try {
       return findRouteAround(this.#swarm.records(), request, this.#swarm.avoided())
@@ -220,11 +224,12 @@ export class Chain {
 
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
     const { connectTimeoutMs, maxLength, hiddenSize, start, prompts } = this.#options
+    const adapter = await this.#options.adapter?.provide(this.#swarm, span)
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined,
       (signal) => this.#swarm.open(span.server, 'inference', signal))
     const remote = await RemoteSession.open(stream, span, {
       sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
-      timeoutMs: connectTimeoutMs, trace: this.trace, prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
+      timeoutMs: connectTimeoutMs, trace: this.trace, adapter, prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
     }, this.#events)
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote

@@ -26,6 +26,8 @@ export interface OpenOptions {
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
   readonly trace?: string | undefined
+  /** What the server calls the session's adapter. */
+  readonly adapter?: string | undefined
   /** Deep prompts of the span's blocks. */
   readonly prompts?: Tensor | undefined
 }
@@ -49,10 +51,10 @@ export class RemoteSession {
 
   /** Opens a session on a fresh stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
   static async open(stream: FrameStream, span: RouteSpan, options: OpenOptions, events: RemoteSessionEvents): Promise<RemoteSession> {
-    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, prompts } = options
+    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts } = options
     try {
       const open = { modelKey, start: span.start, end: span.end, maxLength, allocTimeoutMs }
-      await stream.send({ header: { kind: 'open', sessionId, open, ...(trace !== undefined && { trace }) }, tensors: prompts === undefined ? [] : [prompts] })
+      await stream.send({ header: { kind: 'open', sessionId, open, ...(trace !== undefined && { trace }), ...(adapter !== undefined && { adapter }) }, tensors: prompts === undefined ? [] : [prompts] })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
       if (answer?.header.kind !== 'opened') throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not open the session`)
     } catch (error) {

@@ -90,7 +90,7 @@ export class TestServer {
     return {
       peerId, multiaddrs: [], modelKey: 'test', start, end, state: 'ONLINE', dtype: 'float32', quant: 'none', device: 'cpu',
       cacheTokensLeft: tokensLeft, cacheTokens: totalTokens, throughput: 100, version: '1.0.0', sequence: 1, issuedAt: 0,
-      expiresAt: Number.MAX_SAFE_INTEGER, blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
+      expiresAt: Number.MAX_SAFE_INTEGER, adapters: [], blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
     }
   }
 

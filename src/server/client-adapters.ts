@@ -1,0 +1,103 @@
+import { PetalsError } from '../base/errors.ts'
+import type { AdapterModule } from '../checkpoint/adapter.ts'
+import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter-digest.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { Frame } from '../swarm/frame.ts'
+import type { FrameStream } from '../swarm/frame-stream.ts'
+
+/** A slow client's next matrices may take this long. */
+const FRAME_TIMEOUT_MS = 60_000
+
+/** More modules than the blocks of any model have. */
+const MAX_MODULES = 4096
+
+export interface ClientAdapterLimits {
+  /** Of all adapters that clients have brought. */
+  readonly totalBytes: number
+}
+
+/** Adapters that clients bring for their sessions: whatever they send is checked as an enemy's would have to be. */
+export class ClientAdapters {
+  readonly #limits: ClientAdapterLimits
+  /** Bytes of each, in the order of their arrival or last offer. */
+  readonly #held = new Map<string, number>()
+
+  constructor(limits: ClientAdapterLimits) {
+    this.#limits = limits
+  }
+
+  /**
+   * Answers an offer, and takes the adapter where it is not here yet. Throws `ADAPTER_REFUSED` for what is too large or not
+   * what its name says, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` and `ADAPTER_MEMORY`.
+   */
+  async receive(stream: FrameStream, name: string, engine: Engine): Promise<void> {
+    if (!name.startsWith(CLIENT_ADAPTER)) throw refused('it has no proper name')
+    if (engine.adapters.has(name)) {
+      this.#touch(name, this.#held.get(name) ?? 0)
+      await stream.send({ header: { kind: 'have' }, tensors: [] })
+      return
+    }
+    await stream.send({ header: { kind: 'send' }, tensors: [] })
+    const { modules, bytes } = await this.#collect(stream, name)
+    this.#makeRoom(bytes, engine)
+    engine.adapters.add({ name, modules })
+    this.#touch(name, bytes)
+    try {
+      (await engine.adapters.acquire(name)).release()
+    } catch (error) {
+      this.#forget(name, engine)
+      throw error
+    }
+    await stream.send({ header: { kind: 'taken' }, tensors: [] })
+  }
+
+  async #collect(stream: FrameStream, name: string): Promise<{ modules: AdapterModule[], bytes: number }> {
+    const digest = new AdapterDigest()
+    const modules: LoadedModule[] = []
+    let bytes = 0
+    for (;;) {
+      const frame = await stream.receive({ timeoutMs: FRAME_TIMEOUT_MS })
+      if (frame === null) throw refused('it broke off')
+      if (frame.header.kind === 'end') break
+      const module = readModule(frame)
+      bytes += module.a.data.byteLength + module.b.data.byteLength
+      if (bytes > this.#limits.totalBytes || modules.length === MAX_MODULES) throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
+      digest.add(module)
+      modules.push(module)
+    }
+    if (modules.length === 0) throw refused('it has no matrices')
+    if (digest.name() !== name) throw refused('it is not what its name says')
+    return { modules, bytes }
+  }
+
+  #makeRoom(bytes: number, engine: Engine): void {
+    let total = bytes + [...this.#held.values()].reduce((sum, held) => sum + held, 0)
+    for (const [name, held] of [...this.#held]) {
+      if (total <= this.#limits.totalBytes) return
+      if (this.#forget(name, engine)) total -= held
+    }
+    if (total > this.#limits.totalBytes) throw new PetalsError('ADAPTER_MEMORY', 'there is no room for another client\'s adapter beside those in use; try again later')
+  }
+
+  #forget(name: string, engine: Engine): boolean {
+    if (engine.adapters.has(name) && !engine.adapters.remove(name)) return false
+    return this.#held.delete(name)
+  }
+
+  #touch(name: string, bytes: number): void {
+    this.#held.delete(name)
+    this.#held.set(name, bytes)
+  }
+}
+
+function readModule({ header: { kind, adapter = '', numbers }, tensors: [a, b] }: Frame): LoadedModule {
+  const scaling = numbers?.['scaling'] ?? Number.NaN
+  const fits = kind === 'module' && adapter.length <= 512 && Number.isFinite(scaling)
+  if (!fits || a === undefined || b === undefined || a.shape.length !== 2 || b.shape.length !== 2) throw refused('a frame of it is no module with two matrices')
+  for (const { dtype } of [a, b]) if (!['float32', 'float16', 'bfloat16'].includes(dtype)) throw refused(`a matrix is ${dtype}, not of a float type`)
+  return { name: adapter, scaling, a, b }
+}
+
+function refused(why: string): PetalsError {
+  return new PetalsError('ADAPTER_REFUSED', `the client's adapter was refused: ${why}`)
+}
