@@ -72,7 +72,7 @@ class OwnAdapter implements RequestAdapter {
         for await (const { name: module, scaling, a, b } of this.#modules(span)) {
           await stream.send({ header: { kind: 'module', adapter: module, numbers: { scaling } }, tensors: [a, b] })
         }
-        await stream.send({ header: { kind: 'end' }, tensors: [] })
+        await stream.send({ header: { kind: 'complete' }, tensors: [] })
         await answer(stream)
       }
       void stream.end()

@@ -58,7 +58,7 @@ export class ClientAdapters {
     for (;;) {
       const frame = await stream.receive({ timeoutMs: FRAME_TIMEOUT_MS })
       if (frame === null) throw refused('it broke off')
-      if (frame.header.kind === 'end') break
+      if (frame.header.kind === 'complete') break
       const module = readModule(frame)
       bytes += module.a.data.byteLength + module.b.data.byteLength
       if (bytes > this.#limits.totalBytes || modules.length === MAX_MODULES) throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)

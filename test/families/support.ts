@@ -33,7 +33,7 @@ export async function loadFixture(name: string): Promise<Fixture> {
   }
 }
 
-async function readTensors(file: string): Promise<Tensors> {
+export async function readTensors(file: string): Promise<Tensors> {
   const bytes = readFileSync(file)
   const slices = await readSafetensorsHeader(file)
   return new Map(slices.map(({ name, dtype, shape, offset, byteLength }) =>
