@@ -5,7 +5,7 @@ import { AdapterDigest, type LoadedModule } from '../checkpoint/adapter-digest.t
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { readRows } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
-import { type FittedAdapter, fitAdapter } from '../engine/fit-adapter.ts'
+import { type FittedAdapter, fitAdapter } from '../families/fit-adapter.ts'
 import { withDeadline } from '../swarm/deadline.ts'
 import type { FrameStream } from '../swarm/frame-stream.ts'
 import type { ServerRecord } from '../swarm/record-fields.ts'

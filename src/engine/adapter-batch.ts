@@ -40,10 +40,13 @@ export function bindMask({ scope, host, dtype }: AdapterBinding, rows: readonly 
 }
 
 /** Binds the ranks of a run in the stacks of one block. */
-export function bindStacks({ scope, memory, dtype }: AdapterBinding, stacks: readonly AdapterStack[], { first, ranks }: RankRange): Bound[] {
+export function bindStacks(binding: AdapterBinding, stacks: readonly AdapterStack[], range: RankRange): Bound[] {
   return stacks.flatMap(({ name, inFeatures, outFeatures, a, b }): Bound[] => {
     const names = loraInputs(name)
-    const at = (stack: Pointer, width: number) => scope.wrap(memory, dtype, [ranks, width], stack + BigInt(first * width * dtypeSize(dtype)))
-    return [[names.a, at(a, inFeatures)], [names.b, at(b, outFeatures)]]
+    return [[names.a, wrapRanks(binding, a, inFeatures, range)], [names.b, wrapRanks(binding, b, outFeatures, range)]]
   })
+}
+
+function wrapRanks({ scope, memory, dtype }: AdapterBinding, stack: Pointer, width: number, { first, ranks }: RankRange): Pointer {
+  return scope.wrap(memory, dtype, [ranks, width], stack + BigInt(first * width * dtypeSize(dtype)))
 }

@@ -5,7 +5,7 @@ import { writeAdapter, type WriteJob } from './write-adapter.ts'
 
 /** A thread for one adapter: reading and transposing takes too long for the one that answers. */
 function post(message: WrittenMessage): void {
-  parentPort!.postMessage(message)
+  parentPort!.postMessage(message, [])
 }
 
 try {

@@ -9,7 +9,7 @@ import { blockGraphs } from '../families/graphs.ts'
 import type { Device } from '../runtime/device.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
-import { type FittedAdapter, fitAdapter } from './fit-adapter.ts'
+import { type FittedAdapter, fitAdapter } from '../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from './load.ts'
 import type { WriteJob } from './write-adapter.ts'
 

@@ -15,7 +15,7 @@ export function createRunner(
   env: Environment, config: ModelConfig, span: LoadedSpan, { maxBatchRows, prefillChunkTokens }: SchedulerLimits,
 ): Runner {
   if (span.resident === undefined) return new SpanRunner(env, span)
-  const graphs = blockGraphs(config, { device: span.device.kind, dtype: span.dtype, quant: span.quant }, span.start, span.start + span.resident.length)
+  const graphs = blockGraphs(config, { device: span.device.kind, dtype: span.dtype, quant: span.quant, adapters: span.adapters !== undefined }, span.start, span.start + span.resident.length)
   const maxTokens = Math.max(maxBatchRows, prefillChunkTokens)
   return new DeviceRunner(env, span, graphs, span.resident, { maxTokens, records: recordsSteps(span) })
 }

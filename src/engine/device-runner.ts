@@ -9,6 +9,7 @@ import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 import type { Bound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
 import { dtypeSize } from '../tensor/dtype.ts'
+import { bindMask, bindStacks, coveringRange } from './adapter-batch.ts'
 import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
@@ -58,7 +59,8 @@ export class DeviceRunner implements Runner {
   run(batch: Batch, rope: RopeTensors): void {
     const table = this.#ropes.get(rope)
     this.#step.write(batch)
-    if (this.#options.records && batch.tokens === 1) this.#replay(batch, table)
+    // Adapters come and go: where they lie is not recorded.
+    if (this.#options.records && batch.tokens === 1 && batch.adapters === undefined) this.#replay(batch, table)
     else this.#runOnce(batch, table)
     this.#step.read(batch.output)
   }
@@ -96,6 +98,15 @@ export class DeviceRunner implements Runner {
     }
   }
 
+  #bindAdapters(scope: TensorScope, { start, end, pastLengths, adapters = pastLengths.map(() => undefined) }: Batch): Bound[] {
+    const { adapters: stacks, dtype } = this.#span
+    if (stacks === undefined) return []
+    const binding = { scope, host: this.#cpu, memory: this.#memory, dtype }
+    const range = coveringRange(adapters)
+    const own = stacks.slice(start, end).flatMap((block, i) => bindStacks(binding, block, range).map(([name, value]): Bound => [nameInCopy(i, name), value]))
+    return [bindMask(binding, adapters), ...own]
+  }
+
   #bind(session: SpanSession, batch: Batch, table: DeviceRope, totalLength: number, graphId?: number): BoundRun {
     const { dtype, hiddenSize, kvHeads, cacheHeadDim, caches } = this.#span
     const rows = batch.pastLengths.length
@@ -118,10 +129,11 @@ export class DeviceRunner implements Runner {
         { block: i, part: 'key', value: onDevice(cacheShape, key + start) },
         { block: i, part: 'value', value: onDevice(cacheShape, value + start) },
       ])
+      const adapters = this.#bindAdapters(scope, batch)
       const past = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `past_${part}`), value])
       const present = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `present_${part}`), value])
       return new BoundRun(this.#env.ort, session.pointer, scope,
-        [['hidden', onDevice(hiddenShape, this.#step.input)], ...shared.filter(([name]) => session.inputs.has(name)), ...past],
+        [['hidden', onDevice(hiddenShape, this.#step.input)], ...shared.filter(([name]) => session.inputs.has(name)), ...adapters, ...past],
         [['output', onDevice(hiddenShape, this.#step.output)], ...present], graphId)
     } catch (error) {
       scope[Symbol.dispose]()

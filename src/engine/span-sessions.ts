@@ -1,5 +1,6 @@
 import { chain, nameInCopy } from '../graph/chain.ts'
 import { type FinishedGraph, encodeModel } from '../graph/encode.ts'
+import { loraInputNames } from '../graph/lora.ts'
 import type { BoundRun } from '../runtime/bound-run.ts'
 import type { Device } from '../runtime/device.ts'
 import type { Environment } from '../runtime/environment.ts'
@@ -78,7 +79,8 @@ export class SpanSessions {
 
   #create({ start, end, records }: SessionKey): SpanSession {
     const blocks = this.#blocks.slice(start, end)
-    const graph = chain(this.#graphs.slice(start, end), { input: 'hidden', output: 'output', own: ['past_key', 'past_value'] })
+    const graphs = this.#graphs.slice(start, end)
+    const graph = chain(graphs, { input: 'hidden', output: 'output', own: ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)] })
     const inline = new Map(blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)))
     const weights = blocks.flatMap((block, i) => block.weights.map((weight) => ({ ...weight, name: nameInCopy(i, weight.name) })))
     const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }

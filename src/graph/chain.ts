@@ -7,7 +7,7 @@ export interface Links {
   /** The input of each copy that is the result of the one before, and what that one calls it. */
   readonly input: string
   readonly output: string
-  /** Inputs that each copy has for itself; all others are the same for all copies, by their names. */
+  /** Inputs that each copy, where it has them, has for itself; all others are the same for all copies, by their names. */
   readonly own: readonly string[]
 }
 
@@ -21,6 +21,7 @@ export function nameInCopy(index: number, name: string): string {
  * by `nameInCopy`. Throws `GRAPH_VALUE` where an input or output that is to be linked does not exist.
  */
 export function chain(graphs: readonly FinishedGraph[], { input, output, own }: Links): FinishedGraph {
+  for (const name of own) find(graphs.flatMap(({ inputs }) => inputs), name)
   const shared = new Map<string, Value>()
   for (const value of graphs.flatMap((graph) => graph.inputs)) {
     if (value.name !== input && !own.includes(value.name) && !shared.has(value.name)) shared.set(value.name, value)
@@ -40,7 +41,7 @@ export function chain(graphs: readonly FinishedGraph[], { input, output, own }: 
       values.set(value, made)
       return made
     }
-    for (const name of own) inputs.push(copy(find(graph.inputs, name)))
+    for (const value of graph.inputs) if (own.includes(value.name)) inputs.push(copy(value))
     copies.push({
       nodes: graph.nodes.map((node) => ({
         ...node, name: nameInCopy(index, node.name), outputs: node.outputs.map(copy),

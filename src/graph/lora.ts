@@ -37,6 +37,11 @@ export function addLora(g: Graph, x: Value, product: Value, name: string, outFea
   return add(g, product, matMul(g, low, b, `${name}.lora_up`), `${name}.add_lora`)
 }
 
+/** The names of all adapters' matrices that a graph takes. */
+export function loraInputNames(graph: Pick<Graph, 'inputs'>): string[] {
+  return loraModules(graph).flatMap(({ name }) => Object.values(loraInputs(name)))
+}
+
 /** The modules of a graph that was built for adapters. */
 export function loraModules({ inputs }: Pick<Graph, 'inputs'>): LoraModule[] {
   return inputs.filter(({ name }) => name.startsWith(PREFIX)).map(({ name, shape }) => {

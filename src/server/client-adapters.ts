@@ -72,7 +72,7 @@ export class ClientAdapters {
 
   #makeRoom(bytes: number, engine: Engine): void {
     let total = bytes + [...this.#held.values()].reduce((sum, held) => sum + held, 0)
-    for (const [name, held] of [...this.#held]) {
+    for (const [name, held] of this.#held) {
       if (total <= this.#limits.totalBytes) return
       if (this.#forget(name, engine)) total -= held
     }

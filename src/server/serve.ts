@@ -82,8 +82,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   })
   const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
-    modelKey: key, start, end, dtype, quant, device: device.kind, version: VERSION,
-    ...(options.allowClientAdapters === true && { clientAdapters: true }),
+    modelKey: key, start, end, dtype, quant, device: device.kind, version: VERSION, clientAdapters: options.allowClientAdapters === true,
     ...(options.publicName !== undefined && { publicName: options.publicName }),
   })
   const undo: (() => Promise<void> | void)[] = []
@@ -105,12 +104,12 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     const checkpoint = await fetchTensors(options.checkpoint, names, { ...options.download, signal })
     // Until then, since a lost span is loaded again from there.
     undo.push(() => releaseTensors(checkpoint))
-    const { signal: _, download: __, adapters = [], allowClientAdapters = false, ...engineOptions } = { ...options, checkpoint }
-    const loadSpan = (signal: AbortSignal | undefined) => loadWith(adapters, load, { ...engineOptions, ...size, signal })
+    const { signal: _, download: __, adapters = [], allowClientAdapters = false, adapterBytes = 0, ...engineOptions } = { ...options, checkpoint }
+    const loadSpan = (signal: AbortSignal | undefined): Promise<Engine> => loadWith(adapters, load, { ...engineOptions, ...size, adapterBytes, signal })
     const first = await loadSpan(signal)
     let closeEngine = () => first.close()
     undo.push(() => closeEngine())
-    const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: options.adapterBytes ?? 0 }) : undefined
+    const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: adapterBytes }) : undefined
     const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, key)
     const goOnline = async (engine: Engine): Promise<void> => {
       blocks.resume(engine)
@@ -121,11 +120,11 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     await blocks.start()
     undo.push(() => blocks.stop())
     await orAborted(goOnline(first), signal)
-    const suspend = (error: PetalsError): void => {
+    const onLost = (error: PetalsError): void => {
       blocks.suspend(error)
       void announcer.become('JOINING')
     }
-    const keeper = new EngineKeeper(first, { load: loadSpan, onLost: suspend, onLoaded: goOnline, logger }, options.reloadPausesMs)
+    const keeper = new EngineKeeper(first, { load: loadSpan, onLost, onLoaded: goOnline, logger }, options.reloadPausesMs)
     closeEngine = () => keeper.stop()
     keeper.on('cache', () => announcer.cacheChanged())
     const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)

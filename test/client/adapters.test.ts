@@ -16,6 +16,21 @@ const DEMO = join(MODELS, 'demo'), MOBY = join(MODELS, 'demo-lora-moby'), NAME =
 
 interface Golden { readonly input_ids: number[], readonly greedy_ids: number[] }
 
+function module(name: string, a: number[], b: number[], value = 0.5): LoadedModule {
+  const matrix = (shape: number[]) => fromFloat32(new Float32Array(shape[0]! * shape[1]!).fill(value), shape)
+  return { name, scaling: 1, a: matrix(a), b: matrix(b) }
+}
+
+function nameOf(...modules: LoadedModule[]): string {
+  const digest = new AdapterDigest()
+  for (const each of modules) digest.add(each)
+  return digest.name()
+}
+
+function frame({ name, scaling, a, b }: LoadedModule): Frame {
+  return { header: { kind: 'module', adapter: name, numbers: { scaling } }, tensors: [a, b] }
+}
+
 describe('adapters in a swarm', () => {
   let swarm: LocalSwarm, base: AutoDistributedModelForCausalLM, own: Adapter, golden: Golden[]
   before(async () => {
@@ -72,16 +87,7 @@ describe('adapters in a swarm', () => {
   })
 
   it('cannot be anything but what a client\'s adapter may be', async () => {
-    const module = (name: string, a: number[], b: number[], value = 0.5): LoadedModule => ({
-      name, scaling: 1, a: fromFloat32(new Float32Array(a[0]! * a[1]!).fill(value), a), b: fromFloat32(new Float32Array(b[0]! * b[1]!).fill(value), b),
-    })
     const fitting = module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2])
-    const nameOf = (...modules: LoadedModule[]) => {
-      const digest = new AdapterDigest()
-      for (const each of modules) digest.add(each)
-      return digest.name()
-    }
-    const frame = ({ name, scaling, a, b }: LoadedModule): Frame => ({ header: { kind: 'module', adapter: name, numbers: { scaling } }, tensors: [a, b] })
     const cases: [string, RegExp | string, string, Frame[]][] = [
       ['a name of no digest', 'ADAPTER_REFUSED', 'mine', []],
       ['a false name', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'0'.repeat(64)}`, [frame(fitting)]],

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { openAdapter } from '../../src/checkpoint/adapter.ts'
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { readTensor } from '../../src/checkpoint/read.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
+import { AdapterMemory } from '../../src/engine/adapter-memory.ts'
+import { Adapters } from '../../src/engine/adapters.ts'
 import { blockSlices } from '../../src/engine/block-slices.ts'
 import { CacheMemory } from '../../src/engine/cache-memory.ts'
 import { DeviceRunner } from '../../src/engine/device-runner.ts'
@@ -17,18 +20,20 @@ import type { Target } from '../../src/graph/lowering.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type Environment, createEnvironment } from '../../src/runtime/environment.ts'
 import { asFloat32 } from '../../src/tensor/tensor.ts'
+import { floats, readTensors } from '../families/support.ts'
 
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
+const ADAPTER = new URL('../fixtures-adapters/llama-patterns', import.meta.url).pathname
 const ROWS = 8, CAPACITY = 128, TOKENS = 12
 const ROPE_KEY = 'default'
 
-type Step = Pick<Batch, 'tokens' | 'pastLengths'> & Partial<Pick<Batch, 'start' | 'end' | 'offset'>>
+type Step = Pick<Batch, 'tokens' | 'pastLengths'> & Partial<Pick<Batch, 'start' | 'end' | 'offset' | 'adapters'>>
 
 /** What runs on CUDA, on the CPU: its memory, its sessions and its bookkeeping are the same, the graphs in float32. */
 const FORMS: readonly (readonly [string, Target, boolean])[] = [
-  ['fused attention, recorded steps', { device: 'cpu', dtype: 'float32' }, true],
-  ['fused attention', { device: 'cpu', dtype: 'float32' }, false],
-  ['attention of float32 on CUDA', { device: 'cuda', dtype: 'float32' }, false],
+  ['fused attention, recorded steps', { device: 'cpu', dtype: 'float32', adapters: true }, true],
+  ['fused attention', { device: 'cpu', dtype: 'float32', adapters: true }, false],
+  ['attention of float32 on CUDA', { device: 'cuda', dtype: 'float32', adapters: true }, false],
 ]
 
 function bytes(values: Float32Array): Uint8Array {
@@ -42,7 +47,7 @@ function assertClose(actual: Float32Array, expected: Float32Array): void {
 
 for (const [form, target, records] of FORMS) {
   describe(`a span in the device's memory, ${form}`, () => {
-    let checkpoint: Checkpoint, env: Environment, blocks: ResidentBlock[], cache: CacheMemory, runner: DeviceRunner, ropes: RopeTables
+    let checkpoint: Checkpoint, env: Environment, blocks: ResidentBlock[], cache: CacheMemory, runner: DeviceRunner, ropes: RopeTables, adapters: Adapters
     let golden: Map<string, Float32Array>, width: number
 
     before(async () => {
@@ -58,7 +63,9 @@ for (const [form, target, records] of FORMS) {
       const { kvHeads, headDim } = cacheShape(checkpoint.config, target)
       const sizes = { device: CPU, dtype: 'float32', quant: undefined, sessions: [], hiddenSize: width, kvHeads, cacheHeadDim: headDim, start: 0, inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))) } as const
       cache = new CacheMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
-      const span: LoadedSpan = { ...sizes, caches: cache.blocks, resident: blocks }
+      adapters = new Adapters(new AdapterMemory(CPU, graphs, 'float32', 8), { config: checkpoint.config, device: CPU, dtype: 'float32', start: 0 })
+      adapters.add(await openAdapter(ADAPTER))
+      const span: LoadedSpan = { ...sizes, caches: cache.blocks, adapters: adapters.stacks, resident: blocks }
       runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, records })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
       ropes.acquire(CAPACITY, CAPACITY)
@@ -66,6 +73,7 @@ for (const [form, target, records] of FORMS) {
     after(() => {
       runner.close()
       cache.release()
+      adapters.close()
       releaseResident({ device: CPU, resident: blocks })
     })
 
@@ -73,9 +81,9 @@ for (const [form, target, records] of FORMS) {
     const part = (name: string, sequence: number, from: number, to: number) =>
       golden.get(name)!.subarray((sequence * TOKENS + from) * width, (sequence * TOKENS + to) * width)
 
-    function run(input: Float32Array, { tokens, pastLengths, start = 0, end = 3, offset = 0 }: Step): Float32Array {
+    function run(input: Float32Array, { tokens, pastLengths, start = 0, end = 3, offset = 0, adapters }: Step): Float32Array {
       const output = new Float32Array(input.length)
-      runner.run({ offset, capacity: CAPACITY, start, end, tokens, pastLengths, ropeKey: ROPE_KEY, input: bytes(input), output: bytes(output) }, ropes.get(ROPE_KEY))
+      runner.run({ offset, capacity: CAPACITY, start, end, tokens, pastLengths, ropeKey: ROPE_KEY, adapters, input: bytes(input), output: bytes(output) }, ropes.get(ROPE_KEY))
       return output
     }
 
@@ -83,6 +91,16 @@ for (const [form, target, records] of FORMS) {
       for (const [from, to] of [[0, 5], [5, 9], [9, 10], [10, 11], [11, 12]] as const) {
         assertClose(run(part('block0_input', 0, from, to), { tokens: to - from, pastLengths: [from] }), part('block2_output', 0, from, to))
       }
+    })
+
+    test('gives rows of one step their own adapters', async () => {
+      const { range } = await adapters.acquire('llama-patterns')
+      const expected = await readTensors(`${ADAPTER}/golden.safetensors`)
+      const input = floats(expected, 'block0_input')
+      const wanted = (row: number, at: number) => row === 0 ? floats(expected, 'output').subarray(at * width, (at + 1) * width) : part('block2_output', 0, at, at + 1)
+      for (const row of [0, 1]) run(input.slice(0, 6 * width), { tokens: 6, pastLengths: [0], offset: row * CAPACITY, adapters: row === 0 ? [range] : undefined })
+      const output = run(Float32Array.from([...input.subarray(6 * width), ...input.subarray(6 * width)]), { tokens: 1, pastLengths: [6, 6], adapters: [range, undefined] })
+      for (const row of [0, 1]) assertClose(output.subarray(row * width, (row + 1) * width), wanted(row, 6))
     })
 
     test('gives the reference to rows of different lengths in one step, and to the same rows at the next', () => {

@@ -17,8 +17,8 @@ function renderModel(model: ModelStatus, nowMs: number): string {
   const table = rows.length === 0 ? ['nobody serves this model'] : alignColumns([HEADINGS, ...rows])
   const total = numBlocks === 0 ? '' : `, ${numBlocks} blocks`
   const holes = missing.length === 0 ? [] : [`missing: ${missing.join(', ')} (no server is ONLINE with them)`]
-  return [`${modelKey}${total}, ${servers.length} ${servers.length === 1 ? 'server' : 'servers'}`,
-    ...table, ...coverage(model), ...holes].map((line) => `${line}\n`).join('')
+  return [`${modelKey}${total}, ${count(servers.length)}`,
+    ...table, ...coverage(model), ...adapters(servers), ...holes].map((line) => `${line}\n`).join('')
 }
 
 function serverRow(record: ServerStatus, nowMs: number): string[] {
@@ -28,6 +28,18 @@ function serverRow(record: ServerStatus, nowMs: number): string[] {
     shortPeer(peerId), answers ? state : 'NO ANSWER', spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
     `${cacheTokensLeft}/${cacheTokens}`, version, `${Math.round((record.expiresAt - nowMs) / 1000)} s`, record.publicName ?? '',
   ]
+}
+
+/** Which adapters requests may go through, and on how many servers. */
+function adapters(servers: readonly ServerStatus[]): string[] {
+  const held = Map.groupBy(servers.flatMap((server) => server.adapters), (name) => name)
+  const lines = [...held].map(([name, holders]) => `adapter ${name}  on ${count(holders.length)}`)
+  const open = servers.filter(({ clientAdapters }) => clientAdapters === true).length
+  return open === 0 ? lines : [...lines, `adapters of clients  taken by ${count(open)}`]
+}
+
+function count(servers: number): string {
+  return `${servers} ${servers === 1 ? 'server' : 'servers'}`
 }
 
 /** A figure for each block: how many servers are ONLINE with it. */

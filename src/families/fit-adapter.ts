@@ -2,8 +2,8 @@ import { PetalsError } from '../base/errors.ts'
 import type { Adapter, AdapterModule } from '../checkpoint/adapter.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { bareName } from '../checkpoint/reconcile.ts'
-import { blockGraphs } from '../families/graphs.ts'
-import { familyOf } from '../families/index.ts'
+import { blockGraphs } from './graphs.ts'
+import { familyOf } from './index.ts'
 import { type LoraModule, loraModules } from '../graph/lora.ts'
 
 /** A module of an adapter and where in the model it belongs. */
