@@ -93,6 +93,10 @@ export const computeOptions = {
     description: 'How the blocks\' matrices are kept; they are quantized while they are loaded',
     reason: 'Answers of a quantized model differ from those of the model itself',
   },
+  quantCache: {
+    type: 'text', group: COMPUTE, isFile: true, defaultDescription: 'none',
+    description: 'Folder to keep quantized matrices in: the next start takes them from there', reason: 'They take disk space that only you can give',
+  },
   adapters: {
     type: 'list', group: MODEL, default: [], defaultDescription: 'none',
     description: 'LoRA adapters that requests may name: folders of PEFT, or adapters of the hub; may be repeated',

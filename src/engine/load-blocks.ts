@@ -1,9 +1,11 @@
 import { blockGraphs, cacheShape } from '../families/graphs.ts'
+import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import { type Environment, createEnvironment } from '../runtime/environment.ts'
 import type { Session } from '../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
 import { loadGraph } from './load-graph.ts'
 import { type BlockOptions, type LoadedBlocks, type LoadProgress, targetOf } from './load.ts'
+import { QuantCacheFile } from './quant-cache.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../tensor/dtype.ts'
 import { ReadHelper } from './shared-read.ts'
@@ -23,14 +25,15 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
+  const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block)
   const helper = new ReadHelper()
   const memory = new WeightMemory(helper)
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }))
+    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }), cacheOf)
     else for (const [i, block] of slices.entries()) {
-      sessions.push(loadGraph(env, device, graphs[i]!, block, memory))
+      sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))
       onProgress({ blocksLoaded: sessions.length, numBlocks: end - start })
     }
   } catch (error) {
@@ -51,6 +54,10 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
       inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
     },
   }
+}
+
+function quantCacheOf({ quant = 'none', quantCache }: BlockOptions, block: ReadonlyMap<string, TensorSlice>): QuantCacheFile | undefined {
+  return quant === 'none' || quantCache === undefined ? undefined : new QuantCacheFile(quantCache, quant, block)
 }
 
 function releaseSessions({ ort }: Environment, sessions: readonly Session[]): void {

@@ -22,6 +22,8 @@ export interface LoadOptions extends ThreadOptions {
   readonly dtype: FloatDType
   /** How the matrices of linear layers are kept: as they are where left out. */
   readonly quant?: Quantization | undefined
+  /** Folder to keep quantized matrices in, and to take them from. */
+  readonly quantCache?: string | undefined
   /** What LoRA adapters may take; without it the span has no place for any. */
   readonly adapterBytes?: number | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined

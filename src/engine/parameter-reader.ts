@@ -1,11 +1,12 @@
-import { readTensor } from '../checkpoint/read.ts'
+import { readChunks, readTensor } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import type { Parameter, QuantizedHalf, StoredMatrix } from '../graph/value.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import type { QuantizedMatrix } from '../tensor/quantize.ts'
-import { asFloat32, fromFloat32, type Tensor } from '../tensor/tensor.ts'
+import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../tensor/quantize.ts'
+import { asFloat32, fromFloat32, numElements, type Tensor } from '../tensor/tensor.ts'
 import { assemble, assembleQuantized, quantize } from './assemble.ts'
+import type { QuantCacheFile } from './quant-cache.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /**
@@ -15,12 +16,14 @@ import type { WeightMemory } from './weight-memory.ts'
 export class ParameterReader {
   readonly #slices: ReadonlyMap<string, TensorSlice>
   readonly #memory: WeightMemory
+  readonly #cache: QuantCacheFile | undefined
   /** Matrices one half of which has been asked for. */
   readonly #halves = new Map<string, QuantizedMatrix>()
 
-  /** `slices` holds the stored tensors by the names of parameters, or of their parts. */
-  constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory) {
+  /** `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before. */
+  constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory, cache?: QuantCacheFile) {
     this.#slices = slices
+    this.#cache = cache
     this.#memory = memory
   }
 
@@ -33,15 +36,36 @@ export class ParameterReader {
     return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
   }
 
+  /** To be called when all of the graph's parameters have been read. Throws `QUANT_CACHE`. */
+  finish(): void {
+    this.#cache?.save()
+  }
+
   #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedHalf, lent: boolean): Tensor {
     const found = this.#halves.get(matrix.name)
-    const { codes, scales } = found ?? (matrix.parts === undefined ? this.#quantize(matrix, format, lent) : assembleQuantized(matrix, format, (stored) => asFloat32(this.#stored(stored, 'float32'))))
+    const { codes, scales } = found ?? this.#cached(matrix, format) ?? this.#make(matrix, format, lent)
     if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
     else this.#halves.delete(matrix.name)
     return part === 'codes' ? { dtype: 'uint8', shape, data: codes } : convert(fromFloat32(scales, shape), dtype as FloatDType)
   }
 
-  #quantize({ name }: StoredMatrix, format: QuantizedHalf['format'], lent: boolean): QuantizedMatrix {
+  #cached({ name, shape }: StoredMatrix, format: QuantFormat): QuantizedMatrix | undefined {
+    const columns = shape.at(-1)!
+    const { blocks, codeBytes } = quantizedSizes(format, numElements(shape) / columns, columns)
+    const codes = this.#cache?.find(`${name}.codes`), scales = this.#cache?.find(`${name}.scales`)
+    if (codes?.byteLength !== codeBytes || scales?.byteLength !== 4 * blocks) return undefined
+    return { codes: readBytes(codes), scales: new Float32Array(readBytes(scales).buffer) }
+  }
+
+  #make(matrix: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+    const made = matrix.parts === undefined ? this.#quantize(matrix, format, lent)
+      : assembleQuantized(matrix, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+    this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
+    this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))
+    return made
+  }
+
+  #quantize({ name }: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
     const full = this.#memory.read(this.#slices.get(name)!, 'float32')
     const quantized = quantize(format, full, (bytes) => lent ? this.#memory.take(bytes) : new Uint8Array(bytes))
     this.#memory.give(full.data)
@@ -51,4 +75,10 @@ export class ParameterReader {
   #stored(name: string, dtype: FloatDType): Tensor {
     return readTensor(this.#slices.get(name)!, dtype)
   }
+}
+
+function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(slice.byteLength)
+  readChunks(slice, (chunk, position) => bytes.set(chunk, position))
+  return bytes
 }

@@ -6,6 +6,7 @@ import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
 import type { ResidentWeight } from '../runtime/session.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
 import { ParameterReader } from './parameter-reader.ts'
+import type { QuantCacheFile } from './quant-cache.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
@@ -24,7 +25,7 @@ const ALIGNMENT = 256
  * `memory`. Synchronous: for loading threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
-  heap: DeviceHeap, { parameters }: Pick<Graph, 'parameters'>, slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory,
+  heap: DeviceHeap, { parameters }: Pick<Graph, 'parameters'>, slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory, cache?: QuantCacheFile,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const external = parameters.filter(({ placement }) => placement === 'external')
@@ -36,7 +37,7 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const reader = new ParameterReader(slices, memory)
+    const reader = new ParameterReader(slices, memory, cache)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
@@ -46,6 +47,7 @@ export function loadResidentBlock(
       return { name, dtype, shape, address }
     })
     for (const parameter of parameters) if (parameter.placement === 'inline') inline.set(parameter.name, reader.read(parameter, { lent: false }))
+    reader.finish()
     return { weights, inline, allocation }
   } catch (error) {
     heap.free(allocation)
@@ -56,12 +58,12 @@ export function loadResidentBlock(
 /** Blocks one after the other, as `loadResidentBlock`; `onBlock` is told how many are there. Nothing is left behind of a failure. */
 export function loadResidentBlocks(
   device: Device, graphs: readonly Pick<Graph, 'parameters'>[], slices: readonly ReadonlyMap<string, TensorSlice>[], memory: WeightMemory,
-  onBlock: (blocksLoaded: number) => void,
+  onBlock: (blocksLoaded: number) => void, cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
 ): ResidentBlock[] {
   const heap = openHeap(device)
   const resident: ResidentBlock[] = []
   try {
-    for (const [i, block] of slices.entries()) onBlock(resident.push(loadResidentBlock(heap, graphs[i]!, block, memory)))
+    for (const [i, block] of slices.entries()) onBlock(resident.push(loadResidentBlock(heap, graphs[i]!, block, memory, cacheOf(block))))
     return resident
   } catch (error) {
     releaseResident({ device, resident })

@@ -26,6 +26,7 @@ export interface ServeOptions extends SpanSizeOptions {
   readonly dhtPrefix?: string | undefined
   readonly threads: number
   readonly spin: boolean
+  readonly quantCache?: string | undefined
   readonly publicName?: string | undefined
   /** LoRA adapters that requests may name, and what the matrices of all that are loaded may take. */
   readonly adapters?: readonly Adapter[] | undefined

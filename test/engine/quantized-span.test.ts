@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cp } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
@@ -18,11 +18,11 @@ const TOKENS = 7
 /** Shares of the largest output. int8 and int4 round activations, too; experts and NF4 do not. */
 const TOLERANCE: Record<QuantFormat, number> = { nf4: 1e-5, int8: 0.03, int4: 0.03 }
 
-async function outputs(checkpoint: Checkpoint, quant: Quantization): Promise<Float32Array> {
+async function outputs(checkpoint: Checkpoint, quant: Quantization, quantCache?: string): Promise<Float32Array> {
   const { numBlocks, hiddenSize } = checkpoint.config
   const random = seededRandom(3)
   const hidden = fromFloat32(Float32Array.from({ length: TOKENS * hiddenSize }, () => 2 * random() - 1), [1, TOKENS, hiddenSize])
-  const engine = await Engine.load({ checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', quant, threads: 1, spin: false, cacheTokens: 64 })
+  const engine = await Engine.load({ checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', quant, quantCache, threads: 1, spin: false, cacheTokens: 64 })
   try {
     return asFloat32(await engine.forward(hidden, { start: 0, end: numBlocks, timeoutMs: 1000 }))
   } finally {
@@ -68,4 +68,27 @@ describe('a quantized span computes what a span of the rounded weights does', ()
     await assert.rejects(openCheckpoint(join(FIXTURES, 'mixtral')).then((checkpoint) => outputs(checkpoint, 'nf4')), { code: 'GRAPH_UNSUPPORTED', message: /experts in nf4.*--quant int4/ })
     await assert.rejects(openCheckpoint(join(FIXTURES, 'qwen3-moe')).then((checkpoint) => outputs(checkpoint, 'int4')), { code: 'GRAPH_UNSUPPORTED', message: /multiples of 32/ })
   })
+})
+
+it('quantized matrices are kept on disk where asked, and taken from there; damaged files are made anew', async (context) => {
+  const folder = await temporaryFolder(context)
+  for (const [name, format] of [['llama', 'int4'], ['llama', 'nf4'], ['mixtral', 'int8']] as const) {
+    const checkpoint = await openCheckpoint(join(FIXTURES, name))
+    const quantCache = join(folder, name, format)
+    const expected = await outputs(checkpoint, format)
+    assert.deepEqual(await outputs(checkpoint, format, quantCache), expected)
+    const files = (await readdir(quantCache)).map((file) => join(quantCache, file))
+    assert.equal(files.length, checkpoint.config.numBlocks)
+    assert.deepEqual(await outputs(checkpoint, format, quantCache), expected)
+    // What lies there is what is used.
+    const bytes = await readFile(files[0]!)
+    await writeFile(files[0]!, Buffer.concat([bytes.subarray(0, bytes.length - 64), bytes.subarray(-64).fill(0x11)]))
+    assert.notDeepEqual(await outputs(checkpoint, format, quantCache), expected)
+    await writeFile(files[0]!, bytes.subarray(0, 100))
+    assert.deepEqual(await outputs(checkpoint, format, quantCache), expected)
+    assert.equal((await readFile(files[0]!)).length, bytes.length)
+    assert.deepEqual(await readdir(quantCache), files.map((file) => file.slice(quantCache.length + 1)))
+  }
+  await writeFile(join(folder, 'file'), '')
+  await assert.rejects(outputs(await openCheckpoint(join(FIXTURES, 'llama')), 'int8', join(folder, 'file')), { code: 'QUANT_CACHE' })
 })

@@ -60,7 +60,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   const [start, end] = values.blocks === undefined ? [] : parseSpan(values.blocks, numBlocks)
   const device = chooseDevice(values.device)
   return {
-    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization,
+    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization, quantCache: values.quantCache,
     threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
     prefillChunkTokens: values.prefillChunkTokens, allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
