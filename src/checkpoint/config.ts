@@ -6,6 +6,7 @@ import { equalLayers, type LayerConfig } from './layer-config.ts'
 import { isModelType, MODEL_TYPE_NAMES, type ModelType, modelTypeRow } from './model-types/index.ts'
 import type { ModelTypeRow } from './model-types/row.ts'
 import { parseRope, type RopeConfig, type RopeSource } from './rope.ts'
+import { parseStoredQuant, type StoredQuant } from './stored-quant.ts'
 
 /** config.json in one form, whichever version of transformers wrote it. Plain data. */
 export interface ModelConfig {
@@ -34,6 +35,8 @@ export interface ModelConfig {
   readonly tiedEmbeddings: boolean
   /** Of the checkpoint, as its config says. */
   readonly dtype: FloatDType
+  /** Of a checkpoint that was quantized before it was saved. */
+  readonly storedQuant?: StoredQuant | undefined
   /** config.json itself, for options that only one family knows. */
   readonly raw: JsonObject
 }
@@ -51,9 +54,7 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
   const row = modelTypeRow(modelType)
   const { defaults } = row
   const fields = new Fields(json, file, row.aliases)
-  if (fields.get('quantization_config') !== undefined) {
-    fields.fail('quantization_config', 'is not read: name the checkpoint that this one was quantized from')
-  }
+  const storedQuant = parseStoredQuant(fields)
   const numBlocks = fields.size('num_hidden_layers', undefined, MAX_BLOCKS)
   const hiddenSize = fields.size('hidden_size')
   const maxPositions = fields.size('max_position_embeddings', defaults.maxPositions)
@@ -76,6 +77,7 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
     mlpBias: fields.flag('mlp_bias', false),
     tiedEmbeddings: fields.flag('tie_word_embeddings', defaults.tiedEmbeddings),
     dtype: parseDType(fields),
+    ...(storedQuant !== undefined && { storedQuant }),
     raw: json,
   }
 }

@@ -57,6 +57,13 @@ export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position
   })
 }
 
+/** A whole tensor's bytes as stored. Synchronous. Throws as `readTensor`. */
+export function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
+  const bytes = freshBytes(slice.byteLength)
+  readChunks(slice, (chunk, position) => bytes.set(chunk, position))
+  return bytes
+}
+
 /**
  * Reads rows `start` to `end` of a tensor's first axis as stored. Throws `CHECKPOINT_SHAPE` where it has no such rows,
  * `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.

@@ -1,3 +1,4 @@
+import type { DType } from '../tensor/dtype.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { isFloatDType } from './config.ts'
 import { CheckpointError, type CheckpointErrorCode, listSome } from './errors.ts'
@@ -7,6 +8,8 @@ import type { TensorSlice } from './safetensors.ts'
 export interface WantedTensor {
   readonly name: string
   readonly shape: readonly number[]
+  /** The types that it may have; the float types where left out. */
+  readonly dtypes?: readonly DType[] | undefined
 }
 
 /** Which stored tensors must all be wanted. */
@@ -45,7 +48,7 @@ export function reconcile(
   const missing: string[] = []
   const misshapen: string[] = []
   const mistyped: string[] = []
-  for (const { name, shape } of wanted) {
+  for (const { name, shape, dtypes } of wanted) {
     const slice = findTensor(checkpoint.tensors, name)
     if (slice === undefined) {
       missing.push(name)
@@ -53,11 +56,11 @@ export function reconcile(
     }
     found.set(name, slice)
     if (slice.shape.join() !== shape.join()) misshapen.push(`${slice.name} [${slice.shape}] instead of [${shape}]`)
-    if (!isFloatDType(slice.dtype)) mistyped.push(`${slice.name} (${slice.dtype})`)
+    if (dtypes === undefined ? !isFloatDType(slice.dtype) : !dtypes.includes(slice.dtype)) mistyped.push(`${slice.name} (${slice.dtype})`)
   }
   refuse(checkpoint.folder, 'CHECKPOINT_MISSING_TENSOR', 'lacks tensors that the model needs', missing)
   refuse(checkpoint.folder, 'CHECKPOINT_SHAPE', 'holds tensors whose shapes do not fit config.json', misshapen)
-  refuse(checkpoint.folder, 'CHECKPOINT_DTYPE', 'holds tensors that are not float32, float16 or bfloat16', mistyped)
+  refuse(checkpoint.folder, 'CHECKPOINT_DTYPE', 'holds tensors of types that they cannot have', mistyped)
   refuse(checkpoint.folder, 'CHECKPOINT_UNUSED_TENSOR', 'holds tensors that the model has no use for',
     unused(checkpoint.tensors, new Set(found.values()), scope))
   return found

@@ -25,6 +25,8 @@ export const HEADER_LENGTH_BYTES = 8
 const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
   ['F32', 'float32'], ['F16', 'float16'], ['BF16', 'bfloat16'],
   ['I64', 'int64'], ['I32', 'int32'], ['I8', 'int8'], ['U8', 'uint8'], ['BOOL', 'bool'],
+  // Bytes, to whoever knows what they mean.
+  ['F8_E4M3', 'uint8'],
 ])
 
 /**

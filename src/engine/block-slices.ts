@@ -1,4 +1,5 @@
 import { reconcile } from '../checkpoint/reconcile.ts'
+import { STORED_BESIDE } from '../checkpoint/stored-quant.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
 import { familyOf } from '../families/index.ts'
 import type { Graph } from '../graph/builder.ts'
@@ -12,9 +13,9 @@ export function blockSlices(
   const names = familyOf(checkpoint.config).names(checkpoint.config)
   return Array.from({ length: end - start }, (_, i) => {
     const prefix = names.blockPrefix(start + i)
-    const stored = new Map(graphs[i]!.parameters.flatMap(storedTensors).map(({ name, shape }) => [prefix + name, shape]))
-    const wanted = [...stored].map(([name, shape]) => ({ name, shape }))
-    const found = reconcile(wanted, checkpoint, { prefixes: [prefix], ignore: [...names.ignored] })
+    const stored = new Map(graphs[i]!.parameters.flatMap(storedTensors).map((tensor) => [tensor.name, { ...tensor, name: prefix + tensor.name }]))
+    const wanted = [...stored.values()]
+    const found = reconcile(wanted, checkpoint, { prefixes: [prefix], ignore: checkpoint.config.storedQuant === undefined ? [...names.ignored] : [...names.ignored, ...STORED_BESIDE] })
     return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
   })
 }

@@ -1,6 +1,7 @@
-import { readChunks, readTensor } from '../checkpoint/read.ts'
+import { readBytes, readTensor } from '../checkpoint/read.ts'
 import type { TensorSlice } from '../checkpoint/safetensors.ts'
-import type { Parameter, QuantizedHalf, StoredMatrix } from '../graph/value.ts'
+import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../checkpoint/unpack.ts'
+import type { Parameter, QuantizedHalf, StoredHalf, StoredMatrix } from '../graph/value.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../tensor/quantize.ts'
@@ -19,6 +20,8 @@ export class ParameterReader {
   readonly #cache: QuantCacheFile | undefined
   /** Matrices one half of which has been asked for. */
   readonly #halves = new Map<string, QuantizedMatrix>()
+  /** The last matrix of a quantized checkpoint: its parts are asked for one after the other. */
+  #last: { readonly module: string, readonly matrix: UnpackedMatrix } | undefined
 
   /** `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before. */
   constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory, cache?: QuantCacheFile) {
@@ -31,6 +34,7 @@ export class ParameterReader {
   read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
     if (parameter.quantized !== undefined) return this.#half(parameter, parameter.quantized, lent)
     const dtype = parameter.dtype as FloatDType
+    if (parameter.stored !== undefined) return this.#unpacked(parameter, parameter.stored)
     if (parameter.parts !== undefined) return assemble(parameter, dtype, (name) => this.#stored(name, dtype).data)
     const slice = this.#slices.get(parameter.name)!
     return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
@@ -65,8 +69,24 @@ export class ParameterReader {
     return made
   }
 
-  #quantize({ name }: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
-    const full = this.#memory.read(this.#slices.get(name)!, 'float32')
+  #unpacked({ dtype, shape }: Parameter, { quant, part, module, matrixShape }: StoredHalf): Tensor {
+    if (quant.method === 'fp8') return convert(widenFloat8(quant, matrixShape, this.#storedValues(module)), dtype as FloatDType)
+    if (this.#last?.module !== module) this.#last = { module, matrix: unpackMatrix(quant, matrixShape, this.#storedValues(module)) }
+    const { matrix } = this.#last
+    if (part === 'scales') return convert(fromFloat32(matrix.scales, shape), dtype as FloatDType)
+    return { dtype: 'uint8', shape, data: part === 'zeros' ? matrix.zeros! : matrix.codes }
+  }
+
+  #storedValues(module: string): StoredValues {
+    return {
+      bytes: (piece) => readBytes(this.#slices.get(`${module}.${piece}`)!),
+      floats: (piece) => asFloat32(this.#stored(`${module}.${piece}`, 'float32')),
+    }
+  }
+
+  #quantize({ name, stored }: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+    const full = stored?.quant.method === 'fp8' ? widenFloat8(stored.quant, stored.matrixShape, this.#storedValues(stored.module))
+      : this.#memory.read(this.#slices.get(name)!, 'float32')
     const quantized = quantize(format, full, (bytes) => lent ? this.#memory.take(bytes) : new Uint8Array(bytes))
     this.#memory.give(full.data)
     return quantized
@@ -75,10 +95,4 @@ export class ParameterReader {
   #stored(name: string, dtype: FloatDType): Tensor {
     return readTensor(this.#slices.get(name)!, dtype)
   }
-}
-
-function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(slice.byteLength)
-  readChunks(slice, (chunk, position) => bytes.set(chunk, position))
-  return bytes
 }

@@ -42,9 +42,9 @@ export class WeightMemory {
     return memory.bytes
   }
 
-  /** Takes back what `take` gave, once nothing reads it any more. */
+  /** Takes back what `take` gave, once nothing reads it any more; other memory is left to its owner. */
   give(bytes: Uint8Array): void {
-    this.#free.add(bytes)
+    if (this.#mapped.has(bytes)) this.#free.add(bytes)
   }
 
   /** Gives everything back to the system at once, whether or not it was given back here: nothing may read it any more. */

@@ -50,7 +50,7 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
   const layer = config.layers[block]!
   const lowering = lowerHeads(config, target, layer)
   const graph = new Graph('block')
-  const layers = new Layers(graph, target)
+  const layers = new Layers(graph, { ...target, stored: config.storedQuant })
   const hidden = graph.input('hidden', target.dtype, ['rows', 'tokens', config.hiddenSize])
   const state = attentionInputs(graph, config, target, lowering, layer)
 

@@ -19,6 +19,7 @@ export interface ExpertWeights {
  */
 export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
   lowerExperts(target)
+  if (target.stored !== undefined) throw new GraphError('GRAPH_UNSUPPORTED', 'a mixture of experts of a quantized checkpoint', 'name the checkpoint that it was quantized from, with --quant')
   const format = quantOf(target)
   const quant = format && QUANT_LAYOUTS[format]
   const slices = expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))

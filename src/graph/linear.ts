@@ -1,9 +1,11 @@
+import type { PackedQuant } from '../checkpoint/stored-quant.ts'
+import { computeBlock } from '../checkpoint/unpack.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
 import { matMulTransposed } from './ops.ts'
-import { matMulQuantized, quantizedShapes } from './quantized-ops.ts'
+import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { StoredMatrix, Value } from './value.ts'
 
@@ -14,7 +16,12 @@ const PACKED: Record<LinearForm, boolean> = { FusedMatMul: true, MatMulNBits: tr
 export function linear(g: Graph, target: Target, x: Value, name: string, outFeatures: number): Value {
   const inFeatures = lastDim(x.shape)
   if (typeof inFeatures !== 'number') throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
-  const matrix = { name: `${name}.weight`, shape: [outFeatures, inFeatures] }
+  const { stored } = target
+  if (stored !== undefined && stored.method !== 'fp8') return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
+  const matrix: StoredMatrix = {
+    name: `${name}.weight`, shape: [outFeatures, inFeatures],
+    ...stored !== undefined && { stored: { quant: stored, part: 'weight', module: name, matrixShape: [outFeatures, inFeatures] } },
+  }
   const form = lowerLinear(target), format = quantOf(target)
   if (format === undefined) {
     const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', packed: PACKED[form] })
@@ -22,6 +29,26 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
   }
   const shapes = quantizedShapes(format, outFeatures, inFeatures)
   return matMulQuantized(g, format, x, { ...quantizedParameters(g, { format, matrix, shapes, packed: PACKED[form], dtype: target.dtype }), outFeatures }, name)
+}
+
+/** By the integers that the checkpoint holds. Throws `GRAPH_UNSUPPORTED` where they would have to be rounded again. */
+function storedLinear(g: Graph, target: Target, quant: PackedQuant, x: Value, module: string, matrixShape: readonly [number, number]): Value {
+  const [outFeatures, inFeatures] = matrixShape
+  if (quantOf(target) !== undefined) {
+    throw new GraphError('GRAPH_UNSUPPORTED', `--quant ${target.quant}`, 'this checkpoint is quantized already: leave --quant away')
+  }
+  const block = computeBlock(quant, inFeatures), blocks = inFeatures / block
+  if (!Number.isInteger(blocks) || outFeatures % 8 !== 0) {
+    throw new GraphError('GRAPH_UNSUPPORTED', `layer ${g.nodeName(module)} [${outFeatures}, ${inFeatures}] of a quantized checkpoint`, 'its sizes are no multiples of the group size')
+  }
+  const declare = (part: 'codes' | 'scales' | 'zeros', dtype: 'uint8' | Target['dtype'], shape: readonly number[]): Value => g.parameter({
+    name: `${module}.weight.${part}`, dtype, shape, placement: 'external', packed: PACKED.MatMulNBits, stored: { quant, part, module, matrixShape },
+  })
+  const weight = {
+    codes: declare('codes', 'uint8', [outFeatures, blocks, block * quant.bits / 8]), scales: declare('scales', target.dtype, [outFeatures * blocks]),
+    zeros: quant.zeroPoints ? declare('zeros', 'uint8', [outFeatures * Math.ceil(blocks * quant.bits / 8)]) : undefined, outFeatures,
+  }
+  return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
 }
 
 export interface QuantizedSpec {

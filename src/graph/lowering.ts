@@ -1,3 +1,4 @@
+import type { StoredQuant } from '../checkpoint/stored-quant.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
@@ -8,6 +9,8 @@ export interface Target {
   readonly dtype: FloatDType
   /** How the matrices of linear layers are kept. */
   readonly quant?: Quantization | undefined
+  /** How the checkpoint has them, where it was quantized before. */
+  readonly stored?: StoredQuant | undefined
   /** Whether linear layers take LoRA adapters as inputs. */
   readonly adapters?: boolean | undefined
 }

@@ -1,4 +1,4 @@
-import { QUANT_LAYOUTS, type QuantFormat, quantizedSizes } from '../tensor/quantize.ts'
+import { QUANT_LAYOUTS, type QuantFormat, type QuantLayout, quantizedSizes } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { wantDType, wantShape } from './ops.ts'
@@ -35,14 +35,25 @@ export function matMulQuantized(g: Graph, format: QuantFormat, x: Value, { codes
   wantDType(g, op, name, scales, x.dtype)
   wantShape(g, op, name, codes, shapes.codes)
   wantShape(g, op, name, scales, shapes.scales)
-  const { blockSize, bits } = QUANT_LAYOUTS[format]
+  if (format !== 'nf4') return matMulNBits(g, QUANT_LAYOUTS[format], x, { codes, scales, outFeatures }, name)
   const [product] = g.node({
     op, domain: 'com.microsoft', name, inputs: [x, codes, scales],
     outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, outFeatures) }],
-    attributes: {
-      K: int(inFeatures), N: int(outFeatures), block_size: int(blockSize),
-      ...format === 'nf4' ? { quant_type: int(NF4) } : { bits: int(bits), accuracy_level: int(ACCURACY_LEVEL) },
-    },
+    attributes: { K: int(inFeatures), N: int(outFeatures), block_size: int(QUANT_LAYOUTS.nf4.blockSize), quant_type: int(NF4) },
+  })
+  return product!
+}
+
+/** As `matMulQuantized`, of integers whose zero points may differ from half of their range. */
+export function matMulNBits(
+  g: Graph, { blockSize, bits }: Pick<QuantLayout, 'blockSize' | 'bits'>, x: Value, { codes, scales, zeros, outFeatures }: QuantizedWeight & { readonly zeros?: Value | undefined },
+  name: string,
+): Value {
+  wantDType(g, 'MatMulNBits', name, scales, x.dtype)
+  const [product] = g.node({
+    op: 'MatMulNBits', domain: 'com.microsoft', name, inputs: zeros === undefined ? [x, codes, scales] : [x, codes, scales, zeros],
+    outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, outFeatures) }],
+    attributes: { K: int(Number(lastDim(x.shape))), N: int(outFeatures), block_size: int(blockSize), bits: int(bits), accuracy_level: int(ACCURACY_LEVEL) },
   })
   return product!
 }

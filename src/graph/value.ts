@@ -1,3 +1,5 @@
+import type { WantedTensor } from '../checkpoint/reconcile.ts'
+import { storedPieces, type StoredQuant } from '../checkpoint/stored-quant.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -48,12 +50,22 @@ export interface Parameter {
   readonly packed: boolean
   /** Of a parameter that is not stored as such: the tensors of the checkpoint that it is made of. */
   readonly parts?: readonly ParameterPart[] | undefined
+  /** Of a parameter that comes from a matrix of a quantized checkpoint. */
+  readonly stored?: StoredHalf | undefined
   /** Of a parameter that is half of a quantized matrix. */
   readonly quantized?: QuantizedHalf | undefined
 }
 
 /** What a quantized matrix is made of: a tensor of the checkpoint, or parts of several. */
-export type StoredMatrix = Pick<Parameter, 'name' | 'shape' | 'parts'>
+export type StoredMatrix = Pick<Parameter, 'name' | 'shape' | 'parts' | 'stored'>
+
+/** What of a matrix [out, in] of a quantized checkpoint a parameter holds; `weight` is all of it in floats. */
+export interface StoredHalf {
+  readonly quant: StoredQuant
+  readonly part: 'codes' | 'scales' | 'zeros' | 'weight'
+  readonly module: string
+  readonly matrixShape: readonly [number, number]
+}
 
 export interface QuantizedHalf {
   readonly format: QuantFormat
@@ -62,9 +74,9 @@ export interface QuantizedHalf {
 }
 
 /** The tensors of the checkpoint that a parameter needs, by the names that they have there. */
-export function storedTensors({ name, shape, parts, quantized }: Parameter): readonly Pick<StoredMatrix, 'name' | 'shape'>[] {
-  const matrix = quantized?.matrix ?? { name, shape, parts }
-  return matrix.parts ?? [matrix]
+export function storedTensors({ quantized, ...parameter }: Parameter): readonly WantedTensor[] {
+  const { name, shape, parts, stored } = quantized?.matrix ?? parameter
+  return stored === undefined ? parts ?? [{ name, shape }] : storedPieces(stored.quant, stored.module, stored.matrixShape)
 }
 
 /** A stored matrix, pieces of which are rows of a parameter, seen as a matrix of its last axis. */

@@ -74,7 +74,7 @@ const SESSION_IDLE_MS = 30 * 60_000
  * a probe through the network. What was begun is undone where that fails. `load` makes the engine.
  */
 export async function serve(node: SwarmNode, options: ServeOptions, logger: SwarmLogger, load: Load = Engine.load): Promise<RunningServer> {
-  const { checkpoint: { config }, device, dtype, quant = 'none', signal } = options
+  const { checkpoint: { config }, device, dtype, signal } = options
   const key = await modelKey(options.checkpoint, options.dhtPrefix)
   const discovery = new Discovery({ node, exchange: node.records, modelKey: key, numBlocks: config.numBlocks })
   const size = await sizeSpan({ node, discovery, logger }, config, options, signal).catch((error: unknown) => {
@@ -83,7 +83,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   })
   const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
-    modelKey: key, start, end, dtype, quant, device: device.kind, version: VERSION, clientAdapters: options.allowClientAdapters === true,
+    modelKey: key, start, end, dtype, quant: arithmeticOf(options), device: device.kind, version: VERSION, clientAdapters: options.allowClientAdapters === true,
     ...(options.publicName !== undefined && { publicName: options.publicName }),
   })
   const undo: (() => Promise<void> | void)[] = []
@@ -134,6 +134,11 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     await stop()
     throw error
   }
+}
+
+/** What records call the form that the weights are kept in: integers of a quantized checkpoint stay what they are. */
+function arithmeticOf({ quant = 'none', checkpoint: { config: { storedQuant } } }: ServeOptions): string {
+  return storedQuant === undefined || storedQuant.method === 'fp8' ? quant : storedQuant.method
 }
 
 /** Nothing is left behind of an engine that an adapter does not fit. */

@@ -56,7 +56,7 @@ const BAD_HEADERS: [string, string, string, RegExp][] = [
   ['has a fractional dimension', `{"a":${entry('[0,16]', '[1.5]')}}`, 'CHECKPOINT_HEADER', /shape \[1.5\]/],
   ['has a text as shape', `{"a":${entry('[0,16]', '"4"')}}`, 'CHECKPOINT_HEADER', /shape "4"/],
   ['has a shape that overflows', `{"a":${entry('[0,16]', '[4294967296,4294967296,4294967296]')}}`, 'CHECKPOINT_HEADER', /takes/],
-  ['has an unknown dtype', `{"a":${entry('[0,16]', '[4]', '"F8_E4M3"')}}`, 'CHECKPOINT_DTYPE', /"F8_E4M3".*supported are F32/],
+  ['has an unknown dtype', `{"a":${entry('[0,16]', '[4]', '"F4"')}}`, 'CHECKPOINT_DTYPE', /"F4".*supported are F32/],
   ['has a dtype of the prototype', `{"a":${entry('[0,16]', '[4]', '"constructor"')}}`, 'CHECKPOINT_DTYPE', /"constructor"/],
   ['lacks a dtype', '{"a":{"shape":[1],"data_offsets":[0,4]}}', 'CHECKPOINT_DTYPE', /dtype missing/],
   ['names a tensor twice', `{"a":${entry('[0,16]')},"a":${entry('[16,32]')}}`, 'CHECKPOINT_HEADER', /names "a" twice/],
