@@ -1,4 +1,4 @@
-import { LORA_MASK, loraInputs } from '../graph/lora.ts'
+import { LORA_MASK, loraInputs } from '../graph/lora-names.ts'
 import type { Pointer } from '../runtime/library.ts'
 import type { Bound } from '../runtime/run.ts'
 import type { TensorScope } from '../runtime/tensor-scope.ts'

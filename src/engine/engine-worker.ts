@@ -22,7 +22,7 @@ export interface EngineWorkerData {
 }
 
 const { receiver, environment, config, span, limits } = workerData as EngineWorkerData
-const runner = createRunner(attachEnvironment(environment), config, span, limits)
+const runner = await createRunner(attachEnvironment(environment), config, span, limits)
 const ropeTables = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
 const scheduler = new Scheduler((batch) => {
   const ropes = ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)

@@ -9,7 +9,6 @@ import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
-import type { RankRange } from './adapter-memory.ts'
 import { type Adapters, openAdapters } from './adapters.ts'
 import { CacheMemory } from './cache-memory.ts'
 import { recordsSteps } from './create-runner.ts'
@@ -20,9 +19,10 @@ import { InlineDecode, type InlineStep } from './inline-decode.ts'
 import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './load.ts'
 import type { EngineCommand, EngineEvent, Priority, RunReport, TaskResult } from './messages.ts'
 import { PendingTasks } from './pending-tasks.ts'
-import { type ReserveOptions, type Row, RowAllocator } from './row-allocator.ts'
+import { type ReserveOptions, RowAllocator } from './row-allocator.ts'
 import { cacheBytes } from './runner.ts'
-import { type SyncChannel, createSyncChannel, postSync } from './sync-channel.ts'
+import { type SessionRoom, takeRoom } from './session-room.ts'
+import { type SyncChannel, createSyncChannel, postSync, transferable } from './sync-channel.ts'
 
 export interface EngineOptions extends LoadOptions {
   /** KV cache in tokens, for every block of the span. */
@@ -49,11 +49,9 @@ const MAX_BATCH_ROWS = 64
 const PREFILL_CHUNK_TOKENS = 256
 
 /** A session's row, and its blocks within the span. */
-interface RowSlot {
+interface RowSlot extends Pick<SessionRoom, 'row' | 'adapter'> {
   readonly rowId: number
-  readonly row: Row
   readonly ropeKey: string
-  readonly adapter: RankRange | undefined
   readonly start: number
   readonly end: number
   readonly prompts: Tensor | undefined
@@ -152,15 +150,11 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#checkSpan(start, end)
     checkSessionLength(this.config, maxLength)
     if (prompts !== undefined) checkPrompts(prompts, end - start, this.config.hiddenSize)
-    const use = adapter === undefined ? undefined : await this.adapters.acquire(adapter)
-    const row = await this.#rows.reserve(maxLength, reserve).catch((error: unknown) => {
-      use?.release()
-      throw error
-    })
+    const { row, adapter: range, release } = await takeRoom(this.#rows, this.adapters, maxLength, adapter, reserve)
     const rowId = this.#nextRowId++
-    this.#post({ type: 'open', rowId, row, maxLength, adapter: use?.range })
+    this.#post({ type: 'open', rowId, row, maxLength, adapter: range })
     this.emit('cache')
-    const slot = { rowId, row, adapter: use?.range, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
+    const slot = { rowId, row, adapter: range, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
@@ -168,8 +162,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
       release: () => {
         this.#post({ type: 'release', rowId })
         this.#pending.cancel(rowId)
-        this.#rows.release(row)
-        use?.release()
+        release()
         this.emit('cache')
       },
     })
@@ -302,10 +295,4 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#failure ??= error
     this.#pending.failAll(error)
   }
-}
-
-/** The bytes in an ArrayBuffer of their own, which can be handed to the engine thread; copied only where they share one. */
-function transferable(data: Uint8Array): Uint8Array {
-  const whole = data.byteOffset === 0 && data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer
-  return whole ? data : data.slice()
 }

@@ -3,6 +3,7 @@ import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../fam
 import type { Graph } from '../graph/builder.ts'
 import type { Target } from '../graph/lowering.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
+import type { Quantization } from '../tensor/quantize.ts'
 import { byteLength } from '../tensor/tensor.ts'
 import { intermediateBytes } from './plan-workspace.ts'
 
@@ -40,6 +41,7 @@ export interface PlanOptions extends Target {
 export interface SpanPlan {
   readonly device: Target['device']
   readonly dtype: FloatDType
+  readonly quant: Quantization
   /** Blocks of the whole model. */
   readonly modelBlocks: number
   /** Blocks that fit, or that were asked for; 0 where not even one fits. */
@@ -93,7 +95,7 @@ export function planEnds(config: ModelConfig): EndsPlan {
  * Throws `FamilyError` and `GRAPH_UNSUPPORTED` for models and dtypes that the device cannot run.
  */
 export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
-  const { device, dtype, quant, memoryBytes } = options
+  const { device, dtype, quant = 'none', memoryBytes } = options
   const target = { device, dtype, quant }
   const sizes = {
     blockBytes: blockBytes(config, target),
@@ -110,7 +112,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
   const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes
   return {
-    device, dtype, modelBlocks: config.numBlocks, numBlocks, ...sizes, weightBytes, cacheTokens, cacheBytes, reserveBytes,
+    device, dtype, quant, modelBlocks: config.numBlocks, numBlocks, ...sizes, weightBytes, cacheTokens, cacheBytes, reserveBytes,
     totalBytes, memoryBytes, fits: numBlocks > 0 && totalBytes <= memoryBytes,
   }
 }

@@ -1,4 +1,4 @@
-import { ropeInputs } from '../families/graphs.ts'
+import { ropeInputs } from '../families/input-names.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
 import { CPU, type Device } from '../runtime/device.ts'
 import { type Environment, memoryInfo } from '../runtime/environment.ts'

@@ -42,3 +42,9 @@ export function* receiveSync<T>(receiver: SyncReceiver, block: boolean): Generat
     Atomics.wait(signal, 0, seen)
   }
 }
+
+/** The bytes in an ArrayBuffer of their own, which can be handed to another thread; copied only where they share one. */
+export function transferable(data: Uint8Array): Uint8Array {
+  const whole = data.byteOffset === 0 && data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer
+  return whole ? data : data.slice()
+}

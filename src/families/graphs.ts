@@ -8,6 +8,7 @@ import { type AttentionLowering, lowerAttention, type Target } from '../graph/lo
 import { cast } from '../graph/ops.ts'
 import type { BlockInputs } from './family.ts'
 import { familyOf } from './index.ts'
+import { ropeInputs } from './input-names.ts'
 
 /** Heads and channels per head of the keys (and values) that a block caches for each token. */
 export interface CacheShape {
@@ -18,11 +19,6 @@ export interface CacheShape {
 /** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
 export function cacheShape(config: ModelConfig, target: Target): CacheShape {
   return { kvHeads: config.numKvHeads, headDim: lowerHeads(config, target, {}).cacheHeadDim }
-}
-
-/** What graphs call the table of the model's rotary embedding number `rope`. */
-export function ropeInputs(rope: number): { readonly cos: string, readonly sin: string } {
-  return rope === 0 ? { cos: 'cos', sin: 'sin' } : { cos: `cos_${rope}`, sin: `sin_${rope}` }
 }
 
 /** The graphs of blocks `start` to `end`; blocks that are equal share one. Throws as `buildBlockGraph`. */

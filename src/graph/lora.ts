@@ -1,19 +1,10 @@
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Graph } from './builder.ts'
+import { LORA_A, LORA_MASK, loraInputs } from './lora-names.ts'
 import { add, matMulTransposed, mul } from './ops.ts'
 import { matMul } from './primitive-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
-
-/** Which of the run's ranks each row uses: [rows, 1, ranks], ones and zeros. */
-export const LORA_MASK = 'lora_mask'
-
-const PREFIX = 'lora_a:'
-
-/** What a graph calls a module's matrices. */
-export function loraInputs(module: string): { readonly a: string, readonly b: string } {
-  return { a: `${PREFIX}${module}`, b: `lora_b:${module}` }
-}
 
 /** A linear layer that adapters may change, by its name within the block. */
 export interface LoraModule {
@@ -44,8 +35,8 @@ export function loraInputNames(graph: Pick<Graph, 'inputs'>): string[] {
 
 /** The modules of a graph that was built for adapters. */
 export function loraModules({ inputs }: Pick<Graph, 'inputs'>): LoraModule[] {
-  return inputs.filter(({ name }) => name.startsWith(PREFIX)).map(({ name, shape }) => {
-    const module = name.slice(PREFIX.length)
+  return inputs.filter(({ name }) => name.startsWith(LORA_A)).map(({ name, shape }) => {
+    const module = name.slice(LORA_A.length)
     const b = inputs.find((input) => input.name === loraInputs(module).b)!
     return { name: module, inFeatures: Number(shape[1]), outFeatures: Number(b.shape[1]) }
   })

@@ -22,6 +22,9 @@ export class ClientAdapters {
   /** Bytes of each, in the order of their arrival or last offer. */
   readonly #held = new Map<string, number>()
 
+  /** Bytes of those that are on their way. */
+  #arriving = 0
+
   constructor(limits: ClientAdapterLimits) {
     this.#limits = limits
   }
@@ -40,7 +43,8 @@ export class ClientAdapters {
     await stream.send({ header: { kind: 'send' }, tensors: [] })
     const { modules, bytes } = await this.#collect(stream, name)
     this.#makeRoom(bytes, engine)
-    engine.adapters.add({ name, modules })
+    // Another stream may have brought the same one meanwhile.
+    if (!engine.adapters.has(name)) engine.adapters.add({ name, modules })
     this.#touch(name, bytes)
     try {
       (await engine.adapters.acquire(name)).release()
@@ -55,15 +59,18 @@ export class ClientAdapters {
     const digest = new AdapterDigest()
     const modules: LoadedModule[] = []
     let bytes = 0
-    for (;;) {
-      const frame = await stream.receive({ timeoutMs: FRAME_TIMEOUT_MS })
-      if (frame === null) throw refused('it broke off')
-      if (frame.header.kind === 'complete') break
-      const module = readModule(frame)
-      bytes += module.a.data.byteLength + module.b.data.byteLength
-      if (bytes > this.#limits.totalBytes || modules.length === MAX_MODULES) throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
-      digest.add(module)
-      modules.push(module)
+    try {
+      for (let frame = await next(stream); frame.header.kind !== 'complete'; frame = await next(stream)) {
+        const module = readModule(frame)
+        const moduleBytes = module.a.data.byteLength + module.b.data.byteLength
+        bytes += moduleBytes
+        this.#arriving += moduleBytes
+        if (this.#arriving > this.#limits.totalBytes || modules.length === MAX_MODULES) throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
+        digest.add(module)
+        modules.push(module)
+      }
+    } finally {
+      this.#arriving -= bytes
     }
     if (modules.length === 0) throw refused('it has no matrices')
     if (digest.name() !== name) throw refused('it is not what its name says')
@@ -88,6 +95,12 @@ export class ClientAdapters {
     this.#held.delete(name)
     this.#held.set(name, bytes)
   }
+}
+
+async function next(stream: FrameStream): Promise<Frame> {
+  const frame = await stream.receive({ timeoutMs: FRAME_TIMEOUT_MS })
+  if (frame === null) throw refused('it broke off')
+  return frame
 }
 
 function readModule({ header: { kind, adapter = '', numbers }, tensors: [a, b] }: Frame): LoadedModule {
