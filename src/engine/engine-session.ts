@@ -7,10 +7,15 @@ interface EngineSessionModules {
   readonly step: (position: number, hidden: Tensor, priority: Priority) => Promise<Tensor>
   /** Takes over the cache of another session up to `tokens`; where it throws, nothing of this one's cache counts. */
   readonly copyFrom: (source: EngineSession, tokens: number) => Promise<void>
+  /** Whether the cache still holds all that a step at `position` attends to. */
+  readonly reaches: (position: number) => boolean
   readonly release: () => void
 }
 
-/** One sequence's KV cache in an engine. Steps are one at a time; a failed one leaves the position where it was. */
+/**
+ * One sequence's KV cache in an engine. Steps are one at a time; a failed one leaves the position where it was, or at 0
+ * where windowed blocks have already given up what lies before it.
+ */
 export class EngineSession {
   readonly maxLength: number
   readonly #modules: EngineSessionModules
@@ -45,6 +50,9 @@ export class EngineSession {
       const output = await this.#modules.step(this.#position, hidden, priority)
       this.#position += tokens
       return output
+    } catch (error) {
+      this.truncate(this.#position)
+      throw error
     } finally {
       this.#busy = false
     }
@@ -74,12 +82,15 @@ export class EngineSession {
     }
   }
 
-  /** Cuts the cache back; the next step goes on at `position`. */
+  /**
+   * Cuts the cache back; the next step goes on at `position`, or at 0 where windowed blocks no longer hold what a step there
+   * attends to.
+   */
   truncate(position: number): void {
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {
       throw new PetalsError('SESSION_POSITION', `cannot cut a session of ${this.#position} tokens back to ${position}`)
     }
-    this.#position = position
+    this.#position = this.#modules.reaches(position) ? position : 0
   }
 
   /** Gives the cache back; may be called twice. A step under way is rejected with `SESSION_CLOSED`. */

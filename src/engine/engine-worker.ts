@@ -3,6 +3,7 @@ import { errorCode, errorMessage } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { attachEnvironment } from '../runtime/environment.ts'
 import type { Pointer } from '../runtime/library.ts'
+import { RowBases } from './cache-window.ts'
 import { createRunner } from './create-runner.ts'
 import { runPrompted } from './deep-prompts.ts'
 import type { EngineCommand, EngineEvent, ForkCommand, OpenCommand } from './messages.ts'
@@ -11,6 +12,7 @@ import { createRowCopier } from './row-copier.ts'
 import type { LoadedSpan } from './runner.ts'
 import { Scheduler, type SchedulerLimits } from './scheduler.ts'
 import { type SyncReceiver, receiveSync } from './sync-channel.ts'
+import { WindowSlider } from './window-slider.ts'
 
 /** The engine thread: takes commands, lets the scheduler choose, runs the device, reports. It has no event loop to speak of. */
 export interface EngineWorkerData {
@@ -23,12 +25,14 @@ export interface EngineWorkerData {
 
 const { receiver, environment, config, span, limits } = workerData as EngineWorkerData
 const runner = await createRunner(attachEnvironment(environment), config, span, limits)
+const bases = span.window && new RowBases(span.window)
+const slider = span.window?.discards ? new WindowSlider(span, span.window) : undefined
 const ropeTables = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
 const scheduler = new Scheduler((batch) => {
   const ropes = ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)
   if (batch.prompts === undefined) runner.run(batch, ropes)
   else runPrompted(batch, batch.prompts, span.dtype, (part) => runner.run(part, ropes))
-}, limits)
+}, limits, bases && ((row, length) => bases.hasRoom(row, length, 1)))
 const copyRow = createRowCopier(span)
 const ropeKeys = new Map<number, string>()
 
@@ -39,6 +43,7 @@ function open({ rowId, row, maxLength, adapter }: OpenCommand): void {
 }
 
 function release(rowId: number): void {
+  slider?.discard(scheduler.rowOf(rowId))
   scheduler.release(rowId)
   ropeTables.release(ropeKeys.get(rowId)!)
   ropeKeys.delete(rowId)

@@ -11,15 +11,17 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import { type Adapters, openAdapters } from './adapters.ts'
 import { CacheMemory } from './cache-memory.ts'
+import { RowBases } from './cache-window.ts'
 import { recordsSteps } from './create-runner.ts'
 import { promptsOfStep } from './deep-prompts.ts'
 import { EngineSession } from './engine-session.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
-import { InlineDecode, type InlineStep } from './inline-decode.ts'
+import { InlineDecode } from './inline-decode.ts'
 import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './load.ts'
 import type { EngineCommand, EngineEvent, Priority, RunReport, TaskResult } from './messages.ts'
 import { PendingTasks } from './pending-tasks.ts'
-import { type ReserveOptions, RowAllocator } from './row-allocator.ts'
+import type { ReserveOptions, RowAllocator } from './row-allocator.ts'
+import { layOutRows } from './row-layout.ts'
 import { cacheBytes } from './runner.ts'
 import { type SessionRoom, takeRoom } from './session-room.ts'
 import { type SyncChannel, createSyncChannel, postSync, transferable } from './sync-channel.ts'
@@ -77,6 +79,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   readonly #worker: Worker
   readonly #channel: SyncChannel
   readonly #rows: RowAllocator
+  readonly #bases: RowBases | undefined
   readonly #slots = new WeakMap<EngineSession, RowSlot>()
   readonly #pending = new PendingTasks()
   #nextRowId = 1
@@ -101,13 +104,16 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.end = options.end
     this.dtype = options.dtype
     this.blockDigests = loaded.blockDigests
-    this.#rows = new RowAllocator(options.cacheTokens)
+    const { prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = MAX_BATCH_ROWS } = options
+    const { rows, window } = layOutRows({ ...options, config: this.config, stepTokens: prefillChunkTokens }, loaded.span.resident === undefined)
+    this.#rows = rows
+    this.#bases = window && new RowBases(window)
     this.#channel = createSyncChannel()
     this.#env = attachEnvironment(loaded.environment)
     this.#loaded = loaded
-    this.#cache = new CacheMemory(options.device, options.end - options.start, this.#rows.totalTokens * cacheBytes(loaded.span))
+    this.#cache = new CacheMemory(options.device, options.end - options.start, rows.positions * cacheBytes(loaded.span))
     this.adapters = openAdapters(options)
-    const span = { ...loaded.span, caches: this.#cache.blocks, adapters: this.adapters.stacks }
+    const span = { ...loaded.span, caches: this.#cache.blocks, window, adapters: this.adapters.stacks }
     this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
       receiver: this.#channel.receiver,
@@ -115,10 +121,8 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
       config: this.config,
       span,
       limits: {
-        maxBatchRows: options.maxBatchRows ?? MAX_BATCH_ROWS,
-        prefillChunkTokens: options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS,
-        hiddenBytes: loaded.hiddenBytes,
-        windowCacheTokens: recordsSteps(span) ? this.#rows.totalTokens : undefined,
+        maxBatchRows, prefillChunkTokens, hiddenBytes: loaded.hiddenBytes,
+        windowCacheTokens: recordsSteps(span) ? rows.totalTokens : undefined,
       },
     }
     this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
@@ -134,7 +138,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
 
   /** KV cache of all blocks; on a CPU it takes memory only as it is written. */
   get cacheBytes(): number {
-    return this.#cache.byteLength
+    return 2 * this.#cache.blocks.length * this.#rows.totalTokens * cacheBytes(this.#loaded.span)
   }
 
   get cacheTokensLeft(): number {
@@ -158,6 +162,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
+      reaches: (position) => this.#bases?.reaches(row, position) ?? true,
       copyFrom: (source, tokens) => this.#fork(slot, this.#slots.get(source), tokens),
       release: () => {
         this.#post({ type: 'release', rowId })
@@ -236,16 +241,12 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
 
   #stepInline(slot: RowSlot, position: number, hidden: Tensor): Tensor {
     if (this.#failure !== undefined) throw this.#failure
-    const { output, report } = this.#runInline({ ...slot, position, hidden: hidden.data })
-    // Nobody has to wake up for this: it is read before the next command that matters.
-    this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand, [])
-    this.emit('run', report)
-    return tensor(hidden.dtype, hidden.shape, output)
-  }
-
-  #runInline(step: InlineStep): ReturnType<InlineDecode['run']> {
     try {
-      return this.#inline.run(step)
+      const { output, report } = this.#inline.run({ ...slot, position, hidden: hidden.data })
+      // Nobody has to wake up for this: it is read before the next command that matters.
+      this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand, [])
+      this.emit('run', report)
+      return tensor(hidden.dtype, hidden.shape, output)
     } catch (error) {
       if (error instanceof PetalsError) this.emit('fault', error)
       throw error

@@ -1,5 +1,6 @@
 import type { Environment } from '../runtime/environment.ts'
 import type { RankRange } from './adapter-memory.ts'
+import { RowBases } from './cache-window.ts'
 import type { RunReport } from './messages.ts'
 import type { Row } from './row-allocator.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
@@ -32,6 +33,7 @@ const OTHER_ROW_MS = 20
  */
 export class InlineDecode {
   readonly #runner: SpanRunner | undefined
+  readonly #bases: RowBases | undefined
   readonly #tables = new Map<string, RopeTensors>()
   #stepSeconds = Infinity
   #lastRowId = -1
@@ -40,6 +42,7 @@ export class InlineDecode {
   constructor(env: Environment, span: LoadedSpan) {
     // What a device has recorded belongs to the engine thread.
     this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
+    this.#bases = span.window && new RowBases(span.window)
   }
 
   /** A table of the engine thread's; a step whose table is gone from here, or not filled so far, goes there. */
@@ -55,13 +58,15 @@ export class InlineDecode {
   }
 
   /** Notes a decode step of a row and says whether it may run here. */
-  suits(rowId: number, ropeKey: string, { capacity }: Row, position: number): boolean {
+  suits(rowId: number, ropeKey: string, row: Row, position: number): boolean {
     const now = performance.now()
     if (rowId !== this.#lastRowId) this.#otherRowAt = now
     this.#lastRowId = rowId
     const table = this.#tables.get(ropeKey)
     return this.#runner !== undefined && this.#stepSeconds < MAX_SECONDS && now - this.#otherRowAt > OTHER_ROW_MS &&
-      table !== undefined && table.positions >= capacity && filledPositions(table) > position
+      table !== undefined && table.positions >= row.capacity && filledPositions(table) > position &&
+      // What else would have to move first takes its time.
+      (this.#bases?.hasRoom(row, position, 1) ?? true)
   }
 
   /** Throws `RuntimeError`; then the row is as before. */

@@ -20,19 +20,32 @@ export interface ReserveOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** What else there is to know of a cache in which long rows take less memory than their length says. */
+export interface RowCosts {
+  /** Where rows can lie, in tokens. */
+  readonly positions: number
+  /** What a row takes of the total, in tokens. */
+  readonly costOf: (capacity: number) => number
+}
+
 /**
  * Deals out rows of the cache. Row capacities are powers of two and offsets their multiples, so that rows of one capacity
  * that lie side by side can be bound as one batch. Pure bookkeeping: it never sees the memory.
  */
 export class RowAllocator {
   readonly totalTokens: number
+  /** Where rows lie: as many tokens, or more where long rows take less. */
+  readonly positions: number
+  readonly #costOf: (capacity: number) => number
   readonly #rows = new Map<number, Row>()
   readonly #waiters = new Set<Waiter>()
   #usedTokens = 0
 
   /** `totalTokens` is rounded up to whole units. */
-  constructor(totalTokens: number) {
-    this.totalTokens = Math.max(1, Math.ceil(totalTokens / ROW_UNIT)) * ROW_UNIT
+  constructor(totalTokens: number, { positions, costOf }: RowCosts = { positions: totalTokens, costOf: (capacity) => capacity }) {
+    this.totalTokens = wholeUnits(totalTokens)
+    this.positions = wholeUnits(positions)
+    this.#costOf = costOf
   }
 
   get tokensLeft(): number {
@@ -49,7 +62,7 @@ export class RowAllocator {
    */
   async reserve(maxLength: number, { timeoutMs, signal }: ReserveOptions): Promise<Row> {
     signal?.throwIfAborted()
-    if (maxLength > this.totalTokens) {
+    if (this.#shapeOf(maxLength) === undefined) {
       throw new PetalsError('CACHE_TOO_SMALL', `a session of ${maxLength} tokens does not fit into a cache of ` +
         `${this.totalTokens} tokens; ask for a shorter one, or serve with a larger --attn-cache-tokens`)
     }
@@ -59,7 +72,7 @@ export class RowAllocator {
 
   release(row: Row): void {
     if (!this.#rows.delete(row.offset)) return
-    this.#usedTokens -= row.capacity
+    this.#usedTokens -= this.#costOf(row.capacity)
     for (const waiter of this.#waiters) {
       const granted = this.#tryReserve(waiter.maxLength)
       if (granted === undefined) continue
@@ -88,17 +101,21 @@ export class RowAllocator {
     })
   }
 
-  #tryReserve(maxLength: number): Row | undefined {
+  /** A power of two where one fits, so that rows of it can lie side by side. */
+  #shapeOf(maxLength: number): { capacity: number, step: number } | undefined {
     const power = Math.max(ROW_UNIT, 2 ** Math.ceil(Math.log2(maxLength)))
-    const whole = Math.ceil(maxLength / ROW_UNIT) * ROW_UNIT
-    const capacity = power <= this.totalTokens ? power : whole
-    const step = power <= this.totalTokens ? power : ROW_UNIT
-    if (capacity > this.tokensLeft) return undefined
-    for (let offset = 0; offset + capacity <= this.totalTokens; offset += step) {
+    const shapes = [{ capacity: power, step: power }, { capacity: wholeUnits(maxLength), step: ROW_UNIT }]
+    return shapes.find(({ capacity }) => capacity <= this.positions && this.#costOf(capacity) <= this.totalTokens)
+  }
+
+  #tryReserve(maxLength: number): Row | undefined {
+    const { capacity, step } = this.#shapeOf(maxLength)!
+    if (this.#costOf(capacity) > this.tokensLeft) return undefined
+    for (let offset = 0; offset + capacity <= this.positions; offset += step) {
       if (this.#isFree(offset, capacity)) {
         const row = { offset, capacity }
         this.#rows.set(offset, row)
-        this.#usedTokens += capacity
+        this.#usedTokens += this.#costOf(capacity)
         return row
       }
     }
@@ -111,4 +128,8 @@ export class RowAllocator {
     }
     return true
   }
+}
+
+function wholeUnits(tokens: number): number {
+  return Math.max(1, Math.ceil(tokens / ROW_UNIT)) * ROW_UNIT
 }

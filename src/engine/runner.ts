@@ -8,10 +8,12 @@ import { TensorScope } from '../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from './adapter-batch.ts'
 import type { AdapterStack } from './adapter-memory.ts'
 import type { BlockCache } from './cache-memory.ts'
+import type { SpanWindow } from './cache-window.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { Quantization } from '../tensor/quantize.ts'
 import type { Batch } from './scheduler.ts'
+import { WindowSlider } from './window-slider.ts'
 
 /** What the engine thread knows of its span: handles and sizes, no weights. */
 export interface LoadedSpan {
@@ -27,6 +29,8 @@ export interface LoadedSpan {
   readonly cacheHeadDim: number
   /** Of each block, in the same order. */
   readonly caches: readonly BlockCache[]
+  /** Of a span with windowed blocks whose rows slide. */
+  readonly window?: SpanWindow | undefined
   /** Of each block, the names of what its graph takes. */
   readonly inputs: readonly ReadonlySet<string>[]
   /** Of each block, where adapters lie; of a span that has a place for them. */
@@ -59,6 +63,7 @@ export class SpanRunner implements Runner {
   readonly #runOptions: Pointer
   readonly #tokenBytes: number
   readonly #needsPositionIds: boolean
+  readonly #slider: WindowSlider | undefined
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
   constructor(env: Environment, span: LoadedSpan) {
@@ -69,15 +74,19 @@ export class SpanRunner implements Runner {
     this.#runOptions = env.ort.create('CreateRunOptions')
     this.#tokenBytes = cacheBytes(span)
     this.#needsPositionIds = span.inputs.some((inputs) => inputs.has('position_ids'))
+    this.#slider = span.window && new WindowSlider(span, span.window)
   }
 
   run(batch: Batch, rope: RopeTensors): void {
     using scope = new TensorScope(this.#env.ort)
-    const shared = this.#sharedInputs(batch, rope, scope)
+    const bases = this.#slider?.prepare(batch)
+    const others = this.#sharedInputs(batch, rope, scope)
+    const shared = [...this.#lengths(batch, scope), ...others]
+    const windowed = bases === undefined ? shared : [...this.#lengths(batch, scope, bases), ...others]
     let input = batch.input
     for (let block = batch.start; block < batch.end; block++) {
       const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
-      this.#runBlock(batch, block, input, output, shared)
+      this.#runBlock(batch, block, input, output, this.#span.window?.blocks[block] ? windowed : shared)
       input = output
     }
   }
@@ -93,16 +102,22 @@ export class SpanRunner implements Runner {
     return this.#scratch[index]!
   }
 
-  /** Inputs that are the same for every block of the run that takes them. */
-  #sharedInputs({ tokens, pastLengths, adapters }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
-    const rows = pastLengths.length
+  /** How far each row is filled, counted from the position in its slot 0. */
+  #lengths({ tokens, pastLengths }: Batch, scope: TensorScope, bases?: readonly number[]): Bound[] {
+    const past = bases === undefined ? pastLengths : pastLengths.map((length, i) => length - bases[i]!)
     // The length of the longest row *after* the run: with the chunk's own length here, the operator takes the chunk for a
     // first prompt and ignores the cache, without an error.
-    const total = Int32Array.of(Math.max(...pastLengths) + tokens)
-    const shared: Bound[] = [
-      ['seqlens_k', scope.wrap(this.#cpu, 'int32', [rows], Int32Array.from(pastLengths, (past) => past + tokens - 1))],
+    const total = Int32Array.of(Math.max(...past) + tokens)
+    return [
+      ['seqlens_k', scope.wrap(this.#cpu, 'int32', [past.length], Int32Array.from(past, (length) => length + tokens - 1))],
       ['total_sequence_length', scope.wrap(this.#cpu, 'int32', [1], total)],
     ]
+  }
+
+  /** Inputs that are the same for every block of the run that takes them, beside the lengths. */
+  #sharedInputs({ tokens, pastLengths, adapters }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
+    const rows = pastLengths.length
+    const shared: Bound[] = []
     for (const [i, { cos, sin }] of rope.ropes.entries()) {
       const names = ropeInputs(i)
       shared.push([names.cos, scope.wrap(this.#cpu, cos.dtype, cos.shape, cos.data)], [names.sin, scope.wrap(this.#cpu, sin.dtype, sin.shape, sin.data)])

@@ -24,6 +24,9 @@ export interface Batch {
   readonly prompts?: BatchPrompts | undefined
 }
 
+/** Whether one token fits behind a row's `length` as it lies there, without anything else of it being moved. */
+export type RoomCheck = (row: Row, length: number) => boolean
+
 /** What turns a batch into device runs; throws where the device fails, and then nothing of the batch counts as done. */
 export type BatchRunner = (batch: Batch) => void
 
@@ -63,14 +66,16 @@ interface ReadyTask extends ReadyRow {
 export class Scheduler {
   readonly #run: BatchRunner
   readonly #limits: SchedulerLimits
+  readonly #hasRoom: RoomCheck
   readonly #rows = new Map<number, RowState>()
   #decode: Task[] = []
   readonly #prefill: Task[] = []
   readonly #forward: Task[] = []
 
-  constructor(run: BatchRunner, limits: SchedulerLimits) {
+  constructor(run: BatchRunner, limits: SchedulerLimits, hasRoom: RoomCheck = () => true) {
     this.#run = run
     this.#limits = limits
+    this.#hasRoom = hasRoom
   }
 
   get hasWork(): boolean {
@@ -133,7 +138,7 @@ export class Scheduler {
     for (const { row, length } of this.#rows.values()) {
       if (row.offset >= offset + capacity || row.offset + row.capacity <= offset) continue
       // Another run of the same turn may add a token to it before.
-      if (row.offset !== offset || row.capacity !== capacity || length + 1 >= capacity) return false
+      if (row.offset !== offset || row.capacity !== capacity || length + 1 >= capacity || !this.#hasRoom(row, length)) return false
     }
     return true
   }

@@ -109,18 +109,19 @@ function rotaryDim({ ropes }: ModelConfig, { rope }: LayerConfig): number {
 }
 
 function attentionInputs(
-  graph: Graph, config: ModelConfig, { dtype }: Target, { form, cacheHeadDim, rotary }: AttentionLowering, layer: LayerConfig,
+  graph: Graph, config: ModelConfig, { dtype }: Target, { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering, layer: LayerConfig,
 ): AttentionState {
   const cache = ['rows', config.numKvHeads, 'capacity', cacheHeadDim]
   const table = ['positions', rotaryDim(config, layer) / 2]
   const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
-  const rotatesOutside = names !== undefined && rotary === 'outside'
+  // What lies shifted in the cache has other positions than its slots'.
+  const needsPositions = names !== undefined && (rotary === 'outside' || (windowSlides && layer.window !== undefined))
   return {
     pastKey: graph.input('past_key', dtype, cache),
     pastValue: graph.input('past_value', dtype, cache),
     seqlensK: graph.input('seqlens_k', 'int32', ['rows']),
     totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
     rotary: names && { cos: graph.input(names.cos, dtype, table), sin: graph.input(names.sin, dtype, table) },
-    positionIds: rotatesOutside || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
+    positionIds: needsPositions || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
   }
 }

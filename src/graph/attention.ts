@@ -27,14 +27,14 @@ export interface AttentionOptions {
 /** Queries [rows, tokens, numHeads * headDim], keys and values [rows, tokens, numKvHeads * headDim]. */
 export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 
-/** Each ignores what it does not need: the fused form the positions, the other one the longest row's length. */
+/** Each ignores what it does not need: the fused form the positions where it does not rotate, the other one the longest row's length. */
 const FORMS: Record<AttentionForm, typeof primitiveAttention> = { GroupQueryAttention: groupQueryAttention, Primitives: primitiveAttention }
 
 /** What a run binds besides its hidden states. */
 export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary' | 'bias'> {
   /** cos and sin [positions, rotaryDim / 2]; none where positions enter otherwise. */
   readonly rotary?: Angles | undefined
-  /** int64 [rows, tokens]; there if the lowering rotates outside of the operator. */
+  /** int64 [rows, tokens]; there if the lowering rotates outside of the operator, or a window slides. */
   readonly positionIds?: Value | undefined
 }
 

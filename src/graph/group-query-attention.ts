@@ -17,6 +17,8 @@ export interface GroupQueryAttentionInputs {
   readonly totalSequenceLength: Value
   /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
   readonly rotary?: { readonly cos: Value, readonly sin: Value } | undefined
+  /** int64 [rows, tokens]: by which the operator is to rotate; the slots' own in the cache where not given. */
+  readonly positionIds?: Value | undefined
   /** What is added to the scores, after a soft cap: [1, numHeads, tokens, total], for each position from 0 on. */
   readonly bias?: Value | undefined
 }
@@ -46,7 +48,7 @@ export function groupQueryAttention(
   g: Graph, inputs: GroupQueryAttentionInputs, options: GroupQueryAttentionOptions, name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale, softcap, window } = options
-  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, bias } = inputs
+  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, positionIds, bias } = inputs
   const [rows, tokens] = query.shape
   const want = (x: Value, shape: Shape) => {
     wantDType(g, 'GroupQueryAttention', name, x, query.dtype)
@@ -65,7 +67,7 @@ export function groupQueryAttention(
     op: 'GroupQueryAttention',
     domain: 'com.microsoft',
     name,
-    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, undefined, bias])],
+    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias])],
     outputs: [query, pastKey, pastValue],
     attributes: {
       num_heads: int(numHeads), kv_num_heads: int(numKvHeads), scale: float(scale), do_rotary: int(rotary === undefined ? 0 : 1),

@@ -37,6 +37,8 @@ export interface AttentionLowering {
   readonly rotary: 'inside' | 'outside'
   /** Channels per head in the operator and in the KV cache: the model's, or padded with zeros. */
   readonly cacheHeadDim: number
+  /** Whether windowed blocks may keep the latest positions only, at the front of their cache. */
+  readonly windowSlides: boolean
   /** The dtype in which zeros are appended to heads. */
   readonly padDType: FloatDType
 }
@@ -50,6 +52,7 @@ interface Kernels {
   readonly rotaryHeadMultiple: number
   /** ...and whose rotated half is a multiple of this. */
   readonly rotaryHalfMultiple: number
+  readonly windowSlides: boolean
   readonly padDType: FloatDType
 }
 
@@ -71,16 +74,16 @@ const CPU_COMPUTES_FLOAT32 = 'a CPU has fast kernels for float32 only: use float
 /** Which kernels onnxruntime has on each device for each dtype. */
 const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> = {
   cpu: {
-    float32: { ...FUSED, padDType: 'float32' },
+    float32: { ...FUSED, windowSlides: true, padDType: 'float32' },
     float16: { refusal: CPU_COMPUTES_FLOAT32 },
     bfloat16: { refusal: CPU_COMPUTES_FLOAT32 },
   },
   cuda: {
     // For checking: GroupQueryAttention has no float32 kernel there.
-    float32: { ...PRIMITIVES, padDType: 'float32' },
-    float16: { ...FUSED, padDType: 'float16' },
+    float32: { ...PRIMITIVES, windowSlides: false, padDType: 'float32' },
+    float16: { ...FUSED, windowSlides: false, padDType: 'float16' },
     // Pad has no bfloat16 kernel.
-    bfloat16: { ...FUSED, padDType: 'float32' },
+    bfloat16: { ...FUSED, windowSlides: false, padDType: 'float32' },
   },
 }
 
@@ -109,10 +112,10 @@ export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): QuantFormat 
 
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
 export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
-  const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, padDType } = kernels(target)
+  const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, windowSlides, padDType } = kernels(target)
   const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple
   const inside = cacheHeadDim % rotaryHeadMultiple === 0 && (rotaryDim / 2) % rotaryHalfMultiple === 0
-  return { form: attention, rotary: inside ? 'inside' : 'outside', cacheHeadDim, padDType }
+  return { form: attention, rotary: inside ? 'inside' : 'outside', cacheHeadDim, windowSlides, padDType }
 }
 
 function kernels({ device, dtype }: Target): Kernels {

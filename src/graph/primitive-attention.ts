@@ -5,11 +5,6 @@ import { add, cast, mul, reshape, softcap, sub } from './ops.ts'
 import { and, filled, indicesOfAxis, less, lessOrEqual, matMul, scatterElements, softmax, transpose, where } from './primitive-ops.ts'
 import type { Value } from './value.ts'
 
-export interface PrimitiveAttentionInputs extends GroupQueryAttentionInputs {
-  /** int64 [rows, tokens]; needed here, unused by the fused operator. */
-  readonly positionIds?: Value | undefined
-}
-
 /** Far below any score, and finite: a row of nothing else would be divided by zero. */
 const MASKED = -1e30
 
@@ -18,7 +13,7 @@ const MASKED = -1e30
  * kernel. Queries and keys come rotated. What the cache holds beyond a row's length does not matter, NaN included.
  */
 export function primitiveAttention(
-  g: Graph, inputs: PrimitiveAttentionInputs, options: GroupQueryAttentionOptions, name: string,
+  g: Graph, inputs: GroupQueryAttentionInputs, options: GroupQueryAttentionOptions, name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale } = options
   const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias } = inputs

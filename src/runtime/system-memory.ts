@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import koffi from 'koffi'
 import type { Pointer } from './library.ts'
 
@@ -14,13 +15,18 @@ interface Functions {
   mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): Pointer
   madvise(address: Pointer, length: number, advice: number): number
   munmap(address: Pointer, length: number): number
+  getpagesize(): number
 }
 
-/** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_HUGEPAGE and MAP_FAILED, as Linux numbers them. */
+/** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_DONTNEED, MADV_HUGEPAGE and MAP_FAILED, as Linux numbers them. */
 const READ_WRITE = 3
 const PRIVATE_ANONYMOUS = 0x22
+const DONT_NEED = 4
 const HUGE_PAGES = 14
 const FAILED = 2n ** 64n - 1n
+
+/** What vm.overcommit_memory says then. */
+const COUNTS_ALL = '2'
 
 /** glibc's M_ARENA_MAX. */
 const ARENA_MAX = -8
@@ -39,6 +45,27 @@ export function mapMemory(byteLength: number): MappedMemory {
   // A hint: a refusal leaves small pages.
   madvise(address, byteLength, HUGE_PAGES)
   return { bytes: new Uint8Array(koffi.view(address, byteLength)), address, unmap: () => { munmap(address, byteLength) } }
+}
+
+/**
+ * Whether address space takes memory only where it is written, and can give that back: on Linux, unless it is told to count
+ * all that is ever asked for.
+ */
+export function memoryIsSparse(): boolean {
+  if (process.platform !== 'linux') return false
+  try {
+    return readFileSync('/proc/sys/vm/overcommit_memory', 'utf8').trim() !== COUNTS_ALL
+  } catch {
+    return false
+  }
+}
+
+/** Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is sparse. */
+export function discardMemory(address: Pointer, byteLength: number): void {
+  const { getpagesize, madvise } = functions ??= bind()
+  const page = BigInt(getpagesize())
+  const first = (address + page - 1n) / page * page, end = (address + BigInt(byteLength)) / page * page
+  if (end > first) madvise(first, Number(end - first), DONT_NEED)
 }
 
 /**
@@ -70,6 +97,7 @@ function bind(): Functions {
     mmap: process.func('void *mmap(void *, size_t, int, int, int, int64_t)'),
     madvise: process.func('int madvise(void *, size_t, int)'),
     munmap: process.func('int munmap(void *, size_t)'),
+    getpagesize: process.func('int getpagesize()'),
   }
 }
 

@@ -126,11 +126,9 @@ export class ServedSession {
     const hidden = tensors[0]
     if (hidden?.shape.length !== 2) throw new PetalsError('SESSION_REQUEST', 'a step needs hidden states [tokens, hidden]')
     const input = await convertInPieces(hidden, dtype)
-    if (position > engine.position) {
-      throw new PetalsError('SESSION_POSITION', `a step at position ${position} came while the cache holds ${engine.position} tokens`)
-    }
-    engine.truncate(position)
+    engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
+    if (position > engine.position) return this.#reportGap(header)
     const output = await engine.step(input)
     this.#epoch = epoch
     this.#lastStep = step
@@ -242,6 +240,12 @@ export class ServedSession {
       const part = tensor(output.dtype, [end - row, width], output.data.subarray(row * rowBytes, end * rowBytes))
       this.#reply({ kind: 'copies', epoch: this.#epoch, position: position + row }, [part])
     }
+  }
+
+  /** Positions that a step needs are not in the cache, or no longer: the client learns how many are, and replays the others. */
+  #reportGap({ epoch = 0, step = 0, position = 0 }: FrameHeader): void {
+    const message = `a step at position ${position} came while the cache holds ${this.#modules.engine.position} tokens`
+    this.#reply({ kind: 'broken', epoch, step, fault: { code: 'SESSION_POSITION', message } })
   }
 
   /** The request failed, the session lives on: the client decides. */

@@ -45,3 +45,13 @@ test('a caller that leaves the queue is not granted anything', async () => {
   await assert.rejects(waiting, /left/)
   assert.equal(rows.tokensLeft, 128)
 })
+
+test('rows that cost less than their length fit beyond the total, as far as there are positions', async () => {
+  const rows = new RowAllocator(512, { positions: 2048, costOf: (capacity) => Math.min(capacity, 256) })
+  await assert.rejects(rows.reserve(2049, NOW), { code: 'CACHE_TOO_SMALL' })
+  const [long] = await Promise.all([rows.reserve(1024, NOW), rows.reserve(700, NOW)])
+  assert.equal(rows.tokensLeft, 0)
+  await assert.rejects(rows.reserve(1, NOW), { code: 'CACHE_FULL' })
+  rows.release(long!)
+  assert.equal(rows.tokensLeft, 256)
+})

@@ -144,10 +144,11 @@ export class RemoteSession {
     }
     const { header, tensors } = frame
     const pending = this.#pending.get(header.step ?? 0)
-    if (header.kind === 'failed' && pending !== undefined) return pending.reject(new RemoteError(this.peerId, header))
+    const failed = header.kind === 'failed' || header.kind === 'broken'
+    if (failed && pending !== undefined) return pending.reject(new RemoteError(this.peerId, header))
     if (pending !== undefined && pending.kind === header.kind) return pending.resolve(frame)
     if (header.kind === 'output') return this.#events.onOutput(this, frame)
-    if (header.kind === 'failed' || header.kind === 'broken') return this.#events.onStepFailed(this, header)
+    if (failed) return this.#events.onStepFailed(this, header)
     if (header.kind === 'copies' && tensors[0] !== undefined) {
       const until = this.#events.onCopies(this, frame)
       if (until !== undefined) void this.send({ header: { kind: 'ack', until }, tensors: [] })

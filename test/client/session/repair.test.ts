@@ -163,3 +163,18 @@ test('a prompt larger than a frame goes in pieces, and so does its replay', asyn
   assert.deepEqual(tokensOf(await session.step(hidden([9], width))), expected([...prompt, 9]).slice(-1))
   assert.deepEqual(spare.computed.map(({ position }) => position), [0, 16, 32, 48, 64])
 })
+
+test('a server whose cache no longer reaches back to a cut is sent its span again, alone, and keeps its place', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, second] = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
+  const session = swarm.session()
+  const recoveries = recoveriesOf(session)
+  await feed(session, sequence(80))
+  second.reaches = (position) => position !== 50
+  session.position = 50
+  await feed(session, [...sequence(50), 3, 4])
+  await feed(session, [...sequence(50), 3, 4, 5])
+  assert.deepEqual([first.computedTokens, second.computedTokens], [83, 80 + 52 + 1])
+  assert.deepEqual([...swarm.banned], [])
+  assert.deepEqual(recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })), [{ lost: [], replayedTokens: 50 }])
+})

@@ -62,6 +62,9 @@ export class TestServer {
   /** Called before each step is computed, which waits for it and fails with it. */
   beforeStep: () => void | Promise<void> = () => undefined
 
+  /** Whether its caches still hold what a step at a position attends to. */
+  reaches: (position: number) => boolean = () => true
+
   constructor(network: MemoryNetwork, peer: MemoryPeer, [start, end]: readonly [number, number], cacheTokens: number) {
     this.start = start
     this.end = end
@@ -100,6 +103,7 @@ export class TestServer {
     let cache: number[] = []
     const session = new EngineSession({
       maxLength,
+      reaches: (position) => this.reaches(position),
       release: () => this.rows.release(row),
       copyFrom: async (source, tokens) => {
         await this.beforeFork()

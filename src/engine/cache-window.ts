@@ -1,0 +1,95 @@
+import type { LayerConfig } from '../checkpoint/layer-config.ts'
+import { ROW_UNIT, type Row } from './row-allocator.ts'
+
+/** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
+const MARGIN_TOKENS = 128
+
+/** The share of the window by which a row fills up before its latest positions move to the front. */
+const SLACK_SHARE = 1 / 4
+
+/** Address space is free, but no single piece of it may be larger than the memory. */
+const MAX_STRETCH = 16
+
+/**
+ * What the blocks of a span that attend within a window hold of rows that are longer than `slots`: only the latest positions.
+ * Keys carry their rotation with them, so they may lie anywhere in their order: slot `i` of a row holds position `base + i`.
+ */
+export interface CacheWindow {
+  /** Of each block, whether it attends within a window. */
+  readonly blocks: readonly boolean[]
+  /** How many positions a token attends to, its own included. */
+  readonly window: number
+  readonly slots: number
+}
+
+/** `undefined` where no block has a window. `stepTokens`: the most that one run adds to a row. */
+export function cacheWindow(layers: readonly LayerConfig[], stepTokens: number): CacheWindow | undefined {
+  const blocks = layers.map(({ window }) => window !== undefined)
+  if (!blocks.includes(true)) return undefined
+  const window = Math.max(...layers.map((layer) => layer.window ?? 0))
+  const wanted = window + MARGIN_TOKENS + Math.max(stepTokens, Math.ceil(window * SLACK_SHARE))
+  return { blocks, window, slots: Math.ceil(wanted / ROW_UNIT) * ROW_UNIT }
+}
+
+/** What a row takes of the memory, in tokens that every block holds. */
+export function rowCost({ blocks, slots }: CacheWindow, capacity: number): number {
+  const windowed = blocks.filter(Boolean).length
+  return Math.ceil(((blocks.length - windowed) * capacity + windowed * Math.min(capacity, slots)) / blocks.length)
+}
+
+/** The positions that rows of the longest kind can have in the memory of `totalTokens` tokens that every block holds. */
+export function stretchedTokens(window: CacheWindow, totalTokens: number, maxLength: number): number {
+  const stretch = Math.min(maxLength / rowCost(window, maxLength), MAX_STRETCH, 2 * window.blocks.length)
+  return Math.floor(totalTokens * Math.max(1, stretch))
+}
+
+/** With it a span keeps its rows. Plain data. */
+export interface SpanWindow extends CacheWindow {
+  /** Of each row its position in slot 0, one int32 for each unit of the cache, in memory that all threads share. */
+  readonly bases: SharedArrayBuffer
+  /** Whether memory of rows that are over goes back to the system: other rows take it then. */
+  readonly discards: boolean
+}
+
+export function basesMemory(positions: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(Math.ceil(positions / ROW_UNIT) * Int32Array.BYTES_PER_ELEMENT)
+}
+
+/** Where the rows of a windowed span begin. */
+export class RowBases {
+  readonly #window: SpanWindow
+  readonly #bases: Int32Array
+
+  constructor(window: SpanWindow) {
+    this.#window = window
+    this.#bases = new Int32Array(window.bases)
+  }
+
+  get({ offset }: Row): number {
+    return Atomics.load(this.#bases, offset / ROW_UNIT)
+  }
+
+  set({ offset }: Row, base: number): void {
+    Atomics.store(this.#bases, offset / ROW_UNIT, base)
+  }
+
+  slots({ capacity }: Row): number {
+    return Math.min(capacity, this.#window.slots)
+  }
+
+  /** Whether the row still holds all that a step at `position` attends to. */
+  reaches(row: Row, position: number): boolean {
+    const base = this.get(row)
+    return base === 0 || position === 0 || position - this.#window.window + 1 >= base
+  }
+
+  /** Whether a step of `tokens` at `position` fits behind what the row's slots hold. */
+  hasRoom(row: Row, position: number, tokens: number): boolean {
+    return position + tokens - this.get(row) <= this.slots(row)
+  }
+
+  /** The base that leaves a step at `position` the most room. */
+  latest(position: number): number {
+    return Math.max(0, position - this.#window.window + 1 - MARGIN_TOKENS)
+  }
+}
