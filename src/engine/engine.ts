@@ -11,6 +11,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import { type Adapters, openAdapters } from './adapters.ts'
 import { CacheMemory } from './cache-memory.ts'
+import { scalesOf } from './cache-scales.ts'
 import { RowBases } from './cache-window.ts'
 import { recordsSteps } from './create-runner.ts'
 import { promptsOfStep } from './deep-prompts.ts'
@@ -113,7 +114,7 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#loaded = loaded
     this.#cache = new CacheMemory(options.device, options.end - options.start, rows.positions * cacheBytes(loaded.span))
     this.adapters = openAdapters(options)
-    const span = { ...loaded.span, caches: this.#cache.blocks, window, adapters: this.adapters.stacks }
+    const span = { ...loaded.span, caches: this.#cache.blocks, window, adapters: this.adapters.stacks, scales: scalesOf(loaded.span, rows.positions) }
     this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
       receiver: this.#channel.receiver,

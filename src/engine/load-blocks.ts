@@ -49,7 +49,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     hiddenBytes: config.hiddenSize * dtypeSize(dtype),
     kept: sessions.flatMap(({ kept }) => kept),
     span: {
-      device, dtype, quant: options.quant, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
+      device, dtype, quant: options.quant, kvDType: options.kvDType, start, hiddenSize: config.hiddenSize, kvHeads, cacheHeadDim: headDim,
       sessions: sessions.map(({ pointer }) => pointer), resident,
       inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
     },

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
-import type { Target } from '../graph/lowering.ts'
+import type { KvDType, Target } from '../graph/lowering.ts'
 import type { Device } from '../runtime/device.ts'
 import type { ThreadOptions } from '../runtime/environment.ts'
 import { type Pointer, loadOnnxRuntime } from '../runtime/library.ts'
@@ -22,6 +22,8 @@ export interface LoadOptions extends ThreadOptions {
   readonly dtype: FloatDType
   /** How the matrices of linear layers are kept: as they are where left out. */
   readonly quant?: Quantization | undefined
+  /** How keys and values are kept: in `dtype` where left out. */
+  readonly kvDType?: KvDType | undefined
   /** Folder to keep quantized matrices in, and to take them from. */
   readonly quantCache?: string | undefined
   /** What LoRA adapters may take; without it the span has no place for any. */
@@ -37,8 +39,10 @@ export interface LoadProgress {
 }
 
 /** What a span's graphs are lowered for. */
-export function targetOf({ device, dtype, quant, adapterBytes = 0 }: Pick<LoadOptions, 'device' | 'dtype' | 'quant' | 'adapterBytes'>): Target {
-  return { device: device.kind, dtype, quant, adapters: adapterBytes > 0 }
+export function targetOf(
+  { device, dtype, quant, kvDType, adapterBytes = 0 }: Pick<LoadOptions, 'device' | 'dtype' | 'quant' | 'kvDType' | 'adapterBytes'>,
+): Target {
+  return { device: device.kind, dtype, quant, kvDType, adapters: adapterBytes > 0 }
 }
 
 /** What the threads are told: plain data. */

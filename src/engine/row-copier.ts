@@ -1,5 +1,6 @@
 import { PetalsError } from '../base/errors.ts'
 import { openHeap } from '../runtime/memory.ts'
+import { CacheScales } from './cache-scales.ts'
 import { RowBases } from './cache-window.ts'
 import type { Row } from './row-allocator.ts'
 import { type LoadedSpan, cacheBytes } from './runner.ts'
@@ -20,6 +21,7 @@ export interface RowCopy {
 export function createRowCopier(span: LoadedSpan): (copy: RowCopy) => void {
   const heap = openHeap(span.device)
   const bases = span.window && new RowBases(span.window)
+  const scales = span.scales && new CacheScales(span, span.scales)
   const tokenBytes = cacheBytes(span)
   const headBytes = tokenBytes / span.kvHeads
   return ({ from, to, start, end, tokens }) => {
@@ -29,6 +31,7 @@ export function createRowCopier(span: LoadedSpan): (copy: RowCopy) => void {
       throw new PetalsError('SESSION_FORK', `the first ${tokens} tokens are not in the cache as a row of ${to.capacity} tokens would hold them`)
     }
     bases?.set(to, base)
+    scales?.copy(from, to, start, end)
     const copies = span.caches.slice(start, end).flatMap(({ key, value }, i) => [key, value].map((address) => ({
       from: address + BigInt(from.offset * tokenBytes),
       fromPitch: from.capacity * headBytes,

@@ -1,4 +1,5 @@
 import { ropeInputs } from '../families/input-names.ts'
+import type { KvDType } from '../graph/lowering.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
 import { CPU, type Device } from '../runtime/device.ts'
 import { type Environment, memoryInfo } from '../runtime/environment.ts'
@@ -8,6 +9,7 @@ import { TensorScope } from '../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from './adapter-batch.ts'
 import type { AdapterStack } from './adapter-memory.ts'
 import type { BlockCache } from './cache-memory.ts'
+import { CacheScales } from './cache-scales.ts'
 import type { SpanWindow } from './cache-window.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
@@ -24,6 +26,10 @@ export interface LoadedSpan {
   readonly start: number
   /** One session per block, in the order of the span, on a CPU. */
   readonly sessions: readonly Pointer[]
+  /** How keys and values are kept: in `dtype` where not given. */
+  readonly kvDType?: KvDType | undefined
+  /** Of each block, the scales of a cache of int8. */
+  readonly scales?: readonly SharedArrayBuffer[] | undefined
   readonly hiddenSize: number
   readonly kvHeads: number
   readonly cacheHeadDim: number
@@ -46,8 +52,8 @@ export interface Runner {
 }
 
 /** Bytes of one token's keys (or values) in one block. */
-export function cacheBytes({ kvHeads, cacheHeadDim, dtype }: Pick<LoadedSpan, 'kvHeads' | 'cacheHeadDim' | 'dtype'>): number {
-  return kvHeads * cacheHeadDim * dtypeSize(dtype)
+export function cacheBytes({ kvHeads, cacheHeadDim, dtype, kvDType }: Pick<LoadedSpan, 'kvHeads' | 'cacheHeadDim' | 'dtype' | 'kvDType'>): number {
+  return kvHeads * cacheHeadDim * dtypeSize(kvDType ?? dtype)
 }
 
 /**
@@ -64,6 +70,7 @@ export class SpanRunner implements Runner {
   readonly #tokenBytes: number
   readonly #needsPositionIds: boolean
   readonly #slider: WindowSlider | undefined
+  readonly #scales: CacheScales | undefined
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
   constructor(env: Environment, span: LoadedSpan) {
@@ -75,6 +82,7 @@ export class SpanRunner implements Runner {
     this.#tokenBytes = cacheBytes(span)
     this.#needsPositionIds = span.inputs.some((inputs) => inputs.has('position_ids'))
     this.#slider = span.window && new WindowSlider(span, span.window)
+    this.#scales = span.scales && new CacheScales(span, span.scales)
   }
 
   run(batch: Batch, rope: RopeTensors): void {
@@ -86,7 +94,9 @@ export class SpanRunner implements Runner {
     let input = batch.input
     for (let block = batch.start; block < batch.end; block++) {
       const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
-      this.#runBlock(batch, block, input, output, this.#span.window?.blocks[block] ? windowed : shared)
+      const run = () => this.#span.window?.blocks[block] === true
+        ? this.#runBlock(batch, block, input, output, windowed, bases) : this.#runBlock(batch, block, input, output, shared)
+      if (!run()) run()
       input = output
     }
   }
@@ -134,20 +144,24 @@ export class SpanRunner implements Runner {
     return { scope, host: this.#cpu, memory: this.#memory, dtype: this.#span.dtype }
   }
 
-  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
-    const { dtype, hiddenSize, kvHeads, cacheHeadDim, sessions } = this.#span
+  /** False where the run has shown that its keys and values did not fit into the cache as it was; now they do. */
+  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[], bases?: readonly number[]): boolean {
+    const { dtype, kvDType = dtype, hiddenSize, kvHeads, cacheHeadDim, sessions } = this.#span
     const rows = batch.pastLengths.length
     const hiddenShape = [rows, batch.tokens, hiddenSize]
     const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
     const start = BigInt(batch.offset * this.#tokenBytes)
     const cache = this.#span.caches[block]!, inputs = this.#span.inputs[block]!
     using scope = new TensorScope(this.#env.ort)
-    const keys = scope.wrap(this.#memory, dtype, cacheShape, cache.key + start)
-    const cachedValues = scope.wrap(this.#memory, dtype, cacheShape, cache.value + start)
+    const keys = scope.wrap(this.#memory, kvDType, cacheShape, cache.key + start)
+    const cachedValues = scope.wrap(this.#memory, kvDType, cacheShape, cache.value + start)
     const stacks = this.#span.adapters?.[block]
     const adapters = stacks === undefined ? [] : bindStacks(this.#binding(scope), stacks, coveringRange(batch.adapters ?? []))
+    const scales = this.#scales?.bind(scope, this.#cpu, batch, block)
     runBound(this.#env.ort, sessions[block]!, this.#runOptions,
-      [...adapters, ['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues], ...shared.filter(([name]) => inputs.has(name))],
-      [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues]])
+      [...adapters, ['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues],
+        ...scales?.inputs ?? [], ...shared.filter(([name]) => inputs.has(name))],
+      [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues], ...scales?.outputs ?? []])
+    return this.#scales?.settle(batch, block, bases) ?? true
   }
 }

@@ -1,8 +1,7 @@
 import type { ModelConfig } from '../checkpoint/config.ts'
 import type { LayerConfig } from '../checkpoint/layer-config.ts'
-import { attention, type AttentionState } from '../graph/attention.ts'
+import { attention, type AttentionState, type ScaledAttentionOutputs } from '../graph/attention.ts'
 import { Graph } from '../graph/builder.ts'
-import type { AttentionOutputs } from '../graph/group-query-attention.ts'
 import { Layers } from '../graph/layers.ts'
 import { type AttentionLowering, lowerAttention, type Target } from '../graph/lowering.ts'
 import { cast } from '../graph/ops.ts'
@@ -39,7 +38,9 @@ export function blockGraphs(config: ModelConfig, target: Target, start = 0, end 
  * row's length after the run; as `ropeInputs` calls them, cos and sin [positions, rotaryDim / 2] where the block has a
  * rotary embedding; and, where the lowering needs them,
  * `position_ids` int64 [rows, tokens]. Outputs: `output` [rows, tokens, hidden]; `present_key`, `present_value`, for
- * which the past's own memory may be bound. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * which the past's own memory may be bound. With a cache of int8, `key_scale` and
+ * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `needed_key_scale`, `needed_value_scale` given,
+ * as `graph/quantized-cache.ts` has them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildBlockGraph(config: ModelConfig, target: Target, block: number): Graph {
   const family = familyOf(config)
@@ -50,7 +51,7 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
   const hidden = graph.input('hidden', target.dtype, ['rows', 'tokens', config.hiddenSize])
   const state = attentionInputs(graph, config, target, lowering, layer)
 
-  const present: AttentionOutputs[] = []
+  const present: ScaledAttentionOutputs[] = []
   const attend: BlockInputs['attend'] = (projections, options) => {
     const heads = { ...config, rotaryDim: rotaryDim(config, layer) }
     const outputs = graph.scope('self_attn', () => attention(graph, lowering, heads, projections, state, { ...options, window: layer.window }))
@@ -58,9 +59,12 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
     return outputs.output
   }
   graph.output('output', family.block(layers, config, { hidden, layer, attend }))
-  for (const { presentKey, presentValue } of present) {
+  for (const { presentKey, presentValue, neededScales } of present) {
     graph.output('present_key', presentKey)
     graph.output('present_value', presentValue)
+    if (neededScales === undefined) continue
+    graph.output('needed_key_scale', neededScales.key)
+    graph.output('needed_value_scale', neededScales.value)
   }
   return graph
 }
@@ -109,16 +113,18 @@ function rotaryDim({ ropes }: ModelConfig, { rope }: LayerConfig): number {
 }
 
 function attentionInputs(
-  graph: Graph, config: ModelConfig, { dtype }: Target, { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering, layer: LayerConfig,
+  graph: Graph, config: ModelConfig, { dtype, kvDType }: Target, { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering, layer: LayerConfig,
 ): AttentionState {
   const cache = ['rows', config.numKvHeads, 'capacity', cacheHeadDim]
+  const scales = ['rows', 1, config.numKvHeads * cacheHeadDim]
   const table = ['positions', rotaryDim(config, layer) / 2]
   const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
   // What lies shifted in the cache has other positions than its slots'.
   const needsPositions = names !== undefined && (rotary === 'outside' || (windowSlides && layer.window !== undefined))
   return {
-    pastKey: graph.input('past_key', dtype, cache),
-    pastValue: graph.input('past_value', dtype, cache),
+    pastKey: graph.input('past_key', kvDType ?? dtype, cache),
+    pastValue: graph.input('past_value', kvDType ?? dtype, cache),
+    scales: kvDType && { key: graph.input('key_scale', 'float32', scales), value: graph.input('value_scale', 'float32', scales) },
     seqlensK: graph.input('seqlens_k', 'int32', ['rows']),
     totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
     rotary: names && { cos: graph.input(names.cos, dtype, table), sin: graph.input(names.sin, dtype, table) },

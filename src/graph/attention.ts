@@ -3,6 +3,7 @@ import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInp
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
 import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
+import { type CacheScales, scaleProjections } from './quantized-cache.ts'
 import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
@@ -36,6 +37,13 @@ export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Pr
   readonly rotary?: Angles | undefined
   /** int64 [rows, tokens]; there if the lowering rotates outside of the operator, or a window slides. */
   readonly positionIds?: Value | undefined
+  /** Of a cache of int8. */
+  readonly scales?: CacheScales | undefined
+}
+
+export interface ScaledAttentionOutputs extends AttentionOutputs {
+  /** The scales that this run's keys and values need: where they are larger than the cache's, what lies there does not fit. */
+  readonly neededScales?: CacheScales | undefined
 }
 
 /**
@@ -45,8 +53,8 @@ export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Pr
 export function attention(
   g: Graph, lowering: AttentionLowering, heads: Heads, { query, key, value }: Projections, state: AttentionState,
   { scale, softcap, window, bias }: AttentionOptions = {},
-): AttentionOutputs {
-  const { rotary, positionIds, ...cache } = state
+): ScaledAttentionOutputs {
+  const { rotary, positionIds, scales, ...cache } = state
   const { numHeads, numKvHeads, headDim } = heads
   const angles = rotary === undefined || positionIds === undefined || lowering.rotary === 'inside' ? undefined : gatherAngles(g, rotary, positionIds)
   const prepare = (x: Value, count: number, name: string, rotate: boolean) => {
@@ -59,16 +67,20 @@ export function attention(
       return reshape(g, padded, withLastDim(x.shape, count * lowering.cacheHeadDim), 'merge_heads')
     })
   }
+  const projections = {
+    query: prepare(query, numHeads, 'query', true), key: prepare(key, numKvHeads, 'key', true), value: prepare(value, numKvHeads, 'value', false),
+  }
+  const form = { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: scale ?? 1 / Math.sqrt(headDim), softcap, window }
+  const scaled = scales && g.scope('cache', () => scaleProjections(g, projections, scales, form, lowering.rotary === 'inside' ? heads.rotaryDim : 0))
   const outputs = FORMS[lowering.form](g, {
-    query: prepare(query, numHeads, 'query', true),
-    key: prepare(key, numKvHeads, 'key', true),
-    value: prepare(value, numKvHeads, 'value', false),
+    ...scaled?.projections ?? projections,
     ...cache,
     positionIds,
     rotary: lowering.rotary === 'inside' ? rotary : undefined,
     bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
-  }, { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: scale ?? 1 / Math.sqrt(headDim), softcap, window }, 'attention')
-  return { ...outputs, output: unpadHeads(g, outputs.output, heads, lowering.cacheHeadDim) }
+  }, form, 'attention')
+  const output = scaled === undefined ? outputs.output : g.scope('cache', () => scaled.restore(outputs.output))
+  return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), neededScales: scaled?.needed }
 }
 
 /** The fused form takes it for each token of the run, the other one broadcasts. */

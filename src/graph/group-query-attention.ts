@@ -1,6 +1,7 @@
 import type { Graph } from './builder.ts'
 import { wantDType, wantShape } from './ops.ts'
-import { float, int, type Shape, type Value } from './value.ts'
+import { filled } from './primitive-ops.ts'
+import { float, int, type Shape, string, type Value } from './value.ts'
 
 export interface GroupQueryAttentionInputs {
   /** [rows, tokens, numHeads * headDim] */
@@ -8,7 +9,7 @@ export interface GroupQueryAttentionInputs {
   /** [rows, tokens, numKvHeads * headDim], as `value`. */
   readonly key: Value
   readonly value: Value
-  /** [rows, numKvHeads, capacity, headDim], as `pastValue`. */
+  /** [rows, numKvHeads, capacity, headDim], as `pastValue`; of int8, keys and values come in steps of it and are rounded. */
   readonly pastKey: Value
   readonly pastValue: Value
   /** int32 [rows]: filled length after this run, minus one. */
@@ -56,21 +57,27 @@ export function groupQueryAttention(
   }
   want(query, [rows ?? 1, tokens ?? 1, numHeads * headDim])
   for (const x of [key, value]) want(x, [rows ?? 1, tokens ?? 1, numKvHeads * headDim])
-  for (const x of [pastKey, pastValue]) want(x, [rows ?? 1, numKvHeads, pastKey.shape[2] ?? 1, headDim])
+  const steps = pastKey.dtype === 'int8'
+  for (const x of [pastKey, pastValue]) {
+    wantDType(g, 'GroupQueryAttention', name, x, steps ? 'int8' : query.dtype)
+    wantShape(g, 'GroupQueryAttention', name, x, [rows ?? 1, numKvHeads, pastKey.shape[2] ?? 1, headDim])
+  }
   for (const x of [seqlensK, totalSequenceLength]) wantDType(g, 'GroupQueryAttention', name, x, 'int32')
   wantShape(g, 'GroupQueryAttention', name, seqlensK, [rows ?? 1])
   wantShape(g, 'GroupQueryAttention', name, totalSequenceLength, [1])
   if (rotary !== undefined) want(rotary.sin, rotary.cos.shape)
+  const one = steps ? filled(g, `${name}.cache_scale`, 'float32', [1], 1) : undefined
   if (bias !== undefined) want(bias, [1, numHeads, tokens ?? 1, bias.shape[3] ?? 1])
 
   const [output, presentKey, presentValue] = g.node({
     op: 'GroupQueryAttention',
     domain: 'com.microsoft',
     name,
-    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias])],
+    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias, undefined, one, one])],
     outputs: [query, pastKey, pastValue],
     attributes: {
       num_heads: int(numHeads), kv_num_heads: int(numKvHeads), scale: float(scale), do_rotary: int(rotary === undefined ? 0 : 1),
+      ...steps && { k_quant_type: string('PER_TENSOR'), v_quant_type: string('PER_TENSOR'), kv_cache_bit_width: int(8) },
       ...softcap !== undefined && { softcap: float(softcap) }, ...window !== undefined && { local_window_size: int(window) },
     },
   })

@@ -11,9 +11,14 @@ export interface Target {
   readonly quant?: Quantization | undefined
   /** How the checkpoint has them, where it was quantized before. */
   readonly stored?: StoredQuant | undefined
+  /** How keys and values are kept: in `dtype` where not given. */
+  readonly kvDType?: KvDType | undefined
   /** Whether linear layers take LoRA adapters as inputs. */
   readonly adapters?: boolean | undefined
 }
+
+/** What a KV cache can be kept in other than the dtype that the model computes in. */
+export type KvDType = 'int8'
 
 /** A linear layer's matrix product; a bias is added by a node of its own. */
 export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4'
@@ -110,8 +115,11 @@ export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): QuantFormat 
   return quant === 'none' ? undefined : quant
 }
 
-/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
+/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype, or keep the cache as wanted. */
 export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
+  if (target.kvDType !== undefined && target.device !== 'cpu') {
+    throw new GraphError('GRAPH_UNSUPPORTED', `a KV cache in ${target.kvDType} on ${target.device}`, 'only a CPU keeps it so: say --kv-dtype auto')
+  }
   const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, windowSlides, padDType } = kernels(target)
   const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple
   const inside = cacheHeadDim % rotaryHeadMultiple === 0 && (rotaryDim / 2) % rotaryHalfMultiple === 0

@@ -19,6 +19,44 @@ export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
   return single(g, { op: 'MatMul', name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }] })
 }
 
+export function abs(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Abs', x, name)
+}
+
+export function sqrt(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Sqrt', x, name)
+}
+
+/** The natural logarithm; -Infinity of 0. */
+export function log(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Log', x, name)
+}
+
+export function ceil(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Ceil', x, name)
+}
+
+/** a / b, of the two shapes broadcast. */
+export function div(g: Graph, a: Value, b: Value, name: string): Value {
+  return binary(g, 'Div', a, b, name)
+}
+
+/** base ^ exponent, of the two shapes broadcast. */
+export function pow(g: Graph, base: Value, exponent: Value, name: string): Value {
+  return binary(g, 'Pow', base, exponent, name)
+}
+
+/** The larger one of each two elements, of the two shapes broadcast. */
+export function largest(g: Graph, a: Value, b: Value, name: string): Value {
+  return binary(g, 'Max', a, b, name)
+}
+
+/** The largest element over an axis, which stays with size 1. */
+export function largestOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
+  const axes = filled(g, `${name}.axes`, 'int64', [1], axis)
+  return single(g, { op: 'ReduceMax', name, inputs: [x, axes], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, 1) }], attributes: { keepdims: int(1) } })
+}
+
 /** Over the last axis. */
 export function softmax(g: Graph, x: Value, name: string): Value {
   return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
@@ -94,6 +132,15 @@ export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape
   const count = shape.reduce((a, b) => a * b, 1)
   const words = dtype === 'int64' ? new BigInt64Array(count).fill(BigInt(value)) : new Float32Array(count).fill(value)
   return g.constant(name, tensor(dtype satisfies DType, shape, new Uint8Array(words.buffer)))
+}
+
+function unary(g: Graph, op: string, x: Value, name: string): Value {
+  return single(g, { op, name, inputs: [x], outputs: [x] })
+}
+
+function binary(g: Graph, op: string, a: Value, b: Value, name: string): Value {
+  wantDType(g, op, name, b, a.dtype)
+  return single(g, { op, name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: broadcast(a.shape, b.shape) ?? [] }] })
 }
 
 function single(g: Graph, spec: NodeSpec): Value {
