@@ -1,3 +1,4 @@
+import { benchCache } from './cache.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
@@ -5,7 +6,7 @@ import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSessions } from './sessions.ts'
 
-const BENCHES: Record<string, () => Promise<void>> = { hop: benchHop, load: benchLoad, moe: benchMoe, quant: benchQuant, 'quant-error': benchQuantError, sessions: benchSessions }
+const BENCHES: Record<string, () => Promise<void>> = { cache: benchCache, hop: benchHop, load: benchLoad, moe: benchMoe, quant: benchQuant, 'quant-error': benchQuantError, sessions: benchSessions }
 
 const names = process.argv.slice(2)
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {

@@ -3,31 +3,37 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { errorCode } from '../src/base/errors.ts'
 import { type Checkpoint, openCheckpoint } from '../src/checkpoint/checkpoint.ts'
-import { Engine } from '../src/engine/engine.ts'
+import { Engine, type EngineOptions } from '../src/engine/engine.ts'
 import { ModelEnds } from '../src/engine/ends.ts'
 import { CPU } from '../src/runtime/device.ts'
-import { type QuantFormat, type Quantization, QUANTIZATIONS } from '../src/tensor/quantize.ts'
+import { QUANTIZATIONS } from '../src/tensor/quantize.ts'
 import { asFloat32, type Tensor } from '../src/tensor/tensor.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const FIXTURES = join(ROOT, 'test/fixtures')
 const DEMO = join(ROOT, 'models/demo')
-const FORMATS = QUANTIZATIONS.filter((quant): quant is QuantFormat => quant !== 'none')
+const ROUNDED: readonly Rounded[] = [...QUANTIZATIONS.filter((quant) => quant !== 'none').map((quant) => ({ name: quant, quant })), { name: 'int8 cache', kvDType: 'int8' }]
 const THREADS = { threads: availableParallelism(), spin: false }
 const TOKENS = 32
 
-/** What quantization costs: of each family's fixture the relative error of its blocks' outputs, and the demo model's loss. */
+interface Rounded extends Pick<EngineOptions, 'quant' | 'kvDType'> {
+  readonly name: string
+}
+
+const EXACT: Rounded = { name: 'exact' }
+
+/** What quantization costs, of weights or of the cache: of each family's fixture the relative error of its blocks' outputs, and the demo model's loss. */
 export async function benchQuantError(): Promise<void> {
   for (const name of await fixtures()) {
     const checkpoint = await openCheckpoint(join(FIXTURES, name))
-    const exact = await outputs(checkpoint, 'none')
+    const exact = await outputs(checkpoint, EXACT)
     const errors: string[] = []
-    for (const format of FORMATS) errors.push(`${format} ${await relativeError(checkpoint, format, exact!)}`)
+    for (const rounded of ROUNDED) errors.push(`${rounded.name} ${await relativeError(checkpoint, rounded, exact)}`)
     console.log(`${name.padEnd(24)} ${errors.join('   ')}`)
   }
-  const exact = await demoLoss('none')
+  const exact = await demoLoss(EXACT)
   console.log(`demo, 512 held-out tokens: ${exact.toFixed(4)} nats`)
-  for (const format of FORMATS) console.log(`  ${format.padEnd(5)} ${signed(await demoLoss(format) - exact)} nats`)
+  for (const rounded of ROUNDED) console.log(`  ${rounded.name.padEnd(10)} ${signed(await demoLoss(rounded) - exact)} nats`)
 }
 
 async function fixtures(): Promise<string[]> {
@@ -36,8 +42,8 @@ async function fixtures(): Promise<string[]> {
 }
 
 /** Of the whole span's output, by the Euclidean norm. */
-async function relativeError(checkpoint: Checkpoint, format: QuantFormat, exact: Float32Array): Promise<string> {
-  const found = await outputs(checkpoint, format).catch((error: unknown) => {
+async function relativeError(checkpoint: Checkpoint, rounded: Rounded, exact: Float32Array): Promise<string> {
+  const found = await outputs(checkpoint, rounded).catch((error: unknown) => {
     if (errorCode(error) === 'GRAPH_UNSUPPORTED') return undefined
     throw error
   })
@@ -50,10 +56,10 @@ async function relativeError(checkpoint: Checkpoint, format: QuantFormat, exact:
   return Math.sqrt(error / norm).toExponential(1)
 }
 
-async function outputs(checkpoint: Checkpoint, quant: Quantization): Promise<Float32Array> {
+async function outputs(checkpoint: Checkpoint, rounded: Rounded): Promise<Float32Array> {
   const { config: { hiddenSize } } = checkpoint
   const data = inputOf(checkpoint)
-  return run(checkpoint, quant, { dtype: 'float32', shape: [1, TOKENS, hiddenSize], data: new Uint8Array(data.buffer) })
+  return run(checkpoint, rounded, { dtype: 'float32', shape: [1, TOKENS, hiddenSize], data: new Uint8Array(data.buffer) })
 }
 
 /** The same for every format: embeddings of a fixture are too small to be typical. */
@@ -61,9 +67,9 @@ function inputOf({ config: { hiddenSize } }: Checkpoint): Float32Array {
   return Float32Array.from({ length: TOKENS * hiddenSize }, (_, i) => Math.sin(i * 12.9898 + Math.sin(i) * 78.233))
 }
 
-async function run(checkpoint: Checkpoint, quant: Quantization, hidden: Tensor): Promise<Float32Array> {
+async function run(checkpoint: Checkpoint, { quant, kvDType }: Rounded, hidden: Tensor): Promise<Float32Array> {
   const { numBlocks } = checkpoint.config
-  const engine = await Engine.load({ checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', quant, cacheTokens: 1024, ...THREADS })
+  const engine = await Engine.load({ checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', quant, kvDType, cacheTokens: 1024, ...THREADS })
   try {
     return asFloat32(await engine.forward(hidden, { start: 0, end: numBlocks, timeoutMs: 1000 }))
   } finally {
@@ -71,13 +77,13 @@ async function run(checkpoint: Checkpoint, quant: Quantization, hidden: Tensor):
   }
 }
 
-async function demoLoss(quant: Quantization): Promise<number> {
+async function demoLoss(rounded: Rounded): Promise<number> {
   const checkpoint = await openCheckpoint(DEMO)
   const { heldout_512: { ids } } = JSON.parse(await readFile(`${DEMO}-golden.json`, 'utf8')) as { heldout_512: { ids: number[] } }
   const ends = await ModelEnds.load({ checkpoint, ...THREADS })
   try {
     const embedded = await ends.embed(ids)
-    const hidden = await run(checkpoint, quant, { ...embedded, shape: [1, ...embedded.shape] })
+    const hidden = await run(checkpoint, rounded, { ...embedded, shape: [1, ...embedded.shape] })
     const logits = await ends.head(hidden.subarray(0, (ids.length - 1) * checkpoint.config.hiddenSize))
     return meanLoss(logits, ids.slice(1))
   } finally {

@@ -2,13 +2,13 @@ import { defineCommand } from './command.ts'
 import type { OptionValues } from './option-table.ts'
 import { computeOptions, modelOptions, nodeOptions, serverOptions, swarmOptions, toolLogOptions } from './options.ts'
 
-const { device, dtype, quant, attnCacheTokens } = computeOptions
+const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
 const { listen, announce, identity } = nodeOptions
 const { metricsHost, metricsPort } = serverOptions
 
 const options = {
   model: { ...modelOptions.model, defaultDescription: 'no plan', description: `${modelOptions.model.description}, to plan for` },
-  device, dtype, quant, attnCacheTokens,
+  device, dtype, quant, kvDtype, attnCacheTokens,
   ...swarmOptions,
   listen, announce, identity, metricsPort, metricsHost,
   json: { type: 'flag', group: 'Output', description: 'Print one JSON object instead of a table' },

@@ -106,6 +106,11 @@ export const computeOptions = {
     type: 'size', group: COMPUTE, default: 2 ** 30, defaultDescription: '1 GB',
     description: 'What loaded adapters may take, and those that clients have brought; the least recently used make room',
   },
+  kvDtype: {
+    type: 'text', group: COMPUTE, default: 'auto', choices: ['auto', 'int8'],
+    description: 'How keys and values are cached: as they are computed, or, on a CPU, in a quarter of the memory',
+    reason: 'Answers differ a little from those of an exact cache',
+  },
   attnCacheTokens: {
     type: 'integer', group: COMPUTE, min: 1, defaultDescription: 'from the free memory',
     description: 'Tokens in the KV cache, over all sessions',

@@ -44,8 +44,8 @@ const UNKNOWN_BLOCK_SECONDS = 0.005
 const OTHER_ARITHMETIC_SECONDS = 100
 
 /** Names the arithmetic of a server: servers of one class give the same tokens. */
-export function arithmeticClass({ dtype, quant, device }: ServerRecord): string {
-  return `${device}/${dtype}/${quant}`
+export function arithmeticClass({ dtype, quant, kvDType, device }: ServerRecord): string {
+  return [device, dtype, quant, ...kvDType === undefined ? [] : [kvDType]].join('/')
 }
 
 /** How often a route may be sought anew because servers on it hold different weights; each doubles the work. */

@@ -1,8 +1,6 @@
 import { SCALE_NOTCH, UNSET_SCALE } from '../graph/quantized-cache.ts'
-import type { Pointer } from '../runtime/library.ts'
-import { viewOf } from '../runtime/library.ts'
+import { type Pointer, viewOf } from '../runtime/library.ts'
 import type { Bound } from '../runtime/run.ts'
-import type { TensorScope } from '../runtime/tensor-scope.ts'
 import { ROW_UNIT, type Row } from './row-allocator.ts'
 import type { LoadedSpan } from './runner.ts'
 import type { Batch } from './scheduler.ts'
@@ -37,8 +35,8 @@ export class CacheScales {
     this.#channels = span.kvHeads * span.cacheHeadDim
   }
 
-  /** What one block of a run takes and gives beside its cache. */
-  bind(scope: TensorScope, memory: Pointer, { offset, capacity, pastLengths }: Batch, block: number): { inputs: Bound[], outputs: Bound[] } {
+  /** What one block of a run takes and gives beside its cache, until the next one is bound. `wrap` makes float32 tensors. */
+  bind(wrap: (shape: readonly number[], data: Float32Array) => Pointer, { offset, capacity, pastLengths }: Batch, block: number): { inputs: Bound[], outputs: Bound[] } {
     const rows = pastLengths.length, size = rows * this.#channels
     if (this.#used.length < 2 * size) [this.#used, this.#needed] = [new Float32Array(2 * size), new Float32Array(2 * size)]
     for (const [i, past] of pastLengths.entries()) {
@@ -47,10 +45,10 @@ export class CacheScales {
       this.#used.set(held.subarray(0, this.#channels), i * this.#channels)
       this.#used.set(held.subarray(this.#channels), size + i * this.#channels)
     }
-    const wrap = (values: Float32Array, from: number) => scope.wrap(memory, 'float32', [rows, 1, this.#channels], values.subarray(from, from + size))
+    const part = (values: Float32Array, from: number) => wrap([rows, 1, this.#channels], values.subarray(from, from + size))
     return {
-      inputs: [['key_scale', wrap(this.#used, 0)], ['value_scale', wrap(this.#used, size)]],
-      outputs: [['needed_key_scale', wrap(this.#needed, 0)], ['needed_value_scale', wrap(this.#needed, size)]],
+      inputs: [['key_scale', part(this.#used, 0)], ['value_scale', part(this.#used, size)]],
+      outputs: [['needed_key_scale', part(this.#needed, 0)], ['needed_value_scale', part(this.#needed, size)]],
     }
   }
 

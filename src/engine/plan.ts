@@ -5,6 +5,7 @@ import type { Target } from '../graph/lowering.ts'
 import { type FloatDType, dtypeSize } from '../tensor/dtype.ts'
 import type { Quantization } from '../tensor/quantize.ts'
 import { byteLength } from '../tensor/tensor.ts'
+import { ROW_UNIT } from './row-allocator.ts'
 import { intermediateBytes } from './plan-workspace.ts'
 
 /** Tokens of one prefill chunk where nobody says. */
@@ -21,6 +22,9 @@ const MAX_CACHE_TOKENS = 262_144
 /** For the process itself, messages under way, and whatever else the machine does. */
 const RESERVE_BYTES = 512 << 20
 const RESERVE_SHARE = 0.05
+
+/** Of one channel: a row of an int8 cache has as many scales, whatever its length. */
+const SCALE_BYTES = 4
 
 /** What a CUDA session keeps for itself beside its weights: 70 MB were measured, a span has two. */
 const CUDA_SESSION_BYTES = 150 << 20
@@ -42,6 +46,7 @@ export interface SpanPlan {
   readonly device: Target['device']
   readonly dtype: FloatDType
   readonly quant: Quantization
+  readonly kvDType: Target['kvDType']
   /** Blocks of the whole model. */
   readonly modelBlocks: number
   /** Blocks that fit, or that were asked for; 0 where not even one fits. */
@@ -79,7 +84,8 @@ export function blockBytes(config: ModelConfig, target: Target): number {
 /** Bytes of KV cache that one token takes in one block. Throws `GRAPH_UNSUPPORTED`. */
 export function tokenBytes(config: ModelConfig, target: Target): number {
   const { kvHeads, headDim } = cacheShape(config, target)
-  return 2 * kvHeads * headDim * dtypeSize(target.dtype)
+  const scaleBytes = target.kvDType === undefined ? 0 : SCALE_BYTES / ROW_UNIT
+  return Math.ceil(2 * kvHeads * headDim * (dtypeSize(target.kvDType ?? target.dtype) + scaleBytes))
 }
 
 /** Throws `FamilyError`. */
@@ -95,8 +101,8 @@ export function planEnds(config: ModelConfig): EndsPlan {
  * Throws `FamilyError` and `GRAPH_UNSUPPORTED` for models and dtypes that the device cannot run.
  */
 export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
-  const { device, dtype, quant = 'none', memoryBytes } = options
-  const target = { device, dtype, quant }
+  const { device, dtype, quant = 'none', kvDType, memoryBytes } = options
+  const target = { device, dtype, quant, kvDType }
   const sizes = {
     blockBytes: blockBytes(config, target),
     tokenBytes: tokenBytes(config, target),
@@ -112,7 +118,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
   const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes
   return {
-    device, dtype, quant, modelBlocks: config.numBlocks, numBlocks, ...sizes, weightBytes, cacheTokens, cacheBytes, reserveBytes,
+    device, dtype, quant, kvDType, modelBlocks: config.numBlocks, numBlocks, ...sizes, weightBytes, cacheTokens, cacheBytes, reserveBytes,
     totalBytes, memoryBytes, fits: numBlocks > 0 && totalBytes <= memoryBytes,
   }
 }

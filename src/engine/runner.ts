@@ -157,7 +157,7 @@ export class SpanRunner implements Runner {
     const cachedValues = scope.wrap(this.#memory, kvDType, cacheShape, cache.value + start)
     const stacks = this.#span.adapters?.[block]
     const adapters = stacks === undefined ? [] : bindStacks(this.#binding(scope), stacks, coveringRange(batch.adapters ?? []))
-    const scales = this.#scales?.bind(scope, this.#cpu, batch, block)
+    const scales = this.#scales?.bind((shape, data) => scope.wrap(this.#cpu, 'float32', shape, data), batch, block)
     runBound(this.#env.ort, sessions[block]!, this.#runOptions,
       [...adapters, ['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues],
         ...scales?.inputs ?? [], ...shared.filter(([name]) => inputs.has(name))],

@@ -10,7 +10,7 @@ export interface AnnouncerModules {
 }
 
 /** What stays the same over a server's life. */
-export type RecordBase = Pick<ServerRecord, 'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'device' | 'version' | 'clientAdapters'> & { publicName?: string }
+export type RecordBase = Pick<ServerRecord, 'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters'> & { publicName?: string }
 
 /** A record lives for two and a half periods: one may get lost. */
 const ANNOUNCE_PERIOD_MS = 30_000

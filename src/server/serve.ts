@@ -84,7 +84,7 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
   const { start, end } = size
   const announcer = new Announcer({ node, discovery }, {
     modelKey: key, start, end, dtype, quant: arithmeticOf(options), device: device.kind, version: VERSION, clientAdapters: options.allowClientAdapters === true,
-    ...(options.publicName !== undefined && { publicName: options.publicName }),
+    ...(options.kvDType !== undefined && { kvDType: options.kvDType }), ...(options.publicName !== undefined && { publicName: options.publicName }),
   })
   const undo: (() => Promise<void> | void)[] = []
   const stop = async (): Promise<void> => {

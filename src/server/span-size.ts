@@ -2,6 +2,7 @@ import { UsageError } from '../base/errors.ts'
 import { sizeText } from '../base/size.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { type SpanPlan, planSpan } from '../engine/plan.ts'
+import type { KvDType } from '../graph/lowering.ts'
 import type { Device } from '../runtime/device.ts'
 import { gpuMemory } from '../runtime/nvml.ts'
 import type { Discovery } from '../swarm/discovery.ts'
@@ -21,6 +22,7 @@ export interface SpanSizeOptions {
   readonly device: Device
   readonly dtype: FloatDType
   readonly quant?: Quantization | undefined
+  readonly kvDType?: KvDType | undefined
   /** KV cache in tokens; from the memory where not given. */
   readonly cacheTokens?: number | undefined
   readonly prefillChunkTokens?: number | undefined
@@ -59,9 +61,9 @@ export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, op
 
 /** The plan of a server with these options, before anything of the model but its config is here. */
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
-  const { device, dtype, quant, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
+  const { device, dtype, quant, kvDType, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
-  return planSpan(config, { device: device.kind, dtype, quant, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes })
+  return planSpan(config, { device: device.kind, dtype, quant, kvDType, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes })
 }
 
 function freeOn({ kind, index }: Device): number {

@@ -16,6 +16,8 @@ export interface ServerRecord {
   state: RecordState
   dtype: string
   quant: string
+  /** How it caches keys and values, where not in `dtype`. */
+  kvDType?: string
   device: string
   /** Tokens that the KV cache can still take, and in all. */
   cacheTokensLeft: number
@@ -51,6 +53,7 @@ const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
 export function checkFields(record: ServerRecord): void {
   const { start, end, blockDigests, multiaddrs, publicName } = record
   for (const field of ['peerId', 'modelKey', 'dtype', 'quant', 'version'] as const) checkText(field, record[field], 1)
+  if (record.kvDType !== undefined) checkText('kvDType', record.kvDType, 1)
   if (publicName !== undefined) checkText('publicName', publicName, 0)
   if (record.protocol !== undefined) require(VERSION.test(record.protocol), 'protocol', record.protocol)
   for (const field of ['cacheTokensLeft', 'cacheTokens', 'sequence', 'issuedAt', 'expiresAt'] as const) {

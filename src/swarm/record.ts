@@ -16,7 +16,7 @@ message Record {
   string state = 6; string dtype = 7; string quant = 8; string device = 9; double cacheTokensLeft = 10;
   double cacheTokens = 11; double throughput = 12; repeated string blockDigests = 13; string version = 14;
   string publicName = 15; double sequence = 16; double issuedAt = 17; double expiresAt = 18;
-  string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21;
+  string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
 }`
 
 const schema = protobuf.parse(SCHEMA).root
@@ -141,6 +141,7 @@ function toRecord(payload: Uint8Array): ServerRecord {
   }
   if (publicName !== undefined && publicName !== '') record.publicName = publicName
   if (raw.protocol !== undefined && raw.protocol !== '') record.protocol = raw.protocol
+  if (raw.kvDType !== undefined && raw.kvDType !== '') record.kvDType = raw.kvDType
   if (raw.clientAdapters) record.clientAdapters = true
   checkFields(record)
   return record

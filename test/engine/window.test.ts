@@ -27,9 +27,9 @@ async function openLong(name: string): Promise<Checkpoint> {
   return { ...checkpoint, config: { ...checkpoint.config, maxLength: 4096 } }
 }
 
-async function load(context: TestContext, checkpoint: Checkpoint, prefillChunkTokens: number): Promise<Engine> {
+async function load(context: TestContext, checkpoint: Checkpoint, prefillChunkTokens: number, kvDType?: 'int8'): Promise<Engine> {
   const engine = await Engine.load({
-    checkpoint, start: 0, end: checkpoint.config.numBlocks, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, prefillChunkTokens,
+    checkpoint, start: 0, end: checkpoint.config.numBlocks, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, prefillChunkTokens, kvDType,
   })
   context.after(() => engine.close())
   return engine
@@ -116,6 +116,17 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     await assert.rejects(fork.forkFrom(await filled(sliding, input), 10), { code: 'SESSION_FORK' })
     assert.equal(fork.position, 0)
     for (const empty of [session, fork]) assertEqual(await feed(empty, input, TOKENS, 99), expected!, 0)
+  })
+
+  it('give nearly what whole rows give in int8', async (context) => {
+    const checkpoint = await openLong('gemma3')
+    const input = states(1, checkpoint.config.hiddenSize)
+    const [sliding, whole] = [await load(context, checkpoint, SLIDING, 'int8'), await load(context, checkpoint, WHOLE)]
+    const [expected] = await references(whole, [input])
+    const session = await open(sliding)
+    const output = Float32Array.from([...await feed(session, input, 500, 64), ...await feed(session, input, TOKENS, 1)])
+    const [error, size] = [output.map((x, i) => x - expected![i]!), expected!].map((values) => Math.hypot(...values))
+    assert.ok(error! < 0.05 * size!, `${error! / size!}`)
   })
 
   it('cost what they can hold, so that more of them fit', { skip: !memoryIsSparse() }, async (context) => {

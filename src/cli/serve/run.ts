@@ -14,6 +14,7 @@ import type { Quantization } from '../../tensor/quantize.ts'
 import { BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
+import { parseKvDType } from '../kv-dtype.ts'
 import { createLogger } from '../logger.ts'
 import { ProgressView } from '../progress.ts'
 import { announceReady, bestFirst } from '../ready-file.ts'
@@ -48,7 +49,7 @@ async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, sign
   const options = { ...serveOptions(values, checkpoint), adapters: await openAdapters(values.adapters, download, signal) }
   const metrics = await openMetrics(values, cleanup)
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
-  logger.info({ device: options.device.kind, dtype: options.dtype, quant: options.quant, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
+  logger.info({ device: options.device.kind, dtype: options.dtype, quant: options.quant, kvDtype: values.kvDtype, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
   await tellReady(values, { running, node, metrics }, logger, cleanup)
@@ -61,6 +62,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   const device = chooseDevice(values.device)
   return {
     checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization, quantCache: values.quantCache,
+    kvDType: parseKvDType(values.kvDtype),
     threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
     prefillChunkTokens: values.prefillChunkTokens, allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,

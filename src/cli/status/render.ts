@@ -22,8 +22,8 @@ function renderModel(model: ModelStatus, nowMs: number): string {
 }
 
 function serverRow(record: ServerStatus, nowMs: number): string[] {
-  const { peerId, state, start, end, device, dtype, quant, throughput, cacheTokensLeft, cacheTokens, version, answers } = record
-  const arithmetic = [device, dtype, ...quant === 'none' ? [] : [quant]].join(' ')
+  const { peerId, state, start, end, device, dtype, quant, kvDType, throughput, cacheTokensLeft, cacheTokens, version, answers } = record
+  const arithmetic = [device, dtype, ...quant === 'none' ? [] : [quant], ...kvDType === undefined ? [] : [`${kvDType} cache`]].join(' ')
   return [
     shortPeer(peerId), answers ? state : 'NO ANSWER', spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
     `${cacheTokensLeft}/${cacheTokens}`, version, `${Math.round((record.expiresAt - nowMs) / 1000)} s`, record.publicName ?? '',

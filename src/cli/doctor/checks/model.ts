@@ -5,6 +5,7 @@ import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { gpuMemory } from '../../../runtime/nvml.ts'
+import { parseKvDType } from '../../kv-dtype.ts'
 import type { DoctorValues } from '../../doctor.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
@@ -16,7 +17,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
-    const plan = planSpan(config, { device: device.kind, dtype, quant: values.quant as Quantization, memoryBytes, cacheTokens: values.attnCacheTokens })
+    const plan = planSpan(config, { device: device.kind, dtype, quant: values.quant as Quantization, kvDType: parseKvDType(values.kvDtype), memoryBytes, cacheTokens: values.attnCacheTokens })
     return [
       ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
       describeSpan(plan),
@@ -37,7 +38,7 @@ function describeSpan(plan: SpanPlan): Finding {
   const found = [
     `${numBlocks} of ${modelBlocks} blocks fit, on ${device} in ${dtype}${quant === 'none' ? '' : ` with weights in ${quant}`}, into ${sizeText(plan.memoryBytes)} of free memory:`,
     `${sizeText(plan.weightBytes)} weights (${sizeText(plan.blockBytes)} a block)`,
-    `${sizeText(plan.cacheBytes)} KV cache (${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
+    `${sizeText(plan.cacheBytes)} KV cache${plan.kvDType === undefined ? '' : ` in ${plan.kvDType}`} (${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
     `${sizeText(plan.workspaceBytes)} workspace, ${sizeText(plan.reserveBytes)} reserve`,
   ].join('\n')
   if (numBlocks > 0) return ok('Serving', found)
