@@ -94,9 +94,7 @@ export class SpanRunner implements Runner {
     let input = batch.input
     for (let block = batch.start; block < batch.end; block++) {
       const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
-      const run = () => this.#span.window?.blocks[block] === true
-        ? this.#runBlock(batch, block, input, output, windowed, bases) : this.#runBlock(batch, block, input, output, shared)
-      if (!run()) run()
+      this.#runBlock(batch, block, input, output, this.#span.window?.blocks[block] ? windowed : shared)
       input = output
     }
   }
@@ -144,8 +142,7 @@ export class SpanRunner implements Runner {
     return { scope, host: this.#cpu, memory: this.#memory, dtype: this.#span.dtype }
   }
 
-  /** False where the run has shown that its keys and values did not fit into the cache as it was; now they do. */
-  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[], bases?: readonly number[]): boolean {
+  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
     const { dtype, kvDType = dtype, hiddenSize, kvHeads, cacheHeadDim, sessions } = this.#span
     const rows = batch.pastLengths.length
     const hiddenShape = [rows, batch.tokens, hiddenSize]
@@ -162,6 +159,6 @@ export class SpanRunner implements Runner {
       [...adapters, ['hidden', scope.wrap(this.#cpu, dtype, hiddenShape, input)], ['past_key', keys], ['past_value', cachedValues],
         ...scales?.inputs ?? [], ...shared.filter(([name]) => inputs.has(name))],
       [['output', scope.wrap(this.#cpu, dtype, hiddenShape, output)], ['present_key', keys], ['present_value', cachedValues], ...scales?.outputs ?? []])
-    return this.#scales?.settle(batch, block, bases) ?? true
+    this.#scales?.keep(batch, block)
   }
 }

@@ -20,8 +20,6 @@ export interface Batch {
   readonly output: Uint8Array
   /** Of each row the ranks of its adapter, where any row has one. */
   readonly adapters?: readonly (RankRange | undefined)[] | undefined
-  /** Of each row whether it is only there since others on both sides are; none where not given. */
-  readonly idle?: readonly boolean[] | undefined
   /** Of a batch of one row. */
   readonly prompts?: BatchPrompts | undefined
 }
@@ -161,8 +159,7 @@ export class Scheduler {
     const { start, end, ropeKey } = first
     const carried = rows.flatMap((row, i) => row === undefined ? [] : [{ ...row, i }])
     const adapters = carried.some(({ state }) => state.adapter !== undefined) ? rows.map((row) => row?.state.adapter) : undefined
-    const idle = carried.length < rows.length ? rows.map((row) => row === undefined) : undefined
-    const { seconds, failure } = this.#timed({ offset, capacity, start, end, tokens: 1, pastLengths, ropeKey, input, output, adapters, idle })
+    const { seconds, failure } = this.#timed({ offset, capacity, start, end, tokens: 1, pastLengths, ropeKey, input, output, adapters })
     const results = carried.map(({ task, state, i }): TaskResult => {
       if (failure !== undefined) return { taskId: task.taskId, ...failure }
       state.length = task.position + 1

@@ -39,7 +39,7 @@ export function blockGraphs(config: ModelConfig, target: Target, start = 0, end 
  * rotary embedding; and, where the lowering needs them,
  * `position_ids` int64 [rows, tokens]. Outputs: `output` [rows, tokens, hidden]; `present_key`, `present_value`, for
  * which the past's own memory may be bound. With a cache of int8, `key_scale` and
- * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `needed_key_scale`, `needed_value_scale` given,
+ * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `used_key_scale`, `used_value_scale` given,
  * as `graph/quantized-cache.ts` has them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildBlockGraph(config: ModelConfig, target: Target, block: number): Graph {
@@ -59,12 +59,12 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
     return outputs.output
   }
   graph.output('output', family.block(layers, config, { hidden, layer, attend }))
-  for (const { presentKey, presentValue, neededScales } of present) {
+  for (const { presentKey, presentValue, scales } of present) {
     graph.output('present_key', presentKey)
     graph.output('present_value', presentValue)
-    if (neededScales === undefined) continue
-    graph.output('needed_key_scale', neededScales.key)
-    graph.output('needed_value_scale', neededScales.value)
+    if (scales === undefined) continue
+    graph.output('used_key_scale', scales.key)
+    graph.output('used_value_scale', scales.value)
   }
   return graph
 }

@@ -42,8 +42,8 @@ export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Pr
 }
 
 export interface ScaledAttentionOutputs extends AttentionOutputs {
-  /** The scales that this run's keys and values need: where they are larger than the cache's, what lies there does not fit. */
-  readonly neededScales?: CacheScales | undefined
+  /** Of a cache of int8, with those that this run has set. */
+  readonly scales?: CacheScales | undefined
 }
 
 /**
@@ -80,7 +80,7 @@ export function attention(
     bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
   }, form, 'attention')
   const output = scaled === undefined ? outputs.output : g.scope('cache', () => scaled.restore(outputs.output))
-  return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), neededScales: scaled?.needed }
+  return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), scales: scaled?.used }
 }
 
 /** The fused form takes it for each token of the run, the other one broadcasts. */

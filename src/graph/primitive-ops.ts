@@ -1,7 +1,7 @@
 import type { DType } from '../tensor/dtype.ts'
 import { tensor } from '../tensor/tensor.ts'
 import type { Graph, NodeSpec } from './builder.ts'
-import { wantDType, wantShape } from './ops.ts'
+import { cast, wantDType, wantShape } from './ops.ts'
 import { broadcast } from './shapes.ts'
 import { int, ints, type Value, type ValueType } from './value.ts'
 
@@ -27,23 +27,9 @@ export function sqrt(g: Graph, x: Value, name: string): Value {
   return unary(g, 'Sqrt', x, name)
 }
 
-/** The natural logarithm; -Infinity of 0. */
-export function log(g: Graph, x: Value, name: string): Value {
-  return unary(g, 'Log', x, name)
-}
-
-export function ceil(g: Graph, x: Value, name: string): Value {
-  return unary(g, 'Ceil', x, name)
-}
-
 /** a / b, of the two shapes broadcast. */
 export function div(g: Graph, a: Value, b: Value, name: string): Value {
   return binary(g, 'Div', a, b, name)
-}
-
-/** base ^ exponent, of the two shapes broadcast. */
-export function pow(g: Graph, base: Value, exponent: Value, name: string): Value {
-  return binary(g, 'Pow', base, exponent, name)
 }
 
 /** The larger one of each two elements, of the two shapes broadcast. */
@@ -53,8 +39,23 @@ export function largest(g: Graph, a: Value, b: Value, name: string): Value {
 
 /** The largest element over an axis, which stays with size 1. */
 export function largestOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
-  const axes = filled(g, `${name}.axes`, 'int64', [1], axis)
-  return single(g, { op: 'ReduceMax', name, inputs: [x, axes], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, 1) }], attributes: { keepdims: int(1) } })
+  return reduced(g, 'ReduceMax', x, axis, name)
+}
+
+/** The sum over an axis, which stays with size 1. */
+export function sumOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
+  return reduced(g, 'ReduceSum', x, axis, name)
+}
+
+/** The mean over the last axis, which stays with size 1. */
+export function meanOfLast(g: Graph, x: Value, name: string): Value {
+  return reduced(g, 'ReduceMean', x, x.shape.length - 1, name)
+}
+
+/** float32 [1]: the size of an axis of x. */
+export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
+  const size = single(g, { op: 'Shape', name: `${name}.size`, inputs: [x], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(axis), end: int(axis + 1) } })
+  return cast(g, size, 'float32', name)
 }
 
 /** Over the last axis. */
@@ -132,6 +133,11 @@ export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape
   const count = shape.reduce((a, b) => a * b, 1)
   const words = dtype === 'int64' ? new BigInt64Array(count).fill(BigInt(value)) : new Float32Array(count).fill(value)
   return g.constant(name, tensor(dtype satisfies DType, shape, new Uint8Array(words.buffer)))
+}
+
+function reduced(g: Graph, op: string, x: Value, axis: number, name: string): Value {
+  const axes = filled(g, `${name}.axes`, 'int64', [1], axis)
+  return single(g, { op, name, inputs: [x, axes], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, 1) }], attributes: { keepdims: int(1) } })
 }
 
 function unary(g: Graph, op: string, x: Value, name: string): Value {

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 const ROOT = new URL('../..', import.meta.url).pathname
 
 /** Upper-case literals that are no error codes. */
-const OTHERS = new Set(['PETALS_CUDA_LIBS', 'CUDA_DEVICE_ORDER', 'PCI_BUS_ID', 'ORT_DISABLE_TELEMETRY', 'ORT_USE_MLAS_Q4_GEMM_MOE', 'F8_E4M3', 'JOINING', 'ONLINE', 'OFFLINE', 'SIGINT', 'SIGTERM', 'SIGKILL', 'SIGHUP'])
+const OTHERS = new Set(['PETALS_CUDA_LIBS', 'CUDA_DEVICE_ORDER', 'PCI_BUS_ID', 'ORT_DISABLE_TELEMETRY', 'ORT_USE_MLAS_Q4_GEMM_MOE', 'F8_E4M3', 'PER_TENSOR', 'JOINING', 'ONLINE', 'OFFLINE', 'SIGINT', 'SIGTERM', 'SIGKILL', 'SIGHUP'])
 
 /** Codes of one word, which no pattern tells from other words. */
 const ONE_WORD = ['USAGE', 'TIMEOUT', 'REMOTE', 'INTERNAL', 'RUNTIME', 'DRAINING']

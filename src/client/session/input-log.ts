@@ -21,6 +21,7 @@ export class InputLog {
   readonly #rowBytes: number
   #chunks: Chunk[] = []
   #until = 0
+  #firstTokens = 0
 
   constructor(width: number, dtype: Tensor['dtype']) {
     this.#width = width
@@ -33,6 +34,11 @@ export class InputLog {
     return this.#until
   }
 
+  /** How many positions were written at once from 0 on. */
+  get firstTokens(): number {
+    return this.#firstTokens
+  }
+
   /** What is shared counts in each log that holds it. */
   get bytes(): number {
     return this.#chunks.length * CHUNK_TOKENS * this.#rowBytes
@@ -42,6 +48,7 @@ export class InputLog {
   write(position: number, input: Tensor): void {
     if (position > this.#until || input.shape[1] !== this.#width || input.dtype !== this.#dtype) return
     const end = position + input.shape[0]!
+    if (position === 0) this.#firstTokens = end
     for (let at = position; at < end;) {
       const index = Math.floor(at / CHUNK_TOKENS)
       const until = Math.min(end, (index + 1) * CHUNK_TOKENS)
@@ -68,6 +75,7 @@ export class InputLog {
     for (const chunk of source.#chunks) chunk.shared = true
     this.#chunks = [...source.#chunks]
     this.#until = source.#until
+    this.#firstTokens = source.#firstTokens
     this.truncate(position)
   }
 

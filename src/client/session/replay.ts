@@ -70,14 +70,17 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
   return made
 }
 
-/** Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. */
+/**
+ * Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. It begins as the
+ * session began: a server that rounds keys and values by what its first run shows then rounds as the lost one did.
+ */
 async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
   const [tokens = 0, width = 0] = inputs.shape
   const output = new Uint8Array(inputs.data.byteLength)
   const rowBytes = inputs.data.byteLength / tokens
   const piece = Math.max(1, Math.floor(MAX_FRAME_BYTES / rowBytes))
-  for (let done = 0; done < tokens; done += piece) {
-    const until = Math.min(tokens, done + piece)
+  for (let done = 0, until: number; done < tokens; done = until) {
+    until = Math.min(tokens, done + (from + done === 0 ? Math.min(piece, context.chain.links[0]!.inputs.firstTokens) : piece))
     const header = { kind: 'step', epoch: context.epoch, step: context.nextStep(), position: from + done }
     const step = remote.step(header, sliceRows(inputs, done, until))
     await step.sent

@@ -178,3 +178,14 @@ test('a server whose cache no longer reaches back to a cut is sent its span agai
   assert.deepEqual([...swarm.banned], [])
   assert.deepEqual(recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })), [{ lost: [], replayedTokens: 50 }])
 })
+
+test('a replay begins with as many tokens as the session did', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+  const session = swarm.session()
+  await feed(session, sequence(20))
+  await feed(session, sequence(35))
+  swarm.kill(last)
+  await feed(session, sequence(36))
+  assert.deepEqual(spare.computed, [{ position: 0, tokens: 20 }, { position: 20, tokens: 16 }])
+})
