@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { NoRouteError, type RouteRequest, findRoute } from '../../src/client/routing.ts'
+import { NoRouteError, type RouteRequest, arithmeticClass, findRoute } from '../../src/client/routing.ts'
 import type { ServerRecord } from '../../src/swarm/record-fields.ts'
 
 function server(peerId: string, start: number, end: number, more: Partial<ServerRecord> = {}): ServerRecord {
@@ -35,6 +35,9 @@ test('a replacement shares the arithmetic where it can', () => {
   assert.equal(route([gpu, cpu]), 'gpu 0:8')
   assert.equal(route([gpu, cpu], { arithmetic: 'cpu/float32/none' }), 'cpu 0:8')
   assert.equal(route([gpu], { arithmetic: 'cpu/float32/none' }), 'gpu 0:8')
+  const int8 = server('int8', 0, 8, { kvDType: 'int8', throughput: 1e5 })
+  assert.equal(route([int8, cpu], { arithmetic: arithmeticClass(cpu) }), 'cpu 0:8')
+  assert.equal(route([{ ...cpu, throughput: 1e6 }, int8], { arithmetic: arithmeticClass(int8) }), 'int8 0:8')
 })
 
 test('different weights are never mixed in one session', () => {

@@ -22,6 +22,8 @@ describe('the plan of a span of Llama 3 8B', () => {
     assert.equal(blockBytes(LLAMA_8B, cpu), 872_448_000)
     assert.equal(tokenBytes(LLAMA_8B, cuda), 4096)
     assert.equal(tokenBytes(LLAMA_8B, cpu), 8192)
+    // Four bytes a channel for each row of at least 128 tokens.
+    assert.equal(tokenBytes(LLAMA_8B, { ...cpu, kvDType: 'int8' }), 2048 + 64)
     assert.deepEqual(planEnds(LLAMA_8B), {
       embeddingBytes: 128_256 * 4096 * 4, headBytes: (128_256 + 1) * 4096 * 4, totalBytes: (2 * 128_256 + 1) * 4096 * 4,
     })

@@ -33,6 +33,11 @@ describe('lowering', () => {
     assert.throws(() => lowerExperts({ device: 'cuda', dtype: 'float16', quant: 'int8' }), { code: 'GRAPH_UNSUPPORTED', message: /only quantized on a CPU/ })
   })
 
+  it('keeps an int8 cache on a CPU alone', () => {
+    assert.equal(lowerAttention({ device: 'cpu', dtype: 'float32', kvDType: 'int8' }, heads).form, 'GroupQueryAttention')
+    assert.throws(() => lowerAttention({ device: 'cuda', dtype: 'float16', kvDType: 'int8' }, heads), { code: 'GRAPH_UNSUPPORTED', message: /--kv-dtype auto/ })
+  })
+
   it('writes attention out for float32 on cuda, which has no fused kernel, with heads of any size as they are', () => {
     const target: Target = { device: 'cuda', dtype: 'float32' }
     assert.equal(lowerLinear(target), 'FusedMatMul')

@@ -17,7 +17,8 @@ const open = (bytes: Uint8Array) => envelope.decode(bytes) as unknown as { paylo
 const seal = (parts: { payload: Uint8Array, signature: Uint8Array }) => envelope.encode(parts).finish()
 
 test('a signed record comes back with every field', async () => {
-  assert.deepEqual(await verifyRecord(await signRecord(good, key), NOW), good)
+  const special = { ...good, kvDType: 'int8', clientAdapters: true, adapters: ['moby'], protocol: '1.2.0' }
+  for (const record of [good, special]) assert.deepEqual(await verifyRecord(await signRecord(record, key), NOW), record)
 })
 
 test('a changed payload, a changed signature and one of the wrong length are refused', async () => {
@@ -55,7 +56,7 @@ const fields: Partial<ServerRecord>[] = [
   { start: 2 }, { start: -1 }, { end: 100_001 }, { state: 'GONE' as 'ONLINE' }, { dtype: 'float7' }, { device: 'tpu' },
   { cacheTokensLeft: 2000 }, { throughput: Number.NaN }, { throughput: -1 }, { blockDigests: ['aa'] }, { modelKey: '' },
   { modelKey: 'a\u0007b' }, { multiaddrs: ['nowhere'] }, { multiaddrs: Array.from({ length: 33 }, () => '/ip4/127.0.0.1/tcp/1') },
-  { sequence: 1.5 }, { publicName: 'x'.repeat(300) }, { peerId: 'me' },
+  { sequence: 1.5 }, { publicName: 'x'.repeat(300) }, { peerId: 'me' }, { kvDType: 'in\nt8' },
 ]
 for (const changes of fields) {
   test(`a record with ${JSON.stringify(changes).slice(0, 50)} is refused`, async () => {
