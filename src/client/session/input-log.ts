@@ -21,7 +21,7 @@ export class InputLog {
   readonly #rowBytes: number
   #chunks: Chunk[] = []
   #until = 0
-  #firstTokens = 0
+  #firstTokens = Infinity
 
   constructor(width: number, dtype: Tensor['dtype']) {
     this.#width = width
@@ -34,7 +34,7 @@ export class InputLog {
     return this.#until
   }
 
-  /** How many positions were written at once from 0 on. */
+  /** How many positions were written at once from 0 on; Infinity while that is not known. */
   get firstTokens(): number {
     return this.#firstTokens
   }
