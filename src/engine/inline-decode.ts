@@ -1,8 +1,8 @@
 import type { Environment } from '../runtime/environment.ts'
 import type { RankRange } from './adapter-memory.ts'
-import { RowBases } from './cache-window.ts'
+import { RowBases } from './cache/window.ts'
 import type { RunReport } from './messages.ts'
-import type { Row } from './row-allocator.ts'
+import type { Row } from './cache/row-allocator.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
 import { type LoadedSpan, SpanRunner } from './runner.ts'
 

@@ -1,6 +1,6 @@
 import type { RankRange } from './adapter-memory.ts'
 import type { StepPrompts } from './deep-prompts.ts'
-import type { Row } from './row-allocator.ts'
+import type { Row } from './cache/row-allocator.ts'
 import type { RopeTensors } from './rope-tables.ts'
 
 /** Inference goes before everything else that a span computes. */

@@ -8,14 +8,14 @@ import { type Bound, runBound } from '../runtime/run.ts'
 import { TensorScope } from '../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from './adapter-batch.ts'
 import type { AdapterStack } from './adapter-memory.ts'
-import type { BlockCache } from './cache-memory.ts'
-import { CacheScales } from './cache-scales.ts'
-import type { SpanWindow } from './cache-window.ts'
+import type { BlockCache } from './cache/memory.ts'
+import { CacheScales } from './cache/scales.ts'
+import type { SpanWindow } from './cache/window.ts'
 import type { ResidentBlock } from './resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { Quantization } from '../tensor/quantize.ts'
 import type { Batch } from './scheduler.ts'
-import { WindowSlider } from './window-slider.ts'
+import { WindowSlider } from './cache/window-slider.ts'
 
 /** What the engine thread knows of its span: handles and sizes, no weights. */
 export interface LoadedSpan {

@@ -3,7 +3,7 @@ import type { RankRange } from './adapter-memory.ts'
 import type { BatchPrompts } from './deep-prompts.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './batching.ts'
 import type { Priority, RunReport, StepCommand, TaskResult } from './messages.ts'
-import type { Row } from './row-allocator.ts'
+import type { Row } from './cache/row-allocator.ts'
 import { widenToWindow } from './row-window.ts'
 
 /** Adjacent rows of the cache, each with `tokens` new positions behind its `pastLengths`, through blocks `start` to `end`. */

@@ -1,6 +1,6 @@
 import type { RankRange } from './adapter-memory.ts'
 import type { Adapters } from './adapters.ts'
-import type { ReserveOptions, Row, RowAllocator } from './row-allocator.ts'
+import type { ReserveOptions, Row, RowAllocator } from './cache/row-allocator.ts'
 
 /** What a session holds while it is open. */
 export interface SessionRoom {

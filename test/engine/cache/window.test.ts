@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { basesMemory, cacheWindow, RowBases, rowCost, stretchedTokens } from '../../src/engine/cache-window.ts'
-import { CacheMemory } from '../../src/engine/cache-memory.ts'
-import type { EngineSession } from '../../src/engine/engine-session.ts'
-import { Engine } from '../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../src/engine/runner.ts'
-import type { Batch } from '../../src/engine/scheduler.ts'
-import { WindowSlider } from '../../src/engine/window-slider.ts'
-import { CPU } from '../../src/runtime/device.ts'
-import { viewOf } from '../../src/runtime/library.ts'
-import { memoryIsSparse } from '../../src/runtime/system-memory.ts'
-import { asFloat32, fromFloat32, type Tensor } from '../../src/tensor/tensor.ts'
-import { seededRandom } from '../checkpoint/write.ts'
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { basesMemory, cacheWindow, RowBases, rowCost, stretchedTokens } from '../../../src/engine/cache/window.ts'
+import { CacheMemory } from '../../../src/engine/cache/memory.ts'
+import type { EngineSession } from '../../../src/engine/engine-session.ts'
+import { Engine } from '../../../src/engine/engine.ts'
+import type { LoadedSpan } from '../../../src/engine/runner.ts'
+import type { Batch } from '../../../src/engine/scheduler.ts'
+import { WindowSlider } from '../../../src/engine/cache/window-slider.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { viewOf } from '../../../src/runtime/library.ts'
+import { memoryIsSparse } from '../../../src/runtime/system-memory.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../../../src/tensor/tensor.ts'
+import { seededRandom } from '../../checkpoint/write.ts'
 
-const FIXTURES = join(import.meta.dirname, '../fixtures')
+const FIXTURES = join(import.meta.dirname, '../../fixtures')
 const TOKENS = 700
 const TOLERANCE = 2e-5
 

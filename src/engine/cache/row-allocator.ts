@@ -1,4 +1,4 @@
-import { PetalsError } from '../base/errors.ts'
+import { PetalsError } from '../../base/errors.ts'
 
 /** The unit of the cache, and the smallest row, in tokens. */
 export const ROW_UNIT = 128

@@ -1,6 +1,6 @@
-import type { Device } from '../runtime/device.ts'
-import type { Pointer } from '../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../runtime/memory.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { Pointer } from '../../runtime/library.ts'
+import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
 
 /** Where one block's keys and values begin. */
 export interface BlockCache {

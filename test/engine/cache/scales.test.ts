@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { CacheScales, scalesOf } from '../../src/engine/cache-scales.ts'
-import type { EngineSession } from '../../src/engine/engine-session.ts'
-import { Engine } from '../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../src/engine/runner.ts'
-import type { Batch } from '../../src/engine/scheduler.ts'
-import { CPU } from '../../src/runtime/device.ts'
-import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
-import { seededRandom } from '../checkpoint/write.ts'
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { CacheScales, scalesOf } from '../../../src/engine/cache/scales.ts'
+import type { EngineSession } from '../../../src/engine/engine-session.ts'
+import { Engine } from '../../../src/engine/engine.ts'
+import type { LoadedSpan } from '../../../src/engine/runner.ts'
+import type { Batch } from '../../../src/engine/scheduler.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { seededRandom } from '../../checkpoint/write.ts'
 
-const FIXTURES = join(import.meta.dirname, '../fixtures')
+const FIXTURES = join(import.meta.dirname, '../../fixtures')
 const TOKENS = 60
 
 /** Shares of the root mean square of what is exact. */

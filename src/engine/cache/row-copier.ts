@@ -1,9 +1,9 @@
-import { PetalsError } from '../base/errors.ts'
-import { openHeap } from '../runtime/memory.ts'
-import { CacheScales } from './cache-scales.ts'
-import { RowBases } from './cache-window.ts'
+import { PetalsError } from '../../base/errors.ts'
+import { openHeap } from '../../runtime/memory.ts'
+import { CacheScales } from './scales.ts'
+import { RowBases } from './window.ts'
 import type { Row } from './row-allocator.ts'
-import { type LoadedSpan, cacheBytes } from './runner.ts'
+import { type LoadedSpan, cacheBytes } from '../runner.ts'
 
 /** The first `tokens` positions of row `from`, for blocks `start` to `end` of the span, go to row `to`. */
 export interface RowCopy {

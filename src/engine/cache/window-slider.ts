@@ -1,10 +1,10 @@
-import { PetalsError } from '../base/errors.ts'
-import { viewOf } from '../runtime/library.ts'
-import { discardMemory } from '../runtime/system-memory.ts'
-import { RowBases, type SpanWindow } from './cache-window.ts'
+import { PetalsError } from '../../base/errors.ts'
+import { viewOf } from '../../runtime/library.ts'
+import { discardMemory } from '../../runtime/system-memory.ts'
+import { RowBases, type SpanWindow } from './window.ts'
 import type { Row } from './row-allocator.ts'
-import { type LoadedSpan, cacheBytes } from './runner.ts'
-import type { Batch } from './scheduler.ts'
+import { type LoadedSpan, cacheBytes } from '../runner.ts'
+import type { Batch } from '../scheduler.ts'
 
 /** Keeps the rows of a span on a CPU within the slots that its windowed blocks have for them. */
 export class WindowSlider {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { RowAllocator } from '../../src/engine/row-allocator.ts'
+import { RowAllocator } from '../../../src/engine/cache/row-allocator.ts'
 
 const NOW = { timeoutMs: 0 }
 

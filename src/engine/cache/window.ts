@@ -1,4 +1,4 @@
-import type { LayerConfig } from '../checkpoint/layer-config.ts'
+import type { LayerConfig } from '../../checkpoint/layer-config.ts'
 import { ROW_UNIT, type Row } from './row-allocator.ts'
 
 /** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
@@ -7,7 +7,7 @@ const MARGIN_TOKENS = 128
 /** The share of the window by which a row fills up before its latest positions move to the front. */
 const SLACK_SHARE = 1 / 4
 
-/** Address space is free, but no single piece of it may be larger than the memory. */
+/** Address space is free, but there is no use in more of it than this for each token of memory. */
 const MAX_STRETCH = 16
 
 /**
@@ -39,6 +39,7 @@ export function rowCost({ blocks, slots }: CacheWindow, capacity: number): numbe
 
 /** The positions that rows of the longest kind can have in the memory of `totalTokens` tokens that every block holds. */
 export function stretchedTokens(window: CacheWindow, totalTokens: number, maxLength: number): number {
+  // A system refuses a single piece of address space that is larger than its memory: keys, or values, of one block are one.
   const stretch = Math.min(maxLength / rowCost(window, maxLength), MAX_STRETCH, 2 * window.blocks.length)
   return Math.floor(totalTokens * Math.max(1, stretch))
 }

@@ -1,8 +1,8 @@
-import type { Pointer } from '../runtime/library.ts'
-import type { Bound } from '../runtime/run.ts'
+import type { Pointer } from '../../runtime/library.ts'
+import type { Bound } from '../../runtime/run.ts'
 import { ROW_UNIT, type Row } from './row-allocator.ts'
-import type { LoadedSpan } from './runner.ts'
-import type { Batch } from './scheduler.ts'
+import type { LoadedSpan } from '../runner.ts'
+import type { Batch } from '../scheduler.ts'
 
 /**
  * Of each block the scales of all rows, keys' before values', in memory that all threads share, and 0 where nothing is there

@@ -1,6 +1,6 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { memoryIsSparse } from '../runtime/system-memory.ts'
-import { type SpanWindow, basesMemory, cacheWindow, rowCost, stretchedTokens } from './cache-window.ts'
+import type { ModelConfig } from '../../checkpoint/config.ts'
+import { memoryIsSparse } from '../../runtime/system-memory.ts'
+import { type SpanWindow, basesMemory, cacheWindow, rowCost, stretchedTokens } from './window.ts'
 import { RowAllocator } from './row-allocator.ts'
 
 export interface RowLayoutOptions {
