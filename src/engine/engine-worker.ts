@@ -26,12 +26,14 @@ export interface EngineWorkerData {
 const { receiver, environment, config, span, limits } = workerData as EngineWorkerData
 const runner = await createRunner(attachEnvironment(environment), config, span, limits)
 const bases = span.window && new RowBases(span.window)
-const slider = span.window?.discards ? new WindowSlider(span, span.window) : undefined
+const slider = span.window && new WindowSlider(span, span.window)
 const ropeTables = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
 const scheduler = new Scheduler((batch) => {
   const ropes = ropeTables.get(batch.ropeKey, Math.max(...batch.pastLengths) + batch.tokens)
-  if (batch.prompts === undefined) runner.run(batch, ropes)
-  else runPrompted(batch, batch.prompts, span.dtype, (part) => runner.run(part, ropes))
+  if (batch.prompts === undefined) return runner.run(batch, ropes)
+  // A row slides in all of its blocks at once: before the run is cut into one for each.
+  slider?.prepare(batch)
+  runPrompted(batch, batch.prompts, span.dtype, (part) => runner.run(part, ropes))
 }, limits, bases && ((row, length) => bases.hasRoom(row, length, 1)))
 const copyRow = createRowCopier(span)
 const ropeKeys = new Map<number, string>()
@@ -43,7 +45,7 @@ function open({ rowId, row, maxLength, adapter }: OpenCommand): void {
 }
 
 function release(rowId: number): void {
-  slider?.discard(scheduler.rowOf(rowId))
+  if (span.window?.discards) slider?.discard(scheduler.rowOf(rowId))
   scheduler.release(rowId)
   ropeTables.release(ropeKeys.get(rowId)!)
   ropeKeys.delete(rowId)

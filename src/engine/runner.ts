@@ -35,7 +35,7 @@ export interface LoadedSpan {
   readonly cacheHeadDim: number
   /** Of each block, in the same order. */
   readonly caches: readonly BlockCache[]
-  /** Of a span with windowed blocks whose rows slide. */
+  /** Of a span with windowed blocks whose rows slide; a batch has all blocks of its rows, or was prepared as a whole before. */
   readonly window?: SpanWindow | undefined
   /** Of each block, the names of what its graph takes. */
   readonly inputs: readonly ReadonlySet<string>[]

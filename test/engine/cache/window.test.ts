@@ -118,6 +118,20 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     for (const empty of [session, fork]) assertEqual(await feed(empty, input, TOKENS, 99), expected!, 0)
   })
 
+  it('give what whole rows give under deep prompts that are longer than the slots', async (context) => {
+    const checkpoint = await openLong('mistral')
+    const { numBlocks, hiddenSize } = checkpoint.config
+    const random = seededRandom(5)
+    const prompts = fromFloat32(Float32Array.from({ length: numBlocks * 600 * hiddenSize }, () => random() - 0.5), [numBlocks, 600, hiddenSize])
+    const outputs: Float32Array[] = []
+    for (const chunk of [SLIDING, WHOLE]) {
+      const engine = await load(context, checkpoint, chunk)
+      const session = await engine.openSession({ start: 0, end: numBlocks, maxLength: TOKENS, prompts, timeoutMs: 0 })
+      outputs.push(await feed(session, states(1, hiddenSize), TOKENS, TOKENS))
+    }
+    assertEqual(outputs[0]!, outputs[1]!, 0)
+  })
+
   it('give nearly what whole rows give in int8', async (context) => {
     const checkpoint = await openLong('gemma3')
     const input = states(1, checkpoint.config.hiddenSize)
