@@ -34,11 +34,26 @@ export class BareChain implements Disposable {
     this.#scope = new TensorScope(ort)
     const graph = chainGraph(matrices)
     // Each session packs a copy of its own.
-    const initializers = graph.parameters.map(({ name, dtype, shape }) => ({ name, packed: true, tensor: { dtype, shape, data: randomBytes(dtype, shape) } }))
-    this.#sessions = Array.from({ length: numBlocks }, () => createSession(this.#env, encodeModel(graph, new Map()), initializers).pointer)
-    const bind = ({ name, shape }: { name: string, shape: Value['shape'] }): Bound => {
+    const initializers = graph.parameters.map(({ name, dtype, shape }) => ({
+      name,
+      packed: true,
+      tensor: { dtype, shape, data: randomBytes(dtype, shape) },
+    }))
+    this.#sessions = Array.from(
+      { length: numBlocks },
+      () => createSession(this.#env, encodeModel(graph, new Map()), initializers).pointer,
+    )
+    const bind = ({ name, shape }: { name: string; shape: Value['shape'] }): Bound => {
       const width = Number(shape.at(-1))
-      return [name, this.#scope.wrap(this.#cpu, 'float32', [1, 1, width], Float32Array.from({ length: width }, () => random() - 0.5))]
+      return [
+        name,
+        this.#scope.wrap(
+          this.#cpu,
+          'float32',
+          [1, 1, width],
+          Float32Array.from({ length: width }, () => random() - 0.5),
+        ),
+      ]
     }
     this.#inputs = graph.inputs.map(bind)
     this.#outputs = graph.outputs.map(({ name, value }) => bind({ name, shape: value.shape }))
@@ -48,7 +63,8 @@ export class BareChain implements Disposable {
   blockMs(steps: number): number {
     const times = Array.from({ length: steps }, () => {
       const began = performance.now()
-      for (const session of this.#sessions) runBound(this.#env.ort, session, this.#runOptions, this.#inputs, this.#outputs)
+      for (const session of this.#sessions)
+        runBound(this.#env.ort, session, this.#runOptions, this.#inputs, this.#outputs)
       return performance.now() - began
     })
     return median(times) / this.#sessions.length
@@ -69,7 +85,9 @@ const random = seededRandom(2)
 function randomBytes(dtype: DType, shape: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(byteLength(dtype, shape))
   if (dtype === 'uint8') return bytes.map(() => random() * 256)
-  new Float32Array(bytes.buffer).forEach((_, i, scales) => { scales[i] = 0.01 * (random() - 0.5) })
+  new Float32Array(bytes.buffer).forEach((_, i, scales) => {
+    scales[i] = 0.01 * (random() - 0.5)
+  })
   return bytes
 }
 

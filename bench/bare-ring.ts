@@ -11,11 +11,13 @@ export class BareRing {
   readonly #nodes: readonly RingNode[]
 
   static async start(size: number, bytes: number, pauseMs = 0): Promise<BareRing> {
-    const nodes = await Promise.all(Array.from({ length: size }, async () => {
-      const process = fork(new URL('./ring-node.ts', import.meta.url), [String(bytes), String(pauseMs)])
-      const { address } = await answer<{ address: string }>(process)
-      return { process, address }
-    }))
+    const nodes = await Promise.all(
+      Array.from({ length: size }, async () => {
+        const process = fork(new URL('./ring-node.ts', import.meta.url), [String(bytes), String(pauseMs)])
+        const { address } = await answer<{ address: string }>(process)
+        return { process, address }
+      }),
+    )
     for (const [i, { process }] of nodes.entries()) {
       process.send({ next: nodes[(i + 1) % size]!.address })
       await answer(process)
@@ -40,6 +42,6 @@ export class BareRing {
 }
 
 async function answer<T>(process: ChildProcess): Promise<T> {
-  const [message] = await once(process, 'message') as [T]
+  const [message] = (await once(process, 'message')) as [T]
   return message
 }

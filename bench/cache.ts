@@ -14,44 +14,85 @@ import { median } from './statistics.ts'
 
 const TOKENS = 8192
 const WINDOW = 1024
-const SIZES = { numBlocks: 6, hiddenSize: 1024, intermediateSize: 1024, numHeads: 8, numKvHeads: 4, vocabSize: 64, maxPositions: TOKENS + 1024 }
+const SIZES = {
+  numBlocks: 6,
+  hiddenSize: 1024,
+  intermediateSize: 1024,
+  numHeads: 8,
+  numKvHeads: 4,
+  vocabSize: 64,
+  maxPositions: TOKENS + 1024,
+}
 const STEPS = 48
 
 /** Ways to keep a cache: all of it, in int8, and in blocks of which half, or all, attend within a window. */
-const CACHES: readonly { readonly name: string, readonly windowed: number, readonly kvDType?: KvDType }[] = [
-  { name: 'float32', windowed: 0 }, { name: 'int8', windowed: 0, kvDType: 'int8' },
-  { name: `float32, a window of ${WINDOW} in half of the blocks`, windowed: 3 }, { name: `float32, a window of ${WINDOW}`, windowed: 6 },
+const CACHES: readonly { readonly name: string; readonly windowed: number; readonly kvDType?: KvDType }[] = [
+  { name: 'float32', windowed: 0 },
+  { name: 'int8', windowed: 0, kvDType: 'int8' },
+  { name: `float32, a window of ${WINDOW} in half of the blocks`, windowed: 3 },
+  { name: `float32, a window of ${WINDOW}`, windowed: 6 },
   { name: `int8, a window of ${WINDOW}`, windowed: 6, kvDType: 'int8' },
 ]
 
-/** What one long session takes of the memory, and what prefill and a step behind it cost, for each way to keep a cache. On Linux. */
+/**
+ * What one long session takes of the memory, and what prefill and a step behind it cost, for each way to keep a cache.
+ * On Linux.
+ */
 export async function benchCache(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'petals-node-'))
   try {
     await writeSyntheticLlama(folder, SIZES)
     const checkpoint = await openCheckpoint(folder)
     console.log(`one session of ${TOKENS} tokens, ${SIZES.numBlocks} blocks of hidden size ${SIZES.hiddenSize}`)
-    console.log('cache                                              MB taken   KB a token and block   prefill, s   decode, ms a block')
+    console.log(
+      'cache                                              MB taken   KB a token and block   prefill, s   decode, ms a block',
+    )
     for (const { name, windowed, kvDType } of CACHES) {
-      const layers = checkpoint.config.layers.map((layer, i) => i < windowed ? { ...layer, window: WINDOW } : layer)
-      const { bytes, prefillSeconds, decodeMs } = await measure({ ...checkpoint, config: { ...checkpoint.config, layers } }, kvDType)
-      console.log([name.padEnd(48), (bytes / 1e6).toFixed(0).padStart(10), (bytes / TOKENS / SIZES.numBlocks / 1e3).toFixed(2).padStart(22),
-        prefillSeconds.toFixed(1).padStart(12), decodeMs.toFixed(2).padStart(20)].join(' '))
+      const layers = checkpoint.config.layers.map((layer, i) => (i < windowed ? { ...layer, window: WINDOW } : layer))
+      const { bytes, prefillSeconds, decodeMs } = await measure(
+        { ...checkpoint, config: { ...checkpoint.config, layers } },
+        kvDType,
+      )
+      console.log(
+        [
+          name.padEnd(48),
+          (bytes / 1e6).toFixed(0).padStart(10),
+          (bytes / TOKENS / SIZES.numBlocks / 1e3).toFixed(2).padStart(22),
+          prefillSeconds.toFixed(1).padStart(12),
+          decodeMs.toFixed(2).padStart(20),
+        ].join(' '),
+      )
     }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-async function measure(checkpoint: Checkpoint, kvDType: KvDType | undefined): Promise<{ bytes: number, prefillSeconds: number, decodeMs: number }> {
+async function measure(
+  checkpoint: Checkpoint,
+  kvDType: KvDType | undefined,
+): Promise<{ bytes: number; prefillSeconds: number; decodeMs: number }> {
   const engine = await Engine.load({
-    checkpoint, start: 0, end: SIZES.numBlocks, device: CPU, dtype: 'float32', kvDType, threads: availableParallelism(), spin: false, cacheTokens: 2 * TOKENS,
+    checkpoint,
+    start: 0,
+    end: SIZES.numBlocks,
+    device: CPU,
+    dtype: 'float32',
+    kvDType,
+    threads: availableParallelism(),
+    spin: false,
+    cacheTokens: 2 * TOKENS,
   })
   const warm = await engine.openSession({ start: 0, end: SIZES.numBlocks, maxLength: 1024, timeoutMs: 1000 })
   await feed(warm, 512, 512)
   warm.release()
   const before = residentBytes()
-  const session = await engine.openSession({ start: 0, end: SIZES.numBlocks, maxLength: TOKENS + STEPS, timeoutMs: 1000 })
+  const session = await engine.openSession({
+    start: 0,
+    end: SIZES.numBlocks,
+    maxLength: TOKENS + STEPS,
+    timeoutMs: 1000,
+  })
   const began = performance.now()
   await feed(session, TOKENS, 512)
   const prefillSeconds = (performance.now() - began) / 1000
@@ -67,7 +108,10 @@ async function feed(session: EngineSession, tokens: number, perStep: number): Pr
   const random = seededRandom(tokens)
   const times: number[] = []
   for (let done = 0; done < tokens; done += perStep) {
-    const hidden = fromFloat32(Float32Array.from({ length: perStep * SIZES.hiddenSize }, () => random() - 0.5), [perStep, SIZES.hiddenSize])
+    const hidden = fromFloat32(
+      Float32Array.from({ length: perStep * SIZES.hiddenSize }, () => random() - 0.5),
+      [perStep, SIZES.hiddenSize],
+    )
     const began = performance.now()
     await session.step(hidden)
     times.push(performance.now() - began)

@@ -6,7 +6,15 @@ import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSessions } from './sessions.ts'
 
-const BENCHES: Record<string, () => Promise<void>> = { cache: benchCache, hop: benchHop, load: benchLoad, moe: benchMoe, quant: benchQuant, 'quant-error': benchQuantError, sessions: benchSessions }
+const BENCHES: Record<string, () => Promise<void>> = {
+  cache: benchCache,
+  hop: benchHop,
+  load: benchLoad,
+  moe: benchMoe,
+  quant: benchQuant,
+  'quant-error': benchQuantError,
+  sessions: benchSessions,
+}
 
 const names = process.argv.slice(2)
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {

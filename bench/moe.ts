@@ -10,7 +10,14 @@ import { writeSyntheticLlama } from '../test/checkpoint/synthetic.ts'
 import { seededRandom } from '../test/checkpoint/write.ts'
 import { median } from './statistics.ts'
 
-const SIZES = { hiddenSize: 2048, intermediateSize: 5632, numHeads: 16, numKvHeads: 4, vocabSize: 64, maxPositions: 1024 }
+const SIZES = {
+  hiddenSize: 2048,
+  intermediateSize: 5632,
+  numHeads: 16,
+  numKvHeads: 4,
+  vocabSize: 64,
+  maxPositions: 1024,
+}
 const CHOSEN = 2
 const MANY = 8
 
@@ -20,7 +27,9 @@ const ROUNDS = 7
 const STEPS = 12
 const EXPERT_BYTES = 3 * SIZES.hiddenSize * SIZES.intermediateSize * 4
 
-/** What a decode step of a mixture of experts costs with two and with eight of them, and which of their bytes it reads. */
+/**
+ * What a decode step of a mixture of experts costs with two and with eight of them, and which of their bytes it reads.
+ */
 export async function benchMoe(): Promise<void> {
   await using few = await Mixture.load(CHOSEN, BLOCKS.few)
   await using many = await Mixture.load(MANY, BLOCKS.many)
@@ -28,13 +37,17 @@ export async function benchMoe(): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     const [fewMs, manyMs] = [await few.blockMs(), await many.blockMs()]
     ratios.push(manyMs / fewMs)
-    console.log(`round ${round + 1}: ${fewMs.toFixed(2)} ms a block with ${CHOSEN} experts, ${manyMs.toFixed(2)} with ${MANY}, ratio ${(manyMs / fewMs).toFixed(2)}`)
+    console.log(
+      `round ${round + 1}: ${fewMs.toFixed(2)} ms a block with ${CHOSEN} experts, ${manyMs.toFixed(2)} with ${MANY}, ratio ${(manyMs / fewMs).toFixed(2)}`,
+    )
   }
   console.log(`median ratio ${median(ratios).toFixed(2)} (goal: at most 1.3)`)
   if (process.platform !== 'linux') return
   const read = await many.expertBytesOfStep()
-  console.log(`one step of ${MANY} experts touches ${mb(read)} of the experts' ${mb(MANY * EXPERT_BYTES * BLOCKS.many)}; ` +
-    `the chosen ones are ${mb(CHOSEN * EXPERT_BYTES * BLOCKS.many)}`)
+  console.log(
+    `one step of ${MANY} experts touches ${mb(read)} of the experts' ${mb(MANY * EXPERT_BYTES * BLOCKS.many)}; ` +
+      `the chosen ones are ${mb(CHOSEN * EXPERT_BYTES * BLOCKS.many)}`,
+  )
 }
 
 class Mixture implements AsyncDisposable {
@@ -52,9 +65,19 @@ class Mixture implements AsyncDisposable {
     try {
       await writeSyntheticLlama(folder, { ...SIZES, numBlocks, numExperts })
       const checkpoint = await openCheckpoint(folder)
-      return new Mixture(await Engine.load({
-        checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', threads: availableParallelism(), spin: false, cacheTokens: 2048,
-      }), numBlocks)
+      return new Mixture(
+        await Engine.load({
+          checkpoint,
+          start: 0,
+          end: numBlocks,
+          device: CPU,
+          dtype: 'float32',
+          threads: availableParallelism(),
+          spin: false,
+          cacheTokens: 2048,
+        }),
+        numBlocks,
+      )
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
@@ -62,10 +85,18 @@ class Mixture implements AsyncDisposable {
 
   /** Of one step through one block. */
   async blockMs(steps = STEPS): Promise<number> {
-    const session = await this.#engine.openSession({ start: 0, end: this.#numBlocks, maxLength: steps, timeoutMs: 1000 })
+    const session = await this.#engine.openSession({
+      start: 0,
+      end: this.#numBlocks,
+      maxLength: steps,
+      timeoutMs: 1000,
+    })
     const times: number[] = []
     for (let step = 0; step < steps; step++) {
-      const hidden = fromFloat32(Float32Array.from({ length: SIZES.hiddenSize }, () => this.#random() - 0.5), [1, SIZES.hiddenSize])
+      const hidden = fromFloat32(
+        Float32Array.from({ length: SIZES.hiddenSize }, () => this.#random() - 0.5),
+        [1, SIZES.hiddenSize],
+      )
       const began = performance.now()
       await session.step(hidden)
       times.push(performance.now() - began)
@@ -78,9 +109,11 @@ class Mixture implements AsyncDisposable {
   async expertBytesOfStep(): Promise<number> {
     writeFileSync('/proc/self/clear_refs', '1')
     await this.blockMs(1)
-    // Gate and up of all experts, or down, or several of these in one: nothing else of this process is as large as a third.
-    const least = MANY * EXPERT_BYTES / 3
-    return readFileSync('/proc/self/smaps', 'utf8').split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)
+    // Gate and up of all experts, or down, or several of these in one: nothing else of this process is as large as a
+    // third.
+    const least = (MANY * EXPERT_BYTES) / 3
+    return readFileSync('/proc/self/smaps', 'utf8')
+      .split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)
       .filter((mapping) => kilobytes(mapping, 'Size') * 1024 >= least)
       .reduce((bytes, mapping) => bytes + kilobytes(mapping, 'Referenced') * 1024, 0)
   }

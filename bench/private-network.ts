@@ -4,8 +4,8 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { loadIdentity } from '../src/swarm/identity.ts'
-import { createSwarmNode } from '../src/swarm/node.ts'
+import { loadIdentity } from '../src/swarm/node/identity.ts'
+import { createSwarmNode } from '../src/swarm/node/node.ts'
 import { parseSwarmKey } from '../src/swarm/guards/swarm-key.ts'
 import { tensor } from '../src/tensor/tensor.ts'
 
@@ -13,18 +13,24 @@ const MESSAGE_BYTES = 8 << 20
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 const key = parseSwarmKey(`/key/swarm/psk/1.0.0/\n/base16/\n${'5c'.repeat(32)}`, 'bench')
 const swarmKey = process.argv.includes('--open') ? undefined : key
-const numMessages = Math.ceil(Number(process.argv[2] ?? 1024) * 1e6 / MESSAGE_BYTES)
+const numMessages = Math.ceil((Number(process.argv[2] ?? 1024) * 1e6) / MESSAGE_BYTES)
 
 function memoryMb(): number {
   return Math.round(process.memoryUsage.rss() / 1e6)
 }
 
 async function sink(): Promise<void> {
-  const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], swarmKey, logger: silent })
+  const node = await createSwarmNode({
+    identity: await loadIdentity(),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    swarmKey,
+    logger: silent,
+  })
   let received = 0
   await node.handle('forward', async (stream) => {
     for (let frame = await stream.receive(); frame !== null; frame = await stream.receive()) {
-      if (frame.tensors[0]!.data.some((byte, i) => i % 4096 === 0 && byte !== (i >> 12) % 251)) throw new Error('wrong bytes')
+      if (frame.tensors[0]!.data.some((byte, i) => i % 4096 === 0 && byte !== (i >> 12) % 251))
+        throw new Error('wrong bytes')
       received += 1
       if (received % 16 === 0) process.send!({ received, memory: memoryMb() })
     }
@@ -37,7 +43,7 @@ async function sink(): Promise<void> {
 
 async function source(): Promise<void> {
   const child = fork(import.meta.filename, [...process.argv.slice(2), '--sink'])
-  const [target] = await once(child, 'message') as [{ peerId: string, multiaddrs: string[] }]
+  const [target] = (await once(child, 'message')) as [{ peerId: string; multiaddrs: string[] }]
   const memory: number[] = []
   child.on('message', (message: { memory: number }) => memory.push(message.memory))
   const node = await createSwarmNode({ identity: await loadIdentity(), listen: [], swarmKey, logger: silent })
@@ -53,7 +59,9 @@ async function source(): Promise<void> {
   await stream.end()
   const last = await stream.receive({ timeoutMs: 60_000 })
   const seconds = (performance.now() - began) / 1000
-  console.log(`${last?.header.step} of ${numMessages} messages, ${(numMessages * MESSAGE_BYTES / 1e6 / seconds).toFixed(0)} MB/s`)
+  console.log(
+    `${last?.header.step} of ${numMessages} messages, ${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
+  )
   console.log(`sender MB   ${own.join(' ')}`)
   console.log(`receiver MB ${memory.join(' ')}`)
   child.disconnect()

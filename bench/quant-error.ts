@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { errorCode } from '../src/base/errors.ts'
 import { type Checkpoint, openCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { Engine, type EngineOptions } from '../src/engine/engine.ts'
-import { ModelEnds } from '../src/engine/ends.ts'
+import { ModelEnds } from '../src/engine/ends/ends.ts'
 import { CPU } from '../src/runtime/device.ts'
 import { QUANTIZATIONS } from '../src/tensor/quantize.ts'
 import { asFloat32, type Tensor } from '../src/tensor/tensor.ts'
@@ -12,7 +12,10 @@ import { asFloat32, type Tensor } from '../src/tensor/tensor.ts'
 const ROOT = join(import.meta.dirname, '..')
 const FIXTURES = join(ROOT, 'test/fixtures')
 const DEMO = join(ROOT, 'models/demo')
-const ROUNDED: readonly Rounded[] = [...QUANTIZATIONS.filter((quant) => quant !== 'none').map((quant) => ({ name: quant, quant })), { name: 'int8 cache', kvDType: 'int8' }]
+const ROUNDED: readonly Rounded[] = [
+  ...QUANTIZATIONS.filter((quant) => quant !== 'none').map((quant) => ({ name: quant, quant })),
+  { name: 'int8 cache', kvDType: 'int8' },
+]
 const THREADS = { threads: availableParallelism(), spin: false }
 const TOKENS = 32
 
@@ -22,7 +25,10 @@ interface Rounded extends Pick<EngineOptions, 'quant' | 'kvDType'> {
 
 const EXACT: Rounded = { name: 'exact' }
 
-/** What quantization costs, of weights or of the cache: of each family's fixture the relative error of its blocks' outputs, and the demo model's loss. */
+/**
+ * What quantization costs, of weights or of the cache: of each family's fixture the relative error of its blocks'
+ * outputs, and the demo model's loss.
+ */
 export async function benchQuantError(): Promise<void> {
   for (const name of await fixtures()) {
     const checkpoint = await openCheckpoint(join(FIXTURES, name))
@@ -33,12 +39,16 @@ export async function benchQuantError(): Promise<void> {
   }
   const exact = await demoLoss(EXACT)
   console.log(`demo, 512 held-out tokens: ${exact.toFixed(4)} nats`)
-  for (const rounded of ROUNDED) console.log(`  ${rounded.name.padEnd(10)} ${signed(await demoLoss(rounded) - exact)} nats`)
+  for (const rounded of ROUNDED)
+    console.log(`  ${rounded.name.padEnd(10)} ${signed((await demoLoss(rounded)) - exact)} nats`)
 }
 
 async function fixtures(): Promise<string[]> {
   const entries = await readdir(FIXTURES, { withFileTypes: true })
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name).sort()
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort()
 }
 
 /** Of the whole span's output, by the Euclidean norm. */
@@ -48,7 +58,8 @@ async function relativeError(checkpoint: Checkpoint, rounded: Rounded, exact: Fl
     throw error
   })
   if (found === undefined) return 'refused'
-  let error = 0, norm = 0
+  let error = 0,
+    norm = 0
   for (const [i, value] of exact.entries()) {
     error += (found[i]! - value) ** 2
     norm += value ** 2
@@ -57,9 +68,15 @@ async function relativeError(checkpoint: Checkpoint, rounded: Rounded, exact: Fl
 }
 
 async function outputs(checkpoint: Checkpoint, rounded: Rounded): Promise<Float32Array> {
-  const { config: { hiddenSize } } = checkpoint
+  const {
+    config: { hiddenSize },
+  } = checkpoint
   const data = inputOf(checkpoint)
-  return run(checkpoint, rounded, { dtype: 'float32', shape: [1, TOKENS, hiddenSize], data: new Uint8Array(data.buffer) })
+  return run(checkpoint, rounded, {
+    dtype: 'float32',
+    shape: [1, TOKENS, hiddenSize],
+    data: new Uint8Array(data.buffer),
+  })
 }
 
 /** The same for every format: embeddings of a fixture are too small to be typical. */
@@ -69,7 +86,17 @@ function inputOf({ config: { hiddenSize } }: Checkpoint): Float32Array {
 
 async function run(checkpoint: Checkpoint, { quant, kvDType }: Rounded, hidden: Tensor): Promise<Float32Array> {
   const { numBlocks } = checkpoint.config
-  const engine = await Engine.load({ checkpoint, start: 0, end: numBlocks, device: CPU, dtype: 'float32', quant, kvDType, cacheTokens: 1024, ...THREADS })
+  const engine = await Engine.load({
+    checkpoint,
+    start: 0,
+    end: numBlocks,
+    device: CPU,
+    dtype: 'float32',
+    quant,
+    kvDType,
+    cacheTokens: 1024,
+    ...THREADS,
+  })
   try {
     return asFloat32(await engine.forward(hidden, { start: 0, end: numBlocks, timeoutMs: 1000 }))
   } finally {
@@ -79,7 +106,9 @@ async function run(checkpoint: Checkpoint, { quant, kvDType }: Rounded, hidden: 
 
 async function demoLoss(rounded: Rounded): Promise<number> {
   const checkpoint = await openCheckpoint(DEMO)
-  const { heldout_512: { ids } } = JSON.parse(await readFile(`${DEMO}-golden.json`, 'utf8')) as { heldout_512: { ids: number[] } }
+  const {
+    heldout_512: { ids },
+  } = JSON.parse(await readFile(`${DEMO}-golden.json`, 'utf8')) as { heldout_512: { ids: number[] } }
   const ends = await ModelEnds.load({ checkpoint, ...THREADS })
   try {
     const embedded = await ends.embed(ids)

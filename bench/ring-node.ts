@@ -1,11 +1,11 @@
 /**
  * One process of the bare ring: takes fixed-size messages on one stream and sends them on over another. The same libp2p
- * options and guards as a server's, no frames, no computation. argv: bytes, and milliseconds to read through memory before
- * a message is sent on (what a span's weights do to the caches). Speaks with its parent over IPC.
+ * options and guards as a server's, no frames, no computation. argv: bytes, and milliseconds to read through memory
+ * before a message is sent on (what a span's weights do to the caches). Speaks with its parent over IPC.
  */
 import { pino } from 'pino'
-import { loadIdentity } from '../src/swarm/identity.ts'
-import { createSwarmNode } from '../src/swarm/node.ts'
+import { loadIdentity } from '../src/swarm/node/identity.ts'
+import { createSwarmNode } from '../src/swarm/node/node.ts'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Stream } from '@libp2p/interface'
 
@@ -22,7 +22,11 @@ function readThroughMemory(): number {
   return sum
 }
 
-const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], logger: pino({ level: 'silent' }) })
+const node = await createSwarmNode({
+  identity: await loadIdentity(),
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  logger: pino({ level: 'silent' }),
+})
 await node.start()
 const payload = new Uint8Array(bytes)
 let next: Stream | undefined
@@ -55,7 +59,7 @@ async function measure(turns: number): Promise<number[]> {
   return times
 }
 
-process.on('message', (message: { next?: string, turns?: number }) => {
+process.on('message', (message: { next?: string; turns?: number }) => {
   void (async () => {
     if (message.next !== undefined) {
       next = await node.libp2p.dialProtocol(multiaddr(message.next), PROTOCOL)

@@ -1,5 +1,5 @@
-import { startLocalSwarm } from '../src/cli/local-swarm.ts'
-import { AutoDistributedModelForCausalLM } from '../src/client/model.ts'
+import { startLocalSwarm } from '../src/cli/demo/local-swarm.ts'
+import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
 import { readMetric } from './metrics.ts'
 import { median } from './statistics.ts'
 
@@ -16,8 +16,10 @@ export async function benchSessions(): Promise<void> {
   const port = swarm.servers[0]!.metricsPort!
   const rate = async (sessions: number): Promise<number> => {
     const began = performance.now()
-    await Promise.all(Array.from({ length: sessions }, () => model.generate(PROMPT, { maxNewTokens: TOKENS, eosTokenIds: [] })))
-    return sessions * TOKENS * 1000 / (performance.now() - began)
+    await Promise.all(
+      Array.from({ length: sessions }, () => model.generate(PROMPT, { maxNewTokens: TOKENS, eosTokenIds: [] })),
+    )
+    return (sessions * TOKENS * 1000) / (performance.now() - began)
   }
   try {
     await rate(2)
@@ -26,10 +28,12 @@ export async function benchSessions(): Promise<void> {
       const alone = await rate(1)
       const before = await readMetric(port, 'petals_device_runs_total', 'decode')
       const together = await rate(SESSIONS)
-      const runs = await readMetric(port, 'petals_device_runs_total', 'decode') - before
+      const runs = (await readMetric(port, 'petals_device_runs_total', 'decode')) - before
       ratios.push(together / alone)
-      console.log(`round ${round + 1}: 1 session ${alone.toFixed(0)} tokens/s, ${SESSIONS} sessions ${together.toFixed(0)} tokens/s, ` +
-        `ratio ${(together / alone).toFixed(2)}; ${(SESSIONS * (TOKENS - 1) / runs).toFixed(1)} rows a run`)
+      console.log(
+        `round ${round + 1}: 1 session ${alone.toFixed(0)} tokens/s, ${SESSIONS} sessions ${together.toFixed(0)} tokens/s, ` +
+          `ratio ${(together / alone).toFixed(2)}; ${((SESSIONS * (TOKENS - 1)) / runs).toFixed(1)} rows a run`,
+      )
     }
     console.log(`median ratio ${median(ratios).toFixed(2)} (goal: at least 3)`)
   } finally {

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { readTensor } from '../../src/checkpoint/read.ts'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
+import { readTensor } from '../../src/checkpoint/weights/read.ts'
+import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { Device } from '../../src/runtime/device.ts'
 import { convert } from '../../src/tensor/convert.ts'
@@ -18,7 +18,7 @@ export interface FixtureResult {
 }
 
 /** float32 is compared as it is; 16 bits by the size of the reference's largest value. */
-const TOLERANCES: Record<FloatDType, { readonly absolute: number, readonly relative: number }> = {
+const TOLERANCES: Record<FloatDType, { readonly absolute: number; readonly relative: number }> = {
   float32: { absolute: 1e-4, relative: 0 },
   float16: { absolute: 0, relative: 1e-2 },
   bfloat16: { absolute: 0, relative: 5e-2 },
@@ -28,40 +28,63 @@ const FOLDER = new URL('../../test/fixtures', import.meta.url).pathname
 
 /** The folders of the small models whose reference outputs were made with transformers. */
 export function fixtureNames(): string[] {
-  return readdirSync(FOLDER, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name).sort()
+  return readdirSync(FOLDER, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort()
 }
 
 /**
- * Runs a fixture's two sequences through all blocks at once, each prefilled in chunks and then stepped together with the
- * other, and compares with the reference. Throws what the engine throws.
+ * Runs a fixture's two sequences through all blocks at once, each prefilled in chunks and then stepped together with
+ * the other, and compares with the reference. Throws what the engine throws.
  */
 export async function checkFixture(fixture: string, device: Device, dtype: FloatDType): Promise<FixtureResult> {
   const folder = join(FOLDER, fixture)
   const checkpoint = await openCheckpoint(folder)
   const { numBlocks, hiddenSize } = checkpoint.config
   const slices = await readSafetensorsHeader(join(folder, 'golden.safetensors'))
-  const golden = (name: string) => asFloat32(readTensor(slices.find((slice) => slice.name === name)!, 'float32'))
-  const input = golden('block0_input'), expected = golden(`block${numBlocks - 1}_output`)
+  const golden = (name: string) =>
+    asFloat32(
+      readTensor(
+        slices.find((slice) => slice.name === name)!,
+        'float32',
+      ),
+    )
+  const input = golden('block0_input'),
+    expected = golden(`block${numBlocks - 1}_output`)
   const [sequences = 0, tokens = 0] = slices.find(({ name }) => name === 'block0_input')!.shape
 
   const engine = await Engine.load({
-    checkpoint, start: 0, end: numBlocks, device, dtype, threads: 1, spin: false, cacheTokens: 1024, prefillChunkTokens: 4,
+    checkpoint,
+    start: 0,
+    end: numBlocks,
+    device,
+    dtype,
+    threads: 1,
+    spin: false,
+    cacheTokens: 1024,
+    prefillChunkTokens: 4,
   })
   try {
     const rows = (values: Float32Array, sequence: number, from: number, to: number) =>
       values.subarray((sequence * tokens + from) * hiddenSize, (sequence * tokens + to) * hiddenSize)
-    const errors = await Promise.all(Array.from({ length: sequences }, async (_, sequence) => {
-      const session = await engine.openSession({ start: 0, end: numBlocks, maxLength: tokens, timeoutMs: 0 })
-      let worst = 0
-      for (const to of [6, ...Array.from({ length: tokens - 6 }, (__, i) => 7 + i)]) {
-        const from = session.position
-        const hidden: Tensor = convert(fromFloat32(rows(input, sequence, from, to).slice(), [to - from, hiddenSize]), dtype)
-        const output = asFloat32(convert(await session.step(hidden), 'float32'))
-        worst = Math.max(worst, largestError(output, rows(expected, sequence, from, to)))
-      }
-      session.release()
-      return worst
-    }))
+    const errors = await Promise.all(
+      Array.from({ length: sequences }, async (_, sequence) => {
+        const session = await engine.openSession({ start: 0, end: numBlocks, maxLength: tokens, timeoutMs: 0 })
+        let worst = 0
+        for (const to of [6, ...Array.from({ length: tokens - 6 }, (__, i) => 7 + i)]) {
+          const from = session.position
+          const hidden: Tensor = convert(
+            fromFloat32(rows(input, sequence, from, to).slice(), [to - from, hiddenSize]),
+            dtype,
+          )
+          const output = asFloat32(convert(await session.step(hidden), 'float32'))
+          worst = Math.max(worst, largestError(output, rows(expected, sequence, from, to)))
+        }
+        session.release()
+        return worst
+      }),
+    )
     const { absolute, relative } = TOLERANCES[dtype]
     return { fixture, dtype, error: Math.max(...errors), limit: absolute + relative * largest(expected) }
   } finally {
@@ -72,7 +95,8 @@ export async function checkFixture(fixture: string, device: Device, dtype: Float
 /** Infinity where a value is not finite: NaN would pass every comparison. */
 function largestError(actual: Float32Array, expected: Float32Array): number {
   let worst = 0
-  for (const [i, value] of actual.entries()) worst = Math.max(worst, Number.isFinite(value) ? Math.abs(value - expected[i]!) : Infinity)
+  for (const [i, value] of actual.entries())
+    worst = Math.max(worst, Number.isFinite(value) ? Math.abs(value - expected[i]!) : Infinity)
   return worst
 }
 

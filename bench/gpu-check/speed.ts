@@ -2,7 +2,7 @@ import { PetalsError } from '../../src/base/errors.ts'
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { EngineSession } from '../../src/engine/engine-session.ts'
-import type { RunReport } from '../../src/engine/messages.ts'
+import type { RunReport } from '../../src/engine/thread/messages.ts'
 import { DEVICE_TO_DEVICE, loadCudaRuntime } from '../../src/runtime/cuda-runtime.ts'
 import type { Device } from '../../src/runtime/device.ts'
 import { openHeap } from '../../src/runtime/memory.ts'
@@ -22,7 +22,9 @@ export interface StepTimes {
 export interface SpeedResult {
   readonly dtype: FloatDType
   readonly loadSeconds: number
-  /** What loading took of the device's memory, and what sessions and runs then took; undefined without a driver to ask. */
+  /**
+   * What loading took of the device's memory, and what sessions and runs then took; undefined without a driver to ask.
+   */
   readonly loadedBytes: number | undefined
   readonly workBytes: number | undefined
   /** Growth of this process's resident memory from before loading until after the last run. */
@@ -43,15 +45,27 @@ export interface SpeedOptions {
 const WARM_UP_STEPS = 5
 
 /** Decode and prefill times of all blocks of a checkpoint, through an engine of its own. */
-export async function measureSpeed(checkpoint: Checkpoint, { device, dtype, batches, cachedTokens, steps }: SpeedOptions): Promise<SpeedResult> {
+export async function measureSpeed(
+  checkpoint: Checkpoint,
+  { device, dtype, batches, cachedTokens, steps }: SpeedOptions,
+): Promise<SpeedResult> {
   const { numBlocks, hiddenSize } = checkpoint.config
-  const free = () => device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined
+  const free = () => (device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined)
   const maxLength = cachedTokens + WARM_UP_STEPS + steps
   const rowTokens = 2 ** Math.ceil(Math.log2(Math.max(128, maxLength)))
-  const freeBefore = free(), rssBefore = process.memoryUsage.rss(), began = performance.now()
+  const freeBefore = free(),
+    rssBefore = process.memoryUsage.rss(),
+    began = performance.now()
   const engine = await Engine.load({
-    checkpoint, start: 0, end: numBlocks, device, dtype, threads: 2, spin: false,
-    cacheTokens: rowTokens * (Math.max(...batches) + 1), prefillChunkTokens: cachedTokens,
+    checkpoint,
+    start: 0,
+    end: numBlocks,
+    device,
+    dtype,
+    threads: 2,
+    spin: false,
+    cacheTokens: rowTokens * (Math.max(...batches) + 1),
+    prefillChunkTokens: cachedTokens,
   })
   try {
     const loadSeconds = (performance.now() - began) / 1000
@@ -59,13 +73,24 @@ export async function measureSpeed(checkpoint: Checkpoint, { device, dtype, batc
     const decode = new Map<number, StepTimes>()
     let prefill: StepTimes | undefined
     for (const rows of batches) {
-      const run = await measureBatch(engine, { rows, cachedTokens, steps, maxLength, hidden: (tokens) => hiddenStates(tokens, hiddenSize, dtype) })
+      const run = await measureBatch(engine, {
+        rows,
+        cachedTokens,
+        steps,
+        maxLength,
+        hidden: (tokens) => hiddenStates(tokens, hiddenSize, dtype),
+      })
       prefill ??= run.prefill
       decode.set(rows, run.decode)
     }
     return {
-      dtype, loadSeconds, loadedBytes: difference(freeBefore, freeLoaded), workBytes: difference(freeLoaded, free()),
-      hostBytes: process.memoryUsage.rss() - rssBefore, prefill: prefill!, decode,
+      dtype,
+      loadSeconds,
+      loadedBytes: difference(freeBefore, freeLoaded),
+      workBytes: difference(freeLoaded, free()),
+      hostBytes: process.memoryUsage.rss() - rssBefore,
+      prefill: prefill!,
+      decode,
     }
   } finally {
     await engine.close()
@@ -85,13 +110,15 @@ interface BatchOptions {
 }
 
 /** A prefill of each row, twice, since the first run of a shape prepares it; then decode steps of all rows at once. */
-async function measureBatch(engine: Engine, options: BatchOptions): Promise<{ prefill: StepTimes, decode: StepTimes }> {
+async function measureBatch(engine: Engine, options: BatchOptions): Promise<{ prefill: StepTimes; decode: StepTimes }> {
   const { rows, maxLength } = options
   const span = { start: engine.start, end: engine.end, maxLength, timeoutMs: 0 }
   const sessions = await Promise.all(Array.from({ length: rows }, () => engine.openSession(span)))
   const other = await engine.openSession(span)
   const reports: RunReport[] = []
-  const collect = (report: RunReport): void => { reports.push(report) }
+  const collect = (report: RunReport): void => {
+    reports.push(report)
+  }
   engine.on('run', collect)
   try {
     const prefill = await measurePrefill(sessions, reports, options)
@@ -102,7 +129,11 @@ async function measureBatch(engine: Engine, options: BatchOptions): Promise<{ pr
   }
 }
 
-async function measurePrefill(sessions: readonly EngineSession[], reports: readonly RunReport[], { cachedTokens, hidden }: BatchOptions): Promise<StepTimes> {
+async function measurePrefill(
+  sessions: readonly EngineSession[],
+  reports: readonly RunReport[],
+  { cachedTokens, hidden }: BatchOptions,
+): Promise<StepTimes> {
   const walls: number[] = []
   for (const session of sessions) {
     for (let again = 0; again < 2; again++) {
@@ -115,11 +146,14 @@ async function measurePrefill(sessions: readonly EngineSession[], reports: reado
 }
 
 /**
- * Steps of several rows are given in while a prefill of `other` keeps the engine busy, so that they are one run: one alone
- * is begun as soon as it comes. Runs that were none all the same are left out.
+ * Steps of several rows are given in while a prefill of `other` keeps the engine busy, so that they are one run: one
+ * alone is begun as soon as it comes. Runs that were none all the same are left out.
  */
 async function measureDecode(
-  sessions: readonly EngineSession[], other: EngineSession, reports: readonly RunReport[], { steps, cachedTokens, hidden }: BatchOptions,
+  sessions: readonly EngineSession[],
+  other: EngineSession,
+  reports: readonly RunReport[],
+  { steps, cachedTokens, hidden }: BatchOptions,
 ): Promise<StepTimes> {
   const rows = sessions.length
   const walls: number[] = []
@@ -132,7 +166,10 @@ async function measureDecode(
   }
   const whole = reports.filter((report) => report.kind === 'decode' && report.rows === rows)
   if (whole.length === 0) throw new PetalsError('GPU_CHECK', `no run carried all ${rows} rows`)
-  return { deviceMs: medianMs(whole.slice(-steps)), wallMs: rows === 1 ? median(walls.slice(WARM_UP_STEPS)) : undefined }
+  return {
+    deviceMs: medianMs(whole.slice(-steps)),
+    wallMs: rows === 1 ? median(walls.slice(WARM_UP_STEPS)) : undefined,
+  }
 }
 
 function medianMs(reports: readonly RunReport[]): number {
@@ -165,7 +202,7 @@ export function copyRate(device: Device, bytes: number = 2 ** 30, times: number 
       }
     }
     cuda.call('cudaDeviceSynchronize')
-    return 2 * bytes * times / ((performance.now() - began) / 1000)
+    return (2 * bytes * times) / ((performance.now() - began) / 1000)
   } finally {
     for (const address of [from, to]) heap.free(address)
   }

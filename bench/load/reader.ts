@@ -1,9 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import type { TensorSlice } from '../../src/checkpoint/safetensors.ts'
-import { ReadHelper } from '../../src/engine/shared-read.ts'
-import { WeightMemory } from '../../src/engine/weight-memory.ts'
+import type { TensorSlice } from '../../src/checkpoint/weights/safetensors.ts'
+import { ReadHelper } from '../../src/engine/loading/shared-read.ts'
+import { WeightMemory } from '../../src/engine/loading/weight-memory.ts'
 
-/** The loading thread without the runtime: reads each block's tensors as loading does and posts how long it took in all. */
+/**
+ * The loading thread without the runtime: reads each block's tensors as loading does and posts how long it took in all.
+ */
 const blocks = workerData as TensorSlice[][]
 
 const began = performance.now()

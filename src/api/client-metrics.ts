@@ -2,7 +2,10 @@ import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-clie
 
 /** What the metrics need of a model. */
 export interface MeasuredModel {
-  on(event: 'recovery', listener: (recovery: { readonly seconds: number, readonly replayedTokens: number }) => void): unknown
+  on(
+    event: 'recovery',
+    listener: (recovery: { readonly seconds: number; readonly replayedTokens: number }) => void,
+  ): unknown
 }
 
 /** 50 ms to 100 s: from a hand-over to a full recovery timeout. */
@@ -12,9 +15,16 @@ const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 export function registerClientMetrics(registry: Registry, model: MeasuredModel): void {
   const registers = [registry]
   const seconds = new Histogram({
-    name: 'petals_client_recovery_seconds', help: 'Time that a session needed to go on after a failure', buckets: SECOND_BUCKETS, registers,
+    name: 'petals_client_recovery_seconds',
+    help: 'Time that a session needed to go on after a failure',
+    buckets: SECOND_BUCKETS,
+    registers,
   })
-  const tokens = new Counter({ name: 'petals_client_replayed_tokens_total', help: 'Tokens that replacements computed again', registers })
+  const tokens = new Counter({
+    name: 'petals_client_replayed_tokens_total',
+    help: 'Tokens that replacements computed again',
+    registers,
+  })
   model.on('recovery', (recovery) => {
     seconds.observe(recovery.seconds)
     tokens.inc(recovery.replayedTokens)

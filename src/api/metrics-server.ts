@@ -8,7 +8,9 @@ import { PetalsError, errorMessage } from '../base/errors.ts'
 export interface Health {
   readonly state: string
   readonly sessions: number
-  /** Whether the process can go on: false once it is to be restarted. A server that loads, drains or reloads is alive. */
+  /**
+   * Whether the process can go on: false once it is to be restarted. A server that loads, drains or reloads is alive.
+   */
   readonly alive: boolean
 }
 
@@ -23,14 +25,17 @@ export interface MetricsServer {
 }
 
 /**
- * Serves /metrics; /health, a 503 where the process is to be restarted; and /ready, a 503 unless the server is ONLINE. Port 0 is any
- * free one. Throws `METRICS_LISTEN`.
+ * Serves /metrics; /health, a 503 where the process is to be restarted; and /ready, a 503 unless the server is ONLINE.
+ * Port 0 is any free one. Throws `METRICS_LISTEN`.
  */
 export async function startMetricsServer(
-  modules: MetricsServerModules, { host, port }: { readonly host: string, readonly port: number },
+  modules: MetricsServerModules,
+  { host, port }: { readonly host: string; readonly port: number },
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
-    answer(modules, request, response).catch((error: unknown) => send(response, 500, 'text/plain', `${errorMessage(error)}\n`))
+    answer(modules, request, response).catch((error: unknown) =>
+      send(response, 500, 'text/plain', `${errorMessage(error)}\n`),
+    )
   })
   await listen(server, host, port)
   return {
@@ -56,9 +61,14 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   }
 }
 
-async function answer({ registry, health }: MetricsServerModules, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  { registry, health }: MetricsServerModules,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const path = request.url?.split('?', 1)[0]
-  if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return send(response, 405, 'text/plain', 'only GET is answered here\n')
   if (path === '/metrics') return send(response, 200, registry.contentType, await registry.metrics())
   if (path === '/health' || path === '/ready') {
     const status = health()

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Histogram, Registry, collectDefaultMetrics, exponentialBuckets } from 'prom-client'
-import type { RunReport } from '../engine/messages.ts'
+import type { RunReport } from '../engine/thread/messages.ts'
 import { registerGauge } from './read-metrics.ts'
 
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]
@@ -28,10 +28,29 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   const registers = [registry]
   const labelNames = ['kind', 'priority'] as const
   const runs = new Counter({ name: 'petals_device_runs_total', help: 'Device runs', labelNames, registers })
-  const tokens = new Counter({ name: 'petals_tokens_computed_total', help: 'Tokens that device runs carried', labelNames, registers })
-  const rows = new Histogram({ name: 'petals_run_rows', help: 'Sequences in a device run', buckets: ROW_BUCKETS, registers })
-  const seconds = new Histogram({ name: 'petals_run_seconds', help: 'Duration of a device run', buckets: SECOND_BUCKETS, registers })
-  const failed = new Counter({ name: 'petals_run_failures_total', help: 'Sequences whose device run failed', registers })
+  const tokens = new Counter({
+    name: 'petals_tokens_computed_total',
+    help: 'Tokens that device runs carried',
+    labelNames,
+    registers,
+  })
+  const rows = new Histogram({
+    name: 'petals_run_rows',
+    help: 'Sequences in a device run',
+    buckets: ROW_BUCKETS,
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'petals_run_seconds',
+    help: 'Duration of a device run',
+    buckets: SECOND_BUCKETS,
+    registers,
+  })
+  const failed = new Counter({
+    name: 'petals_run_failures_total',
+    help: 'Sequences whose device run failed',
+    registers,
+  })
   const busy = new Counter({ name: 'petals_engine_busy_seconds_total', help: 'Time spent in device runs', registers })
   engine.on('run', (report) => {
     const labels = { kind: report.kind, priority: report.priority }
@@ -43,18 +62,29 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
     failed.inc(report.results.filter((result) => 'code' in result).length)
   })
   registerGauge(registry, 'petals_cache_tokens', 'Size of the KV cache in tokens', () => engine.cacheTokens)
-  registerGauge(registry, 'petals_cache_tokens_left', 'Tokens of the KV cache that no session has reserved', () => engine.cacheTokensLeft)
+  registerGauge(
+    registry,
+    'petals_cache_tokens_left',
+    'Tokens of the KV cache that no session has reserved',
+    () => engine.cacheTokensLeft,
+  )
   registerGauge(registry, 'petals_sessions', 'Sessions that hold a part of the KV cache', () => engine.numSessions)
 }
 
 /**
- * The longest that this thread's event loop has been blocked since now: Node's own metric of it is reset at each scrape.
- * The returned function ends the watch.
+ * The longest that this thread's event loop has been blocked since now: Node's own metric of it is reset at each
+ * scrape. The returned function ends the watch.
  */
 export function registerEventLoopMetric(registry: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
-  registerGauge(registry, 'petals_event_loop_delay_max_seconds', 'Longest delay of the event loop since the node serves',
-    () => delay.max / NANOSECONDS)
-  return () => { delay.disable() }
+  registerGauge(
+    registry,
+    'petals_event_loop_delay_max_seconds',
+    'Longest delay of the event loop since the node serves',
+    () => delay.max / NANOSECONDS,
+  )
+  return () => {
+    delay.disable()
+  }
 }

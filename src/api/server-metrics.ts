@@ -1,27 +1,55 @@
 import type { Registry } from 'prom-client'
 import type { RunningServer } from '../server/serve.ts'
-import { RECORD_STATES } from '../swarm/record-fields.ts'
+import { RECORD_STATES } from '../swarm/records/record-fields.ts'
 import { registerCounter, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
 /** What the metrics need of a server. */
 export type MeasuredServer = Pick<RunningServer, 'announcer' | 'blocks' | 'discovery' | 'keeper'>
 
 /** What a server does for its clients, and what it knows of its model's swarm. */
-export function registerServerMetrics(registry: Registry, { announcer, blocks, discovery, keeper }: MeasuredServer): void {
+export function registerServerMetrics(
+  registry: Registry,
+  { announcer, blocks, discovery, keeper }: MeasuredServer,
+): void {
   const { stats, outputBudget } = blocks
-  registerGauges(registry, 'petals_server_state', '1 for the state that this server announces', ['state'],
-    () => RECORD_STATES.map((state) => ({ labels: { state }, value: announcer.state === state ? 1 : 0 })))
+  registerGauges(registry, 'petals_server_state', '1 for the state that this server announces', ['state'], () =>
+    RECORD_STATES.map((state) => ({ labels: { state }, value: announcer.state === state ? 1 : 0 })),
+  )
   registerGauge(registry, 'petals_server_sessions', 'Sessions of clients', () => blocks.numSessions)
   registerCounter(registry, 'petals_server_sessions_total', 'Sessions opened', () => stats.sessionsOpened)
   registerCounter(registry, 'petals_server_steps_total', 'Steps computed for sessions', () => stats.steps)
-  registerCounter(registry, 'petals_server_step_tokens_total', 'Tokens of the steps computed for sessions', () => stats.stepTokens)
-  registerCounters(registry, 'petals_server_failures_total', 'Requests and steps that failed', ['code'],
-    () => [...stats.failures].map(([code, value]) => ({ labels: { code }, value })))
-  registerCounter(registry, 'petals_server_reloads_total', 'Times that the span was loaded again after its engine was lost', () => keeper.numReloads)
-  registerGauge(registry, 'petals_server_throughput_tokens_per_second', 'Decode steps of one sequence per second, as announced', () => announcer.throughput)
-  registerGauge(registry, 'petals_server_kept_output_bytes', 'Outputs that sessions keep for their clients to copy', () => outputBudget.bytes)
+  registerCounter(
+    registry,
+    'petals_server_step_tokens_total',
+    'Tokens of the steps computed for sessions',
+    () => stats.stepTokens,
+  )
+  registerCounters(registry, 'petals_server_failures_total', 'Requests and steps that failed', ['code'], () =>
+    [...stats.failures].map(([code, value]) => ({ labels: { code }, value })),
+  )
+  registerCounter(
+    registry,
+    'petals_server_reloads_total',
+    'Times that the span was loaded again after its engine was lost',
+    () => keeper.numReloads,
+  )
+  registerGauge(
+    registry,
+    'petals_server_throughput_tokens_per_second',
+    'Decode steps of one sequence per second, as announced',
+    () => announcer.throughput,
+  )
+  registerGauge(
+    registry,
+    'petals_server_kept_output_bytes',
+    'Outputs that sessions keep for their clients to copy',
+    () => outputBudget.bytes,
+  )
   registerGauges(registry, 'petals_swarm_servers', 'Servers of the model that are known here', ['state'], () => {
     const records = discovery.directory.records()
-    return RECORD_STATES.map((state) => ({ labels: { state }, value: records.filter((record) => record.state === state).length }))
+    return RECORD_STATES.map((state) => ({
+      labels: { state },
+      value: records.filter((record) => record.state === state).length,
+    }))
   })
 }

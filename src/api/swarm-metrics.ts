@@ -1,9 +1,9 @@
 import { prometheusMetrics } from '@libp2p/prometheus-metrics'
 import type { Registry } from 'prom-client'
-import type { Libp2pMetrics } from '../swarm/libp2p.ts'
-import { RPCS } from '../swarm/limits.ts'
-import type { SwarmNode } from '../swarm/node.ts'
-import type { RpcTraffic, Traffic } from '../swarm/traffic.ts'
+import type { Libp2pMetrics } from '../swarm/node/libp2p.ts'
+import { RPCS } from '../swarm/node/limits.ts'
+import type { SwarmNode } from '../swarm/node/node.ts'
+import type { RpcTraffic, Traffic } from '../swarm/node/traffic.ts'
 import { type Reading, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
 /** What the metrics need of a node. */
@@ -26,19 +26,32 @@ export function libp2pMetrics(registry: Registry): Libp2pMetrics {
 
 /** Peers, and what goes over the request protocols. No peer's id is a label. */
 export function registerSwarmMetrics(registry: Registry, node: MeasuredNode): void {
-  const perRpc = (read: (traffic: RpcTraffic) => number): Reading[] => RPCS.map((rpc) => ({ labels: { rpc }, value: read(node.traffic[rpc]) }))
+  const perRpc = (read: (traffic: RpcTraffic) => number): Reading[] =>
+    RPCS.map((rpc) => ({ labels: { rpc }, value: read(node.traffic[rpc]) }))
   const perDirection = (sent: 'framesSent' | 'bytesSent', received: 'framesReceived' | 'bytesReceived'): Reading[] =>
     RPCS.flatMap((rpc) => [
       { labels: { rpc, direction: 'sent' }, value: node.traffic[rpc][sent] },
       { labels: { rpc, direction: 'received' }, value: node.traffic[rpc][received] },
     ])
   registerGauge(registry, 'petals_swarm_peers', 'Peers that this node is connected with', () => node.numPeers)
-  registerGauges(registry, 'petals_swarm_served_streams', 'Streams that peers hold open here', ['rpc'],
-    () => Object.entries(node.numServedStreams).map(([rpc, value]) => ({ labels: { rpc }, value })))
-  registerCounters(registry, 'petals_swarm_frames_total', 'Frames sent and received', ['rpc', 'direction'],
-    () => perDirection('framesSent', 'framesReceived'))
-  registerCounters(registry, 'petals_swarm_bytes_total', 'Bytes of frames sent and received', ['rpc', 'direction'],
-    () => perDirection('bytesSent', 'bytesReceived'))
-  registerCounters(registry, 'petals_swarm_refused_streams_total', 'Streams refused because their peer had too many', ['rpc'],
-    () => perRpc(({ refused }) => refused))
+  registerGauges(registry, 'petals_swarm_served_streams', 'Streams that peers hold open here', ['rpc'], () =>
+    Object.entries(node.numServedStreams).map(([rpc, value]) => ({ labels: { rpc }, value })),
+  )
+  registerCounters(registry, 'petals_swarm_frames_total', 'Frames sent and received', ['rpc', 'direction'], () =>
+    perDirection('framesSent', 'framesReceived'),
+  )
+  registerCounters(
+    registry,
+    'petals_swarm_bytes_total',
+    'Bytes of frames sent and received',
+    ['rpc', 'direction'],
+    () => perDirection('bytesSent', 'bytesReceived'),
+  )
+  registerCounters(
+    registry,
+    'petals_swarm_refused_streams_total',
+    'Streams refused because their peer had too many',
+    ['rpc'],
+    () => perRpc(({ refused }) => refused),
+  )
 }

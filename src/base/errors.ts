@@ -1,6 +1,7 @@
 /**
  * The one base class of every error that this project raises on purpose. `code` is stable: callers and remote peers
- * branch on it, documentation lists it; the message is for people and says what was wrong, with what value, and what to do.
+ * branch on it, documentation lists it; the message is for people and says what was wrong, with what value, and what to
+ * do.
  */
 export class PetalsError extends Error {
   readonly code: string
@@ -39,11 +40,38 @@ export function errorCode(error: unknown): string {
  * fault travels as its code, so the table is by code and not by class.
  */
 const TRANSIENT_CODES: ReadonlySet<string> = new Set([
-  'DRAINING', 'ENGINE_CLOSED', 'ENGINE_LOAD', 'ENGINE_LOST', 'HOP_UNKNOWN', 'INTERNAL', 'NO_ROUTE', 'REMOTE', 'RUNTIME',
-  'RUNTIME_CANCELLED', 'RUNTIME_DEVICE_LOST', 'RUNTIME_KERNEL', 'RUNTIME_MEMORY', 'SESSION_LOST', 'SESSION_OUTPUTS_GONE',
-  'SESSION_POSITION', 'SESSION_STALLED', 'SWARM_ADDRESS', 'SWARM_BACKLOG', 'SWARM_BUSY', 'SWARM_FRAME', 'SWARM_HANDSHAKE',
-  'SWARM_PROTOCOL', 'SWARM_RECORD', 'SWARM_RECORD_TIME', 'SWARM_SELF', 'SWARM_STATE', 'SWARM_STREAM_LOST', 'SWARM_TIMEOUT',
-  'SWARM_UNREACHABLE', 'SWARM_VERSION', 'TIMEOUT',
+  'DRAINING',
+  'ENGINE_CLOSED',
+  'ENGINE_LOAD',
+  'ENGINE_LOST',
+  'HOP_UNKNOWN',
+  'INTERNAL',
+  'NO_ROUTE',
+  'REMOTE',
+  'RUNTIME',
+  'RUNTIME_CANCELLED',
+  'RUNTIME_DEVICE_LOST',
+  'RUNTIME_KERNEL',
+  'RUNTIME_MEMORY',
+  'SESSION_LOST',
+  'SESSION_OUTPUTS_GONE',
+  'SESSION_POSITION',
+  'SESSION_STALLED',
+  'SWARM_ADDRESS',
+  'SWARM_BACKLOG',
+  'SWARM_BUSY',
+  'SWARM_FRAME',
+  'SWARM_HANDSHAKE',
+  'SWARM_PROTOCOL',
+  'SWARM_RECORD',
+  'SWARM_RECORD_TIME',
+  'SWARM_SELF',
+  'SWARM_STATE',
+  'SWARM_STREAM_LOST',
+  'SWARM_TIMEOUT',
+  'SWARM_UNREACHABLE',
+  'SWARM_VERSION',
+  'TIMEOUT',
 ])
 
 /** Whether another try, or another server, may do better. Only errors raised on purpose can be. */

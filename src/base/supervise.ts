@@ -4,8 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What happens to a supervised process, as it happens. */
 export type SuperviseEvent =
-  | { readonly type: 'started', readonly pid: number }
-  | { readonly type: 'crashed', readonly exitCode: number | null, readonly signal: NodeJS.Signals | null, readonly restartInMs: number }
+  | { readonly type: 'started'; readonly pid: number }
+  | {
+      readonly type: 'crashed'
+      readonly exitCode: number | null
+      readonly signal: NodeJS.Signals | null
+      readonly restartInMs: number
+    }
 
 export interface SuperviseOptions {
   /** The program and its arguments; `--supervise` itself must not be among them. */
@@ -38,11 +43,17 @@ export async function superviseProcess(options: SuperviseOptions): Promise<numbe
   const stop = new AbortController()
   let child: ChildProcess | undefined
   let stopCode = 0
-  const listeners = PASSED_ON.map((signal) => [signal, () => {
-    stopCode = SIGNAL_EXIT_CODE[signal]
-    child?.kill(signal)
-    stop.abort()
-  }] as const)
+  const listeners = PASSED_ON.map(
+    (signal) =>
+      [
+        signal,
+        () => {
+          stopCode = SIGNAL_EXIT_CODE[signal]
+          child?.kill(signal)
+          stop.abort()
+        },
+      ] as const,
+  )
   for (const [signal, listener] of listeners) process.on(signal, listener)
   try {
     for (let pauseMs = firstPauseMs; ;) {
@@ -67,11 +78,12 @@ function start({ command: [program, ...args], env = process.env }: SuperviseOpti
 }
 
 async function ended(
-  child: ChildProcess, onEvent: SuperviseOptions['onEvent'],
-): Promise<{ exitCode: number | null, signal: NodeJS.Signals | null }> {
+  child: ChildProcess,
+  onEvent: SuperviseOptions['onEvent'],
+): Promise<{ exitCode: number | null; signal: NodeJS.Signals | null }> {
   // Rejects where the program cannot be started at all, which no restart cures.
   const exited = once(child, 'exit')
   if (child.pid !== undefined) onEvent?.({ type: 'started', pid: child.pid })
-  const [exitCode, signal] = await exited as [number | null, NodeJS.Signals | null]
+  const [exitCode, signal] = (await exited) as [number | null, NodeJS.Signals | null]
   return { exitCode, signal }
 }

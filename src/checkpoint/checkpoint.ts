@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config.ts'
+import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'
 import { CheckpointError } from './errors.ts'
-import { type GenerationDefaults, parseGeneration } from './generation.ts'
-import type { RemoteModel } from './hub/remote.ts'
-import { isFile, readJsonObject } from './json.ts'
-import type { TensorSlice } from './safetensors.ts'
-import { readTensorSlices, type ShardSource } from './shards.ts'
+import { type GenerationDefaults, parseGeneration } from './config/generation.ts'
+import type { RemoteModel } from './hub/remote/remote.ts'
+import { isFile, readJsonObject } from './config/json.ts'
+import type { TensorSlice } from './weights/safetensors.ts'
+import { readTensorSlices, type ShardSource } from './weights/shards.ts'
 
 /** A model's folder, read and checked but for the tensors' bytes. Plain data: it can be posted to a worker thread. */
 export interface Checkpoint {
@@ -23,8 +23,8 @@ export interface Checkpoint {
 }
 
 /**
- * Reads config.json, generation_config.json and the headers of all weights, the latter from `shards` where they are not in
- * the folder. Throws `CheckpointError`.
+ * Reads config.json, generation_config.json and the headers of all weights, the latter from `shards` where they are not
+ * in the folder. Throws `CheckpointError`.
  */
 export async function openCheckpoint(folder: string, shards?: ShardSource): Promise<Checkpoint> {
   const root = resolve(folder)
@@ -37,7 +37,7 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
   const config = namesDType(parsed.raw) ? parsed : { ...parsed, dtype: storedDType(tensors) ?? parsed.dtype }
 
   const generationFile = join(root, 'generation_config.json')
-  const generationJson = await isFile(generationFile) ? await readJsonObject(generationFile) : undefined
+  const generationJson = (await isFile(generationFile)) ? await readJsonObject(generationFile) : undefined
   return {
     folder: root,
     config,

@@ -1,5 +1,5 @@
 import { UsageError, errorMessage } from '../base/errors.ts'
-import { checkTcpAddress, parsePeerAddress } from '../swarm/address.ts'
+import { checkTcpAddress, parsePeerAddress } from '../swarm/node/address.ts'
 
 /** Throws `USAGE`, naming the option, for an address that is no TCP multiaddr. */
 export function checkTcpAddresses(flag: string, addresses: readonly string[]): void {
@@ -14,8 +14,10 @@ export function checkBootstrap(addresses: readonly string[]): void {
 /** Throws `USAGE`, saying how to come by a swarm, where no peer of one was named. */
 export function requireBootstrap(addresses: readonly string[]): void {
   if (addresses.length === 0) {
-    throw new UsageError('which swarm? Give --bootstrap the address of one of its nodes; '
-      + '"petals-node serve" starts a swarm and logs its address, "petals-node demo" shows a small one on this machine')
+    throw new UsageError(
+      'which swarm? Give --bootstrap the address of one of its nodes; ' +
+        '"petals-node serve" starts a swarm and logs its address, "petals-node demo" shows a small one on this machine',
+    )
   }
   checkBootstrap(addresses)
 }

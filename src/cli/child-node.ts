@@ -25,7 +25,9 @@ export class ChildNode {
     const main = fileURLToPath(new URL(`./main.${extension}`, import.meta.url))
     this.#name = name
     this.process = spawn(process.execPath, [main, ...args], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true, env: withoutOptions(process.env),
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      detached: true,
+      env: withoutOptions(process.env),
     })
     this.#keepLastLines()
   }
@@ -36,7 +38,9 @@ export class ChildNode {
     this.process.on('message', (message) => {
       if ((message as ReadyMessage).type === 'ready') resolve((message as ReadyMessage).report)
     })
-    this.process.once('error', (error) => reject(new PetalsError('CHILD_FAILED', `cannot start ${this.#name}: ${error.message}`)))
+    this.process.once('error', (error) =>
+      reject(new PetalsError('CHILD_FAILED', `cannot start ${this.#name}: ${error.message}`)),
+    )
     this.process.once('close', () => reject(new PetalsError('CHILD_FAILED', this.#lastWords())))
     return promise
   }

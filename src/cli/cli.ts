@@ -24,13 +24,23 @@ export async function runCli(args: readonly string[], context: CommandContext): 
 }
 
 async function parse(args: readonly string[], context: CommandContext): Promise<void> {
-  const program = yargs([...args]).scriptName('petals-node').locale('en').version(VERSION).help().alias('help', 'h')
+  const program = yargs([...args])
+    .scriptName('petals-node')
+    .locale('en')
+    .version(VERSION)
+    .help()
+    .alias('help', 'h')
     .usage('$0 COMMAND [options]\n\nRun large language models across the machines of a swarm.')
     .parserConfiguration({
-      'camel-case-expansion': false, 'dot-notation': false, 'parse-numbers': false, 'parse-positional-numbers': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
     })
     .exitProcess(false)
-    .fail((message, error) => { throw isOfYargs(error) ? usageError(error.message) : error ?? usageError(message) })
+    .fail((message, error) => {
+      throw isOfYargs(error) ? usageError(error.message) : (error ?? usageError(message))
+    })
   program.wrap(Math.min(MAX_WIDTH, program.terminalWidth()))
   for (const command of COMMANDS) command.addTo(program, context, COMMANDS)
   checkCommand(args)
@@ -53,19 +63,23 @@ function checkCommand([name]: readonly string[]): void {
   if (names.includes(name) || GLOBAL_WORDS.has(name)) return
   const near = closest(name, names)
   if (name.startsWith('-')) throw new UsageError(`a command comes before its options, like petals-node serve ${name}`)
-  throw new UsageError(`there is no command ${JSON.stringify(name)}${near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`}`)
+  throw new UsageError(
+    `there is no command ${JSON.stringify(name)}${near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`}`,
+  )
 }
 
 function report(error: unknown, args: readonly string[]): void {
   if (error instanceof InterruptedError) return
   process.stderr.write(`petals-node: ${errorMessage(error)}\n`)
   const command = COMMANDS.find(({ name }) => name === args[0])
-  if (error instanceof UsageError) process.stderr.write(`See: petals-node ${command === undefined ? '' : `${command.name} `}--help\n`)
+  if (error instanceof UsageError)
+    process.stderr.write(`See: petals-node ${command === undefined ? '' : `${command.name} `}--help\n`)
   else if (!(error instanceof PetalsError)) process.stderr.write(faultText(error, args))
 }
 
 /** An error that nobody foresaw: only its place in the code helps. */
 function faultText(error: unknown, args: readonly string[]): string {
-  if (!/--log-level[ =](debug|trace)/.test(args.join(' '))) return 'This may be a fault of petals-node: --log-level debug shows where it happened\n'
+  if (!/--log-level[ =](debug|trace)/.test(args.join(' ')))
+    return 'This may be a fault of petals-node: --log-level debug shows where it happened\n'
   return `${error instanceof Error ? error.stack : String(error)}\n`
 }

@@ -1,6 +1,6 @@
 import type { Argv, Options } from 'yargs'
 import { UsageError } from '../base/errors.ts'
-import { type Option, type OptionTable, type OptionValues, defaultText, flagOf, oneOf } from './option-table.ts'
+import { type Option, type OptionTable, type OptionValues, defaultText, flagOf, oneOf } from './options/option-table.ts'
 import { fromEnvironment } from './options/environment.ts'
 import { fromFlags } from './options/flags.ts'
 import type { GivenOptions } from './options/given.ts'
@@ -31,46 +31,78 @@ export interface ProgramCommand extends Pick<Command, 'name' | 'summary' | 'opti
 
 /** Checks the types of a command's options against its `run`. */
 export function defineCommand<const T extends OptionTable>(command: Command<T>): Command<T> & ProgramCommand {
-  return { ...command, addTo: (program, context, commands) => { addCommand(program, command, context, commands) } }
+  return {
+    ...command,
+    addTo: (program, context, commands) => {
+      addCommand(program, command, context, commands)
+    },
+  }
 }
 
-const SOURCES = 'Each option is also a variable (--log-level: PETALS_LOG_LEVEL) and a line of a --config file (logLevel: debug).'
+const SOURCES =
+  'Each option is also a variable (--log-level: PETALS_LOG_LEVEL) and a line of a --config file (logLevel: debug).'
 
-function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, context: CommandContext, commands: readonly ProgramCommand[]): void {
-  program.command(command.name, command.summary, (builder: Argv) => {
-    for (const [name, option] of Object.entries(command.options)) builder.option(flagOf(name).slice(2), yargsOption(option))
-    for (const [line, meaning] of command.examples) builder.example(line, meaning)
-    return builder.usage(`$0 ${command.name} [options]\n\n${command.summary}`).epilogue(SOURCES)
-  }, async (argv) => {
-    const { _: [, ...strays], $0: _program, ...raw } = argv as Record<string, unknown> & { _: unknown[] }
-    if (strays.length > 0) throw new UsageError(`unexpected ${JSON.stringify(String(strays[0]))}: options begin with --`)
-    const given = await gather(command, commands, raw)
-    const values = readOptions(command.options, given)
-    await command.run(values, context).catch((error: unknown) => { throw nameSource(error, given) })
-  })
+function addCommand<T extends OptionTable>(
+  program: Argv,
+  command: Command<T>,
+  context: CommandContext,
+  commands: readonly ProgramCommand[],
+): void {
+  program.command(
+    command.name,
+    command.summary,
+    (builder: Argv) => {
+      for (const [name, option] of Object.entries(command.options))
+        builder.option(flagOf(name).slice(2), yargsOption(option))
+      for (const [line, meaning] of command.examples) builder.example(line, meaning)
+      return builder.usage(`$0 ${command.name} [options]\n\n${command.summary}`).epilogue(SOURCES)
+    },
+    async (argv) => {
+      const {
+        _: [, ...strays],
+        $0: _program,
+        ...raw
+      } = argv as Record<string, unknown> & { _: unknown[] }
+      if (strays.length > 0)
+        throw new UsageError(`unexpected ${JSON.stringify(String(strays[0]))}: options begin with --`)
+      const given = await gather(command, commands, raw)
+      const values = readOptions(command.options, given)
+      await command.run(values, context).catch((error: unknown) => {
+        throw nameSource(error, given)
+      })
+    },
+  )
 }
 
 /** A flag goes before the environment, that before the file. */
-async function gather(command: Pick<Command, 'name' | 'options'>, commands: readonly ProgramCommand[], raw: Readonly<Record<string, unknown>>): Promise<GivenOptions> {
+async function gather(
+  command: Pick<Command, 'name' | 'options'>,
+  commands: readonly ProgramCommand[],
+  raw: Readonly<Record<string, unknown>>,
+): Promise<GivenOptions> {
   const known = Object.assign({}, ...commands.map(({ options }) => options)) as OptionTable
   const sources = [fromFlags(command.options, raw), fromEnvironment(process.env, command.options, known)]
   const file = choose(command.options, sources).get('config')?.texts[0]
   if (file !== undefined) {
     const { readConfigFile } = await import('./options/config-file.ts')
-    sources.push(...await readConfigFile(file, command, commands))
+    sources.push(...(await readConfigFile(file, command, commands)))
   }
   return choose(command.options, sources)
 }
 
 /**
- * Without a type yargs hands values over as text; with one it would make NaN of a number that is none, and false of a flag's
- * value. Defaults are ours to fill in.
+ * Without a type yargs hands values over as text; with one it would make NaN of a number that is none, and false of a
+ * flag's value. Defaults are ours to fill in.
  */
 function yargsOption(option: Option): Options {
   const shown = defaultText(option)
   const notes = [
-    ...option.type === 'text' && option.choices !== undefined ? [oneOf(option.choices)] : [],
-    ...shown === undefined ? [] : [`default: ${shown}`],
+    ...(option.type === 'text' && option.choices !== undefined ? [oneOf(option.choices)] : []),
+    ...(shown === undefined ? [] : [`default: ${shown}`]),
   ].join('; ')
-  return { describe: notes === '' ? option.description : `${option.description} (${notes})`, group: `${option.group}:`, ...(option.type !== 'flag' && { nargs: 1 }) }
+  return {
+    describe: notes === '' ? option.description : `${option.description} (${notes})`,
+    group: `${option.group}:`,
+    ...(option.type !== 'flag' && { nargs: 1 }),
+  }
 }

@@ -1,17 +1,25 @@
-import { bootstrapCommand } from './bootstrap.ts'
-import { chatCommand } from './chat.ts'
+import { bootstrapCommand } from './bootstrap/command.ts'
+import { chatCommand } from './chat/command.ts'
 import type { ProgramCommand } from './command.ts'
-import { completionCommand } from './completion.ts'
-import { demoCommand } from './demo.ts'
-import { doctorCommand } from './doctor.ts'
-import { generateCommand } from './generate.ts'
-import { keygenCommand } from './keygen.ts'
-import { serveCommand } from './serve.ts'
-import { statusCommand } from './status.ts'
-import { verifyCommand } from './verify.ts'
+import { completionCommand } from './completion/command.ts'
+import { demoCommand } from './demo/command.ts'
+import { doctorCommand } from './doctor/command.ts'
+import { generateCommand } from './generate/command.ts'
+import { keygenCommand } from './keygen/command.ts'
+import { serveCommand } from './serve/command.ts'
+import { statusCommand } from './status/command.ts'
+import { verifyCommand } from './verify/command.ts'
 
 /** In the order in which --help lists them. */
 export const COMMANDS: readonly ProgramCommand[] = [
-  demoCommand, serveCommand, bootstrapCommand, generateCommand, chatCommand, statusCommand, verifyCommand, doctorCommand, keygenCommand,
+  demoCommand,
+  serveCommand,
+  bootstrapCommand,
+  generateCommand,
+  chatCommand,
+  statusCommand,
+  verifyCommand,
+  doctorCommand,
+  keygenCommand,
   completionCommand,
 ]

@@ -6,8 +6,8 @@ const STDERR = 2
 export const REST_OF_LINE = '\x1b[K'
 
 /**
- * A log on stderr: readable lines on a terminal, JSON lines elsewhere. Written synchronously, so that the last lines before
- * an exit are never lost.
+ * A log on stderr: readable lines on a terminal, JSON lines elsewhere. Written synchronously, so that the last lines
+ * before an exit are never lost.
  */
 export async function createLogger(level: string): Promise<Logger> {
   const base = { level, base: null }
@@ -15,5 +15,9 @@ export async function createLogger(level: string): Promise<Logger> {
   if (!process.stderr.isTTY) return pino(base, stderr)
   const { prettyFactory } = await import('pino-pretty')
   const format = prettyFactory({ colorize: process.stderr.hasColors(), singleLine: true, translateTime: 'HH:MM:ss' })
-  return pino(base, { write: (line) => { stderr.write(format(line).replace(/\n$/, `${REST_OF_LINE}\n`)) } })
+  return pino(base, {
+    write: (line) => {
+      stderr.write(format(line).replace(/\n$/, `${REST_OF_LINE}\n`))
+    },
+  })
 }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { sizeText } from '../base/size.ts'
-import { type DownloadProgress, TransferRate } from '../checkpoint/hub/progress.ts'
-import type { LoadProgress } from '../engine/load.ts'
+import { type DownloadProgress, TransferRate } from '../checkpoint/hub/download/progress.ts'
+import type { LoadProgress } from '../engine/loading/load.ts'
 import { REST_OF_LINE } from './logger.ts'
 
 const LOG_INTERVAL_MS = 5000
@@ -20,7 +20,13 @@ export class ProgressView {
   #line: BarLine | LogLine | undefined
   #what = ''
 
-  constructor(logger: Logger, { now = () => performance.now(), isTerminal = process.stderr.isTTY }: { now?: () => number, isTerminal?: boolean } = {}) {
+  constructor(
+    logger: Logger,
+    {
+      now = () => performance.now(),
+      isTerminal = process.stderr.isTTY,
+    }: { now?: () => number; isTerminal?: boolean } = {},
+  ) {
     this.#logger = logger
     this.#now = now
     this.#isTerminal = isTerminal && logger.isLevelEnabled('info')
@@ -34,7 +40,10 @@ export class ProgressView {
       if (downloadedBytes === 0) return
       rate.add(progress, this.#now())
       const speed = rate.bytesPerSecond === undefined ? '' : `, ${sizeText(rate.bytesPerSecond)}/s`
-      this.#show('downloading', { share: bytes / totalBytes, detail: `${sizeText(bytes)} of ${sizeText(totalBytes)}${speed}${leftText(rate.secondsLeft)}` })
+      this.#show('downloading', {
+        share: bytes / totalBytes,
+        detail: `${sizeText(bytes)} of ${sizeText(totalBytes)}${speed}${leftText(rate.secondsLeft)}`,
+      })
     }
   }
 
@@ -43,8 +52,11 @@ export class ProgressView {
     const began = this.#now()
     return ({ blocksLoaded, numBlocks }) => {
       const seconds = (this.#now() - began) / 1000
-      const left = blocksLoaded === 0 ? undefined : seconds / blocksLoaded * (numBlocks - blocksLoaded)
-      this.#show('loading', { share: blocksLoaded / numBlocks, detail: `${blocksLoaded} of ${numBlocks} blocks${leftText(left)}` })
+      const left = blocksLoaded === 0 ? undefined : (seconds / blocksLoaded) * (numBlocks - blocksLoaded)
+      this.#show('loading', {
+        share: blocksLoaded / numBlocks,
+        detail: `${blocksLoaded} of ${numBlocks} blocks${leftText(left)}`,
+      })
     }
   }
 

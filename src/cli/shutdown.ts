@@ -15,8 +15,8 @@ export interface Shutdown {
   /** Aborted when the process that started this one over an IPC channel is gone: nobody is left to wait for. */
   readonly orphaned: AbortSignal
   /**
-   * Has Ctrl-C call `listener` first, which gives whether it has dealt with it, so that nothing ends; until the returned
-   * function is called.
+   * Has Ctrl-C call `listener` first, which gives whether it has dealt with it, so that nothing ends; until the
+   * returned function is called.
    */
   onInterrupt(listener: () => boolean): () => void
 }
@@ -49,7 +49,9 @@ export function watchShutdown(): Shutdown {
   process.channel?.unref()
   const onInterrupt = (listener: () => boolean) => {
     dealWith = listener
-    return () => { dealWith = undefined }
+    return () => {
+      dealWith = undefined
+    }
   }
   return { signal: asked.signal, orphaned: orphaned.signal, onInterrupt }
 }

@@ -7,7 +7,9 @@ import { parseSwarmKey } from '../swarm/guards/swarm-key.ts'
 export async function readSwarmKey(file: string | undefined): Promise<Uint8Array | undefined> {
   if (file === undefined) return undefined
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new SwarmError('SWARM_KEY', `cannot read the swarm key file ${file}: ${errorMessage(error)}`, { cause: error })
+    throw new SwarmError('SWARM_KEY', `cannot read the swarm key file ${file}: ${errorMessage(error)}`, {
+      cause: error,
+    })
   })
   return parseSwarmKey(text, file)
 }

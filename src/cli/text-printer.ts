@@ -1,6 +1,6 @@
 import type { GenerationResult } from '../client/generation/generate.ts'
-import type { GenerationOptions } from '../client/generation/options.ts'
-import type { AutoDistributedModelForCausalLM, Prompt } from '../client/model.ts'
+import type { GenerationOptions } from '../client/generation/options/options.ts'
+import type { AutoDistributedModelForCausalLM, Prompt } from '../client/model/model.ts'
 import type { Link } from '../client/session/chain.ts'
 import type { Recovery } from '../client/session/inference-session.ts'
 import { shortPeer } from './short-peer.ts'
@@ -17,7 +17,10 @@ export class TextPrinter {
     model.on('recovery', (recovery) => this.note(describeRecovery(recovery)))
   }
 
-  /** Prints the continuation as it comes: as text, or as token ids where the model has no tokenizer. Rejects as `stream` does. */
+  /**
+   * Prints the continuation as it comes: as text, or as token ids where the model has no tokenizer. Rejects as `stream`
+   * does.
+   */
   async print(prompt: Prompt, options: GenerationOptions): Promise<GenerationResult> {
     const hasText = this.#model.tokenizer !== undefined
     const chunks = this.#model.stream(prompt, options)
@@ -58,8 +61,13 @@ export class TextPrinter {
 }
 
 function describeRoute(links: readonly Link[]): string {
-  const hops = links.map(({ remote: { span: { server, start, end } } }) =>
-    `${start}:${end} on ${server.publicName ?? shortPeer(server.peerId)}`)
+  const hops = links.map(
+    ({
+      remote: {
+        span: { server, start, end },
+      },
+    }) => `${start}:${end} on ${server.publicName ?? shortPeer(server.peerId)}`,
+  )
   return `route: blocks ${hops.join(', ')}`
 }
 
@@ -69,11 +77,16 @@ function describeRecovery({ lost, seconds, replayedTokens, reason }: Recovery): 
 }
 
 const ENDINGS = {
-  length: 'as many as were asked for', eos: 'the model ended the text', stop: 'a stop text came',
-  criterion: 'a stopping criterion was met', time: 'the time was up', aborted: 'cut short',
+  length: 'as many as were asked for',
+  eos: 'the model ended the text',
+  stop: 'a stop text came',
+  criterion: 'a stopping criterion was met',
+  time: 'the time was up',
+  aborted: 'cut short',
 }
 
 export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
-  const rate = tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
+  const rate =
+    tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
   return `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ${ENDINGS[finishReason]}`
 }

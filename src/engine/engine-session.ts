@@ -1,6 +1,6 @@
 import { PetalsError } from '../base/errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { Priority } from './messages.ts'
+import type { Priority } from './thread/messages.ts'
 
 interface EngineSessionModules {
   readonly maxLength: number
@@ -34,16 +34,19 @@ export class EngineSession {
   }
 
   /**
-   * Computes the next `tokens` positions from `hidden` [tokens, hidden], whose buffer is taken over; returns the same shape.
-   * Throws `SESSION_OVERFLOW` beyond the declared length, and what the device run threw.
+   * Computes the next `tokens` positions from `hidden` [tokens, hidden], whose buffer is taken over; returns the same
+   * shape. Throws `SESSION_OVERFLOW` beyond the declared length, and what the device run threw.
    */
   async step(hidden: Tensor, priority: Priority = 'inference'): Promise<Tensor> {
     const [tokens = 0] = hidden.shape
     if (this.#released) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
     if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
     if (this.#position + tokens > this.maxLength) {
-      throw new PetalsError('SESSION_OVERFLOW', `${tokens} tokens at position ${this.#position} do not fit into a session ` +
-        `of ${this.maxLength} tokens; open it with a larger maxLength`)
+      throw new PetalsError(
+        'SESSION_OVERFLOW',
+        `${tokens} tokens at position ${this.#position} do not fit into a session ` +
+          `of ${this.maxLength} tokens; open it with a larger maxLength`,
+      )
     }
     this.#busy = true
     try {
@@ -60,17 +63,24 @@ export class EngineSession {
 
   /**
    * Holds the first `tokens` tokens of `source` from now on, a session of the same engine, in place of its own. What
-   * `source` does from now on does not show here. Throws `SESSION_POSITION` where `source` holds fewer, `SESSION_OVERFLOW`
-   * where they do not fit, `SESSION_FORK` where the caches are not alike; this session is empty then.
+   * `source` does from now on does not show here. Throws `SESSION_POSITION` where `source` holds fewer,
+   * `SESSION_OVERFLOW` where they do not fit, `SESSION_FORK` where the caches are not alike; this session is empty
+   * then.
    */
   async forkFrom(source: EngineSession, tokens: number): Promise<void> {
     if (this.#released || source.#released) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
     if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
     if (tokens > source.position) {
-      throw new PetalsError('SESSION_POSITION', `${tokens} tokens were to be copied from a session that holds ${source.position}`)
+      throw new PetalsError(
+        'SESSION_POSITION',
+        `${tokens} tokens were to be copied from a session that holds ${source.position}`,
+      )
     }
     if (tokens > this.maxLength) {
-      throw new PetalsError('SESSION_OVERFLOW', `${tokens} tokens do not fit into a session of ${this.maxLength} tokens; open it with a larger maxLength`)
+      throw new PetalsError(
+        'SESSION_OVERFLOW',
+        `${tokens} tokens do not fit into a session of ${this.maxLength} tokens; open it with a larger maxLength`,
+      )
     }
     this.#busy = true
     this.#position = 0
@@ -83,8 +93,8 @@ export class EngineSession {
   }
 
   /**
-   * Cuts the cache back; the next step goes on at `position`, or at 0 where windowed blocks no longer hold what a step there
-   * attends to.
+   * Cuts the cache back; the next step goes on at `position`, or at 0 where windowed blocks no longer hold what a step
+   * there attends to.
    */
   truncate(position: number): void {
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {

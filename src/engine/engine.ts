@@ -2,30 +2,30 @@ import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../base/errors.ts'
 import { workerUrl } from '../base/worker-url.ts'
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from './session-limit.ts'
 import { ropeKey } from '../families/rope.ts'
 import { type Environment, attachEnvironment } from '../runtime/environment.ts'
 import { convert } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
-import { type Adapters, openAdapters } from './adapters.ts'
+import { type Adapters, openAdapters } from './adapters/adapters.ts'
 import { CacheMemory } from './cache/memory.ts'
 import { scalesOf } from './cache/scales.ts'
 import { RowBases } from './cache/window.ts'
-import { recordsSteps } from './create-runner.ts'
-import { promptsOfStep } from './deep-prompts.ts'
+import { recordsSteps } from './run/create-runner.ts'
+import { promptsOfStep } from './run/deep-prompts.ts'
 import { EngineSession } from './engine-session.ts'
-import type { EngineWorkerData } from './engine-worker.ts'
-import { InlineDecode } from './inline-decode.ts'
-import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './load.ts'
-import type { EngineCommand, EngineEvent, Priority, RunReport, TaskResult } from './messages.ts'
-import { PendingTasks } from './pending-tasks.ts'
+import type { EngineWorkerData } from './thread/engine-worker.ts'
+import { InlineDecode } from './run/inline-decode.ts'
+import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
+import type { EngineCommand, EngineEvent, Priority, RunReport, TaskResult } from './thread/messages.ts'
+import { PendingTasks } from './thread/pending-tasks.ts'
 import type { ReserveOptions, RowAllocator } from './cache/row-allocator.ts'
 import { layOutRows } from './cache/row-layout.ts'
-import { cacheBytes } from './runner.ts'
+import { cacheBytes } from './run/runner.ts'
 import { type SessionRoom, takeRoom } from './session-room.ts'
-import { type SyncChannel, createSyncChannel, postSync, transferable } from './sync-channel.ts'
+import { type SyncChannel, createSyncChannel, postSync, transferable } from './thread/sync-channel.ts'
 
 export interface EngineOptions extends LoadOptions {
   /** KV cache in tokens, for every block of the span. */
@@ -41,7 +41,9 @@ export interface SessionOptions extends ReserveOptions {
   readonly maxLength: number
   /** Name of the adapter that it goes through. */
   readonly adapter?: string | undefined
-  /** [end - start, positions, hidden]: what is added to each block's input at the first positions (deep prompt tuning). */
+  /**
+   * [end - start, positions, hidden]: what is added to each block's input at the first positions (deep prompt tuning).
+   */
   readonly prompts?: Tensor | undefined
 }
 
@@ -61,11 +63,11 @@ interface RowSlot extends Pick<SessionRoom, 'row' | 'adapter'> {
 }
 
 /**
- * Events: `run` (a RunReport) after each device run; `fault` when one failed, which only its own requests feel; `cache` when
- * a session has taken or given back its row; `failed` (`ENGINE_LOST`) when the engine thread has died: nothing works from
- * then on, and `close` gives everything back.
+ * Events: `run` (a RunReport) after each device run; `fault` when one failed, which only its own requests feel; `cache`
+ * when a session has taken or given back its row; `failed` (`ENGINE_LOST`) when the engine thread has died: nothing
+ * works from then on, and `close` gives everything back.
  */
-export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError], cache: [], failed: [PetalsError] }> {
+export class Engine extends EventEmitter<{ run: [RunReport]; fault: [PetalsError]; cache: []; failed: [PetalsError] }> {
   readonly config: ModelConfig
   readonly start: number
   readonly end: number
@@ -87,7 +89,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   #failure: Error | undefined
   #closed: Promise<void> | undefined
 
-  /** Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left behind. */
+  /**
+   * Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left
+   * behind.
+   */
   static async load(options: EngineOptions): Promise<Engine> {
     const loaded = await loadSpan(options)
     try {
@@ -106,7 +111,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.dtype = options.dtype
     this.blockDigests = loaded.blockDigests
     const { prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = MAX_BATCH_ROWS } = options
-    const { rows, window } = layOutRows({ ...options, config: this.config, stepTokens: prefillChunkTokens }, loaded.span.resident === undefined)
+    const { rows, window } = layOutRows(
+      { ...options, config: this.config, stepTokens: prefillChunkTokens },
+      loaded.span.resident === undefined,
+    )
     this.#rows = rows
     this.#bases = window && new RowBases(window)
     this.#channel = createSyncChannel()
@@ -114,7 +122,13 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     this.#loaded = loaded
     this.#cache = new CacheMemory(options.device, options.end - options.start, rows.positions * cacheBytes(loaded.span))
     this.adapters = openAdapters(options)
-    const span = { ...loaded.span, caches: this.#cache.blocks, window, adapters: this.adapters.stacks, scales: scalesOf(loaded.span, rows.positions) }
+    const span = {
+      ...loaded.span,
+      caches: this.#cache.blocks,
+      window,
+      adapters: this.adapters.stacks,
+      scales: scalesOf(loaded.span, rows.positions),
+    }
     this.#inline = new InlineDecode(this.#env, span)
     const workerData: EngineWorkerData = {
       receiver: this.#channel.receiver,
@@ -122,12 +136,17 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
       config: this.config,
       span,
       limits: {
-        maxBatchRows, prefillChunkTokens, hiddenBytes: loaded.hiddenBytes,
+        maxBatchRows,
+        prefillChunkTokens,
+        hiddenBytes: loaded.hiddenBytes,
         windowCacheTokens: recordsSteps(span) ? rows.totalTokens : undefined,
       },
     }
-    this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'),
-      { workerData, transferList: [this.#channel.receiver.port], execArgv: [] })
+    this.#worker = new Worker(workerUrl(import.meta.url, 'thread/engine-worker'), {
+      workerData,
+      transferList: [this.#channel.receiver.port],
+      execArgv: [],
+    })
     this.#worker.on('error', (error) => this.#died(errorMessage(error)))
     this.#worker.on('exit', (code) => this.#died(`it ended with code ${code}`))
     this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
@@ -150,7 +169,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     return this.#rows.numRows
   }
 
-  /** Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, or as `Adapters.acquire`. */
+  /**
+   * Reserves cache for one sequence. Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, or as
+   * `Adapters.acquire`.
+   */
   async openSession({ start, end, maxLength, adapter, prompts, ...reserve }: SessionOptions): Promise<EngineSession> {
     this.#checkSpan(start, end)
     checkSessionLength(this.config, maxLength)
@@ -159,7 +181,15 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     const rowId = this.#nextRowId++
     this.#post({ type: 'open', rowId, row, maxLength, adapter: range })
     this.emit('cache')
-    const slot = { rowId, row, adapter: range, ropeKey: ropeKey(this.config.ropes, maxLength), start: start - this.start, end: end - this.start, prompts: prompts && convert(prompts, this.dtype) }
+    const slot = {
+      rowId,
+      row,
+      adapter: range,
+      ropeKey: ropeKey(this.config.ropes, maxLength),
+      start: start - this.start,
+      end: end - this.start,
+      prompts: prompts && convert(prompts, this.dtype),
+    }
     const session = new EngineSession({
       maxLength,
       step: (position, hidden, priority) => this.#step(slot, position, hidden, priority),
@@ -180,7 +210,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
    * The blocks' output for whole sequences, `hidden` [batch, tokens, hidden], without a session of the caller's: each
    * sequence takes a row of the cache for as long as it computes, behind all inference.
    */
-  async forward(hidden: Tensor, { start, end, adapter, prompts, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>): Promise<Tensor> {
+  async forward(
+    hidden: Tensor,
+    { start, end, adapter, prompts, timeoutMs, signal }: Omit<SessionOptions, 'maxLength'>,
+  ): Promise<Tensor> {
     const [batch = 0, tokens = 0, width = 0] = hidden.shape
     const output = new Uint8Array(hidden.data.byteLength)
     const session = await this.openSession({ start, end, maxLength: tokens, adapter, prompts, timeoutMs, signal })
@@ -221,22 +254,40 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   }
 
   #checkSpan(start: number, end: number): void {
-    if (Number.isInteger(start) && Number.isInteger(end) && this.start <= start && start < end && end <= this.end) return
-    throw new PetalsError('SPAN_NOT_HELD', `blocks ${start}:${end} were asked for, this server holds ${this.start}:${this.end}`)
+    if (Number.isInteger(start) && Number.isInteger(end) && this.start <= start && start < end && end <= this.end)
+      return
+    throw new PetalsError(
+      'SPAN_NOT_HELD',
+      `blocks ${start}:${end} were asked for, this server holds ${this.start}:${this.end}`,
+    )
   }
 
   async #step(slot: RowSlot, position: number, hidden: Tensor, priority: Priority): Promise<Tensor> {
     const [tokens = 0, width = 0] = hidden.shape
     if (hidden.dtype !== this.dtype || hidden.shape.length !== 2 || width !== this.config.hiddenSize || tokens < 1) {
-      throw new PetalsError('TENSOR_SHAPE',
-        `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${this.dtype} [tokens, ${this.config.hiddenSize}]`)
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${this.dtype} [tokens, ${this.config.hiddenSize}]`,
+      )
     }
     const { rowId, row, ropeKey, start, end } = slot
     const prompts = promptsOfStep(slot.prompts, position, tokens)
     const decode = tokens === 1 && priority === 'inference' && prompts === undefined
-    if (decode && this.#inline.suits(rowId, ropeKey, row, position) && this.#pending.size === 0) return this.#stepInline(slot, position, hidden)
+    if (decode && this.#inline.suits(rowId, ropeKey, row, position) && this.#pending.size === 0)
+      return this.#stepInline(slot, position, hidden)
     const { taskId, output } = this.#pending.add(rowId)
-    this.#post({ type: 'step', taskId, rowId, start, end, position, tokens, priority, hidden: transferable(hidden.data), prompts })
+    this.#post({
+      type: 'step',
+      taskId,
+      rowId,
+      start,
+      end,
+      position,
+      tokens,
+      priority,
+      hidden: transferable(hidden.data),
+      prompts,
+    })
     return tensor(hidden.dtype, hidden.shape, await output)
   }
 
@@ -245,7 +296,10 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
     try {
       const { output, report } = this.#inline.run({ ...slot, position, hidden: hidden.data })
       // Nobody has to wake up for this: it is read before the next command that matters.
-      this.#channel.port.postMessage({ type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand, [])
+      this.#channel.port.postMessage(
+        { type: 'length', rowId: slot.rowId, length: position + 1 } satisfies EngineCommand,
+        [],
+      )
       this.emit('run', report)
       return tensor(hidden.dtype, hidden.shape, output)
     } catch (error) {
@@ -256,8 +310,17 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
 
   async #fork(slot: RowSlot, source: RowSlot | undefined, tokens: number): Promise<void> {
     const { rowId, start, end, ropeKey } = slot
-    if (source === undefined || source.start !== start || source.end !== end || source.ropeKey !== ropeKey || source.adapter !== slot.adapter) {
-      throw new PetalsError('SESSION_FORK', 'caches can only be copied between sessions of the same blocks and adapter whose declared lengths give the same angles')
+    if (
+      source === undefined ||
+      source.start !== start ||
+      source.end !== end ||
+      source.ropeKey !== ropeKey ||
+      source.adapter !== slot.adapter
+    ) {
+      throw new PetalsError(
+        'SESSION_FORK',
+        'caches can only be copied between sessions of the same blocks and adapter whose declared lengths give the same angles',
+      )
     }
     const { taskId, output } = this.#pending.add(rowId)
     this.#post({ type: 'fork', taskId, rowId, fromRowId: source.rowId, start, end, tokens })
@@ -275,7 +338,8 @@ export class Engine extends EventEmitter<{ run: [RunReport], fault: [PetalsError
   #onEvent(event: EngineEvent): void {
     if (event.type === 'closed') return
     if (event.type === 'rope') return this.#inline.addTable(event.key, event.table)
-    if (event.type === 'forked') return this.#settle({ taskId: event.taskId, ...event.fault ?? { output: new Uint8Array(0) } })
+    if (event.type === 'forked')
+      return this.#settle({ taskId: event.taskId, ...(event.fault ?? { output: new Uint8Array(0) }) })
     this.#inline.observe(event)
     for (const result of event.results) this.#settle(result)
     this.emit('run', event)

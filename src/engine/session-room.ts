@@ -1,5 +1,5 @@
-import type { RankRange } from './adapter-memory.ts'
-import type { Adapters } from './adapters.ts'
+import type { RankRange } from './adapters/adapter-memory.ts'
+import type { Adapters } from './adapters/adapters.ts'
 import type { ReserveOptions, Row, RowAllocator } from './cache/row-allocator.ts'
 
 /** What a session holds while it is open. */
@@ -10,9 +10,16 @@ export interface SessionRoom {
   release(): void
 }
 
-/** A row of the cache, and the adapter of that name loaded: both or nothing. Throws as `RowAllocator.reserve` and `Adapters.acquire`. */
+/**
+ * A row of the cache, and the adapter of that name loaded: both or nothing. Throws as `RowAllocator.reserve` and
+ * `Adapters.acquire`.
+ */
 export async function takeRoom(
-  rows: RowAllocator, adapters: Adapters, maxLength: number, adapter: string | undefined, reserve: ReserveOptions,
+  rows: RowAllocator,
+  adapters: Adapters,
+  maxLength: number,
+  adapter: string | undefined,
+  reserve: ReserveOptions,
 ): Promise<SessionRoom> {
   const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
   try {

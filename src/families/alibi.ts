@@ -2,8 +2,8 @@ import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 
 /**
- * Each head's slope (Press et al., "Train Short, Test Long"): a geometric progression for a power of two of heads, and for
- * what is left every other one of the next power's. Computed as transformers does, in float32.
+ * Each head's slope (Press et al., "Train Short, Test Long"): a geometric progression for a power of two of heads, and
+ * for what is left every other one of the next power's. Computed as transformers does, in float32.
  */
 export function alibiSlopes(numHeads: number): Float32Array {
   const power = 2 ** Math.floor(Math.log2(numHeads))
@@ -17,8 +17,8 @@ function powerOf(power: number, exponent: number): number {
 }
 
 /**
- * What is added to each head's scores at each position: positions float32 [total] -> [1, heads, 1, total]. The slope times
- * the position itself: softmax takes no notice of what all of a token's scores have in common.
+ * What is added to each head's scores at each position: positions float32 [total] -> [1, heads, 1, total]. The slope
+ * times the position itself: softmax takes no notice of what all of a token's scores have in common.
  */
 export function alibi(layers: Layers, positions: Value, slopes: Float32Array): Value {
   return layers.scaleEach(positions, slopes, [1, slopes.length, 1, 1], 'alibi')

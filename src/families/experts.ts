@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { FamilyError } from './errors.ts'
@@ -11,22 +11,47 @@ export interface Experts {
   readonly intermediateSize: number
   /** The router's module, and an expert's matrices. */
   readonly router: string
-  readonly names: (expert: number) => { readonly gate: string, readonly up: string, readonly down: string }
+  readonly names: (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
 }
 
 /** A mixture of experts in place of an MLP: x [rows, tokens, hidden] -> the same. */
-export function experts(layers: Layers, { hiddenSize }: Pick<ModelConfig, 'hiddenSize'>, options: Experts, x: Value): Value {
+export function experts(
+  layers: Layers,
+  { hiddenSize }: Pick<ModelConfig, 'hiddenSize'>,
+  options: Experts,
+  x: Value,
+): Value {
   const { numExperts, topK, normalised, intermediateSize, router, names } = options
   const scores = layers.router(x, router, numExperts)
-  return layers.experts(x, scores, `${router}.experts`, { numExperts, intermediateSize, hiddenSize, names, topK, normalised })
+  return layers.experts(x, scores, `${router}.experts`, {
+    numExperts,
+    intermediateSize,
+    hiddenSize,
+    names,
+    topK,
+    normalised,
+  })
 }
 
 /** Throws `FAMILY_UNSUPPORTED` for what the operator does not do. */
-export function checkExperts({ activation }: ModelConfig, { numExperts, topK }: Pick<Experts, 'numExperts' | 'topK'>): void {
+export function checkExperts(
+  { activation }: ModelConfig,
+  { numExperts, topK }: Pick<Experts, 'numExperts' | 'topK'>,
+): void {
   if (!['silu', 'swish'].includes(activation)) {
-    throw new FamilyError('FAMILY_UNSUPPORTED', 'hidden_act', activation, 'is not supported in a mixture of experts: only silu is')
+    throw new FamilyError(
+      'FAMILY_UNSUPPORTED',
+      'hidden_act',
+      activation,
+      'is not supported in a mixture of experts: only silu is',
+    )
   }
   if (topK > numExperts) {
-    throw new FamilyError('FAMILY_UNSUPPORTED', 'num_experts_per_tok', String(topK), `is not supported: there are ${numExperts} experts`)
+    throw new FamilyError(
+      'FAMILY_UNSUPPORTED',
+      'num_experts_per_tok',
+      String(topK),
+      `is not supported: there are ${numExperts} experts`,
+    )
   }
 }

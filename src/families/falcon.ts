@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { Fields } from '../checkpoint/fields.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { Fields } from '../checkpoint/config/fields.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { convert } from '../tensor/convert.ts'
@@ -23,8 +23,9 @@ interface FalconOptions {
 }
 
 /**
- * Almazrouei et al., "The Falcon Series of Open Language Models", in its three shapes: 7B (one head of keys and values for
- * all queries), 40B and 180B (`new_decoder_architecture`: grouped, a norm each for attention and MLP), RW (ALiBi, biases).
+ * Almazrouei et al., "The Falcon Series of Open Language Models", in its three shapes: 7B (one head of keys and values
+ * for all queries), 40B and 180B (`new_decoder_architecture`: grouped, a norm each for attention and MLP), RW (ALiBi,
+ * biases).
  */
 export const falcon: Family = {
   check(config) {
@@ -37,7 +38,7 @@ export const falcon: Family = {
     embedding: `${EMBEDDING}.weight`,
     finalNorm: `${FINAL_NORM}.weight`,
     head: `${headModule(config)}.weight`,
-    ignored: [/(^|\.)rotary(_emb)?\.inv_freq$/, ...config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : []],
+    ignored: [/(^|\.)rotary(_emb)?\.inv_freq$/, ...(config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : [])],
   }),
 
   embed: (layers, { vocabSize, hiddenSize }, ids) => layers.embedding(ids, EMBEDDING, vocabSize, hiddenSize),
@@ -68,13 +69,22 @@ function attention(layers: Layers, config: ModelConfig, x: Value, attend: BlockI
   const { numHeads, numKvHeads, headDim, hiddenSize } = config
   const { bias, alibi: hasAlibi } = optionsOf(config)
   const fused = layers.linear(x, 'self_attention.query_key_value', (numHeads + 2 * numKvHeads) * headDim, { bias })
-  const [query, key, value] = layers.splitGroups(fused, numKvHeads, [numHeads / numKvHeads, 1, 1], headDim, 'self_attention.split_qkv')
+  const [query, key, value] = layers.splitGroups(
+    fused,
+    numKvHeads,
+    [numHeads / numKvHeads, 1, 1],
+    headDim,
+    'self_attention.split_qkv',
+  )
   const scoreBias = (positions: Value) => scaledAlibi(layers, config, positions)
   const attended = attend({ query: query!, key: key!, value: value! }, hasAlibi ? { bias: scoreBias } : {})
   return layers.linear(attended, 'self_attention.dense', hiddenSize, { bias })
 }
 
-/** Falcon was trained with slopes, positions and their products in bfloat16, and with all of a score divided by sqrt(headDim). */
+/**
+ * Falcon was trained with slopes, positions and their products in bfloat16, and with all of a score divided by
+ * sqrt(headDim).
+ */
 function scaledAlibi(layers: Layers, { numHeads, headDim }: ModelConfig, positions: Value): Value {
   const slopes = asFloat32(convert(convert(fromFloat32(alibiSlopes(numHeads), [numHeads]), 'bfloat16'), 'float32'))
   const product = alibi(layers, layers.roundTo(positions, 'bfloat16', 'rounded_positions'), slopes)
@@ -84,7 +94,9 @@ function scaledAlibi(layers: Layers, { numHeads, headDim }: ModelConfig, positio
 function mlp(layers: Layers, config: ModelConfig, x: Value): Value {
   const { bias } = optionsOf(config)
   const wide = layers.linear(x, 'mlp.dense_h_to_4h', config.intermediateSize, { bias })
-  return layers.linear(layers.activation(wide, config.activation, 'mlp.act'), 'mlp.dense_4h_to_h', config.hiddenSize, { bias })
+  return layers.linear(layers.activation(wide, config.activation, 'mlp.act'), 'mlp.dense_4h_to_h', config.hiddenSize, {
+    bias,
+  })
 }
 
 function optionsOf({ raw }: ModelConfig): FalconOptions {
@@ -93,10 +105,20 @@ function optionsOf({ raw }: ModelConfig): FalconOptions {
   const parallel = fields.flag('parallel_attn', true)
   const numNorms = fields.size('num_ln_in_parallel_attn', isNew ? 2 : 1)
   if (isNew && !parallel) {
-    throw new FamilyError('FAMILY_UNSUPPORTED', 'parallel_attn', 'false', 'is not supported together with new_decoder_architecture')
+    throw new FamilyError(
+      'FAMILY_UNSUPPORTED',
+      'parallel_attn',
+      'false',
+      'is not supported together with new_decoder_architecture',
+    )
   }
   if (numNorms > 2 || (numNorms === 2 && !isNew)) {
-    throw new FamilyError('FAMILY_UNSUPPORTED', 'num_ln_in_parallel_attn', String(numNorms), 'is not supported: it is 1, or 2 with new_decoder_architecture')
+    throw new FamilyError(
+      'FAMILY_UNSUPPORTED',
+      'num_ln_in_parallel_attn',
+      String(numNorms),
+      'is not supported: it is 1, or 2 with new_decoder_architecture',
+    )
   }
   return { bias: fields.flag('bias', false), alibi: fields.flag('alibi', false), parallel, twoNorms: numNorms === 2 }
 }

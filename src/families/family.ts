@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import type { LayerConfig } from '../checkpoint/layer-config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import type { LayerConfig } from '../checkpoint/config/layer-config.ts'
 import type { AttentionOptions, Projections } from '../graph/attention.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'

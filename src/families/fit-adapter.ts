@@ -1,7 +1,7 @@
 import { PetalsError } from '../base/errors.ts'
-import type { Adapter, AdapterModule } from '../checkpoint/adapter.ts'
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { bareName } from '../checkpoint/reconcile.ts'
+import type { Adapter, AdapterModule } from '../checkpoint/adapter/adapter.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { bareName } from '../checkpoint/weights/reconcile.ts'
 import { blockGraphs } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { type LoraModule, loraModules } from '../graph/lora.ts'
@@ -25,8 +25,8 @@ export interface FittedAdapter {
 const TARGET = { device: 'cpu', dtype: 'float32', adapters: true } as const
 
 /**
- * Finds each module of an adapter in the model, whichever of its blocks are held. Throws `ADAPTER_MISFIT`, naming the first
- * matrix that does not fit.
+ * Finds each module of an adapter in the model, whichever of its blocks are held. Throws `ADAPTER_MISFIT`, naming the
+ * first matrix that does not fit.
  */
 export function fitAdapter({ name, modules }: Adapter, config: ModelConfig): FittedAdapter {
   const places = modulesOf(config)
@@ -44,15 +44,19 @@ export function fitAdapter({ name, modules }: Adapter, config: ModelConfig): Fit
 }
 
 function checkShape(adapter: string, matrix: string, shape: readonly number[], wanted: readonly number[]): void {
-  if (shape.join() !== wanted.join()) throw misfit(adapter, matrix, `it is [${shape.join(', ')}], the model takes [${wanted.join(', ')}]`)
+  if (shape.join() !== wanted.join())
+    throw misfit(adapter, matrix, `it is [${shape.join(', ')}], the model takes [${wanted.join(', ')}]`)
 }
 
 function misfit(adapter: string, matrix: string, problem: string): PetalsError {
   return new PetalsError('ADAPTER_MISFIT', `adapter ${adapter} does not fit this model: ${matrix}: ${problem}`)
 }
 
-function modulesOf(config: ModelConfig): Map<string, { readonly block: number, readonly module: LoraModule }> {
+function modulesOf(config: ModelConfig): Map<string, { readonly block: number; readonly module: LoraModule }> {
   const { blockPrefix } = familyOf(config).names(config)
-  return new Map(blockGraphs(config, TARGET).flatMap((graph, block) =>
-    loraModules(graph).map((module) => [bareName(blockPrefix(block) + module.name), { block, module }] as const)))
+  return new Map(
+    blockGraphs(config, TARGET).flatMap((graph, block) =>
+      loraModules(graph).map((module) => [bareName(blockPrefix(block) + module.name), { block, module }] as const),
+    ),
+  )
 }

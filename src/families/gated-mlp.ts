@@ -1,11 +1,15 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 
 export type GatedMlpSize = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'activation' | 'mlpBias'>
 
 /** down(act(gate(x)) * up(x)), its parameters in `mlp.` (Shazeer, "GLU Variants Improve Transformer"). */
-export function gatedMlp(layers: Layers, { hiddenSize, intermediateSize, activation, mlpBias: bias }: GatedMlpSize, x: Value): Value {
+export function gatedMlp(
+  layers: Layers,
+  { hiddenSize, intermediateSize, activation, mlpBias: bias }: GatedMlpSize,
+  x: Value,
+): Value {
   const gate = layers.linear(x, 'mlp.gate_proj', intermediateSize, { bias })
   const up = layers.linear(x, 'mlp.up_proj', intermediateSize, { bias })
   const gated = layers.mul(layers.activation(gate, activation, 'mlp.act_fn'), up, 'mlp.gated')

@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { Fields } from '../checkpoint/fields.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { Fields } from '../checkpoint/config/fields.ts'
 import type { Projections } from '../graph/attention.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
@@ -25,7 +25,9 @@ interface GemmaOptions {
 
 /** In what the families differ. */
 export interface GemmaParts {
-  /** Where config.json leaves the cap out; null for a family that does not cap its scores, whatever config.json says. */
+  /**
+   * Where config.json leaves the cap out; null for a family that does not cap its scores, whatever config.json says.
+   */
   readonly scoreCap: number | null
   readonly logitCap: number | undefined
   /** What becomes of queries and keys before they are rotated. */
@@ -35,13 +37,14 @@ export interface GemmaParts {
 const QUERY_SCALAR = 256
 
 /**
- * Riviere et al., "Gemma 2": norms before and after attention and MLP, soft caps on scores and logits, embeddings scaled
- * by the square root of the hidden size, windows on some layers.
+ * Riviere et al., "Gemma 2": norms before and after attention and MLP, soft caps on scores and logits, embeddings
+ * scaled by the square root of the hidden size, windows on some layers.
  */
 export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap, prepareHeads }: GemmaParts): Family {
   const optionsOf = ({ raw }: ModelConfig): GemmaOptions => {
     const fields = new Fields(raw, 'config.json')
-    const cap = (name: string, fallback: number | undefined) => fields.has(name) && fields.get(name) === undefined ? undefined : fields.optionalPositive(name, fallback)
+    const cap = (name: string, fallback: number | undefined) =>
+      fields.has(name) && fields.get(name) === undefined ? undefined : fields.optionalPositive(name, fallback)
     return {
       queryScalar: fields.positive('query_pre_attn_scalar', QUERY_SCALAR),
       scoreCap: defaultScoreCap === null ? undefined : cap('attn_logit_softcapping', defaultScoreCap),
@@ -55,7 +58,12 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
       checkActivation(config, 'hidden_activation')
       optionsOf(config)
       if (config.raw['use_bidirectional_attention'] === true) {
-        throw new FamilyError('FAMILY_UNSUPPORTED', 'use_bidirectional_attention', 'true', 'is not supported: a text is generated from left to right')
+        throw new FamilyError(
+          'FAMILY_UNSUPPORTED',
+          'use_bidirectional_attention',
+          'true',
+          'is not supported: a text is generated from left to right',
+        )
       }
     },
 
@@ -68,7 +76,10 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
       const norm = (x: Value, name: string) => layers.rmsNorm(x, name, config.normEps, NORM_OFFSET)
 
       const heads = splitProjections(layers, config, norm(hidden, 'input_layernorm'))
-      const attended = attend(prepareHeads?.(layers, config, heads) ?? heads, { scale: 1 / Math.sqrt(queryScalar), softcap: scoreCap })
+      const attended = attend(prepareHeads?.(layers, config, heads) ?? heads, {
+        scale: 1 / Math.sqrt(queryScalar),
+        softcap: scoreCap,
+      })
       const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, { bias: config.attentionBias })
       const middle = layers.add(hidden, norm(projected, 'post_attention_layernorm'), 'attention_residual')
 
@@ -88,7 +99,11 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
 }
 
 /** Each head's queries and keys normalised by themselves. */
-export function normaliseHeads(layers: Layers, { headDim, normEps }: ModelConfig, { query, key, value }: Projections): Projections {
+export function normaliseHeads(
+  layers: Layers,
+  { headDim, normEps }: ModelConfig,
+  { query, key, value }: Projections,
+): Projections {
   return {
     query: layers.headRmsNorm(query, 'self_attn.q_norm', headDim, normEps, NORM_OFFSET),
     key: layers.headRmsNorm(key, 'self_attn.k_norm', headDim, normEps, NORM_OFFSET),

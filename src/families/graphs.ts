@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import type { LayerConfig } from '../checkpoint/layer-config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import type { LayerConfig } from '../checkpoint/config/layer-config.ts'
 import { attention, type AttentionState, type ScaledAttentionOutputs } from '../graph/attention.ts'
 import { Graph } from '../graph/builder.ts'
 import { Layers } from '../graph/layers.ts'
@@ -39,8 +39,8 @@ export function blockGraphs(config: ModelConfig, target: Target, start = 0, end 
  * rotary embedding; and, where the lowering needs them,
  * `position_ids` int64 [rows, tokens]. Outputs: `output` [rows, tokens, hidden]; `present_key`, `present_value`, for
  * which the past's own memory may be bound. With a cache of int8, `key_scale` and
- * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `used_key_scale`, `used_value_scale` given,
- * as `graph/quantized-cache.ts` has them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `used_key_scale`, `used_value_scale`
+ * given, as `graph/quantized-cache.ts` has them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildBlockGraph(config: ModelConfig, target: Target, block: number): Graph {
   const family = familyOf(config)
@@ -54,7 +54,9 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
   const present: ScaledAttentionOutputs[] = []
   const attend: BlockInputs['attend'] = (projections, options) => {
     const heads = { ...config, rotaryDim: rotaryDim(config, layer) }
-    const outputs = graph.scope('self_attn', () => attention(graph, lowering, heads, projections, state, { ...options, window: layer.window }))
+    const outputs = graph.scope('self_attn', () =>
+      attention(graph, lowering, heads, projections, state, { ...options, window: layer.window }),
+    )
     present.push(outputs)
     return outputs.output
   }
@@ -81,8 +83,8 @@ export function buildEmbedGraph(config: ModelConfig, target: Target): Graph {
 }
 
 /**
- * `hidden` [tokens, hidden] -> `output` float32 [tokens, hidden], after the last norm; parameters have their full names.
- * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * `hidden` [tokens, hidden] -> `output` float32 [tokens, hidden], after the last norm; parameters have their full
+ * names. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildNormGraph(config: ModelConfig, target: Target): Graph {
   const graph = new Graph('norm')
@@ -113,7 +115,11 @@ function rotaryDim({ ropes }: ModelConfig, { rope }: LayerConfig): number {
 }
 
 function attentionInputs(
-  graph: Graph, config: ModelConfig, { dtype, kvDType }: Target, { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering, layer: LayerConfig,
+  graph: Graph,
+  config: ModelConfig,
+  { dtype, kvDType }: Target,
+  { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering,
+  layer: LayerConfig,
 ): AttentionState {
   const cache = ['rows', config.numKvHeads, 'capacity', cacheHeadDim]
   const scales = ['rows', 1, config.numKvHeads * cacheHeadDim]
@@ -124,10 +130,14 @@ function attentionInputs(
   return {
     pastKey: graph.input('past_key', kvDType ?? dtype, cache),
     pastValue: graph.input('past_value', kvDType ?? dtype, cache),
-    scales: kvDType && { key: graph.input('key_scale', 'float32', scales), value: graph.input('value_scale', 'float32', scales) },
+    scales: kvDType && {
+      key: graph.input('key_scale', 'float32', scales),
+      value: graph.input('value_scale', 'float32', scales),
+    },
     seqlensK: graph.input('seqlens_k', 'int32', ['rows']),
     totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
     rotary: names && { cos: graph.input(names.cos, dtype, table), sin: graph.input(names.sin, dtype, table) },
-    positionIds: needsPositions || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
+    positionIds:
+      needsPositions || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
   }
 }

@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import type { ModelType } from '../checkpoint/model-types/index.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import type { ModelType } from '../checkpoint/config/model-types/index.ts'
 import { bloom } from './bloom.ts'
 import { FamilyError } from './errors.ts'
 import type { Family } from './family.ts'
@@ -15,7 +15,17 @@ import { qwen3 } from './qwen3.ts'
 import { qwen3Moe } from './qwen3-moe.ts'
 
 const FAMILIES: Record<ModelType, Family> = {
-  bloom, falcon, gemma2, gemma3_text: gemma3, llama, mistral, mixtral, phi3, qwen2, qwen3, qwen3_moe: qwen3Moe,
+  bloom,
+  falcon,
+  gemma2,
+  gemma3_text: gemma3,
+  llama,
+  mistral,
+  mixtral,
+  phi3,
+  qwen2,
+  qwen3,
+  qwen3_moe: qwen3Moe,
 }
 
 /**
@@ -25,8 +35,12 @@ const FAMILIES: Record<ModelType, Family> = {
 export function familyOf(config: ModelConfig): Family {
   const { modelType } = config
   if (!Object.hasOwn(FAMILIES, modelType)) {
-    throw new FamilyError('FAMILY_UNKNOWN', 'model_type', modelType,
-      `is not supported: choose a model of type ${Object.keys(FAMILIES).join(', ')}`)
+    throw new FamilyError(
+      'FAMILY_UNKNOWN',
+      'model_type',
+      modelType,
+      `is not supported: choose a model of type ${Object.keys(FAMILIES).join(', ')}`,
+    )
   }
   const family = FAMILIES[modelType]
   family.check(config)

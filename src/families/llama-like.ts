@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { Projections } from '../graph/attention.ts'
 import { ACTIVATION_NAMES, type Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
@@ -25,7 +25,11 @@ export interface LlamaParts {
 /** Blocks of RMS norms before attention and MLP, with the names that Llama gave to its tensors. */
 export function llamaLike(own: Partial<LlamaParts> = {}): Family {
   const parts: LlamaParts = {
-    projections: splitProjections, outputBias: ({ attentionBias }) => attentionBias, mlp: gatedMlp, check: () => undefined, ...own,
+    projections: splitProjections,
+    outputBias: ({ attentionBias }) => attentionBias,
+    mlp: gatedMlp,
+    check: () => undefined,
+    ...own,
   }
   return {
     check(config) {
@@ -38,7 +42,7 @@ export function llamaLike(own: Partial<LlamaParts> = {}): Family {
       embedding: `${EMBEDDING}.weight`,
       finalNorm: `${FINAL_NORM}.weight`,
       head: `${headModule(config)}.weight`,
-      ignored: [/(^|\.)rotary_emb\.inv_freq$/, ...config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : []],
+      ignored: [/(^|\.)rotary_emb\.inv_freq$/, ...(config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : [])],
     }),
 
     embed: (layers, { vocabSize, hiddenSize }, ids) => layers.embedding(ids, EMBEDDING, vocabSize, hiddenSize),
@@ -47,7 +51,9 @@ export function llamaLike(own: Partial<LlamaParts> = {}): Family {
       const { hidden, attend } = inputs
       const x = layers.rmsNorm(hidden, 'input_layernorm', config.normEps)
       const attended = attend(parts.projections(layers, config, x))
-      const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, { bias: parts.outputBias(config) })
+      const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, {
+        bias: parts.outputBias(config),
+      })
       const middle = layers.add(hidden, projected, 'attention_residual')
       const y = layers.rmsNorm(middle, 'post_attention_layernorm', config.normEps)
       return layers.add(middle, parts.mlp(layers, config, y, inputs), 'mlp_residual')
@@ -64,12 +70,20 @@ export function llamaLike(own: Partial<LlamaParts> = {}): Family {
 /** Throws `FAMILY_UNSUPPORTED` for an activation that no graph has. */
 export function checkActivation({ activation }: ModelConfig, field = 'hidden_act'): void {
   if (ACTIVATION_NAMES.includes(activation)) return
-  throw new FamilyError('FAMILY_UNSUPPORTED', field, activation, `is not supported: only ${ACTIVATION_NAMES.join(', ')} are`)
+  throw new FamilyError(
+    'FAMILY_UNSUPPORTED',
+    field,
+    activation,
+    `is not supported: only ${ACTIVATION_NAMES.join(', ')} are`,
+  )
 }
 
 /** Queries, keys and values, each by a matrix of its own. */
 export function splitProjections(
-  layers: Layers, { numHeads, numKvHeads, headDim, attentionBias }: ModelConfig, x: Value, bias = attentionBias,
+  layers: Layers,
+  { numHeads, numKvHeads, headDim, attentionBias }: ModelConfig,
+  x: Value,
+  bias = attentionBias,
 ): Projections {
   return {
     query: layers.linear(x, 'self_attn.q_proj', numHeads * headDim, { bias }),

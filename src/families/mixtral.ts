@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { Fields } from '../checkpoint/fields.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { Fields } from '../checkpoint/config/fields.ts'
 import { checkExperts, experts, type Experts } from './experts.ts'
 import { llamaLike } from './llama-like.ts'
 
@@ -12,7 +12,10 @@ export const mixtral = llamaLike({
 function expertsOf({ raw, intermediateSize }: ModelConfig): Experts {
   const fields = new Fields(raw, 'config.json', { num_local_experts: ['num_local_experts', 'num_experts'] })
   return {
-    numExperts: fields.size('num_local_experts', 8), topK: fields.size('num_experts_per_tok', 2), normalised: true, intermediateSize,
+    numExperts: fields.size('num_local_experts', 8),
+    topK: fields.size('num_experts_per_tok', 2),
+    normalised: true,
+    intermediateSize,
     router: 'block_sparse_moe.gate',
     names(expert) {
       const module = `block_sparse_moe.experts.${expert}`

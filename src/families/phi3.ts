@@ -1,10 +1,13 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { Projections } from '../graph/attention.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { llamaLike } from './llama-like.ts'
 
-/** Abdin et al., "Phi-3 Technical Report": Llama with queries, keys and values in one matrix, and gate and up in another. */
+/**
+ * Abdin et al., "Phi-3 Technical Report": Llama with queries, keys and values in one matrix, and gate and up in
+ * another.
+ */
 export const phi3 = llamaLike({ projections: fusedProjections, outputBias: () => false, mlp: fusedMlp })
 
 function fusedProjections(layers: Layers, { numHeads, numKvHeads, headDim }: ModelConfig, x: Value): Projections {

@@ -1,5 +1,5 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { Fields } from '../checkpoint/fields.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { Fields } from '../checkpoint/config/fields.ts'
 import { checkExperts, experts, type Experts } from './experts.ts'
 import { gatedMlp } from './gated-mlp.ts'
 import { llamaLike } from './llama-like.ts'
@@ -11,14 +11,17 @@ export const qwen3Moe = llamaLike({
     if (config.layers.some(({ sparse }) => sparse)) checkExperts(config, expertsOf(config))
   },
   projections: normalisedProjections,
-  mlp: (layers, config, x, { layer }) => layer.sparse ? experts(layers, config, expertsOf(config), x) : gatedMlp(layers, config, x),
+  mlp: (layers, config, x, { layer }) =>
+    layer.sparse ? experts(layers, config, expertsOf(config), x) : gatedMlp(layers, config, x),
 })
 
 function expertsOf({ raw }: ModelConfig): Experts {
   const fields = new Fields(raw, 'config.json', { num_experts: ['num_experts', 'num_local_experts'] })
   return {
-    numExperts: fields.size('num_experts', 128), topK: fields.size('num_experts_per_tok', 8),
-    normalised: fields.flag('norm_topk_prob', false), intermediateSize: fields.size('moe_intermediate_size', 768),
+    numExperts: fields.size('num_experts', 128),
+    topK: fields.size('num_experts_per_tok', 8),
+    normalised: fields.flag('norm_topk_prob', false),
+    intermediateSize: fields.size('moe_intermediate_size', 768),
     router: 'mlp.gate',
     names(expert) {
       const module = `mlp.experts.${expert}`

@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../checkpoint/config.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { Projections } from '../graph/attention.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'

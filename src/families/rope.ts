@@ -1,4 +1,4 @@
-import type { RopeConfig } from '../checkpoint/rope.ts'
+import type { RopeConfig } from '../checkpoint/config/rope.ts'
 
 /** cos and sin of each position's angles, [positions, halfDim] row-major, with the attention factor multiplied in. */
 export interface RopeTable {
@@ -48,20 +48,28 @@ export function ropeKey(ropes: readonly RopeConfig[], maxLength: number): string
 
 function keyOf(rope: RopeConfig, maxLength: number): string {
   switch (rope.type) {
-    case 'dynamic': return `dynamic ${Math.max(maxLength, rope.originalMaxPositions)}`
-    case 'longrope': return `longrope ${isLong(rope, maxLength) ? 'long' : 'short'}`
-    default: return rope.type
+    case 'dynamic':
+      return `dynamic ${Math.max(maxLength, rope.originalMaxPositions)}`
+    case 'longrope':
+      return `longrope ${isLong(rope, maxLength) ? 'long' : 'short'}`
+    default:
+      return rope.type
   }
 }
 
 /** Radians per position, one for each pair of rotated channels. */
 function inverseFrequencies(rope: RopeConfig, maxLength: number): Float32Array {
   switch (rope.type) {
-    case 'default': return periods(rope, rope.theta).map((period) => 1 / period)
-    case 'linear': return periods(rope, rope.theta).map((period) => f32(1 / period) / rope.factor)
-    case 'dynamic': return periods(rope, dynamicTheta(rope, maxLength)).map((period) => 1 / period)
-    case 'llama3': return periods(rope, rope.theta).map((period) => llama3Frequency(rope, f32(1 / period)))
-    case 'yarn': return yarnFrequencies(rope)
+    case 'default':
+      return periods(rope, rope.theta).map((period) => 1 / period)
+    case 'linear':
+      return periods(rope, rope.theta).map((period) => f32(1 / period) / rope.factor)
+    case 'dynamic':
+      return periods(rope, dynamicTheta(rope, maxLength)).map((period) => 1 / period)
+    case 'llama3':
+      return periods(rope, rope.theta).map((period) => llama3Frequency(rope, f32(1 / period)))
+    case 'yarn':
+      return yarnFrequencies(rope)
     case 'longrope': {
       const factors = isLong(rope, maxLength) ? rope.longFactor : rope.shortFactor
       return periods(rope, rope.theta).map((period, i) => 1 / f32(f32(factors[i] ?? 1) * period))
@@ -71,13 +79,13 @@ function inverseFrequencies(rope: RopeConfig, maxLength: number): Float32Array {
 
 /** theta^(2i / rotaryDim): positions per radian. */
 function periods({ rotaryDim }: RopeConfig, theta: number): Float32Array {
-  return Float32Array.from({ length: rotaryDim / 2 }, (_, i) => f32(theta) ** f32(2 * i / rotaryDim))
+  return Float32Array.from({ length: rotaryDim / 2 }, (_, i) => f32(theta) ** f32((2 * i) / rotaryDim))
 }
 
 /** "NTK-aware" scaling: the base grows so that the slowest angles stay in the trained range. */
 function dynamicTheta({ theta, factor, rotaryDim, originalMaxPositions }: Rope<'dynamic'>, maxLength: number): number {
   const length = Math.max(maxLength, originalMaxPositions)
-  return theta * (factor * length / originalMaxPositions - (factor - 1)) ** (rotaryDim / (rotaryDim - 2))
+  return theta * ((factor * length) / originalMaxPositions - (factor - 1)) ** (rotaryDim / (rotaryDim - 2))
 }
 
 /** Slow angles are scaled, fast ones kept, those between blended. */
@@ -113,7 +121,7 @@ function yarnFrequencies(rope: Rope<'yarn'>): Float32Array {
 
 /** The (fractional) pair of channels that makes this many turns over the original context. */
 function channelOfTurns({ theta, rotaryDim, originalMaxPositions }: Rope<'yarn'>, turns: number): number {
-  return rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(theta))
+  return (rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
 }
 
 function isLong({ originalMaxPositions }: Rope<'longrope'>, maxLength: number): boolean {

@@ -28,8 +28,14 @@ export interface AttentionOptions {
 /** Queries [rows, tokens, numHeads * headDim], keys and values [rows, tokens, numKvHeads * headDim]. */
 export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 
-/** Each ignores what it does not need: the fused form the positions where it does not rotate, the other one the longest row's length. */
-const FORMS: Record<AttentionForm, typeof primitiveAttention> = { GroupQueryAttention: groupQueryAttention, Primitives: primitiveAttention }
+/**
+ * Each ignores what it does not need: the fused form the positions where it does not rotate, the other one the longest
+ * row's length.
+ */
+const FORMS: Record<AttentionForm, typeof primitiveAttention> = {
+  GroupQueryAttention: groupQueryAttention,
+  Primitives: primitiveAttention,
+}
 
 /** What a run binds besides its hidden states. */
 export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary' | 'bias'> {
@@ -51,12 +57,19 @@ export interface ScaledAttentionOutputs extends AttentionOutputs {
  * lowering says. Heads that the operator does not take are padded with zeros, which leaves every score as it is.
  */
 export function attention(
-  g: Graph, lowering: AttentionLowering, heads: Heads, { query, key, value }: Projections, state: AttentionState,
+  g: Graph,
+  lowering: AttentionLowering,
+  heads: Heads,
+  { query, key, value }: Projections,
+  state: AttentionState,
   { scale, softcap, window, bias }: AttentionOptions = {},
 ): ScaledAttentionOutputs {
   const { rotary, positionIds, scales, ...cache } = state
   const { numHeads, numKvHeads, headDim } = heads
-  const angles = rotary === undefined || positionIds === undefined || lowering.rotary === 'inside' ? undefined : gatherAngles(g, rotary, positionIds)
+  const angles =
+    rotary === undefined || positionIds === undefined || lowering.rotary === 'inside'
+      ? undefined
+      : gatherAngles(g, rotary, positionIds)
   const prepare = (x: Value, count: number, name: string, rotate: boolean) => {
     const rotated = rotate && angles !== undefined
     if (!rotated && lowering.cacheHeadDim === headDim) return x
@@ -68,24 +81,46 @@ export function attention(
     })
   }
   const projections = {
-    query: prepare(query, numHeads, 'query', true), key: prepare(key, numKvHeads, 'key', true), value: prepare(value, numKvHeads, 'value', false),
+    query: prepare(query, numHeads, 'query', true),
+    key: prepare(key, numKvHeads, 'key', true),
+    value: prepare(value, numKvHeads, 'value', false),
   }
-  const form = { numHeads, numKvHeads, headDim: lowering.cacheHeadDim, scale: scale ?? 1 / Math.sqrt(headDim), softcap, window }
-  const scaled = scales && g.scope('cache', () => scaleProjections(g, projections, scales, form, lowering.rotary === 'inside' ? heads.rotaryDim : 0))
-  const outputs = FORMS[lowering.form](g, {
-    ...scaled?.projections ?? projections,
-    ...cache,
-    positionIds,
-    rotary: lowering.rotary === 'inside' ? rotary : undefined,
-    bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
-  }, form, 'attention')
+  const form = {
+    numHeads,
+    numKvHeads,
+    headDim: lowering.cacheHeadDim,
+    scale: scale ?? 1 / Math.sqrt(headDim),
+    softcap,
+    window,
+  }
+  const scaled =
+    scales &&
+    g.scope('cache', () =>
+      scaleProjections(g, projections, scales, form, lowering.rotary === 'inside' ? heads.rotaryDim : 0),
+    )
+  const outputs = FORMS[lowering.form](
+    g,
+    {
+      ...(scaled?.projections ?? projections),
+      ...cache,
+      positionIds,
+      rotary: lowering.rotary === 'inside' ? rotary : undefined,
+      bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
+    },
+    form,
+    'attention',
+  )
   const output = scaled === undefined ? outputs.output : g.scope('cache', () => scaled.restore(outputs.output))
   return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), scales: scaled?.used }
 }
 
 /** The fused form takes it for each token of the run, the other one broadcasts. */
 function scoreBias(
-  g: Graph, form: AttentionForm, bias: NonNullable<AttentionOptions['bias']>, query: Value, state: AttentionState,
+  g: Graph,
+  form: AttentionForm,
+  bias: NonNullable<AttentionOptions['bias']>,
+  query: Value,
+  state: AttentionState,
 ): Value {
   const perHead = cast(g, bias(cachedPositions(g, form, state)), query.dtype)
   return form === 'Primitives' ? perHead : repeatLike(g, perHead, 2, query, 1, 'each_token')
@@ -93,7 +128,10 @@ function scoreBias(
 
 /** Of the cache's columns, float32: as many as the form computes scores for. */
 function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequenceLength }: AttentionState): Value {
-  const columns = form === 'Primitives' ? indicesOfAxis(g, pastKey, 2, 'columns') : indicesUpTo(g, totalSequenceLength, 'total', 'columns')
+  const columns =
+    form === 'Primitives'
+      ? indicesOfAxis(g, pastKey, 2, 'columns')
+      : indicesUpTo(g, totalSequenceLength, 'total', 'columns')
   return cast(g, columns, 'float32', 'positions')
 }
 
@@ -104,23 +142,27 @@ interface Angles {
 
 /** [rows, tokens, 1, rotaryDim / 2] each. */
 function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angles {
-  const pick = (table: Value, name: string) => g.scope(name, () => {
-    const rows = gather(g, table, positionIds)
-    return reshape(g, rows, [...positionIds.shape, 1, lastDim(table.shape) ?? 1])
-  })
+  const pick = (table: Value, name: string) =>
+    g.scope(name, () => {
+      const rows = gather(g, table, positionIds)
+      return reshape(g, rows, [...positionIds.shape, 1, lastDim(table.shape) ?? 1])
+    })
   return { cos: pick(cos, 'cos'), sin: pick(sin, 'sin') }
 }
 
-/** x [rows, tokens, heads, headDim] of (a, b, rest) -> (a cos - b sin, b cos + a sin, rest); a and b are the rotated halves. */
+/**
+ * x [rows, tokens, heads, headDim] of (a, b, rest) -> (a cos - b sin, b cos + a sin, rest); a and b are the rotated
+ * halves.
+ */
 function rotateHalves(g: Graph, x: Value, { cos, sin }: Angles): Value {
   const half = Number(lastDim(cos.shape))
   const rest = Number(lastDim(x.shape)) - 2 * half
   const [a, b, ...others] = splitLast(g, x, rest === 0 ? [half, half] : [half, half, rest], 'split_halves')
-  return concatLast(g, [
-    sub(g, mul(g, a!, cos), mul(g, b!, sin)),
-    add(g, mul(g, b!, cos), mul(g, a!, sin)),
-    ...others,
-  ], 'rotate')
+  return concatLast(
+    g,
+    [sub(g, mul(g, a!, cos), mul(g, b!, sin)), add(g, mul(g, b!, cos), mul(g, a!, sin)), ...others],
+    'rotate',
+  )
 }
 
 function padHeads(g: Graph, x: Value, { cacheHeadDim, padDType }: AttentionLowering): Value {
@@ -132,6 +174,11 @@ function unpadHeads(g: Graph, x: Value, { numHeads, headDim }: Heads, paddedDim:
   if (paddedDim === headDim) return x
   return g.scope('output', () => {
     const split = reshape(g, x, [...x.shape.slice(0, -1), numHeads, paddedDim], 'split_heads')
-    return reshape(g, takeLast(g, split, headDim, 'unpad_heads'), withLastDim(x.shape, numHeads * headDim), 'merge_heads')
+    return reshape(
+      g,
+      takeLast(g, split, headDim, 'unpad_heads'),
+      withLastDim(x.shape, numHeads * headDim),
+      'merge_heads',
+    )
   })
 }

@@ -14,8 +14,8 @@ export interface NodeSpec {
 }
 
 /**
- * A computation: what goes in, the nodes in an order in which they can run, and what comes out. It grows by its methods;
- * the functions in `ops.ts` check shapes and dtypes and add their nodes here.
+ * A computation: what goes in, the nodes in an order in which they can run, and what comes out. It grows by its
+ * methods; the functions in `ops.ts` check shapes and dtypes and add their nodes here.
  */
 export class Graph {
   readonly name: string
@@ -33,11 +33,21 @@ export class Graph {
     this.name = name
   }
 
-  get inputs(): readonly Value[] { return this.#inputs }
-  get outputs(): readonly GraphOutput[] { return this.#outputs }
-  get parameters(): readonly Parameter[] { return this.#parameters }
-  get constants(): readonly Constant[] { return this.#constants }
-  get nodes(): readonly Node[] { return this.#nodes }
+  get inputs(): readonly Value[] {
+    return this.#inputs
+  }
+  get outputs(): readonly GraphOutput[] {
+    return this.#outputs
+  }
+  get parameters(): readonly Parameter[] {
+    return this.#parameters
+  }
+  get constants(): readonly Constant[] {
+    return this.#constants
+  }
+  get nodes(): readonly Node[] {
+    return this.#nodes
+  }
 
   /** Throws `GRAPH_NAME` where the name is taken. */
   input(name: string, dtype: DType, shape: Shape): Value {
@@ -70,19 +80,32 @@ export class Graph {
     }
     const single = spec.outputs.length === 1
     const outputs = spec.outputs.map(({ dtype, shape }, i) =>
-      this.#define({ name: single ? name : `${name}:${i}`, dtype, shape }))
+      this.#define({ name: single ? name : `${name}:${i}`, dtype, shape }),
+    )
     for (const output of outputs) this.#results.add(output)
     this.#nodeNames.add(name)
     this.#nodes.push({
-      name, op: spec.op, domain: spec.domain ?? '', inputs: spec.inputs, outputs, attributes: spec.attributes ?? {},
+      name,
+      op: spec.op,
+      domain: spec.domain ?? '',
+      inputs: spec.inputs,
+      outputs,
+      attributes: spec.attributes ?? {},
     })
     return outputs
   }
 
-  /** Names a node's result as an output. Throws `GRAPH_VALUE` for anything else and `GRAPH_NAME` where the name is taken. */
+  /**
+   * Names a node's result as an output. Throws `GRAPH_VALUE` for anything else and `GRAPH_NAME` where the name is
+   * taken.
+   */
   output(name: string, value: Value): void {
     if (!this.#results.has(value) || this.#outputs.some((output) => output.value === value)) {
-      throw new GraphError('GRAPH_VALUE', `output ${name}`, `${value.name} is not the result of a node, or is an output already`)
+      throw new GraphError(
+        'GRAPH_VALUE',
+        `output ${name}`,
+        `${value.name} is not the result of a node, or is an output already`,
+      )
     }
     if (value.name !== name) this.#define({ ...value, name })
     this.#outputs.push({ name, value })

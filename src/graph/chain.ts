@@ -7,7 +7,9 @@ export interface Links {
   /** The input of each copy that is the result of the one before, and what that one calls it. */
   readonly input: string
   readonly output: string
-  /** Inputs that each copy, where it has them, has for itself; all others are the same for all copies, by their names. */
+  /**
+   * Inputs that each copy, where it has them, has for itself; all others are the same for all copies, by their names.
+   */
   readonly own: readonly string[]
 }
 
@@ -21,7 +23,11 @@ export function nameInCopy(index: number, name: string): string {
  * by `nameInCopy`. Throws `GRAPH_VALUE` where an input or output that is to be linked does not exist.
  */
 export function chain(graphs: readonly FinishedGraph[], { input, output, own }: Links): FinishedGraph {
-  for (const name of own) find(graphs.flatMap(({ inputs }) => inputs), name)
+  for (const name of own)
+    find(
+      graphs.flatMap(({ inputs }) => inputs),
+      name,
+    )
   const shared = new Map<string, Value>()
   for (const value of graphs.flatMap((graph) => graph.inputs)) {
     if (value.name !== input && !own.includes(value.name) && !shared.has(value.name)) shared.set(value.name, value)
@@ -32,7 +38,9 @@ export function chain(graphs: readonly FinishedGraph[], { input, output, own }: 
   let linked: Value = find(graphs[0]?.inputs ?? [], input)
   inputs.unshift(linked)
   for (const [index, graph] of graphs.entries()) {
-    const values = new Map<Value, Value>(graph.inputs.filter(({ name }) => shared.has(name)).map((value) => [value, shared.get(value.name)!]))
+    const values = new Map<Value, Value>(
+      graph.inputs.filter(({ name }) => shared.has(name)).map((value) => [value, shared.get(value.name)!]),
+    )
     values.set(find(graph.inputs, input), linked)
     const copy = (value: Value): Value => {
       const known = values.get(value)
@@ -44,18 +52,23 @@ export function chain(graphs: readonly FinishedGraph[], { input, output, own }: 
     for (const value of graph.inputs) if (own.includes(value.name)) inputs.push(copy(value))
     copies.push({
       nodes: graph.nodes.map((node) => ({
-        ...node, name: nameInCopy(index, node.name), outputs: node.outputs.map(copy),
-        inputs: node.inputs.map((value) => value === undefined ? undefined : copy(value)),
+        ...node,
+        name: nameInCopy(index, node.name),
+        outputs: node.outputs.map(copy),
+        inputs: node.inputs.map((value) => (value === undefined ? undefined : copy(value))),
       })),
       parameters: graph.parameters.map((parameter) => ({ ...parameter, name: nameInCopy(index, parameter.name) })),
       constants: graph.constants.map(({ value, tensor }) => ({ value: copy(value), tensor })),
     })
-    for (const { name, value } of graph.outputs) if (name !== output) outputs.push({ name: nameInCopy(index, name), value: copy(value) })
+    for (const { name, value } of graph.outputs)
+      if (name !== output) outputs.push({ name: nameInCopy(index, name), value: copy(value) })
     linked = copy(find(graph.outputs, output).value)
   }
   outputs.unshift({ name: output, value: linked })
   return {
-    name: `${graphs[0]!.name} x ${graphs.length}`, inputs, outputs,
+    name: `${graphs[0]!.name} x ${graphs.length}`,
+    inputs,
+    outputs,
     parameters: copies.flatMap(({ parameters }) => parameters),
     constants: copies.flatMap(({ constants }) => constants),
     nodes: copies.flatMap(({ nodes }) => nodes),
@@ -64,6 +77,11 @@ export function chain(graphs: readonly FinishedGraph[], { input, output, own }: 
 
 function find<T extends { readonly name: string }>(list: readonly T[], name: string): T {
   const found = list.find((one) => one.name === name)
-  if (found === undefined) throw new GraphError('GRAPH_VALUE', `value ${name}`, 'is neither an input nor an output of the graph that is to be chained')
+  if (found === undefined)
+    throw new GraphError(
+      'GRAPH_VALUE',
+      `value ${name}`,
+      'is neither an input nor an output of the graph that is to be chained',
+    )
   return found
 }

@@ -6,7 +6,10 @@ import { ModelProto } from './onnx-schema.ts'
 import { type Attribute, describe, type Node, type Parameter, type Shape, type Value, type ValueType } from './value.ts'
 
 const IR_VERSION = 10
-const OPSETS = [{ domain: '', version: 21 }, { domain: 'com.microsoft', version: 1 }]
+const OPSETS = [
+  { domain: '', version: 21 },
+  { domain: 'com.microsoft', version: 1 },
+]
 
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPES: Record<Attribute['type'], number> = { float: 1, int: 2, string: 3, ints: 7 }
@@ -24,12 +27,12 @@ export type FinishedGraph = Pick<Graph, 'name' | 'inputs' | 'outputs' | 'paramet
 
 /**
  * Writes a graph as ONNX ModelProto bytes. `inline` holds the tensors of its inline parameters by name; external ones
- * become stubs, whose tensors the session is given in memory. Throws `GRAPH_PARAMETER` where an inline tensor is missing
- * or has another dtype or shape.
+ * become stubs, whose tensors the session is given in memory. Throws `GRAPH_PARAMETER` where an inline tensor is
+ * missing or has another dtype or shape.
  */
 export function encodeModel(graph: FinishedGraph, inline: ReadonlyMap<string, Tensor>): Uint8Array {
   const outputNames = new Map(graph.outputs.map(({ name, value }) => [value, name]))
-  const nameOf = (value: Value | undefined) => value === undefined ? '' : outputNames.get(value) ?? value.name
+  const nameOf = (value: Value | undefined) => (value === undefined ? '' : (outputNames.get(value) ?? value.name))
   return ModelProto.encode({
     ir_version: IR_VERSION,
     producer_name: 'petals-node',
@@ -61,10 +64,14 @@ function encodeNode(node: Node, nameOf: (value: Value | undefined) => string): o
 function encodeAttribute(name: string, attribute: Attribute): object {
   const header = { name, type: ATTRIBUTE_TYPES[attribute.type] }
   switch (attribute.type) {
-    case 'int': return { ...header, i: attribute.value }
-    case 'ints': return { ...header, ints: attribute.value }
-    case 'float': return { ...header, f: attribute.value }
-    case 'string': return { ...header, s: Buffer.from(attribute.value) }
+    case 'int':
+      return { ...header, i: attribute.value }
+    case 'ints':
+      return { ...header, ints: attribute.value }
+    case 'float':
+      return { ...header, f: attribute.value }
+    case 'string':
+      return { ...header, s: Buffer.from(attribute.value) }
   }
 }
 
@@ -76,8 +83,11 @@ function encodeParameter(graph: FinishedGraph, parameter: Parameter, inline: Rea
   const tensor = inline.get(name)
   const found = tensor === undefined ? 'none' : describe(tensor)
   if (tensor === undefined || found !== describe(parameter)) {
-    throw new GraphError('GRAPH_PARAMETER', `graph ${graph.name}`,
-      `parameter ${name} needs ${describe(parameter)}, but was given ${found}`)
+    throw new GraphError(
+      'GRAPH_PARAMETER',
+      `graph ${graph.name}`,
+      `parameter ${name} needs ${describe(parameter)}, but was given ${found}`,
+    )
   }
   return encodeTensor(name, tensor)
 }
@@ -91,5 +101,5 @@ function encodeValueInfo(name: string, { dtype, shape }: ValueType): object {
 }
 
 function encodeShape(shape: Shape): object {
-  return { dim: shape.map((dim) => typeof dim === 'number' ? { dim_value: dim } : { dim_param: dim }) }
+  return { dim: shape.map((dim) => (typeof dim === 'number' ? { dim_value: dim } : { dim_param: dim })) }
 }

@@ -9,7 +9,12 @@ import { PetalsError } from '../base/errors.ts'
  * - `GRAPH_UNSUPPORTED`: a device, dtype or activation for which there are no kernels
  */
 export type GraphErrorCode =
-  | 'GRAPH_SHAPE' | 'GRAPH_DTYPE' | 'GRAPH_NAME' | 'GRAPH_VALUE' | 'GRAPH_PARAMETER' | 'GRAPH_UNSUPPORTED'
+  | 'GRAPH_SHAPE'
+  | 'GRAPH_DTYPE'
+  | 'GRAPH_NAME'
+  | 'GRAPH_VALUE'
+  | 'GRAPH_PARAMETER'
+  | 'GRAPH_UNSUPPORTED'
 
 /** A graph that cannot be built or encoded. `subject` is what the problem is with, e.g. a node's name. */
 export class GraphError extends PetalsError {

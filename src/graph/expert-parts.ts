@@ -8,8 +8,10 @@ export interface ExpertsOptions {
   readonly topK: number
   /** Whether the chosen experts' weights add up to one. */
   readonly normalised: boolean
-  /** What the checkpoint calls an expert's matrices: gate and up [intermediate, hidden], down [hidden, intermediate]. */
-  readonly names: (expert: number) => { readonly gate: string, readonly up: string, readonly down: string }
+  /**
+   * What the checkpoint calls an expert's matrices: gate and up [intermediate, hidden], down [hidden, intermediate].
+   */
+  readonly names: (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
 }
 
 /** All experts' matrices of one kind as one parameter. */
@@ -37,12 +39,13 @@ export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidt
 }
 
 /**
- * Where the rows of gateUp [slices * experts, 2 * width, hidden] and down [slices * experts, hidden, width] come from. All
- * experts' first slices come first; gate and up take turns.
+ * Where the rows of gateUp [slices * experts, 2 * width, hidden] and down [slices * experts, hidden, width] come from.
+ * All experts' first slices come first; gate and up take turns.
  */
 export function expertParts(
-  { numExperts, intermediateSize, hiddenSize, names }: ExpertsOptions, slices: number,
-): { readonly gateUp: ExpertMatrix, readonly down: ExpertMatrix } {
+  { numExperts, intermediateSize, hiddenSize, names }: ExpertsOptions,
+  slices: number,
+): { readonly gateUp: ExpertMatrix; readonly down: ExpertMatrix } {
   const width = intermediateSize / slices
   const gateUp: ParameterPart[] = []
   const down: ParameterPart[] = []
@@ -51,13 +54,27 @@ export function expertParts(
     const each = Array.from({ length: slices }, (_, slice) => ({ slice, index: slice * numExperts + expert }))
     for (const [i, name] of [stored.gate, stored.up].entries()) {
       gateUp.push({
-        name, shape: [intermediateSize, hiddenSize],
-        pieces: each.map(({ slice, index }) => ({ row: slice * width, column: 0, rows: width, firstRow: 2 * width * index + i, rowStep: 2 })),
+        name,
+        shape: [intermediateSize, hiddenSize],
+        pieces: each.map(({ slice, index }) => ({
+          row: slice * width,
+          column: 0,
+          rows: width,
+          firstRow: 2 * width * index + i,
+          rowStep: 2,
+        })),
       })
     }
     down.push({
-      name: stored.down, shape: [hiddenSize, intermediateSize],
-      pieces: each.map(({ slice, index }) => ({ row: 0, column: slice * width, rows: hiddenSize, firstRow: hiddenSize * index, rowStep: 1 })),
+      name: stored.down,
+      shape: [hiddenSize, intermediateSize],
+      pieces: each.map(({ slice, index }) => ({
+        row: 0,
+        column: slice * width,
+        rows: hiddenSize,
+        firstRow: hiddenSize * index,
+        rowStep: 1,
+      })),
     })
   }
   return {

@@ -1,7 +1,14 @@
 import { QUANT_LAYOUTS, type QuantLayout } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
-import { anyWidth, type ExpertMatrix, expertParts, expertSlices, type ExpertsOptions, type WidthRule } from './expert-parts.ts'
+import {
+  anyWidth,
+  type ExpertMatrix,
+  expertParts,
+  expertSlices,
+  type ExpertsOptions,
+  type WidthRule,
+} from './expert-parts.ts'
 import { quantizedParameters } from './linear.ts'
 import { lowerExperts, quantOf, type Target } from './lowering.ts'
 import type { ExpertWeight } from './moe.ts'
@@ -19,7 +26,12 @@ export interface ExpertWeights {
  */
 export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
   lowerExperts(target)
-  if (target.stored !== undefined) throw new GraphError('GRAPH_UNSUPPORTED', 'a mixture of experts of a quantized checkpoint', 'name the checkpoint that it was quantized from, with --quant')
+  if (target.stored !== undefined)
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      'a mixture of experts of a quantized checkpoint',
+      'name the checkpoint that it was quantized from, with --quant',
+    )
   const format = quantOf(target)
   const quant = format && QUANT_LAYOUTS[format]
   const slices = expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))
@@ -31,7 +43,7 @@ export function expertWeights(g: Graph, target: Target, name: string, options: E
       return { matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', packed: false }), shape }
     }
     const [experts, out, inner] = shape
-    const shapes = { codes: [experts, out, inner * quant.bits / 8], scales: [experts, out, inner / quant.blockSize] }
+    const shapes = { codes: [experts, out, (inner * quant.bits) / 8], scales: [experts, out, inner / quant.blockSize] }
     const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, packed: false, dtype: target.dtype })
     return { matrices: codes, scales, shape }
   }
@@ -43,8 +55,15 @@ function wholeBlocks({ blockSize }: QuantLayout): WidthRule {
 }
 
 function checkBlocks({ blockSize }: QuantLayout, { intermediateSize, hiddenSize }: ExpertsOptions): void {
-  for (const [what, size] of [['hidden', hiddenSize], ['intermediate', intermediateSize]] as const) {
+  for (const [what, size] of [
+    ['hidden', hiddenSize],
+    ['intermediate', intermediateSize],
+  ] as const) {
     if (size % blockSize === 0) continue
-    throw new GraphError('GRAPH_UNSUPPORTED', `quantized experts of ${what} size ${size}`, `their kernel takes multiples of ${blockSize}: say --quant none`)
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      `quantized experts of ${what} size ${size}`,
+      `their kernel takes multiples of ${blockSize}: say --quant none`,
+    )
   }
 }

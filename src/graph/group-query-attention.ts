@@ -9,7 +9,10 @@ export interface GroupQueryAttentionInputs {
   /** [rows, tokens, numKvHeads * headDim], as `value`. */
   readonly key: Value
   readonly value: Value
-  /** [rows, numKvHeads, capacity, headDim], as `pastValue`; of int8, keys and values come in steps of it and are rounded. */
+  /**
+   * [rows, numKvHeads, capacity, headDim], as `pastValue`; of int8, keys and values come in steps of it and are
+   * rounded.
+   */
   readonly pastKey: Value
   readonly pastValue: Value
   /** int32 [rows]: filled length after this run, minus one. */
@@ -17,7 +20,7 @@ export interface GroupQueryAttentionInputs {
   /** int32 [1]: the longest row's length after this run. */
   readonly totalSequenceLength: Value
   /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
-  readonly rotary?: { readonly cos: Value, readonly sin: Value } | undefined
+  readonly rotary?: { readonly cos: Value; readonly sin: Value } | undefined
   /** int64 [rows, tokens]: by which the operator is to rotate; the slots' own in the cache where not given. */
   readonly positionIds?: Value | undefined
   /** What is added to the scores, after a soft cap: [1, numHeads, tokens, total], for each position from 0 on. */
@@ -46,7 +49,10 @@ export interface AttentionOutputs {
 
 /** onnxruntime's fused causal attention over a preallocated KV cache. */
 export function groupQueryAttention(
-  g: Graph, inputs: GroupQueryAttentionInputs, options: GroupQueryAttentionOptions, name: string,
+  g: Graph,
+  inputs: GroupQueryAttentionInputs,
+  options: GroupQueryAttentionOptions,
+  name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale, softcap, window } = options
   const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, positionIds, bias } = inputs
@@ -73,12 +79,29 @@ export function groupQueryAttention(
     op: 'GroupQueryAttention',
     domain: 'com.microsoft',
     name,
-    inputs: [query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias, undefined, one, one])],
+    inputs: [
+      query,
+      key,
+      value,
+      pastKey,
+      pastValue,
+      seqlensK,
+      totalSequenceLength,
+      ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias, undefined, one, one]),
+    ],
     outputs: [query, pastKey, pastValue],
     attributes: {
-      num_heads: int(numHeads), kv_num_heads: int(numKvHeads), scale: float(scale), do_rotary: int(rotary === undefined ? 0 : 1),
-      ...steps && { k_quant_type: string('PER_TENSOR'), v_quant_type: string('PER_TENSOR'), kv_cache_bit_width: int(8) },
-      ...softcap !== undefined && { softcap: float(softcap) }, ...window !== undefined && { local_window_size: int(window) },
+      num_heads: int(numHeads),
+      kv_num_heads: int(numKvHeads),
+      scale: float(scale),
+      do_rotary: int(rotary === undefined ? 0 : 1),
+      ...(steps && {
+        k_quant_type: string('PER_TENSOR'),
+        v_quant_type: string('PER_TENSOR'),
+        kv_cache_bit_width: int(8),
+      }),
+      ...(softcap !== undefined && { softcap: float(softcap) }),
+      ...(window !== undefined && { local_window_size: int(window) }),
     },
   })
   return { output: output!, presentKey: presentKey!, presentValue: presentValue! }

@@ -9,7 +9,21 @@ import { lowerLinear, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
 import { expertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
-import { add, cast, gather, gelu, layerNorm, mul, quickGelu, relu, reshape, rmsNorm, scale, softcap, splitAxis } from './ops.ts'
+import {
+  add,
+  cast,
+  gather,
+  gelu,
+  layerNorm,
+  mul,
+  quickGelu,
+  relu,
+  reshape,
+  rmsNorm,
+  scale,
+  softcap,
+  splitAxis,
+} from './ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -49,7 +63,11 @@ export class Layers {
   /** ids int64 [...] -> rows of the table `name`.weight, [..., size]. */
   embedding(ids: Value, name: string, numRows: number, size: number): Value {
     const table = this.graph.parameter({
-      name: `${name}.weight`, dtype: this.dtype, shape: [numRows, size], placement: 'external', packed: false,
+      name: `${name}.weight`,
+      dtype: this.dtype,
+      shape: [numRows, size],
+      placement: 'external',
+      packed: false,
     })
     return gather(this.graph, table, ids, name)
   }
@@ -58,7 +76,9 @@ export class Layers {
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
     const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
-    return options.bias ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`) : product
+    return options.bias
+      ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
+      : product
   }
 
   /** The scores by which tokens choose their experts, x [..., in] -> [..., numExperts]: in full precision always. */
@@ -69,13 +89,19 @@ export class Layers {
   /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n], plus `offset`. */
   rmsNorm(x: Value, name: string, eps: number, offset = 0): Value {
     const weight = this.#vector(`${name}.weight`, this.#channels(x, name))
-    const scaling = offset === 0 ? weight : add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
+    const scaling =
+      offset === 0 ? weight : add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
     return rmsNorm(this.graph, x, scaling, eps, name)
   }
 
   /** As `rmsNorm`, of each head by itself: x [..., heads * headDim], `name`.weight [headDim]. */
   headRmsNorm(x: Value, name: string, headDim: number, eps: number, offset = 0): Value {
-    const heads = reshape(this.graph, x, [...x.shape.slice(0, -1), this.#channels(x, name) / headDim, headDim], `${name}.split_heads`)
+    const heads = reshape(
+      this.graph,
+      x,
+      [...x.shape.slice(0, -1), this.#channels(x, name) / headDim, headDim],
+      `${name}.split_heads`,
+    )
     return reshape(this.graph, this.rmsNorm(heads, name, eps, offset), x.shape, `${name}.merge_heads`)
   }
 
@@ -85,7 +111,10 @@ export class Layers {
     return layerNorm(this.graph, x, this.#vector(`${name}.weight`, size), this.#vector(`${name}.bias`, size), eps, name)
   }
 
-  /** The weighted sum of each token's best experts: x [rows, tokens, hidden], scores [rows, tokens, experts] -> the same as x. */
+  /**
+   * The weighted sum of each token's best experts: x [rows, tokens, hidden], scores [rows, tokens, experts] -> the same
+   * as x.
+   */
   experts(x: Value, scores: Value, name: string, options: ExpertsOptions): Value {
     const { gateUp, down, slices, quant } = expertWeights(this.graph, this.#target, name, options)
     return mixtureOfExperts(this.graph, { x, scores, gateUp, down }, { ...options, slices, quant }, name)
@@ -95,8 +124,11 @@ export class Layers {
   activation(x: Value, activation: string, name: string): Value {
     const apply = ACTIVATIONS.get(activation)
     if (apply === undefined) {
-      throw new GraphError('GRAPH_UNSUPPORTED', `activation ${activation}`,
-        `only ${ACTIVATION_NAMES.join(', ')} are supported`)
+      throw new GraphError(
+        'GRAPH_UNSUPPORTED',
+        `activation ${activation}`,
+        `only ${ACTIVATION_NAMES.join(', ')} are supported`,
+      )
     }
     return apply(this.graph, x, name)
   }
@@ -116,7 +148,12 @@ export class Layers {
 
   /** x times constants of this shape, broadcast. */
   scaleEach(x: Value, factors: Float32Array, shape: readonly number[], name: string): Value {
-    return mul(this.graph, x, this.graph.constant(`${name}.factors`, convert(fromFloat32(factors, shape), x.dtype)), name)
+    return mul(
+      this.graph,
+      x,
+      this.graph.constant(`${name}.factors`, convert(fromFloat32(factors, shape), x.dtype)),
+      name,
+    )
   }
 
   /** Each element rounded to another float type, in its own. */
@@ -135,8 +172,8 @@ export class Layers {
   }
 
   /**
-   * A fused projection x [..., groups * sum(counts) * headDim], each group's heads of all kinds behind one another, taken
-   * apart: one value [..., groups * count * headDim] for each count.
+   * A fused projection x [..., groups * sum(counts) * headDim], each group's heads of all kinds behind one another,
+   * taken apart: one value [..., groups * count * headDim] for each count.
    */
   splitGroups(x: Value, groups: number, counts: readonly number[], headDim: number, name: string): Value[] {
     const outer = x.shape.slice(0, -1)
@@ -159,7 +196,11 @@ export class Layers {
   #channels(x: Value, name: string): number {
     const channels = lastDim(x.shape)
     if (typeof channels !== 'number') {
-      throw new GraphError('GRAPH_SHAPE', `node ${this.graph.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
+      throw new GraphError(
+        'GRAPH_SHAPE',
+        `node ${this.graph.nodeName(name)}`,
+        `the last axis of ${x.name} must have a fixed size`,
+      )
     }
     return channels
   }

@@ -1,5 +1,5 @@
-import type { PackedQuant } from '../checkpoint/stored-quant.ts'
-import { computeBlock } from '../checkpoint/unpack.ts'
+import type { PackedQuant } from '../checkpoint/weights/stored-quant.ts'
+import { computeBlock } from '../checkpoint/weights/unpack.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
@@ -12,41 +12,86 @@ import type { StoredMatrix, Value } from './value.ts'
 /** Whether CPU sessions keep a packed copy of the weight, so that the original may go. */
 const PACKED: Record<LinearForm, boolean> = { FusedMatMul: true, MatMulNBits: true, MatMulBnb4: false }
 
-/** x [..., in] times the transpose of the stored matrix `name`.weight [out, in], in the form that the target takes: [..., out]. */
+/**
+ * x [..., in] times the transpose of the stored matrix `name`.weight [out, in], in the form that the target takes:
+ * [..., out].
+ */
 export function linear(g: Graph, target: Target, x: Value, name: string, outFeatures: number): Value {
   const inFeatures = lastDim(x.shape)
-  if (typeof inFeatures !== 'number') throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
+  if (typeof inFeatures !== 'number')
+    throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
   const { stored } = target
-  if (stored !== undefined && stored.method !== 'fp8') return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
+  if (stored !== undefined && stored.method !== 'fp8')
+    return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
   const matrix: StoredMatrix = {
-    name: `${name}.weight`, shape: [outFeatures, inFeatures],
-    ...stored !== undefined && { stored: { quant: stored, part: 'weight', module: name, matrixShape: [outFeatures, inFeatures] } },
+    name: `${name}.weight`,
+    shape: [outFeatures, inFeatures],
+    ...(stored !== undefined && {
+      stored: { quant: stored, part: 'weight', module: name, matrixShape: [outFeatures, inFeatures] },
+    }),
   }
-  const form = lowerLinear(target), format = quantOf(target)
+  const form = lowerLinear(target),
+    format = quantOf(target)
   if (format === undefined) {
     const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', packed: PACKED[form] })
     return matMulTransposed(g, x, weight, name)
   }
   const shapes = quantizedShapes(format, outFeatures, inFeatures)
-  return matMulQuantized(g, format, x, { ...quantizedParameters(g, { format, matrix, shapes, packed: PACKED[form], dtype: target.dtype }), outFeatures }, name)
+  return matMulQuantized(
+    g,
+    format,
+    x,
+    { ...quantizedParameters(g, { format, matrix, shapes, packed: PACKED[form], dtype: target.dtype }), outFeatures },
+    name,
+  )
 }
 
 /** By the integers that the checkpoint holds. Throws `GRAPH_UNSUPPORTED` where they would have to be rounded again. */
-function storedLinear(g: Graph, target: Target, quant: PackedQuant, x: Value, module: string, matrixShape: readonly [number, number]): Value {
+function storedLinear(
+  g: Graph,
+  target: Target,
+  quant: PackedQuant,
+  x: Value,
+  module: string,
+  matrixShape: readonly [number, number],
+): Value {
   const [outFeatures, inFeatures] = matrixShape
   if (quantOf(target) !== undefined) {
-    throw new GraphError('GRAPH_UNSUPPORTED', `--quant ${target.quant}`, 'this checkpoint is quantized already: leave --quant away')
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      `--quant ${target.quant}`,
+      'this checkpoint is quantized already: leave --quant away',
+    )
   }
-  const block = computeBlock(quant, inFeatures), blocks = inFeatures / block
+  const block = computeBlock(quant, inFeatures),
+    blocks = inFeatures / block
   if (!Number.isInteger(blocks) || outFeatures % 8 !== 0) {
-    throw new GraphError('GRAPH_UNSUPPORTED', `layer ${g.nodeName(module)} [${outFeatures}, ${inFeatures}] of a quantized checkpoint`, 'its sizes are no multiples of the group size')
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      `layer ${g.nodeName(module)} [${outFeatures}, ${inFeatures}] of a quantized checkpoint`,
+      'its sizes are no multiples of the group size',
+    )
   }
-  const declare = (part: 'codes' | 'scales' | 'zeros', dtype: 'uint8' | Target['dtype'], shape: readonly number[]): Value => g.parameter({
-    name: `${module}.weight.${part}`, dtype, shape, placement: 'external', packed: PACKED.MatMulNBits, stored: { quant, part, module, matrixShape },
-  })
+  const declare = (
+    part: 'codes' | 'scales' | 'zeros',
+    dtype: 'uint8' | Target['dtype'],
+    shape: readonly number[],
+  ): Value =>
+    g.parameter({
+      name: `${module}.weight.${part}`,
+      dtype,
+      shape,
+      placement: 'external',
+      packed: PACKED.MatMulNBits,
+      stored: { quant, part, module, matrixShape },
+    })
   const weight = {
-    codes: declare('codes', 'uint8', [outFeatures, blocks, block * quant.bits / 8]), scales: declare('scales', target.dtype, [outFeatures * blocks]),
-    zeros: quant.zeroPoints ? declare('zeros', 'uint8', [outFeatures * Math.ceil(blocks * quant.bits / 8)]) : undefined, outFeatures,
+    codes: declare('codes', 'uint8', [outFeatures, blocks, (block * quant.bits) / 8]),
+    scales: declare('scales', target.dtype, [outFeatures * blocks]),
+    zeros: quant.zeroPoints
+      ? declare('zeros', 'uint8', [outFeatures * Math.ceil((blocks * quant.bits) / 8)])
+      : undefined,
+    outFeatures,
   }
   return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
 }
@@ -54,15 +99,24 @@ function storedLinear(g: Graph, target: Target, quant: PackedQuant, x: Value, mo
 export interface QuantizedSpec {
   readonly format: QuantFormat
   readonly matrix: StoredMatrix
-  readonly shapes: { readonly codes: readonly number[], readonly scales: readonly number[] }
+  readonly shapes: { readonly codes: readonly number[]; readonly scales: readonly number[] }
   readonly packed: boolean
   readonly dtype: Target['dtype']
 }
 
 /** The two parameters that a stored matrix becomes. */
-export function quantizedParameters(g: Graph, { format, matrix, shapes, packed, dtype }: QuantizedSpec): { readonly codes: Value, readonly scales: Value } {
-  const declare = (part: 'codes' | 'scales', type: 'uint8' | Target['dtype']): Value => g.parameter({
-    name: `${matrix.name}.${part}`, dtype: type, shape: shapes[part], placement: 'external', packed, quantized: { format, part, matrix },
-  })
+export function quantizedParameters(
+  g: Graph,
+  { format, matrix, shapes, packed, dtype }: QuantizedSpec,
+): { readonly codes: Value; readonly scales: Value } {
+  const declare = (part: 'codes' | 'scales', type: 'uint8' | Target['dtype']): Value =>
+    g.parameter({
+      name: `${matrix.name}.${part}`,
+      dtype: type,
+      shape: shapes[part],
+      placement: 'external',
+      packed,
+      quantized: { format, part, matrix },
+    })
   return { codes: declare('codes', 'uint8'), scales: declare('scales', dtype) }
 }

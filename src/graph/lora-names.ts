@@ -5,6 +5,6 @@ export const LORA_MASK = 'lora_mask'
 export const LORA_A = 'lora_a:'
 
 /** What a graph calls a module's matrices. */
-export function loraInputs(module: string): { readonly a: string, readonly b: string } {
+export function loraInputs(module: string): { readonly a: string; readonly b: string } {
   return { a: `${LORA_A}${module}`, b: `lora_b:${module}` }
 }

@@ -14,9 +14,9 @@ export interface LoraModule {
 }
 
 /**
- * `product`, which module `name` makes of x [rows, tokens, in], plus ((x A^T) * mask) B: all adapters of a run lie behind one
- * another along `ranks`, so that each row of a batch may have another one (Hu et al., "LoRA"; Chen et al., "Punica"). A
- * [ranks, in] and B [ranks, out], scaled, are inputs: to load an adapter builds nothing.
+ * `product`, which module `name` makes of x [rows, tokens, in], plus ((x A^T) * mask) B: all adapters of a run lie
+ * behind one another along `ranks`, so that each row of a batch may have another one (Hu et al., "LoRA"; Chen et al.,
+ * "Punica"). A [ranks, in] and B [ranks, out], scaled, are inputs: to load an adapter builds nothing.
  */
 export function addLora(g: Graph, x: Value, product: Value, name: string, outFeatures: number): Value {
   const names = loraInputs(name)
@@ -35,9 +35,11 @@ export function loraInputNames(graph: Pick<Graph, 'inputs'>): string[] {
 
 /** The modules of a graph that was built for adapters. */
 export function loraModules({ inputs }: Pick<Graph, 'inputs'>): LoraModule[] {
-  return inputs.filter(({ name }) => name.startsWith(LORA_A)).map(({ name, shape }) => {
-    const module = name.slice(LORA_A.length)
-    const b = inputs.find((input) => input.name === loraInputs(module).b)!
-    return { name: module, inFeatures: Number(shape[1]), outFeatures: Number(b.shape[1]) }
-  })
+  return inputs
+    .filter(({ name }) => name.startsWith(LORA_A))
+    .map(({ name, shape }) => {
+      const module = name.slice(LORA_A.length)
+      const b = inputs.find((input) => input.name === loraInputs(module).b)!
+      return { name: module, inFeatures: Number(shape[1]), outFeatures: Number(b.shape[1]) }
+    })
 }

@@ -1,4 +1,4 @@
-import type { StoredQuant } from '../checkpoint/stored-quant.ts'
+import type { StoredQuant } from '../checkpoint/weights/stored-quant.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
@@ -66,12 +66,20 @@ interface Refusal {
 }
 
 const FUSED = {
-  linear: 'FusedMatMul', attention: 'GroupQueryAttention', headMultiple: 8, rotaryHeadMultiple: 16, rotaryHalfMultiple: 8,
+  linear: 'FusedMatMul',
+  attention: 'GroupQueryAttention',
+  headMultiple: 8,
+  rotaryHeadMultiple: 16,
+  rotaryHalfMultiple: 8,
 } as const
 
 /** They take heads of any size, and rotate none. */
 const PRIMITIVES = {
-  linear: 'FusedMatMul', attention: 'Primitives', headMultiple: 1, rotaryHeadMultiple: Infinity, rotaryHalfMultiple: 1,
+  linear: 'FusedMatMul',
+  attention: 'Primitives',
+  headMultiple: 1,
+  rotaryHeadMultiple: Infinity,
+  rotaryHalfMultiple: 1,
 } as const
 
 const CPU_COMPUTES_FLOAT32 = 'a CPU has fast kernels for float32 only: use float32'
@@ -93,11 +101,16 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
 }
 
 /** Which kernel reads which quantized format. */
-const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = { int8: 'MatMulNBits', int4: 'MatMulNBits', nf4: 'MatMulBnb4' }
+const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
+  int8: 'MatMulNBits',
+  int4: 'MatMulNBits',
+  nf4: 'MatMulBnb4',
+}
 
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
 export function lowerLinear(target: Target): LinearForm {
-  const { linear } = kernels(target), format = quantOf(target)
+  const { linear } = kernels(target),
+    format = quantOf(target)
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
 }
 
@@ -106,8 +119,14 @@ export function lowerExperts(target: Target): ExpertsForm {
   const format = quantOf(target)
   if (format === undefined) return 'MoE'
   const what = `a mixture of experts in ${format} on ${target.device}`
-  if (target.device !== 'cpu') throw new GraphError('GRAPH_UNSUPPORTED', what, 'the weights of experts are only quantized on a CPU: say --quant none')
-  if (format === 'nf4') throw new GraphError('GRAPH_UNSUPPORTED', what, 'no kernel reads it: say --quant int4 or --quant int8')
+  if (target.device !== 'cpu')
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      what,
+      'the weights of experts are only quantized on a CPU: say --quant none',
+    )
+  if (format === 'nf4')
+    throw new GraphError('GRAPH_UNSUPPORTED', what, 'no kernel reads it: say --quant int4 or --quant int8')
   return 'QMoE'
 }
 
@@ -118,7 +137,11 @@ export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): QuantFormat 
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype, or keep the cache as wanted. */
 export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
   if (target.kvDType !== undefined && target.device !== 'cpu') {
-    throw new GraphError('GRAPH_UNSUPPORTED', `a KV cache in ${target.kvDType} on ${target.device}`, 'only a CPU keeps it so: say --kv-dtype auto')
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      `a KV cache in ${target.kvDType} on ${target.device}`,
+      'only a CPU keeps it so: say --kv-dtype auto',
+    )
   }
   const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, windowSlides, padDType } = kernels(target)
   const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple

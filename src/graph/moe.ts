@@ -35,28 +35,63 @@ export interface MixtureOptions {
 
 /**
  * The weighted sum of each token's best experts, each of them down(silu(gate(x)) * up(x)): [rows, tokens, hidden]
- * (Shazeer et al., "Outrageously Large Neural Networks"). Only the weights of experts that some token has chosen are read.
+ * (Shazeer et al., "Outrageously Large Neural Networks"). Only the weights of experts that some token has chosen are
+ * read.
  */
-export function mixtureOfExperts(g: Graph, { x, scores, gateUp, down }: MixtureInputs, { topK, normalised, slices, quant }: MixtureOptions, name: string): Value {
+export function mixtureOfExperts(
+  g: Graph,
+  { x, scores, gateUp, down }: MixtureInputs,
+  { topK, normalised, slices, quant }: MixtureOptions,
+  name: string,
+): Value {
   const [experts, hidden, width] = down.shape
-  for (const { matrices } of [gateUp, down]) wantDType(g, 'MoE', name, matrices, quant === undefined ? x.dtype : 'uint8')
+  for (const { matrices } of [gateUp, down])
+    wantDType(g, 'MoE', name, matrices, quant === undefined ? x.dtype : 'uint8')
   wantShape(g, 'MoE', name, x, [...x.shape.slice(0, -1), hidden])
   wantShape(g, 'MoE', name, scores, [...x.shape.slice(0, -1), experts / slices])
   const perByte = quant === undefined ? 1 : 8 / quant.bits
   wantShape(g, 'MoE', name, gateUp.matrices, [experts, 2 * width, hidden / perByte])
   wantShape(g, 'MoE', name, down.matrices, [experts, hidden, width / perByte])
   return g.scope(name, () => {
-    const shape = g.constant('flat_shape', { dtype: 'int64', shape: [2], data: new Uint8Array(BigInt64Array.of(-1n, BigInt(experts)).buffer) })
-    const [flat] = g.node({ op: 'Reshape', name: 'flat_scores', inputs: [slices === 1 ? scores : concatLast(g, Array.from({ length: slices }, () => scores), 'slice_scores'), shape], outputs: [{ dtype: scores.dtype, shape: ['all_tokens', experts] }] })
+    const shape = g.constant('flat_shape', {
+      dtype: 'int64',
+      shape: [2],
+      data: new Uint8Array(BigInt64Array.of(-1n, BigInt(experts)).buffer),
+    })
+    const [flat] = g.node({
+      op: 'Reshape',
+      name: 'flat_scores',
+      inputs: [
+        slices === 1
+          ? scores
+          : concatLast(
+              g,
+              Array.from({ length: slices }, () => scores),
+              'slice_scores',
+            ),
+        shape,
+      ],
+      outputs: [{ dtype: scores.dtype, shape: ['all_tokens', experts] }],
+    })
     const [mixed] = g.node({
-      op: quant === undefined ? 'MoE' : 'QMoE', domain: 'com.microsoft', name: 'mix', outputs: [x],
-      inputs: quant === undefined ? [x, flat, gateUp.matrices, undefined, down.matrices] : [x, flat, gateUp.matrices, gateUp.scales, undefined, down.matrices, down.scales],
+      op: quant === undefined ? 'MoE' : 'QMoE',
+      domain: 'com.microsoft',
+      name: 'mix',
+      outputs: [x],
+      inputs:
+        quant === undefined
+          ? [x, flat, gateUp.matrices, undefined, down.matrices]
+          : [x, flat, gateUp.matrices, gateUp.scales, undefined, down.matrices, down.scales],
       attributes: {
         // The operator only knows weights that add up to one.
-        k: int(topK * slices), normalize_routing_weights: int(1),
+        k: int(topK * slices),
+        normalize_routing_weights: int(1),
         // SwiGLU as Mixtral has it; the operator's own defaults are those of another model.
-        activation_type: string('swiglu'), swiglu_fusion: int(1), activation_alpha: float(1), activation_beta: float(0),
-        ...quant !== undefined && { expert_weight_bits: int(quant.bits), block_size: int(quant.blockSize) },
+        activation_type: string('swiglu'),
+        swiglu_fusion: int(1),
+        activation_alpha: float(1),
+        activation_beta: float(0),
+        ...(quant !== undefined && { expert_weight_bits: int(quant.bits), block_size: int(quant.blockSize) }),
       },
     })
     // Weights that add up to one are shared out among the slices.
@@ -70,8 +105,20 @@ function chosenShare(g: Graph, scores: Value, topK: number): Value {
   const shape = (size: number) => ({ dtype: scores.dtype, shape: [...scores.shape.slice(0, -1), size] })
   const best = (values: Value): Value => {
     const count = filled(g, 'count', 'int64', [1], topK)
-    return g.node({ op: 'TopK', name: 'chosen', inputs: [values, count], outputs: [shape(topK), { ...shape(topK), dtype: 'int64' }], attributes: { axis: int(-1) } })[0]!
+    return g.node({
+      op: 'TopK',
+      name: 'chosen',
+      inputs: [values, count],
+      outputs: [shape(topK), { ...shape(topK), dtype: 'int64' }],
+      attributes: { axis: int(-1) },
+    })[0]!
   }
   const axes = filled(g, 'axes', 'int64', [1], -1)
-  return g.node({ op: 'ReduceSum', name: 'share', inputs: [best(softmax(g, scores, 'probabilities')), axes], outputs: [shape(1)], attributes: { keepdims: int(1) } })[0]!
+  return g.node({
+    op: 'ReduceSum',
+    name: 'share',
+    inputs: [best(softmax(g, scores, 'probabilities')), axes],
+    outputs: [shape(1)],
+    attributes: { keepdims: int(1) },
+  })[0]!
 }

@@ -54,7 +54,9 @@ export function rmsNorm(g: Graph, x: Value, weight: Value, eps: number, name?: s
   wantFloat(g, op, name, x)
   wantDType(g, op, name, weight, x.dtype)
   wantShape(g, op, name, weight, [lastDim(x.shape) ?? 1])
-  return only(g.node({ op, name, inputs: [x, weight], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }))
+  return only(
+    g.node({ op, name, inputs: [x, weight], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }),
+  )
 }
 
 /** (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; x [..., n], weight and bias [n]. */
@@ -65,7 +67,9 @@ export function layerNorm(g: Graph, x: Value, weight: Value, bias: Value, eps: n
     wantDType(g, op, name, parameter, x.dtype)
     wantShape(g, op, name, parameter, [lastDim(x.shape) ?? 1])
   }
-  return only(g.node({ op, name, inputs: [x, weight, bias], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }))
+  return only(
+    g.node({ op, name, inputs: [x, weight, bias], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }),
+  )
 }
 
 /** x times the transpose of a weight in a checkpoint's own order: x [..., in], weight [out, in] -> [..., out]. */
@@ -74,13 +78,30 @@ export function matMulTransposed(g: Graph, x: Value, weight: Value, name?: strin
   wantFloat(g, op, name, x)
   wantDType(g, op, name, weight, x.dtype)
   const [outFeatures, inFeatures] = weight.shape
-  if (weight.shape.length !== 2 || outFeatures === undefined || x.shape.length === 0 || inFeatures !== lastDim(x.shape)) {
-    throw misfit(g, op, name, `cannot multiply ${describe(x)} by a weight [${weight.shape.join(', ')}], which is [out, in]`)
+  if (
+    weight.shape.length !== 2 ||
+    outFeatures === undefined ||
+    x.shape.length === 0 ||
+    inFeatures !== lastDim(x.shape)
+  ) {
+    throw misfit(
+      g,
+      op,
+      name,
+      `cannot multiply ${describe(x)} by a weight [${weight.shape.join(', ')}], which is [out, in]`,
+    )
   }
   const shape = withLastDim(x.shape, outFeatures)
-  return only(g.node({
-    op, domain: 'com.microsoft', name, inputs: [x, weight], outputs: [{ dtype: x.dtype, shape }], attributes: { transB: int(1) },
-  }))
+  return only(
+    g.node({
+      op,
+      domain: 'com.microsoft',
+      name,
+      inputs: [x, weight],
+      outputs: [{ dtype: x.dtype, shape }],
+      attributes: { transB: int(1) },
+    }),
+  )
 }
 
 /** Rows of a table: table [n, ...rest], ids of any shape -> [...ids, ...rest]. */
@@ -135,16 +156,20 @@ export function concatLast(g: Graph, values: readonly Value[], name?: string): V
 /** Appends zeros to the last axis until it has `size` channels. */
 export function padLast(g: Graph, x: Value, size: number, name?: string): Value {
   const last = lastDim(x.shape)
-  if (typeof last !== 'number' || size < last) throw misfit(g, 'Pad', name, `cannot pad ${describe(x)} to ${size} channels`)
+  if (typeof last !== 'number' || size < last)
+    throw misfit(g, 'Pad', name, `cannot pad ${describe(x)} to ${size} channels`)
   const before = x.shape.map(() => 0)
   const pads = g.constant(`${name ?? 'Pad'}.pads`, int64Tensor([...before, ...before.slice(1), size - last]))
-  return only(g.node({ op: 'Pad', name, inputs: [x, pads], outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
+  return only(
+    g.node({ op: 'Pad', name, inputs: [x, pads], outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }),
+  )
 }
 
 /** The first `size` channels of the last axis. */
 export function takeLast(g: Graph, x: Value, size: number, name?: string): Value {
   const last = lastDim(x.shape)
-  if (typeof last !== 'number' || size > last) throw misfit(g, 'Slice', name, `cannot take ${size} channels of ${describe(x)}`)
+  if (typeof last !== 'number' || size > last)
+    throw misfit(g, 'Slice', name, `cannot take ${size} channels of ${describe(x)}`)
   const operand = (part: string, value: number) => g.constant(`${name ?? 'Slice'}.${part}`, int64Tensor([value]))
   const inputs = [x, operand('start', 0), operand('end', size), operand('axis', x.shape.length - 1)]
   return only(g.node({ op: 'Slice', name, inputs, outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
@@ -160,12 +185,18 @@ export function cast(g: Graph, x: Value, dtype: DType, name?: string): Value {
 function binary(g: Graph, op: string, a: Value, b: Value, name?: string): Value {
   wantDType(g, op, name, b, a.dtype)
   const shape = broadcast(a.shape, b.shape)
-  if (shape === undefined) throw misfit(g, op, name, `cannot broadcast [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`)
+  if (shape === undefined)
+    throw misfit(g, op, name, `cannot broadcast [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`)
   return only(g.node({ op, name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape }] }))
 }
 
 function unary(
-  g: Graph, op: string, x: Value, name?: string, attributes: Record<string, Attribute> = {}, domain: Domain = '',
+  g: Graph,
+  op: string,
+  x: Value,
+  name?: string,
+  attributes: Record<string, Attribute> = {},
+  domain: Domain = '',
 ): Value {
   wantFloat(g, op, name, x)
   return only(g.node({ op, domain, name, inputs: [x], outputs: [x], attributes }))
@@ -186,7 +217,8 @@ function wantFloat(g: Graph, op: string, name: string | undefined, x: Value): vo
 
 /** Throws `GRAPH_DTYPE`, naming the node, its operator and the operand. */
 export function wantDType(g: Graph, op: string, name: string | undefined, x: Value, dtype: DType): void {
-  if (x.dtype !== dtype) throw misfit(g, op, name, `takes ${dtype} here, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
+  if (x.dtype !== dtype)
+    throw misfit(g, op, name, `takes ${dtype} here, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
 }
 
 /** Throws `GRAPH_SHAPE`, naming the node, its operator and the operand. */
@@ -197,7 +229,11 @@ export function wantShape(g: Graph, op: string, name: string | undefined, x: Val
 }
 
 function misfit(
-  g: Graph, op: string, name: string | undefined, problem: string, code: GraphErrorCode = 'GRAPH_SHAPE',
+  g: Graph,
+  op: string,
+  name: string | undefined,
+  problem: string,
+  code: GraphErrorCode = 'GRAPH_SHAPE',
 ): GraphError {
   return new GraphError(code, `node ${g.nodeName(name ?? op)}`, `${op} ${problem}`)
 }

@@ -1,8 +1,23 @@
 import type { Graph } from './builder.ts'
-import type { AttentionOutputs, GroupQueryAttentionInputs, GroupQueryAttentionOptions } from './group-query-attention.ts'
+import type {
+  AttentionOutputs,
+  GroupQueryAttentionInputs,
+  GroupQueryAttentionOptions,
+} from './group-query-attention.ts'
 import { GraphError } from './errors.ts'
 import { add, cast, mul, reshape, softcap, sub } from './ops.ts'
-import { and, filled, indicesOfAxis, less, lessOrEqual, matMul, scatterElements, softmax, transpose, where } from './primitive-ops.ts'
+import {
+  and,
+  filled,
+  indicesOfAxis,
+  less,
+  lessOrEqual,
+  matMul,
+  scatterElements,
+  softmax,
+  transpose,
+  where,
+} from './primitive-ops.ts'
 import type { Value } from './value.ts'
 
 /** Far below any score, and finite: a row of nothing else would be divided by zero. */
@@ -13,21 +28,36 @@ const MASKED = -1e30
  * kernel. Queries and keys come rotated. What the cache holds beyond a row's length does not matter, NaN included.
  */
 export function primitiveAttention(
-  g: Graph, inputs: GroupQueryAttentionInputs, options: GroupQueryAttentionOptions, name: string,
+  g: Graph,
+  inputs: GroupQueryAttentionInputs,
+  options: GroupQueryAttentionOptions,
+  name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale } = options
   const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias } = inputs
-  if (positionIds === undefined) throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
+  if (positionIds === undefined)
+    throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
   return g.scope(name, () => {
     const [rows = 1, tokens = 1] = positionIds.shape
     const group = numHeads / numKvHeads
     const capacity = pastKey.shape[2] ?? 1
 
-    const places = add(g, reshape(g, positionIds, [rows, 1, tokens, 1], 'positions'), filled(g, 'spread', 'int64', [1, numKvHeads, 1, headDim], 0), 'places')
-    const append = (past: Value, x: Value, part: string) => g.scope(part, () => {
-      const heads = transpose(g, reshape(g, x, [rows, tokens, numKvHeads, headDim], 'split_heads'), [0, 2, 1, 3], 'heads_first')
-      return scatterElements(g, past, places, heads, 2, 'append')
-    })
+    const places = add(
+      g,
+      reshape(g, positionIds, [rows, 1, tokens, 1], 'positions'),
+      filled(g, 'spread', 'int64', [1, numKvHeads, 1, headDim], 0),
+      'places',
+    )
+    const append = (past: Value, x: Value, part: string) =>
+      g.scope(part, () => {
+        const heads = transpose(
+          g,
+          reshape(g, x, [rows, tokens, numKvHeads, headDim], 'split_heads'),
+          [0, 2, 1, 3],
+          'heads_first',
+        )
+        return scatterElements(g, past, places, heads, 2, 'append')
+      })
     const presentKey = append(pastKey, key, 'key')
     const presentValue = append(pastValue, value, 'value')
 
@@ -37,15 +67,37 @@ export function primitiveAttention(
     const ownColumn = reshape(g, positionIds, [rows, 1, 1, tokens, 1], 'query_positions')
     const isVisible = visible(g, columns, ownColumn, options.window)
 
-    const queries = transpose(g, reshape(g, query, [rows, tokens, numKvHeads, group, headDim], 'split_heads'), [0, 2, 3, 1, 4], 'queries')
-    const keys = reshape(g, transpose(g, presentKey, [0, 1, 3, 2], 'keys_transposed'), [rows, numKvHeads, 1, headDim, capacity], 'keys')
+    const queries = transpose(
+      g,
+      reshape(g, query, [rows, tokens, numKvHeads, group, headDim], 'split_heads'),
+      [0, 2, 3, 1, 4],
+      'queries',
+    )
+    const keys = reshape(
+      g,
+      transpose(g, presentKey, [0, 1, 3, 2], 'keys_transposed'),
+      [rows, numKvHeads, 1, headDim, capacity],
+      'keys',
+    )
     const scaled = mul(g, matMul(g, queries, keys, 'scores'), filled(g, 'scale', 'float32', [1], scale), 'scaled')
     const capped = options.softcap === undefined ? scaled : softcap(g, scaled, options.softcap, 'softcap')
-    const scores = bias === undefined ? capped : add(g, capped, reshape(g, bias, [numKvHeads, group, 1, capacity], 'head_bias'), 'biased')
-    const weights = softmax(g, where(g, isVisible, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'), 'weights')
+    const scores =
+      bias === undefined
+        ? capped
+        : add(g, capped, reshape(g, bias, [numKvHeads, group, 1, capacity], 'head_bias'), 'biased')
+    const weights = softmax(
+      g,
+      where(g, isVisible, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'),
+      'weights',
+    )
     const clean = where(g, isFilled, presentValue, filled(g, 'zero', 'float32', [1], 0), 'filled_values')
     const mixed = matMul(g, weights, reshape(g, clean, [rows, numKvHeads, 1, capacity, headDim], 'values'), 'mixed')
-    const output = reshape(g, transpose(g, mixed, [0, 3, 1, 2, 4], 'tokens_first'), [rows, tokens, numHeads * headDim], 'output')
+    const output = reshape(
+      g,
+      transpose(g, mixed, [0, 3, 1, 2, 4], 'tokens_first'),
+      [rows, tokens, numHeads * headDim],
+      'output',
+    )
     return { output, presentKey, presentValue }
   })
 }

@@ -8,7 +8,13 @@ import { int, ints, type Value, type ValueType } from './value.ts'
 /** The axes of x in another order: axis i of the result is axis `order[i]` of x. */
 export function transpose(g: Graph, x: Value, order: readonly number[], name: string): Value {
   const shape = order.map((axis) => x.shape[axis] ?? 1)
-  return single(g, { op: 'Transpose', name, inputs: [x], outputs: [{ dtype: x.dtype, shape }], attributes: { perm: ints(order) } })
+  return single(g, {
+    op: 'Transpose',
+    name,
+    inputs: [x],
+    outputs: [{ dtype: x.dtype, shape }],
+    attributes: { perm: ints(order) },
+  })
 }
 
 /** a [..., m, k] times b [..., k, n] -> [..., m, n]; the axes before are broadcast. */
@@ -16,7 +22,12 @@ export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'MatMul', name, b, a.dtype)
   wantShape(g, 'MatMul', name, b, [...b.shape.slice(0, -2), a.shape.at(-1) ?? 1, b.shape.at(-1) ?? 1])
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)) ?? []
-  return single(g, { op: 'MatMul', name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }] })
+  return single(g, {
+    op: 'MatMul',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }],
+  })
 }
 
 export function abs(g: Graph, x: Value, name: string): Value {
@@ -54,7 +65,13 @@ export function meanOfLast(g: Graph, x: Value, name: string): Value {
 
 /** float32 [1]: the size of an axis of x. */
 export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
-  const size = single(g, { op: 'Shape', name: `${name}.size`, inputs: [x], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(axis), end: int(axis + 1) } })
+  const size = single(g, {
+    op: 'Shape',
+    name: `${name}.size`,
+    inputs: [x],
+    outputs: [{ dtype: 'int64', shape: [1] }],
+    attributes: { start: int(axis), end: int(axis + 1) },
+  })
   return cast(g, size, 'float32', name)
 }
 
@@ -66,19 +83,34 @@ export function softmax(g: Graph, x: Value, name: string): Value {
 /** bool, of the two shapes broadcast. */
 export function lessOrEqual(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'LessOrEqual', name, b, a.dtype)
-  return single(g, { op: 'LessOrEqual', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+  return single(g, {
+    op: 'LessOrEqual',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
 }
 
 /** bool, of the two shapes broadcast. */
 export function less(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'Less', name, b, a.dtype)
-  return single(g, { op: 'Less', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+  return single(g, {
+    op: 'Less',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
 }
 
 /** bool, of the two shapes broadcast. */
 export function and(g: Graph, a: Value, b: Value, name: string): Value {
   for (const x of [a, b]) wantDType(g, 'And', name, x, 'bool')
-  return single(g, { op: 'And', name, inputs: [a, b], outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }] })
+  return single(g, {
+    op: 'And',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
 }
 
 /** x where the condition holds, else `otherwise`; all broadcast. */
@@ -89,18 +121,39 @@ export function where(g: Graph, condition: Value, x: Value, otherwise: Value, na
   return single(g, { op: 'Where', name, inputs: [condition, x, otherwise], outputs: [{ dtype: x.dtype, shape }] })
 }
 
-/** A copy of data with updates written at `indices` (of their shape) of `axis`; in place where both are bound to the same memory. */
-export function scatterElements(g: Graph, data: Value, indices: Value, updates: Value, axis: number, name: string): Value {
+/**
+ * A copy of data with updates written at `indices` (of their shape) of `axis`; in place where both are bound to the
+ * same memory.
+ */
+export function scatterElements(
+  g: Graph,
+  data: Value,
+  indices: Value,
+  updates: Value,
+  axis: number,
+  name: string,
+): Value {
   wantDType(g, 'ScatterElements', name, indices, 'int64')
   wantShape(g, 'ScatterElements', name, indices, updates.shape)
-  return single(g, { op: 'ScatterElements', name, inputs: [data, indices, updates], outputs: [data], attributes: { axis: int(axis) } })
+  return single(g, {
+    op: 'ScatterElements',
+    name,
+    inputs: [data, indices, updates],
+    outputs: [data],
+    attributes: { axis: int(axis) },
+  })
 }
 
 /** int64 [n]: 0 to n - 1, where n is the size of an axis of x. */
 export function indicesOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
   return g.scope(name, () => {
     const scalar: ValueType = { dtype: 'int64', shape: [] }
-    const size = single(g, { op: 'Shape', inputs: [x], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(axis), end: int(axis + 1) } })
+    const size = single(g, {
+      op: 'Shape',
+      inputs: [x],
+      outputs: [{ dtype: 'int64', shape: [1] }],
+      attributes: { start: int(axis), end: int(axis + 1) },
+    })
     const limit = single(g, { op: 'Squeeze', inputs: [size], outputs: [scalar] })
     const inputs = [filled(g, 'start', 'int64', [], 0), limit, filled(g, 'step', 'int64', [], 1)]
     return single(g, { op: 'Range', inputs, outputs: [{ dtype: 'int64', shape: [x.shape[axis] ?? 1] }] })
@@ -112,24 +165,51 @@ export function indicesUpTo(g: Graph, limit: Value, size: string, name: string):
   wantDType(g, 'Range', name, limit, 'int32')
   return g.scope(name, () => {
     const end = single(g, { op: 'Squeeze', inputs: [limit], outputs: [{ dtype: 'int32', shape: [] }] })
-    const number = (part: string, value: number) => g.constant(part, tensor('int32', [], new Uint8Array(Int32Array.of(value).buffer)))
-    return single(g, { op: 'Range', inputs: [number('start', 0), end, number('step', 1)], outputs: [{ dtype: 'int32', shape: [size] }] })
+    const number = (part: string, value: number) =>
+      g.constant(part, tensor('int32', [], new Uint8Array(Int32Array.of(value).buffer)))
+    return single(g, {
+      op: 'Range',
+      inputs: [number('start', 0), end, number('step', 1)],
+      outputs: [{ dtype: 'int32', shape: [size] }],
+    })
   })
 }
 
 /** x, whose axis `axis` has one element, with that repeated as often as `like` has elements on its axis `likeAxis`. */
 export function repeatLike(g: Graph, x: Value, axis: number, like: Value, likeAxis: number, name: string): Value {
   const count = single(g, {
-    op: 'Shape', name: `${name}.count`, inputs: [like], outputs: [{ dtype: 'int64', shape: [1] }], attributes: { start: int(likeAxis), end: int(likeAxis + 1) },
+    op: 'Shape',
+    name: `${name}.count`,
+    inputs: [like],
+    outputs: [{ dtype: 'int64', shape: [1] }],
+    attributes: { start: int(likeAxis), end: int(likeAxis + 1) },
   })
-  const ones = (part: string, length: number) => length === 0 ? [] : [filled(g, `${name}.${part}`, 'int64', [length], 1)]
+  const ones = (part: string, length: number) =>
+    length === 0 ? [] : [filled(g, `${name}.${part}`, 'int64', [length], 1)]
   const sizes = [...ones('before', axis), count, ...ones('after', x.shape.length - axis - 1)]
-  const shape = single(g, { op: 'Concat', name: `${name}.shape`, inputs: sizes, outputs: [{ dtype: 'int64', shape: [x.shape.length] }], attributes: { axis: int(0) } })
-  return single(g, { op: 'Expand', name, inputs: [x, shape], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, like.shape[likeAxis] ?? 1) }] })
+  const shape = single(g, {
+    op: 'Concat',
+    name: `${name}.shape`,
+    inputs: sizes,
+    outputs: [{ dtype: 'int64', shape: [x.shape.length] }],
+    attributes: { axis: int(0) },
+  })
+  return single(g, {
+    op: 'Expand',
+    name,
+    inputs: [x, shape],
+    outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, like.shape[likeAxis] ?? 1) }],
+  })
 }
 
 /** A constant with the same number everywhere. */
-export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape: readonly number[], value: number): Value {
+export function filled(
+  g: Graph,
+  name: string,
+  dtype: 'float32' | 'int64',
+  shape: readonly number[],
+  value: number,
+): Value {
   const count = shape.reduce((a, b) => a * b, 1)
   const words = dtype === 'int64' ? new BigInt64Array(count).fill(BigInt(value)) : new Float32Array(count).fill(value)
   return g.constant(name, tensor(dtype satisfies DType, shape, new Uint8Array(words.buffer)))
@@ -137,7 +217,13 @@ export function filled(g: Graph, name: string, dtype: 'float32' | 'int64', shape
 
 function reduced(g: Graph, op: string, x: Value, axis: number, name: string): Value {
   const axes = filled(g, `${name}.axes`, 'int64', [1], axis)
-  return single(g, { op, name, inputs: [x, axes], outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, 1) }], attributes: { keepdims: int(1) } })
+  return single(g, {
+    op,
+    name,
+    inputs: [x, axes],
+    outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, 1) }],
+    attributes: { keepdims: int(1) },
+  })
 }
 
 function unary(g: Graph, op: string, x: Value, name: string): Value {
@@ -146,7 +232,12 @@ function unary(g: Graph, op: string, x: Value, name: string): Value {
 
 function binary(g: Graph, op: string, a: Value, b: Value, name: string): Value {
   wantDType(g, op, name, b, a.dtype)
-  return single(g, { op, name, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: broadcast(a.shape, b.shape) ?? [] }] })
+  return single(g, {
+    op,
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: a.dtype, shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
 }
 
 function single(g: Graph, spec: NodeSpec): Value {

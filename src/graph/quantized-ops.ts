@@ -19,17 +19,32 @@ const ACCURACY_LEVEL = 4
 const NF4 = 1
 
 /** The shapes of a matrix's [out, in] codes and scales. */
-export function quantizedShapes(format: QuantFormat, out: number, inner: number): { readonly codes: readonly number[], readonly scales: readonly number[] } {
+export function quantizedShapes(
+  format: QuantFormat,
+  out: number,
+  inner: number,
+): { readonly codes: readonly number[]; readonly scales: readonly number[] } {
   const { blocks, codeBytes } = quantizedSizes(format, out, inner)
   if (!QUANT_LAYOUTS[format].blocksPerRow) return { codes: [codeBytes], scales: [blocks] }
   return { codes: [out, blocks / out, codeBytes / blocks], scales: [blocks] }
 }
 
 /** x [..., in] times the transpose of a weight [out, in]: [..., out]. */
-export function matMulQuantized(g: Graph, format: QuantFormat, x: Value, { codes, scales, outFeatures }: QuantizedWeight, name: string): Value {
+export function matMulQuantized(
+  g: Graph,
+  format: QuantFormat,
+  x: Value,
+  { codes, scales, outFeatures }: QuantizedWeight,
+  name: string,
+): Value {
   const op = format === 'nf4' ? 'MatMulBnb4' : 'MatMulNBits'
   const inFeatures = lastDim(x.shape)
-  if (typeof inFeatures !== 'number') throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `${op} takes an input whose last axis has a fixed size`)
+  if (typeof inFeatures !== 'number')
+    throw new GraphError(
+      'GRAPH_SHAPE',
+      `node ${g.nodeName(name)}`,
+      `${op} takes an input whose last axis has a fixed size`,
+    )
   const shapes = quantizedShapes(format, outFeatures, inFeatures)
   wantDType(g, op, name, codes, 'uint8')
   wantDType(g, op, name, scales, x.dtype)
@@ -37,23 +52,43 @@ export function matMulQuantized(g: Graph, format: QuantFormat, x: Value, { codes
   wantShape(g, op, name, scales, shapes.scales)
   if (format !== 'nf4') return matMulNBits(g, QUANT_LAYOUTS[format], x, { codes, scales, outFeatures }, name)
   const [product] = g.node({
-    op, domain: 'com.microsoft', name, inputs: [x, codes, scales],
+    op,
+    domain: 'com.microsoft',
+    name,
+    inputs: [x, codes, scales],
     outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, outFeatures) }],
-    attributes: { K: int(inFeatures), N: int(outFeatures), block_size: int(QUANT_LAYOUTS.nf4.blockSize), quant_type: int(NF4) },
+    attributes: {
+      K: int(inFeatures),
+      N: int(outFeatures),
+      block_size: int(QUANT_LAYOUTS.nf4.blockSize),
+      quant_type: int(NF4),
+    },
   })
   return product!
 }
 
 /** As `matMulQuantized`, of integers whose zero points may differ from half of their range. */
 export function matMulNBits(
-  g: Graph, { blockSize, bits }: Pick<QuantLayout, 'blockSize' | 'bits'>, x: Value, { codes, scales, zeros, outFeatures }: QuantizedWeight & { readonly zeros?: Value | undefined },
+  g: Graph,
+  { blockSize, bits }: Pick<QuantLayout, 'blockSize' | 'bits'>,
+  x: Value,
+  { codes, scales, zeros, outFeatures }: QuantizedWeight & { readonly zeros?: Value | undefined },
   name: string,
 ): Value {
   wantDType(g, 'MatMulNBits', name, scales, x.dtype)
   const [product] = g.node({
-    op: 'MatMulNBits', domain: 'com.microsoft', name, inputs: zeros === undefined ? [x, codes, scales] : [x, codes, scales, zeros],
+    op: 'MatMulNBits',
+    domain: 'com.microsoft',
+    name,
+    inputs: zeros === undefined ? [x, codes, scales] : [x, codes, scales, zeros],
     outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, outFeatures) }],
-    attributes: { K: int(Number(lastDim(x.shape))), N: int(outFeatures), block_size: int(blockSize), bits: int(bits), accuracy_level: int(ACCURACY_LEVEL) },
+    attributes: {
+      K: int(Number(lastDim(x.shape))),
+      N: int(outFeatures),
+      block_size: int(blockSize),
+      bits: int(bits),
+      accuracy_level: int(ACCURACY_LEVEL),
+    },
   })
   return product!
 }

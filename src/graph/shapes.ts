@@ -23,7 +23,7 @@ export function sameElements(a: Shape, b: Shape): boolean {
  * `undefined` where more than one symbolic size would have to be inferred.
  */
 export function reshapeOperand(from: Shape, to: Shape): number[] | undefined {
-  const sizes = to.map((dim, axis) => typeof dim === 'number' ? dim : dim === from[axis] ? 0 : -1)
+  const sizes = to.map((dim, axis) => (typeof dim === 'number' ? dim : dim === from[axis] ? 0 : -1))
   return sizes.filter((size) => size === -1).length > 1 ? undefined : sizes
 }
 
@@ -36,9 +36,12 @@ export function withLastDim(shape: Shape, dim: Dim): Shape {
 }
 
 function fixedElements(shape: Shape): number {
-  return shape.reduce((product: number, dim) => typeof dim === 'number' ? product * dim : product, 1)
+  return shape.reduce((product: number, dim) => (typeof dim === 'number' ? product * dim : product), 1)
 }
 
 function symbols(shape: Shape): string {
-  return shape.filter((dim) => typeof dim === 'string').sort().join()
+  return shape
+    .filter((dim) => typeof dim === 'string')
+    .sort()
+    .join()
 }

@@ -1,5 +1,5 @@
-import type { WantedTensor } from '../checkpoint/reconcile.ts'
-import { storedPieces, type StoredQuant } from '../checkpoint/stored-quant.ts'
+import type { WantedTensor } from '../checkpoint/weights/reconcile.ts'
+import { storedPieces, type StoredQuant } from '../checkpoint/weights/stored-quant.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -20,10 +20,10 @@ export interface Value extends ValueType {
 }
 
 export type Attribute =
-  | { readonly type: 'int', readonly value: number }
-  | { readonly type: 'ints', readonly value: readonly number[] }
-  | { readonly type: 'float', readonly value: number }
-  | { readonly type: 'string', readonly value: string }
+  | { readonly type: 'int'; readonly value: number }
+  | { readonly type: 'ints'; readonly value: readonly number[] }
+  | { readonly type: 'float'; readonly value: number }
+  | { readonly type: 'string'; readonly value: string }
 
 /** Operators of ONNX itself, or of onnxruntime. */
 export type Domain = '' | 'com.microsoft'
@@ -46,7 +46,9 @@ export interface Parameter {
   readonly shape: readonly number[]
   /** `inline`: its bytes are written into the model. `external`: it is given to the session in memory. */
   readonly placement: 'inline' | 'external'
-  /** Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists. */
+  /**
+   * Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists.
+   */
   readonly packed: boolean
   /** Of a parameter that is not stored as such: the tensors of the checkpoint that it is made of. */
   readonly parts?: readonly ParameterPart[] | undefined
@@ -76,7 +78,9 @@ export interface QuantizedHalf {
 /** The tensors of the checkpoint that a parameter needs, by the names that they have there. */
 export function storedTensors({ quantized, ...parameter }: Parameter): readonly WantedTensor[] {
   const { name, shape, parts, stored } = quantized?.matrix ?? parameter
-  return stored === undefined ? parts ?? [{ name, shape }] : storedPieces(stored.quant, stored.module, stored.matrixShape)
+  return stored === undefined
+    ? (parts ?? [{ name, shape }])
+    : storedPieces(stored.quant, stored.module, stored.matrixShape)
 }
 
 /** A stored matrix, pieces of which are rows of a parameter, seen as a matrix of its last axis. */
@@ -86,7 +90,9 @@ export interface ParameterPart {
   readonly pieces: readonly Piece[]
 }
 
-/** `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have. */
+/**
+ * `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have.
+ */
 export interface Piece {
   readonly row: number
   readonly column: number

@@ -12,7 +12,12 @@ export class BoundRun implements Disposable {
 
   /** Takes over `scope`, which holds the bound values. `graphId`: of the CUDA graph that the first run records. */
   constructor(
-    ort: OnnxRuntime, session: Pointer, scope: TensorScope, inputs: readonly Bound[], outputs: readonly Bound[], graphId?: number,
+    ort: OnnxRuntime,
+    session: Pointer,
+    scope: TensorScope,
+    inputs: readonly Bound[],
+    outputs: readonly Bound[],
+    graphId?: number,
   ) {
     this.#ort = ort
     this.#session = session

@@ -1,6 +1,6 @@
 /**
- * The part of onnxruntime's C API that this project calls: position in `struct OrtApi` (onnxruntime_c_api.h; functions are
- * only ever appended), result and parameters. Handles and out-parameters are `void *`. No logic here.
+ * The part of onnxruntime's C API that this project calls: position in `struct OrtApi` (onnxruntime_c_api.h; functions
+ * are only ever appended), result and parameters. Handles and out-parameters are `void *`. No logic here.
  */
 export const API_VERSION = 29
 
@@ -57,7 +57,14 @@ export type FunctionName = keyof typeof SIGNATURES
 
 /** ONNXTensorElementDataType. */
 export const ELEMENT_TYPES = {
-  float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16,
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  bfloat16: 16,
 } as const
 
 /** ORT_LOGGING_LEVEL_FATAL: below it the library prints each error to stderr by itself, in colour. */

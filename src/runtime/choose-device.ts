@@ -3,9 +3,9 @@ import { inspectCuda, tryDevice } from './cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
 
 /**
- * The device that `--device` names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried in a child process, once:
- * `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons. Synchronous and slow (seconds)
- * where there is a GPU.
+ * The device that `--device` names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried in a child process,
+ * once: `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons. Synchronous and
+ * slow (seconds) where there is a GPU.
  */
 export function chooseDevice(text: string): Device {
   const device = parseDevice(text, () => true)
@@ -21,7 +21,8 @@ export function cudaProblems(device: Device): string[] {
   try {
     const { problems, gpus } = inspectCuda()
     if (problems.length > 0) return [...problems]
-    if (device.index >= gpus.length) return [`there is no GPU ${device.index}: this machine has ${gpus.length}, counted from 0`]
+    if (device.index >= gpus.length)
+      return [`there is no GPU ${device.index}: this machine has ${gpus.length}, counted from 0`]
     const problem = tryDevice(device)
     return problem === undefined ? [] : [problem]
   } catch (error) {

@@ -31,17 +31,27 @@ const PACKAGES: Readonly<Record<string, readonly [apt: string, pip: string]>> = 
 }
 
 const USUAL_FOLDERS = [
-  '/usr/local/cuda/lib64', '/usr/local/cuda-*/lib64', '/usr/local/cuda-*/targets/*-linux/lib', '/opt/cuda/lib64',
-  '/usr/local/nvidia/lib64', '/usr/lib/wsl/lib', '/usr/local/lib/python3*/*-packages/nvidia/*/lib', '/usr/lib/python3*/*-packages/nvidia/*/lib',
+  '/usr/local/cuda/lib64',
+  '/usr/local/cuda-*/lib64',
+  '/usr/local/cuda-*/targets/*-linux/lib',
+  '/opt/cuda/lib64',
+  '/usr/local/nvidia/lib64',
+  '/usr/lib/wsl/lib',
+  '/usr/local/lib/python3*/*-packages/nvidia/*/lib',
+  '/usr/lib/python3*/*-packages/nvidia/*/lib',
 ]
 
 /** The folders of this machine. `extra` are looked through before the usual ones. */
 export function libraryFolders(extra: readonly string[] = []): LibraryFolders {
   const { LD_LIBRARY_PATH = '', VIRTUAL_ENV, CONDA_PREFIX } = process.env
   const python = [VIRTUAL_ENV, CONDA_PREFIX].flatMap((home) =>
-    home === undefined ? [] : [join(home, 'lib'), join(home, 'lib/python3*/site-packages/nvidia/*/lib')])
+    home === undefined ? [] : [join(home, 'lib'), join(home, 'lib/python3*/site-packages/nvidia/*/lib')],
+  )
   return {
-    loader: [...LD_LIBRARY_PATH.split(':').filter((folder) => folder !== ''), ...['', '/usr'].flatMap((root) => [`${root}/lib64`, `${root}/lib`])],
+    loader: [
+      ...LD_LIBRARY_PATH.split(':').filter((folder) => folder !== ''),
+      ...['', '/usr'].flatMap((root) => [`${root}/lib64`, `${root}/lib`]),
+    ],
     cached: parseLoaderCache(spawnSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? ''),
     usual: [...extra, ...globSync([...python, ...USUAL_FOLDERS])],
   }
@@ -50,7 +60,8 @@ export function libraryFolders(extra: readonly string[] = []): LibraryFolders {
 /** Reads `ldconfig -p`. Where a name is listed for several architectures the first, this machine's own, counts. */
 export function parseLoaderCache(text: string): Map<string, string> {
   const found = new Map<string, string>()
-  for (const [, name, path] of text.matchAll(/^\s+(\S+) \(.*\) => (\S+)$/gm)) if (!found.has(name!)) found.set(name!, path!)
+  for (const [, name, path] of text.matchAll(/^\s+(\S+) \(.*\) => (\S+)$/gm))
+    if (!found.has(name!)) found.set(name!, path!)
   return found
 }
 
@@ -58,9 +69,15 @@ export function parseLoaderCache(text: string): Map<string, string> {
 export function checkLibraries(names: readonly string[], folders: LibraryFolders): LibraryCheck[] {
   const cudaMajor = names.map((name) => /^libcudart\.so\.(\d+)/.exec(name)?.[1]).find((major) => major !== undefined)
   return names.map((name) => {
-    const inFolders = (list: readonly string[]) => list.map((folder) => join(folder, name)).find((path) => existsSync(path))
+    const inFolders = (list: readonly string[]) =>
+      list.map((folder) => join(folder, name)).find((path) => existsSync(path))
     const loaded = inFolders(folders.loader) ?? folders.cached.get(name)
-    return { name, path: loaded ?? inFolders(folders.usual), onLoaderPath: loaded !== undefined, install: packageOf(name, cudaMajor) }
+    return {
+      name,
+      path: loaded ?? inFolders(folders.usual),
+      onLoaderPath: loaded !== undefined,
+      install: packageOf(name, cudaMajor),
+    }
   })
 }
 
@@ -70,7 +87,8 @@ export function packageOf(name: string, cudaMajor: string | undefined): string {
   if (base === 'libcuda' || base === 'libnvidia-ml') {
     return 'the NVIDIA driver (in a container: start it with --gpus all)'
   }
-  if (base === 'libcudnn') return `apt package libcudnn9-cuda-${cudaMajor ?? 12} or pip package nvidia-cudnn-cu${cudaMajor ?? 12}`
+  if (base === 'libcudnn')
+    return `apt package libcudnn9-cuda-${cudaMajor ?? 12} or pip package nvidia-cudnn-cu${cudaMajor ?? 12}`
   const known = PACKAGES[base]
   if (known === undefined) return 'a package of the system, such as libc6, libgcc-s1 or libstdc++6'
   const apt = cudaMajor === '12' ? `${known[0]}-12-8` : `${known[0]}-${cudaMajor ?? 13}-0`

@@ -23,14 +23,27 @@ const TRIAL_TIMEOUT_MS = 120_000
 export function inspectCuda(): CudaReport {
   const { provider } = runtimeLocation()
   const gpus = listGpus()
-  const noGpu = gpus.length > 0 ? [] : ['no NVIDIA GPU, or no driver for it, was found: install the driver, and start a container with --gpus all']
+  const noGpu =
+    gpus.length > 0
+      ? []
+      : ['no NVIDIA GPU, or no driver for it, was found: install the driver, and start a container with --gpus all']
   if (provider === undefined) {
-    return { libraries: [], gpus, problems: [...noGpu, `there is no CUDA provider for onnxruntime: npm install ${PROVIDER_PACKAGE}@0.4.9 (CUDA 13), ` +
-      'or set PETALS_CUDA_LIBS to a folder with one'] }
+    return {
+      libraries: [],
+      gpus,
+      problems: [
+        ...noGpu,
+        `there is no CUDA provider for onnxruntime: npm install ${PROVIDER_PACKAGE}@0.4.9 (CUDA 13), ` +
+          'or set PETALS_CUDA_LIBS to a folder with one',
+      ],
+    }
   }
-  if (provider.problem !== undefined) return { provider, libraries: [], gpus, problems: [...noGpu, provider.problem.message] }
+  if (provider.problem !== undefined)
+    return { provider, libraries: [], gpus, problems: [...noGpu, provider.problem.message] }
   const libraries = checkLibraries(neededByProvider(provider.folder), libraryFolders([provider.folder]))
-  const missing = libraries.filter(({ path }) => path === undefined).map(({ name, install }) => `${name} is missing: install ${install}`)
+  const missing = libraries
+    .filter(({ path }) => path === undefined)
+    .map(({ name, install }) => `${name} is missing: install ${install}`)
   return { provider, libraries, gpus, problems: [...noGpu, ...missing] }
 }
 
@@ -48,7 +61,10 @@ export function tryDevice(device: Device): string | undefined {
 
 function runTrial(name: string): string | undefined {
   const script = fileURLToPath(workerUrl(import.meta.url, 'cuda-trial'))
-  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], { encoding: 'utf8', timeout: TRIAL_TIMEOUT_MS })
+  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
+    encoding: 'utf8',
+    timeout: TRIAL_TIMEOUT_MS,
+  })
   if (status === 0) return undefined
   if (error !== undefined) return `${name}: the trial process failed: ${error.message}`
   const said = (stdout.trim() || stderr.trim()).split('\n').slice(-3).join(' ')

@@ -52,20 +52,30 @@ function bind(): Bound {
   // Devices are numbered as nvidia-smi and NVML do, not by their speed.
   setNativeEnvironment('CUDA_DEVICE_ORDER', 'PCI_BUS_ID')
   const { provider } = runtimeLocation()
-  if (provider === undefined) throw new RuntimeError('RUNTIME_LIBRARY', 'there is no CUDA provider for onnxruntime on this machine')
+  if (provider === undefined)
+    throw new RuntimeError('RUNTIME_LIBRARY', 'there is no CUDA provider for onnxruntime on this machine')
   if (provider.problem !== undefined) throw provider.problem
   const checks = checkLibraries(neededByProvider(provider.folder), libraryFolders([provider.folder]))
   const missing = checks.filter(({ path }) => path === undefined)
-  if (missing.length > 0) throw new RuntimeError('RUNTIME_LIBRARY', missing.map(({ name, install }) => `${name} is missing: install ${install}`).join('; '))
+  if (missing.length > 0)
+    throw new RuntimeError(
+      'RUNTIME_LIBRARY',
+      missing.map(({ name, install }) => `${name} is missing: install ${install}`).join('; '),
+    )
   const runtime = checks.find(({ name }) => name.startsWith('libcudart.so'))
-  if (runtime === undefined) throw new RuntimeError('RUNTIME_LIBRARY', `the CUDA provider in ${provider.folder} does not use libcudart`)
+  if (runtime === undefined)
+    throw new RuntimeError('RUNTIME_LIBRARY', `the CUDA provider in ${provider.folder} does not use libcudart`)
   // A library that is loaded already serves whoever needs one of its name, wherever it lies.
-  const before = inLoadingOrder(checks.filter(({ onLoaderPath }) => !onLoaderPath).map(({ path }) => path!)).map((path) => loadForGood(path))
+  const before = inLoadingOrder(checks.filter(({ onLoaderPath }) => !onLoaderPath).map(({ path }) => path!)).map(
+    (path) => loadForGood(path),
+  )
   const library = loadForGood(runtime.onLoaderPath ? runtime.name : runtime.path!)
-  const functions = Object.fromEntries(Object.entries(SIGNATURES).map(([name, prototype]) => {
-    const [result, parameters] = prototype.split('(') as [string, string]
-    return [name, library.func(`${result} ${name}(${parameters}`)]
-  })) as unknown as Record<CudaFunction, (...args: CudaArgument[]) => number>
+  const functions = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, prototype]) => {
+      const [result, parameters] = prototype.split('(') as [string, string]
+      return [name, library.func(`${result} ${name}(${parameters}`)]
+    }),
+  ) as unknown as Record<CudaFunction, (...args: CudaArgument[]) => number>
   const nameOf = library.func('const char *cudaGetErrorString(int)') as (code: number) => string
   return {
     libraries: [...before, library],

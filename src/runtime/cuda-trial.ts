@@ -7,7 +7,8 @@ import { createResidentSession } from './session.ts'
 import { TensorScope } from './tensor-scope.ts'
 
 /** A model of one node: y = x + x, float32 [4]. */
-const DOUBLE = 'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
+const DOUBLE =
+  'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
 
 /** Computes something on the device: its memory, its copies and one kernel. Throws what fails. */
 function trial(device: Device): void {
@@ -17,7 +18,10 @@ function trial(device: Device): void {
   const bytes = 4 * Float32Array.BYTES_PER_ELEMENT
   const [x, y] = [heap.allocate(bytes), heap.allocate(bytes)]
   heap.write(x, new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer))
-  const session = createResidentSession(env, device, Buffer.from(DOUBLE, 'base64'), [], { cudaGraphs: false, workspaceBytes: 2 ** 26 })
+  const session = createResidentSession(env, device, Buffer.from(DOUBLE, 'base64'), [], {
+    cudaGraphs: false,
+    workspaceBytes: 2 ** 26,
+  })
   const memory = memoryInfo(ort, device)
   const scope = new TensorScope(ort)
   const wrap = (address: bigint) => scope.wrap(memory, 'float32', [4], address)

@@ -14,7 +14,10 @@ export function parseDevice(text: string, hasCuda: () => boolean): Device {
   if (text === 'cpu' || (text === 'auto' && !hasCuda())) return CPU
   const match = /^(?:auto|cuda)(?::(\d+))?$/.exec(text)
   if (match === null) throw new UsageError(`--device ${text}: expected auto, cpu, cuda or cuda:N`)
-  if (!hasCuda()) throw new UsageError(`--device ${text}: no CUDA provider for onnxruntime was found on this machine; use --device cpu`)
+  if (!hasCuda())
+    throw new UsageError(
+      `--device ${text}: no CUDA provider for onnxruntime was found on this machine; use --device cpu`,
+    )
   return { kind: 'cuda', index: Number(match[1] ?? 0) }
 }
 

@@ -34,7 +34,11 @@ export function readSharedObject(file: string): SharedObject {
     return {
       needed: neededOffsets(read(dynamic.offset, dynamic.size)).map((offset) => cString(strings, offset)),
       dynamicStrings: strings.toString('latin1').split('\0'),
-      versions: () => loneVersions(file, sections.find(({ name }) => name === '.rodata')),
+      versions: () =>
+        loneVersions(
+          file,
+          sections.find(({ name }) => name === '.rodata'),
+        ),
     }
   })
 }
@@ -57,14 +61,19 @@ function withFile<T>(file: string, use: (read: Read) => T): T {
 function readSections(file: string, read: Read): Section[] {
   const header = read(0, HEADER_BYTES)
   // Magic, 64 bits, little-endian.
-  if (header.readUInt32BE(0) !== 0x7f454c46 || header[4] !== 2 || header[5] !== 1) throw notElf(file, 'it is not a 64-bit ELF file')
-  const size = header.readUInt16LE(58), count = header.readUInt16LE(60)
+  if (header.readUInt32BE(0) !== 0x7f454c46 || header[4] !== 2 || header[5] !== 1)
+    throw notElf(file, 'it is not a 64-bit ELF file')
+  const size = header.readUInt16LE(58),
+    count = header.readUInt16LE(60)
   const table = read(Number(header.readBigUInt64LE(40)), size * count)
   const raw = Array.from({ length: count }, (_, i) => {
     const entry = table.subarray(i * size, (i + 1) * size)
     return {
-      nameOffset: entry.readUInt32LE(0), type: entry.readUInt32LE(4), link: entry.readUInt32LE(40),
-      offset: Number(entry.readBigUInt64LE(24)), size: Number(entry.readBigUInt64LE(32)),
+      nameOffset: entry.readUInt32LE(0),
+      type: entry.readUInt32LE(4),
+      link: entry.readUInt32LE(40),
+      offset: Number(entry.readBigUInt64LE(24)),
+      size: Number(entry.readBigUInt64LE(32)),
     }
   })
   const nameTable = raw[header.readUInt16LE(62)]

@@ -1,4 +1,11 @@
-import { ARENA_ALLOCATOR, ARENA_AS_REQUESTED, ELEMENT_TYPES, DEVICE_ALLOCATOR, LOG_LEVEL_FATAL, MEMORY_DEFAULT } from './c-api.ts'
+import {
+  ARENA_ALLOCATOR,
+  ARENA_AS_REQUESTED,
+  ELEMENT_TYPES,
+  DEVICE_ALLOCATOR,
+  LOG_LEVEL_FATAL,
+  MEMORY_DEFAULT,
+} from './c-api.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { byteLength } from '../tensor/tensor.ts'
 import type { Device } from './device.ts'
@@ -56,15 +63,25 @@ export function attachEnvironment(pointer: Pointer): Environment {
 
 /** Names a kind of memory to the library. Release with `ReleaseMemoryInfo`. */
 export function memoryInfo(ort: OnnxRuntime, device: Device): Pointer {
-  return ort.create('CreateMemoryInfo', device.kind === 'cpu' ? 'Cpu' : 'Cuda', DEVICE_ALLOCATOR, device.index, MEMORY_DEFAULT)
+  return ort.create(
+    'CreateMemoryInfo',
+    device.kind === 'cpu' ? 'Cpu' : 'Cuda',
+    DEVICE_ALLOCATOR,
+    device.index,
+    MEMORY_DEFAULT,
+  )
 }
 
 /**
- * An OrtValue over memory that the caller owns and keeps alive until `ReleaseValue`: the library neither copies nor pins
- * it, and a collected typed array behind it means reads of freed memory.
+ * An OrtValue over memory that the caller owns and keeps alive until `ReleaseValue`: the library neither copies nor
+ * pins it, and a collected typed array behind it means reads of freed memory.
  */
 export function wrapTensor(
-  ort: OnnxRuntime, memory: Pointer, dtype: DType, shape: readonly number[], data: Pointer | ArrayBufferView,
+  ort: OnnxRuntime,
+  memory: Pointer,
+  dtype: DType,
+  shape: readonly number[],
+  data: Pointer | ArrayBufferView,
 ): Pointer {
   const dims = BigInt64Array.from(shape, BigInt)
   const type = (ELEMENT_TYPES as Record<string, number>)[dtype]!

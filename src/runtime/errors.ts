@@ -9,13 +9,31 @@ export class RuntimeError extends PetalsError {}
 
 /** CUDA's errors after which every call of the process fails (its "sticky" ones), or the device is gone. */
 const LOST_CODES = /\b(?:CUDA|cuda\w*) failure (?:46|100|101|201|214|220|70[29]|71[0145678]|719|700|802|999):/
-const LOST_WORDS = new RegExp(['illegal memory access', 'unspecified launch failure', 'device-side assert', 'misaligned address',
-  'illegal instruction', 'hardware stack error', 'uncorrectable ECC', 'context is destroyed', 'launch timed out',
-  'no CUDA-capable device', 'fallen off the bus', 'GPU is lost'].join('|'), 'i')
-const KERNEL = /\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) |CUDA error|Non-zero status code returned while running/i
+const LOST_WORDS = new RegExp(
+  [
+    'illegal memory access',
+    'unspecified launch failure',
+    'device-side assert',
+    'misaligned address',
+    'illegal instruction',
+    'hardware stack error',
+    'uncorrectable ECC',
+    'context is destroyed',
+    'launch timed out',
+    'no CUDA-capable device',
+    'fallen off the bus',
+    'GPU is lost',
+  ].join('|'),
+  'i',
+)
+const KERNEL =
+  /\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) |CUDA error|Non-zero status code returned while running/i
 
 const CODES: readonly (readonly [code: string, pattern: RegExp])[] = [
-  ['RUNTIME_MEMORY', /bad_alloc|Failed to allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|smaller than requested bytes/i],
+  [
+    'RUNTIME_MEMORY',
+    /bad_alloc|Failed to allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|smaller than requested bytes/i,
+  ],
   ['RUNTIME_CANCELLED', /terminate flag/],
   ['RUNTIME_LIBRARY', /failure (?:35|803):/],
   ['RUNTIME_DEVICE_LOST', LOST_CODES],
@@ -25,8 +43,12 @@ const CODES: readonly (readonly [code: string, pattern: RegExp])[] = [
 
 /** Turns the library's message into ours: without the paths of its build, bounded, with a code of our own. */
 export function runtimeError(call: string, message: string): RuntimeError {
-  const clean = message.replace(/ ; GPU=\d+ ; hostname=[^;]*; file=[^;]*; line=\d+/g, '')
-    .replace(/\/\S+\.(?:cc|h|cu):\d+\s*(?:\S+\s*)?/g, '').replace(/\s+/g, ' ').trim().slice(0, 500)
+  const clean = message
+    .replace(/ ; GPU=\d+ ; hostname=[^;]*; file=[^;]*; line=\d+/g, '')
+    .replace(/\/\S+\.(?:cc|h|cu):\d+\s*(?:\S+\s*)?/g, '')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, 500)
   const code = CODES.find(([, pattern]) => pattern.test(message))?.[0] ?? 'RUNTIME'
   return new RuntimeError(code, `${call}: ${clean}`)
 }

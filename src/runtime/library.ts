@@ -30,8 +30,8 @@ let loaded: OnnxRuntime | undefined
 let located: RuntimeLocation | undefined
 
 /**
- * Where the shared library is, and a CUDA provider for it: one answer for all threads of a process, so that the same file
- * is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
+ * Where the shared library is, and a CUDA provider for it: one answer for all threads of a process, so that the same
+ * file is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
  */
 export function runtimeLocation(): RuntimeLocation {
   if (located !== undefined) return located
@@ -57,8 +57,12 @@ function bind(path: string): OnnxRuntime {
   setNativeEnvironment('ORT_DISABLE_TELEMETRY', '1')
   const library = open(path)
   const table = functionTable(library, path)
-  const functions = Object.fromEntries(Object.entries(SIGNATURES).map(([name, [index, prototype]]) =>
-    [name, koffi.decode(table[index], koffi.proto(prototype)) as NativeFunction])) as Record<FunctionName, NativeFunction>
+  const functions = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, [index, prototype]]) => [
+      name,
+      koffi.decode(table[index], koffi.proto(prototype)) as NativeFunction,
+    ]),
+  ) as Record<FunctionName, NativeFunction>
   const out = new BigUint64Array(1)
 
   const call = (name: FunctionName, ...args: NativeArgument[]): void => {
@@ -92,14 +96,18 @@ function open(path: string): LibraryHandle {
   try {
     return loadForGood(path)
   } catch (error) {
-    throw new RuntimeError('RUNTIME_LIBRARY',
-      `cannot load ${path}: ${(error as Error).message}. Reinstall with "npm ci" on this platform.`, { cause: error })
+    throw new RuntimeError(
+      'RUNTIME_LIBRARY',
+      `cannot load ${path}: ${(error as Error).message}. Reinstall with "npm ci" on this platform.`,
+      { cause: error },
+    )
   }
 }
 
 /**
- * Loads a library that stays until the process ends. koffi unloads one with the last thread that uses it: CUDA's runtime
- * would take all device memory with it, and onnxruntime leave a provider behind whose own end then crashes the process.
+ * Loads a library that stays until the process ends. koffi unloads one with the last thread that uses it: CUDA's
+ * runtime would take all device memory with it, and onnxruntime leave a provider behind whose own end then crashes the
+ * process.
  */
 export function loadForGood(path: string): LibraryHandle {
   const library = koffi.load(path)
@@ -117,12 +125,17 @@ function functionTable(library: LibraryHandle, path: string): Pointer[] {
   return koffi.decode(api, koffi.array('void *', API_TABLE_LENGTH)) as Pointer[]
 }
 
-/** The address of a typed array's first byte. The caller keeps the array alive for as long as native code may use it. */
+/**
+ * The address of a typed array's first byte. The caller keeps the array alive for as long as native code may use it.
+ */
 export function addressOf(view: ArrayBufferView): Pointer {
   return koffi.address(view) as Pointer
 }
 
-/** `byteLength` bytes of this process's memory from an address on, which must stay allocated for as long as the view is used. */
+/**
+ * `byteLength` bytes of this process's memory from an address on, which must stay allocated for as long as the view is
+ * used.
+ */
 export function viewOf(address: Pointer, byteLength: number): Uint8Array {
   return new Uint8Array(koffi.view(address, byteLength))
 }

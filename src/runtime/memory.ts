@@ -29,7 +29,7 @@ export interface DeviceHeap {
 
 /** Throws `RUNTIME_LIBRARY` and `RUNTIME_DEVICE_LOST` where CUDA cannot be used. */
 export function openHeap(device: Device): DeviceHeap {
-  if (device.kind === CPU.kind) return hostHeap ??= new HostHeap()
+  if (device.kind === CPU.kind) return (hostHeap ??= new HostHeap())
   return new CudaHeap(loadCudaRuntime(), device.index)
 }
 
@@ -61,8 +61,10 @@ class HostHeap implements DeviceHeap {
 
   copy(copies: readonly PitchedCopy[]): void {
     for (const { from, fromPitch, to, toPitch, width, rows } of copies) {
-      const source = viewOf(from, (rows - 1) * fromPitch + width), target = viewOf(to, (rows - 1) * toPitch + width)
-      for (let row = 0; row < rows; row++) target.set(source.subarray(row * fromPitch, row * fromPitch + width), row * toPitch)
+      const source = viewOf(from, (rows - 1) * fromPitch + width),
+        target = viewOf(to, (rows - 1) * toPitch + width)
+      for (let row = 0; row < rows; row++)
+        target.set(source.subarray(row * fromPitch, row * fromPitch + width), row * toPitch)
     }
   }
 }
@@ -83,8 +85,12 @@ class CudaHeap implements DeviceHeap {
       this.#cuda.call('cudaMalloc', out, bytes)
     } catch (error) {
       if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_MEMORY') throw error
-      throw new RuntimeError('RUNTIME_MEMORY', `GPU ${this.#index} has no room for ${Math.ceil(bytes / 2 ** 20)} MB more: ${this.#room()}; ` +
-        'serve fewer blocks or a smaller --attn-cache-tokens', { cause: error })
+      throw new RuntimeError(
+        'RUNTIME_MEMORY',
+        `GPU ${this.#index} has no room for ${Math.ceil(bytes / 2 ** 20)} MB more: ${this.#room()}; ` +
+          'serve fewer blocks or a smaller --attn-cache-tokens',
+        { cause: error },
+      )
     }
     return out[0]!
   }
@@ -120,7 +126,8 @@ class CudaHeap implements DeviceHeap {
   }
 
   #room(): string {
-    const free = new BigUint64Array(1), total = new BigUint64Array(1)
+    const free = new BigUint64Array(1),
+      total = new BigUint64Array(1)
     this.#cuda.call('cudaMemGetInfo', free, total)
     return `${Number(free[0]! >> 20n)} of ${Number(total[0]! >> 20n)} MB are free`
   }

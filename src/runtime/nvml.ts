@@ -23,8 +23,8 @@ const TEXT_BYTES = 96
 type NvmlFunction = (...args: (bigint | number | string | ArrayBufferView)[]) => number
 
 /**
- * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such GPU or
- * no driver. Costs no device memory, unlike asking CUDA itself.
+ * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such GPU
+ * or no driver. Costs no device memory, unlike asking CUDA itself.
  */
 export function gpuMemory(index: number): GpuMemory | undefined {
   const nvml = load()
@@ -32,7 +32,10 @@ export function gpuMemory(index: number): GpuMemory | undefined {
   const wanted = visibleDevice(index, process.env.CUDA_VISIBLE_DEVICES)
   const device = new BigUint64Array(1)
   if (wanted === undefined) return undefined
-  const found = typeof wanted === 'number' ? nvml('nvmlDeviceGetHandleByIndex_v2', wanted, device) : nvml('nvmlDeviceGetHandleByUUID', wanted, device)
+  const found =
+    typeof wanted === 'number'
+      ? nvml('nvmlDeviceGetHandleByIndex_v2', wanted, device)
+      : nvml('nvmlDeviceGetHandleByUUID', wanted, device)
   const memory = new BigUint64Array(3)
   if (found !== 0 || nvml('nvmlDeviceGetMemoryInfo', device[0]!, memory) !== 0) return undefined
   const name = textOf((text) => nvml('nvmlDeviceGetName', device[0]!, text, TEXT_BYTES))
@@ -66,7 +69,9 @@ function load(): typeof loaded {
   if (loaded !== undefined) return loaded
   try {
     const library = koffi.load(process.platform === 'win32' ? 'nvml.dll' : 'libnvidia-ml.so.1')
-    const functions = new Map(SIGNATURES.map((signature) => [/(\w+)\(/.exec(signature)![1]!, library.func(signature) as NvmlFunction]))
+    const functions = new Map(
+      SIGNATURES.map((signature) => [/(\w+)\(/.exec(signature)![1]!, library.func(signature) as NvmlFunction]),
+    )
     const call = (name: string, ...args: Parameters<NvmlFunction>): number => functions.get(name)!(...args)
     if (call('nvmlInit_v2') !== 0) return undefined
     loaded = call

@@ -15,13 +15,23 @@ const LIBRARIES: Readonly<Record<string, string>> = {
  * The library's file in the package at `home`. Throws `RUNTIME_PLATFORM` where the package has none for this kind of
  * machine, `RUNTIME_LIBRARY` where it should have one and has not.
  */
-export function packagedLibrary(home: string, platform: string = process.platform, arch: string = process.arch): string {
+export function packagedLibrary(
+  home: string,
+  platform: string = process.platform,
+  arch: string = process.arch,
+): string {
   const file = LIBRARIES[`${platform} ${arch}`]
   if (file === undefined) {
-    throw new RuntimeError('RUNTIME_PLATFORM', `onnxruntime-node has no library for ${platform} ${arch}, only for ${Object.keys(LIBRARIES).join(', ')}: `
-      + 'run the node on another machine or in a container of one of these')
+    throw new RuntimeError(
+      'RUNTIME_PLATFORM',
+      `onnxruntime-node has no library for ${platform} ${arch}, only for ${Object.keys(LIBRARIES).join(', ')}: ` +
+        'run the node on another machine or in a container of one of these',
+    )
   }
   const path = join(home, 'bin', 'napi-v6', platform, arch, file)
   if (existsSync(path)) return path
-  throw new RuntimeError('RUNTIME_LIBRARY', `${path} is missing: install onnxruntime-node again on this machine, for ${platform} ${arch}`)
+  throw new RuntimeError(
+    'RUNTIME_LIBRARY',
+    `${path} is missing: install onnxruntime-node again on this machine, for ${platform} ${arch}`,
+  )
 }

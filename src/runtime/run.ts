@@ -4,7 +4,13 @@ import type { OnnxRuntime, Pointer } from './library.ts'
 export type Bound = readonly [name: string, value: Pointer]
 
 /** Runs a session once, synchronously, on tensors bound in place. Throws `RuntimeError`. */
-export function runBound(ort: OnnxRuntime, session: Pointer, runOptions: Pointer, inputs: readonly Bound[], outputs: readonly Bound[]): void {
+export function runBound(
+  ort: OnnxRuntime,
+  session: Pointer,
+  runOptions: Pointer,
+  inputs: readonly Bound[],
+  outputs: readonly Bound[],
+): void {
   const binding = ort.create('CreateIoBinding', session)
   try {
     for (const [name, value] of inputs) ort.call('BindInput', binding, name, value)

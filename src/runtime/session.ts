@@ -21,10 +21,14 @@ export interface Session {
 }
 
 /**
- * Loads a model (ModelProto bytes) for the CPU, whose external initializers are given in memory. Takes seconds for large
- * blocks: call it off the threads that answer. Throws `RuntimeError`; nothing is leaked from a half-built state.
+ * Loads a model (ModelProto bytes) for the CPU, whose external initializers are given in memory. Takes seconds for
+ * large blocks: call it off the threads that answer. Throws `RuntimeError`; nothing is leaked from a half-built state.
  */
-export function createSession({ ort, pointer }: Environment, model: Uint8Array, initializers: readonly Initializer[]): Session {
+export function createSession(
+  { ort, pointer }: Environment,
+  model: Uint8Array,
+  initializers: readonly Initializer[],
+): Session {
   const cpu = memoryInfo(ort, CPU)
   const options = ort.create('CreateSessionOptions')
   const values: Pointer[] = []
@@ -46,7 +50,9 @@ export function createSession({ ort, pointer }: Environment, model: Uint8Array, 
   }
 }
 
-/** A weight in the device's own memory, which any number of sessions read; the caller keeps it for as long as they live. */
+/**
+ * A weight in the device's own memory, which any number of sessions read; the caller keeps it for as long as they live.
+ */
 export interface ResidentWeight {
   readonly name: string
   readonly dtype: DType
@@ -66,7 +72,11 @@ export interface ResidentSessionOptions {
  * that runs recorded graphs must be the one that recorded them. Throws `RuntimeError`; nothing is leaked.
  */
 export function createResidentSession(
-  { ort, pointer }: Environment, device: Device, model: Uint8Array, weights: readonly ResidentWeight[], options: ResidentSessionOptions,
+  { ort, pointer }: Environment,
+  device: Device,
+  model: Uint8Array,
+  weights: readonly ResidentWeight[],
+  options: ResidentSessionOptions,
 ): Pointer {
   const memory = memoryInfo(ort, device)
   const sessionOptions = ort.create('CreateSessionOptions')
@@ -75,7 +85,8 @@ export function createResidentSession(
     ort.call('SetSessionGraphOptimizationLevel', sessionOptions, OPTIMIZE_BASIC)
     ort.call('DisablePerSessionThreads', sessionOptions)
     if (device.kind === 'cuda') appendCuda(ort, sessionOptions, device, options)
-    for (const { name, dtype, shape, address } of weights) ort.call('AddInitializer', sessionOptions, name, scope.wrap(memory, dtype, shape, address))
+    for (const { name, dtype, shape, address } of weights)
+      ort.call('AddInitializer', sessionOptions, name, scope.wrap(memory, dtype, shape, address))
     return ort.create('CreateSessionFromArray', pointer, model, model.byteLength, sessionOptions)
   } finally {
     ort.release('ReleaseSessionOptions', sessionOptions)
@@ -84,7 +95,10 @@ export function createResidentSession(
 }
 
 /** Options of the CUDA provider, all as text. TF32 would round float32's factors to 10 bits. */
-export function cudaOptions(device: Device, { cudaGraphs, workspaceBytes }: ResidentSessionOptions): Record<string, string> {
+export function cudaOptions(
+  device: Device,
+  { cudaGraphs, workspaceBytes }: ResidentSessionOptions,
+): Record<string, string> {
   return {
     device_id: String(device.index),
     gpu_mem_limit: String(workspaceBytes),
@@ -99,7 +113,13 @@ function appendCuda(ort: OnnxRuntime, sessionOptions: Pointer, device: Device, o
   const cuda = ort.create('CreateCUDAProviderOptions')
   try {
     const entries = Object.entries(cudaOptions(device, options))
-    ort.call('UpdateCUDAProviderOptions', cuda, entries.map(([key]) => key), entries.map(([, value]) => value), entries.length)
+    ort.call(
+      'UpdateCUDAProviderOptions',
+      cuda,
+      entries.map(([key]) => key),
+      entries.map(([, value]) => value),
+      entries.length,
+    )
     ort.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, cuda)
   } finally {
     ort.release('ReleaseCUDAProviderOptions', cuda)

@@ -18,7 +18,10 @@ interface Functions {
   getpagesize(): number
 }
 
-/** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_DONTNEED, MADV_HUGEPAGE and MAP_FAILED, as Linux numbers them. */
+/**
+ * PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_DONTNEED, MADV_HUGEPAGE and MAP_FAILED, as Linux numbers
+ * them.
+ */
 const READ_WRITE = 3
 const PRIVATE_ANONYMOUS = 0x22
 const DONT_NEED = 4
@@ -34,22 +37,28 @@ const ARENA_MAX = -8
 let functions: Functions | undefined
 
 /**
- * `byteLength` bytes of zeros in huge pages, whose first touch costs a third of that of small ones. Where the system has
- * none, small ones; an ordinary buffer on anything but Linux.
+ * `byteLength` bytes of zeros in huge pages, whose first touch costs a third of that of small ones. Where the system
+ * has none, small ones; an ordinary buffer on anything but Linux.
  */
 export function mapMemory(byteLength: number): MappedMemory {
   if (process.platform !== 'linux' || byteLength === 0) return ordinary(byteLength)
-  const { mmap, madvise, munmap } = functions ??= bind()
+  const { mmap, madvise, munmap } = (functions ??= bind())
   const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
   if (address === FAILED) return ordinary(byteLength)
   // A hint: a refusal leaves small pages.
   madvise(address, byteLength, HUGE_PAGES)
-  return { bytes: new Uint8Array(koffi.view(address, byteLength)), address, unmap: () => { munmap(address, byteLength) } }
+  return {
+    bytes: new Uint8Array(koffi.view(address, byteLength)),
+    address,
+    unmap: () => {
+      munmap(address, byteLength)
+    },
+  }
 }
 
 /**
- * Whether address space takes memory only where it is written, and can give that back: on Linux, unless it is told to count
- * all that is ever asked for.
+ * Whether address space takes memory only where it is written, and can give that back: on Linux, unless it is told to
+ * count all that is ever asked for.
  */
 export function memoryIsSparse(): boolean {
   if (process.platform !== 'linux') return false
@@ -60,11 +69,14 @@ export function memoryIsSparse(): boolean {
   }
 }
 
-/** Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is sparse. */
+/**
+ * Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is sparse.
+ */
 export function discardMemory(address: Pointer, byteLength: number): void {
-  const { getpagesize, madvise } = functions ??= bind()
+  const { getpagesize, madvise } = (functions ??= bind())
   const page = BigInt(getpagesize())
-  const first = (address + page - 1n) / page * page, end = (address + BigInt(byteLength)) / page * page
+  const first = ((address + page - 1n) / page) * page,
+    end = ((address + BigInt(byteLength)) / page) * page
   if (end > first) madvise(first, Number(end - first), DONT_NEED)
 }
 
@@ -103,5 +115,10 @@ function bind(): Functions {
 
 function ordinary(byteLength: number): MappedMemory {
   const bytes = new Uint8Array(byteLength)
-  return { bytes, unmap: () => { bytes.buffer.transfer(0) } }
+  return {
+    bytes,
+    unmap: () => {
+      bytes.buffer.transfer(0)
+    },
+  }
 }

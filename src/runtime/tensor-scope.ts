@@ -8,7 +8,7 @@ import type { OnnxRuntime, Pointer } from './library.ts'
  */
 export class TensorScope implements Disposable {
   readonly #ort: OnnxRuntime
-  readonly #held: { value: Pointer, data: Pointer | ArrayBufferView }[] = []
+  readonly #held: { value: Pointer; data: Pointer | ArrayBufferView }[] = []
 
   constructor(ort: OnnxRuntime) {
     this.#ort = ort

@@ -1,8 +1,8 @@
 import type { Engine } from '../engine/engine.ts'
-import type { Discovery } from '../swarm/discovery.ts'
-import type { SwarmNode } from '../swarm/node.ts'
-import { PROTOCOL_VERSION } from '../swarm/protocol-version.ts'
-import type { RecordState, ServerRecord } from '../swarm/record-fields.ts'
+import type { Discovery } from '../swarm/records/discovery.ts'
+import type { SwarmNode } from '../swarm/node/node.ts'
+import { PROTOCOL_VERSION } from '../swarm/node/protocol-version.ts'
+import type { RecordState, ServerRecord } from '../swarm/records/record-fields.ts'
 
 export interface AnnouncerModules {
   readonly node: SwarmNode
@@ -10,7 +10,10 @@ export interface AnnouncerModules {
 }
 
 /** What stays the same over a server's life. */
-export type RecordBase = Pick<ServerRecord, 'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters'> & { publicName?: string }
+export type RecordBase = Pick<
+  ServerRecord,
+  'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters'
+> & { publicName?: string }
 
 /** A record lives for two and a half periods: one may get lost. */
 const ANNOUNCE_PERIOD_MS = 30_000
@@ -81,8 +84,8 @@ export class Announcer {
       cacheTokensLeft: this.#announcedTokensLeft,
       cacheTokens: this.#engine?.cacheTokens ?? 0,
       throughput: this.#throughput,
-      adapters: [...this.#engine?.adapters.names ?? []],
-      blockDigests: [...this.#engine?.blockDigests ?? []],
+      adapters: [...(this.#engine?.adapters.names ?? [])],
+      blockDigests: [...(this.#engine?.blockDigests ?? [])],
       sequence: this.#sequence,
       issuedAt: now,
       expiresAt: now + RECORD_LIFETIME_MS,

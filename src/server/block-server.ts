@@ -1,11 +1,11 @@
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
 import type { Engine, SessionOptions } from '../engine/engine.ts'
-import type { PeerTarget } from '../swarm/address.ts'
-import type { Frame } from '../swarm/frame.ts'
-import type { FrameStream } from '../swarm/frame-stream.ts'
-import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
-import { type TracedLogger, tracedLogger } from '../swarm/trace.ts'
-import type { FrameHeader, Hop } from '../swarm/wire.ts'
+import type { PeerTarget } from '../swarm/node/address.ts'
+import type { Frame } from '../swarm/frames/frame.ts'
+import type { FrameStream } from '../swarm/frames/frame-stream.ts'
+import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
+import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
+import type { FrameHeader, Hop } from '../swarm/frames/wire.ts'
 import { convertInPieces } from '../tensor/convert.ts'
 import { CacheShares } from './cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
@@ -101,23 +101,36 @@ export class BlockServer {
   }
 
   async #inference(stream: FrameStream): Promise<void> {
-    const { header, tensors: [prompts] } = await this.#firstFrame(stream)
+    const {
+      header,
+      tensors: [prompts],
+    } = await this.#firstFrame(stream)
     const log = tracedLogger(this.#modules.logger, header.trace)
     let session: ServedSession | undefined
     const { sessionId, open } = await this.#orReport('open', log, async () => this.#checkOpen(header))
-    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, sessionId, { ...open, adapter: header.adapter, prompts }))
+    const { taken: cache, giveBack } = await this.#orReport('open', log, () =>
+      this.#reserve(stream, sessionId, { ...open, adapter: header.adapter, prompts }),
+    )
     try {
-      session = new ServedSession({
-        stream, engine: cache, dtype: this.#engine.dtype,
-        openPush: (hop) => this.#openPush(hop, stream.remotePeer),
-        findSession: (id) => this.#sessions.get(id),
-        outputBudget: this.outputBudget,
-        onStep: (tokens) => this.#countStep(tokens),
-        onFailure: (kind, error) => this.#report(kind, log, error),
-      }, { idleMs: this.#options.sessionIdleMs })
+      session = new ServedSession(
+        {
+          stream,
+          engine: cache,
+          dtype: this.#engine.dtype,
+          openPush: (hop) => this.#openPush(hop, stream.remotePeer),
+          findSession: (id) => this.#sessions.get(id),
+          outputBudget: this.outputBudget,
+          onStep: (tokens) => this.#countStep(tokens),
+          onFailure: (kind, error) => this.#report(kind, log, error),
+        },
+        { idleMs: this.#options.sessionIdleMs },
+      )
       this.#sessions.set(sessionId, session)
       this.stats.sessionsOpened += 1
-      log.debug({ peerId: stream.remotePeer, start: open.start, end: open.end, maxLength: open.maxLength }, 'session opened')
+      log.debug(
+        { peerId: stream.remotePeer, start: open.start, end: open.end, maxLength: open.maxLength },
+        'session opened',
+      )
       await stream.send({ header: { kind: 'opened', sessionId }, tensors: [] })
       await listen(stream, (frame) => session?.handle(frame, false))
     } finally {
@@ -128,22 +141,31 @@ export class BlockServer {
     }
   }
 
-  async #reserve(stream: FrameStream, sessionId: string, { start, end, maxLength, allocTimeoutMs, adapter, prompts }: ReserveRequest) {
+  async #reserve(
+    stream: FrameStream,
+    sessionId: string,
+    { start, end, maxLength, allocTimeoutMs, adapter, prompts }: ReserveRequest,
+  ) {
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
     const timeoutMs = Math.min(allocTimeoutMs, this.#options.maxAllocTimeoutMs)
     this.#opening.add(sessionId)
     try {
-      return await this.#shares.take(stream.remotePeer, maxLength, this.#engine.cacheTokens,
-        () => this.#engine.openSession({ start, end, maxLength, adapter, prompts, timeoutMs, signal: gone.signal }))
+      return await this.#shares.take(stream.remotePeer, maxLength, this.#engine.cacheTokens, () =>
+        this.#engine.openSession({ start, end, maxLength, adapter, prompts, timeoutMs, signal: gone.signal }),
+      )
     } finally {
       this.#opening.delete(sessionId)
     }
   }
 
-  /** The session's name is the right to push into it: only its client knows it, and tells nobody but the server before. */
+  /**
+   * The session's name is the right to push into it: only its client knows it, and tells nobody but the server before.
+   */
   async #push(stream: FrameStream): Promise<void> {
-    const { header: { sessionId = '' } } = await this.#firstFrame(stream)
+    const {
+      header: { sessionId = '' },
+    } = await this.#firstFrame(stream)
     const session = this.#sessions.get(sessionId)
     if (session === undefined) throw new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
     await stream.send({ header: { kind: 'opened', sessionId }, tensors: [] })
@@ -151,7 +173,10 @@ export class BlockServer {
   }
 
   async #forward(stream: FrameStream): Promise<void> {
-    const { header, tensors: [hidden, prompts] } = await this.#firstFrame(stream)
+    const {
+      header,
+      tensors: [hidden, prompts],
+    } = await this.#firstFrame(stream)
     const log = tracedLogger(this.#modules.logger, header.trace)
     const output = await this.#orReport(header.kind, log, async () => {
       this.#checkServes(header.modelKey)
@@ -162,7 +187,12 @@ export class BlockServer {
       const gone = new AbortController()
       void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
       return await engine.forward(await convertInPieces(hidden, engine.dtype), {
-        start: header.start ?? engine.start, end: header.end ?? engine.end, adapter: header.adapter, prompts, timeoutMs: FORWARD_ALLOC_TIMEOUT_MS, signal: gone.signal,
+        start: header.start ?? engine.start,
+        end: header.end ?? engine.end,
+        adapter: header.adapter,
+        prompts,
+        timeoutMs: FORWARD_ALLOC_TIMEOUT_MS,
+        signal: gone.signal,
       })
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
@@ -174,7 +204,8 @@ export class BlockServer {
     await this.#orReport('adapter', tracedLogger(this.#modules.logger, header.trace), async () => {
       this.#checkServes(header.modelKey)
       const { clientAdapters } = this.#modules
-      if (clientAdapters === undefined) throw new PetalsError('ADAPTER_REFUSED', 'this server takes no adapters of clients')
+      if (clientAdapters === undefined)
+        throw new PetalsError('ADAPTER_REFUSED', 'this server takes no adapters of clients')
       await clientAdapters.receive(stream, header.adapter ?? '', this.#engine)
     })
   }
@@ -199,12 +230,16 @@ export class BlockServer {
     return frame
   }
 
-  #checkOpen({ kind, sessionId, open }: FrameHeader): { sessionId: string, open: NonNullable<FrameHeader['open']> } {
+  #checkOpen({ kind, sessionId, open }: FrameHeader): { sessionId: string; open: NonNullable<FrameHeader['open']> } {
     if (kind !== 'open' || open === undefined || !/^[0-9a-f]{32}$/.test(sessionId ?? '')) {
-      throw new PetalsError('SESSION_REQUEST', 'an inference stream begins with "open" and a session id of 32 hex digits')
+      throw new PetalsError(
+        'SESSION_REQUEST',
+        'an inference stream begins with "open" and a session id of 32 hex digits',
+      )
     }
     this.#checkServes(open.modelKey)
-    if (this.#sessions.has(sessionId!) || this.#opening.has(sessionId!)) throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
+    if (this.#sessions.has(sessionId!) || this.#opening.has(sessionId!))
+      throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
     if (this.#draining) throw new PetalsError('DRAINING', 'this server is about to stop and takes no new sessions')
     return { sessionId: sessionId!, open }
   }

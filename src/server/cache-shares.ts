@@ -9,14 +9,22 @@ export class CacheShares {
   readonly #waiting = new Map<string, number>()
 
   /**
-   * Runs `reserve`, which takes `tokens` of the `cacheTokens` for a peer. The tokens count as the peer's until the function
-   * that comes with the result is called. Throws `CACHE_FULL` where the peer has its share and others wait.
+   * Runs `reserve`, which takes `tokens` of the `cacheTokens` for a peer. The tokens count as the peer's until the
+   * function that comes with the result is called. Throws `CACHE_FULL` where the peer has its share and others wait.
    */
-  async take<T>(peerId: string, tokens: number, cacheTokens: number, reserve: () => Promise<T>): Promise<{ taken: T, giveBack: () => void }> {
+  async take<T>(
+    peerId: string,
+    tokens: number,
+    cacheTokens: number,
+    reserve: () => Promise<T>,
+  ): Promise<{ taken: T; giveBack: () => void }> {
     const held = this.#held.get(peerId) ?? 0
     const othersWait = [...this.#waiting.keys()].some((other) => other !== peerId)
     if (othersWait && held + tokens > cacheTokens * SHARE) {
-      throw new PetalsError('CACHE_FULL', `sessions of this peer hold ${held} of ${cacheTokens} cache tokens, and other peers wait for some`)
+      throw new PetalsError(
+        'CACHE_FULL',
+        `sessions of this peer hold ${held} of ${cacheTokens} cache tokens, and other peers wait for some`,
+      )
     }
     add(this.#waiting, peerId, 1)
     const taken = await reserve().finally(() => add(this.#waiting, peerId, -1))

@@ -1,9 +1,9 @@
 import { PetalsError } from '../base/errors.ts'
-import type { AdapterModule } from '../checkpoint/adapter.ts'
-import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter-digest.ts'
+import type { AdapterModule } from '../checkpoint/adapter/adapter.ts'
+import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter/adapter-digest.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { Frame } from '../swarm/frame.ts'
-import type { FrameStream } from '../swarm/frame-stream.ts'
+import type { Frame } from '../swarm/frames/frame.ts'
+import type { FrameStream } from '../swarm/frames/frame-stream.ts'
 
 /** A slow client's next matrices may take this long. */
 const FRAME_TIMEOUT_MS = 60_000
@@ -30,8 +30,8 @@ export class ClientAdapters {
   }
 
   /**
-   * Answers an offer, and takes the adapter where it is not here yet. Throws `ADAPTER_REFUSED` for what is too large or not
-   * what its name says, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` and `ADAPTER_MEMORY`.
+   * Answers an offer, and takes the adapter where it is not here yet. Throws `ADAPTER_REFUSED` for what is too large or
+   * not what its name says, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` and `ADAPTER_MEMORY`.
    */
   async receive(stream: FrameStream, name: string, engine: Engine): Promise<void> {
     if (!name.startsWith(CLIENT_ADAPTER)) throw refused('it has no proper name')
@@ -47,7 +47,7 @@ export class ClientAdapters {
     if (!engine.adapters.has(name)) engine.adapters.add({ name, modules })
     this.#touch(name, bytes)
     try {
-      (await engine.adapters.acquire(name)).release()
+      ;(await engine.adapters.acquire(name)).release()
     } catch (error) {
       this.#forget(name, engine)
       throw error
@@ -55,7 +55,7 @@ export class ClientAdapters {
     await stream.send({ header: { kind: 'taken' }, tensors: [] })
   }
 
-  async #collect(stream: FrameStream, name: string): Promise<{ modules: AdapterModule[], bytes: number }> {
+  async #collect(stream: FrameStream, name: string): Promise<{ modules: AdapterModule[]; bytes: number }> {
     const digest = new AdapterDigest()
     const modules: LoadedModule[] = []
     let bytes = 0
@@ -65,7 +65,8 @@ export class ClientAdapters {
         const moduleBytes = module.a.data.byteLength + module.b.data.byteLength
         bytes += moduleBytes
         this.#arriving += moduleBytes
-        if (this.#arriving > this.#limits.totalBytes || modules.length === MAX_MODULES) throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
+        if (this.#arriving > this.#limits.totalBytes || modules.length === MAX_MODULES)
+          throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
         digest.add(module)
         modules.push(module)
       }
@@ -83,7 +84,11 @@ export class ClientAdapters {
       if (total <= this.#limits.totalBytes) return
       if (this.#forget(name, engine)) total -= held
     }
-    if (total > this.#limits.totalBytes) throw new PetalsError('ADAPTER_MEMORY', 'there is no room for another client\'s adapter beside those in use; try again later')
+    if (total > this.#limits.totalBytes)
+      throw new PetalsError(
+        'ADAPTER_MEMORY',
+        "there is no room for another client's adapter beside those in use; try again later",
+      )
   }
 
   #forget(name: string, engine: Engine): boolean {
@@ -106,8 +111,10 @@ async function next(stream: FrameStream): Promise<Frame> {
 function readModule({ header: { kind, adapter = '', numbers }, tensors: [a, b] }: Frame): LoadedModule {
   const scaling = numbers?.['scaling'] ?? Number.NaN
   const fits = kind === 'module' && adapter.length <= 512 && Number.isFinite(scaling)
-  if (!fits || a === undefined || b === undefined || a.shape.length !== 2 || b.shape.length !== 2) throw refused('a frame of it is no module with two matrices')
-  for (const { dtype } of [a, b]) if (!['float32', 'float16', 'bfloat16'].includes(dtype)) throw refused(`a matrix is ${dtype}, not of a float type`)
+  if (!fits || a === undefined || b === undefined || a.shape.length !== 2 || b.shape.length !== 2)
+    throw refused('a frame of it is no module with two matrices')
+  for (const { dtype } of [a, b])
+    if (!['float32', 'float16', 'bfloat16'].includes(dtype)) throw refused(`a matrix is ${dtype}, not of a float type`)
   return { name: adapter, scaling, a, b }
 }
 

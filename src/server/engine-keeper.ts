@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
 import { PetalsError, errorMessage } from '../base/errors.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { RunReport } from '../engine/messages.ts'
+import type { RunReport } from '../engine/thread/messages.ts'
 import { pause } from '../swarm/deadline.ts'
-import type { SwarmLogger } from '../swarm/node.ts'
+import type { SwarmLogger } from '../swarm/node/node.ts'
 
 export interface EngineKeeperModules {
   readonly load: (signal: AbortSignal) => Promise<Engine>
@@ -20,14 +20,17 @@ const RELOAD_PAUSES_MS = [1000, 5000, 15_000, 60_000]
 /** A GPU that is lost to this process is rarely found again by it: the process had better be restarted soon. */
 const DEVICE_LOST_PAUSES = 1
 
-/** Runs that fail one after another, with none between that works, mean that the device is gone and not a request at fault. */
+/**
+ * Runs that fail one after another, with none between that works, mean that the device is gone and not a request at
+ * fault.
+ */
 const MAX_FAULTS = 3
 
 /**
  * Holds a span's engine and loads it again when it is lost: when its thread has died, or the device fails every run.
  * Events: the present engine's `run` and `cache`.
  */
-export class EngineKeeper extends EventEmitter<{ run: [RunReport], cache: [] }> {
+export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> {
   /** Resolves, with `SPAN_LOST`, when the span could not be loaded again. */
   readonly failed: Promise<PetalsError>
   /** Times that the span was loaded again. */
@@ -86,7 +89,8 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport], cache: [] }> 
       if (error.code === 'RUNTIME_DEVICE_LOST') return this.#lose(error)
       if (error.code !== 'RUNTIME' && error.code !== 'RUNTIME_KERNEL') return
       this.#faults += 1
-      if (this.#faults >= MAX_FAULTS) this.#lose(new PetalsError('ENGINE_LOST', `the device fails every run: ${error.message}`))
+      if (this.#faults >= MAX_FAULTS)
+        this.#lose(new PetalsError('ENGINE_LOST', `the device fails every run: ${error.message}`))
     })
     engine.on('failed', (error) => this.#lose(error))
   }
@@ -96,20 +100,29 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport], cache: [] }> 
     this.#engine.removeAllListeners()
     this.#modules.logger.warn({ reason: error.message }, 'the engine is lost; the span is loaded again')
     this.#modules.onLost(error)
-    this.#reloading = this.#reload(error).finally(() => { this.#reloading = undefined })
+    this.#reloading = this.#reload(error).finally(() => {
+      this.#reloading = undefined
+    })
   }
 
   async #reload(cause: PetalsError): Promise<void> {
     await this.#engine.close()
     const pausesMs = cause.code === 'RUNTIME_DEVICE_LOST' ? this.#pausesMs.slice(0, DEVICE_LOST_PAUSES) : this.#pausesMs
     for (const [attempt, pauseMs] of pausesMs.entries()) {
-      if (!await pause(pauseMs, this.#stopped.signal)) return
+      if (!(await pause(pauseMs, this.#stopped.signal))) return
       const error = await this.#tryLoad()
       if (error === undefined) return
-      this.#modules.logger.warn({ reason: errorMessage(error), attempt: attempt + 1 }, 'the span could not be loaded again')
+      this.#modules.logger.warn(
+        { reason: errorMessage(error), attempt: attempt + 1 },
+        'the span could not be loaded again',
+      )
     }
-    this.#resolveFailed(new PetalsError('SPAN_LOST',
-      `the span's engine was lost and could not be loaded again in ${pausesMs.length} attempts; the reason: ${cause.message}`))
+    this.#resolveFailed(
+      new PetalsError(
+        'SPAN_LOST',
+        `the span's engine was lost and could not be loaded again in ${pausesMs.length} attempts; the reason: ${cause.message}`,
+      ),
+    )
   }
 
   /** What went wrong, or undefined. */
@@ -126,7 +139,10 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport], cache: [] }> 
       this.#modules.logger.info('the span was loaded again and is served')
       return undefined
     } catch (error) {
-      if (engine !== undefined) this.#modules.onLost(new PetalsError('ENGINE_LOST', `the span loaded again does not work: ${errorMessage(error)}`))
+      if (engine !== undefined)
+        this.#modules.onLost(
+          new PetalsError('ENGINE_LOST', `the span loaded again does not work: ${errorMessage(error)}`),
+        )
       await engine?.close()
       return error
     }

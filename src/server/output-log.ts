@@ -11,8 +11,8 @@ interface Entry {
 const MAX_BYTES = 256 << 20
 
 /**
- * The hidden states that a server of a push chain has sent on. They are the next span's inputs, so the client needs them
- * to replay that span; they stay here until it has acknowledged its copy.
+ * The hidden states that a server of a push chain has sent on. They are the next span's inputs, so the client needs
+ * them to replay that span; they stay here until it has acknowledged its copy.
  */
 export class OutputLog implements Shedding {
   readonly #budget: OutputBudget
@@ -45,7 +45,9 @@ export class OutputLog implements Shedding {
     while (this.#bytes > MAX_BYTES && this.#entries.length > 1) this.#dropFirst()
   }
 
-  /** Holds what `source` holds before `position`, in place of its own and sharing the memory; none of it counts as sent. */
+  /**
+   * Holds what `source` holds before `position`, in place of its own and sharing the memory; none of it counts as sent.
+   */
   copyFrom(source: OutputLog, position: number): void {
     this.#entries = [...source.#entries]
     this.#sentUntil = 0
@@ -57,7 +59,11 @@ export class OutputLog implements Shedding {
     while ((this.#entries.at(-1)?.position ?? -1) >= position) this.#grow(-this.#entries.pop()!.output.data.byteLength)
     const last = this.#entries.at(-1)
     if (last !== undefined && last.until > position) {
-      this.#entries[this.#entries.length - 1] = { position: last.position, until: position, output: rows(last, last.position, position) }
+      this.#entries[this.#entries.length - 1] = {
+        position: last.position,
+        until: position,
+        output: rows(last, last.position, position),
+      }
     }
     this.#sentUntil = Math.min(this.#sentUntil, position)
   }
@@ -68,7 +74,7 @@ export class OutputLog implements Shedding {
   }
 
   /** The unsent outputs as one tensor, marked as sent; undefined where there are none. */
-  takeUnsent(): { position: number, output: Tensor } | undefined {
+  takeUnsent(): { position: number; output: Tensor } | undefined {
     const position = Math.max(this.#sentUntil, this.#entries[0]?.position ?? 0)
     const until = this.#entries.at(-1)?.until ?? 0
     if (until <= position) return undefined
@@ -111,7 +117,11 @@ function rows({ position, output }: Entry, from: number, until: number): Tensor 
   const [tokens = 0, width = 0] = output.shape
   if (from === position && until === position + tokens) return output
   const rowBytes = output.data.byteLength / tokens
-  return tensor(output.dtype, [until - from, width], output.data.subarray((from - position) * rowBytes, (until - position) * rowBytes))
+  return tensor(
+    output.dtype,
+    [until - from, width],
+    output.data.subarray((from - position) * rowBytes, (until - position) * rowBytes),
+  )
 }
 
 function concat(parts: readonly Tensor[]): Tensor {

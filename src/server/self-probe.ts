@@ -1,7 +1,7 @@
 import { PetalsError } from '../base/errors.ts'
 import type { Engine } from '../engine/engine.ts'
-import { loadIdentity } from '../swarm/identity.ts'
-import { type SwarmNode, createSwarmNode } from '../swarm/node.ts'
+import { loadIdentity } from '../swarm/node/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../swarm/node/node.ts'
 import { convert } from '../tensor/convert.ts'
 import { asFloat32, fromFloat32 } from '../tensor/tensor.ts'
 
@@ -13,16 +13,27 @@ const PROBE_TIMEOUT_MS = 60_000
  */
 export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
   const { config, start, end } = engine
-  const prober = await createSwarmNode({ identity: await loadIdentity(), listen: [], swarmKey: node.swarmKey, logger: node.logger })
+  const prober = await createSwarmNode({
+    identity: await loadIdentity(),
+    listen: [],
+    swarmKey: node.swarmKey,
+    logger: node.logger,
+  })
   try {
     await prober.start()
     const stream = await prober.open(node, 'probe')
-    const hidden = fromFloat32(Float32Array.from({ length: config.hiddenSize }, (_, i) => Math.sin(i)), [1, 1, config.hiddenSize])
+    const hidden = fromFloat32(
+      Float32Array.from({ length: config.hiddenSize }, (_, i) => Math.sin(i)),
+      [1, 1, config.hiddenSize],
+    )
     await stream.send({ header: { kind: 'probe', modelKey, start, end }, tensors: [hidden] })
     const answer = await stream.receive({ timeoutMs: PROBE_TIMEOUT_MS })
     const output = answer?.tensors[0]
     if (output === undefined || !asFloat32(convert(output, 'float32')).every(Number.isFinite)) {
-      throw new PetalsError('PROBE_FAILED', `the span ${start}:${end} answered its own probe with no finite hidden states`)
+      throw new PetalsError(
+        'PROBE_FAILED',
+        `the span ${start}:${end} answered its own probe with no finite hidden states`,
+      )
     }
   } finally {
     await prober.stop()

@@ -1,17 +1,17 @@
 import type { PetalsError } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
-import type { Adapter } from '../checkpoint/adapter.ts'
+import type { Adapter } from '../checkpoint/adapter/adapter.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
-import { modelKey } from '../checkpoint/fingerprint.ts'
-import { fetchTensors, releaseTensors } from '../checkpoint/hub/fetch-tensors.ts'
-import type { DownloadOptions } from '../checkpoint/hub/remote.ts'
+import { modelKey } from '../checkpoint/weights/fingerprint.ts'
+import { fetchTensors, releaseTensors } from '../checkpoint/hub/download/fetch-tensors.ts'
+import type { DownloadOptions } from '../checkpoint/hub/remote/remote.ts'
 import { Engine, type EngineOptions } from '../engine/engine.ts'
-import type { LoadProgress } from '../engine/load.ts'
-import { spanTensorNames } from '../engine/tensor-names.ts'
-import { serveContact } from '../swarm/contact.ts'
+import type { LoadProgress } from '../engine/loading/load.ts'
+import { spanTensorNames } from '../engine/loading/tensor-names.ts'
+import { serveContact } from '../swarm/node/contact.ts'
 import { orAborted } from '../swarm/deadline.ts'
-import { Discovery } from '../swarm/discovery.ts'
-import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
+import { Discovery } from '../swarm/records/discovery.ts'
+import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { Announcer } from './announcer.ts'
 import { BlockServer, type BlockServerModules } from './block-server.ts'
 import { ClientAdapters } from './client-adapters.ts'
@@ -70,11 +70,21 @@ const MAX_ALLOC_TIMEOUT_MS = 600_000
 const SESSION_IDLE_MS = 30 * 60_000
 
 /**
- * Fetches and loads a span and puts it on the air of a started node: announced as JOINING meanwhile, ONLINE once it has answered
- * a probe through the network. What was begun is undone where that fails. `load` makes the engine.
+ * Fetches and loads a span and puts it on the air of a started node: announced as JOINING meanwhile, ONLINE once it has
+ * answered a probe through the network. What was begun is undone where that fails. `load` makes the engine.
  */
-export async function serve(node: SwarmNode, options: ServeOptions, logger: SwarmLogger, load: Load = Engine.load): Promise<RunningServer> {
-  const { checkpoint: { config }, device, dtype, signal } = options
+export async function serve(
+  node: SwarmNode,
+  options: ServeOptions,
+  logger: SwarmLogger,
+  load: Load = Engine.load,
+): Promise<RunningServer> {
+  const {
+    checkpoint: { config },
+    device,
+    dtype,
+    signal,
+  } = options
   const key = await modelKey(options.checkpoint, options.dhtPrefix)
   const discovery = new Discovery({ node, exchange: node.records, modelKey: key, numBlocks: config.numBlocks })
   const size = await sizeSpan({ node, discovery, logger }, config, options, signal).catch((error: unknown) => {
@@ -82,10 +92,21 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     throw error
   })
   const { start, end } = size
-  const announcer = new Announcer({ node, discovery }, {
-    modelKey: key, start, end, dtype, quant: arithmeticOf(options), device: device.kind, version: VERSION, clientAdapters: options.allowClientAdapters === true,
-    ...(options.kvDType !== undefined && { kvDType: options.kvDType }), ...(options.publicName !== undefined && { publicName: options.publicName }),
-  })
+  const announcer = new Announcer(
+    { node, discovery },
+    {
+      modelKey: key,
+      start,
+      end,
+      dtype,
+      quant: arithmeticOf(options),
+      device: device.kind,
+      version: VERSION,
+      clientAdapters: options.allowClientAdapters === true,
+      ...(options.kvDType !== undefined && { kvDType: options.kvDType }),
+      ...(options.publicName !== undefined && { publicName: options.publicName }),
+    },
+  )
   const undo: (() => Promise<void> | void)[] = []
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step()
@@ -105,8 +126,16 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
     const checkpoint = await fetchTensors(options.checkpoint, names, { ...options.download, signal })
     // Until then, since a lost span is loaded again from there.
     undo.push(() => releaseTensors(checkpoint))
-    const { signal: _, download: __, adapters = [], allowClientAdapters = false, adapterBytes = 0, ...engineOptions } = { ...options, checkpoint }
-    const loadSpan = (signal: AbortSignal | undefined): Promise<Engine> => loadWith(adapters, load, { ...engineOptions, ...size, adapterBytes, signal })
+    const {
+      signal: _,
+      download: __,
+      adapters = [],
+      allowClientAdapters = false,
+      adapterBytes = 0,
+      ...engineOptions
+    } = { ...options, checkpoint }
+    const loadSpan = (signal: AbortSignal | undefined): Promise<Engine> =>
+      loadWith(adapters, load, { ...engineOptions, ...size, adapterBytes, signal })
     const first = await loadSpan(signal)
     let closeEngine = () => first.close()
     undo.push(() => closeEngine())
@@ -125,11 +154,27 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
       blocks.suspend(error)
       void announcer.become('JOINING')
     }
-    const keeper = new EngineKeeper(first, { load: loadSpan, onLost, onLoaded: goOnline, logger }, options.reloadPausesMs)
+    const keeper = new EngineKeeper(
+      first,
+      { load: loadSpan, onLost, onLoaded: goOnline, logger },
+      options.reloadPausesMs,
+    )
     closeEngine = () => keeper.stop()
     keeper.on('cache', () => announcer.cacheChanged())
     const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)
-    return { modelKey: key, get engine() { return keeper.engine }, keeper, announcer, blocks, discovery, failed: keeper.failed, drain, stop }
+    return {
+      modelKey: key,
+      get engine() {
+        return keeper.engine
+      },
+      keeper,
+      announcer,
+      blocks,
+      discovery,
+      failed: keeper.failed,
+      drain,
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -137,7 +182,12 @@ export async function serve(node: SwarmNode, options: ServeOptions, logger: Swar
 }
 
 /** What records call the form that the weights are kept in: integers of a quantized checkpoint stay what they are. */
-function arithmeticOf({ quant = 'none', checkpoint: { config: { storedQuant } } }: ServeOptions): string {
+function arithmeticOf({
+  quant = 'none',
+  checkpoint: {
+    config: { storedQuant },
+  },
+}: ServeOptions): string {
   return storedQuant === undefined || storedQuant.method === 'fp8' ? quant : storedQuant.method
 }
 
@@ -161,8 +211,10 @@ function blockServer(modules: Omit<BlockServerModules, 'findHop'>, discovery: Di
     refresh: () => discovery.refresh(),
   })
   const findHop: NextHops['find'] = (hop, clientId) => hops.find(hop, clientId)
-  return new BlockServer({ ...modules, findHop },
-    { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS })
+  return new BlockServer(
+    { ...modules, findHop },
+    { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS },
+  )
 }
 
 async function drainSessions(blocks: BlockServer, announcer: Announcer, timeoutMs: number): Promise<void> {
@@ -170,6 +222,8 @@ async function drainSessions(blocks: BlockServer, announcer: Announcer, timeoutM
   await announcer.become('DRAINING')
   const until = performance.now() + timeoutMs
   while (blocks.numSessions > 0 && performance.now() < until) {
-    await new Promise((resolve) => { setTimeout(resolve, DRAIN_POLL_MS) })
+    await new Promise((resolve) => {
+      setTimeout(resolve, DRAIN_POLL_MS)
+    })
   }
 }

@@ -1,16 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
 import type { EngineSession } from '../engine/engine-session.ts'
-import type { Frame } from '../swarm/frame.ts'
-import type { FrameStream } from '../swarm/frame-stream.ts'
-import type { FrameHeader, Hop } from '../swarm/wire.ts'
+import type { Frame } from '../swarm/frames/frame.ts'
+import type { FrameStream } from '../swarm/frames/frame-stream.ts'
+import type { FrameHeader, Hop } from '../swarm/frames/wire.ts'
 import { convertInPieces } from '../tensor/convert.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
 
-/** Copies of what was sent on go to the client in one frame per this many tokens or this long, off the path of the steps. */
+/**
+ * Copies of what was sent on go to the client in one frame per this many tokens or this long, off the path of the
+ * steps.
+ */
 const COPY_TOKENS = 64
 const COPY_DELAY_MS = 250
 
@@ -43,8 +46,8 @@ export interface SessionModules {
 /**
  * One client's session on this server. Requests are worked off one after another, whether they come from the client or
  * are pushed by the server before: `step` computes, `route` names the next server, `resume` begins a new epoch after a
- * repair, `fetch` asks for what was sent on, `fork` makes it hold what another session of this server holds. A step of an
- * older epoch, or one that was seen before, is dropped.
+ * repair, `fetch` asks for what was sent on, `fork` makes it hold what another session of this server holds. A step of
+ * an older epoch, or one that was seen before, is dropped.
  */
 export class ServedSession {
   readonly #modules: SessionModules
@@ -55,7 +58,7 @@ export class ServedSession {
   #received = 0
   #queuedBytes = 0
   #pushing = 0
-  #next: { stream: FrameStream, sessionId: string } | undefined
+  #next: { stream: FrameStream; sessionId: string } | undefined
   #copyTimer: NodeJS.Timeout | undefined
   readonly #idle: NodeJS.Timeout
   #closed = false
@@ -64,7 +67,10 @@ export class ServedSession {
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
     this.#outputs = new OutputLog(modules.outputBudget)
-    this.#idle = setTimeout(() => modules.stream.abort(new PetalsError('SESSION_IDLE', 'nothing came for this session for too long')), idleMs)
+    this.#idle = setTimeout(
+      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'nothing came for this session for too long')),
+      idleMs,
+    )
   }
 
   /** Takes a frame from the client or, `pushed`, from the server before. */
@@ -83,8 +89,12 @@ export class ServedSession {
       this.#modules.stream.abort(new PetalsError('SESSION_REQUEST', 'more requests than a session may have waiting'))
       return
     }
-    this.#work = this.#work.then(() => this.#process(frame, pushed)).catch((error: unknown) => this.#reportFailure(header, error))
-      .finally(() => { this.#queuedBytes -= bytes })
+    this.#work = this.#work
+      .then(() => this.#process(frame, pushed))
+      .catch((error: unknown) => this.#reportFailure(header, error))
+      .finally(() => {
+        this.#queuedBytes -= bytes
+      })
   }
 
   close(): void {
@@ -124,7 +134,8 @@ export class ServedSession {
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) return
     const { engine, dtype } = this.#modules
     const hidden = tensors[0]
-    if (hidden?.shape.length !== 2) throw new PetalsError('SESSION_REQUEST', 'a step needs hidden states [tokens, hidden]')
+    if (hidden?.shape.length !== 2)
+      throw new PetalsError('SESSION_REQUEST', 'a step needs hidden states [tokens, hidden]')
     const input = await convertInPieces(hidden, dtype)
     engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
@@ -142,7 +153,8 @@ export class ServedSession {
     const next = this.#next
     this.#outputs.append(header.position!, output)
     if (next === undefined) {
-      // The client has everything before this step, or it would not have sent it; the last output may get lost on its way.
+      // The client has everything before this step, or it would not have sent it; the last output may get lost on its
+      // way.
       this.#outputs.acknowledge(header.position!)
       return this.#reply({ ...header, kind: 'output' }, [output])
     }
@@ -152,7 +164,12 @@ export class ServedSession {
       this.#scheduleCopies()
     } catch (error) {
       this.#next = undefined
-      this.#reply({ kind: 'broken', epoch: header.epoch!, step: header.step!, fault: { code: errorCode(error), message: errorMessage(error) } })
+      this.#reply({
+        kind: 'broken',
+        epoch: header.epoch!,
+        step: header.step!,
+        fault: { code: errorCode(error), message: errorMessage(error) },
+      })
     } finally {
       this.#pushing = 0
     }
@@ -172,13 +189,14 @@ export class ServedSession {
     const next = this.#next
     this.#next = undefined
     if (next === undefined) return
-    void Promise.race([next.stream.end(), sleep(ORDERLY_END_MS, undefined, { ref: false })])
-      .then(() => next.stream.abort(new PetalsError('SESSION_CLOSED', 'the push stream is no longer needed')))
+    void Promise.race([next.stream.end(), sleep(ORDERLY_END_MS, undefined, { ref: false })]).then(() =>
+      next.stream.abort(new PetalsError('SESSION_CLOSED', 'the push stream is no longer needed')),
+    )
   }
 
   /**
-   * Begins a new epoch. Of the step that failed (`until`) the client knows only that it was to begin at `position`: where
-   * it was not done here, whatever lies behind may stem from before a cut-back and goes.
+   * Begins a new epoch. Of the step that failed (`until`) the client knows only that it was to begin at `position`:
+   * where it was not done here, whatever lies behind may stem from before a cut-back and goes.
    */
   #resume({ epoch = 0, step = 0, position = 0, until = 0 }: FrameHeader): void {
     const { engine } = this.#modules
@@ -191,8 +209,8 @@ export class ServedSession {
   }
 
   /**
-   * The other session's name is the right to copy it: only its client and the server before know it. Begins a new epoch; its
-   * client waits for the answers of all servers before the first step of it.
+   * The other session's name is the right to copy it: only its client and the server before know it. Begins a new
+   * epoch; its client waits for the answers of all servers before the first step of it.
    */
   async #fork({ epoch = 0, step = 0, position = 0, sessionId = '' }: FrameHeader): Promise<void> {
     const source = this.#modules.findSession(sessionId)
@@ -217,7 +235,8 @@ export class ServedSession {
 
   #fetch({ epoch = 0, step = 0, position = 0, until = 0 }: FrameHeader): void {
     const output = this.#outputs.range(position, until)
-    if (output === undefined) throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
+    if (output === undefined)
+      throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
     this.#reply({ kind: 'fetched', epoch, step, position }, [output])
   }
 
@@ -242,7 +261,10 @@ export class ServedSession {
     }
   }
 
-  /** Positions that a step needs are not in the cache, or no longer: the client learns how many are, and replays the others. */
+  /**
+   * Positions that a step needs are not in the cache, or no longer: the client learns how many are, and replays the
+   * others.
+   */
   #reportGap({ epoch = 0, step = 0, position = 0 }: FrameHeader): void {
     const message = `a step at position ${position} came while the cache holds ${this.#modules.engine.position} tokens`
     this.#reply({ kind: 'broken', epoch, step, fault: { code: 'SESSION_POSITION', message } })
@@ -258,7 +280,8 @@ export class ServedSession {
 
   #reply(header: FrameHeader, tensors: readonly Tensor[] = []): void {
     if (this.#closed) return
-    // A client that is gone is noticed by the stream's end; one that does not read is cut off by the stream's own limit.
+    // A client that is gone is noticed by the stream's end; one that does not read is cut off by the stream's own
+    // limit.
     this.#modules.stream.send({ header, tensors }).catch(() => undefined)
   }
 }

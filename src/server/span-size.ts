@@ -1,12 +1,12 @@
 import { UsageError } from '../base/errors.ts'
 import { sizeText } from '../base/size.ts'
-import type { ModelConfig } from '../checkpoint/config.ts'
-import { type SpanPlan, planSpan } from '../engine/plan.ts'
+import type { ModelConfig } from '../checkpoint/config/config.ts'
+import { type SpanPlan, planSpan } from '../engine/plan/plan.ts'
 import type { KvDType } from '../graph/lowering.ts'
 import type { Device } from '../runtime/device.ts'
 import { gpuMemory } from '../runtime/nvml.ts'
-import type { Discovery } from '../swarm/discovery.ts'
-import type { SwarmLogger, SwarmNode } from '../swarm/node.ts'
+import type { Discovery } from '../swarm/records/discovery.ts'
+import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Quantization } from '../tensor/quantize.ts'
 import { chooseBlocks, coverageOf } from './choose-blocks.ts'
@@ -44,10 +44,16 @@ export interface SpanSizeModules {
 }
 
 /**
- * The span that a server is to hold: as told, or else as many blocks as were told or fit, where the swarm's map, which is
- * asked for once, shows fewest servers. Throws `UsageError` for blocks that the model does not have and where none fits.
+ * The span that a server is to hold: as told, or else as many blocks as were told or fit, where the swarm's map, which
+ * is asked for once, shows fewest servers. Throws `UsageError` for blocks that the model does not have and where none
+ * fits.
  */
-export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, options: SpanSizeOptions, signal?: AbortSignal): Promise<SizedSpan> {
+export async function sizeSpan(
+  modules: SpanSizeModules,
+  config: ModelConfig,
+  options: SpanSizeOptions,
+  signal?: AbortSignal,
+): Promise<SizedSpan> {
   const { start, end } = options
   if (start !== undefined && end !== undefined) {
     checkSpan(start, end, config.numBlocks)
@@ -63,11 +69,21 @@ export async function sizeSpan(modules: SpanSizeModules, config: ModelConfig, op
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
   const { device, dtype, quant, kvDType, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
-  return planSpan(config, { device: device.kind, dtype, quant, kvDType, memoryBytes, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes })
+  return planSpan(config, {
+    device: device.kind,
+    dtype,
+    quant,
+    kvDType,
+    memoryBytes,
+    numBlocks,
+    cacheTokens,
+    prefillChunkTokens,
+    adapterBytes,
+  })
 }
 
 function freeOn({ kind, index }: Device): number {
-  return kind === 'cpu' ? freeMemoryBytes() : gpuMemory(index)?.freeBytes ?? 0
+  return kind === 'cpu' ? freeMemoryBytes() : (gpuMemory(index)?.freeBytes ?? 0)
 }
 
 function checkSpan(start: number, end: number, numBlocks: number): void {
@@ -78,18 +94,27 @@ function checkSpan(start: number, end: number, numBlocks: number): void {
 function checkPlan(plan: SpanPlan, { numBlocks }: SpanSizeOptions, logger: SwarmLogger): void {
   const { modelBlocks, blockBytes, totalBytes, memoryBytes, fits } = plan
   if (numBlocks === undefined && plan.numBlocks === 0) {
-    throw new UsageError(`not one block of this model fits: with cache and workspace it takes ${sizeText(blockBytes + totalBytes)}, ` +
-      `${sizeText(memoryBytes)} are free. Free some memory, ask for less cache with --attn-cache-tokens, or say --num-blocks 1 to try all the same.`)
+    throw new UsageError(
+      `not one block of this model fits: with cache and workspace it takes ${sizeText(blockBytes + totalBytes)}, ` +
+        `${sizeText(memoryBytes)} are free. Free some memory, ask for less cache with --attn-cache-tokens, or say --num-blocks 1 to try all the same.`,
+    )
   }
   if (numBlocks === undefined) return
   if (!Number.isInteger(numBlocks) || numBlocks < 1 || numBlocks > modelBlocks) {
     throw new UsageError(`--num-blocks ${numBlocks}: this model has ${modelBlocks} blocks`)
   }
-  if (!fits) logger.warn({ numBlocks }, `these blocks may not fit: they need about ${sizeText(totalBytes)}, ${sizeText(memoryBytes)} are free`)
+  if (!fits)
+    logger.warn(
+      { numBlocks },
+      `these blocks may not fit: they need about ${sizeText(totalBytes)}, ${sizeText(memoryBytes)} are free`,
+    )
 }
 
 async function whereNeeded(
-  { node, discovery, logger }: SpanSizeModules, { numBlocks }: ModelConfig, count: number, signal: AbortSignal | undefined,
+  { node, discovery, logger }: SpanSizeModules,
+  { numBlocks }: ModelConfig,
+  count: number,
+  signal: AbortSignal | undefined,
 ): Promise<[start: number, end: number]> {
   if (count === numBlocks) return [0, numBlocks]
   await node.records.start(discovery)

@@ -9,11 +9,12 @@ export async function measureThroughput(engine: Engine): Promise<number> {
   const { config, start, end } = engine
   const session = await engine.openSession({ start, end, maxLength: STEPS + 1, timeoutMs: 0 })
   try {
-    const step = () => session.step(convert(fromFloat32(new Float32Array(config.hiddenSize), [1, config.hiddenSize]), engine.dtype))
+    const step = () =>
+      session.step(convert(fromFloat32(new Float32Array(config.hiddenSize), [1, config.hiddenSize]), engine.dtype))
     await step()
     const began = performance.now()
     for (let i = 0; i < STEPS; i++) await step()
-    return STEPS * 1000 / (performance.now() - began)
+    return (STEPS * 1000) / (performance.now() - began)
   } finally {
     session.release()
   }

@@ -1,17 +1,22 @@
 import { SwarmError } from './errors.ts'
 
 /**
- * Runs `work` with a signal that fires with the caller's, or with `SWARM_TIMEOUT` after `timeoutMs`; `what` reads on from
- * "timed out after 3 s: ". Nothing is left on the caller's signal afterwards.
+ * Runs `work` with a signal that fires with the caller's, or with `SWARM_TIMEOUT` after `timeoutMs`; `what` reads on
+ * from "timed out after 3 s: ". Nothing is left on the caller's signal afterwards.
  */
 export async function withDeadline<T>(
-  what: string, timeoutMs: number, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>,
+  what: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
   const controller = new AbortController()
   const onAbort = () => controller.abort(signal?.reason)
   const timer = setTimeout(
-    () => controller.abort(new SwarmError('SWARM_TIMEOUT', `timed out after ${timeoutMs / 1000} s: ${what}`)), timeoutMs)
+    () => controller.abort(new SwarmError('SWARM_TIMEOUT', `timed out after ${timeoutMs / 1000} s: ${what}`)),
+    timeoutMs,
+  )
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
     return await work(controller.signal)

@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import type { FrameHeader } from './wire.ts'
+import type { FrameHeader } from './frames/wire.ts'
 
 /** What can go wrong between peers; the documentation lists every code. */
 export type SwarmErrorCode =
@@ -50,6 +50,9 @@ export class RemoteError extends PetalsError {
 
 /** Foreign text without control or direction characters, cut to a length. */
 export function cleanText(text: string, maxChars: number): string {
-  const clean = text.slice(0, maxChars * 2).replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  const clean = text
+    .slice(0, maxChars * 2)
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim()
   return clean.length > maxChars ? `${clean.slice(0, maxChars)}…` : clean
 }

@@ -1,7 +1,9 @@
 import { dtypeSize, type FloatDType } from './dtype.ts'
 import { KERNELS } from './kernels.ts'
 
-/** The part of the engine's own interface that is used here: neither TypeScript's libraries nor Node's types have it. */
+/**
+ * The part of the engine's own interface that is used here: neither TypeScript's libraries nor Node's types have it.
+ */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: object }
@@ -34,11 +36,11 @@ interface Kernels {
 let kernels: Kernels | undefined
 
 /**
- * The conversion of `from` into another type `to`: exact upwards, to nearest even downwards (overflow gives infinity, NaN
- * stays NaN), between the halves through float32.
+ * The conversion of `from` into another type `to`: exact upwards, to nearest even downwards (overflow gives infinity,
+ * NaN stays NaN), between the halves through float32.
  */
 export function conversion(from: FloatDType, to: FloatDType): Conversion {
-  const { memory, ...functions } = kernels ??= assemble()
+  const { memory, ...functions } = (kernels ??= assemble())
   const bytes = new Uint8Array(memory.buffer)
   const widen = from === 'bfloat16' ? functions.widenBfloat16 : functions.widenFloat16
   const narrow = to === 'bfloat16' ? functions.narrowBfloat16 : functions.narrowFloat16

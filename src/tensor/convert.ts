@@ -24,9 +24,11 @@ export function convert(source: Tensor, target: DType): Tensor {
  * between. `source` must not change meanwhile.
  */
 export async function convertInPieces(source: Tensor, target: DType): Promise<Tensor> {
-  if (source.dtype === target || source.data.byteLength <= PIECE_ELEMENTS * dtypeSize(source.dtype)) return convert(source, target)
+  if (source.dtype === target || source.data.byteLength <= PIECE_ELEMENTS * dtypeSize(source.dtype))
+    return convert(source, target)
   const [from, to] = floatPair(source.dtype, target)
-  const pieceBytes = PIECE_ELEMENTS * dtypeSize(from), ratio = dtypeSize(to) / dtypeSize(from)
+  const pieceBytes = PIECE_ELEMENTS * dtypeSize(from),
+    ratio = dtypeSize(to) / dtypeSize(from)
   // Not touched before the pieces are: the first touch of fresh memory takes longer than converting.
   const data = new Uint8Array(byteLength(to, source.shape))
   for (let start = 0; start < source.data.byteLength; start += pieceBytes) {
@@ -42,8 +44,10 @@ export function convertElements(from: FloatDType, source: Uint8Array, to: FloatD
   const size = dtypeSize(from)
   const count = source.byteLength / size
   if (!Number.isInteger(count) || target.byteLength !== count * dtypeSize(to)) {
-    throw new PetalsError('TENSOR_SHAPE',
-      `${source.byteLength} bytes of ${from} do not convert into ${target.byteLength} bytes of ${to}`)
+    throw new PetalsError(
+      'TENSOR_SHAPE',
+      `${source.byteLength} bytes of ${from} do not convert into ${target.byteLength} bytes of ${to}`,
+    )
   }
   if (from === to) {
     target.set(source)

@@ -5,7 +5,14 @@ export type DType = 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'in
 export type FloatDType = 'float32' | 'float16' | 'bfloat16'
 
 const SIZES: Record<DType, number> = {
-  float32: 4, float16: 2, bfloat16: 2, int64: 8, int32: 4, int8: 1, uint8: 1, bool: 1,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int64: 8,
+  int32: 4,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
 }
 
 /** Bytes of one element. */

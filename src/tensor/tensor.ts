@@ -20,8 +20,10 @@ export function byteLength(dtype: DType, shape: readonly number[]): number {
 /** Checks that the bytes fit the shape; throws `TENSOR_SHAPE`. */
 export function tensor(dtype: DType, shape: readonly number[], data: Uint8Array): Tensor {
   if (data.byteLength !== byteLength(dtype, shape)) {
-    throw new PetalsError('TENSOR_SHAPE',
-      `a ${dtype} tensor [${shape}] takes ${byteLength(dtype, shape)} bytes, not ${data.byteLength}`)
+    throw new PetalsError(
+      'TENSOR_SHAPE',
+      `a ${dtype} tensor [${shape}] takes ${byteLength(dtype, shape)} bytes, not ${data.byteLength}`,
+    )
   }
   return { dtype, shape, data }
 }
@@ -43,5 +45,9 @@ export function asFloat32(source: Tensor): Float32Array {
 export function sliceRows(source: Tensor, start: number, end: number): Tensor {
   const [rows = 0, ...rest] = source.shape
   const rowBytes = rows === 0 ? 0 : source.data.byteLength / rows
-  return { dtype: source.dtype, shape: [end - start, ...rest], data: source.data.subarray(start * rowBytes, end * rowBytes) }
+  return {
+    dtype: source.dtype,
+    shape: [end - start, ...rest],
+    data: source.data.subarray(start * rowBytes, end * rowBytes),
+  }
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
 import { startMetricsServer } from '../../src/api/metrics-server.ts'
-import type { RunReport } from '../../src/engine/messages.ts'
+import type { RunReport } from '../../src/engine/thread/messages.ts'
 
 class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
   readonly cacheTokens = 1024
@@ -17,17 +17,25 @@ class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
 }
 
 function values(text: string): Map<string, number> {
-  return new Map(text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => {
-    const at = line.lastIndexOf(' ')
-    return [line.slice(0, at), Number(line.slice(at + 1))]
-  }))
+  return new Map(
+    text
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => {
+        const at = line.lastIndexOf(' ')
+        return [line.slice(0, at), Number(line.slice(at + 1))]
+      }),
+  )
 }
 
 test('the endpoint counts device runs and reads sizes when it is scraped', async (t) => {
   const registry = createMetrics()
   const engine = new FakeEngine()
   registerEngineMetrics(registry, engine)
-  const server = await startMetricsServer({ registry, health: () => ({ state: 'ONLINE', sessions: 0, alive: true }) }, { host: '127.0.0.1', port: 0 })
+  const server = await startMetricsServer(
+    { registry, health: () => ({ state: 'ONLINE', sessions: 0, alive: true }) },
+    { host: '127.0.0.1', port: 0 },
+  )
   t.after(() => server.stop())
   engine.run({ kind: 'decode', priority: 'inference', rows: 5, tokens: 5, seconds: 0.003 })
   engine.run({ kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds: 0.5 })
@@ -45,11 +53,11 @@ test('the endpoint counts device runs and reads sizes when it is scraped', async
     'petals_run_rows_bucket{le="4"}': 2,
     'petals_run_rows_bucket{le="8"}': 3,
     'petals_run_seconds_bucket{le="0.004"}': 1,
-    'petals_run_seconds_count': 3,
-    'petals_engine_busy_seconds_total': 0.753,
-    'petals_cache_tokens': 1024,
-    'petals_cache_tokens_left': 896,
-    'petals_sessions': 1,
+    petals_run_seconds_count: 3,
+    petals_engine_busy_seconds_total: 0.753,
+    petals_cache_tokens: 1024,
+    petals_cache_tokens_left: 896,
+    petals_sessions: 1,
   }
   for (const [name, value] of Object.entries(expected)) assert.equal(scraped.get(name), value, name)
   assert.ok(scraped.get('process_resident_memory_bytes')! > 0)
@@ -70,7 +78,10 @@ test('the longest delay of the event loop outlives scrapes', async (t) => {
 test('ready is a 503 unless the server is ONLINE, health only once the process is to be restarted', async (t) => {
   let state = 'JOINING'
   let alive = true
-  const server = await startMetricsServer({ registry: createMetrics(), health: () => ({ state, sessions: 2, alive }) }, { host: '127.0.0.1', port: 0 })
+  const server = await startMetricsServer(
+    { registry: createMetrics(), health: () => ({ state, sessions: 2, alive }) },
+    { host: '127.0.0.1', port: 0 },
+  )
   t.after(() => server.stop())
   const url = `http://127.0.0.1:${server.port}`
   const statuses = async () => [(await fetch(`${url}/health`)).status, (await fetch(`${url}/ready`)).status]

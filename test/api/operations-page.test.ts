@@ -11,13 +11,18 @@ import { PetalsError } from '../../src/base/errors.ts'
 import { OutputBudget } from '../../src/server/output-budget.ts'
 import { ServerStats } from '../../src/server/server-stats.ts'
 import { RemoteError } from '../../src/swarm/errors.ts'
-import { trafficByRpc } from '../../src/swarm/traffic.ts'
+import { trafficByRpc } from '../../src/swarm/node/traffic.ts'
 import { startNode, targetOf } from '../swarm/kit.ts'
 
 const PAGE = new URL('../../docs/operations.md', import.meta.url)
 
 function fakeServer(stats = new ServerStats()): MeasuredServer {
-  const keeper = Object.assign(new EventEmitter(), { cacheTokens: 1024, cacheTokensLeft: 512, numSessions: 1, numReloads: 2 })
+  const keeper = Object.assign(new EventEmitter(), {
+    cacheTokens: 1024,
+    cacheTokensLeft: 512,
+    numSessions: 1,
+    numReloads: 2,
+  })
   return {
     announcer: { state: 'ONLINE', throughput: 20 },
     blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
@@ -38,14 +43,18 @@ test('docs/operations.md lists exactly the petals metrics that exist, with their
   registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
   registerClientMetrics(registry, new EventEmitter())
   t.after(registerEventLoopMetric(registry))
-  const existing = registry.getMetricsAsArray().map(({ name, type }) => `${name} ${String(type)}`)
+  const existing = registry
+    .getMetricsAsArray()
+    .map(({ name, type }) => `${name} ${String(type)}`)
     .filter((line) => line.startsWith('petals_'))
   const page = await readFile(PAGE, 'utf8')
-  const listed = [...page.matchAll(/^\| `(petals_\w+)(?:\{[\w,]+\})?` \| (\w+) \|/gm)].map(([, name, type]) => `${name} ${type}`)
+  const listed = [...page.matchAll(/^\| `(petals_\w+)(?:\{[\w,]+\})?` \| (\w+) \|/gm)].map(
+    ([, name, type]) => `${name} ${type}`,
+  )
   assert.deepEqual(listed.toSorted(), existing.toSorted())
 })
 
-test('what is counted elsewhere is read at each scrape, and a peer\'s codes are no labels', async () => {
+test("what is counted elsewhere is read at each scrape, and a peer's codes are no labels", async () => {
   const registry = createMetrics()
   const stats = new ServerStats()
   registerServerMetrics(registry, fakeServer(stats))
@@ -62,7 +71,7 @@ test('what is counted elsewhere is read at each scrape, and a peer\'s codes are 
   }
 })
 
-test('a node counts its frames, and libp2p\'s own metrics are in the same registry after a restart too', async (t) => {
+test("a node counts its frames, and libp2p's own metrics are in the same registry after a restart too", async (t) => {
   const registry = createMetrics()
   const node = await startNode(t, { metrics: libp2pMetrics(registry) })
   registerSwarmMetrics(registry, node)
@@ -79,6 +88,14 @@ test('a node counts its frames, and libp2p\'s own metrics are in the same regist
   const lines = (await registry.metrics()).split('\n')
   assert.ok(lines.includes('petals_swarm_frames_total{rpc="probe",direction="received"} 1'))
   assert.ok(lines.includes('petals_swarm_peers 1'))
-  assert.ok(lines.some((line) => line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/1.0.0 received"}')), lines.filter((line) => line.startsWith('libp2p')).slice(0, 20).join('\n'))
+  assert.ok(
+    lines.some((line) =>
+      line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/1.0.0 received"}'),
+    ),
+    lines
+      .filter((line) => line.startsWith('libp2p'))
+      .slice(0, 20)
+      .join('\n'),
+  )
   assert.ok(!lines.join('\n').includes(client.peerId))
 })

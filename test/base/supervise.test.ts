@@ -8,8 +8,13 @@ import type { SuperviseEvent } from '../../src/base/supervise.ts'
 const SUPERVISOR = new URL('supervise-child.ts', import.meta.url).pathname
 
 /** A supervisor of a Node program given as its text, and the events that it tells of. */
-function supervise(t: TestContext, script: string): { supervisor: ChildProcess, next: () => Promise<SuperviseEvent>, exitCode: Promise<number> } {
-  const supervisor = spawn(process.execPath, [SUPERVISOR, process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+function supervise(
+  t: TestContext,
+  script: string,
+): { supervisor: ChildProcess; next: () => Promise<SuperviseEvent>; exitCode: Promise<number> } {
+  const supervisor = spawn(process.execPath, [SUPERVISOR, process.execPath, '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   t.after(() => supervisor.kill('SIGKILL'))
   const lines = createInterface({ input: supervisor.stdout! })[Symbol.asyncIterator]()
   return {
@@ -19,14 +24,18 @@ function supervise(t: TestContext, script: string): { supervisor: ChildProcess, 
   }
 }
 
-async function expectType<T extends SuperviseEvent['type']>(next: Promise<SuperviseEvent>, type: T): Promise<Extract<SuperviseEvent, { type: T }>> {
+async function expectType<T extends SuperviseEvent['type']>(
+  next: Promise<SuperviseEvent>,
+  type: T,
+): Promise<Extract<SuperviseEvent, { type: T }>> {
   const event = await next
   assert.equal(event.type, type, JSON.stringify(event))
   return event as Extract<SuperviseEvent, { type: T }>
 }
 
 /** Lives until it is told to stop, or its supervisor is gone. */
-const DAEMON = 'setInterval(() => {}, 1000); process.on("SIGTERM", () => process.exit(0)); process.on("disconnect", () => process.exit(1))'
+const DAEMON =
+  'setInterval(() => {}, 1000); process.on("SIGTERM", () => process.exit(0)); process.on("disconnect", () => process.exit(1))'
 
 for (const code of [0, 2]) {
   test(`a program that ends with ${code} is not started again`, async (t) => {
@@ -53,7 +62,9 @@ test('a killed program is started again, and a signal to the supervisor ends bot
   assert.equal((await expectType(next(), 'crashed')).signal, 'SIGKILL')
   const second = await expectType(next(), 'started')
   assert.notEqual(second.pid, first.pid)
-  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300)
+  })
   supervisor.kill('SIGTERM')
   assert.equal(await exitCode, 0)
   assert.throws(() => process.kill(second.pid, 0), { code: 'ESRCH' })
@@ -62,9 +73,20 @@ test('a killed program is started again, and a signal to the supervisor ends bot
 test('a program does not outlive its supervisor', async (t) => {
   const { supervisor, next } = supervise(t, DAEMON)
   const { pid } = await expectType(next(), 'started')
-  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300)
+  })
   supervisor.kill('SIGKILL')
-  const alive = () => { try { return process.kill(pid, 0) } catch { return false } }
-  for (let i = 0; i < 200 && alive(); i++) await new Promise((resolve) => { setTimeout(resolve, 20) })
+  const alive = () => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+  for (let i = 0; i < 200 && alive(); i++)
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20)
+    })
   assert.equal(alive(), false)
 })

@@ -8,7 +8,10 @@ import { CPU } from '../../src/runtime/device.ts'
 
 const MAIN = new URL('../../bench/gpu-check/main.ts', import.meta.url).pathname
 
-function gpuCheck(args: readonly string[], env: NodeJS.ProcessEnv = {}): { status: number | null, stdout: string, stderr: string } {
+function gpuCheck(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env: { ...process.env, ...env } })
 }
 
@@ -28,11 +31,24 @@ test('without a GPU the check says so in one sentence and fails', () => {
 })
 
 test('the speed of random weights is measured through the engine, batch by batch, and nothing is left behind', async () => {
-  const checkpoint = syntheticCheckpoint({ numBlocks: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4, numKvHeads: 2 })
+  const checkpoint = syntheticCheckpoint({
+    numBlocks: 2,
+    hiddenSize: 64,
+    intermediateSize: 96,
+    numHeads: 4,
+    numKvHeads: 2,
+  })
   assert.equal(weightBytes(checkpoint), 2 * 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 96 + 2 * 64))
-  const { prefill, decode, loadedBytes } = await measureSpeed(checkpoint, { device: CPU, dtype: 'float32', batches: [1, 4], cachedTokens: 16, steps: 4 })
+  const { prefill, decode, loadedBytes } = await measureSpeed(checkpoint, {
+    device: CPU,
+    dtype: 'float32',
+    batches: [1, 4],
+    cachedTokens: 16,
+    steps: 4,
+  })
   assert.equal(loadedBytes, undefined)
-  for (const { deviceMs, wallMs = 1 } of [prefill, decode.get(1)!, decode.get(4)!]) assert.ok(deviceMs > 0 && wallMs > 0, `${deviceMs} ${wallMs}`)
+  for (const { deviceMs, wallMs = 1 } of [prefill, decode.get(1)!, decode.get(4)!])
+    assert.ok(deviceMs > 0 && wallMs > 0, `${deviceMs} ${wallMs}`)
   checkpoint[Symbol.dispose]()
   assert.ok(!existsSync(checkpoint.folder))
 })

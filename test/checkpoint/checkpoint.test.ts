@@ -42,7 +42,10 @@ test('without a dtype in the config, the stored tensors say it', async (t) => {
   const { raw } = (await openCheckpoint(folder)).config
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...raw, torch_dtype: null }))
   const half = { dtype: 'float16', shape: [1], data: new Uint8Array(2) } as const
-  await writeSafetensors(join(folder, 'model.safetensors'), { positions: { ...half, dtype: 'int8', shape: [2] }, a: half })
+  await writeSafetensors(join(folder, 'model.safetensors'), {
+    positions: { ...half, dtype: 'int8', shape: [2] },
+    a: half,
+  })
   assert.equal((await openCheckpoint(folder)).config.dtype, 'float16')
 })
 
@@ -75,8 +78,19 @@ test('a shard may be a link, as in a hub cache', async (t) => {
   assert.equal((await openCheckpoint(folder)).tensors.size, 3)
 })
 
-for (const name of ['../one.safetensors', '/etc/one.safetensors', 'sub/one.safetensors', '..', '', 'c:one.safetensors',
-  '..\\one.safetensors', 'passwd', 'one.safetensors\0', 7, null]) {
+for (const name of [
+  '../one.safetensors',
+  '/etc/one.safetensors',
+  'sub/one.safetensors',
+  '..',
+  '',
+  'c:one.safetensors',
+  '..\\one.safetensors',
+  'passwd',
+  'one.safetensors\0',
+  7,
+  null,
+]) {
   test(`an index cannot name the shard ${JSON.stringify(name)}`, async (t) => {
     const folder = await sharded(t, { ...WHOLE, c: name })
     await assert.rejects(openCheckpoint(folder), { code: 'CHECKPOINT_INDEX', message: /tensor c into/ })
@@ -86,7 +100,8 @@ for (const name of ['../one.safetensors', '/etc/one.safetensors', 'sub/one.safet
 test('an index that does not fit its shards is refused', async (t) => {
   const astray = await sharded(t, { ...WHOLE, b: 'two.safetensors', d: 'one.safetensors' })
   await assert.rejects(openCheckpoint(astray), {
-    code: 'CHECKPOINT_INDEX', message: /2 tensors .*b \(in two\.safetensors\), d \(in one\.safetensors\)/,
+    code: 'CHECKPOINT_INDEX',
+    message: /2 tensors .*b \(in two\.safetensors\), d \(in one\.safetensors\)/,
   })
   const absent = await sharded(t, { ...WHOLE, d: 'three.safetensors' })
   await assert.rejects(openCheckpoint(absent), { code: 'CHECKPOINT_MISSING_FILE', message: /three\.safetensors/ })
@@ -99,12 +114,36 @@ test('an index that does not fit its shards is refused', async (t) => {
 
 const BROKEN: [string, string, RegExp, (folder: string) => Promise<unknown>][] = [
   ['without config.json', 'CHECKPOINT_MISSING_FILE', /config\.json/, (folder) => rm(join(folder, 'config.json'))],
-  ['without weights', 'CHECKPOINT_MISSING_FILE', /neither model\.safetensors nor/, (folder) => rm(join(folder, 'model.safetensors'))],
-  ['with broken config.json', 'CHECKPOINT_FORMAT', /config\.json is not valid JSON/, (folder) => writeFile(join(folder, 'config.json'), '{"a"')],
-  ['with a list as config.json', 'CHECKPOINT_FORMAT', /must hold a JSON object/, (folder) => writeFile(join(folder, 'config.json'), '[]')],
-  ['with broken generation_config.json', 'CHECKPOINT_FORMAT', /generation_config\.json/, (folder) => writeFile(join(folder, 'generation_config.json'), '')],
-  ['with pickled weights only', 'CHECKPOINT_FORMAT', /pytorch_model\.bin.*convert them to safetensors/,
-    (folder) => rename(join(folder, 'model.safetensors'), join(folder, 'pytorch_model.bin'))],
+  [
+    'without weights',
+    'CHECKPOINT_MISSING_FILE',
+    /neither model\.safetensors nor/,
+    (folder) => rm(join(folder, 'model.safetensors')),
+  ],
+  [
+    'with broken config.json',
+    'CHECKPOINT_FORMAT',
+    /config\.json is not valid JSON/,
+    (folder) => writeFile(join(folder, 'config.json'), '{"a"'),
+  ],
+  [
+    'with a list as config.json',
+    'CHECKPOINT_FORMAT',
+    /must hold a JSON object/,
+    (folder) => writeFile(join(folder, 'config.json'), '[]'),
+  ],
+  [
+    'with broken generation_config.json',
+    'CHECKPOINT_FORMAT',
+    /generation_config\.json/,
+    (folder) => writeFile(join(folder, 'generation_config.json'), ''),
+  ],
+  [
+    'with pickled weights only',
+    'CHECKPOINT_FORMAT',
+    /pytorch_model\.bin.*convert them to safetensors/,
+    (folder) => rename(join(folder, 'model.safetensors'), join(folder, 'pytorch_model.bin')),
+  ],
 ]
 
 for (const [what, code, message, damage] of BROKEN) {

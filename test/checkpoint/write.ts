@@ -6,7 +6,14 @@ import type { DType } from '../../src/tensor/dtype.ts'
 import { fromFloat32, numElements, type Tensor } from '../../src/tensor/tensor.ts'
 
 const NAMES: Record<DType, string> = {
-  float32: 'F32', float16: 'F16', bfloat16: 'BF16', int64: 'I64', int32: 'I32', int8: 'I8', uint8: 'U8', bool: 'BOOL',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  int8: 'I8',
+  uint8: 'U8',
+  bool: 'BOOL',
 }
 
 export const LLAMA_FIXTURE = join(import.meta.dirname, '../fixtures/llama')
@@ -34,7 +41,9 @@ export function withHeader(header: string | Uint8Array, data: Uint8Array): Buffe
 }
 
 export async function writeSafetensors(
-  path: string, tensors: Record<string, Tensor>, metadata?: Record<string, string>,
+  path: string,
+  tensors: Record<string, Tensor>,
+  metadata?: Record<string, string>,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, safetensorsBytes(tensors, metadata))
@@ -42,7 +51,10 @@ export async function writeSafetensors(
 
 /** A float32 tensor that counts up from `first`. */
 export function counting(shape: readonly number[], first = 0): Tensor {
-  return fromFloat32(Float32Array.from({ length: numElements(shape) }, (_, i) => first + i), shape)
+  return fromFloat32(
+    Float32Array.from({ length: numElements(shape) }, (_, i) => first + i),
+    shape,
+  )
 }
 
 /** A folder that is removed after the test. */
@@ -63,9 +75,9 @@ export async function copyOfLlama(context: TestContext): Promise<string> {
 export function seededRandom(seed: number): () => number {
   let state = seed
   return () => {
-    state = state + 0x6d2b79f5 | 0
-    let mixed = Math.imul(state ^ state >>> 15, 1 | state)
-    mixed = mixed + Math.imul(mixed ^ mixed >>> 7, 61 | mixed) ^ mixed
-    return ((mixed ^ mixed >>> 14) >>> 0) / 4294967296
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
   }
 }

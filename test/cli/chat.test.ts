@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import { applyLine } from '../../src/cli/chat/commands.ts'
 import { ChatLoop } from '../../src/cli/chat/loop.ts'
 import { BUNDLED_MODEL } from '../../src/cli/bundled-model.ts'
-import { type LocalSwarm, startLocalSwarm } from '../../src/cli/local-swarm.ts'
+import { type LocalSwarm, startLocalSwarm } from '../../src/cli/demo/local-swarm.ts'
 import type { ChatAnswer } from '../../src/client/chat/chat-session.ts'
 import { Conversation } from '../../src/client/chat/conversation.ts'
 import { start, tempFolder } from './kit.ts'
@@ -26,24 +26,38 @@ test('a line is a message or a command', () => {
   assert.equal(told(conversation), 's:Be terse. u:hello')
   assert.deepEqual(applyLine(conversation, ' /exit '), { kind: 'exit' })
   const help = applyLine(conversation, '/help')
-  assert.ok(help.kind === 'note' && ['/retry', '/edit TEXT', '/undo', '/system TEXT', '/clear', '/exit'].every((usage) => help.text.includes(usage)))
+  assert.ok(
+    help.kind === 'note' &&
+      ['/retry', '/edit TEXT', '/undo', '/system TEXT', '/clear', '/exit'].every((usage) => help.text.includes(usage)),
+  )
 })
 
 test('a command that cannot be says so', () => {
   for (const [line, message] of [
-    ['/rety', /there is no command \/rety: did you mean \/retry\?/], ['/edit', /\/edit needs a text behind it/],
-    ['/undo all', /\/undo takes nothing behind it/], ['/undo', /nothing has been said yet/],
-  ] as const) assert.throws(() => applyLine(new Conversation(), line), message)
+    ['/rety', /there is no command \/rety: did you mean \/retry\?/],
+    ['/edit', /\/edit needs a text behind it/],
+    ['/undo all', /\/undo takes nothing behind it/],
+    ['/undo', /nothing has been said yet/],
+  ] as const)
+    assert.throws(() => applyLine(new Conversation(), line), message)
 })
 
 test('Ctrl-C stops an answer that is under way, and twice with nothing under way ends', async () => {
   const notes: string[] = []
-  const output = { write: () => undefined, end: () => undefined, fail: () => undefined, note: (text: string) => notes.push(text) }
+  const output = {
+    write: () => undefined,
+    end: () => undefined,
+    fail: () => undefined,
+    note: (text: string) => notes.push(text),
+  }
   const result = { text: 'cut', finishReason: 'aborted' } as ChatAnswer
   const session = {
-    async* answer(_: unknown, { signal }: { signal?: AbortSignal | undefined }) {
+    async *answer(_: unknown, { signal }: { signal?: AbortSignal | undefined }) {
       yield { tokenIds: [1], text: 'cut' }
-      if (signal?.aborted === false) await new Promise((resolve) => { signal.addEventListener('abort', resolve) })
+      if (signal?.aborted === false)
+        await new Promise((resolve) => {
+          signal.addEventListener('abort', resolve)
+        })
       return result
     },
   }
@@ -63,26 +77,64 @@ test('Ctrl-C stops an answer that is under way, and twice with nothing under way
 describe('chat from a pipe', () => {
   let swarm: LocalSwarm
   before(async () => {
-    swarm = await startLocalSwarm({ model: BUNDLED_MODEL, spans: [[0, 8]], bootstrap: false, threads: 1, extraArgs: ['--attn-cache-tokens', '4096'] })
+    swarm = await startLocalSwarm({
+      model: BUNDLED_MODEL,
+      spans: [[0, 8]],
+      bootstrap: false,
+      threads: 1,
+      extraArgs: ['--attn-cache-tokens', '4096'],
+    })
   })
   after(() => swarm.stop())
 
   test('each line is a turn and each answer a line of JSON; nothing is computed twice', async (t) => {
     const template = join(await tempFolder(t), 'own.jinja')
-    await writeFile(template, '{{ bos_token }}{% for m in messages %}{{ m.role + ":" + m.content + "\n" }}{% endfor %}assistant:')
-    const { child, ended, out } = start(t, [
-      'chat', '--json', '--threads', '1', '--max-new-tokens', '8', '--temperature', '0', '--template', template, '--bootstrap', swarm.bootstrap,
-    ], { stdio: ['pipe', 'pipe', 'pipe'] })
+    await writeFile(
+      template,
+      '{{ bos_token }}{% for m in messages %}{{ m.role + ":" + m.content + "\n" }}{% endfor %}assistant:',
+    )
+    const { child, ended, out } = start(
+      t,
+      [
+        'chat',
+        '--json',
+        '--threads',
+        '1',
+        '--max-new-tokens',
+        '8',
+        '--temperature',
+        '0',
+        '--template',
+        template,
+        '--bootstrap',
+        swarm.bootstrap,
+      ],
+      { stdio: ['pipe', 'pipe', 'pipe'] },
+    )
     child.stdin!.end('Fellow-citizens of the Senate\n/retry\nThe state of the Union\n')
     assert.equal(await ended, 0, out.stderr)
-    const [first, again, second] = out.stdout.trim().split('\n').map((line) => JSON.parse(line) as { role: string, content: string, contextTokens: number, newTokens: number })
-    assert.deepEqual([first!.role, first!.content, first!.newTokens], ['assistant', again!.content, first!.contextTokens])
+    const [first, again, second] = out.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { role: string; content: string; contextTokens: number; newTokens: number })
+    assert.deepEqual(
+      [first!.role, first!.content, first!.newTokens],
+      ['assistant', again!.content, first!.contextTokens],
+    )
     assert.equal(again!.newTokens, 1)
-    assert.equal(second!.newTokens, second!.contextTokens - again!.contextTokens - 7, 'all but the last token of the answer is held')
+    assert.equal(
+      second!.newTokens,
+      second!.contextTokens - again!.contextTokens - 7,
+      'all but the last token of the answer is held',
+    )
   })
 
   test('as text, answers alone are on stdout; a mistake ends the script', async (t) => {
-    const { child, ended, out } = start(t, ['chat', '--threads', '1', '--max-new-tokens', '8', '--bootstrap', swarm.bootstrap], { stdio: ['pipe', 'pipe', 'pipe'] })
+    const { child, ended, out } = start(
+      t,
+      ['chat', '--threads', '1', '--max-new-tokens', '8', '--bootstrap', swarm.bootstrap],
+      { stdio: ['pipe', 'pipe', 'pipe'] },
+    )
     child.stdin!.end('Fellow-citizens\n/nope\nnever read\n')
     assert.equal(await ended, 2)
     assert.equal(out.stdout.split('\n').length, 2)

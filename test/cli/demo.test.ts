@@ -4,7 +4,7 @@ import { goldenContinuation, marked, start, until } from './kit.ts'
 
 const onLinux = { skip: process.platform !== 'linux' }
 
-test('demo --once prints the reference\'s continuation alone and leaves no process', async (t) => {
+test("demo --once prints the reference's continuation alone and leaves no process", async (t) => {
   const { ended, out, mark } = start(t, ['demo', '--once'])
   assert.equal(await ended, 0)
   assert.equal(out.stdout, await goldenContinuation())
@@ -12,7 +12,11 @@ test('demo --once prints the reference\'s continuation alone and leaves no proce
   if (process.platform === 'linux') assert.deepEqual(await marked(mark), [])
 })
 
-for (const [what, signal, numNodes] of [['kill -9 while it starts', 'SIGKILL', 2], ['SIGTERM', 'SIGTERM', 5], ['Ctrl-C', 'SIGINT', 5]] as const) {
+for (const [what, signal, numNodes] of [
+  ['kill -9 while it starts', 'SIGKILL', 2],
+  ['SIGTERM', 'SIGTERM', 5],
+  ['Ctrl-C', 'SIGINT', 5],
+] as const) {
   test(`a demo that ends by ${what} leaves no process`, onLinux, async (t) => {
     const { child, ended, mark } = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
     await until('nodes', async () => (await marked(mark)).length >= numNodes)
@@ -23,19 +27,23 @@ for (const [what, signal, numNodes] of [['kill -9 while it starts', 'SIGKILL', 2
   })
 }
 
-test('the demo continues lines from stdin, survives being killed outright, and ends at an empty line', onLinux, async (t) => {
-  const first = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
-  await until('the invitation', () => first.out.stderr.includes('Type a text'))
-  const shown = first.out.stdout
-  first.child.stdin!.write('The state of the Union is\n')
-  await until('a second continuation', () => first.out.stderr.split('tokens/s').length === 3)
-  assert.ok(first.out.stdout.length > shown.length + 50)
-  first.child.stdin!.write('\n')
-  assert.equal(await first.ended, 0)
-  assert.deepEqual(await marked(first.mark), [])
+test(
+  'the demo continues lines from stdin, survives being killed outright, and ends at an empty line',
+  onLinux,
+  async (t) => {
+    const first = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    await until('the invitation', () => first.out.stderr.includes('Type a text'))
+    const shown = first.out.stdout
+    first.child.stdin!.write('The state of the Union is\n')
+    await until('a second continuation', () => first.out.stderr.split('tokens/s').length === 3)
+    assert.ok(first.out.stdout.length > shown.length + 50)
+    first.child.stdin!.write('\n')
+    assert.equal(await first.ended, 0)
+    assert.deepEqual(await marked(first.mark), [])
 
-  const second = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
-  await until('the invitation', () => second.out.stderr.includes('Type a text'))
-  second.child.kill('SIGKILL')
-  await until('no process', async () => (await marked(second.mark)).length === 0, 5000)
-})
+    const second = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    await until('the invitation', () => second.out.stderr.includes('Type a text'))
+    second.child.kill('SIGKILL')
+    await until('no process', async () => (await marked(second.mark)).length === 0, 5000)
+  },
+)

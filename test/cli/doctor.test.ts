@@ -9,7 +9,10 @@ import { LOOPBACK, run, start, tempFolder, until } from './kit.ts'
 // The hub is not to be asked by a test.
 process.env['HF_HUB_OFFLINE'] = '1'
 
-async function diagnose(t: TestContext, ...args: string[]): Promise<{ code: number | null, of: (check: string) => Finding[] }> {
+async function diagnose(
+  t: TestContext,
+  ...args: string[]
+): Promise<{ code: number | null; of: (check: string) => Finding[] }> {
   const { code, stdout } = await run(t, 'doctor', '--json', '--device', 'cpu', ...LOOPBACK, ...args)
   const { findings } = JSON.parse(stdout) as { findings: Finding[] }
   return { code, of: (check) => findings.filter((finding) => finding.check === check) }
@@ -51,7 +54,15 @@ test('doctor names a peer that is not there, a port in use and a model that is n
   await once(taken, 'listening')
   const { port } = taken.address() as { port: number }
   const nobody = `/ip4/127.0.0.1/tcp/1/p2p/12D3KooWSoLzampfxc4t3sy9z7yq1Cgzbi7zGXpV7nvt5hfeKUhR`
-  const { code, of } = await diagnose(t, '--bootstrap', nobody, '--metrics-port', String(port), '--model', './no-such-folder')
+  const { code, of } = await diagnose(
+    t,
+    '--bootstrap',
+    nobody,
+    '--metrics-port',
+    String(port),
+    '--model',
+    './no-such-folder',
+  )
   assert.equal(code, 1)
   for (const check of ['Peer', 'Metrics', 'Model']) assert.equal(of(check)[0]?.verdict, 'problem', check)
   assert.match(of('Model')[0]!.found, /no-such-folder/)

@@ -16,7 +16,7 @@ export const LOOPBACK = ['--listen', '/ip4/127.0.0.1/tcp/0']
 /** A command under way, and what it has written so far. */
 export interface Running {
   readonly child: ChildProcess
-  readonly out: { stdout: string, stderr: string }
+  readonly out: { stdout: string; stderr: string }
   /** Its exit code, once all of its output has come. */
   readonly ended: Promise<number | null>
   /** In the environment of the process and of all that it starts. */
@@ -34,14 +34,27 @@ export function start(t: TestContext, args: readonly string[], options: SpawnOpt
   return startProgram(t, process.execPath, [MAIN, ...args], options)
 }
 
-export function startProgram(t: TestContext, program: string, args: readonly string[], options: SpawnOptions = {}): Running {
+export function startProgram(
+  t: TestContext,
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Running {
   const mark = `TEST_OF_PETALS=${randomUUID()}`
   const [name, value] = mark.split('=') as [string, string]
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, [name]: value } })
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...options,
+    env: { ...process.env, [name]: value },
+  })
   t.after(() => child.kill('SIGKILL'))
   const out = { stdout: '', stderr: '' }
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => { out.stdout += text })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { out.stderr += text })
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    out.stdout += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    out.stderr += text
+  })
   return { child, out, mark, ended: once(child, 'close').then(([code]) => code as number | null) }
 }
 
@@ -58,7 +71,11 @@ export async function tempFolder(t: TestContext): Promise<string> {
 }
 
 /** Polls until `read` gives something. */
-export async function until<T>(what: string, read: () => Promise<T | undefined> | T | undefined, timeoutMs = 20_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  read: () => Promise<T | undefined> | T | undefined,
+  timeoutMs = 20_000,
+): Promise<T> {
   const deadlineMs = Date.now() + timeoutMs
   for (;;) {
     const value = await read()
@@ -86,7 +103,9 @@ export async function marked(mark: string): Promise<number[]> {
 
 /** The reference's continuation of the bundled model's first prompt. */
 export async function goldenContinuation(): Promise<string> {
-  const { greedy } = JSON.parse(await readFile(join(ROOT, 'models', 'demo-golden.json'), 'utf8')) as { greedy: { prompt: string, text: string }[] }
+  const { greedy } = JSON.parse(await readFile(join(ROOT, 'models', 'demo-golden.json'), 'utf8')) as {
+    greedy: { prompt: string; text: string }[]
+  }
   const { prompt, text } = greedy[0]!
   return text.slice(prompt.length)
 }

@@ -9,19 +9,24 @@ const oldNode = findOldNode()
 const skip = oldNode === undefined ? 'no Node older than 22.19 on this machine' : false
 
 /** What needs a newer Node says so in one sentence, with the cure. */
-const tooOld = (version: string) => new RegExp(`^petals-node: Node ${version} or newer is needed and this is v\\d+\\.\\d+\\.\\d+: .*npm install.*\\n$`)
+const tooOld = (version: string) =>
+  new RegExp(`^petals-node: Node ${version} or newer is needed and this is v\\d+\\.\\d+\\.\\d+: .*npm install.*\\n$`)
 
 /** A Node on the PATH, or in its usual places, that cannot run the program itself. */
 function findOldNode(): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin']
-  return folders.map((folder) => join(folder, 'node')).find((file) => {
-    try {
-      const [major, minor] = execFileSync(file, ['-p', 'process.versions.node'], { encoding: 'utf8' }).split('.').map(Number)
-      return major! < 22 || (major === 22 && minor! < 19)
-    } catch {
-      return false
-    }
-  })
+  return folders
+    .map((folder) => join(folder, 'node'))
+    .find((file) => {
+      try {
+        const [major, minor] = execFileSync(file, ['-p', 'process.versions.node'], { encoding: 'utf8' })
+          .split('.')
+          .map(Number)
+        return major! < 22 || (major === 22 && minor! < 19)
+      } catch {
+        return false
+      }
+    })
 }
 
 /** The launcher in a package of which nothing else is there but what is given. */
@@ -49,22 +54,37 @@ test('an old Node hands over to the bundled one, with signals and exit codes', {
   assert.match(out.stderr, /stopped/)
 })
 
-test('what an old Node has started ends with it, and its IPC channel is passed on', { skip: skip || process.platform !== 'linux' }, async (t) => {
-  const { child, ended, mark } = startProgram(t, oldNode!, [LAUNCHER, 'bootstrap', ...LOOPBACK], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
-  const message = await new Promise<{ type: string }>((resolve) => { child.once('message', (sent) => resolve(sent as { type: string })) })
-  assert.equal(message.type, 'ready')
-  child.kill('SIGKILL')
-  await ended
-  await until('no process', async () => (await marked(mark)).length === 0, 5000)
-})
+test(
+  'what an old Node has started ends with it, and its IPC channel is passed on',
+  { skip: skip || process.platform !== 'linux' },
+  async (t) => {
+    const { child, ended, mark } = startProgram(t, oldNode!, [LAUNCHER, 'bootstrap', ...LOOPBACK], {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    })
+    const message = await new Promise<{ type: string }>((resolve) => {
+      child.once('message', (sent) => resolve(sent as { type: string }))
+    })
+    assert.equal(message.type, 'ready')
+    child.kill('SIGKILL')
+    await ended
+    await until('no process', async () => (await marked(mark)).length === 0, 5000)
+  },
+)
 
-test('an old Node without a bundled one says what to do: sources need a newer one than the built package', { skip }, async (t) => {
-  for (const [file, version] of [['src/cli/main.ts', '24\\.0'], ['dist/cli/main.js', '22\\.19']] as const) {
-    const { ended, out } = startProgram(t, oldNode!, [await lonelyLauncher(t, { [file]: '' })])
-    assert.equal(await ended, 1)
-    assert.match(out.stderr, tooOld(version))
-  }
-})
+test(
+  'an old Node without a bundled one says what to do: sources need a newer one than the built package',
+  { skip },
+  async (t) => {
+    for (const [file, version] of [
+      ['src/cli/main.ts', '24\\.0'],
+      ['dist/cli/main.js', '22\\.19'],
+    ] as const) {
+      const { ended, out } = startProgram(t, oldNode!, [await lonelyLauncher(t, { [file]: '' })])
+      assert.equal(await ended, 1)
+      assert.match(out.stderr, tooOld(version))
+    }
+  },
+)
 
 test('the built program runs where there are no sources', async (t) => {
   const launcher = await lonelyLauncher(t, { 'dist/cli/main.js': 'process.stdout.write(process.argv[2])' })

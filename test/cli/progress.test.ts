@@ -4,10 +4,17 @@ import { pino } from 'pino'
 import { ProgressView } from '../../src/cli/progress.ts'
 
 /** What is logged while a clock is moved by hand. */
-function logged(): { view: ProgressView, lines: string[], clock: { ms: number } } {
+function logged(): { view: ProgressView; lines: string[]; clock: { ms: number } } {
   const lines: string[] = []
   const clock = { ms: 1000 }
-  const logger = pino({}, { write: (line: string) => { lines.push((JSON.parse(line) as { msg: string }).msg) } })
+  const logger = pino(
+    {},
+    {
+      write: (line: string) => {
+        lines.push((JSON.parse(line) as { msg: string }).msg)
+      },
+    },
+  )
   return { view: new ProgressView(logger, { now: () => clock.ms, isTerminal: false }), lines, clock }
 }
 
@@ -19,7 +26,9 @@ test('a download is a line every few seconds, with rate and time left, and one a
     clock.ms += 700
   }
   assert.deepEqual(lines, [
-    'downloading: 9.0 MB of 20.0 MB, 1.4 MB/s, 8 s left', 'downloading: 17.0 MB of 20.0 MB, 1.4 MB/s, 2 s left', 'downloading: 20.0 MB of 20.0 MB, 1.4 MB/s',
+    'downloading: 9.0 MB of 20.0 MB, 1.4 MB/s, 8 s left',
+    'downloading: 17.0 MB of 20.0 MB, 1.4 MB/s, 2 s left',
+    'downloading: 20.0 MB of 20.0 MB, 1.4 MB/s',
   ])
 })
 

@@ -9,15 +9,23 @@ import { LOOPBACK, MAIN, marked, readJson, run, start, tempFolder, until } from 
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '2048']
 
-function runWith(env: Record<string, string>, ...args: string[]): Promise<{ code: number, stderr: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number, stderr: string }>()
-  execFile(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, timeout: 20_000 }, (error, _, stderr) => resolve({ code: Number(error?.code ?? 0), stderr }))
+function runWith(env: Record<string, string>, ...args: string[]): Promise<{ code: number; stderr: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ code: number; stderr: string }>()
+  execFile(
+    process.execPath,
+    [MAIN, ...args],
+    { env: { ...process.env, ...env }, timeout: 20_000 },
+    (error, _, stderr) => resolve({ code: Number(error?.code ?? 0), stderr }),
+  )
   return promise
 }
 
 /** One sentence on stderr, below the log. */
 function sentence(stderr: string): string {
-  const lines = stderr.trim().split('\n').filter((line) => !line.startsWith('{') && !line.startsWith('See: '))
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .filter((line) => !line.startsWith('{') && !line.startsWith('See: '))
   assert.equal(lines.length, 1, stderr)
   return lines[0]!
 }
@@ -31,7 +39,10 @@ test('a port in use, a bad key and a bad identity are one sentence each, and not
   await writeFile(bad, 'no key at all\n')
   const cases: [string[], RegExp][] = [
     [['--listen', address.split('/p2p/')[0]!], /the port is in use; choose another, or 0 for any free one/],
-    [['--swarm-key', bad], /the swarm key file .*bad\.key does not begin with \/key\/swarm\/psk\/1\.0\.0\/: .*petals-node keygen/],
+    [
+      ['--swarm-key', bad],
+      /the swarm key file .*bad\.key does not begin with \/key\/swarm\/psk\/1\.0\.0\/: .*petals-node keygen/,
+    ],
     [['--swarm-key', join(folder, 'none.key')], /cannot read the swarm key file .*none\.key: .*no such file/],
     [['--identity', bad], /bad\.key/],
     [['--identity', folder], /cannot read the identity file/],
@@ -40,7 +51,13 @@ test('a port in use, a bad key and a bad identity are one sentence each, and not
   const left = await readdir(folder)
   for (const [args, message] of cases) {
     const base = args[0] === '--listen' ? ['serve', '--threads', '1', '--attn-cache-tokens', '2048'] : SERVE
-    const { ended, out, mark } = start(t, [...base, '--log-level', 'error', ...args[0] === '--ready-file' ? [] : ['--ready-file', file], ...args])
+    const { ended, out, mark } = start(t, [
+      ...base,
+      '--log-level',
+      'error',
+      ...(args[0] === '--ready-file' ? [] : ['--ready-file', file]),
+      ...args,
+    ])
     assert.ok([1, 2].includes((await ended)!), args.join(' '))
     assert.match(sentence(out.stderr), message)
     assert.deepEqual(await readdir(folder), left, args.join(' '))
@@ -48,16 +65,28 @@ test('a port in use, a bad key and a bad identity are one sentence each, and not
   }
 })
 
-test('a value from the environment or a file is told by its place, and other commands\' options are ignored', async (t) => {
+test("a value from the environment or a file is told by its place, and other commands' options are ignored", async (t) => {
   const config = join(await tempFolder(t), 'my.yaml')
   await writeFile(config, 'topP: 0.5\nserve:\n  blocks: 6:12\n')
   const cases: [Record<string, string>, string[], RegExp][] = [
-    [{ PETALS_NUM_BLOCKS: 'abc' }, ['serve'], /^petals-node: PETALS_NUM_BLOCKS=abc: expected a whole number of at least 1\n/],
-    [{ PETALS_NUM_BLOKS: '3' }, ['status'], /^petals-node: PETALS_NUM_BLOKS: no command has such an option: did you mean PETALS_NUM_BLOCKS\?\n/],
+    [
+      { PETALS_NUM_BLOCKS: 'abc' },
+      ['serve'],
+      /^petals-node: PETALS_NUM_BLOCKS=abc: expected a whole number of at least 1\n/,
+    ],
+    [
+      { PETALS_NUM_BLOKS: '3' },
+      ['status'],
+      /^petals-node: PETALS_NUM_BLOKS: no command has such an option: did you mean PETALS_NUM_BLOCKS\?\n/,
+    ],
     [{ PETALS_NUM_BLOCKS: 'abc' }, ['status'], /^petals-node: which swarm\?/],
     [{ PETALS_BLOCKS: '3-6' }, ['serve'], /^petals-node: PETALS_BLOCKS=3-6: expected START:END/],
     [{ PETALS_BOOTSTRAP: 'nowhere' }, ['status'], /^petals-node: PETALS_BOOTSTRAP: /],
-    [{ PETALS_CONFIG: config }, ['serve'], /^petals-node: \S*my\.yaml, line 3, serve, blocks: 6:12: this model has blocks 0:8/],
+    [
+      { PETALS_CONFIG: config },
+      ['serve'],
+      /^petals-node: \S*my\.yaml, line 3, serve, blocks: 6:12: this model has blocks 0:8/,
+    ],
   ]
   for (const [env, args, message] of cases) {
     const { code, stderr } = await runWith(env, ...args)
@@ -91,33 +120,65 @@ test('keygen makes a key that only its owner can read, and servers and clients w
   const file = join(folder, 'ready.json')
   start(t, [...SERVE, '--swarm-key', key, '--ready-file', file])
   const { multiaddrs } = await until('the ready file', () => readJson<ReadyReport>(file))
-  const generated = await run(t, 'generate', '--prompt', 'We', '--max-new-tokens', '2', '--threads', '1', '--json', '--swarm-key', key, '--bootstrap', multiaddrs[0]!)
+  const generated = await run(
+    t,
+    'generate',
+    '--prompt',
+    'We',
+    '--max-new-tokens',
+    '2',
+    '--threads',
+    '1',
+    '--json',
+    '--swarm-key',
+    key,
+    '--bootstrap',
+    multiaddrs[0]!,
+  )
   assert.equal(generated.code, 0, generated.stderr)
-  const { results } = JSON.parse(generated.stdout) as { results: { tokenIds: number[], finishReason: string }[] }
-  assert.deepEqual(results.map(({ tokenIds, finishReason }) => [tokenIds.length, finishReason]), [[2, 'length']])
+  const { results } = JSON.parse(generated.stdout) as { results: { tokenIds: number[]; finishReason: string }[] }
+  assert.deepEqual(
+    results.map(({ tokenIds, finishReason }) => [tokenIds.length, finishReason]),
+    [[2, 'length']],
+  )
   const stranger = await run(t, 'status', '--bootstrap', multiaddrs[0]!)
   assert.notEqual(stranger.code, 0)
 })
 
-test('a supervised server that is killed serves again as the same peer, and ends with its supervisor', { skip: process.platform !== 'linux' }, async (t) => {
-  const folder = await tempFolder(t)
-  const file = join(folder, 'ready.json')
-  assert.match((await run(t, ...SERVE, '--supervise')).stderr, /--supervise: give --identity FILE too/)
-  const { child, out, ended, mark } = start(t, [...SERVE, '--supervise', '--identity', join(folder, 'id.key'), '--ready-file', file])
-  const serverPid = () => [...out.stderr.matchAll(/"serverPid":(\d+)/g)].map(([, pid]) => Number(pid))
-  const { peerId } = await until('the ready file', () => readJson<ReadyReport>(file), 40_000)
-  process.kill(serverPid()[0]!, 'SIGKILL')
-  await until('a second server', () => serverPid().length === 2 || undefined)
-  const again = await until('the ready file', async () => {
-    if (!out.stderr.includes('"serving blocks', out.stderr.lastIndexOf('serverPid'))) return undefined
-    return readJson<ReadyReport>(file)
-  }, 40_000)
-  assert.equal(again.peerId, peerId)
-  child.kill('SIGTERM')
-  assert.equal(await ended, 0)
-  assert.deepEqual(await marked(mark), [])
-  assert.deepEqual(await readdir(folder), ['id.key'])
-})
+test(
+  'a supervised server that is killed serves again as the same peer, and ends with its supervisor',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const folder = await tempFolder(t)
+    const file = join(folder, 'ready.json')
+    assert.match((await run(t, ...SERVE, '--supervise')).stderr, /--supervise: give --identity FILE too/)
+    const { child, out, ended, mark } = start(t, [
+      ...SERVE,
+      '--supervise',
+      '--identity',
+      join(folder, 'id.key'),
+      '--ready-file',
+      file,
+    ])
+    const serverPid = () => [...out.stderr.matchAll(/"serverPid":(\d+)/g)].map(([, pid]) => Number(pid))
+    const { peerId } = await until('the ready file', () => readJson<ReadyReport>(file), 40_000)
+    process.kill(serverPid()[0]!, 'SIGKILL')
+    await until('a second server', () => serverPid().length === 2 || undefined)
+    const again = await until(
+      'the ready file',
+      async () => {
+        if (!out.stderr.includes('"serving blocks', out.stderr.lastIndexOf('serverPid'))) return undefined
+        return readJson<ReadyReport>(file)
+      },
+      40_000,
+    )
+    assert.equal(again.peerId, peerId)
+    child.kill('SIGTERM')
+    assert.equal(await ended, 0)
+    assert.deepEqual(await marked(mark), [])
+    assert.deepEqual(await readdir(folder), ['id.key'])
+  },
+)
 
 test('a number of blocks is enough: the server takes those that fewest hold', async (t) => {
   const folder = await tempFolder(t)
@@ -129,15 +190,19 @@ test('a number of blocks is enough: the server takes those that fewest hold', as
   assert.match(second.blocks!, /^(4:7|5:8)$/)
 })
 
-test('a model folder that vanishes while it is loaded is one sentence', { skip: process.platform === 'win32' }, async (t) => {
-  const folder = await tempFolder(t)
-  const model = join(folder, 'model')
-  await cp(BUNDLED_MODEL, model, { recursive: true })
-  const { child, ended, out } = start(t, [...SERVE, '--model', model])
-  await until('loading', () => out.stderr.includes('"loading '))
-  child.kill('SIGSTOP')
-  await rm(model, { recursive: true })
-  child.kill('SIGCONT')
-  assert.equal(await ended, 1)
-  assert.match(sentence(out.stderr), /model\/model\.safetensors cannot be opened/)
-})
+test(
+  'a model folder that vanishes while it is loaded is one sentence',
+  { skip: process.platform === 'win32' },
+  async (t) => {
+    const folder = await tempFolder(t)
+    const model = join(folder, 'model')
+    await cp(BUNDLED_MODEL, model, { recursive: true })
+    const { child, ended, out } = start(t, [...SERVE, '--model', model])
+    await until('loading', () => out.stderr.includes('"loading '))
+    child.kill('SIGSTOP')
+    await rm(model, { recursive: true })
+    child.kill('SIGCONT')
+    assert.equal(await ended, 1)
+    assert.match(sentence(out.stderr), /model\/model\.safetensors cannot be opened/)
+  },
+)

@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { BUNDLED_MODEL } from '../../src/cli/bundled-model.ts'
 import type { ReadyReport } from '../../src/cli/ready-file.ts'
 import { LOOPBACK, readJson, run, start, tempFolder, until } from './kit.ts'
@@ -20,8 +20,10 @@ test('a server writes its ready file once it serves, and takes it away when it i
     const found = await readJson<ReadyReport | string>(file)
     return typeof found === 'object' ? found : undefined
   })
-  assert.deepEqual({ ...report, peerId: '', multiaddrs: [], metricsPort: 0 },
-    { peerId: '', multiaddrs: [], blocks: '3:6', httpPort: null, metricsPort: 0 })
+  assert.deepEqual(
+    { ...report, peerId: '', multiaddrs: [], metricsPort: 0 },
+    { peerId: '', multiaddrs: [], blocks: '3:6', httpPort: null, metricsPort: 0 },
+  )
   assert.ok(report.multiaddrs[0]!.endsWith(`/p2p/${report.peerId}`))
   const health = await fetch(`http://127.0.0.1:${report.metricsPort}/health`)
   assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 0, alive: true }])
@@ -29,8 +31,14 @@ test('a server writes its ready file once it serves, and takes it away when it i
   child.kill('SIGTERM')
   assert.equal(await ended, 0)
   assert.deepEqual(await readdir(folder), [])
-  const lines = out.stderr.trim().split('\n').map((line) => JSON.parse(line) as { msg: string })
-  assert.ok(lines.some(({ msg }) => msg.endsWith(`--bootstrap ${report.multiaddrs[0]}`)), 'how others join')
+  const lines = out.stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { msg: string })
+  assert.ok(
+    lines.some(({ msg }) => msg.endsWith(`--bootstrap ${report.multiaddrs[0]}`)),
+    'how others join',
+  )
   assert.equal(lines.at(-1)?.msg, 'stopped')
 })
 
@@ -38,7 +46,10 @@ test('SIGTERM lets an open session end, refuses new ones, and then stops', async
   const file = join(await tempFolder(t), 'ready.json')
   const { child, out, ended } = start(t, [...SERVE, '--ready-file', file])
   const { multiaddrs } = await until('the ready file', () => readJson<ReadyReport>(file))
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, { bootstrap: multiaddrs.slice(0, 1), threads: 1 })
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, {
+    bootstrap: multiaddrs.slice(0, 1),
+    threads: 1,
+  })
   t.after(() => model.close())
   const session = model.inferenceSession({ maxLength: 16 })
   await session.step([0, 39])
@@ -55,14 +66,19 @@ test('a second signal stops a draining server at once', async (t) => {
   const file = join(await tempFolder(t), 'ready.json')
   const { child, out, ended } = start(t, [...SERVE, '--ready-file', file])
   const { multiaddrs } = await until('the ready file', () => readJson<ReadyReport>(file))
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, { bootstrap: multiaddrs.slice(0, 1), threads: 1 })
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, {
+    bootstrap: multiaddrs.slice(0, 1),
+    threads: 1,
+  })
   t.after(() => model.close())
   const session = model.inferenceSession({ maxLength: 16 })
   t.after(() => session.close())
   await session.step([0, 39])
   child.kill('SIGINT')
   await until('draining', () => out.stderr.includes('draining'))
-  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300)
+  })
   child.kill('SIGINT')
   assert.equal(await ended, 130)
   assert.equal(await readJson(file), undefined)
@@ -82,9 +98,14 @@ test('a metrics port in use is told before anything is loaded', async (t) => {
 
 test('a bootstrap node prints its address and ends with the process that started it', async (t) => {
   const { child, out } = start(t, ['bootstrap', ...LOOPBACK], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
-  const address = await until('the address', () => /^\/ip4\/127\.0\.0\.1\/tcp\/(\d+)\/p2p\/\w+\n$/.exec(out.stdout) ?? undefined)
+  const address = await until(
+    'the address',
+    () => /^\/ip4\/127\.0\.0\.1\/tcp\/(\d+)\/p2p\/\w+\n$/.exec(out.stdout) ?? undefined,
+  )
   const socket = connect(Number(address[1]), '127.0.0.1')
-  await new Promise((resolve, reject) => { socket.once('connect', resolve).once('error', reject) })
+  await new Promise((resolve, reject) => {
+    socket.once('connect', resolve).once('error', reject)
+  })
   socket.destroy()
   // A parent that disconnects gets no 'close' from Node.
   const exited = once(child, 'exit')

@@ -38,15 +38,31 @@ test('what a server does is told once, and that it is gone', () => {
   const models = (...records: ReturnType<typeof recordOf>[]) => [modelStatus(KEY, 6, records)]
   assert.deepEqual(changesBetween([], models(ADA)), [`${KEY} ada ONLINE 0:4 cpu float32 v0.1.0`])
   assert.deepEqual(changesBetween(models(ADA), models({ ...ADA, cacheTokensLeft: 1, throughput: 3 })), [])
-  assert.deepEqual(changesBetween(models(ADA), models(BOB)), [`${KEY} ada gone`, `${KEY} …ijklmnop JOINING 2:6 cpu float32 v0.1.0`])
-  assert.deepEqual(changesBetween(models(ADA), [modelStatus(KEY, 6, [ADA], new Set([ADA.peerId]))]), [`${KEY} ada NO ANSWER 0:4 cpu float32 v0.1.0`])
+  assert.deepEqual(changesBetween(models(ADA), models(BOB)), [
+    `${KEY} ada gone`,
+    `${KEY} …ijklmnop JOINING 2:6 cpu float32 v0.1.0`,
+  ])
+  assert.deepEqual(changesBetween(models(ADA), [modelStatus(KEY, 6, [ADA], new Set([ADA.peerId]))]), [
+    `${KEY} ada NO ANSWER 0:4 cpu float32 v0.1.0`,
+  ])
 })
 
 test('without a terminal a watch writes a line for each change, from gossip at once', async (t) => {
   const bootstrap = start(t, ['bootstrap', ...LOOPBACK])
   const address = await until('the address', () => /^\S+\/p2p\/\w+\n/.exec(bootstrap.out.stdout)?.[0].trim())
   const watch = start(t, ['status', '--watch', '--bootstrap', address])
-  const server = start(t, ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '2048', '--public-name', 'eve', '--bootstrap', address])
+  const server = start(t, [
+    'serve',
+    ...LOOPBACK,
+    '--threads',
+    '1',
+    '--attn-cache-tokens',
+    '2048',
+    '--public-name',
+    'eve',
+    '--bootstrap',
+    address,
+  ])
   await until('ONLINE', () => /\S+Z llama-\S+ eve ONLINE 0:8 cpu float32 v\S+\n/.test(watch.out.stdout), 40_000)
   server.child.kill('SIGTERM')
   assert.equal(await server.ended, 0, server.out.stderr)

@@ -10,17 +10,28 @@ const KEY = 'llama-12x64-0123456789abcdef'
 
 test('blocks that no server is ONLINE with are missing, also where one is joining or draining', () => {
   const records = [
-    recordOf('B'.repeat(12), { start: 4, end: 8 }), recordOf('A'.repeat(12), { start: 0, end: 5 }),
-    recordOf('C'.repeat(12), { start: 8, end: 10, state: 'JOINING' }), recordOf('D'.repeat(12), { start: 11, end: 12 }),
+    recordOf('B'.repeat(12), { start: 4, end: 8 }),
+    recordOf('A'.repeat(12), { start: 0, end: 5 }),
+    recordOf('C'.repeat(12), { start: 8, end: 10, state: 'JOINING' }),
+    recordOf('D'.repeat(12), { start: 11, end: 12 }),
   ]
   const status = modelStatus(KEY, 12, records)
   assert.deepEqual(status.holders, [1, 1, 1, 1, 2, 1, 1, 1, 0, 0, 0, 1])
   assert.deepEqual(status.missing, ['8:11'])
-  assert.deepEqual(status.servers.map(({ start }) => start), [0, 4, 8, 11])
+  assert.deepEqual(
+    status.servers.map(({ start }) => start),
+    [0, 4, 8, 11],
+  )
 })
 
 test('a table tells who holds what and names the holes', () => {
-  const record = recordOf('12D3KooWabcdefgh', { start: 0, end: 4, publicName: 'ada', issuedAt: NOW, expiresAt: NOW + 41_000 })
+  const record = recordOf('12D3KooWabcdefgh', {
+    start: 0,
+    end: 4,
+    publicName: 'ada',
+    issuedAt: NOW,
+    expiresAt: NOW + 41_000,
+  })
   assert.deepEqual(renderStatus([modelStatus(KEY, 6, [record])], NOW).split('\n'), [
     `${KEY}, 6 blocks, 1 server`,
     'PEER       STATE   BLOCKS  COMPUTES IN  TOKENS/S  CACHE FREE  VERSION  EXPIRES IN  NAME',
@@ -32,7 +43,12 @@ test('a table tells who holds what and names the holes', () => {
 })
 
 test('a server that does not answer holds nothing, whatever its record says', () => {
-  const status = modelStatus(KEY, 2, [recordOf('12D3KooWabcdefgh', { start: 0, end: 2 })], new Set(['12D3KooWabcdefgh']))
+  const status = modelStatus(
+    KEY,
+    2,
+    [recordOf('12D3KooWabcdefgh', { start: 0, end: 2 })],
+    new Set(['12D3KooWabcdefgh']),
+  )
   assert.deepEqual(status.missing, ['0:2'])
   assert.match(renderStatus([status], NOW), /…abcdefgh {2}NO ANSWER {2}0:2/)
 })
@@ -48,6 +64,13 @@ test('the number of blocks is read from the key, or from the records where someb
 })
 
 test('blocks are split so that spans differ by one at most', () => {
-  assert.deepEqual(splitEvenly(8, 3), [[0, 2], [2, 5], [5, 8]])
-  assert.deepEqual(splitEvenly(2, 2), [[0, 1], [1, 2]])
+  assert.deepEqual(splitEvenly(8, 3), [
+    [0, 2],
+    [2, 5],
+    [5, 8],
+  ])
+  assert.deepEqual(splitEvenly(2, 2), [
+    [0, 1],
+    [1, 2],
+  ])
 })

@@ -17,7 +17,11 @@ const cases: [string, number, RegExp][] = [
   ['serve --blocks 6:12', 2, /--blocks 6:12: this model has blocks 0:8/],
   ['serve --device gpu', 2, /--device gpu: expected auto, cpu, cuda or cuda:N/],
   ['serve --listen here', 2, /--listen: "here" is no multiaddr/],
-  ['serve --model no-such-folder', 2, /the model "no-such-folder" is neither a folder that exists nor a name org\/name/],
+  [
+    'serve --model no-such-folder',
+    2,
+    /the model "no-such-folder" is neither a folder that exists nor a name org\/name/,
+  ],
   ['serve --model ./no-such-folder', 1, /no-such-folder is missing or not a folder/],
   ['generate --prompt a', 2, /which swarm\? Give --bootstrap/],
   ['generate', 2, /Give --prompt TEXT or --prompt-ids/],
@@ -40,9 +44,16 @@ for (const [line, code, message] of cases) {
 }
 
 test('help loads neither the network nor the runtime', async (t) => {
-  const hook = 'import { registerHooks } from "node:module"; registerHooks({ load(url, context, next) {'
-    + ' if (/libp2p|koffi|onnx|prom-client/.test(url)) process.stderr.write(`LOADED ${url}`); return next(url, context) } })'
-  const { ended, out } = startProgram(t, process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(hook)}`, MAIN, 'serve', '--help'])
+  const hook =
+    'import { registerHooks } from "node:module"; registerHooks({ load(url, context, next) {' +
+    ' if (/libp2p|koffi|onnx|prom-client/.test(url)) process.stderr.write(`LOADED ${url}`); return next(url, context) } })'
+  const { ended, out } = startProgram(t, process.execPath, [
+    '--import',
+    `data:text/javascript,${encodeURIComponent(hook)}`,
+    MAIN,
+    'serve',
+    '--help',
+  ])
   assert.equal(await ended, 0)
   assert.equal(out.stderr, '')
   assert.match(out.stdout, /--drain-timeout/)

@@ -9,10 +9,10 @@ import type { VerifyRow } from '../../src/client/verification/rows.ts'
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname
 
-function verify(...args: string[]): Promise<{ code: number, rows: VerifyRow[], stderr: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number, rows: VerifyRow[], stderr: string }>()
+function verify(...args: string[]): Promise<{ code: number; rows: VerifyRow[]; stderr: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ code: number; rows: VerifyRow[]; stderr: string }>()
   execFile(process.execPath, [MAIN, 'verify', '--json', ...args], { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
-    resolve({ code: Number(error?.code ?? 0), rows: stdout === '' ? [] : JSON.parse(stdout) as VerifyRow[], stderr })
+    resolve({ code: Number(error?.code ?? 0), rows: stdout === '' ? [] : (JSON.parse(stdout) as VerifyRow[]), stderr })
   })
   return promise
 }
@@ -24,14 +24,35 @@ for (const name of ['llama', 'llama3-rope']) {
     assert.deepEqual([...new Set(rows.map(({ cut }) => cut))], ['1', '2', '1,2', ''])
     for (const cut of ['1', '2', '1,2']) {
       const tensors = new Set(rows.filter((row) => row.cut === cut && row.ok === true).map(({ tensor }) => tensor))
-      for (const tensor of ['block0_output', 'block1_output', 'block2_output', 'logits', 'greedy_ids', 'greedy_logprobs', 'logits_with_deep_prompts']) assert.ok(tensors.has(tensor), tensor)
+      for (const tensor of [
+        'block0_output',
+        'block1_output',
+        'block2_output',
+        'logits',
+        'greedy_ids',
+        'greedy_logprobs',
+        'logits_with_deep_prompts',
+      ])
+        assert.ok(tensors.has(tensor), tensor)
     }
     assert.ok(rows.every(({ ok, maxAbs }) => ok === null || (ok === true && maxAbs! < 1e-4)))
-    assert.ok(rows.filter(({ ok }) => ok === null).every(({ tensor, reason }) => /grad/.test(tensor) && reason !== undefined))
+    assert.ok(
+      rows.filter(({ ok }) => ok === null).every(({ tensor, reason }) => /grad/.test(tensor) && reason !== undefined),
+    )
   })
 }
 
-for (const name of ['llama-biases', 'llama-dynamic', 'llama-head20', 'llama-linear', 'llama-longrope', 'llama-yarn', 'gemma3-scaled', 'phi3-longrope-partial', 'qwen2-window']) {
+for (const name of [
+  'llama-biases',
+  'llama-dynamic',
+  'llama-head20',
+  'llama-linear',
+  'llama-longrope',
+  'llama-yarn',
+  'gemma3-scaled',
+  'phi3-longrope-partial',
+  'qwen2-window',
+]) {
   test(`${name}: its reference, cut in the middle`, async () => {
     const { code, rows, stderr } = await verify('--model', fixture(name), '--cuts', '1')
     assert.equal(code, 0, stderr)
@@ -44,7 +65,10 @@ test('a wrong reference is found out, and what nobody can check is a failed row'
   t.after(() => rm(folder, { recursive: true }))
   const golden = join(folder, 'golden.safetensors')
   const bytes = await readFile(join(fixture('llama'), 'golden.safetensors'))
-  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString()) as Record<string, { data_offsets: [number, number] }>
+  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString()) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >
   const at = 8 + Number(bytes.readBigUInt64LE(0)) + header['block1_output']!.data_offsets[0]
   bytes.writeFloatLE(bytes.readFloatLE(at) + 0.001, at)
   const renamed = Buffer.from(bytes.toString('latin1').replace('"deep_prompts"', '"door_prompts"'), 'latin1')
@@ -52,14 +76,23 @@ test('a wrong reference is found out, and what nobody can check is a failed row'
   const { code, rows } = await verify('--model', fixture('llama'), '--golden', golden, '--cuts', '2')
   assert.equal(code, 1)
   const bad = rows.filter(({ ok }) => ok === false)
-  assert.deepEqual(bad.map(({ tensor }) => tensor), ['block1_output', 'door_prompts'])
+  assert.deepEqual(
+    bad.map(({ tensor }) => tensor),
+    ['block1_output', 'door_prompts'],
+  )
   assert.ok(bad[1]!.reason !== undefined)
 })
 
 test('usage: cuts and files that cannot be', async (t) => {
-  assert.match((await verify('--model', fixture('llama'), '--cuts', '2,1')).stderr, /--cuts 2,1: expected rising block numbers from 1 to 2/)
+  assert.match(
+    (await verify('--model', fixture('llama'), '--cuts', '2,1')).stderr,
+    /--cuts 2,1: expected rising block numbers from 1 to 2/,
+  )
   const folder = await mkdtemp(join(tmpdir(), 'petals-verify-'))
   t.after(() => rm(folder, { recursive: true }))
   await copyFile(join(fixture('llama'), 'config.json'), join(folder, 'golden.json'))
-  assert.match((await verify('--model', fixture('llama'), '--golden', join(folder, 'golden.json'))).stderr, /has no list "greedy"/)
+  assert.match(
+    (await verify('--model', fixture('llama'), '--golden', join(folder, 'golden.json'))).stderr,
+    /has no list "greedy"/,
+  )
 })

@@ -2,19 +2,24 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type Adapter, openAdapter } from '../../src/checkpoint/adapter.ts'
-import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../../src/checkpoint/adapter-digest.ts'
-import { type LocalSwarm, startLocalSwarm } from '../../src/cli/local-swarm.ts'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
-import type { ActiveAdapter } from '../../src/client/request-adapter.ts'
-import type { Frame } from '../../src/swarm/frame.ts'
+import { type Adapter, openAdapter } from '../../src/checkpoint/adapter/adapter.ts'
+import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../../src/checkpoint/adapter/adapter-digest.ts'
+import { type LocalSwarm, startLocalSwarm } from '../../src/cli/demo/local-swarm.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
+import type { ActiveAdapter } from '../../src/client/remote/request-adapter.ts'
+import type { Frame } from '../../src/swarm/frames/frame.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { maxError } from '../families/support.ts'
 
 const MODELS = join(import.meta.dirname, '../../models')
-const DEMO = join(MODELS, 'demo'), MOBY = join(MODELS, 'demo-lora-moby'), NAME = 'demo-lora-moby'
+const DEMO = join(MODELS, 'demo'),
+  MOBY = join(MODELS, 'demo-lora-moby'),
+  NAME = 'demo-lora-moby'
 
-interface Golden { readonly input_ids: number[], readonly greedy_ids: number[] }
+interface Golden {
+  readonly input_ids: number[]
+  readonly greedy_ids: number[]
+}
 
 function module(name: string, a: number[], b: number[], value = 0.5): LoadedModule {
   const matrix = (shape: number[]) => fromFloat32(new Float32Array(shape[0]! * shape[1]!).fill(value), shape)
@@ -35,8 +40,23 @@ describe('adapters in a swarm', () => {
   let swarm: LocalSwarm, base: AutoDistributedModelForCausalLM, own: Adapter, golden: Golden[]
   before(async () => {
     swarm = await startLocalSwarm({
-      model: DEMO, spans: [[0, 4], [4, 8], [0, 4], [4, 8]], threads: 1,
-      extraArgs: ['--attn-cache-tokens', '4096', '--adapters', MOBY, '--allow-client-adapters', '--adapter-memory', '4MiB'],
+      model: DEMO,
+      spans: [
+        [0, 4],
+        [4, 8],
+        [0, 4],
+        [4, 8],
+      ],
+      threads: 1,
+      extraArgs: [
+        '--attn-cache-tokens',
+        '4096',
+        '--adapters',
+        MOBY,
+        '--allow-client-adapters',
+        '--adapter-memory',
+        '4MiB',
+      ],
     })
     base = await connect()
     own = await openAdapter(MOBY)
@@ -47,26 +67,41 @@ describe('adapters in a swarm', () => {
     await swarm?.stop()
   })
 
-  const connect = (activeAdapter?: ActiveAdapter) => AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: [swarm.bootstrap], threads: 1, activeAdapter })
+  const connect = (activeAdapter?: ActiveAdapter) =>
+    AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: [swarm.bootstrap], threads: 1, activeAdapter })
 
-  async function texts(activeAdapter: ActiveAdapter, onToken?: (count: number, route: readonly string[]) => void): Promise<number[][]> {
+  async function texts(
+    activeAdapter: ActiveAdapter,
+    onToken?: (count: number, route: readonly string[]) => void,
+  ): Promise<number[][]> {
     await using model = await connect(activeAdapter)
     let route: string[] = []
-    model.on('route', (links) => { route = links.map(({ remote }) => remote.peerId) })
+    model.on('route', (links) => {
+      route = links.map(({ remote }) => remote.peerId)
+    })
     const found: number[][] = []
     for (const { input_ids: prompt, greedy_ids: ids } of golden) {
-      const logitsProcessors = [(_: Float32Array, fed: readonly number[]): void => onToken?.(fed.length - prompt.length, route)]
-      const [result] = await model.generate([prompt], { maxNewTokens: ids.length - prompt.length, temperature: 0, logitsProcessors })
+      const logitsProcessors = [
+        (_: Float32Array, fed: readonly number[]): void => onToken?.(fed.length - prompt.length, route),
+      ]
+      const [result] = await model.generate([prompt], {
+        maxNewTokens: ids.length - prompt.length,
+        temperature: 0,
+        logitsProcessors,
+      })
       found.push([...prompt, ...result!.tokenIds])
     }
     return found
   }
 
-  it('give PEFT\'s texts, held by the servers or brought by the client', async () => {
+  it("give PEFT's texts, held by the servers or brought by the client", async () => {
     const wanted = golden.map(({ greedy_ids: ids }) => ids)
     assert.deepEqual(await texts(NAME), wanted)
     assert.deepEqual(await texts(own), wanted)
-    assert.deepEqual(base.swarm.records().map(({ adapters, clientAdapters }) => [adapters, clientAdapters]), Array.from({ length: 4 }, () => [[NAME], true]))
+    assert.deepEqual(
+      base.swarm.records().map(({ adapters, clientAdapters }) => [adapters, clientAdapters]),
+      Array.from({ length: 4 }, () => [[NAME], true]),
+    )
   })
 
   it('apply to whole sequences without a session as well', async () => {
@@ -83,21 +118,54 @@ describe('adapters in a swarm', () => {
   it('are refused by name where nobody has them', async () => {
     await using model = await connect('nobody')
     const session = model.inferenceSession({ maxLength: 8, recoveryTimeoutMs: 200 })
-    await assert.rejects(session.step([0, 1]), { code: 'NO_ROUTE', message: /adapter nobody; servers have demo-lora-moby/ })
+    await assert.rejects(session.step([0, 1]), {
+      code: 'NO_ROUTE',
+      message: /adapter nobody; servers have demo-lora-moby/,
+    })
   })
 
-  it('cannot be anything but what a client\'s adapter may be', async () => {
+  it("cannot be anything but what a client's adapter may be", async () => {
     const fitting = module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2])
     const cases: [string, RegExp | string, string, Frame[]][] = [
       ['a name of no digest', 'ADAPTER_REFUSED', 'mine', []],
       ['a false name', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'0'.repeat(64)}`, [frame(fitting)]],
       ['nothing', 'ADAPTER_REFUSED', nameOf(), []],
-      ['a module that the model does not have', 'ADAPTER_MISFIT', nameOf(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2])), [frame(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2]))]],
-      ['a shape that does not fit', 'ADAPTER_MISFIT', nameOf(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2])), [frame(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2]))]],
-      ['weights that are no numbers', 'ADAPTER_WEIGHT', nameOf(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN)), [frame(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN))]],
-      ['a frame without matrices', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'1'.repeat(64)}`, [{ header: { kind: 'module', adapter: 'x', numbers: { scaling: 1 } }, tensors: [] }]],
-      ['more than fits', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'2'.repeat(64)}`, [frame(module('a', [2, 1 << 20], [1, 2])), frame(module('b', [2, 1 << 20], [1, 2]))]],
-      ['a rank beyond the room', 'ADAPTER_MEMORY', nameOf(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512])), [frame(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512]))]],
+      [
+        'a module that the model does not have',
+        'ADAPTER_MISFIT',
+        nameOf(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2])),
+        [frame(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2]))],
+      ],
+      [
+        'a shape that does not fit',
+        'ADAPTER_MISFIT',
+        nameOf(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2])),
+        [frame(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2]))],
+      ],
+      [
+        'weights that are no numbers',
+        'ADAPTER_WEIGHT',
+        nameOf(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN)),
+        [frame(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN))],
+      ],
+      [
+        'a frame without matrices',
+        'ADAPTER_REFUSED',
+        `${CLIENT_ADAPTER}${'1'.repeat(64)}`,
+        [{ header: { kind: 'module', adapter: 'x', numbers: { scaling: 1 } }, tensors: [] }],
+      ],
+      [
+        'more than fits',
+        'ADAPTER_REFUSED',
+        `${CLIENT_ADAPTER}${'2'.repeat(64)}`,
+        [frame(module('a', [2, 1 << 20], [1, 2])), frame(module('b', [2, 1 << 20], [1, 2]))],
+      ],
+      [
+        'a rank beyond the room',
+        'ADAPTER_MEMORY',
+        nameOf(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512])),
+        [frame(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512]))],
+      ],
     ]
     const server = base.swarm.records().find(({ start }) => start === 0)!
     for (const [what, code, name, frames] of cases) {
@@ -105,14 +173,18 @@ describe('adapters in a swarm', () => {
       await stream.send({ header: { kind: 'offer', modelKey: base.swarm.modelKey, adapter: name }, tensors: [] })
       const exchange = async (): Promise<void> => {
         await stream.receive({ timeoutMs: 10_000 })
-        for (const each of [...frames, { header: { kind: 'complete' }, tensors: [] }]) await stream.send(each).catch(() => undefined)
+        for (const each of [...frames, { header: { kind: 'complete' }, tensors: [] }])
+          await stream.send(each).catch(() => undefined)
         await stream.receive({ timeoutMs: 10_000 })
       }
       await assert.rejects(exchange(), { code }, what)
       await stream.end()
     }
     // The servers go on.
-    assert.deepEqual(await texts(own), golden.map(({ greedy_ids: ids }) => ids))
+    assert.deepEqual(
+      await texts(own),
+      golden.map(({ greedy_ids: ids }) => ids),
+    )
   })
 
   it('go on through the others when a server is killed', async () => {
@@ -124,7 +196,10 @@ describe('adapters in a swarm', () => {
         swarm.servers.find(({ peerId }) => peerId === route[adapter === own ? 0 : 1])!.process.kill('SIGKILL')
       })
       assert.ok(killed)
-      assert.deepEqual(found, golden.map(({ greedy_ids: ids }) => ids))
+      assert.deepEqual(
+        found,
+        golden.map(({ greedy_ids: ids }) => ids),
+      )
     }
   })
 })

@@ -1,45 +1,68 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { type LocalServer, startLocalSwarm } from '../../src/cli/local-swarm.ts'
-import type { GenerationOptions } from '../../src/client/generation/options.ts'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
+import { type LocalServer, startLocalSwarm } from '../../src/cli/demo/local-swarm.ts'
+import type { GenerationOptions } from '../../src/client/generation/options/options.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
 import { readMetric } from '../../bench/metrics.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const REFERENCE = new URL('../fixtures/beams.json', import.meta.url)
-const BEAMS = 4, TOKENS = 24
+const BEAMS = 4,
+  TOKENS = 24
 
 interface Reference {
   readonly model: string
   readonly options: GenerationOptions
   readonly promptIds: number[]
-  readonly sequences: readonly { readonly tokenIds: number[], readonly score: number }[]
+  readonly sequences: readonly { readonly tokenIds: number[]; readonly score: number }[]
 }
 
 async function reference(): Promise<Reference> {
   const all = JSON.parse(await readFile(REFERENCE, 'utf8')) as Reference[]
-  return all.find(({ model, options: { numBeams, maxNewTokens, numReturnSequences } }) =>
-    model === 'demo' && numBeams === BEAMS && maxNewTokens === TOKENS && numReturnSequences === BEAMS)!
+  return all.find(
+    ({ model, options: { numBeams, maxNewTokens, numReturnSequences } }) =>
+      model === 'demo' && numBeams === BEAMS && maxNewTokens === TOKENS && numReturnSequences === BEAMS,
+  )!
 }
 
 test('a beam search over three servers computes each token of each beam once; with one of them killed it gives the same', async () => {
   const { promptIds, options, sequences } = await reference()
-  const swarm = await startLocalSwarm({ model: MODEL, spans: [[0, 3], [3, 6], [6, 8], [3, 6]], threads: 1, extraArgs: ['--attn-cache-tokens', '4096'] })
+  const swarm = await startLocalSwarm({
+    model: MODEL,
+    spans: [
+      [0, 3],
+      [3, 6],
+      [6, 8],
+      [3, 6],
+    ],
+    threads: 1,
+    extraArgs: ['--attn-cache-tokens', '4096'],
+  })
   let model: AutoDistributedModelForCausalLM | undefined
   try {
     model = await AutoDistributedModelForCausalLM.fromPretrained(MODEL, { bootstrap: [swarm.bootstrap], threads: 1 })
     const recoveries: Recovery[] = []
     let route: string[] = []
     model.on('recovery', (recovery) => recoveries.push(recovery))
-    model.on('route', (links) => { route = links.map(({ remote }) => remote.peerId) })
-    const counts = (): Promise<number[]> => Promise.all(route.map((peerId) => computed(swarm.servers.find((each) => each.peerId === peerId)!)))
+    model.on('route', (links) => {
+      route = links.map(({ remote }) => remote.peerId)
+    })
+    const counts = (): Promise<number[]> =>
+      Promise.all(route.map((peerId) => computed(swarm.servers.find((each) => each.peerId === peerId)!)))
     const search = async (onStep?: (numTokens: number) => void): Promise<void> => {
-      const logitsProcessors = [(_: Float32Array, ids: readonly number[]): void => onStep?.(ids.length - promptIds.length)]
+      const logitsProcessors = [
+        (_: Float32Array, ids: readonly number[]): void => onStep?.(ids.length - promptIds.length),
+      ]
       const results = await model!.generate([promptIds], { ...options, logitsProcessors })
-      assert.deepEqual(results.map(({ tokenIds }) => tokenIds), sequences.map(({ tokenIds }) => tokenIds))
-      results.forEach(({ score }, i) => assert.ok(Math.abs(score! - sequences[i]!.score) < 1e-3, `score ${score}, expected ${sequences[i]!.score}`))
+      assert.deepEqual(
+        results.map(({ tokenIds }) => tokenIds),
+        sequences.map(({ tokenIds }) => tokenIds),
+      )
+      results.forEach(({ score }, i) =>
+        assert.ok(Math.abs(score! - sequences[i]!.score) < 1e-3, `score ${score}, expected ${sequences[i]!.score}`),
+      )
     }
 
     await search()
@@ -48,12 +71,17 @@ test('a beam search over three servers computes each token of each beam once; wi
     await search()
     assert.deepEqual(route, used)
     const inAll = promptIds.length + BEAMS * (TOKENS - 1)
-    assert.deepEqual((await counts()).map((count, i) => count - before[i]!), [inAll, inAll, inAll])
+    assert.deepEqual(
+      (await counts()).map((count, i) => count - before[i]!),
+      [inAll, inAll, inAll],
+    )
     assert.equal(recoveries.length, 0)
 
     const victim = swarm.servers.find(({ peerId }) => peerId === used[1])!
     const settled = await counts()
-    await search((numTokens) => { if (numTokens === 10) victim.process.kill('SIGKILL') })
+    await search((numTokens) => {
+      if (numTokens === 10) victim.process.kill('SIGKILL')
+    })
     assert.notEqual(route[1], used[1])
     assert.deepEqual([route[0], route[2]], [used[0], used[2]])
     assert.ok(recoveries.length >= 1 && recoveries.every(({ lost }) => lost.every((peerId) => peerId === used[1])))

@@ -2,24 +2,43 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../src/cli/local-swarm.ts'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
+import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../src/cli/demo/local-swarm.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
 import { readMetric } from '../../bench/metrics.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const GOLDEN = new URL('../../models/demo-golden.json', import.meta.url).pathname
 
-interface GoldenText { prompt: string, input_ids: number[], greedy_ids: number[], text: string }
+interface GoldenText {
+  prompt: string
+  input_ids: number[]
+  greedy_ids: number[]
+  text: string
+}
 
 /** Tokens that a server has computed for sessions, beside those of its own start. */
 async function tokensComputed(server: LocalServer, before: ReadonlyMap<LocalServer, number>): Promise<number> {
-  return await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference') - (before.get(server) ?? 0)
+  return (
+    (await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')) - (before.get(server) ?? 0)
+  )
 }
 
-async function withSwarm(run: (swarm: LocalSwarm, model: AutoDistributedModelForCausalLM, golden: GoldenText) => Promise<void>): Promise<void> {
+async function withSwarm(
+  run: (swarm: LocalSwarm, model: AutoDistributedModelForCausalLM, golden: GoldenText) => Promise<void>,
+): Promise<void> {
   const golden = (JSON.parse(await readFile(GOLDEN, 'utf8')) as { greedy: GoldenText[] }).greedy[0]!
-  const swarm = await startLocalSwarm({ model: MODEL, spans: [[0, 4], [0, 4], [4, 8], [4, 8]], threads: 1, extraArgs: ['--attn-cache-tokens', '4096'] })
+  const swarm = await startLocalSwarm({
+    model: MODEL,
+    spans: [
+      [0, 4],
+      [0, 4],
+      [4, 8],
+      [4, 8],
+    ],
+    threads: 1,
+    extraArgs: ['--attn-cache-tokens', '4096'],
+  })
   let model: AutoDistributedModelForCausalLM | undefined
   try {
     model = await AutoDistributedModelForCausalLM.fromPretrained(MODEL, { bootstrap: [swarm.bootstrap], threads: 1 })
@@ -37,9 +56,17 @@ async function loseBothHalves(killed: 'first' | 'second'): Promise<void> {
     const recoveries: Recovery[] = []
     let route: string[] = []
     model.on('recovery', (recovery) => recoveries.push(recovery))
-    model.on('route', (links) => { route = links.map(({ remote }) => remote.peerId) })
-    const before = new Map(await Promise.all(swarm.servers.map(async (server) =>
-      [server, await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')] as const)))
+    model.on('route', (links) => {
+      route = links.map(({ remote }) => remote.peerId)
+    })
+    const before = new Map(
+      await Promise.all(
+        swarm.servers.map(
+          async (server) =>
+            [server, await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')] as const,
+        ),
+      ),
+    )
     const serverOf = (peerId: string): LocalServer => swarm.servers.find((server) => server.peerId === peerId)!
 
     const ids: number[] = []
@@ -67,7 +94,10 @@ async function loseBothHalves(killed: 'first' | 'second'): Promise<void> {
     frozen.process.kill('SIGCONT')
     await sleep(200)
     const byFrozen = await tokensComputed(frozen, before)
-    assert.ok(byFrozen >= golden.input_ids.length + 39 && byFrozen <= golden.input_ids.length + 42, `${byFrozen} tokens`)
+    assert.ok(
+      byFrozen >= golden.input_ids.length + 39 && byFrozen <= golden.input_ids.length + 42,
+      `${byFrozen} tokens`,
+    )
   })
 }
 

@@ -3,12 +3,17 @@ import { pino } from 'pino'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, serve } from '../../src/server/serve.ts'
-import { loadIdentity } from '../../src/swarm/identity.ts'
-import { type SwarmNode, createSwarmNode } from '../../src/swarm/node.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../src/swarm/node/node.ts'
 
 export const DEMO = new URL('../../models/demo', import.meta.url).pathname
 
-export interface GoldenText { prompt: string, input_ids: number[], greedy_ids: number[], text: string }
+export interface GoldenText {
+  prompt: string
+  input_ids: number[]
+  greedy_ids: number[]
+  text: string
+}
 
 export async function goldenTexts(): Promise<GoldenText[]> {
   const file = new URL('../../models/demo-golden.json', import.meta.url)
@@ -27,16 +32,32 @@ export interface TestSwarm {
 }
 
 /** Servers in this process, over real TCP on 127.0.0.1; the first is the others' bootstrap peer. */
-export async function startServers(model: string, spans: readonly (readonly [number, number])[], { bootstrap: known = [], ...options }: { cacheTokens?: number, prefillChunkTokens?: number, bootstrap?: string[] } = {}): Promise<TestSwarm> {
+export async function startServers(
+  model: string,
+  spans: readonly (readonly [number, number])[],
+  {
+    bootstrap: known = [],
+    ...options
+  }: { cacheTokens?: number; prefillChunkTokens?: number; bootstrap?: string[] } = {},
+): Promise<TestSwarm> {
   const checkpoint = await openCheckpoint(model)
   const logger = pino({ level: 'silent' })
   const servers: TestServer[] = []
   const bootstrap: string[] = [...known]
   for (const [start, end] of spans) {
-    const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, logger })
+    const node = await createSwarmNode({
+      identity: await loadIdentity(),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      bootstrap,
+      logger,
+    })
     await node.start()
     if (bootstrap.length > 0) await node.ready()
-    const server = await serve(node, { checkpoint, start, end, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, ...options }, logger)
+    const server = await serve(
+      node,
+      { checkpoint, start, end, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, ...options },
+      logger,
+    )
     servers.push({ node, server })
     if (bootstrap.length === 0) bootstrap.push(node.multiaddrs[0]!)
   }

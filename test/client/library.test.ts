@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { MODEL_TYPE_NAMES } from '../../src/checkpoint/model-types/index.ts'
-import { readTensor } from '../../src/checkpoint/read.ts'
+import { MODEL_TYPE_NAMES } from '../../src/checkpoint/config/model-types/index.ts'
+import { readTensor } from '../../src/checkpoint/weights/read.ts'
 import * as client from '../../src/client/index.ts'
-import { classesOf } from '../../src/client/family-classes.ts'
-import { AutoDistributedModel } from '../../src/client/hidden-model.ts'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
+import { classesOf } from '../../src/client/model/family-classes.ts'
+import { AutoDistributedModel } from '../../src/client/model/hidden-model.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { type Golden, openGolden } from '../../src/client/verification/golden.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { type TestSwarm, startServers } from './kit.ts'
@@ -36,8 +36,13 @@ describe('the library over two servers', () => {
   const numBlocks = () => model.layers.length
   before(async () => {
     golden = await openGolden(`${LLAMA}/golden.safetensors`)
-    const { model: { numBlocks } } = await client.AutoDistributedConfig.fromPretrained(LLAMA)
-    swarm = await startServers(LLAMA, [[0, 1], [1, numBlocks]])
+    const {
+      model: { numBlocks },
+    } = await client.AutoDistributedConfig.fromPretrained(LLAMA)
+    swarm = await startServers(LLAMA, [
+      [0, 1],
+      [1, numBlocks],
+    ])
     model = await client.DistributedLlamaForCausalLM.fromPretrained(LLAMA, { bootstrap: swarm.bootstrap, threads: 1 })
   })
   after(async () => {
@@ -45,7 +50,7 @@ describe('the library over two servers', () => {
     await swarm.stop()
   })
 
-  test('a causal model\'s forward gives the reference\'s logits, of ids and of hidden states', async () => {
+  test("a causal model's forward gives the reference's logits, of ids and of hidden states", async () => {
     assertClose(await model.forward(golden.inputIds), reference('logits'))
     assertClose(await model.forward(reference('block0_input')), reference('logits'))
     await assert.rejects(model.forward([[1, 2], [3]]), { code: 'TENSOR_SHAPE' })
@@ -60,8 +65,11 @@ describe('the library over two servers', () => {
     const normed = asFloat32(last).slice()
     for (let at = 0; at < normed.length; at += config.hiddenSize) {
       const values = normed.subarray(at, at + config.hiddenSize)
-      const scale = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length + config.normEps)
-      values.forEach((value, i) => { values[i] = value * scale * weight[i]! })
+      const scale =
+        1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length + config.normEps)
+      values.forEach((value, i) => {
+        values[i] = value * scale * weight[i]!
+      })
     }
     const expected = fromFloat32(normed, last.shape)
     assertClose(await plain.forward(golden.inputIds), expected)
@@ -70,7 +78,11 @@ describe('the library over two servers', () => {
     await using session = plain.inferenceSession({ maxLength: ids.length })
     const first = await session.step(ids.slice(0, 2))
     const rest = await session.step(ids.slice(2))
-    const stepped = fromFloat32(Float32Array.of(...asFloat32(first), ...asFloat32(rest)), [1, ids.length, config.hiddenSize])
+    const stepped = fromFloat32(Float32Array.of(...asFloat32(first), ...asFloat32(rest)), [
+      1,
+      ids.length,
+      config.hiddenSize,
+    ])
     assertClose(stepped, row(expected, 0))
   })
 
@@ -78,7 +90,16 @@ describe('the library over two servers', () => {
     const { layers } = model
     assert.deepEqual([layers.start, layers.end, [...layers].length], [0, numBlocks(), numBlocks()])
     const spans = ([[1], [0, 1], [-1], [0, -1], [0, 99]] as const).map((range) => layers.slice(...range))
-    assert.deepEqual(spans.map(({ start, end }) => [start, end]), [[1, numBlocks()], [0, 1], [numBlocks() - 1, numBlocks()], [0, numBlocks() - 1], [0, numBlocks()]])
+    assert.deepEqual(
+      spans.map(({ start, end }) => [start, end]),
+      [
+        [1, numBlocks()],
+        [0, 1],
+        [numBlocks() - 1, numBlocks()],
+        [0, numBlocks() - 1],
+        [0, numBlocks()],
+      ],
+    )
     assert.deepEqual([layers.slice(1).at(-1).start, layers.slice(1).slice(0, 1).end], [numBlocks() - 1, 2])
     assert.throws(() => layers.slice(2, 2), { code: 'USAGE' })
     assert.throws(() => layers.at(99), { code: 'USAGE' })
@@ -125,11 +146,14 @@ describe('the library over two servers', () => {
     await using session = layers.inferenceSession({ maxLength: tokens })
     assert.equal(await layers.useSession(session, async () => (await layers.forward(input)).shape[1]), tokens)
     assert.equal(session.position, tokens)
-    await assert.rejects(layers.slice(1).useSession(session, () => undefined), { code: 'USAGE', message: /0:\d.*1:\d/ })
+    await assert.rejects(
+      layers.slice(1).useSession(session, () => undefined),
+      { code: 'USAGE', message: /0:\d.*1:\d/ },
+    )
   })
 })
 
-test('a config tells the model\'s sizes and its key, without a swarm', async () => {
+test("a config tells the model's sizes and its key, without a swarm", async () => {
   const { model, modelKey, generation } = await client.AutoDistributedConfig.fromPretrained(LLAMA)
   assert.equal(model.modelType, 'llama')
   assert.match(modelKey, /^[\w.-]+$/)
@@ -139,14 +163,21 @@ test('a config tells the model\'s sizes and its key, without a swarm', async () 
 
 test('every family has its classes, and they refuse a checkpoint of another by name', async () => {
   for (const type of MODEL_TYPE_NAMES) {
-    const family = type.split('_').map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`).join('')
+    const family = type
+      .split('_')
+      .map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`)
+      .join('')
     for (const name of [`Distributed${family}Config`, `Distributed${family}Model`, `Distributed${family}ForCausalLM`]) {
       assert.equal((client as unknown as Record<string, { name: string } | undefined>)[name]?.name, name)
     }
   }
   const others = Object.values(classesOf('falcon' as 'llama')) as (typeof AutoDistributedModel)[]
   for (const other of others) {
-    await assert.rejects(other.fromPretrained(LLAMA, { bootstrap: ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'] }),
-      { code: 'FAMILY_MISMATCH', message: new RegExp(`^${other.name} takes models of type falcon.*is of type llama`) })
+    await assert.rejects(
+      other.fromPretrained(LLAMA, {
+        bootstrap: ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'],
+      }),
+      { code: 'FAMILY_MISMATCH', message: new RegExp(`^${other.name} takes models of type falcon.*is of type llama`) },
+    )
   }
 })

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { readTensor } from '../../src/checkpoint/read.ts'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
+import { readTensor } from '../../src/checkpoint/weights/read.ts'
+import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import { ModelEnds } from '../../src/engine/ends.ts'
+import { ModelEnds } from '../../src/engine/ends/ends.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../src/tensor/tensor.ts'
 
@@ -13,11 +13,15 @@ const THREADS = { threads: 1, spin: false }
 
 async function golden(name: string): Promise<Tensor> {
   const slices = await readSafetensorsHeader(`${FOLDER}/golden.safetensors`)
-  return readTensor(slices.find((slice) => slice.name === name)!, 'float32')
+  return readTensor(
+    slices.find((slice) => slice.name === name)!,
+    'float32',
+  )
 }
 
 function maxAbs(a: Tensor, b: Tensor): number {
-  const x = asFloat32(a), y = asFloat32(b)
+  const x = asFloat32(a),
+    y = asFloat32(b)
   assert.equal(x.length, y.length)
   return x.reduce((max, value, i) => Math.max(max, Math.abs(value - y[i]!)), 0)
 }
@@ -40,7 +44,16 @@ describe('an engine over the Llama fixture', () => {
   let engine: Engine
   before(async () => {
     checkpoint = await openCheckpoint(FOLDER)
-    engine = await Engine.load({ checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', ...THREADS, cacheTokens: 2048, prefillChunkTokens: 5 })
+    engine = await Engine.load({
+      checkpoint,
+      start: 0,
+      end: 3,
+      device: CPU,
+      dtype: 'float32',
+      ...THREADS,
+      cacheTokens: 2048,
+      prefillChunkTokens: 5,
+    })
   })
   after(() => engine.close())
 
@@ -70,23 +83,30 @@ describe('an engine over the Llama fixture', () => {
     const input = row(await golden('block0_input'), 0)
     const expected = row(await golden('block2_output'), 0)
     let runs = 0
-    const count = (): void => { runs++ }
+    const count = (): void => {
+      runs++
+    }
     engine.on('run', count)
-    const sessions = await Promise.all(Array.from({ length: 8 }, () => engine.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })))
-    await Promise.all(sessions.map(async (session, i) => {
-      await session.step(piece(input, 0, i + 1))
-      for (let at = i + 1; at < 12; at++) {
-        assert.ok(maxAbs(await session.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
-      }
-      session.release()
-    }))
+    const sessions = await Promise.all(
+      Array.from({ length: 8 }, () => engine.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })),
+    )
+    await Promise.all(
+      sessions.map(async (session, i) => {
+        await session.step(piece(input, 0, i + 1))
+        for (let at = i + 1; at < 12; at++) {
+          assert.ok(maxAbs(await session.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
+        }
+        session.release()
+      }),
+    )
     engine.off('run', count)
     const steps = sessions.length + Array.from(sessions, (_, i) => 11 - i).reduce((a, b) => a + b, 0)
     assert.ok(runs < steps / 2, `${runs} runs for ${steps} steps`)
   })
 
   test('a session cut back goes on as if the rest had never been', async () => {
-    const input = row(await golden('block0_input'), 0), other = row(await golden('block0_input'), 1)
+    const input = row(await golden('block0_input'), 0),
+      other = row(await golden('block0_input'), 1)
     const expected = row(await golden('block2_output'), 0)
     const session = await engine.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })
     await session.step(piece(input, 0, 6))
@@ -97,19 +117,38 @@ describe('an engine over the Llama fixture', () => {
   })
 
   test('a session forked from another goes on as that would have, whatever it held and however long its row is', async () => {
-    const input = row(await golden('block0_input'), 0), other = row(await golden('block0_input'), 1)
+    const input = row(await golden('block0_input'), 0),
+      other = row(await golden('block0_input'), 1)
     const expected = row(await golden('block2_output'), 0)
-    const long = await Engine.load({ checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', ...THREADS, cacheTokens: 384 })
-    for (const [host, maxLength] of [[engine, 100], [long, 128]] as const) {
+    const long = await Engine.load({
+      checkpoint,
+      start: 0,
+      end: 3,
+      device: CPU,
+      dtype: 'float32',
+      ...THREADS,
+      cacheTokens: 384,
+    })
+    for (const [host, maxLength] of [
+      [engine, 100],
+      [long, 128],
+    ] as const) {
       const source = await host.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })
-      const forks = await Promise.all([maxLength, maxLength - 20].map((length) => host.openSession({ start: 0, end: 3, maxLength: length, timeoutMs: 0 })))
+      const forks = await Promise.all(
+        [maxLength, maxLength - 20].map((length) =>
+          host.openSession({ start: 0, end: 3, maxLength: length, timeoutMs: 0 }),
+        ),
+      )
       await Promise.all([source.step(piece(input, 0, 8)), ...forks.map((fork) => fork.step(piece(other, 0, 12)))])
       await Promise.all(forks.map((fork) => fork.forkFrom(source, 6)))
       await source.step(piece(other, 8, 12))
-      await Promise.all(forks.map(async (fork) => {
-        assert.equal(fork.position, 6)
-        for (let at = 6; at < 12; at++) assert.ok(maxAbs(await fork.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
-      }))
+      await Promise.all(
+        forks.map(async (fork) => {
+          assert.equal(fork.position, 6)
+          for (let at = 6; at < 12; at++)
+            assert.ok(maxAbs(await fork.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
+        }),
+      )
       for (const session of [source, ...forks]) session.release()
     }
     await long.close()
@@ -118,7 +157,9 @@ describe('an engine over the Llama fixture', () => {
   test('a fork is refused where it cannot be, and leaves the session empty where it fails', async () => {
     const input = row(await golden('block0_input'), 0)
     const options = { start: 0, end: 3, maxLength: 16, timeoutMs: 0 }
-    const [source, fork, part] = await Promise.all([options, { ...options, maxLength: 4 }, { ...options, end: 2 }].map((each) => engine.openSession(each)))
+    const [source, fork, part] = await Promise.all(
+      [options, { ...options, maxLength: 4 }, { ...options, end: 2 }].map((each) => engine.openSession(each)),
+    )
     await source!.step(piece(input, 0, 8))
     await assert.rejects(fork!.forkFrom(source!, 9), { code: 'SESSION_POSITION' })
     await assert.rejects(fork!.forkFrom(source!, 8), { code: 'SESSION_OVERFLOW' })
@@ -132,9 +173,15 @@ describe('an engine over the Llama fixture', () => {
   })
 
   test('limits are errors with a cure, and the cache is given back', async () => {
-    await assert.rejects(engine.openSession({ start: 0, end: 4, maxLength: 16, timeoutMs: 0 }), { code: 'SPAN_NOT_HELD' })
-    await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 129, timeoutMs: 0 }), { code: 'SESSION_TOO_LONG' })
-    const sessions = await Promise.all(Array.from({ length: 16 }, () => engine.openSession({ start: 0, end: 3, maxLength: 128, timeoutMs: 0 })))
+    await assert.rejects(engine.openSession({ start: 0, end: 4, maxLength: 16, timeoutMs: 0 }), {
+      code: 'SPAN_NOT_HELD',
+    })
+    await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 129, timeoutMs: 0 }), {
+      code: 'SESSION_TOO_LONG',
+    })
+    const sessions = await Promise.all(
+      Array.from({ length: 16 }, () => engine.openSession({ start: 0, end: 3, maxLength: 128, timeoutMs: 0 })),
+    )
     await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 1, timeoutMs: 20 }), { code: 'CACHE_FULL' })
     const waiting = engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 5000 })
     sessions.forEach((session) => session.release())

@@ -35,14 +35,23 @@ function residentBytes(field: 'VmRSS' | 'VmHWM'): number {
 }
 
 async function decode(engine: Engine, steps: number): Promise<void> {
-  const { start, end, config: { hiddenSize } } = engine
+  const {
+    start,
+    end,
+    config: { hiddenSize },
+  } = engine
   const session = await engine.openSession({ start, end, maxLength: steps, timeoutMs: 0 })
-  for (let i = 0; i < steps; i++) await session.step(fromFloat32(new Float32Array(hiddenSize).fill(0.1), [1, hiddenSize]))
+  for (let i = 0; i < steps; i++)
+    await session.step(fromFloat32(new Float32Array(hiddenSize).fill(0.1), [1, hiddenSize]))
   session.release()
 }
 
 async function prefill(engine: Engine, tokens: number): Promise<void> {
-  const { start, end, config: { hiddenSize } } = engine
+  const {
+    start,
+    end,
+    config: { hiddenSize },
+  } = engine
   const session = await engine.openSession({ start, end, maxLength: tokens, timeoutMs: 0 })
   for (let done = 0; done < tokens; done += CHUNK_TOKENS) {
     await session.step(fromFloat32(new Float32Array(CHUNK_TOKENS * hiddenSize).fill(0.1), [CHUNK_TOKENS, hiddenSize]))
@@ -61,7 +70,14 @@ writeFileSync('/proc/self/clear_refs', '5')
 const before = residentBytes('VmRSS')
 const began = performance.now()
 const engine = await Engine.load({
-  checkpoint, start: 0, end: checkpoint.config.numBlocks, device: CPU, dtype: 'float32', threads: 2, spin: false, cacheTokens: 2048,
+  checkpoint,
+  start: 0,
+  end: checkpoint.config.numBlocks,
+  device: CPU,
+  dtype: 'float32',
+  threads: 2,
+  spin: false,
+  cacheTokens: 2048,
 })
 const loadSeconds = (performance.now() - began) / 1000
 await sleep(5)
@@ -74,5 +90,12 @@ await prefill(engine, SESSION_TOKENS)
 await decode(engine, DECODE_STEPS)
 const servingBytes = residentBytes('VmRSS') - before
 await engine.close()
-process.send!({ loadedBytes, peakBytes, servingBytes, sessionTokens: SESSION_TOKENS, loadSeconds, maxDelayMs } satisfies MemoryReport)
+process.send!({
+  loadedBytes,
+  peakBytes,
+  servingBytes,
+  sessionTokens: SESSION_TOKENS,
+  loadSeconds,
+  maxDelayMs,
+} satisfies MemoryReport)
 process.disconnect()

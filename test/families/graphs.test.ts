@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
+import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
 import { buildBlockGraph, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../src/families/graphs.ts'
 import { familyOf } from '../../src/families/index.ts'
 import type { Graph } from '../../src/graph/builder.ts'
@@ -11,20 +11,26 @@ import { blockWeights, CPU, loadFixture, type Tensors } from './support.ts'
 describe('the graphs of a model', () => {
   it('take and give what the engine binds, with position ids only where rotation is outside of attention', () => {
     const graph = buildBlockGraph(configOf({}), CPU, 0)
-    assert.deepEqual(graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`), [
-      'hidden: float32 [rows, tokens, 64]',
-      'past_key: float32 [rows, 2, capacity, 16]',
-      'past_value: float32 [rows, 2, capacity, 16]',
-      'seqlens_k: int32 [rows]',
-      'total_sequence_length: int32 [1]',
-      'cos: float32 [positions, 8]',
-      'sin: float32 [positions, 8]',
-    ])
-    assert.deepEqual(graph.outputs.map(({ name, value }) => `${name}: ${describeValue(value)}`), [
-      'output: float32 [rows, tokens, 64]',
-      'present_key: float32 [rows, 2, capacity, 16]',
-      'present_value: float32 [rows, 2, capacity, 16]',
-    ])
+    assert.deepEqual(
+      graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`),
+      [
+        'hidden: float32 [rows, tokens, 64]',
+        'past_key: float32 [rows, 2, capacity, 16]',
+        'past_value: float32 [rows, 2, capacity, 16]',
+        'seqlens_k: int32 [rows]',
+        'total_sequence_length: int32 [1]',
+        'cos: float32 [positions, 8]',
+        'sin: float32 [positions, 8]',
+      ],
+    )
+    assert.deepEqual(
+      graph.outputs.map(({ name, value }) => `${name}: ${describeValue(value)}`),
+      [
+        'output: float32 [rows, tokens, 64]',
+        'present_key: float32 [rows, 2, capacity, 16]',
+        'present_value: float32 [rows, 2, capacity, 16]',
+      ],
+    )
     const outside = buildBlockGraph(configOf({ head_dim: 20 }), CPU, 0)
     assert.equal(describeValue(outside.inputs.find(({ name }) => name === 'position_ids')!), 'int64 [rows, tokens]')
     assert.deepEqual(cacheShape(configOf({ head_dim: 20 }), CPU), { kvHeads: 2, headDim: 24 })
@@ -49,13 +55,17 @@ describe('the graphs of a model', () => {
     for (const { shape, placement, packed } of [...graph.parameters, ...buildHeadGraph(configOf({}), CPU).parameters]) {
       assert.deepEqual([placement, packed], shape.length === 2 ? ['external', true] : ['inline', false])
     }
-    assert.deepEqual(buildEmbedGraph(configOf({}), CPU).parameters.map(({ placement, packed }) => [placement, packed]), [['external', false]])
+    assert.deepEqual(
+      buildEmbedGraph(configOf({}), CPU).parameters.map(({ placement, packed }) => [placement, packed]),
+      [['external', false]],
+    )
   })
 
   it('name every node after what it is', () => {
     const names = buildBlockGraph(configOf({}), CPU, 0).nodes.map((node) => node.name)
     assert.equal(new Set(names).size, names.length)
-    for (const name of ['input_layernorm', 'self_attn.q_proj', 'self_attn.attention', 'mlp.down_proj']) assert.ok(names.includes(name), name)
+    for (const name of ['input_layernorm', 'self_attn.q_proj', 'self_attn.attention', 'mlp.down_proj'])
+      assert.ok(names.includes(name), name)
   })
 
   it('give float32 logits and pad heads through a dtype that Pad has, in bfloat16 on CUDA', () => {
@@ -63,7 +73,10 @@ describe('the graphs of a model', () => {
     const config = configOf({ head_dim: 20 })
     assert.equal(buildHeadGraph(config, target).outputs[0]!.value.dtype, 'float32')
     const pads = buildBlockGraph(config, target, 0).nodes.filter(({ op }) => op === 'Pad')
-    assert.deepEqual(pads.map(({ inputs }) => inputs[0]!.dtype), ['float32', 'float32', 'float32'])
+    assert.deepEqual(
+      pads.map(({ inputs }) => inputs[0]!.dtype),
+      ['float32', 'float32', 'float32'],
+    )
     assert.equal(buildBlockGraph(config, target, 0).outputs[0]!.value.dtype, 'bfloat16')
   })
 })
@@ -75,7 +88,10 @@ describe('familyOf', () => {
   })
 
   it('refuses unsupported options by name before anything is loaded', () => {
-    assert.throws(() => buildBlockGraph(configOf({ hidden_act: 'relu6' }), CPU, 0), { code: 'FAMILY_UNSUPPORTED', message: /hidden_act relu6.*silu/ })
+    assert.throws(() => buildBlockGraph(configOf({ hidden_act: 'relu6' }), CPU, 0), {
+      code: 'FAMILY_UNSUPPORTED',
+      message: /hidden_act relu6.*silu/,
+    })
   })
 
   it('lets checkpoints hold what no graph uses', () => {
@@ -95,12 +111,23 @@ function wanted({ parameters }: Graph): string[] {
 
 function ignored(name: string, options: object): boolean {
   const config = configOf(options)
-  return familyOf(config).names(config).ignored.some((pattern) => pattern.test(name))
+  return familyOf(config)
+    .names(config)
+    .ignored.some((pattern) => pattern.test(name))
 }
 
 function configOf(options: object): ModelConfig {
-  return parseConfig({
-    model_type: 'llama', hidden_size: 64, intermediate_size: 96, vocab_size: 128, num_hidden_layers: 3,
-    num_attention_heads: 4, num_key_value_heads: 2, ...options,
-  }, 'config.json')
+  return parseConfig(
+    {
+      model_type: 'llama',
+      hidden_size: 64,
+      intermediate_size: 96,
+      vocab_size: 128,
+      num_hidden_layers: 3,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      ...options,
+    },
+    'config.json',
+  )
 }

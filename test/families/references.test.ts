@@ -4,7 +4,17 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs.ts'
-import { BlockRunner, blockWeights, CPU, createSession, CUDA_FLOAT32, type Fixture, floats, loadFixture, maxError } from './support.ts'
+import {
+  BlockRunner,
+  blockWeights,
+  CPU,
+  createSession,
+  CUDA_FLOAT32,
+  type Fixture,
+  floats,
+  loadFixture,
+  maxError,
+} from './support.ts'
 
 const TOLERANCE = 1e-4
 const FOLDER = join(import.meta.dirname, '..', 'fixtures')
@@ -15,11 +25,19 @@ for (const name of FIXTURES) {
     const fixture = await loadFixture(name)
     const [rows = 0, length = 0] = fixture.golden.get('input_ids')!.shape
 
-    for (const [form, target] of [['', CPU], [', in the form of float32 on CUDA', CUDA_FLOAT32]] as const) {
+    for (const [form, target] of [
+      ['', CPU],
+      [', in the form of float32 on CUDA', CUDA_FLOAT32],
+    ] as const) {
       it(`gives every block's output for a prefill of all rows${form}`, async () => {
         for (let block = 0; block < fixture.config.numBlocks; block++) {
-          const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block),
-            { block, rows, capacity: 64, maxLength: length, target })
+          const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block), {
+            block,
+            rows,
+            capacity: 64,
+            maxLength: length,
+            target,
+          })
           const output = await runner.step(blockInput(fixture, block), length)
           assertClose(output, floats(fixture.golden, `block${block}_output`), `block ${block}`)
         }
@@ -27,7 +45,12 @@ for (const name of FIXTURES) {
 
       it(`gives the same when a row is prefilled in part and then stepped${form}`, async () => {
         const { config, weights, golden } = fixture
-        const runner = await BlockRunner.create(config, blockWeights(weights, 0), { rows: 1, capacity: 64, maxLength: length, target })
+        const runner = await BlockRunner.create(config, blockWeights(weights, 0), {
+          rows: 1,
+          capacity: 64,
+          maxLength: length,
+          target,
+        })
         const input = blockInput(fixture, 0).subarray(0, length * config.hiddenSize)
         const expected = floats(golden, 'block0_output').subarray(0, length * config.hiddenSize)
         for (let position = 0, tokens = 5; position < length; position += tokens, tokens = 1) {
@@ -38,15 +61,20 @@ for (const name of FIXTURES) {
       })
     }
 
-    it('embeds ids and turns the last block\'s output into logits', async () => {
+    it("embeds ids and turns the last block's output into logits", async () => {
       const { config, weights, golden } = fixture
       const ids = golden.get('input_ids')!
       const embed = await createSession(buildEmbedGraph(config, CPU), weights)
-      const { output } = await embed.run({ ids: new ort.Tensor('int64', new BigInt64Array(ids.data.buffer), ids.shape) })
+      const { output } = await embed.run({
+        ids: new ort.Tensor('int64', new BigInt64Array(ids.data.buffer), ids.shape),
+      })
       assertClose(output!.data as Float32Array, blockInput(fixture, 0), 'embedding')
 
       const head = await createSession(buildHeadGraph(config, CPU), weights)
-      const hidden = new ort.Tensor('float32', floats(golden, `block${config.numBlocks - 1}_output`), [rows * length, config.hiddenSize])
+      const hidden = new ort.Tensor('float32', floats(golden, `block${config.numBlocks - 1}_output`), [
+        rows * length,
+        config.hiddenSize,
+      ])
       const { logits } = await head.run({ hidden })
       assertClose(logits!.data as Float32Array, floats(golden, 'logits'), 'logits')
     })

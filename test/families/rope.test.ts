@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
+import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
 import { ropeKey, ropeTable } from '../../src/families/rope.ts'
 
 interface Reference {
@@ -66,14 +66,28 @@ describe('ropeKey', () => {
 })
 
 function longrope(): object {
-  return { rope_type: 'longrope', original_max_position_embeddings: 32, short_factor: Array(8).fill(1), long_factor: Array(8).fill(2) }
+  return {
+    rope_type: 'longrope',
+    original_max_position_embeddings: 32,
+    short_factor: Array(8).fill(1),
+    long_factor: Array(8).fill(2),
+  }
 }
 
 function configOf(rope: object): ModelConfig {
-  return parseConfig({
-    model_type: 'llama', hidden_size: 64, intermediate_size: 96, vocab_size: 64, num_hidden_layers: 1,
-    num_attention_heads: 4, max_position_embeddings: 64, rope_parameters: rope,
-  }, 'config.json')
+  return parseConfig(
+    {
+      model_type: 'llama',
+      hidden_size: 64,
+      intermediate_size: 96,
+      vocab_size: 64,
+      num_hidden_layers: 1,
+      num_attention_heads: 4,
+      max_position_embeddings: 64,
+      rope_parameters: rope,
+    },
+    'config.json',
+  )
 }
 
 function assertClose(actual: Float32Array, expected: readonly number[], what: string): void {

@@ -1,10 +1,10 @@
-import { assemble } from '../../src/engine/assemble.ts'
+import { assemble } from '../../src/engine/loading/assemble.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
-import { type ModelConfig, parseConfig } from '../../src/checkpoint/config.ts'
-import { bareName } from '../../src/checkpoint/reconcile.ts'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts'
+import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
+import { bareName } from '../../src/checkpoint/weights/reconcile.ts'
+import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
 import { ropeTable } from '../../src/families/rope.ts'
@@ -37,8 +37,12 @@ export async function loadFixture(name: string): Promise<Fixture> {
 export async function readTensors(file: string): Promise<Tensors> {
   const bytes = readFileSync(file)
   const slices = await readSafetensorsHeader(file)
-  return new Map(slices.map(({ name, dtype, shape, offset, byteLength }) =>
-    [name, { dtype, shape, data: new Uint8Array(bytes.subarray(offset, offset + byteLength)) }]))
+  return new Map(
+    slices.map(({ name, dtype, shape, offset, byteLength }) => [
+      name,
+      { dtype, shape, data: new Uint8Array(bytes.subarray(offset, offset + byteLength)) },
+    ]),
+  )
 }
 
 export function floats(tensors: Tensors, name: string): Float32Array {
@@ -49,17 +53,28 @@ export function floats(tensors: Tensors, name: string): Float32Array {
 
 /** All parameters written into the model, so that the session needs nothing else. */
 export function createSession(graph: FinishedGraph, parameters: Tensors): Promise<ort.InferenceSession> {
-  const inlined = { ...copyOf(graph), parameters: graph.parameters.map((p) => ({ ...p, placement: 'inline' as const })) }
-  return ort.InferenceSession.create(encodeModel(inlined, named(graph, parameters)), { graphOptimizationLevel: 'basic', intraOpNumThreads: 1 })
+  const inlined = {
+    ...copyOf(graph),
+    parameters: graph.parameters.map((p) => ({ ...p, placement: 'inline' as const })),
+  }
+  return ort.InferenceSession.create(encodeModel(inlined, named(graph, parameters)), {
+    graphOptimizationLevel: 'basic',
+    intraOpNumThreads: 1,
+  })
 }
 
 /** By the names that the graph has, whatever classes around the model put before the stored ones. */
 function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
   const byBareName = new Map([...stored].map(([name, value]) => [bareName(name), value]))
-  return new Map(parameters.flatMap((parameter) => {
-    const value = parameter.parts === undefined ? byBareName.get(bareName(parameter.name)) : assemble(parameter, 'float32', (name) => stored.get(name)!.data)
-    return value === undefined ? [] : [[parameter.name, value] as const]
-  }))
+  return new Map(
+    parameters.flatMap((parameter) => {
+      const value =
+        parameter.parts === undefined
+          ? byBareName.get(bareName(parameter.name))
+          : assemble(parameter, 'float32', (name) => stored.get(name)!.data)
+      return value === undefined ? [] : [[parameter.name, value] as const]
+    }),
+  )
 }
 
 function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omit<FinishedGraph, 'parameters'> {
@@ -69,7 +84,9 @@ function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omi
 /** The tensors of one block by their names relative to it. */
 export function blockWeights(weights: Tensors, block: number): Tensors {
   const pattern = new RegExp(`^.*?\\b(?:layers|h)\\.${block}\\.`)
-  return new Map([...weights].filter(([name]) => pattern.test(name)).map(([name, value]) => [name.replace(pattern, ''), value]))
+  return new Map(
+    [...weights].filter(([name]) => pattern.test(name)).map(([name, value]) => [name.replace(pattern, ''), value]),
+  )
 }
 
 export interface BlockRunnerOptions {
@@ -99,13 +116,18 @@ export class BlockRunner {
     const { kvHeads, headDim } = cacheShape(config, options.target ?? CPU)
     const shape = [options.rows, kvHeads, options.capacity, headDim]
     // What lies beyond the filled part must not matter.
-    const garbage = () => new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)).fill(Number.NaN), shape)
+    const garbage = () =>
+      new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)).fill(Number.NaN), shape)
     this.#pastKey = garbage()
     this.#pastValue = garbage()
   }
 
   static async create(config: ModelConfig, weights: Tensors, options: BlockRunnerOptions): Promise<BlockRunner> {
-    return new BlockRunner(await createSession(buildBlockGraph(config, options.target ?? CPU, options.block ?? 0), weights), config, options)
+    return new BlockRunner(
+      await createSession(buildBlockGraph(config, options.target ?? CPU, options.block ?? 0), weights),
+      config,
+      options,
+    )
   }
 
   /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps. */
@@ -127,7 +149,7 @@ export class BlockRunner {
       feeds[ropeInputs(i).sin] = new ort.Tensor('float32', sin, [capacity, halfDim])
     }
     if (this.#session.inputNames.includes('position_ids')) {
-      const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(past + i % tokens))
+      const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(past + (i % tokens)))
       feeds['position_ids'] = new ort.Tensor('int64', ids, [rows, tokens])
     }
     const results = await this.#session.run(feeds)

@@ -11,33 +11,47 @@ const ROWS = 2
 const TOKENS = 7
 const CAPACITY = 12
 
-const cases: { id: string, heads: Heads, rotary: 'inside' | 'outside', cacheHeadDim: number }[] = [
+const cases: { id: string; heads: Heads; rotary: 'inside' | 'outside'; cacheHeadDim: number }[] = [
   {
-    id: 'rotary inside', rotary: 'inside', cacheHeadDim: 16,
+    id: 'rotary inside',
+    rotary: 'inside',
+    cacheHeadDim: 16,
     heads: { numHeads: 4, numKvHeads: 2, headDim: 16, rotaryDim: 16 },
   },
   {
-    id: 'part of a head rotated inside', rotary: 'inside', cacheHeadDim: 32,
+    id: 'part of a head rotated inside',
+    rotary: 'inside',
+    cacheHeadDim: 32,
     heads: { numHeads: 2, numKvHeads: 1, headDim: 32, rotaryDim: 16 },
   },
   {
-    id: 'padded to a head that is rotated inside', rotary: 'inside', cacheHeadDim: 48,
+    id: 'padded to a head that is rotated inside',
+    rotary: 'inside',
+    cacheHeadDim: 48,
     heads: { numHeads: 2, numKvHeads: 1, headDim: 44, rotaryDim: 32 },
   },
   {
-    id: 'half of a small head rotated outside', rotary: 'outside', cacheHeadDim: 16,
+    id: 'half of a small head rotated outside',
+    rotary: 'outside',
+    cacheHeadDim: 16,
     heads: { numHeads: 4, numKvHeads: 2, headDim: 16, rotaryDim: 8 },
   },
   {
-    id: 'head of 24 rotated outside', rotary: 'outside', cacheHeadDim: 24,
+    id: 'head of 24 rotated outside',
+    rotary: 'outside',
+    cacheHeadDim: 24,
     heads: { numHeads: 2, numKvHeads: 2, headDim: 24, rotaryDim: 16 },
   },
   {
-    id: 'padded and rotated outside', rotary: 'outside', cacheHeadDim: 24,
+    id: 'padded and rotated outside',
+    rotary: 'outside',
+    cacheHeadDim: 24,
     heads: { numHeads: 4, numKvHeads: 2, headDim: 20, rotaryDim: 20 },
   },
   {
-    id: 'padded and partly rotated outside', rotary: 'outside', cacheHeadDim: 16,
+    id: 'padded and partly rotated outside',
+    rotary: 'outside',
+    cacheHeadDim: 16,
     heads: { numHeads: 3, numKvHeads: 1, headDim: 10, rotaryDim: 4 },
   },
 ]
@@ -51,7 +65,7 @@ describe('attention', () => {
       const query = randomFloats(1, ROWS * TOKENS * heads.numHeads * heads.headDim)
       const key = randomFloats(2, ROWS * TOKENS * heads.numKvHeads * heads.headDim)
       const value = randomFloats(3, key.length)
-      const angles = randomFloats(4, CAPACITY * heads.rotaryDim / 2)
+      const angles = randomFloats(4, (CAPACITY * heads.rotaryDim) / 2)
       const output = await runGraph(heads, query, key, value, angles)
       assert.equal(output.length, query.length)
       const expected = referenceAttention(heads, query, key, value, angles)
@@ -63,25 +77,38 @@ describe('attention', () => {
 })
 
 async function runGraph(
-  heads: Heads, query: Float32Array, key: Float32Array, value: Float32Array, angles: Float32Array,
+  heads: Heads,
+  query: Float32Array,
+  key: Float32Array,
+  value: Float32Array,
+  angles: Float32Array,
 ): Promise<Float32Array> {
   const lowering = lowerAttention({ device: 'cpu', dtype: 'float32' }, heads)
   const g = new Graph('test')
   const { numHeads, numKvHeads, headDim, rotaryDim } = heads
   const cache = ['rows', numKvHeads, 'capacity', lowering.cacheHeadDim]
   const input = (name: string, channels: number) => g.input(name, 'float32', ['rows', 'tokens', channels])
-  const { output } = attention(g, lowering, heads, {
-    query: input('query', numHeads * headDim),
-    key: input('key', numKvHeads * headDim),
-    value: input('value', numKvHeads * headDim),
-  }, {
-    pastKey: g.input('past_key', 'float32', cache),
-    pastValue: g.input('past_value', 'float32', cache),
-    seqlensK: g.input('seqlens_k', 'int32', ['rows']),
-    totalSequenceLength: g.input('total_sequence_length', 'int32', [1]),
-    rotary: { cos: g.input('cos', 'float32', ['positions', rotaryDim / 2]), sin: g.input('sin', 'float32', ['positions', rotaryDim / 2]) },
-    positionIds: lowering.rotary === 'outside' ? g.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
-  })
+  const { output } = attention(
+    g,
+    lowering,
+    heads,
+    {
+      query: input('query', numHeads * headDim),
+      key: input('key', numKvHeads * headDim),
+      value: input('value', numKvHeads * headDim),
+    },
+    {
+      pastKey: g.input('past_key', 'float32', cache),
+      pastValue: g.input('past_value', 'float32', cache),
+      seqlensK: g.input('seqlens_k', 'int32', ['rows']),
+      totalSequenceLength: g.input('total_sequence_length', 'int32', [1]),
+      rotary: {
+        cos: g.input('cos', 'float32', ['positions', rotaryDim / 2]),
+        sin: g.input('sin', 'float32', ['positions', rotaryDim / 2]),
+      },
+      positionIds: lowering.rotary === 'outside' ? g.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
+    },
+  )
   g.output('output', output)
 
   const session = await ort.InferenceSession.create(encodeModel(g, new Map()), { graphOptimizationLevel: 'basic' })
@@ -112,19 +139,23 @@ function float(data: Float32Array, shape: number[]): ort.Tensor {
 /** The formula, one query at a time in float64; `angles` [positions, rotaryDim / 2]. */
 function referenceAttention(
   { numHeads, numKvHeads, headDim, rotaryDim }: Heads,
-  query: Float32Array, key: Float32Array, value: Float32Array, angles: Float32Array,
+  query: Float32Array,
+  key: Float32Array,
+  value: Float32Array,
+  angles: Float32Array,
 ): number[] {
   const half = rotaryDim / 2
   const vector = (x: Float32Array, heads: number, row: number, position: number, head: number) => {
     const start = ((row * TOKENS + position) * heads + head) * headDim
     return [...x.subarray(start, start + headDim)]
   }
-  const rotated = (x: number[], position: number) => x.map((own, channel) => {
-    if (channel >= rotaryDim) return own
-    const angle = angles[position * half + channel % half]!
-    const partner = channel < half ? -x[channel + half]! : x[channel - half]!
-    return own * Math.cos(angle) + partner * Math.sin(angle)
-  })
+  const rotated = (x: number[], position: number) =>
+    x.map((own, channel) => {
+      if (channel >= rotaryDim) return own
+      const angle = angles[position * half + (channel % half)]!
+      const partner = channel < half ? -x[channel + half]! : x[channel - half]!
+      return own * Math.cos(angle) + partner * Math.sin(angle)
+    })
   const output: number[] = []
   for (let row = 0; row < ROWS; row++) {
     for (let position = 0; position < TOKENS; position++) {
@@ -138,7 +169,7 @@ function referenceAttention(
         const total = weights.reduce((a, b) => a + b)
         const values = weights.map((_, past) => vector(value, numKvHeads, row, past, kvHead))
         for (let channel = 0; channel < headDim; channel++) {
-          output.push(weights.reduce((sum, weight, past) => sum + weight / total * values[past]![channel]!, 0))
+          output.push(weights.reduce((sum, weight, past) => sum + (weight / total) * values[past]![channel]!, 0))
         }
       }
     }

@@ -10,7 +10,14 @@ describe('Graph', () => {
     const y = g.scope('mlp', () => g.scope('gate', () => relu(g, relu(g, x, 'act'), 'act')))
     const z = add(g, x, y)
     g.output('z', z)
-    assert.deepEqual(g.nodes.map(({ name, op }) => [name, op]), [['mlp.gate.act', 'Relu'], ['mlp.gate.act_2', 'Relu'], ['Add', 'Add']])
+    assert.deepEqual(
+      g.nodes.map(({ name, op }) => [name, op]),
+      [
+        ['mlp.gate.act', 'Relu'],
+        ['mlp.gate.act_2', 'Relu'],
+        ['Add', 'Add'],
+      ],
+    )
     assert.deepEqual(g.nodes[2]!.inputs, [x, y])
     assert.deepEqual(g.outputs, [{ name: 'z', value: z }])
     assert.deepEqual(z.shape, ['rows', 4])
@@ -18,7 +25,13 @@ describe('Graph', () => {
 
   it('leaves a scope also when building fails', () => {
     const g = new Graph('test')
-    assert.throws(() => g.scope('inner', () => { throw new Error('broken') }), /broken/)
+    assert.throws(
+      () =>
+        g.scope('inner', () => {
+          throw new Error('broken')
+        }),
+      /broken/,
+    )
     assert.equal(g.nodeName('x'), 'x')
   })
 

@@ -27,23 +27,46 @@ function link(): Graph {
 
 describe('a chain of graphs', () => {
   it('feeds each copy with the one before, with parameters and states of its own and the rest shared', async () => {
-    const weights = [2, 3, 5].map((value, i) => [`${i}.weight`, tensor('float32', [1], new Uint8Array(Float32Array.of(value).buffer))] as const)
-    const session = await ort.InferenceSession.create(encodeModel(chain([link(), link(), link()], LINKS), new Map(weights)))
+    const weights = [2, 3, 5].map(
+      (value, i) => [`${i}.weight`, tensor('float32', [1], new Uint8Array(Float32Array.of(value).buffer))] as const,
+    )
+    const session = await ort.InferenceSession.create(
+      encodeModel(chain([link(), link(), link()], LINKS), new Map(weights)),
+    )
     assert.deepEqual(session.inputNames, ['x', 'shared', '0.state', '1.state', '2.state'])
     assert.deepEqual(session.outputNames, ['y', '0.next', '1.next', '2.next'])
-    const results = await session.run({ x: scalar(1), shared: scalar(10), '0.state': scalar(100), '1.state': scalar(200), '2.state': scalar(300) })
+    const results = await session.run({
+      x: scalar(1),
+      shared: scalar(10),
+      '0.state': scalar(100),
+      '1.state': scalar(200),
+      '2.state': scalar(300),
+    })
     // ((1 * 2 + 110) * 3 + 210) * 5 + 310
-    assert.deepEqual(['y', '0.next', '2.next'].map((name) => results[name]!.data[0]), [3040, 200, 600])
+    assert.deepEqual(
+      ['y', '0.next', '2.next'].map((name) => results[name]!.data[0]),
+      [3040, 200, 600],
+    )
   })
 
   it('of one is the graph itself, but for its names', () => {
     const single = chain([link()], LINKS)
-    assert.deepEqual(single.nodes.map(({ op }) => op), link().nodes.map(({ op }) => op))
-    assert.deepEqual(single.parameters.map(({ name }) => name), ['0.weight'])
+    assert.deepEqual(
+      single.nodes.map(({ op }) => op),
+      link().nodes.map(({ op }) => op),
+    )
+    assert.deepEqual(
+      single.parameters.map(({ name }) => name),
+      ['0.weight'],
+    )
   })
 
   it('refuses links that do not exist', () => {
-    for (const links of [{ ...LINKS, input: 'z' }, { ...LINKS, output: 'z' }, { ...LINKS, own: ['z'] }]) {
+    for (const links of [
+      { ...LINKS, input: 'z' },
+      { ...LINKS, output: 'z' },
+      { ...LINKS, own: ['z'] },
+    ]) {
       assert.throws(() => chain([link(), link()], links), { code: 'GRAPH_VALUE', message: /value z/ })
     }
   })

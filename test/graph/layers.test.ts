@@ -25,7 +25,7 @@ function normalIntegral(x: number): number {
   const step = x / 10000
   let sum = 0
   for (let i = 0; i < 10000; i++) sum += Math.exp(-0.5 * ((i + 0.5) * step) ** 2)
-  return sum * step / Math.sqrt(2 * Math.PI)
+  return (sum * step) / Math.sqrt(2 * Math.PI)
 }
 
 const INPUT = [-3, -1, -0.2, 0, 0.3, 1, 2.5]

@@ -17,7 +17,11 @@ describe('lowering', () => {
     })
   }
 
-  const targets: Target[] = [{ device: 'cpu', dtype: 'float32' }, { device: 'cuda', dtype: 'float16' }, { device: 'cuda', dtype: 'bfloat16' }]
+  const targets: Target[] = [
+    { device: 'cpu', dtype: 'float32' },
+    { device: 'cuda', dtype: 'float16' },
+    { device: 'cuda', dtype: 'bfloat16' },
+  ]
   for (const target of targets) {
     it(`uses the fused operators for ${target.dtype} on ${target.device}`, () => {
       assert.equal(lowerLinear(target), 'FusedMatMul')
@@ -27,15 +31,29 @@ describe('lowering', () => {
   }
 
   it('reads each quantized format with its own operator', () => {
-    assert.deepEqual(QUANTIZATIONS.map((quant) => lowerLinear({ device: 'cpu', dtype: 'float32', quant })), ['FusedMatMul', 'MatMulNBits', 'MatMulBnb4', 'MatMulNBits'])
-    const experts = (['none', 'int8', 'int4'] as const).map((quant) => lowerExperts({ device: 'cpu', dtype: 'float32', quant }))
+    assert.deepEqual(
+      QUANTIZATIONS.map((quant) => lowerLinear({ device: 'cpu', dtype: 'float32', quant })),
+      ['FusedMatMul', 'MatMulNBits', 'MatMulBnb4', 'MatMulNBits'],
+    )
+    const experts = (['none', 'int8', 'int4'] as const).map((quant) =>
+      lowerExperts({ device: 'cpu', dtype: 'float32', quant }),
+    )
     assert.deepEqual(experts, ['MoE', 'QMoE', 'QMoE'])
-    assert.throws(() => lowerExperts({ device: 'cuda', dtype: 'float16', quant: 'int8' }), { code: 'GRAPH_UNSUPPORTED', message: /only quantized on a CPU/ })
+    assert.throws(() => lowerExperts({ device: 'cuda', dtype: 'float16', quant: 'int8' }), {
+      code: 'GRAPH_UNSUPPORTED',
+      message: /only quantized on a CPU/,
+    })
   })
 
   it('keeps an int8 cache on a CPU alone', () => {
-    assert.equal(lowerAttention({ device: 'cpu', dtype: 'float32', kvDType: 'int8' }, heads).form, 'GroupQueryAttention')
-    assert.throws(() => lowerAttention({ device: 'cuda', dtype: 'float16', kvDType: 'int8' }, heads), { code: 'GRAPH_UNSUPPORTED', message: /--kv-dtype auto/ })
+    assert.equal(
+      lowerAttention({ device: 'cpu', dtype: 'float32', kvDType: 'int8' }, heads).form,
+      'GroupQueryAttention',
+    )
+    assert.throws(() => lowerAttention({ device: 'cuda', dtype: 'float16', kvDType: 'int8' }, heads), {
+      code: 'GRAPH_UNSUPPORTED',
+      message: /--kv-dtype auto/,
+    })
   })
 
   it('writes attention out for float32 on cuda, which has no fused kernel, with heads of any size as they are', () => {

@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url'
 const SRC = new URL('../../src/', import.meta.url)
 
 /** Packages that only servers, the command line and the native runtime need. */
-const FOREIGN = ['koffi', 'onnxruntime-node', 'yargs', 'prom-client', 'pino-pretty', '@libp2p/prometheus-metrics', 'yaml']
+const FOREIGN = [
+  'koffi',
+  'onnxruntime-node',
+  'yargs',
+  'prom-client',
+  'pino-pretty',
+  '@libp2p/prometheus-metrics',
+  'yaml',
+]
 
 /** Everything that a process has loaded once it has imported `entry` and run `then`, with native libraries. */
 function loadedBy(entry: string, then = ''): string[] {
@@ -18,7 +26,9 @@ function loadedBy(entry: string, then = ''): string[] {
     ${then}
     const shared = process.report.getReport().sharedObjects
     process.stdout.write(JSON.stringify([...urls, ...shared]), () => process.exit())`
-  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', maxBuffer: 1 << 26 })) as string[]
+  return JSON.parse(
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', maxBuffer: 1 << 26 }),
+  ) as string[]
 }
 
 function ownFloors(urls: readonly string[]): string[] {
@@ -26,30 +36,50 @@ function ownFloors(urls: readonly string[]): string[] {
 }
 
 function foreign(urls: readonly string[]): string[] {
-  return urls.filter((url) => FOREIGN.some((name) => url.includes(`/node_modules/${name}/`)) || /koffi|onnxruntime/.test(url))
+  return urls.filter(
+    (url) => FOREIGN.some((name) => url.includes(`/node_modules/${name}/`)) || /koffi|onnxruntime/.test(url),
+  )
 }
 
-test('the client\'s entry loads no server, no command line, no span and no native runtime', () => {
+test("the client's entry loads no server, no command line, no span and no native runtime", () => {
   const urls = loadedBy('client/index.ts')
   const own = ownFloors(urls)
-  assert.ok(own.includes('client/model.ts') && own.length > 50, 'the hook saw what was loaded')
-  assert.deepEqual(own.filter((file) => /^(server|api|cli|runtime)\//.test(file)), [])
-  assert.deepEqual(own.filter((file) => /^engine\/(?!session-limit)/.test(file)), [])
+  assert.ok(own.includes('client/model/model.ts') && own.length > 50, 'the hook saw what was loaded')
+  assert.deepEqual(
+    own.filter((file) => /^(server|api|cli|runtime)\//.test(file)),
+    [],
+  )
+  assert.deepEqual(
+    own.filter((file) => /^engine\/(?!session-limit)/.test(file)),
+    [],
+  )
   assert.deepEqual(foreign(urls), [])
 })
 
 test('a config is read without the native runtime; both ends of a model load it, and no engine for spans', () => {
   const demo = JSON.stringify(fileURLToPath(new URL('../models/demo', SRC)))
-  assert.deepEqual(foreign(loadedBy('client/index.ts', `await client.AutoDistributedConfig.fromPretrained(${demo})`)), [])
+  assert.deepEqual(
+    foreign(loadedBy('client/index.ts', `await client.AutoDistributedConfig.fromPretrained(${demo})`)),
+    [],
+  )
   const loading = `await client.AutoDistributedModel.fromPretrained(${demo}, { bootstrap: ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'] }).catch(() => 0)`
   const urls = loadedBy('client/index.ts', loading)
   assert.ok(foreign(urls).length > 0)
-  assert.deepEqual(ownFloors(urls).filter((file) => /^(server|api|cli)\/|engine\/engine\.ts/.test(file)), [])
+  assert.deepEqual(
+    ownFloors(urls).filter((file) => /^(server|api|cli)\/|engine\/engine\.ts/.test(file)),
+    [],
+  )
 })
 
-test('the package\'s entry adds the server, and still neither command line nor native code before it is used', () => {
+test("the package's entry adds the server, and still neither command line nor native code before it is used", () => {
   const urls = loadedBy('index.ts')
   assert.ok(ownFloors(urls).includes('server/serve.ts'))
-  assert.deepEqual(ownFloors(urls).filter((file) => /^(api\/(?!client-metrics)|cli\/)/.test(file)), [])
-  assert.deepEqual(urls.filter((url) => /libonnxruntime/.test(url)), [])
+  assert.deepEqual(
+    ownFloors(urls).filter((file) => /^(api\/(?!client-metrics)|cli\/)/.test(file)),
+    [],
+  )
+  assert.deepEqual(
+    urls.filter((url) => /libonnxruntime/.test(url)),
+    [],
+  )
 })

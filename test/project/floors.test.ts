@@ -4,12 +4,32 @@ import { dirname, join, relative } from 'node:path'
 import { test } from 'node:test'
 
 /** From the ground up: a floor imports only from itself and the floors before it. */
-const FLOORS = ['base', 'tensor', 'checkpoint', 'graph', 'families', 'runtime', 'engine', 'swarm', 'server', 'client', 'api', 'cli']
+const FLOORS = [
+  'base',
+  'tensor',
+  'checkpoint',
+  'graph',
+  'families',
+  'runtime',
+  'engine',
+  'swarm',
+  'server',
+  'client',
+  'api',
+  'cli',
+]
 
 /** Neighbours that must not know each other, though one stands above the other: [floor, what it must not import]. */
 const APART: readonly (readonly [string, string])[] = [
-  ['swarm', 'engine'], ['swarm', 'runtime'], ['swarm', 'families'], ['swarm', 'graph'], ['swarm', 'checkpoint'],
-  ['runtime', 'families'], ['runtime', 'graph'], ['runtime', 'checkpoint'], ['client', 'server'],
+  ['swarm', 'engine'],
+  ['swarm', 'runtime'],
+  ['swarm', 'families'],
+  ['swarm', 'graph'],
+  ['swarm', 'checkpoint'],
+  ['runtime', 'families'],
+  ['runtime', 'graph'],
+  ['runtime', 'checkpoint'],
+  ['client', 'server'],
 ]
 
 const SRC = new URL('../../src', import.meta.url).pathname

@@ -8,7 +8,18 @@ import { promisify } from 'node:util'
 import { ROOT, goldenContinuation, readJson, startProgram, until } from '../cli/kit.ts'
 
 const exec = promisify(execFile)
-const PARTS = ['bin', 'config', 'docs', 'models', 'src', 'CHANGELOG.md', 'README.md', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
+const PARTS = [
+  'bin',
+  'config',
+  'docs',
+  'models',
+  'src',
+  'CHANGELOG.md',
+  'README.md',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+]
 
 const PROGRAM = `
 import { AutoDistributedModelForCausalLM } from 'petals-node'
@@ -51,7 +62,12 @@ describe('the packed package', () => {
     const staged = join(temp, 'staged')
     for (const part of PARTS) await cp(join(ROOT, part), join(staged, part), { recursive: true })
     await symlink(join(ROOT, 'node_modules'), join(staged, 'node_modules'))
-    const env = { ...process.env, npm_config_offline: 'true', npm_config_update_notifier: 'false', npm_config_cache: join(temp, 'npm') }
+    const env = {
+      ...process.env,
+      npm_config_offline: 'true',
+      npm_config_update_notifier: 'false',
+      npm_config_cache: join(temp, 'npm'),
+    }
     await exec('npm', ['pack', '--pack-destination', temp], { cwd: staged, env })
     const tarball = (await readdir(temp)).find((name) => name.endsWith('.tgz'))!
 
@@ -59,7 +75,9 @@ describe('the packed package', () => {
     installed = join(consumer, 'node_modules', 'petals-node')
     await mkdir(installed, { recursive: true })
     await exec('tar', ['-xzf', join(temp, tarball), '-C', installed, '--strip-components=1'])
-    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
     for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
       await mkdir(dirname(join(consumer, 'node_modules', name)), { recursive: true })
       await symlink(join(ROOT, 'node_modules', name), join(consumer, 'node_modules', name))
@@ -70,42 +88,79 @@ describe('the packed package', () => {
 
   test('holds plain JavaScript and types, and neither sources nor tests', async () => {
     const files = await readdir(installed, { recursive: true, withFileTypes: true })
-    const names = files.filter((file) => file.isFile()).map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1))
-    assert.deepEqual(names.filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts')), [])
-    assert.deepEqual([...new Set(names.map((name) => name.split('/')[0]))].toSorted(),
-      ['CHANGELOG.md', 'README.md', 'bin', 'config', 'dist', 'docs', 'models', 'package.json'])
+    const names = files
+      .filter((file) => file.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1))
+    assert.deepEqual(
+      names.filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts')),
+      [],
+    )
+    assert.deepEqual([...new Set(names.map((name) => name.split('/')[0]))].toSorted(), [
+      'CHANGELOG.md',
+      'README.md',
+      'bin',
+      'config',
+      'dist',
+      'docs',
+      'models',
+      'package.json',
+    ])
     const modules = names.filter((name) => name.endsWith('.js'))
     for (const name of modules) assert.ok(names.includes(name.replace(/\.js$/, '.d.ts')), `${name} has no types`)
     for (const name of modules) {
       const text = await readFile(join(installed, name), 'utf8')
       const workers = matches(String.raw`workerUrl\(import\.meta\.url, '([^']+)'\)`, text)
-      for (const worker of workers) assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
+      for (const worker of workers)
+        assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
     }
   })
 
   test('needs only what it declares', async () => {
-    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
     const modules = (await readdir(join(installed, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'))
     const used = new Set<string>()
     for (const name of modules) {
       const text = await readFile(join(installed, 'dist', name), 'utf8')
       const bare = matches(String.raw`(?:\bfrom |\bimport |\bimport\()'([^.'][^']*)'`, text)
       for (const target of bare.filter((target) => !target.startsWith('node:'))) {
-        used.add(target.split('/').slice(0, target.startsWith('@') ? 2 : 1).join('/'))
+        used.add(
+          target
+            .split('/')
+            .slice(0, target.startsWith('@') ? 2 : 1)
+            .join('/'),
+        )
       }
     }
     assert.ok(used.has('libp2p') && used.has('koffi'))
-    assert.deepEqual([...used].filter((name) => !Object.hasOwn(dependencies, name)), [])
+    assert.deepEqual(
+      [...used].filter((name) => !Object.hasOwn(dependencies, name)),
+      [],
+    )
   })
 
-  test('a program of ten lines generates through servers that the package\'s command starts', async (t) => {
+  test("a program of ten lines generates through servers that the package's command starts", async (t) => {
     await writeFile(join(consumer, 'main.mjs'), PROGRAM)
     const bin = join(installed, 'bin', 'petals-node')
     const bootstrap: string[] = []
     for (const blocks of ['0:3', '3:8']) {
       const file = join(temp, `ready-${blocks.replace(':', '-')}`)
-      const args = [bin, 'serve', '--blocks', blocks, '--listen', '/ip4/127.0.0.1/tcp/0', '--ready-file', file, '--threads', '1',
-        '--attn-cache-tokens', '2048', ...bootstrap.flatMap((address) => ['--bootstrap', address])]
+      const args = [
+        bin,
+        'serve',
+        '--blocks',
+        blocks,
+        '--listen',
+        '/ip4/127.0.0.1/tcp/0',
+        '--ready-file',
+        file,
+        '--threads',
+        '1',
+        '--attn-cache-tokens',
+        '2048',
+        ...bootstrap.flatMap((address) => ['--bootstrap', address]),
+      ]
       const { out, ended } = startProgram(t, process.execPath, args, { cwd: temp })
       const ready = await Promise.race([
         until(`server ${blocks}`, () => readJson<{ multiaddrs: string[] }>(file), 60_000),
@@ -114,7 +169,10 @@ describe('the packed package', () => {
       bootstrap.push(ready.multiaddrs[0]!)
     }
     const model = join(installed, 'models', 'demo')
-    const { stdout } = await exec(process.execPath, ['main.mjs', model, bootstrap[0]!], { cwd: consumer, timeout: 60_000 })
+    const { stdout } = await exec(process.execPath, ['main.mjs', model, bootstrap[0]!], {
+      cwd: consumer,
+      timeout: 60_000,
+    })
     assert.ok(stdout.length > 0)
     const { stdout: golden } = await exec(process.execPath, [bin, 'demo', '--once'], { cwd: temp, timeout: 60_000 })
     assert.equal(golden, await goldenContinuation())
@@ -123,7 +181,22 @@ describe('the packed package', () => {
   test('its types resolve in a strict program', async () => {
     await writeFile(join(consumer, 'typed.ts'), TYPED)
     const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-    const options = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--lib', 'es2024,esnext', '--types', 'node', '--skipLibCheck']
-    await exec(process.execPath, [tsc, ...options, 'typed.ts'], { cwd: consumer }).catch((error: { stdout: string }) => assert.fail(error.stdout))
+    const options = [
+      '--ignoreConfig',
+      '--noEmit',
+      '--strict',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2024',
+      '--lib',
+      'es2024,esnext',
+      '--types',
+      'node',
+      '--skipLibCheck',
+    ]
+    await exec(process.execPath, [tsc, ...options, 'typed.ts'], { cwd: consumer }).catch((error: { stdout: string }) =>
+      assert.fail(error.stdout),
+    )
   })
 })

@@ -20,16 +20,19 @@ describe('the libraries that a provider needs', () => {
     const loader = [folder('loader', 'libcublas.so.13')]
     const usual = [folder('usual', 'libcublas.so.13', 'libcublasLt.so.13')]
     const checks = checkLibraries(NEEDED, { loader, cached: new Map([['libcuda.so.1', '/lib/libcuda.so.1']]), usual })
-    assert.deepEqual(checks.map(({ name, path, onLoaderPath }) => [name, path, onLoaderPath]), [
-      ['libcublasLt.so.13', join(root, 'usual', 'libcublasLt.so.13'), false],
-      ['libcublas.so.13', join(root, 'loader', 'libcublas.so.13'), true],
-      ['libcurand.so.10', undefined, false],
-      ['libcudart.so.13', undefined, false],
-      ['libcuda.so.1', '/lib/libcuda.so.1', true],
-    ])
+    assert.deepEqual(
+      checks.map(({ name, path, onLoaderPath }) => [name, path, onLoaderPath]),
+      [
+        ['libcublasLt.so.13', join(root, 'usual', 'libcublasLt.so.13'), false],
+        ['libcublas.so.13', join(root, 'loader', 'libcublas.so.13'), true],
+        ['libcurand.so.10', undefined, false],
+        ['libcudart.so.13', undefined, false],
+        ['libcuda.so.1', '/lib/libcuda.so.1', true],
+      ],
+    )
   })
 
-  test('are named with the package of the provider\'s own CUDA, also where their number is another one', () => {
+  test("are named with the package of the provider's own CUDA, also where their number is another one", () => {
     const missing = { loader: [], cached: new Map<string, string>(), usual: [] }
     const install = (names: string[]) => checkLibraries(names, missing).map((check) => check.install)
     assert.match(install(NEEDED)[2]!, /libcurand-13-0 .*cuda-libraries-13-0.*nvidia-curand$/)
@@ -46,9 +49,16 @@ describe('the libraries that a provider needs', () => {
     test(`${name} comes from its package for CUDA ${cuda}`, () => assert.match(packageOf(name, cuda), expected))
   }
 
-  test('the loader\'s list is read, the first architecture first', () => {
-    const text = '2 libs found in cache\n\tlibc.so.6 (libc6,x86-64) => /lib64/libc.so.6\n\tlibc.so.6 (libc6) => /lib32/libc.so.6\n' +
+  test("the loader's list is read, the first architecture first", () => {
+    const text =
+      '2 libs found in cache\n\tlibc.so.6 (libc6,x86-64) => /lib64/libc.so.6\n\tlibc.so.6 (libc6) => /lib32/libc.so.6\n' +
       '\tlibcuda.so.1 (libc6,x86-64, OS ABI: Linux 3.2.0) => /usr/lib/libcuda.so.1\n'
-    assert.deepEqual([...parseLoaderCache(text)], [['libc.so.6', '/lib64/libc.so.6'], ['libcuda.so.1', '/usr/lib/libcuda.so.1']])
+    assert.deepEqual(
+      [...parseLoaderCache(text)],
+      [
+        ['libc.so.6', '/lib64/libc.so.6'],
+        ['libcuda.so.1', '/usr/lib/libcuda.so.1'],
+      ],
+    )
   })
 })

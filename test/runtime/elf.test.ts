@@ -18,7 +18,9 @@ describe('reading shared libraries', () => {
 
   test('gives what it needs in order, and the versions that stand alone in its data', () => {
     const needed = ['libcublasLt.so.13', 'libcublas.so.13', 'libc.so.6']
-    const library = readSharedObject(file('a.so', writeElf({ needed, dynamicStrings: ['VERS_1.30.1'], versions: ['1.30.1', '9.9'] })))
+    const library = readSharedObject(
+      file('a.so', writeElf({ needed, dynamicStrings: ['VERS_1.30.1'], versions: ['1.30.1', '9.9'] })),
+    )
     assert.deepEqual(library.needed, needed)
     assert.deepEqual(library.versions(), ['1.30.1'])
     assert.ok(library.dynamicStrings.includes('VERS_1.30.1'))
@@ -26,7 +28,11 @@ describe('reading shared libraries', () => {
 
   test('refuses what is no such file, or cut short, by name', () => {
     const whole = writeElf({ needed: ['libc.so.6'] })
-    for (const bytes of [Buffer.from('#!/bin/sh\n'.padEnd(80)), whole.subarray(0, whole.length - 10), whole.subarray(0, 20)]) {
+    for (const bytes of [
+      Buffer.from('#!/bin/sh\n'.padEnd(80)),
+      whole.subarray(0, whole.length - 10),
+      whole.subarray(0, 20),
+    ]) {
       assert.throws(() => readSharedObject(file('bad.so', bytes)), { code: 'RUNTIME_LIBRARY', message: /bad\.so/ })
     }
   })

@@ -3,10 +3,14 @@ import { test } from 'node:test'
 import { runtimeError } from '../../src/runtime/errors.ts'
 
 const KERNEL = "Non-zero status code returned while running MatMul node. Name:'block 1 q_proj' Status Message: "
-const PLACE = ' ; GPU=0 ; hostname=gpu-17 ; file=/onnxruntime_src/core/cuda_call.cc ; line=129 ; expr=cudaStreamSynchronize(s); '
+const PLACE =
+  ' ; GPU=0 ; hostname=gpu-17 ; file=/onnxruntime_src/core/cuda_call.cc ; line=129 ; expr=cudaStreamSynchronize(s); '
 
 for (const [message, code] of [
-  ['/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17', 'RUNTIME_MEMORY'],
+  [
+    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17',
+    'RUNTIME_MEMORY',
+  ],
   ['bfc_arena.cc:404 Available memory of 16777216 is smaller than requested bytes of 33554432', 'RUNTIME_MEMORY'],
   ['CUDA failure 2: out of memory', 'RUNTIME_MEMORY'],
   [`${KERNEL}CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED${PLACE}`, 'RUNTIME_MEMORY'],

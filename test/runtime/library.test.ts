@@ -24,11 +24,17 @@ test('a refused call is a typed error in readable words', () => {
   ort.release('ReleaseMemoryInfo', memory)
 })
 
-test('messages lose the paths of the library\'s build and gain a code', () => {
-  const memory = runtimeError('RunWithBinding', '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17')
+test("messages lose the paths of the library's build and gain a code", () => {
+  const memory = runtimeError(
+    'RunWithBinding',
+    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17',
+  )
   assert.equal(memory.code, 'RUNTIME_MEMORY')
   assert.doesNotMatch(memory.message, /onnxruntime_src/)
-  assert.equal(runtimeError('RunWithBinding', 'Exiting due to terminate flag being set to true.').code, 'RUNTIME_CANCELLED')
+  assert.equal(
+    runtimeError('RunWithBinding', 'Exiting due to terminate flag being set to true.').code,
+    'RUNTIME_CANCELLED',
+  )
 })
 
 test('a library that does not exist is one clear error', () => {

@@ -48,7 +48,11 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
     const packaged = provider('package', '1.29.0')
     const { library, provider: found } = locateRuntime({ ...options, packaged })
     assert.deepEqual(found, { folder: packaged, source: 'npm' })
-    for (const [name, target] of [[RUNTIME, options.own], [PROVIDER, join(packaged, PROVIDER)], [BRIDGE, join(packaged, BRIDGE)]] as const) {
+    for (const [name, target] of [
+      [RUNTIME, options.own],
+      [PROVIDER, join(packaged, PROVIDER)],
+      [BRIDGE, join(packaged, BRIDGE)],
+    ] as const) {
       assert.equal(realpathSync(join(dirname(library), name)), realpathSync(target))
     }
     assert.equal(locateRuntime({ ...options, packaged }).library, library)
@@ -67,7 +71,10 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
 
   test('a folder given without a provider in it is an error that names both', () => {
     mkdirSync(join(root, 'empty'))
-    assert.throws(() => locateRuntime({ ...options, given: join(root, 'empty') }), { code: 'RUNTIME_LIBRARY', message: /PETALS_CUDA_LIBS .*empty.*providers_cuda/ })
+    assert.throws(() => locateRuntime({ ...options, given: join(root, 'empty') }), {
+      code: 'RUNTIME_LIBRARY',
+      message: /PETALS_CUDA_LIBS .*empty.*providers_cuda/,
+    })
   })
 
   test('a provider of another version is refused, unless the user insists', () => {
@@ -84,7 +91,11 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
   test('where links cannot be made the CPU still works and the reason is kept', () => {
     const packaged = provider('package', '1.29.0')
     writeFileSync(join(root, 'file'), '')
-    const { library, provider: found } = locateRuntime({ ...options, packaged, cacheFolder: join(root, 'file', 'cache') })
+    const { library, provider: found } = locateRuntime({
+      ...options,
+      packaged,
+      cacheFolder: join(root, 'file', 'cache'),
+    })
     assert.equal(library, options.own)
     assert.match(found?.problem?.message ?? '', /package cannot be put beside the runtime: E/)
   })
@@ -97,7 +108,10 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
       const options = ort.create('CreateCUDAProviderOptions')
       try { ort.call('UpdateCUDAProviderOptions', options, ['device_id'], ['0'], 1) } catch (error) { console.log(ort.path, error.message) }`
     const env = { ...process.env, PETALS_CUDA_LIBS: given, XDG_CACHE_HOME: join(root, 'home') }
-    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', env })
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+      encoding: 'utf8',
+      env,
+    })
     const folder = join(root, 'home', 'petals-node', 'onnxruntime')
     assert.ok(stdout.startsWith(folder), stdout + stderr)
     assert.match(stdout, new RegExp(`Failed to load library ${folder}/[^/]+/libonnxruntime_providers_\\w+\\.so`))

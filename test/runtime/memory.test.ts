@@ -6,7 +6,10 @@ import { openHeap } from '../../src/runtime/memory.ts'
 test('a heap takes bytes, gives them back, and copies pieces from pitch to pitch', () => {
   const heap = openHeap(CPU)
   const memory = heap.allocate(64)
-  heap.write(memory, Uint8Array.from({ length: 32 }, (_, i) => i))
+  heap.write(
+    memory,
+    Uint8Array.from({ length: 32 }, (_, i) => i),
+  )
   // Two pieces of 3 bytes, 8 bytes apart, go to where they are 4 bytes apart.
   heap.copy([{ from: memory + 1n, fromPitch: 8, to: memory + 40n, toPitch: 4, width: 3, rows: 2 }])
   const result = new Uint8Array(8)

@@ -25,7 +25,10 @@ test('what is given back, and a wait that failed, no longer counts', async () =>
   const shares = new CacheShares()
   const { giveBack } = await shares.take('a', 1024, 1024, now)
   giveBack()
-  await assert.rejects(shares.take('b', 8, 1024, () => Promise.reject(new Error('gave up'))), /gave up/)
+  await assert.rejects(
+    shares.take('b', 8, 1024, () => Promise.reject(new Error('gave up'))),
+    /gave up/,
+  )
   const room = Promise.withResolvers<string>()
   const waiting = shares.take('b', 8, 1024, () => room.promise)
   await shares.take('a', 512, 1024, now)

@@ -19,7 +19,9 @@ for (const [id, coverage, count, expected] of cases) {
 
 test('servers that load count as holders, those that leave do not', () => {
   const records = [
-    { start: 0, end: 2, state: 'ONLINE' }, { start: 1, end: 3, state: 'JOINING' }, { start: 0, end: 4, state: 'DRAINING' },
+    { start: 0, end: 2, state: 'ONLINE' },
+    { start: 1, end: 3, state: 'JOINING' },
+    { start: 0, end: 4, state: 'DRAINING' },
     { start: 2, end: 9, state: 'ONLINE' },
   ] as const
   assert.deepEqual(coverageOf(4, records), [1, 2, 2, 1])

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NextHops } from '../../src/server/next-hops.ts'
-import type { ServerRecord } from '../../src/swarm/record-fields.ts'
+import type { ServerRecord } from '../../src/swarm/records/record-fields.ts'
 import { recordOf } from '../swarm/kit.ts'
 
-function hopsAmong(records: Map<string, ServerRecord>, { onRefresh = () => undefined, connected = [] as string[] } = {}): NextHops {
+function hopsAmong(
+  records: Map<string, ServerRecord>,
+  { onRefresh = () => undefined, connected = [] as string[] } = {},
+): NextHops {
   return new NextHops({
     isConnected: (peerId) => connected.includes(peerId),
     directory: { get: (peerId) => records.get(peerId) },
@@ -12,19 +15,26 @@ function hopsAmong(records: Map<string, ServerRecord>, { onRefresh = () => undef
   })
 }
 
-test('the addresses are those of the peer\'s own record and not the client\'s', async () => {
+test("the addresses are those of the peer's own record and not the client's", async () => {
   const hops = hopsAmong(new Map([['peer', recordOf('peer', { multiaddrs: ['/ip4/10.0.0.1/tcp/1'] })]]))
   const hop = { peerId: 'peer', multiaddrs: ['/ip4/192.0.2.1/tcp/22'], sessionId: 's' }
   assert.deepEqual(await hops.find(hop, 'client'), { peerId: 'peer', multiaddrs: ['/ip4/10.0.0.1/tcp/1'] })
 })
 
 test('a peer that is connected needs no address', async () => {
-  assert.deepEqual(await hopsAmong(new Map(), { connected: ['peer'] }).find({ peerId: 'peer' }, 'client'), { peerId: 'peer', multiaddrs: [] })
+  assert.deepEqual(await hopsAmong(new Map(), { connected: ['peer'] }).find({ peerId: 'peer' }, 'client'), {
+    peerId: 'peer',
+    multiaddrs: [],
+  })
 })
 
 test('a server that has just joined is asked for; one that nobody knows is not dialled', async () => {
   const records = new Map<string, ServerRecord>()
-  const hops = hopsAmong(records, { onRefresh: () => { records.set('new', recordOf('new')) } })
+  const hops = hopsAmong(records, {
+    onRefresh: () => {
+      records.set('new', recordOf('new'))
+    },
+  })
   assert.equal((await hops.find({ peerId: 'new' }, 'client')).peerId, 'new')
   await assert.rejects(hops.find({ peerId: 'stranger' }, 'client'), { code: 'HOP_UNKNOWN' })
 })

@@ -9,7 +9,8 @@ const output = () => fromFloat32(new Float32Array(4), [1, 4])
 
 test('all logs together stay within the budget: the largest gives way', () => {
   const budget = new OutputBudget(100)
-  const large = new OutputLog(budget), small = new OutputLog(budget)
+  const large = new OutputLog(budget),
+    small = new OutputLog(budget)
   for (let position = 0; position < 5; position++) large.append(position, output())
   small.append(0, output())
   assert.equal(budget.bytes, 96)
@@ -22,7 +23,8 @@ test('all logs together stay within the budget: the largest gives way', () => {
 
 test('what is cut back, acknowledged or closed is given back', () => {
   const budget = new OutputBudget(1000)
-  const log = new OutputLog(budget), other = new OutputLog(budget)
+  const log = new OutputLog(budget),
+    other = new OutputLog(budget)
   for (let position = 0; position < 4; position++) log.append(position, output())
   log.truncate(3)
   log.acknowledge(1)

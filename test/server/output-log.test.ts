@@ -5,7 +5,10 @@ import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 
 /** Outputs of width 1 whose values are their positions. */
 const outputs = (from: number, until: number, base = 0) =>
-  fromFloat32(Float32Array.from({ length: until - from }, (_, i) => base + from + i), [until - from, 1])
+  fromFloat32(
+    Float32Array.from({ length: until - from }, (_, i) => base + from + i),
+    [until - from, 1],
+  )
 const values = (log: OutputLog, from: number, until: number) => {
   const range = log.range(from, until)
   return range && [...asFloat32(range)]
@@ -45,7 +48,8 @@ test('a session cut back forgets what lay behind, also in the middle of a step, 
 })
 
 test('a log made from another holds what that held, none of it sent, and goes its own way', () => {
-  const source = new OutputLog(), copy = new OutputLog()
+  const source = new OutputLog(),
+    copy = new OutputLog()
   source.append(0, outputs(0, 4))
   source.append(4, outputs(4, 9))
   source.takeUnsent()

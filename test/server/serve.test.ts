@@ -3,12 +3,12 @@ import { type TestContext, test } from 'node:test'
 import { PetalsError } from '../../src/base/errors.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { createSession } from '../../src/client/session/open.ts'
-import { SwarmClient } from '../../src/client/swarm-client.ts'
+import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../src/server/serve.ts'
 import { generateSwarmKey, parseSwarmKey } from '../../src/swarm/guards/swarm-key.ts'
-import type { SwarmLogger, SwarmNode, SwarmNodeOptions } from '../../src/swarm/node.ts'
+import type { SwarmLogger, SwarmNode, SwarmNodeOptions } from '../../src/swarm/node/node.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { eventually, silent, startNode } from '../swarm/kit.ts'
 
@@ -24,25 +24,55 @@ interface Served {
 type Load = NonNullable<Parameters<typeof serve>[3]>
 
 async function startServer(
-  t: TestContext, [start, end]: [number, number], node: SwarmNode, options: Partial<ServeOptions> = {}, load?: Load, logger = silent,
+  t: TestContext,
+  [start, end]: [number, number],
+  node: SwarmNode,
+  options: Partial<ServeOptions> = {},
+  load?: Load,
+  logger = silent,
 ): Promise<Served> {
   const checkpoint = await openCheckpoint(FOLDER)
-  const server = await serve(node, {
-    checkpoint, start, end, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 1024, ...options,
-  }, logger, load)
+  const server = await serve(
+    node,
+    {
+      checkpoint,
+      start,
+      end,
+      device: CPU,
+      dtype: 'float32',
+      threads: 1,
+      spin: false,
+      cacheTokens: 1024,
+      ...options,
+    },
+    logger,
+    load,
+  )
   t.after(() => server.stop())
   return { node, server }
 }
 
-async function connect(t: TestContext, server: Served, options: { logger?: SwarmLogger, swarmKey?: Uint8Array } = {}): Promise<SwarmClient> {
+async function connect(
+  t: TestContext,
+  server: Served,
+  options: { logger?: SwarmLogger; swarmKey?: Uint8Array } = {},
+): Promise<SwarmClient> {
   const client = await SwarmClient.connect({
-    bootstrap: server.node.multiaddrs, modelKey: server.server.modelKey, numBlocks: NUM_BLOCKS, logger: silent, ...options,
+    bootstrap: server.node.multiaddrs,
+    modelKey: server.server.modelKey,
+    numBlocks: NUM_BLOCKS,
+    logger: silent,
+    ...options,
   })
   t.after(() => client.close())
   return client
 }
 
-const step = (tokens = 1) => fromFloat32(Float32Array.from({ length: tokens * HIDDEN_SIZE }, (_, i) => Math.cos(i)), [tokens, HIDDEN_SIZE])
+const step = (tokens = 1) =>
+  fromFloat32(
+    Float32Array.from({ length: tokens * HIDDEN_SIZE }, (_, i) => Math.cos(i)),
+    [tokens, HIDDEN_SIZE],
+  )
 
 async function openSession(client: SwarmClient) {
   const { config } = await openCheckpoint(FOLDER)
@@ -60,7 +90,8 @@ test('a span whose engine is lost is loaded again, and a session over it goes on
   }
   const served = await startServer(t, [0, NUM_BLOCKS], await startNode(t), { reloadPausesMs: [10, 10, 10] }, load)
   const client = await connect(t, served)
-  const session = await openSession(client), undisturbed = await openSession(client)
+  const session = await openSession(client),
+    undisturbed = await openSession(client)
   await session.step(step(4))
   await undisturbed.step(step(4))
   const wanted = await undisturbed.step(step())
@@ -71,12 +102,16 @@ test('a span whose engine is lost is loaded again, and a session over it goes on
   const output = await session.step(step())
   // A replay as one prefill differs from stepping by rounding.
   const expected = asFloat32(wanted)
-  asFloat32(output).forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 1e-4, `value ${i}: ${value}, expected ${expected[i]}`))
+  asFloat32(output).forEach((value, i) =>
+    assert.ok(Math.abs(value - expected[i]!) < 1e-4, `value ${i}: ${value}, expected ${expected[i]}`),
+  )
   assert.equal(engines.length, 2)
   assert.equal(served.server.engine, engines[1])
   assert.equal(served.server.keeper.numReloads, 1)
   assert.equal(served.server.announcer.state, 'ONLINE')
-  await assert.rejects(engines[0]!.openSession({ start: 0, end: 1, maxLength: 8, timeoutMs: 0 }), { code: 'ENGINE_CLOSED' })
+  await assert.rejects(engines[0]!.openSession({ start: 0, end: 1, maxLength: 8, timeoutMs: 0 }), {
+    code: 'ENGINE_CLOSED',
+  })
   await session.close()
 })
 
@@ -142,7 +177,16 @@ test('an abort while loading undoes everything at once and leaves no record behi
 test('Engine.load ends with its signal, in mid-load too', async () => {
   const checkpoint = await openCheckpoint(FOLDER)
   const stop = new AbortController()
-  const options = { checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32' as const, threads: 1, spin: false, cacheTokens: 128 }
+  const options = {
+    checkpoint,
+    start: 0,
+    end: 3,
+    device: CPU,
+    dtype: 'float32' as const,
+    threads: 1,
+    spin: false,
+    cacheTokens: 128,
+  }
   const loading = Engine.load({ ...options, signal: stop.signal })
   setTimeout(() => stop.abort(new Error('Ctrl-C')), 5)
   await assert.rejects(loading, /Ctrl-C/)
@@ -150,9 +194,10 @@ test('Engine.load ends with its signal, in mid-load too', async () => {
 })
 
 test('a request is found under one id in the logs of the client and of every server, and its session is not', async (t) => {
-  const lines: { node: string, trace?: string, text: string }[] = []
+  const lines: { node: string; trace?: string; text: string }[] = []
   const loggerOf = (node: string): SwarmLogger => {
-    const log = (fields: { trace?: string }, message: string) => lines.push({ node, ...fields, text: `${JSON.stringify(fields)} ${message}` })
+    const log = (fields: { trace?: string }, message: string) =>
+      lines.push({ node, ...fields, text: `${JSON.stringify(fields)} ${message}` })
     return { debug: log, info: log, warn: log } as unknown as SwarmLogger
   }
   const swarmKey = parseSwarmKey(generateSwarmKey(), 'swarm.key')
@@ -167,11 +212,20 @@ test('a request is found under one id in the logs of the client and of every ser
   await session.step(step(3))
   await session.step(step())
   await session.close()
-  await eventually(() => lines.filter(({ node, text }) => node !== 'client' && text.includes('session closed')).length >= 2)
+  await eventually(
+    () => lines.filter(({ node, text }) => node !== 'client' && text.includes('session closed')).length >= 2,
+  )
   const { trace } = session
-  for (const name of ['client', 'first', 'second']) assert.ok(lines.some((line) => line.node === name && line.trace === trace), name)
+  for (const name of ['client', 'first', 'second'])
+    assert.ok(
+      lines.some((line) => line.node === name && line.trace === trace),
+      name,
+    )
   assert.doesNotMatch(lines.map(({ text }) => text).join('\n'), /[0-9a-f]{32}/)
   for (const { server } of [first, second]) {
-    assert.deepEqual([server.blocks.stats.sessionsOpened, server.blocks.stats.steps, server.blocks.stats.stepTokens], [1, 2, 4])
+    assert.deepEqual(
+      [server.blocks.stats.sessionsOpened, server.blocks.stats.steps, server.blocks.stats.stepTokens],
+      [1, 2, 4],
+    )
   }
 })

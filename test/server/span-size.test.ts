@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { pino } from 'pino'
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { planSpan } from '../../src/engine/plan.ts'
+import { planSpan } from '../../src/engine/plan/plan.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type ServeOptions, serve } from '../../src/server/serve.ts'
 import { planServed } from '../../src/server/span-size.ts'
-import { loadIdentity } from '../../src/swarm/identity.ts'
-import { createSwarmNode } from '../../src/swarm/node.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
+import { createSwarmNode } from '../../src/swarm/node/node.ts'
 
 const DEMO = new URL('../../models/demo', import.meta.url).pathname
 const logger = pino({ level: 'silent' })
@@ -17,12 +17,23 @@ describe('a server that is not told its blocks', () => {
   const bootstrap: string[] = []
   const stops: (() => Promise<void>)[] = []
 
-  async function join(options: Partial<ServeOptions>): Promise<readonly [start: number, end: number, cacheTokens: number]> {
-    const node = await createSwarmNode({ identity: await loadIdentity(), listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap, logger })
+  async function join(
+    options: Partial<ServeOptions>,
+  ): Promise<readonly [start: number, end: number, cacheTokens: number]> {
+    const node = await createSwarmNode({
+      identity: await loadIdentity(),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      bootstrap,
+      logger,
+    })
     await node.start()
     stops.push(() => node.stop())
     if (bootstrap.length > 0) await node.ready()
-    const server = await serve(node, { checkpoint, device: CPU, dtype: 'float32', threads: 1, spin: false, ...options }, logger)
+    const server = await serve(
+      node,
+      { checkpoint, device: CPU, dtype: 'float32', threads: 1, spin: false, ...options },
+      logger,
+    )
     stops.push(() => server.stop())
     if (bootstrap.length === 0) bootstrap.push(node.multiaddrs[0]!)
     return [server.engine.start, server.engine.end, server.engine.cacheTokens]
@@ -42,7 +53,10 @@ describe('a server that is not told its blocks', () => {
 
   test('holds as many as fit into the memory, with the cache that fits as well', async () => {
     const target = { device: 'cpu', dtype: 'float32' } as const
-    const { blockBytes, tokenBytes, workspaceBytes, reserveBytes } = planSpan(checkpoint.config, { ...target, memoryBytes: 1e9 })
+    const { blockBytes, tokenBytes, workspaceBytes, reserveBytes } = planSpan(checkpoint.config, {
+      ...target,
+      memoryBytes: 1e9,
+    })
     const memoryBytes = workspaceBytes + reserveBytes + 3.5 * (blockBytes + 8192 * tokenBytes)
     const [start, end, cacheTokens] = await join({ memoryBytes })
     assert.deepEqual([start, end], [5, 8])

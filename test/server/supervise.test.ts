@@ -7,14 +7,17 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SuperviseEvent } from '../../src/base/supervise.ts'
-import { AutoDistributedModelForCausalLM } from '../../src/client/model.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO, goldenTexts, startServers } from '../client/kit.ts'
 import { startNode } from '../swarm/kit.ts'
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const SUPERVISOR = new URL('../base/supervise-child.ts', import.meta.url).pathname
 
-interface Ready { peerId: string, multiaddrs: string[] }
+interface Ready {
+  peerId: string
+  multiaddrs: string[]
+}
 
 async function readyReport(file: string): Promise<Ready> {
   for (let i = 0; i < 1000; i++) {
@@ -33,9 +36,30 @@ test('a server killed in mid-generation is restarted under its identity, and the
   t.after(() => meetingPoint.records.stop())
   const bootstrap = meetingPoint.multiaddrs[0]!
   const readyFile = join(folder, 'ready.json')
-  const supervisor = spawn(process.execPath, [SUPERVISOR, process.execPath, MAIN, 'serve', '--model', DEMO, '--threads', '1',
-    '--listen', '/ip4/127.0.0.1/tcp/0', '--bootstrap', bootstrap, '--identity', join(folder, 'identity'), '--ready-file', readyFile,
-    '--attn-cache-tokens', '2048'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const supervisor = spawn(
+    process.execPath,
+    [
+      SUPERVISOR,
+      process.execPath,
+      MAIN,
+      'serve',
+      '--model',
+      DEMO,
+      '--threads',
+      '1',
+      '--listen',
+      '/ip4/127.0.0.1/tcp/0',
+      '--bootstrap',
+      bootstrap,
+      '--identity',
+      join(folder, 'identity'),
+      '--ready-file',
+      readyFile,
+      '--attn-cache-tokens',
+      '2048',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
   t.after(() => supervisor.kill('SIGTERM'))
   const events = createInterface({ input: supervisor.stdout })[Symbol.asyncIterator]()
   const { pid } = JSON.parse((await events.next()).value as string) as Extract<SuperviseEvent, { type: 'started' }>
@@ -45,7 +69,9 @@ test('a server killed in mid-generation is restarted under its identity, and the
   const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: [bootstrap], threads: 1 })
   t.after(() => model.close())
   let numRecoveries = 0
-  model.on('recovery', () => { numRecoveries += 1 })
+  model.on('recovery', () => {
+    numRecoveries += 1
+  })
   const ids: number[] = []
   let backup: Awaited<ReturnType<typeof startServers>> | undefined
   t.after(() => backup?.stop())

@@ -1,5 +1,5 @@
-import { loadIdentity } from '../../src/swarm/identity.ts'
-import { createSwarmNode } from '../../src/swarm/node.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
+import { createSwarmNode } from '../../src/swarm/node/node.ts'
 import { LOOPBACK, silent } from './kit.ts'
 
 /** A peer in a process of its own, to be killed: answers each frame with itself, and prints where it is. */

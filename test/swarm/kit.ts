@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test'
-import { loadIdentity } from '../../src/swarm/identity.ts'
-import { createSwarmNode, type SwarmLogger, type SwarmNode, type SwarmNodeOptions } from '../../src/swarm/node.ts'
-import type { ServerRecord } from '../../src/swarm/record.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
+import { createSwarmNode, type SwarmLogger, type SwarmNode, type SwarmNodeOptions } from '../../src/swarm/node/node.ts'
+import type { ServerRecord } from '../../src/swarm/records/record.ts'
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts'
 
 export const LOOPBACK = ['/ip4/127.0.0.1/tcp/0']
@@ -16,7 +16,7 @@ export async function startNode(t: TestContext, options: Partial<SwarmNodeOption
   return node
 }
 
-export function targetOf(node: SwarmNode): { peerId: string, multiaddrs: string[] } {
+export function targetOf(node: SwarmNode): { peerId: string; multiaddrs: string[] } {
   return { peerId: node.peerId, multiaddrs: node.multiaddrs }
 }
 
@@ -24,7 +24,9 @@ export function bytesTensor(numBytes: number, fill = 1): Tensor {
   return tensor('uint8', [numBytes], new Uint8Array(numBytes).fill(fill))
 }
 
-/** Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy). */
+/**
+ * Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy).
+ */
 export async function eventually(condition: () => boolean, withinMs = 20_000): Promise<void> {
   const deadlineMs = Date.now() + withinMs
   while (!condition()) {
@@ -36,8 +38,24 @@ export async function eventually(condition: () => boolean, withinMs = 20_000): P
 export function recordOf(peerId: string, changes: Partial<ServerRecord> = {}): ServerRecord {
   const issuedAt = changes.issuedAt ?? Date.now()
   return {
-    peerId, multiaddrs: ['/ip4/127.0.0.1/tcp/4001'], modelKey: 'tiny-model', start: 0, end: 2, state: 'ONLINE', dtype: 'float32',
-    quant: 'none', device: 'cpu', cacheTokensLeft: 900, cacheTokens: 1000, throughput: 12.5, blockDigests: ['aa', 'bb'], adapters: [],
-    version: '0.1.0', sequence: issuedAt, issuedAt, expiresAt: issuedAt + 60_000, ...changes,
+    peerId,
+    multiaddrs: ['/ip4/127.0.0.1/tcp/4001'],
+    modelKey: 'tiny-model',
+    start: 0,
+    end: 2,
+    state: 'ONLINE',
+    dtype: 'float32',
+    quant: 'none',
+    device: 'cpu',
+    cacheTokensLeft: 900,
+    cacheTokens: 1000,
+    throughput: 12.5,
+    blockDigests: ['aa', 'bb'],
+    adapters: [],
+    version: '0.1.0',
+    sequence: issuedAt,
+    issuedAt,
+    expiresAt: issuedAt + 60_000,
+    ...changes,
   }
 }

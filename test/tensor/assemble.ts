@@ -10,9 +10,13 @@ export async function assembleKernels(): Promise<string> {
   const { parseWat } = await wabt()
   const parsed = parseWat('kernels.wat', await readFile(SOURCE, 'utf8'), { simd: true })
   try {
-    const lines = Buffer.from(parsed.toBinary({}).buffer).toString('base64').match(/.{1,110}/g)!
-    return '/** The WebAssembly module of kernels.wat, assembled by test/tensor/assemble.ts, as base64. */\n' +
+    const lines = Buffer.from(parsed.toBinary({}).buffer)
+      .toString('base64')
+      .match(/.{1,110}/g)!
+    return (
+      '/** The WebAssembly module of kernels.wat, assembled by test/tensor/assemble.ts, as base64. */\n' +
       `export const KERNELS = [\n${lines.map((line) => `  '${line}',`).join('\n')}\n].join('')\n`
+    )
   } finally {
     parsed.destroy()
   }

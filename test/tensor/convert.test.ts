@@ -21,9 +21,9 @@ function down(values: readonly number[], target: FloatDType): number[] {
 /** What a half's bits stand for, from the definition of the format. */
 function valueOf(bits: number, exponentBits: number, mantissaBits: number): number {
   const sign = bits & 0x8000 ? -1 : 1
-  const exponent = bits >>> mantissaBits & (1 << exponentBits) - 1
-  const mantissa = bits & (1 << mantissaBits) - 1
-  const bias = (1 << exponentBits - 1) - 1
+  const exponent = (bits >>> mantissaBits) & ((1 << exponentBits) - 1)
+  const mantissa = bits & ((1 << mantissaBits) - 1)
+  const bias = (1 << (exponentBits - 1)) - 1
   if (exponent === (1 << exponentBits) - 1) return mantissa === 0 ? sign * Infinity : NaN
   if (exponent === 0) return sign * mantissa * 2 ** (1 - bias - mantissaBits)
   return sign * (1 + mantissa / 2 ** mantissaBits) * 2 ** (exponent - bias)
@@ -52,29 +52,47 @@ for (const { dtype, exponentBits, mantissaBits } of FORMATS) {
   })
 
   test(`float32 between two values of ${dtype} goes to the nearer one, a tie to the even one`, () => {
-    const infinity = (1 << exponentBits) - 1 << mantissaBits
+    const infinity = ((1 << exponentBits) - 1) << mantissaBits
     const lows = all.slice(0, infinity - 1)
-    const between = (share: number) => lows.map((bits) => {
-      const low = values[bits] ?? 0
-      return low + ((values[bits + 1] ?? 0) - low) * share
-    })
+    const between = (share: number) =>
+      lows.map((bits) => {
+        const low = values[bits] ?? 0
+        return low + ((values[bits + 1] ?? 0) - low) * share
+      })
     assert.deepEqual(down(between(0.25), dtype), lows)
-    assert.deepEqual(down(between(0.75), dtype), lows.map((bits) => bits + 1))
-    assert.deepEqual(down(between(0.5), dtype), lows.map((bits) => bits + bits % 2))
-    assert.deepEqual(down(between(0.5).map((value) => -value), dtype), lows.map((bits) => 0x8000 + bits + bits % 2))
+    assert.deepEqual(
+      down(between(0.75), dtype),
+      lows.map((bits) => bits + 1),
+    )
+    assert.deepEqual(
+      down(between(0.5), dtype),
+      lows.map((bits) => bits + (bits % 2)),
+    )
+    assert.deepEqual(
+      down(
+        between(0.5).map((value) => -value),
+        dtype,
+      ),
+      lows.map((bits) => 0x8000 + bits + (bits % 2)),
+    )
   })
 
   test(`too large for ${dtype} is infinity, too small is a signed zero`, () => {
-    const infinity = (1 << exponentBits) - 1 << mantissaBits
+    const infinity = ((1 << exponentBits) - 1) << mantissaBits
     const largest = Math.fround(3.4028234663852886e38)
-    assert.deepEqual(down([largest, -largest, Infinity, -Infinity], dtype), [infinity, infinity | 0x8000, infinity, infinity | 0x8000])
+    assert.deepEqual(down([largest, -largest, Infinity, -Infinity], dtype), [
+      infinity,
+      infinity | 0x8000,
+      infinity,
+      infinity | 0x8000,
+    ])
     assert.deepEqual(down([1e-45, -1e-45, 0, -0], dtype), [0, 0x8000, 0, 0x8000])
   })
 }
 
 test('the halves convert into one another through float32, across the scratch boundary', () => {
   const count = 70_000
-  const bits = Array.from({ length: count }, (_, i) => i * 7919 & 0x7bff)
+  const bits = Array.from({ length: count }, (_, i) => (i * 7919) & 0x7bff)
   const source = halves('float16', bits)
   assert.deepEqual(bitsOf(convert(source, 'bfloat16')), bitsOf(convert(convert(source, 'float32'), 'bfloat16')))
 })
@@ -94,17 +112,24 @@ test('the same dtype is returned as it is, other types are refused', () => {
   assert.equal(convert(integers, 'int32'), integers)
   assert.throws(() => convert(integers, 'float32'), { code: 'TENSOR_DTYPE' })
   assert.throws(() => convert(fromFloat32(Float32Array.of(1), [1]), 'int8'), { code: 'TENSOR_DTYPE' })
-  assert.throws(() => convertElements('float16', new Uint8Array(3), 'float32', new Uint8Array(6)), { code: 'TENSOR_SHAPE' })
+  assert.throws(() => convertElements('float16', new Uint8Array(3), 'float32', new Uint8Array(6)), {
+    code: 'TENSOR_SHAPE',
+  })
 })
 
 test('the event loop has its turn while a large tensor is converted in pieces, and the result is the same', async () => {
-  const source = halves('bfloat16', Array.from({ length: 2_500_000 }, (_, i) => i * 7919 & 0x7f7f))
+  const source = halves(
+    'bfloat16',
+    Array.from({ length: 2_500_000 }, (_, i) => (i * 7919) & 0x7f7f),
+  )
   let turns = 0
   setImmediate(() => turns++)
   const wide = await convertInPieces(source, 'float32')
   assert.ok(Buffer.from(wide.data).equals(convert(source, 'float32').data))
   assert.equal(turns, 1)
-  await assert.rejects(convertInPieces(tensor('int32', [2_000_000], new Uint8Array(8_000_000)), 'float32'), { code: 'TENSOR_DTYPE' })
+  await assert.rejects(convertInPieces(tensor('int32', [2_000_000], new Uint8Array(8_000_000)), 'float32'), {
+    code: 'TENSOR_DTYPE',
+  })
 })
 
 test('the checked-in kernels are what their source assembles to', async () => {

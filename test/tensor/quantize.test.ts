@@ -8,7 +8,11 @@ const FORMATS: readonly QuantFormat[] = ['int8', 'nf4', 'int4']
 /** Of normally distributed weights, by the Euclidean norm: what the formats are known for. */
 const ERRORS: Record<QuantFormat, number> = { int8: 0.006, nf4: 0.1, int4: 0.09 }
 
-function quantized(format: QuantFormat, values: Float32Array, columns: number): { codes: Uint8Array, scales: Float32Array } {
+function quantized(
+  format: QuantFormat,
+  values: Float32Array,
+  columns: number,
+): { codes: Uint8Array; scales: Float32Array } {
   const { blocks, codeBytes } = quantizedSizes(format, values.length / columns, columns)
   const matrix = { codes: new Uint8Array(codeBytes), scales: new Float32Array(blocks) }
   quantizeRows(format, values, columns, matrix)
@@ -20,7 +24,12 @@ describe('quantizeRows', () => {
   const normal = () => Array.from({ length: 12 }, random).reduce((sum, x) => sum + x, -6)
 
   for (const format of FORMATS) {
-    for (const [rows, columns] of [[8, 64], [5, 40], [7, 33], [1, 1]] as const) {
+    for (const [rows, columns] of [
+      [8, 64],
+      [5, 40],
+      [7, 33],
+      [1, 1],
+    ] as const) {
       it(`keeps a matrix of ${rows} x ${columns} in ${format}, each weight within half a step`, () => {
         const values = Float32Array.from({ length: rows * columns }, normal)
         const matrix = quantized(format, values, columns)
@@ -29,8 +38,13 @@ describe('quantizeRows', () => {
         // The widest step between levels of each format, in scales.
         const half = { int8: 0.5, nf4: 0.152, int4: 1 }[format]
         for (const [i, value] of values.entries()) {
-          const block = blocksPerRow ? Math.floor(i / columns) * Math.ceil(columns / blockSize) + Math.floor(i % columns / blockSize) : Math.floor(i / blockSize)
-          assert.ok(Math.abs(back[i]! - value) <= half * Math.abs(matrix.scales[block]!) + 1e-6, `weight ${i}: ${back[i]} for ${value}`)
+          const block = blocksPerRow
+            ? Math.floor(i / columns) * Math.ceil(columns / blockSize) + Math.floor((i % columns) / blockSize)
+            : Math.floor(i / blockSize)
+          assert.ok(
+            Math.abs(back[i]! - value) <= half * Math.abs(matrix.scales[block]!) + 1e-6,
+            `weight ${i}: ${back[i]} for ${value}`,
+          )
         }
       })
     }
@@ -59,15 +73,15 @@ describe('quantizeRows', () => {
     values[0] = -2
     values[1] = 2
     values[2] = 2 * 0.0796
-    values[3] = 2 * (0.07958029955625534 + 0.16093020141124725) / 2 + 1e-4
+    values[3] = (2 * (0.07958029955625534 + 0.16093020141124725)) / 2 + 1e-4
     const { codes, scales } = quantized('nf4', values, 64)
     assert.equal(scales[0], 2)
-    assert.deepEqual([...codes.subarray(0, 2)], [0x0F, 0x89])
+    assert.deepEqual([...codes.subarray(0, 2)], [0x0f, 0x89])
   })
 
   it('uses all sixteen levels of int4 whatever the sign of the largest weight', () => {
     for (const sign of [1, -1]) {
-      const values = Float32Array.from({ length: 32 }, (_, i) => sign * (i < 16 ? i - 8 : 0) / -8)
+      const values = Float32Array.from({ length: 32 }, (_, i) => (sign * (i < 16 ? i - 8 : 0)) / -8)
       const { codes } = quantized('int4', values, 32)
       assert.equal(new Set([...codes.subarray(0, 8)].flatMap((byte) => [byte & 15, byte >> 4])).size, 16)
     }

@@ -2,18 +2,31 @@ import { errorMessage, PetalsError } from '../../base/errors.ts'
 
 /**
  * What can go wrong between a model hub and this machine's folders:
- * - `HUB_GATED`: the model's conditions have not been accepted, or no token says by whom; `HUB_TOKEN`: the token is refused
+ * - `HUB_GATED`: the model's conditions have not been accepted, or no token says by whom; `HUB_TOKEN`: the token is
+ *   refused
  * - `HUB_REPO_NOT_FOUND`, `HUB_REVISION_NOT_FOUND`, `HUB_FILE_NOT_FOUND`: there is no such thing on the hub
  * - `HUB_RATE_LIMITED`, `HUB_UNAVAILABLE`, `HUB_CONNECTION`: it went on failing after several attempts
  * - `HUB_OFFLINE`: not in the cache, and the hub may not be asked
- * - `HUB_RANGES`: the server ignores byte ranges; `HUB_ANSWER`: an answer that is no hub's; `HUB_CONTENT`: bytes that are
- *   not those of the pinned version
+ * - `HUB_RANGES`: the server ignores byte ranges; `HUB_ANSWER`: an answer that is no hub's; `HUB_CONTENT`: bytes that
+ *   are not those of the pinned version
  * - `HUB_DISK_FULL`, `HUB_DISK_LIMIT`, `HUB_FOLDER`: no room, no room within the bound, or a folder that cannot be used
  */
 export type HubErrorCode =
-  | 'HUB_GATED' | 'HUB_TOKEN' | 'HUB_REPO_NOT_FOUND' | 'HUB_REVISION_NOT_FOUND' | 'HUB_FILE_NOT_FOUND'
-  | 'HUB_RATE_LIMITED' | 'HUB_UNAVAILABLE' | 'HUB_CONNECTION' | 'HUB_OFFLINE'
-  | 'HUB_RANGES' | 'HUB_ANSWER' | 'HUB_CONTENT' | 'HUB_DISK_FULL' | 'HUB_DISK_LIMIT' | 'HUB_FOLDER'
+  | 'HUB_GATED'
+  | 'HUB_TOKEN'
+  | 'HUB_REPO_NOT_FOUND'
+  | 'HUB_REVISION_NOT_FOUND'
+  | 'HUB_FILE_NOT_FOUND'
+  | 'HUB_RATE_LIMITED'
+  | 'HUB_UNAVAILABLE'
+  | 'HUB_CONNECTION'
+  | 'HUB_OFFLINE'
+  | 'HUB_RANGES'
+  | 'HUB_ANSWER'
+  | 'HUB_CONTENT'
+  | 'HUB_DISK_FULL'
+  | 'HUB_DISK_LIMIT'
+  | 'HUB_FOLDER'
 
 const RETRYABLE: ReadonlySet<HubErrorCode> = new Set(['HUB_RATE_LIMITED', 'HUB_UNAVAILABLE', 'HUB_CONNECTION'])
 
@@ -23,7 +36,11 @@ export class HubError extends PetalsError {
   /** How long the server asked to be left alone. */
   readonly retryAfterMs: number | undefined
 
-  constructor(code: HubErrorCode, message: string, options: { cause?: unknown, retryAfterMs?: number | undefined } = {}) {
+  constructor(
+    code: HubErrorCode,
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number | undefined } = {},
+  ) {
     super(code, message, options.cause === undefined ? undefined : { cause: options.cause })
     this.retryAfterMs = options.retryAfterMs
   }
@@ -38,12 +55,18 @@ export class HubError extends PetalsError {
 export function folderError(error: unknown, folder: string): unknown {
   if (!(error instanceof Error) || error instanceof PetalsError || !('code' in error)) return error
   if (error.code === 'ENOSPC' || error.code === 'EDQUOT') {
-    return new HubError('HUB_DISK_FULL',
-      `the disk of ${folder} is full: free some space there, or set HF_HOME to a folder on a larger disk`, { cause: error })
+    return new HubError(
+      'HUB_DISK_FULL',
+      `the disk of ${folder} is full: free some space there, or set HF_HOME to a folder on a larger disk`,
+      { cause: error },
+    )
   }
   if (typeof error.code === 'string' && 'syscall' in error && 'path' in error) {
-    return new HubError('HUB_FOLDER',
-      `${folder} cannot be used (${errorMessage(error)}): repair it, or set HF_HOME to another folder`, { cause: error })
+    return new HubError(
+      'HUB_FOLDER',
+      `${folder} cannot be used (${errorMessage(error)}): repair it, or set HF_HOME to another folder`,
+      { cause: error },
+    )
   }
   return error
 }

@@ -1,15 +1,15 @@
-import { type Adapter, ADAPTER_FILES, openAdapter } from '../adapter.ts'
-import { HubClient } from './client.ts'
+import { type Adapter, ADAPTER_FILES, openAdapter } from '../adapter/adapter.ts'
+import { HubClient } from './remote/client.ts'
 import { folderError, HubError } from './errors.ts'
 import type { OpenModelOptions } from './open-model.ts'
 import { hubSettings } from './settings.ts'
-import { fetchSmallFiles } from './small-files.ts'
+import { fetchSmallFiles } from './download/small-files.ts'
 import { isCommit, parseModelSource } from './source.ts'
-import { StandardCache } from './standard-cache.ts'
+import { StandardCache } from './cache/standard-cache.ts'
 
 /**
- * Opens an adapter: a folder, or `org/name[@revision]` of the hub, whose two files are downloaded into the standard cache.
- * Throws as `openAdapter`, `UsageError`, `HubError` or the signal's reason.
+ * Opens an adapter: a folder, or `org/name[@revision]` of the hub, whose two files are downloaded into the standard
+ * cache. Throws as `openAdapter`, `UsageError`, `HubError` or the signal's reason.
  */
 export async function openAdapterFrom(text: string, options: OpenModelOptions = {}): Promise<Adapter> {
   const source = parseModelSource(text)
@@ -18,15 +18,22 @@ export async function openAdapterFrom(text: string, options: OpenModelOptions = 
   const settings = options.settings ?? hubSettings(process.env)
   const cache = new StandardCache(settings.cacheFolder, repo)
   try {
-    const commit = settings.offline ? isCommit(revision) ? revision : await cache.readRef(revision) : undefined
-    if (commit !== undefined) return { ...await openAdapter(cache.snapshot(commit)), name: repo }
+    const commit = settings.offline ? (isCommit(revision) ? revision : await cache.readRef(revision)) : undefined
+    if (commit !== undefined) return { ...(await openAdapter(cache.snapshot(commit))), name: repo }
     const client = new HubClient(settings)
     const found = await client.revision(repo, revision, options.signal)
     const missing = ADAPTER_FILES.filter((file) => !found.files.includes(file))
-    if (missing.length > 0) throw new HubError('HUB_FILE_NOT_FOUND', `${repo} has no ${missing.join(' and no ')} at revision ${revision}: it is no adapter of PEFT`)
-    await fetchSmallFiles(client, cache, { repo, ...found }, options, { wanted: (name) => ADAPTER_FILES.includes(name), maxBytes: MAX_BYTES })
+    if (missing.length > 0)
+      throw new HubError(
+        'HUB_FILE_NOT_FOUND',
+        `${repo} has no ${missing.join(' and no ')} at revision ${revision}: it is no adapter of PEFT`,
+      )
+    await fetchSmallFiles(client, cache, { repo, ...found }, options, {
+      wanted: (name) => ADAPTER_FILES.includes(name),
+      maxBytes: MAX_BYTES,
+    })
     if (!isCommit(revision)) await cache.writeRef(revision, found.commit)
-    return { ...await openAdapter(cache.snapshot(found.commit)), name: repo }
+    return { ...(await openAdapter(cache.snapshot(found.commit))), name: repo }
   } catch (error) {
     throw folderError(error, settings.cacheFolder)
   }

@@ -1,15 +1,15 @@
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
-import { isFile } from '../json.ts'
-import { HubClient } from './client.ts'
-import { readCommitRecord } from './commit-record.ts'
+import { isFile } from '../config/json.ts'
+import { HubClient } from './remote/client.ts'
+import { readCommitRecord } from './cache/commit-record.ts'
 import { folderError, HubError } from './errors.ts'
-import { HubShards, type PinnedModel } from './hub-shards.ts'
-import type { DownloadOptions } from './remote.ts'
+import { HubShards, type PinnedModel } from './download/hub-shards.ts'
+import type { DownloadOptions } from './remote/remote.ts'
 import { type HubSettings, hubSettings } from './settings.ts'
-import { fetchSmallFiles } from './small-files.ts'
+import { fetchSmallFiles } from './download/small-files.ts'
 import { isCommit, type ModelSource, parseModelSource } from './source.ts'
-import { StandardCache } from './standard-cache.ts'
+import { StandardCache } from './cache/standard-cache.ts'
 
 export interface OpenModelOptions extends DownloadOptions {
   /** By default as the environment says. */
@@ -34,14 +34,21 @@ export async function openModel(source: ModelSource | string, options: OpenModel
   }
 }
 
-async function openFromHub({ repo, revision }: HubModel, settings: HubSettings, options: OpenModelOptions): Promise<Checkpoint> {
+async function openFromHub(
+  { repo, revision }: HubModel,
+  settings: HubSettings,
+  options: OpenModelOptions,
+): Promise<Checkpoint> {
   const client = new HubClient(settings)
   const cache = new StandardCache(settings.cacheFolder, repo)
   const model = await pinCommit(client, cache, { repo, revision }, options.signal)
   const { commit, files } = model
   if (files !== undefined) {
     if (!files.includes('config.json')) {
-      throw new HubError('HUB_FILE_NOT_FOUND', `${repo} has no config.json at revision ${revision}: it is no model of transformers`)
+      throw new HubError(
+        'HUB_FILE_NOT_FOUND',
+        `${repo} has no config.json at revision ${revision}: it is no model of transformers`,
+      )
     }
     await fetchSmallFiles(client, cache, { repo, commit, files }, options)
     if (!isCommit(revision)) await cache.writeRef(revision, commit)
@@ -54,16 +61,19 @@ async function openFromHub({ repo, revision }: HubModel, settings: HubSettings, 
 
 /** What a branch is at now; where the hub may not or cannot be asked, what it was at when it was last asked. */
 async function pinCommit(
-  client: HubClient, cache: StandardCache, { repo, revision }: { repo: string, revision: string }, signal: AbortSignal | undefined,
+  client: HubClient,
+  cache: StandardCache,
+  { repo, revision }: { repo: string; revision: string },
+  signal: AbortSignal | undefined,
 ): Promise<PinnedModel> {
   const { settings } = client
   const known = isCommit(revision) ? revision : await cache.readRef(revision)
-  const usable = known !== undefined && await isFile(join(cache.snapshot(known), 'config.json'))
-  const recorded = usable && await readCommitRecord(settings.partsFolder, repo, known) !== undefined
+  const usable = known !== undefined && (await isFile(join(cache.snapshot(known), 'config.json')))
+  const recorded = usable && (await readCommitRecord(settings.partsFolder, repo, known)) !== undefined
   if (recorded && isCommit(revision)) return { repo, commit: revision, files: undefined }
   if (settings.offline && usable) return { repo, commit: known, files: undefined }
   try {
-    return { repo, ...await client.revision(repo, revision, signal) }
+    return { repo, ...(await client.revision(repo, revision, signal)) }
   } catch (error) {
     if (recorded && error instanceof HubError && error.retryable) return { repo, commit: known, files: undefined }
     throw error

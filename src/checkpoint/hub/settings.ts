@@ -48,8 +48,10 @@ export function hubSettings(env: HubEnvironment): HubSettings {
     endpoint: parseEndpoint(env.HF_ENDPOINT ?? DEFAULT_ENDPOINT),
     cacheFolder,
     partsFolder: join(beside, 'petals'),
-    token: cleanToken(env.HF_TOKEN) ?? cleanToken(env.HUGGING_FACE_HUB_TOKEN)
-      ?? readToken(expand(env.HF_TOKEN_PATH ?? join(home, 'token'))),
+    token:
+      cleanToken(env.HF_TOKEN) ??
+      cleanToken(env.HUGGING_FACE_HUB_TOKEN) ??
+      readToken(expand(env.HF_TOKEN_PATH ?? join(home, 'token'))),
     offline: TRUE_VALUES.has((env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE || '').toUpperCase()),
     retryDelayMs: RETRY_DELAY_MS,
   }
@@ -59,8 +61,10 @@ export function hubSettings(env: HubEnvironment): HubSettings {
 export function expandPath(path: string, env: HubEnvironment): string {
   const home = env['HOME'] ?? homedir()
   const fromHome = /^~(?=\/|$)/.test(path) ? home + path.slice(1) : path
-  return fromHome.replace(/\$(?:(\w+)|\{([^}]*)\})/g, (whole: string, bare?: string, braced?: string) =>
-    env[bare ?? braced ?? ''] ?? whole)
+  return fromHome.replace(
+    /\$(?:(\w+)|\{([^}]*)\})/g,
+    (whole: string, bare?: string, braced?: string) => env[bare ?? braced ?? ''] ?? whole,
+  )
 }
 
 function parseEndpoint(text: string): string {

@@ -5,8 +5,8 @@ import { expandPath } from './settings.ts'
 
 /** Where a model is: a folder, or a repository of the hub at a branch, tag or commit. */
 export type ModelSource =
-  | { readonly kind: 'folder', readonly folder: string }
-  | { readonly kind: 'hub', readonly repo: string, readonly revision: string }
+  | { readonly kind: 'folder'; readonly folder: string }
+  | { readonly kind: 'hub'; readonly repo: string; readonly revision: string }
 
 const DEFAULT_REVISION = 'main'
 
@@ -23,10 +23,14 @@ export function parseModelSource(text: string): ModelSource {
   }
   const [, repo, revision = DEFAULT_REVISION] = /^([^@]+)(?:@(.+))?$/s.exec(text) ?? []
   if (repo === undefined || !isRepo(repo)) {
-    throw new UsageError(`the model ${JSON.stringify(text)} is neither a folder that exists nor a name org/name[@revision] of the hub`)
+    throw new UsageError(
+      `the model ${JSON.stringify(text)} is neither a folder that exists nor a name org/name[@revision] of the hub`,
+    )
   }
   if (!isRevision(revision)) {
-    throw new UsageError(`the revision ${JSON.stringify(revision)} of ${repo} cannot be: give a branch, a tag or a commit`)
+    throw new UsageError(
+      `the revision ${JSON.stringify(revision)} of ${repo} cannot be: give a branch, a tag or a commit`,
+    )
   }
   return { kind: 'hub', repo, revision }
 }
@@ -38,12 +42,19 @@ export function isCommit(revision: string): boolean {
 
 function isRepo(repo: string): boolean {
   const halves = repo.split('/')
-  return halves.length === 2 && !repo.includes('--') && !repo.includes('..')
-    && halves.every((half) => half.length <= MAX_NAME && /^\w(?:[\w.-]*\w)?$/.test(half))
+  return (
+    halves.length === 2 &&
+    !repo.includes('--') &&
+    !repo.includes('..') &&
+    halves.every((half) => half.length <= MAX_NAME && /^\w(?:[\w.-]*\w)?$/.test(half))
+  )
 }
 
 /** It becomes a path below refs/. */
 function isRevision(revision: string): boolean {
-  return revision.length <= 255 && /^\w[\w./+-]*$/.test(revision)
-    && revision.split('/').every((part) => part !== '' && !part.startsWith('.'))
+  return (
+    revision.length <= 255 &&
+    /^\w[\w./+-]*$/.test(revision) &&
+    revision.split('/').every((part) => part !== '' && !part.startsWith('.'))
+  )
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { errorMessage } from '../../base/errors.ts'
 import { CheckpointError } from '../errors.ts'
-import { isJsonObject, type JsonObject, parseJsonObject } from '../json.ts'
+import { isJsonObject, type JsonObject, parseJsonObject } from '../config/json.ts'
 
 /** Text to token ids and back. Synchronous, and slow for long texts: for a worker thread. */
 export interface Codec {
@@ -22,8 +22,10 @@ const SUPPORTED_MODELS = ['BPE', 'Unigram', 'WordPiece']
 export function loadCodec(folder: string): Codec {
   const file = join(folder, 'tokenizer.json')
   if (!existsSync(file)) {
-    throw new CheckpointError('CHECKPOINT_MISSING_FILE',
-      `${folder} has no tokenizer.json; write one with save_pretrained of transformers' AutoTokenizer`)
+    throw new CheckpointError(
+      'CHECKPOINT_MISSING_FILE',
+      `${folder} has no tokenizer.json; write one with save_pretrained of transformers' AutoTokenizer`,
+    )
   }
   const json = withModelType(parseJsonObject(readFileSync(file, 'utf8'), file), file)
   const config = readConfig(join(folder, 'tokenizer_config.json'))
@@ -41,8 +43,10 @@ function withModelType(json: JsonObject, file: string): JsonObject {
   // Files of old versions leave the type of a BPE out; only a BPE has merges.
   const type = model['type'] ?? (Array.isArray(model['merges']) ? 'BPE' : undefined)
   if (typeof type !== 'string' || !SUPPORTED_MODELS.includes(type)) {
-    throw new CheckpointError('CHECKPOINT_FORMAT',
-      `${file} holds a tokenizer model of type ${JSON.stringify(type)}; supported are ${SUPPORTED_MODELS.join(', ')}`)
+    throw new CheckpointError(
+      'CHECKPOINT_FORMAT',
+      `${file} holds a tokenizer model of type ${JSON.stringify(type)}; supported are ${SUPPORTED_MODELS.join(', ')}`,
+    )
   }
   return { ...json, added_tokens: json['added_tokens'] ?? [], model: { ...model, type } }
 }
@@ -60,7 +64,9 @@ function readConfig(file: string): LibraryConfig {
   return {
     // The library's own default is true; transformers 5 never cleans up what a BPE has decoded.
     clean_up_tokenization_spaces: false,
-    additional_special_tokens: Array.isArray(special) ? special.map(tokenText).filter((text) => text !== undefined) : [],
+    additional_special_tokens: Array.isArray(special)
+      ? special.map(tokenText).filter((text) => text !== undefined)
+      : [],
     ...(eos === undefined ? {} : { eos_token: eos }),
   }
 }
@@ -79,7 +85,9 @@ function wrap(tokenizer: Tokenizer, alsoSpecial: readonly string[]): Codec {
   return {
     encode: (text, addSpecialTokens) => tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
     decode: (ids, skipSpecialTokens) => {
-      const known = ids.filter((id) => tokenizer.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)))
+      const known = ids.filter(
+        (id) => tokenizer.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
+      )
       return known.length === 0 ? '' : tokenizer.decode(known, { skip_special_tokens: skipSpecialTokens })
     },
   }

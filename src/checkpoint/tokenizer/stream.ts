@@ -13,7 +13,9 @@ export const STREAM_START: StreamState = { window: [], settled: 0, emitted: 0 }
 /** Stands at the end of a decoded text whose last character lacks bytes. */
 const REPLACEMENT = '\uFFFD'
 
-/** A window without a whole character at its end is cut here: no character has so many tokens, so these are bad bytes. */
+/**
+ * A window without a whole character at its end is cut here: no character has so many tokens, so these are bad bytes.
+ */
 const MAX_WINDOW = 64
 
 /** Tokens that such a cut leaves; UTF-8 is in step again after 4 bytes. */
@@ -24,8 +26,10 @@ const CUT_WINDOW = 16
  * its end they are exactly the decoded whole. The cost of a step does not grow with the stream.
  */
 export function advance(
-  decode: (ids: readonly number[]) => string, state: StreamState, ids: readonly number[],
-): { state: StreamState, piece: string } {
+  decode: (ids: readonly number[]) => string,
+  state: StreamState,
+  ids: readonly number[],
+): { state: StreamState; piece: string } {
   const window = [...state.window, ...ids]
   const text = decode(window)
   const end = wholeLength(text)

@@ -2,7 +2,7 @@ import { STREAM_START, type StreamState } from './stream.ts'
 
 /** The two steps of an incremental decoding, done elsewhere. */
 export interface StreamDecoder {
-  advance(state: StreamState, ids: readonly number[]): Promise<{ state: StreamState, piece: string }>
+  advance(state: StreamState, ids: readonly number[]): Promise<{ state: StreamState; piece: string }>
   rest(state: StreamState): Promise<string>
 }
 

@@ -24,10 +24,14 @@ function answer(codec: Codec, request: TokenizerRequest): TokenizerMessage {
 
 function run(codec: Codec, { kind, args }: TokenizerRequest) {
   switch (kind) {
-    case 'encode': return codec.encode(args.text, args.addSpecialTokens)
-    case 'decode': return codec.decode(args.ids, args.skipSpecialTokens)
-    case 'advance': return advance((ids) => codec.decode(ids, args.skipSpecialTokens), args.state, args.ids)
-    case 'rest': return rest((ids) => codec.decode(ids, args.skipSpecialTokens), args.state)
+    case 'encode':
+      return codec.encode(args.text, args.addSpecialTokens)
+    case 'decode':
+      return codec.decode(args.ids, args.skipSpecialTokens)
+    case 'advance':
+      return advance((ids) => codec.decode(ids, args.skipSpecialTokens), args.state, args.ids)
+    case 'rest':
+      return rest((ids) => codec.decode(ids, args.skipSpecialTokens), args.state)
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { VERSION } from '../../base/version.ts'
-import { serveContact } from '../../swarm/contact.ts'
-import { RecordExchange } from '../../swarm/record-exchange.ts'
-import type { BootstrapValues } from '../bootstrap.ts'
+import { serveContact } from '../../swarm/node/contact.ts'
+import { RecordExchange } from '../../swarm/records/record-exchange.ts'
+import type { BootstrapValues } from './command.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../logger.ts'
@@ -30,7 +30,12 @@ async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup):
   await serveContact(node, VERSION)
   cleanup.add(() => exchange.stop())
   const multiaddrs = bestFirst(node.multiaddrs)
-  cleanup.add(await announceReady({ peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: null }, values.readyFile))
+  cleanup.add(
+    await announceReady(
+      { peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: null },
+      values.readyFile,
+    ),
+  )
   logger.info({ peerId: node.peerId }, `ready; others join with --bootstrap ${multiaddrs[0]}`)
   process.stdout.write(multiaddrs.map((address) => `${address}\n`).join(''))
 }

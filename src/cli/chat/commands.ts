@@ -3,7 +3,7 @@ import type { Conversation } from '../../client/chat/conversation.ts'
 import { closest } from '../closest.ts'
 
 /** What is to be done after a line: have the model answer, show something, or end. */
-export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note', readonly text: string }
+export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note'; readonly text: string }
 
 interface ChatCommand {
   readonly argument?: string
@@ -12,23 +12,35 @@ interface ChatCommand {
 }
 
 const COMMANDS: Readonly<Record<string, ChatCommand>> = {
-  retry: { meaning: 'have the last message answered again', apply: (conversation) => (conversation.retry(), { kind: 'answer' }) },
+  retry: {
+    meaning: 'have the last message answered again',
+    apply: (conversation) => (conversation.retry(), { kind: 'answer' }),
+  },
   edit: {
-    argument: 'TEXT', meaning: 'put TEXT in the place of the last message',
+    argument: 'TEXT',
+    meaning: 'put TEXT in the place of the last message',
     apply: (conversation, text) => (conversation.edit(needed('edit', text)), { kind: 'answer' }),
   },
   undo: {
     meaning: 'take the last message and its answer back',
     apply(conversation) {
       conversation.undo()
-      return note(conversation.lastUser === undefined ? 'back at the beginning' : `back to the answer to: ${conversation.lastUser}`)
+      return note(
+        conversation.lastUser === undefined
+          ? 'back at the beginning'
+          : `back to the answer to: ${conversation.lastUser}`,
+      )
     },
   },
   system: {
-    argument: 'TEXT', meaning: 'tell the model TEXT before everything else; without TEXT nothing',
+    argument: 'TEXT',
+    meaning: 'tell the model TEXT before everything else; without TEXT nothing',
     apply: (conversation, text) => (conversation.setSystem(text), note('the model is told so from the next answer on')),
   },
-  clear: { meaning: 'begin anew; what the model is told first stays', apply: (conversation) => (conversation.clear(), note('a new conversation')) },
+  clear: {
+    meaning: 'begin anew; what the model is told first stays',
+    apply: (conversation) => (conversation.clear(), note('a new conversation')),
+  },
   help: { meaning: 'this list', apply: () => note(helpText()) },
   exit: { meaning: 'leave, as Ctrl-D does', apply: () => ({ kind: 'exit' }) },
 }
@@ -47,9 +59,14 @@ export function applyLine(conversation: Conversation, line: string): LineOutcome
 }
 
 function helpText(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { argument, meaning }]) => [`/${name}${argument === undefined ? '' : ` ${argument}`}`, meaning] as const)
+  const rows = Object.entries(COMMANDS).map(
+    ([name, { argument, meaning }]) => [`/${name}${argument === undefined ? '' : ` ${argument}`}`, meaning] as const,
+  )
   const width = Math.max(...rows.map(([usage]) => usage.length))
-  return [...rows.map(([usage, meaning]) => `  ${usage.padEnd(width)}  ${meaning}`), '  Ctrl-C stops an answer, twice ends; // begins a message with a /'].join('\n')
+  return [
+    ...rows.map(([usage, meaning]) => `  ${usage.padEnd(width)}  ${meaning}`),
+    '  Ctrl-C stops an answer, twice ends; // begins a message with a /',
+  ].join('\n')
 }
 
 function needed(name: string, text: string): string {
@@ -63,5 +80,7 @@ function note(text: string): LineOutcome {
 
 function unknownCommand(name: string): UsageError {
   const near = closest(name, Object.keys(COMMANDS))
-  return new UsageError(`there is no command /${name}${near === undefined ? '; /help lists them' : `: did you mean /${near}?`}`)
+  return new UsageError(
+    `there is no command /${name}${near === undefined ? '; /help lists them' : `: did you mean /${near}?`}`,
+  )
 }

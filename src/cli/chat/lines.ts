@@ -9,15 +9,22 @@ export interface LineOptions {
 }
 
 /** Hands each line of stdin to `take`, one after another, until that gives false, the input ends, or the signal. */
-export async function readLines(take: (line: string) => Promise<boolean>, { signal, patient, onError }: LineOptions): Promise<void> {
-  const lines = createInterface({ input: process.stdin, ...(patient && { output: process.stderr, prompt: '\n> ' }), signal })
+export async function readLines(
+  take: (line: string) => Promise<boolean>,
+  { signal, patient, onError }: LineOptions,
+): Promise<void> {
+  const lines = createInterface({
+    input: process.stdin,
+    ...(patient && { output: process.stderr, prompt: '\n> ' }),
+    signal,
+  })
   // On a terminal, readline takes Ctrl-C for itself.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   if (patient) lines.prompt()
   try {
     for await (const line of lines) {
       try {
-        if (!await take(line)) return
+        if (!(await take(line))) return
       } catch (error) {
         if (!(error instanceof PetalsError)) throw error
         onError(error)

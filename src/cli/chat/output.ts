@@ -1,6 +1,6 @@
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import type { ChatAnswer } from '../../client/chat/chat-session.ts'
-import type { AutoDistributedModelForCausalLM } from '../../client/model.ts'
+import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { TextPrinter, describeResult } from '../text-printer.ts'
 
 /** Where answers go. */
@@ -27,7 +27,10 @@ export class TextOutput implements ChatOutput {
 
   end(answer: ChatAnswer): void {
     this.#printer.endText()
-    if (process.stderr.isTTY) this.#printer.note(`(${describeResult(answer)}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`)
+    if (process.stderr.isTTY)
+      this.#printer.note(
+        `(${describeResult(answer)}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`,
+      )
   }
 
   fail(error: unknown): void {
@@ -46,7 +49,15 @@ export class JsonOutput implements ChatOutput {
   }
 
   end({ text, finishReason, tokenIds, contextTokens, newTokens, seconds }: ChatAnswer): void {
-    this.#line({ role: 'assistant', content: text, finishReason, contextTokens, newTokens, answerTokens: tokenIds.length, seconds })
+    this.#line({
+      role: 'assistant',
+      content: text,
+      finishReason,
+      contextTokens,
+      newTokens,
+      answerTokens: tokenIds.length,
+      seconds,
+    })
   }
 
   fail(error: unknown): void {

@@ -1,7 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import { openChat } from '../../client/chat/open-chat.ts'
 import { requireBootstrap } from '../addresses.ts'
-import type { ChatValues } from '../chat.ts'
+import type { ChatValues } from './command.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { generationOptions } from '../generation-values.ts'
@@ -17,7 +17,8 @@ const NEW_TOKENS = 512
 /** Talks until the input ends. Rejects with an `InterruptedError` where it was cut short. */
 export async function runChat(values: ChatValues, { shutdown }: CommandContext): Promise<void> {
   requireBootstrap(values.bootstrap)
-  if (values.json && process.stdin.isTTY) throw new UsageError('--json takes its turns from a file or pipe: petals-node chat --json < questions.txt')
+  if (values.json && process.stdin.isTTY)
+    throw new UsageError('--json takes its turns from a file or pipe: petals-node chat --json < questions.txt')
   const cleanup = new Cleanup()
   try {
     await orAborted(chat(values, cleanup, shutdown), shutdown.signal)
@@ -37,11 +38,20 @@ async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): P
   const own = generationOptions(values, generation, NEW_TOKENS)
   const maxNewTokens = own.maxNewTokens ?? generation.options.maxNewTokens ?? NEW_TOKENS
   const output = values.json ? new JsonOutput() : new TextOutput(model)
-  const loop = new ChatLoop(session, output, { ...own, maxNewTokens, eosTokenIds, stopStrings: [...stopStrings, ...own.stopStrings ?? []] })
+  const loop = new ChatLoop(session, output, {
+    ...own,
+    maxNewTokens,
+    eosTokenIds,
+    stopStrings: [...stopStrings, ...(own.stopStrings ?? [])],
+  })
   if (values.system !== undefined) loop.conversation.setSystem(values.system)
   if (process.stdin.isTTY) {
     cleanup.add(shutdown.onInterrupt(() => loop.interrupt()))
     output.note('Type a message and press Enter; /help lists commands, Ctrl-D leaves.')
   }
-  await readLines((line) => loop.take(line), { signal: shutdown.signal, patient: process.stdin.isTTY, onError: (error) => output.fail(error) })
+  await readLines((line) => loop.take(line), {
+    signal: shutdown.signal,
+    patient: process.stdin.isTTY,
+    onError: (error) => output.fail(error),
+  })
 }

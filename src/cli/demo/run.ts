@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { openCheckpoint } from '../../checkpoint/checkpoint.ts'
-import { AutoDistributedModelForCausalLM } from '../../client/model.ts'
+import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import type { DemoValues } from '../demo.ts'
-import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../local-swarm.ts'
+import type { DemoValues } from './command.ts'
+import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from './local-swarm.ts'
 import { createLogger } from '../logger.ts'
 import { orAborted } from '../shutdown.ts'
 import { splitEvenly } from '../span.ts'
@@ -29,7 +29,11 @@ export async function runDemo(values: DemoValues, { shutdown: { signal } }: Comm
 
 async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
   const logger = await createLogger(values.logLevel)
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, { bootstrap: [swarm.bootstrap], threads: 1, logger })
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, {
+    bootstrap: [swarm.bootstrap],
+    threads: 1,
+    logger,
+  })
   cleanup.add(() => model.close())
   signal.throwIfAborted()
 
@@ -47,9 +51,18 @@ async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, sig
 }
 
 async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
-  const { config: { numBlocks } } = await openCheckpoint(BUNDLED_MODEL)
-  say(`Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ${numBlocks} blocks.`)
-  return startLocalSwarm({ model: BUNDLED_MODEL, spans: splitEvenly(numBlocks, NUM_SERVERS), onEvent: (event) => say(describe(event)), signal })
+  const {
+    config: { numBlocks },
+  } = await openCheckpoint(BUNDLED_MODEL)
+  say(
+    `Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ${numBlocks} blocks.`,
+  )
+  return startLocalSwarm({
+    model: BUNDLED_MODEL,
+    spans: splitEvenly(numBlocks, NUM_SERVERS),
+    onEvent: (event) => say(describe(event)),
+    signal,
+  })
 }
 
 function describe(event: LocalSwarmEvent): string {

@@ -29,6 +29,6 @@ const VERDICT_WIDTH = 9
 export function renderFinding({ check, verdict, found, cure }: Finding): string {
   const head = `${check.padEnd(CHECK_WIDTH)}${verdict.padEnd(VERDICT_WIDTH)}`
   const indent = ' '.repeat(CHECK_WIDTH + VERDICT_WIDTH)
-  const lines = [...found.split('\n'), ...cure === undefined ? [] : [`-> ${cure}`]]
+  const lines = [...found.split('\n'), ...(cure === undefined ? [] : [`-> ${cure}`])]
   return lines.map((line, i) => `${i === 0 ? head : indent}${line}\n`).join('')
 }

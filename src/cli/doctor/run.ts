@@ -1,11 +1,11 @@
 import { errorMessage } from '../../base/errors.ts'
 import { hubSettings } from '../../checkpoint/hub/settings.ts'
-import { loadIdentity } from '../../swarm/identity.ts'
-import { type SwarmNode, createSwarmNode } from '../../swarm/node.ts'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { checkBootstrap, checkTcpAddresses } from '../addresses.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import type { DoctorValues } from '../doctor.ts'
+import type { DoctorValues } from './command.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
 import { createLogger } from '../logger.ts'
 import { orAborted } from '../shutdown.ts'
@@ -25,18 +25,26 @@ export async function runDoctor(values: DoctorValues, { shutdown }: CommandConte
   const findings: Finding[] = []
   const cleanup = new Cleanup()
   try {
-    await orAborted((async () => {
-      for await (const finding of examine(values, cleanup, shutdown.signal)) {
-        findings.push(finding)
-        if (!values.json) process.stdout.write(renderFinding(finding))
-      }
-    })(), shutdown.signal)
+    await orAborted(
+      (async () => {
+        for await (const finding of examine(values, cleanup, shutdown.signal)) {
+          findings.push(finding)
+          if (!values.json) process.stdout.write(renderFinding(finding))
+        }
+      })(),
+      shutdown.signal,
+    )
   } finally {
     await cleanup.run()
   }
   const problems = findings.filter(({ verdict }) => verdict === 'problem')
   if (values.json) process.stdout.write(`${JSON.stringify({ findings }, undefined, 2)}\n`)
-  else process.stdout.write(problems.length === 0 ? '\nno problems found\n' : `\n${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n`)
+  else
+    process.stdout.write(
+      problems.length === 0
+        ? '\nno problems found\n'
+        : `\n${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n`,
+    )
   if (problems.length > 0) process.exitCode = EXIT_CODES.failed
 }
 

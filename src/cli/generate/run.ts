@@ -1,10 +1,10 @@
 import { UsageError } from '../../base/errors.ts'
 import type { GenerationResult } from '../../client/generation/generate.ts'
-import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model.ts'
+import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import { requireBootstrap } from '../addresses.ts'
 import { Cleanup } from '../cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import type { GenerateValues } from '../generate.ts'
+import type { GenerateValues } from './command.ts'
 import { generationOptions } from '../generation-values.ts'
 import { createLogger } from '../logger.ts'
 import { openClient } from '../open-client.ts'
@@ -45,16 +45,19 @@ function printAll(model: AutoDistributedModelForCausalLM, results: readonly Gene
     process.stdout.write(`${JSON.stringify({ results }, undefined, 2)}\n`)
     return
   }
-  const texts = results.map(({ text, tokenIds }) => model.tokenizer === undefined ? tokenIds.join(' ') : text)
+  const texts = results.map(({ text, tokenIds }) => (model.tokenizer === undefined ? tokenIds.join(' ') : text))
   process.stdout.write(texts.map((text) => `${text}\n`).join('\n'))
   for (const result of results) process.stderr.write(`${describeResult(result)}\n`)
 }
 
 function readPrompt({ prompt, promptIds }: GenerateValues): Prompt {
   if (prompt !== undefined) return prompt
-  if (promptIds === undefined) throw new UsageError('what should be continued? Give --prompt TEXT or --prompt-ids ID,ID,...')
+  if (promptIds === undefined)
+    throw new UsageError('what should be continued? Give --prompt TEXT or --prompt-ids ID,ID,...')
   if (!/^\d+(\s*,\s*\d+)*$/.test(promptIds.trim())) {
-    throw new UsageError(`--prompt-ids ${promptIds === '' ? '""' : promptIds}: expected token ids with commas between, like 5,17,3`)
+    throw new UsageError(
+      `--prompt-ids ${promptIds === '' ? '""' : promptIds}: expected token ids with commas between, like 5,17,3`,
+    )
   }
   return promptIds.split(',').map(Number)
 }

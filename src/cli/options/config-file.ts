@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { type Document, LineCounter, type Node, type Pair, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import { UsageError, errorMessage } from '../../base/errors.ts'
 import { closest } from '../closest.ts'
-import { type OptionTable, nameOfKey } from '../option-table.ts'
+import { type OptionTable, nameOfKey } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
 /** What the reader needs to know of a command. */
@@ -12,11 +12,15 @@ export interface KnownCommand {
 }
 
 /**
- * What a YAML file gives to one command: the keys of its top level, which are for every command that has such an option,
- * and above them those of the map under the command's name. Throws `USAGE`, with file and line, for a file that cannot be
- * read and for keys that are options of no command, also in other commands' maps.
+ * What a YAML file gives to one command: the keys of its top level, which are for every command that has such an
+ * option, and above them those of the map under the command's name. Throws `USAGE`, with file and line, for a file that
+ * cannot be read and for keys that are options of no command, also in other commands' maps.
  */
-export async function readConfigFile(file: string, command: KnownCommand, commands: readonly KnownCommand[]): Promise<GivenOptions[]> {
+export async function readConfigFile(
+  file: string,
+  command: KnownCommand,
+  commands: readonly KnownCommand[],
+): Promise<GivenOptions[]> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new UsageError(`--config ${file}: ${errorMessage(error)}`, { cause: error })
   })
@@ -24,21 +28,37 @@ export async function readConfigFile(file: string, command: KnownCommand, comman
 }
 
 /** As `readConfigFile`: the command's own section first, then the top level. */
-export function parseConfig(text: string, file: string, command: KnownCommand, commands: readonly KnownCommand[]): GivenOptions[] {
+export function parseConfig(
+  text: string,
+  file: string,
+  command: KnownCommand,
+  commands: readonly KnownCommand[],
+): GivenOptions[] {
   const reader = new Reader(text, file)
   const common = new Map<string, Given>()
   const own = new Map<string, Given>()
   const all = Object.assign({}, ...commands.map(({ options }) => options)) as OptionTable
   for (const { key, node, where } of reader.entries(reader.root)) {
-    const section = isMap(node) || !Object.hasOwn(all, nameOfKey(key)) ? commands.find(({ name }) => name === key) : undefined
+    const section =
+      isMap(node) || !Object.hasOwn(all, nameOfKey(key)) ? commands.find(({ name }) => name === key) : undefined
     if (section === undefined) {
-      const name = reader.addTo(common, key, node, where, all, [...Object.keys(all), ...commands.map((other) => other.name)])
+      const name = reader.addTo(common, key, node, where, all, [
+        ...Object.keys(all),
+        ...commands.map((other) => other.name),
+      ])
       if (!Object.hasOwn(command.options, name)) common.delete(name)
       continue
     }
     const given = section.name === command.name ? own : new Map<string, Given>()
     for (const entry of reader.entries(node)) {
-      reader.addTo(given, entry.key, entry.node, `${entry.where}, ${section.name}`, section.options, Object.keys(section.options))
+      reader.addTo(
+        given,
+        entry.key,
+        entry.node,
+        `${entry.where}, ${section.name}`,
+        section.options,
+        Object.keys(section.options),
+      )
     }
   }
   return [own, common]
@@ -69,12 +89,20 @@ class Reader {
 
   entries(node: Node | null): Entry[] {
     if (node === null || (isScalar(node) && node.value === null)) return []
-    if (!isMap(node)) throw new UsageError(`${this.#where(node.range?.[0] ?? 0)}: expected options, one to a line, like "threads: 4"`)
+    if (!isMap(node))
+      throw new UsageError(`${this.#where(node.range?.[0] ?? 0)}: expected options, one to a line, like "threads: 4"`)
     return node.items.map((pair) => this.#entry(pair as Pair<Node, Node | null>))
   }
 
   /** Checks a key and adds its value; gives the option's name. */
-  addTo(given: Map<string, Given>, key: string, node: Node | null, where: string, table: OptionTable, candidates: readonly string[]): string {
+  addTo(
+    given: Map<string, Given>,
+    key: string,
+    node: Node | null,
+    where: string,
+    table: OptionTable,
+    candidates: readonly string[],
+  ): string {
     const name = nameOfKey(key)
     if (name === 'config' || !Object.hasOwn(table, name)) throw unknownKey(where, key, candidates)
     if (given.has(name)) throw new UsageError(`${where}, ${key}: the option stands here twice`)
@@ -96,7 +124,7 @@ class Reader {
     if (target === null || (isScalar(target) && target.value === null)) return undefined
     if (!isScalar(target)) throw new UsageError(`${label}: expected a value or a list of values`)
     // As it is written: 1e3 or 007 may be meant as a text.
-    return [typeof target.value === 'string' ? target.value : target.source ?? String(target.value)]
+    return [typeof target.value === 'string' ? target.value : (target.source ?? String(target.value))]
   }
 
   #where(offset: number): string {

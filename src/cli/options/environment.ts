@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
 import { closest } from '../closest.ts'
-import { type OptionTable, variableOf } from '../option-table.ts'
+import { type OptionTable, variableOf } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -9,16 +9,16 @@ const PREFIX = 'PETALS_'
 
 /** Variables of ours that are no options, each with what it does. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
-  PETALS_CUDA_LIBS: 'Folder with onnxruntime\'s CUDA provider and the CUDA libraries that it needs',
-  PETALS_IGNORE_DEPENDENCY_VERSION: '1 accepts a CUDA provider of another version than the runtime\'s',
+  PETALS_CUDA_LIBS: "Folder with onnxruntime's CUDA provider and the CUDA libraries that it needs",
+  PETALS_IGNORE_DEPENDENCY_VERSION: "1 accepts a CUDA provider of another version than the runtime's",
 }
 
 /** What Kubernetes puts into every container for a service whose name begins with "petals". */
 const OF_KUBERNETES = /^PETALS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(ADDR|PORT|PROTO))?)?)$/
 
 /**
- * What the environment gives for the options of `table`; those of `known` that are not in it belong to other commands. An
- * empty variable gives nothing; lists are separated by commas or spaces. Throws `USAGE` for a PETALS_ variable that
+ * What the environment gives for the options of `table`; those of `known` that are not in it belong to other commands.
+ * An empty variable gives nothing; lists are separated by commas or spaces. Throws `USAGE` for a PETALS_ variable that
  * nobody knows.
  */
 export function fromEnvironment(environment: Environment, table: OptionTable, known: OptionTable): GivenOptions {
@@ -27,7 +27,8 @@ export function fromEnvironment(environment: Environment, table: OptionTable, kn
   for (const [variable, text] of Object.entries(environment)) {
     if (!variable.startsWith(PREFIX) || text === undefined || Object.hasOwn(OTHER_VARIABLES, variable)) continue
     const name = names.get(variable)
-    if (name === undefined && !OF_KUBERNETES.test(variable)) throw unknownVariable(variable, [...names.keys(), ...Object.keys(OTHER_VARIABLES)])
+    if (name === undefined && !OF_KUBERNETES.test(variable))
+      throw unknownVariable(variable, [...names.keys(), ...Object.keys(OTHER_VARIABLES)])
     if (name === undefined || text === '' || !Object.hasOwn(table, name)) continue
     const texts = table[name]!.type === 'list' ? text.split(/[\s,]+/).filter((item) => item !== '') : [text]
     given.set(name, { texts, label: `${variable}=` })
@@ -37,11 +38,18 @@ export function fromEnvironment(environment: Environment, table: OptionTable, kn
 
 /** An environment for processes started here: they are told by flags what they need. */
 export function withoutOptions(environment: Environment): Record<string, string> {
-  const kept = Object.entries(environment).filter(([variable]) => !variable.startsWith(PREFIX) || Object.hasOwn(OTHER_VARIABLES, variable))
+  const kept = Object.entries(environment).filter(
+    ([variable]) => !variable.startsWith(PREFIX) || Object.hasOwn(OTHER_VARIABLES, variable),
+  )
   return Object.fromEntries(kept.filter((entry): entry is [string, string] => entry[1] !== undefined))
 }
 
 function unknownVariable(variable: string, known: readonly string[]): UsageError {
-  const near = closest(variable.slice(PREFIX.length), known.map((other) => other.slice(PREFIX.length)))
-  return new UsageError(`${variable}: no command has such an option${near === undefined ? '; unset it' : `: did you mean ${PREFIX}${near}?`}`)
+  const near = closest(
+    variable.slice(PREFIX.length),
+    known.map((other) => other.slice(PREFIX.length)),
+  )
+  return new UsageError(
+    `${variable}: no command has such an option${near === undefined ? '; unset it' : `: did you mean ${PREFIX}${near}?`}`,
+  )
 }

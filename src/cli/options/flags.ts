@@ -1,11 +1,11 @@
 import { UsageError } from '../../base/errors.ts'
 import { closest } from '../closest.ts'
-import { type OptionTable, flagOf, nameOfKey } from '../option-table.ts'
+import { type OptionTable, flagOf, nameOfKey } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
 /**
- * What a command line gives: `raw` has a string, true (`--name`), false (`--no-name`), or an array of them where an option
- * was given more than once. Throws `USAGE` for options that the command lacks, and for values where none is due.
+ * What a command line gives: `raw` has a string, true (`--name`), false (`--no-name`), or an array of them where an
+ * option was given more than once. Throws `USAGE` for options that the command lacks, and for values where none is due.
  */
 export function fromFlags(table: OptionTable, raw: Readonly<Record<string, unknown>>): GivenOptions {
   const given = new Map<string, Given>()
@@ -16,14 +16,16 @@ export function fromFlags(table: OptionTable, raw: Readonly<Record<string, unkno
     if (option === undefined) throw unknownOption(table, name)
     const flag = flagOf(name)
     const texts = [value].flat().map((item) => readText(flag, item, option.type === 'flag'))
-    if (texts.length > 1 && option.type !== 'list') throw new UsageError(`${flag} is given ${texts.length} times (${texts.join(', ')}): give it once`)
+    if (texts.length > 1 && option.type !== 'list')
+      throw new UsageError(`${flag} is given ${texts.length} times (${texts.join(', ')}): give it once`)
     given.set(name, { texts, label: `${flag} ` })
   }
   return given
 }
 
 function readText(flag: string, value: unknown, isSwitch: boolean): string {
-  if (isSwitch && typeof value !== 'boolean') throw new UsageError(`${flag} ${String(value)}: it is a switch and takes no value`)
+  if (isSwitch && typeof value !== 'boolean')
+    throw new UsageError(`${flag} ${String(value)}: it is a switch and takes no value`)
   if (isSwitch || typeof value === 'string') return String(value)
   throw new UsageError(value === false ? `there is no option --no-${flag.slice(2)}` : `${flag} needs a value`)
 }

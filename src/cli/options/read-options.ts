@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { type Option, type OptionTable, type OptionValues, flagOf } from '../option-table.ts'
+import { type Option, type OptionTable, type OptionValues, flagOf } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 import { readValue } from './read-value.ts'
 
@@ -15,7 +15,8 @@ export function choose(table: OptionTable, sources: readonly GivenOptions[]): Gi
       if (chosen.has(name)) continue
       const rivals = (table[name]?.rivals ?? []).filter((rival) => chosen.has(rival))
       const beside = rivals.find((rival) => !from.has(rival))
-      if (beside !== undefined) throw new UsageError(`${flagOf(beside)} and ${flagOf(name)} exclude each other: give one of them`)
+      if (beside !== undefined)
+        throw new UsageError(`${flagOf(beside)} and ${flagOf(name)} exclude each other: give one of them`)
       if (rivals.length === 0) chosen.set(name, given)
     }
   }
@@ -24,10 +25,12 @@ export function choose(table: OptionTable, sources: readonly GivenOptions[]): Gi
 
 /** The values of all of a table's options. Throws `USAGE` for a value that cannot be. */
 export function readOptions<T extends OptionTable>(table: T, given: GivenOptions): OptionValues<T> {
-  return Object.fromEntries(Object.entries(table).map(([name, option]) => {
-    const own = given.get(name)
-    return [name, own === undefined ? defaultOf(option) : readValue(option, own)]
-  })) as OptionValues<T>
+  return Object.fromEntries(
+    Object.entries(table).map(([name, option]) => {
+      const own = given.get(name)
+      return [name, own === undefined ? defaultOf(option) : readValue(option, own)]
+    }),
+  ) as OptionValues<T>
 }
 
 function defaultOf(option: Option): unknown {
@@ -41,7 +44,10 @@ export function nameSource(error: unknown, given: GivenOptions): unknown {
     const flag = flagOf(name)
     if (label === `${flag} ` || !new RegExp(`^${flag}[ :]`).test(error.message)) continue
     const rest = error.message.slice(flag.length)
-    return new UsageError(rest.startsWith(':') ? `${label.replace(/(=|: )$/, '')}${rest}` : `${label}${rest.trimStart()}`, { cause: error })
+    return new UsageError(
+      rest.startsWith(':') ? `${label.replace(/(=|: )$/, '')}${rest}` : `${label}${rest.trimStart()}`,
+      { cause: error },
+    )
   }
   return error
 }

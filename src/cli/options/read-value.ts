@@ -1,15 +1,26 @@
 import { homedir } from 'node:os'
 import { UsageError } from '../../base/errors.ts'
-import { type NumberOption, type Option, type TextOption, oneOf } from '../option-table.ts'
+import { type NumberOption, type Option, type TextOption, oneOf } from './option-table.ts'
 import type { Given } from './given.ts'
 
 const SWITCH: Readonly<Record<string, boolean>> = { true: true, yes: true, 1: true, false: false, no: false, 0: false }
 
 const BYTES: Readonly<Record<string, number>> = {
-  '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40,
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
 }
 
-/** The value that was given, as the option's type has it. Throws `USAGE`, naming where, the text and what is accepted. */
+/**
+ * The value that was given, as the option's type has it. Throws `USAGE`, naming where, the text and what is accepted.
+ */
 export function readValue(option: Option, { texts, label }: Given): unknown {
   if (option.type === 'list') return texts
   if (texts.length !== 1) throw new UsageError(`${label}${texts.join(', ')}: give one value, not ${texts.length}`)
@@ -22,7 +33,8 @@ export function readValue(option: Option, { texts, label }: Given): unknown {
 /** Undefined for a text that the option does not accept. */
 function parse(option: Exclude<Option, { type: 'list' }>, text: string): unknown {
   if (option.type === 'flag') return Object.hasOwn(SWITCH, text.toLowerCase()) ? SWITCH[text.toLowerCase()] : undefined
-  if (option.type === 'text') return option.choices === undefined || option.choices.includes(text) ? expandHome(option, text) : undefined
+  if (option.type === 'text')
+    return option.choices === undefined || option.choices.includes(text) ? expandHome(option, text) : undefined
   if (option.type === 'size') return parseSize(text)
   return parseNumber(option, text)
 }
@@ -32,7 +44,10 @@ function expandHome({ isFile }: TextOption, text: string): string {
   return isFile === true ? text.replace(/^~(?=\/|$)/, homedir()) : text
 }
 
-function parseNumber({ type, min = -Infinity, above = -Infinity, max = Infinity }: NumberOption, text: string): number | undefined {
+function parseNumber(
+  { type, min = -Infinity, above = -Infinity, max = Infinity }: NumberOption,
+  text: string,
+): number | undefined {
   const value = text.trim() === '' ? NaN : Number(text)
   const fits = type === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value)
   return fits && value >= min && value > above && value <= max ? value : undefined

@@ -1,20 +1,26 @@
 import type { ProgramCommand } from '../command.ts'
-import { type Option, flagOf } from '../option-table.ts'
+import { type Option, flagOf } from '../options/option-table.ts'
 
 type Described = Pick<ProgramCommand, 'name' | 'summary' | 'options'>
 
 /** A script for a shell that completes commands, their options, choices and files without starting the program. */
 export function completionScript(shell: 'bash' | 'zsh' | 'fish', commands: readonly Described[]): string {
   if (shell === 'fish') return fishScript(commands)
-  return shell === 'bash' ? bashScript(commands) : `autoload -U +X bashcompinit && bashcompinit\n${bashScript(commands)}`
+  return shell === 'bash'
+    ? bashScript(commands)
+    : `autoload -U +X bashcompinit && bashcompinit\n${bashScript(commands)}`
 }
 
 function bashScript(commands: readonly Described[]): string {
   const names = commands.map(({ name }) => name).join(' ')
-  const flags = commands.map(({ name, options }) => `    ${name}) words='${[...Object.keys(options).map(flagOf), '--help'].join(' ')}' ;;`)
-  const values = commands.flatMap(({ name, options }) => Object.entries(options)
-    .filter(([, option]) => option.type !== 'flag')
-    .map(([option, spec]) => `    '${name} ${flagOf(option)}') ${bashValues(spec)} ;;`))
+  const flags = commands.map(
+    ({ name, options }) => `    ${name}) words='${[...Object.keys(options).map(flagOf), '--help'].join(' ')}' ;;`,
+  )
+  const values = commands.flatMap(({ name, options }) =>
+    Object.entries(options)
+      .filter(([, option]) => option.type !== 'flag')
+      .map(([option, spec]) => `    '${name} ${flagOf(option)}') ${bashValues(spec)} ;;`),
+  )
   return `_petals_node() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}" words=''
   COMPREPLY=()
@@ -36,7 +42,8 @@ complete -o filenames -F _petals_node petals-node
 
 /** What stands for a value: a choice, a file, or nothing to offer. */
 function bashValues(option: Option): string {
-  if (option.type === 'text' && option.choices !== undefined) return `COMPREPLY=($(compgen -W '${option.choices.join(' ')}' -- "$current")); return`
+  if (option.type === 'text' && option.choices !== undefined)
+    return `COMPREPLY=($(compgen -W '${option.choices.join(' ')}' -- "$current")); return`
   if (option.type === 'text' && option.isFile === true) return 'COMPREPLY=($(compgen -f -- "$current")); return'
   return 'return'
 }
@@ -46,7 +53,9 @@ function fishScript(commands: readonly Described[]): string {
   for (const { name, summary, options } of commands) {
     lines.push(`complete -c petals-node -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`)
     for (const [option, spec] of Object.entries(options)) {
-      lines.push(`complete -c petals-node -n '__fish_seen_subcommand_from ${name}' -l ${flagOf(option).slice(2)}${fishValues(spec)} -d ${quoted(spec.description)}`)
+      lines.push(
+        `complete -c petals-node -n '__fish_seen_subcommand_from ${name}' -l ${flagOf(option).slice(2)}${fishValues(spec)} -d ${quoted(spec.description)}`,
+      )
     }
   }
   return `${lines.join('\n')}\n`
@@ -59,5 +68,5 @@ function fishValues(option: Option): string {
 }
 
 function quoted(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll('\'', '\\\'')}'`
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
 }

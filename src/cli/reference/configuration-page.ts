@@ -1,8 +1,8 @@
 import type { ProgramCommand } from '../command.ts'
 import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../exit-codes.ts'
-import { type Option, defaultText, flagOf, oneOf, variableOf } from '../option-table.ts'
+import { type Option, defaultText, flagOf, oneOf, variableOf } from '../options/option-table.ts'
 import { OTHER_VARIABLES } from '../options/environment.ts'
-import { GROUPS } from '../options.ts'
+import { GROUPS } from '../options/options.ts'
 import { numberText } from '../options/read-value.ts'
 
 type Described = Pick<ProgramCommand, 'name' | 'options'>
@@ -54,10 +54,18 @@ function optionRows(commands: readonly Described[]): Row[] {
 }
 
 function groupSection(group: string, rows: readonly Row[], numCommands: number): string {
-  const lines = rows.filter(({ option }) => option.group === group).map(({ name, option, commands }) => tableRow([
-    `\`${flagOf(name)}\``, `\`${variableOf(name)}\``, typeText(option), shownDefault(option), commands.length === numCommands ? 'all' : commands.join(', '),
-    option.reason === undefined ? option.description : `${option.description}. *${option.reason}*`,
-  ]))
+  const lines = rows
+    .filter(({ option }) => option.group === group)
+    .map(({ name, option, commands }) =>
+      tableRow([
+        `\`${flagOf(name)}\``,
+        `\`${variableOf(name)}\``,
+        typeText(option),
+        shownDefault(option),
+        commands.length === numCommands ? 'all' : commands.join(', '),
+        option.reason === undefined ? option.description : `${option.description}. *${option.reason}*`,
+      ]),
+    )
   return `## ${group}\n\n${header(['flag', 'variable', 'type', 'default', 'commands', 'meaning'])}${lines.join('')}`
 }
 

@@ -1,6 +1,6 @@
 import type { RunningServer } from '../../server/serve.ts'
-import type { Libp2pMetrics } from '../../swarm/libp2p.ts'
-import type { SwarmNode } from '../../swarm/node.ts'
+import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
+import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Cleanup } from '../cleanup.ts'
 
 export interface ServerMetrics {
@@ -14,7 +14,8 @@ export interface ServerMetrics {
 
 /** Opens the endpoint, if there is to be one, before the long work of loading: a port in use is told at once. */
 export async function openMetrics(
-  { metricsPort, metricsHost }: { readonly metricsPort: number | undefined, readonly metricsHost: string }, cleanup: Cleanup,
+  { metricsPort, metricsHost }: { readonly metricsPort: number | undefined; readonly metricsHost: string },
+  cleanup: Cleanup,
 ): Promise<ServerMetrics> {
   if (metricsPort === undefined) return { port: null, ofLibp2p: undefined, watch: () => undefined }
   const { createMetrics, registerEngineMetrics, registerEventLoopMetric } = await import('../../api/metrics.ts')
@@ -24,7 +25,11 @@ export async function openMetrics(
   const registry = createMetrics()
   let watched: RunningServer | undefined
   let failed = false
-  const health = () => ({ state: watched?.announcer.state ?? 'JOINING', sessions: watched?.engine.numSessions ?? 0, alive: !failed })
+  const health = () => ({
+    state: watched?.announcer.state ?? 'JOINING',
+    sessions: watched?.engine.numSessions ?? 0,
+    alive: !failed,
+  })
   const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort })
   cleanup.add(() => server.stop())
   return {
@@ -32,7 +37,9 @@ export async function openMetrics(
     ofLibp2p: libp2pMetrics(registry),
     watch(running, node) {
       watched = running
-      void running.failed.then(() => { failed = true })
+      void running.failed.then(() => {
+        failed = true
+      })
       registerEngineMetrics(registry, running.keeper)
       registerServerMetrics(registry, running)
       registerSwarmMetrics(registry, node)

@@ -1,15 +1,15 @@
 import type { Logger } from 'pino'
 import { UsageError } from '../../base/errors.ts'
-import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
-import type { DownloadOptions } from '../../checkpoint/hub/remote.ts'
+import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
 import { chooseDevice } from '../../runtime/choose-device.ts'
 import { parseDType } from '../../runtime/device.ts'
 import { gpuMemory } from '../../runtime/nvml.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
-import type { SwarmNode } from '../../swarm/node.ts'
+import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import { BUNDLED_MODEL } from '../bundled-model.ts'
 import { Cleanup } from '../cleanup.ts'
@@ -18,7 +18,7 @@ import { parseKvDType } from '../kv-dtype.ts'
 import { createLogger } from '../logger.ts'
 import { ProgressView } from '../progress.ts'
 import { announceReady, bestFirst } from '../ready-file.ts'
-import type { ServeValues } from '../serve.ts'
+import type { ServeValues } from './command.ts'
 import { type Shutdown, aborted, orAborted } from '../shutdown.ts'
 import { parseSpan, spanText } from '../span.ts'
 import { startNode } from '../start-node.ts'
@@ -32,7 +32,12 @@ export async function runServe(values: ServeValues, { shutdown }: CommandContext
   const cleanup = new Cleanup()
   try {
     const running = await start(values, logger, cleanup, shutdown.signal)
-    await Promise.race([aborted(shutdown.signal), running.failed.then((error) => { throw error })])
+    await Promise.race([
+      aborted(shutdown.signal),
+      running.failed.then((error) => {
+        throw error
+      }),
+    ])
     await drain(running, values.drainTimeout, logger, shutdown)
   } finally {
     await cleanup.run()
@@ -41,15 +46,32 @@ export async function runServe(values: ServeValues, { shutdown }: CommandContext
 }
 
 /** An aborted signal ends it at each place where it waits, what was begun being undone. */
-async function start(values: ServeValues, logger: Logger, cleanup: Cleanup, signal: AbortSignal): Promise<RunningServer> {
+async function start(
+  values: ServeValues,
+  logger: Logger,
+  cleanup: Cleanup,
+  signal: AbortSignal,
+): Promise<RunningServer> {
   const progress = new ProgressView(logger)
   cleanup.add(() => progress.stop())
   const download = { maxDiskSpaceBytes: values.maxDiskSpace, onProgress: progress.download() }
   const checkpoint = await openModel(values.model ?? BUNDLED_MODEL, { ...download, signal })
-  const options = { ...serveOptions(values, checkpoint), adapters: await openAdapters(values.adapters, download, signal) }
+  const options = {
+    ...serveOptions(values, checkpoint),
+    adapters: await openAdapters(values.adapters, download, signal),
+  }
   const metrics = await openMetrics(values, cleanup)
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
-  logger.info({ device: options.device.kind, dtype: options.dtype, quant: options.quant, kvDtype: values.kvDtype, threads: options.threads }, `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`)
+  logger.info(
+    {
+      device: options.device.kind,
+      dtype: options.dtype,
+      quant: options.quant,
+      kvDtype: values.kvDtype,
+      threads: options.threads,
+    },
+    `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`,
+  )
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
   await tellReady(values, { running, node, metrics }, logger, cleanup)
@@ -61,21 +83,38 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   const [start, end] = values.blocks === undefined ? [] : parseSpan(values.blocks, numBlocks)
   const device = chooseDevice(values.device)
   return {
-    checkpoint, start, end, numBlocks: values.numBlocks, device, dtype: parseDType(values.dtype, device, dtype), quant: values.quant as Quantization, quantCache: values.quantCache,
+    checkpoint,
+    start,
+    end,
+    numBlocks: values.numBlocks,
+    device,
+    dtype: parseDType(values.dtype, device, dtype),
+    quant: values.quant as Quantization,
+    quantCache: values.quantCache,
     kvDType: parseKvDType(values.kvDtype),
-    threads: values.threads, spin: values.spin, dhtPrefix: values.dhtPrefix, cacheTokens: values.attnCacheTokens,
-    prefillChunkTokens: values.prefillChunkTokens, allowClientAdapters: values.allowClientAdapters,
+    threads: values.threads,
+    spin: values.spin,
+    dhtPrefix: values.dhtPrefix,
+    cacheTokens: values.attnCacheTokens,
+    prefillChunkTokens: values.prefillChunkTokens,
+    allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
-    memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined, publicName: values.publicName,
+    memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined,
+    publicName: values.publicName,
   }
 }
 
 /** By different names: by them requests say which one they mean. */
-async function openAdapters(sources: readonly string[], download: DownloadOptions, signal: AbortSignal): Promise<Adapter[]> {
+async function openAdapters(
+  sources: readonly string[],
+  download: DownloadOptions,
+  signal: AbortSignal,
+): Promise<Adapter[]> {
   const adapters: Adapter[] = []
   for (const source of sources) {
     const adapter = await openAdapterFrom(source, { ...download, signal })
-    if (adapters.some(({ name }) => name === adapter.name)) throw new UsageError(`--adapters ${source}: there are two adapters named ${adapter.name}`)
+    if (adapters.some(({ name }) => name === adapter.name))
+      throw new UsageError(`--adapters ${source}: there are two adapters named ${adapter.name}`)
     adapters.push(adapter)
   }
   return adapters
@@ -87,23 +126,45 @@ interface Started {
   readonly metrics: ServerMetrics
 }
 
-async function tellReady(values: ServeValues, { running, node, metrics }: Started, logger: Logger, cleanup: Cleanup): Promise<void> {
-  const { modelKey, engine: { start, end, cacheTokens, config } } = running
+async function tellReady(
+  values: ServeValues,
+  { running, node, metrics }: Started,
+  logger: Logger,
+  cleanup: Cleanup,
+): Promise<void> {
+  const {
+    modelKey,
+    engine: { start, end, cacheTokens, config },
+  } = running
   const { peerId } = node
   const multiaddrs = bestFirst(node.multiaddrs)
   const blocks = spanText([start, end])
-  cleanup.add(await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile))
-  logger.info({ modelKey, peerId, multiaddrs, cacheTokens, ...(metrics.port !== null && { metricsPort: metrics.port }) },
-    `serving blocks ${blocks} of ${config.numBlocks}`)
-  if (node.bootstrapPeers.length === 0) logger.info(`this is a swarm of its own; others join it with --bootstrap ${multiaddrs[0]}`)
+  cleanup.add(
+    await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile),
+  )
+  logger.info(
+    { modelKey, peerId, multiaddrs, cacheTokens, ...(metrics.port !== null && { metricsPort: metrics.port }) },
+    `serving blocks ${blocks} of ${config.numBlocks}`,
+  )
+  if (node.bootstrapPeers.length === 0)
+    logger.info(`this is a swarm of its own; others join it with --bootstrap ${multiaddrs[0]}`)
   metrics.watch(running, node)
 }
 
-async function drain(running: RunningServer, timeoutSeconds: number, logger: Logger, { orphaned }: Shutdown): Promise<void> {
+async function drain(
+  running: RunningServer,
+  timeoutSeconds: number,
+  logger: Logger,
+  { orphaned }: Shutdown,
+): Promise<void> {
   if (orphaned.aborted) return
   const numSessions = running.blocks.numSessions
   if (numSessions === 0) logger.info('stopping')
-  else logger.info({ numSessions }, `draining: open sessions get ${timeoutSeconds} s to end; a second Ctrl-C stops at once`)
+  else
+    logger.info(
+      { numSessions },
+      `draining: open sessions get ${timeoutSeconds} s to end; a second Ctrl-C stops at once`,
+    )
   await orAborted(running.drain(timeoutSeconds * 1000), orphaned).catch((error: unknown) => {
     if (!orphaned.aborted) throw error
   })

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { UsageError } from '../../base/errors.ts'
 import { superviseProcess } from '../../base/supervise.ts'
 import { EXIT_CODES } from '../exit-codes.ts'
-import type { ServeValues } from '../serve.ts'
+import type { ServeValues } from './command.ts'
 
 /** What a restart does not cure, or was asked for. */
 const FINAL = [EXIT_CODES.ok, EXIT_CODES.usage, EXIT_CODES.hangup, EXIT_CODES.interrupted, EXIT_CODES.terminated]
@@ -10,7 +10,9 @@ const FINAL = [EXIT_CODES.ok, EXIT_CODES.usage, EXIT_CODES.hangup, EXIT_CODES.in
 /** Serves in a process of its own that is started again after a crash; ends with that process's exit code. */
 export async function superviseServe(values: ServeValues, logger: Logger): Promise<void> {
   if (values.identity === undefined) {
-    throw new UsageError('--supervise: give --identity FILE too, so that a server that is started again is the same peer')
+    throw new UsageError(
+      '--supervise: give --identity FILE too, so that a server that is started again is the same peer',
+    )
   }
   const [program, ...args] = process.argv
   const own = args.filter((arg) => arg !== '--supervise')
@@ -19,7 +21,11 @@ export async function superviseServe(values: ServeValues, logger: Logger): Promi
     command: [program!, ...process.execArgv, ...own, '--no-supervise'],
     finalExitCodes: FINAL,
     onEvent: (event) => {
-      if (event.type === 'crashed') logger.warn({ exitCode: event.exitCode, signal: event.signal }, `the server crashed; it is started again in ${event.restartInMs / 1000} s`)
+      if (event.type === 'crashed')
+        logger.warn(
+          { exitCode: event.exitCode, signal: event.signal },
+          `the server crashed; it is started again in ${event.restartInMs / 1000} s`,
+        )
       else logger.info({ serverPid: event.pid }, 'server started')
     },
   })

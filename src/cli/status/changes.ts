@@ -11,11 +11,15 @@ export function changesBetween(before: readonly ModelStatus[], after: readonly M
   return [...gone, ...changed]
 }
 
-function linesOf(models: readonly ModelStatus[]): Map<string, { name: string, line: string }> {
-  return new Map(models.flatMap(({ modelKey, servers }) => servers.map((server) => {
-    const name = `${modelKey} ${server.publicName ?? shortPeer(server.peerId)}`
-    return [`${modelKey} ${server.peerId}`, { name, line: `${name} ${describe(server)}` }] as const
-  })))
+function linesOf(models: readonly ModelStatus[]): Map<string, { name: string; line: string }> {
+  return new Map(
+    models.flatMap(({ modelKey, servers }) =>
+      servers.map((server) => {
+        const name = `${modelKey} ${server.publicName ?? shortPeer(server.peerId)}`
+        return [`${modelKey} ${server.peerId}`, { name, line: `${name} ${describe(server)}` }] as const
+      }),
+    ),
+  )
 }
 
 function describe({ answers, state, start, end, device, dtype, version }: ServerStatus): string {

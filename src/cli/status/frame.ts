@@ -30,15 +30,28 @@ function modelLines(model: ModelStatus, columns: number): string[] {
   const others = [...SERVER_WIDTHS, ...FIGURE_WIDTHS].reduce((sum, width) => sum + width + 1, 0)
   const width = Math.max(MIN_MAP, Math.min(numBlocks, columns - others))
   const line = (cells: readonly string[], map: string, figures: readonly string[]) =>
-    [...cells.map((cell, i) => cell.padEnd(SERVER_WIDTHS[i]!)), map.padEnd(width), ...figures.map((figure, i) => figure.padStart(FIGURE_WIDTHS[i]!))].join(' ').trimEnd()
+    [
+      ...cells.map((cell, i) => cell.padEnd(SERVER_WIDTHS[i]!)),
+      map.padEnd(width),
+      ...figures.map((figure, i) => figure.padStart(FIGURE_WIDTHS[i]!)),
+    ]
+      .join(' ')
+      .trimEnd()
   const held = missing.length === 0 ? 'all held' : `missing ${missing.join(', ')}`
   return [
     `${modelKey}: ${plural(numBlocks, 'block')}, ${held}`,
     line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'CACHE', 'VERSION']),
-    ...servers.map((server) => line(
-      [server.publicName?.slice(0, SERVER_WIDTHS[0]) ?? shortPeer(server.peerId), server.answers ? server.state : 'NO ANSWER', spanText([server.start, server.end])],
-      serverMap(server, numBlocks, width), figuresOf(server),
-    )),
+    ...servers.map((server) =>
+      line(
+        [
+          server.publicName?.slice(0, SERVER_WIDTHS[0]) ?? shortPeer(server.peerId),
+          server.answers ? server.state : 'NO ANSWER',
+          spanText([server.start, server.end]),
+        ],
+        serverMap(server, numBlocks, width),
+        figuresOf(server),
+      ),
+    ),
     line(['', 'holders', `0:${numBlocks}`], holdersMap(holders, width), []),
   ]
 }
@@ -50,21 +63,28 @@ function figuresOf({ throughput, cacheTokens, cacheTokensLeft, version }: Server
 
 function serverMap({ start, end, state, answers }: ServerStatus, numBlocks: number, width: number): string {
   const mark = answers ? MARKS[state] : MARKS.silent
-  return cells(numBlocks, width).map(([first, last]) => start < last && first < end ? mark : MARKS.none).join('')
+  return cells(numBlocks, width)
+    .map(([first, last]) => (start < last && first < end ? mark : MARKS.none))
+    .join('')
 }
 
 /** The fewest holders of a cell's blocks. */
 function holdersMap(holders: readonly number[], width: number): string {
-  return cells(holders.length, width).map(([first, last]) => {
-    const count = Math.min(...holders.slice(first, last))
-    return count === 0 ? MARKS.none : count > 9 ? '+' : String(count)
-  }).join('')
+  return cells(holders.length, width)
+    .map(([first, last]) => {
+      const count = Math.min(...holders.slice(first, last))
+      return count === 0 ? MARKS.none : count > 9 ? '+' : String(count)
+    })
+    .join('')
 }
 
 /** Blocks in a row of at most `width` characters: more than one to a character where there are more. */
 function cells(numBlocks: number, width: number): [first: number, last: number][] {
   const count = Math.min(numBlocks, width)
-  return Array.from({ length: count }, (_, i) => [Math.floor(i * numBlocks / count), Math.ceil((i + 1) * numBlocks / count)])
+  return Array.from({ length: count }, (_, i) => [
+    Math.floor((i * numBlocks) / count),
+    Math.ceil(((i + 1) * numBlocks) / count),
+  ])
 }
 
 function plural(count: number, what: string): string {

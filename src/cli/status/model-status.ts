@@ -1,4 +1,4 @@
-import type { ServerRecord } from '../../swarm/record-fields.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { spanText } from '../span.ts'
 
 /** A server's record, and whether it answered just now: a killed one's record lives on for a minute. */
@@ -19,11 +19,20 @@ export interface ModelStatus {
 }
 
 /** `silent`: servers that do not answer, by peer id. */
-export function modelStatus(modelKey: string, numBlocks: number, records: readonly ServerRecord[], silent: ReadonlySet<string> = new Set()): ModelStatus {
-  const servers = records.toSorted((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))
+export function modelStatus(
+  modelKey: string,
+  numBlocks: number,
+  records: readonly ServerRecord[],
+  silent: ReadonlySet<string> = new Set(),
+): ModelStatus {
+  const servers = records
+    .toSorted((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))
     .map((record) => ({ ...record, answers: !silent.has(record.peerId) }))
   const online = servers.filter(({ state, answers }) => state === 'ONLINE' && answers)
-  const holders = Array.from({ length: numBlocks }, (_, block) => online.filter(({ start, end }) => start <= block && block < end).length)
+  const holders = Array.from(
+    { length: numBlocks },
+    (_, block) => online.filter(({ start, end }) => start <= block && block < end).length,
+  )
   return { modelKey, numBlocks, holders, missing: missingSpans(holders), servers }
 }
 

@@ -17,22 +17,52 @@ function renderModel(model: ModelStatus, nowMs: number): string {
   const table = rows.length === 0 ? ['nobody serves this model'] : alignColumns([HEADINGS, ...rows])
   const total = numBlocks === 0 ? '' : `, ${numBlocks} blocks`
   const holes = missing.length === 0 ? [] : [`missing: ${missing.join(', ')} (no server is ONLINE with them)`]
-  return [`${modelKey}${total}, ${count(servers.length)}`,
-    ...table, ...coverage(model), ...adapters(servers), ...holes].map((line) => `${line}\n`).join('')
+  return [`${modelKey}${total}, ${count(servers.length)}`, ...table, ...coverage(model), ...adapters(servers), ...holes]
+    .map((line) => `${line}\n`)
+    .join('')
 }
 
 function serverRow(record: ServerStatus, nowMs: number): string[] {
-  const { peerId, state, start, end, device, dtype, quant, kvDType, throughput, cacheTokensLeft, cacheTokens, version, answers } = record
-  const arithmetic = [device, dtype, ...quant === 'none' ? [] : [quant], ...kvDType === undefined ? [] : [`${kvDType} cache`]].join(' ')
+  const {
+    peerId,
+    state,
+    start,
+    end,
+    device,
+    dtype,
+    quant,
+    kvDType,
+    throughput,
+    cacheTokensLeft,
+    cacheTokens,
+    version,
+    answers,
+  } = record
+  const arithmetic = [
+    device,
+    dtype,
+    ...(quant === 'none' ? [] : [quant]),
+    ...(kvDType === undefined ? [] : [`${kvDType} cache`]),
+  ].join(' ')
   return [
-    shortPeer(peerId), answers ? state : 'NO ANSWER', spanText([start, end]), arithmetic, throughput === 0 ? '-' : throughput.toFixed(1),
-    `${cacheTokensLeft}/${cacheTokens}`, version, `${Math.round((record.expiresAt - nowMs) / 1000)} s`, record.publicName ?? '',
+    shortPeer(peerId),
+    answers ? state : 'NO ANSWER',
+    spanText([start, end]),
+    arithmetic,
+    throughput === 0 ? '-' : throughput.toFixed(1),
+    `${cacheTokensLeft}/${cacheTokens}`,
+    version,
+    `${Math.round((record.expiresAt - nowMs) / 1000)} s`,
+    record.publicName ?? '',
   ]
 }
 
 /** Which adapters requests may go through, and on how many servers. */
 function adapters(servers: readonly ServerStatus[]): string[] {
-  const held = Map.groupBy(servers.flatMap((server) => server.adapters), (name) => name)
+  const held = Map.groupBy(
+    servers.flatMap((server) => server.adapters),
+    (name) => name,
+  )
   const lines = [...held].map(([name, holders]) => `adapter ${name}  on ${count(holders.length)}`)
   const open = servers.filter(({ clientAdapters }) => clientAdapters === true).length
   return open === 0 ? lines : [...lines, `adapters of clients  taken by ${count(open)}`]
@@ -44,7 +74,7 @@ function count(servers: number): string {
 
 /** A figure for each block: how many servers are ONLINE with it. */
 function coverage({ holders }: ModelStatus): string[] {
-  const marks = holders.map((count) => count === 0 ? '·' : count > 9 ? '+' : String(count)).join('')
+  const marks = holders.map((count) => (count === 0 ? '·' : count > 9 ? '+' : String(count))).join('')
   const lines: string[] = []
   for (let start = 0; start < marks.length; start += BLOCKS_PER_LINE) {
     const line = marks.slice(start, start + BLOCKS_PER_LINE)
@@ -55,5 +85,10 @@ function coverage({ holders }: ModelStatus): string[] {
 
 function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  )
 }

@@ -14,7 +14,9 @@ export interface ScreenEvents {
 
 /** The whole terminal, on a page of its own: what stood there before comes back, however the process ends. */
 export class Screen {
-  readonly #restore = (): void => { process.stdout.write(LEAVE) }
+  readonly #restore = (): void => {
+    process.stdout.write(LEAVE)
+  }
   readonly #onKey = (key: string): void => {
     if (key === CTRL_C) process.kill(process.pid, 'SIGINT')
     if (key === 'q' || key === 'Q') this.#events.onLeave()
@@ -35,7 +37,9 @@ export class Screen {
   draw(render: (columns: number, rows: number) => readonly string[]): void {
     if (!this.#isOpen) return
     const { columns, rows } = process.stdout
-    const lines = render(columns, rows).slice(0, rows).map((line) => [...line].slice(0, columns).join(''))
+    const lines = render(columns, rows)
+      .slice(0, rows)
+      .map((line) => [...line].slice(0, columns).join(''))
     process.stdout.write(`${HOME}${lines.join(`${END_OF_LINE}\r\n`)}${END_OF_LINE}${END_OF_SCREEN}`)
   }
 

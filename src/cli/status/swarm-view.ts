@@ -1,12 +1,12 @@
 import { openModel } from '../../checkpoint/hub/open-model.ts'
-import { modelKey } from '../../checkpoint/fingerprint.ts'
-import { groupByPeer } from '../../swarm/address.ts'
-import { loadIdentity } from '../../swarm/identity.ts'
-import { type SwarmNode, createSwarmNode } from '../../swarm/node.ts'
-import type { RecordExchange } from '../../swarm/record-exchange.ts'
+import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
+import { groupByPeer } from '../../swarm/node/address.ts'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import type { RecordExchange } from '../../swarm/records/record-exchange.ts'
 import type { Cleanup } from '../cleanup.ts'
 import { createLogger } from '../logger.ts'
-import type { StatusValues } from '../status.ts'
+import type { StatusValues } from './command.ts'
 import { readSwarmKey } from '../swarm-key.ts'
 import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
 
@@ -31,7 +31,13 @@ export class SwarmView {
     const wanted = await wantedModel(values)
     const logger = await createLogger(values.logLevel)
     const swarmKey = await readSwarmKey(values.swarmKey)
-    const node = await createSwarmNode({ identity: await loadIdentity(), listen: [], bootstrap: values.bootstrap, swarmKey, logger })
+    const node = await createSwarmNode({
+      identity: await loadIdentity(),
+      listen: [],
+      bootstrap: values.bootstrap,
+      swarmKey,
+      logger,
+    })
     cleanup.add(() => node.stop())
     await node.start()
     await node.ready()
@@ -52,13 +58,18 @@ export class SwarmView {
     const models = this.#keys().map((key) => {
       const directory = this.#exchange.store.hold(key)
       const records = directory.records()
-      const silent = new Set(records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)))
+      const silent = new Set(
+        records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)),
+      )
       return modelStatus(key, this.#wanted?.numBlocks ?? numBlocksOf(key, records), records, silent)
     })
     return models.filter(({ servers }) => this.#wanted !== undefined || servers.length > 0)
   }
 
-  /** Asks the bootstrap peers for all that they know, and each server for a sign of life. Throws where no bootstrap peer answers. */
+  /**
+   * Asks the bootstrap peers for all that they know, and each server for a sign of life. Throws where no bootstrap peer
+   * answers.
+   */
   async refresh(): Promise<void> {
     const asks = groupByPeer(this.#bootstrap()).map((peer) => this.#exchange.ask(peer, this.#wanted?.key ?? ''))
     const answers = await Promise.allSettled(asks)
@@ -76,11 +87,15 @@ export class SwarmView {
       if (!followed.has(key)) followed.set(key, this.#exchange.store.hold(key).onChange(listener))
     }
     for (const key of this.#keys()) follow(key)
-    cleanup.add(this.#exchange.store.onModel((key, known) => {
-      if (known && (this.#wanted === undefined || this.#wanted.key === key)) follow(key)
-      listener()
-    }))
-    cleanup.add(() => { for (const release of followed.values()) release() })
+    cleanup.add(
+      this.#exchange.store.onModel((key, known) => {
+        if (known && (this.#wanted === undefined || this.#wanted.key === key)) follow(key)
+        listener()
+      }),
+    )
+    cleanup.add(() => {
+      for (const release of followed.values()) release()
+    })
   }
 
   #bootstrap(): string[] {
@@ -92,11 +107,19 @@ export class SwarmView {
   }
 
   async #probe(key: string): Promise<void> {
-    await Promise.all(this.#exchange.store.hold(key).records().map(async (record) => {
-      const answers = await this.#exchange.ask(record, key, AbortSignal.timeout(ANSWER_TIMEOUT_MS)).then(() => true, () => false)
-      if (answers) this.#silent.delete(record.peerId)
-      else this.#silent.add(record.peerId)
-    }))
+    await Promise.all(
+      this.#exchange.store
+        .hold(key)
+        .records()
+        .map(async (record) => {
+          const answers = await this.#exchange.ask(record, key, AbortSignal.timeout(ANSWER_TIMEOUT_MS)).then(
+            () => true,
+            () => false,
+          )
+          if (answers) this.#silent.delete(record.peerId)
+          else this.#silent.add(record.peerId)
+        }),
+    )
   }
 }
 

@@ -22,7 +22,9 @@ export interface WatchOptions {
   readonly cleanup: Cleanup
 }
 
-/** Shows a swarm and what changes in it until the signal: on a terminal as a screen, elsewhere a line for each change. */
+/**
+ * Shows a swarm and what changes in it until the signal: on a terminal as a screen, elsewhere a line for each change.
+ */
 export async function watchSwarm(view: SwarmView, { json, signal, cleanup }: WatchOptions): Promise<void> {
   const leave = new AbortController()
   const ended = AbortSignal.any([signal, leave.signal])
@@ -47,7 +49,8 @@ export async function watchSwarm(view: SwarmView, { json, signal, cleanup }: Wat
 }
 
 function drawer(view: SwarmView, cleanup: Cleanup, onLeave: () => void): () => void {
-  const draw = (): void => screen.draw((columns, rows) => renderFrame(view.models(), { columns, rows, now: new Date() }))
+  const draw = (): void =>
+    screen.draw((columns, rows) => renderFrame(view.models(), { columns, rows, now: new Date() }))
   const screen = new Screen({ onResize: () => draw(), onLeave })
   cleanup.add(() => screen.close())
   return draw
@@ -62,6 +65,8 @@ function writer(view: SwarmView, json: boolean): () => void {
     before = models
     if (changes.length === 0) return
     const time = new Date().toISOString()
-    process.stdout.write(json ? `${JSON.stringify({ time, models })}\n` : changes.map((change) => `${time} ${change}\n`).join(''))
+    process.stdout.write(
+      json ? `${JSON.stringify({ time, models })}\n` : changes.map((change) => `${time} ${change}\n`).join(''),
+    )
   }
 }

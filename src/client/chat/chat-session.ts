@@ -1,6 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/generate.ts'
-import type { GenerationOptions } from '../generation/options.ts'
+import type { GenerationOptions } from '../generation/options/options.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
 
@@ -58,12 +58,18 @@ export class ChatSession {
    * signal ends the answer and leaves the session as it is then. Throws `CHAT_TEMPLATE`, `CHAT_TOO_LONG`, and like
    * `CausalLMSession.generate`.
    */
-  async* answer(messages: readonly ChatMessage[], options: GenerationOptions & { readonly maxNewTokens: number }): AsyncGenerator<GenerationChunk, ChatAnswer> {
+  async *answer(
+    messages: readonly ChatMessage[],
+    options: GenerationOptions & { readonly maxNewTokens: number },
+  ): AsyncGenerator<GenerationChunk, ChatAnswer> {
     const ids = await this.#history.extend(this.#modules.template.render(messages))
     const maxNewTokens = Math.min(options.maxNewTokens, this.#maxTokens - ids.length)
     if (maxNewTokens < 1) {
-      throw new PetalsError('CHAT_TOO_LONG', `the conversation has ${ids.length} tokens and the model takes ${this.#maxTokens}: `
-        + 'take turns back with /undo, or begin anew with /clear')
+      throw new PetalsError(
+        'CHAT_TOO_LONG',
+        `the conversation has ${ids.length} tokens and the model takes ${this.#maxTokens}: ` +
+          'take turns back with /undo, or begin anew with /clear',
+      )
     }
     const session = await this.#sessionFor(ids.length + maxNewTokens)
     // The last token is always fed: its logits are what the answer begins with.

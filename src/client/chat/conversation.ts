@@ -4,14 +4,18 @@ import type { ChatMessage } from './messages.ts'
 /** The messages of a chat, and what a user may do to them. */
 export class Conversation {
   #system: string | undefined
-  #turns: { user: string, assistant: string | undefined }[] = []
+  #turns: { user: string; assistant: string | undefined }[] = []
 
   /** The system message, the turns in their order, and none for an answer that is still due. */
   get messages(): ChatMessage[] {
     const system: ChatMessage[] = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
-    return [...system, ...this.#turns.flatMap(({ user, assistant }): ChatMessage[] => [
-      { role: 'user', content: user }, ...assistant === undefined ? [] : [{ role: 'assistant' as const, content: assistant }],
-    ])]
+    return [
+      ...system,
+      ...this.#turns.flatMap(({ user, assistant }): ChatMessage[] => [
+        { role: 'user', content: user },
+        ...(assistant === undefined ? [] : [{ role: 'assistant' as const, content: assistant }]),
+      ]),
+    ]
   }
 
   get numTurns(): number {
@@ -60,7 +64,7 @@ export class Conversation {
     this.#system = text === '' ? undefined : text
   }
 
-  #last(): { user: string, assistant: string | undefined } {
+  #last(): { user: string; assistant: string | undefined } {
     const turn = this.#turns.at(-1)
     if (turn === undefined) throw new UsageError('nothing has been said yet')
     return turn

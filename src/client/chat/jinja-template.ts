@@ -9,7 +9,20 @@ const DATE_DIRECTIVES = 'YmdbBHM%'
 
 /** Python's methods that the library lacks; it does not name them when it fails. */
 const MISSING_METHODS = new Set([
-  'append', 'count', 'extend', 'find', 'format', 'index', 'isalpha', 'isdigit', 'join', 'pop', 'removeprefix', 'removesuffix', 'splitlines', 'update',
+  'append',
+  'count',
+  'extend',
+  'find',
+  'format',
+  'index',
+  'isalpha',
+  'isdigit',
+  'join',
+  'pop',
+  'removeprefix',
+  'removesuffix',
+  'splitlines',
+  'update',
 ])
 
 /** A stranger's template may loop for ever; an honest one takes milliseconds. */
@@ -17,13 +30,17 @@ const RENDER_TIMEOUT_MS = 1000
 
 interface AstNode {
   readonly type?: string
-  readonly callee?: { readonly type?: string, readonly value?: unknown, readonly property?: { readonly value?: unknown } }
+  readonly callee?: {
+    readonly type?: string
+    readonly value?: unknown
+    readonly property?: { readonly value?: unknown }
+  }
   readonly args?: readonly { readonly value?: unknown }[]
 }
 
 /**
- * Compiles a template. Throws `CHAT_TEMPLATE`, naming what it uses, for one that the library cannot parse, or would render
- * otherwise than transformers does.
+ * Compiles a template. Throws `CHAT_TEMPLATE`, naming what it uses, for one that the library cannot parse, or would
+ * render otherwise than transformers does.
  */
 export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
   const template = orRefuse(name, 'it uses what is not supported here', () => new Template(text))
@@ -33,8 +50,10 @@ export function compileTemplate({ text, name, specialTokens }: TemplateSource): 
   const missing = nodes.map(missingMethod).filter((method) => method !== undefined)
   const suspects = missing.length === 0 ? '' : ` (${[...new Set(missing)].join(', ')})`
   return {
-    render: (messages: readonly ChatMessage[]) => orRefuse(name, `it refuses these messages, or uses what is not supported here${suspects}`,
-      () => withinTime(() => template.render({ ...specialTokens, messages, add_generation_prompt: true }))),
+    render: (messages: readonly ChatMessage[]) =>
+      orRefuse(name, `it refuses these messages, or uses what is not supported here${suspects}`, () =>
+        withinTime(() => template.render({ ...specialTokens, messages, add_generation_prompt: true })),
+      ),
   }
 }
 
@@ -68,5 +87,5 @@ function missingMethod({ type, callee }: AstNode): string | undefined {
 
 function allNodes(node: unknown): AstNode[] {
   if (typeof node !== 'object' || node === null) return []
-  return [...Array.isArray(node) ? [] : [node as AstNode], ...Object.values(node).flatMap(allNodes)]
+  return [...(Array.isArray(node) ? [] : [node as AstNode]), ...Object.values(node).flatMap(allNodes)]
 }

@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import type { AutoDistributedModelForCausalLM } from '../model.ts'
+import type { AutoDistributedModelForCausalLM } from '../model/model.ts'
 import { ChatSession } from './chat-session.ts'
 import { compileTemplate } from './jinja-template.ts'
 import { findTemplate } from './template-source.ts'
@@ -18,16 +18,22 @@ export interface OpenedChat {
   readonly stopStrings: readonly string[]
 }
 
-/** A chat with a model. Throws `USAGE` for a model without a tokenizer or chat template, `CHAT_TEMPLATE` for one that cannot be used. */
+/**
+ * A chat with a model. Throws `USAGE` for a model without a tokenizer or chat template, `CHAT_TEMPLATE` for one that
+ * cannot be used.
+ */
 export async function openChat(model: AutoDistributedModelForCausalLM, options: OpenChatOptions): Promise<OpenedChat> {
-  const { tokenizer, checkpoint: { folder, generation } } = model
+  const {
+    tokenizer,
+    checkpoint: { folder, generation },
+  } = model
   if (tokenizer === undefined) throw new UsageError(`${folder} has no tokenizer.json, which a chat needs`)
   const source = await findTemplate(folder, options.template)
   const template = compileTemplate(source)
   const eosTokenIds = new Set(generation.eosTokenIds)
   const stopStrings: string[] = []
   const eosToken = source.specialTokens['eos_token']
-  for (const text of [...eosToken === undefined ? [] : [eosToken], ...source.stopStrings]) {
+  for (const text of [...(eosToken === undefined ? [] : [eosToken]), ...source.stopStrings]) {
     const ids = await tokenizer.encode(text, { addSpecialTokens: false })
     if (ids.length === 1) eosTokenIds.add(ids[0]!)
     else if (text !== eosToken) stopStrings.push(text)

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PetalsError, UsageError, errorMessage } from '../../base/errors.ts'
-import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/json.ts'
+import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/config/json.ts'
 import { CHATML, PLAIN } from './builtin-templates.ts'
 
 /** A template's text, what messages call it, and the tokens that it may print by name. */
@@ -15,29 +15,38 @@ export interface TemplateSource {
 }
 
 /**
- * The template named by `choice`: 'model' is the checkpoint's own, 'chatml' and 'plain' are built in, all else is a file.
- * Throws `USAGE` where the checkpoint has none, or the file cannot be read.
+ * The template named by `choice`: 'model' is the checkpoint's own, 'chatml' and 'plain' are built in, all else is a
+ * file. Throws `USAGE` where the checkpoint has none, or the file cannot be read.
  */
 export async function findTemplate(folder: string, choice: string): Promise<TemplateSource> {
   const config = await readOptional(join(folder, 'tokenizer_config.json'))
   const found = { specialTokens: specialTokensOf(config), stopStrings: [] }
-  if (choice === 'chatml') return { ...found, text: CHATML, name: 'the built-in template chatml', stopStrings: ['<|im_end|>'] }
-  if (choice === 'plain') return { ...found, text: PLAIN, name: 'the built-in template plain', stopStrings: ['\nUser:'] }
-  if (choice !== 'model') return { ...found, ...await ownFile(choice) }
+  if (choice === 'chatml')
+    return { ...found, text: CHATML, name: 'the built-in template chatml', stopStrings: ['<|im_end|>'] }
+  if (choice === 'plain')
+    return { ...found, text: PLAIN, name: 'the built-in template plain', stopStrings: ['\nUser:'] }
+  if (choice !== 'model') return { ...found, ...(await ownFile(choice)) }
   const own = await modelTemplate(folder, config)
   if (own !== undefined) return { ...found, ...own }
-  throw new UsageError(`${folder} has no chat template: choose --template chatml, --template plain (a transcript), or a file of your own`)
+  throw new UsageError(
+    `${folder} has no chat template: choose --template chatml, --template plain (a transcript), or a file of your own`,
+  )
 }
 
 /** In the order in which transformers looks. */
-async function modelTemplate(folder: string, config: Readonly<Record<string, unknown>>): Promise<{ text: string, name: string } | undefined> {
+async function modelTemplate(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<{ text: string; name: string } | undefined> {
   const jinja = join(folder, 'chat_template.jinja')
   if (await isFile(jinja)) return { text: await readFile(jinja, 'utf8'), name: jinja }
   const json = join(folder, 'chat_template.json')
   const inJson = textOf((await readOptional(json))['chat_template'])
   if (inJson !== undefined) return { text: inJson, name: json }
   const inConfig = textOf(config['chat_template'])
-  return inConfig === undefined ? undefined : { text: inConfig, name: `chat_template of ${join(folder, 'tokenizer_config.json')}` }
+  return inConfig === undefined
+    ? undefined
+    : { text: inConfig, name: `chat_template of ${join(folder, 'tokenizer_config.json')}` }
 }
 
 /** One template, or a list of named ones. */
@@ -48,16 +57,18 @@ function textOf(field: unknown): string | undefined {
   return textOf((named.find(({ name }) => name === 'default') ?? named[0])?.['template'])
 }
 
-async function ownFile(file: string): Promise<{ text: string, name: string }> {
+async function ownFile(file: string): Promise<{ text: string; name: string }> {
   try {
     return { text: await readFile(file, 'utf8'), name: file }
   } catch (error) {
-    throw new UsageError(`--template ${file}: expected model, chatml, plain or a file: ${errorMessage(error)}`, { cause: error })
+    throw new UsageError(`--template ${file}: expected model, chatml, plain or a file: ${errorMessage(error)}`, {
+      cause: error,
+    })
   }
 }
 
 async function readOptional(file: string): Promise<Readonly<Record<string, unknown>>> {
-  return await isFile(file) ? await readJsonObject(file) : {}
+  return (await isFile(file)) ? await readJsonObject(file) : {}
 }
 
 /** `bos_token` and its like; a token is its text, or an object that has it. */

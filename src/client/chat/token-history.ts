@@ -17,8 +17,8 @@ const MAX_TAKEN_BACK = 64
 const ANCHOR = '\n'
 
 /**
- * The tokens of a conversation so far. A text that begins as the last one did is given the same tokens there: those that
- * the model itself chose for its answers, which may be others than the tokenizer's own.
+ * The tokens of a conversation so far. A text that begins as the last one did is given the same tokens there: those
+ * that the model itself chose for its answers, which may be others than the tokenizer's own.
  */
 export class TokenHistory {
   readonly #tokenizer: ChatTokenizer
@@ -63,7 +63,10 @@ export class TokenHistory {
     return ids.slice(anchor.length)
   }
 
-  /** SentencePiece puts a space before a text: then what stands within one is encoded behind an anchor, and that cut off. */
+  /**
+   * SentencePiece puts a space before a text: then what stands within one is encoded behind an anchor, and that cut
+   * off.
+   */
   async #findAnchor(): Promise<readonly number[] | undefined> {
     const encode = (text: string): Promise<number[]> => this.#tokenizer.encode(text, { addSpecialTokens: false })
     const [alone, behind, anchor] = await Promise.all([encode('a'), encode(`${ANCHOR}a`), encode(ANCHOR)])

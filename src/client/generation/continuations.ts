@@ -1,7 +1,7 @@
-import { type ForkableSource, Forks, allOver, prefill } from './forkable.ts'
+import { type ForkableSource, Forks, allOver, prefill } from './beams/forkable.ts'
 import { type GenerationResult, type TextStream, type TokenSource, checkRequest, generate } from './generate.ts'
-import type { ResolvedOptions } from './options.ts'
-import { deriveSeed } from './random.ts'
+import type { ResolvedOptions } from './options/options.ts'
+import { deriveSeed } from './options/random.ts'
 import { MAX_SESSIONS, runTogether } from './together.ts'
 
 /** A source that was fed the prompt already: the first step of a generation gives what came of it. */
@@ -24,12 +24,15 @@ class PrefilledSource implements TokenSource {
 }
 
 /**
- * `numReturnSequences` texts for one prompt, which is fed once, behind what `source` holds; the texts go on from copies of
- * it. Each has a seed of its own that follows from `seed`; the first has `seed` itself. In the end `source` holds one of the
- * texts. The first failure ends all of them and is thrown. `newText` makes what decodes one text.
+ * `numReturnSequences` texts for one prompt, which is fed once, behind what `source` holds; the texts go on from copies
+ * of it. Each has a seed of its own that follows from `seed`; the first has `seed` itself. In the end `source` holds
+ * one of the texts. The first failure ends all of them and is thrown. `newText` makes what decodes one text.
  */
 export async function generateContinuations(
-  source: ForkableSource, promptIds: readonly number[], options: ResolvedOptions, newText: () => TextStream | undefined,
+  source: ForkableSource,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+  newText: () => TextStream | undefined,
 ): Promise<GenerationResult[]> {
   const { numReturnSequences: count = 1, signal } = options
   // Nothing to share: the prompt is a generation's own, with all checks.
@@ -42,12 +45,22 @@ export async function generateContinuations(
   const promptEnd = source.position
   const forks = new Forks(source)
   try {
-    const free = [source, ...await allOver(Array.from({ length: Math.min(count, MAX_SESSIONS) - 1 }, () => forks.add()))]
+    const free = [
+      source,
+      ...(await allOver(Array.from({ length: Math.min(count, MAX_SESSIONS) - 1 }, () => forks.add()))),
+    ]
     const jobs = Array.from({ length: count }, (_, i) => async (either: AbortSignal) => {
       const own = free.pop()!
       own.position = promptEnd
       const prefilled = new PrefilledSource(own, heldIds, logits)
-      const result = await resultOf(generate(prefilled, promptIds, { ...options, numReturnSequences: 1, signal: either, seed: deriveSeed(options.seed, 'text', i) }, newText()))
+      const result = await resultOf(
+        generate(
+          prefilled,
+          promptIds,
+          { ...options, numReturnSequences: 1, signal: either, seed: deriveSeed(options.seed, 'text', i) },
+          newText(),
+        ),
+      )
       free.push(own)
       return { ...result, seconds: result.seconds + prefillSeconds, prefillSeconds }
     })

@@ -1,8 +1,8 @@
 import { UsageError } from '../../base/errors.ts'
-import { type ResolvedOptions, checkOptions } from './options.ts'
-import { createSampler } from './sampler.ts'
+import { type ResolvedOptions, checkOptions } from './options/options.ts'
+import { createSampler } from './sampling/sampler.ts'
 import { Steps, type TokenSource } from './steps.ts'
-import { TextOutput, type TextStream } from './text-output.ts'
+import { TextOutput, type TextStream } from './text/text-output.ts'
 
 export type { TextStream, TokenSource }
 
@@ -31,7 +31,10 @@ export interface GenerationResult {
   /** Without the EOS and the stop string: the chunks' texts, joined. */
   readonly text: string
   readonly finishReason: FinishReason
-  /** Of a beam: the sum of its log-probabilities after all processors, divided by its length to the power of `lengthPenalty`. */
+  /**
+   * Of a beam: the sum of its log-probabilities after all processors, divided by its length to the power of
+   * `lengthPenalty`.
+   */
   readonly score?: number
   readonly seconds: number
   /** Until the first logits; 0 where there were none. */
@@ -50,10 +53,20 @@ export interface GenerationResult {
  * source, the text stream and the caller's own processors and criteria throw.
  */
 export async function* generate(
-  source: TokenSource, promptIds: readonly number[], options: ResolvedOptions, text?: TextStream,
+  source: TokenSource,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+  text?: TextStream,
 ): AsyncGenerator<GenerationChunk, GenerationResult> {
   checkRequest(promptIds, options, text)
-  const { maxNewTokens, eosTokenIds = [], stopStrings = [], stoppingCriteria = [], maxTimeMs = Infinity, signal } = options
+  const {
+    maxNewTokens,
+    eosTokenIds = [],
+    stopStrings = [],
+    stoppingCriteria = [],
+    maxTimeMs = Infinity,
+    signal,
+  } = options
   const elapsed = stopwatch()
   const heldIds = source.heldIds ?? []
   const promptLength = heldIds.length + promptIds.length
@@ -85,7 +98,8 @@ export async function* generate(
       let piece = finishReason === 'eos' ? '' : await output.push(tokenId)
       const textSoFar = text === undefined ? undefined : shown + piece
       if (output.stopped) finishReason = 'stop'
-      else if (finishReason !== 'eos' && stoppingCriteria.some((ends) => ends(ids, textSoFar))) finishReason = 'criterion'
+      else if (finishReason !== 'eos' && stoppingCriteria.some((ends) => ends(ids, textSoFar)))
+        finishReason = 'criterion'
       if (finishReason === undefined && textDecides) steps.start([tokenId])
 
       if (!steps.underWay) piece += await output.finish()
@@ -99,8 +113,13 @@ export async function* generate(
     await steps.settled()
   }
   return {
-    promptIds: [...promptIds], tokenIds: ids.slice(promptLength), logprobs, text: shown,
-    finishReason: finishReason ?? 'aborted', seconds: elapsed(), prefillSeconds,
+    promptIds: [...promptIds],
+    tokenIds: ids.slice(promptLength),
+    logprobs,
+    text: shown,
+    finishReason: finishReason ?? 'aborted',
+    seconds: elapsed(),
+    prefillSeconds,
   }
 }
 
@@ -109,7 +128,7 @@ export function checkRequest(promptIds: readonly number[], options: ResolvedOpti
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
   if (text === undefined && (options.stopStrings ?? []).length > 0) {
-    throw new UsageError('stopStrings need the model\'s tokenizer, and it has none: use eosTokenIds or maxNewTokens')
+    throw new UsageError("stopStrings need the model's tokenizer, and it has none: use eosTokenIds or maxNewTokens")
   }
 }
 

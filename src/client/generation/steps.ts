@@ -1,6 +1,9 @@
 /** A model's next-token logits, along one sequence. */
 export interface TokenSource {
-  /** Tokens that it was fed before, where it has any and knows them: processors and criteria see them before the prompt's. */
+  /**
+   * Tokens that it was fed before, where it has any and knows them: processors and criteria see them before the
+   * prompt's.
+   */
   readonly heldIds?: readonly number[] | undefined
   /** Feeds ids and gives the logits [vocab] after the last of them, valid until the next call. */
   next(ids: readonly number[]): Promise<Float32Array>

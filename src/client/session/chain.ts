@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
-import type { FrameStream } from '../../swarm/frame-stream.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
-import type { SwarmLogger } from '../../swarm/node.ts'
-import type { ServerRecord } from '../../swarm/record-fields.ts'
-import { newTrace } from '../../swarm/trace.ts'
+import type { SwarmLogger } from '../../swarm/node/node.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { newTrace } from '../../swarm/node/trace.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
-import type { RequestAdapter } from '../request-adapter.ts'
-import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../routing.ts'
+import type { RequestAdapter } from '../remote/request-adapter.ts'
+import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../remote/routing.ts'
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
 
@@ -89,14 +89,16 @@ export class Chain {
   }
 
   /**
-   * Opens sessions for all blocks, or, where links have been lost, for theirs; `onLost` is told of each. Neighbours are not
-   * connected yet.
+   * Opens sessions for all blocks, or, where links have been lost, for theirs; `onLost` is told of each. Neighbours are
+   * not connected yet.
    */
   async complete(onLost: (remote: RemoteSession) => void = () => undefined): Promise<void> {
     if (this.#links.length === 0) {
       const { cuts = [], start, end } = this.#options
       const bounds = [start, ...cuts.filter((cut) => start < cut && cut < end), end]
-      await this.#openAll(bounds.slice(1).map((until, i) => this.#openSpans(bounds[i]!, until, i === 0 ? this.#root : this.#newLog())))
+      await this.#openAll(
+        bounds.slice(1).map((until, i) => this.#openSpans(bounds[i]!, until, i === 0 ? this.#root : this.#newLog())),
+      )
     }
     for (const { remote } of this.#links) if (remote.lost !== undefined) onLost(remote)
     for (let i = 0; i < this.#links.length; i++) {
@@ -112,8 +114,8 @@ export class Chain {
   }
 
   /**
-   * Moves the session onto the servers of `other`, a chain over the same blocks, where they have room at once; there a fork
-   * is a copy. Links that are lost, and what fits nowhere there, are for `complete`.
+   * Moves the session onto the servers of `other`, a chain over the same blocks, where they have room at once; there a
+   * fork is a copy. Links that are lost, and what fits nowhere there, are for `complete`.
    */
   async follow(other: Chain): Promise<void> {
     if (this.#links.length > 0) {
@@ -121,16 +123,22 @@ export class Chain {
       return
     }
     for (const { remote } of other.#links) this.#remember(remote.span)
-    await this.#openAll(other.#links.map(async ({ remote: { span, lost } }, i) => {
-      const inputs = i === 0 ? this.#root : this.#newLog()
-      const remote = lost === undefined ? await this.#openOne(span, 0).catch(() => undefined) : undefined
-      return remote === undefined ? this.#openSpans(span.start, span.end, inputs) : [{ remote, inputs, pushes: false }]
-    }))
+    await this.#openAll(
+      other.#links.map(async ({ remote: { span, lost } }, i) => {
+        const inputs = i === 0 ? this.#root : this.#newLog()
+        const remote = lost === undefined ? await this.#openOne(span, 0).catch(() => undefined) : undefined
+        return remote === undefined
+          ? this.#openSpans(span.start, span.end, inputs)
+          : [{ remote, inputs, pushes: false }]
+      }),
+    )
   }
 
   async #moveTo({ span, peerId, lost }: RemoteSession): Promise<void> {
-    const range = (): [number, number] =>
-      [this.#links.findIndex(({ remote }) => remote.span.start === span.start), this.#links.findIndex(({ remote }) => remote.span.end === span.end)]
+    const range = (): [number, number] => [
+      this.#links.findIndex(({ remote }) => remote.span.start === span.start),
+      this.#links.findIndex(({ remote }) => remote.span.end === span.end),
+    ]
     const [first, last] = range()
     const { remote } = this.#links[first] ?? {}
     const isThere = first === last && remote?.peerId === peerId && remote.lost === undefined
@@ -138,7 +146,11 @@ export class Chain {
     const opened = await this.#openOne(span, 0).catch(() => undefined)
     if (opened === undefined) return
     const [from, until] = range()
-    const left = this.#links.splice(from, until - from + 1, { remote: opened, inputs: this.#links[from]!.inputs, pushes: false })
+    const left = this.#links.splice(from, until - from + 1, {
+      remote: opened,
+      inputs: this.#links[from]!.inputs,
+      pushes: false,
+    })
     this.#connected = false
     for (const link of left) void link.remote.close()
   }
@@ -146,7 +158,7 @@ export class Chain {
   /** All or none. */
   async #openAll(opening: readonly Promise<Link[]>[]): Promise<void> {
     const parts = await Promise.allSettled(opening)
-    const links = parts.flatMap((part) => part.status === 'fulfilled' ? part.value : [])
+    const links = parts.flatMap((part) => (part.status === 'fulfilled' ? part.value : []))
     const failed = parts.find((part) => part.status === 'rejected')
     if (failed !== undefined) {
       for (const { remote } of links) void remote.close()
@@ -193,7 +205,9 @@ export class Chain {
     for (let lastError: Error | undefined; ;) {
       const route = this.#findRoute(start, end, avoid, lastError)
       const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, allocTimeoutMs)))
-      const failed = opened.flatMap((result, i) => result.status === 'rejected' ? [{ peerId: route[i]!.server.peerId, error: result.reason as Error }] : [])
+      const failed = opened.flatMap((result, i) =>
+        result.status === 'rejected' ? [{ peerId: route[i]!.server.peerId, error: result.reason as Error }] : [],
+      )
       if (failed.length === 0) {
         route.forEach((span) => this.#remember(span))
         return opened.map((result, i) => ({
@@ -203,7 +217,8 @@ export class Chain {
         }))
       }
       for (const result of opened) if (result.status === 'fulfilled') void result.value.close()
-      for (const { peerId, error } of failed) this.#log({ peerId, reason: errorMessage(error) }, 'a server did not open the session')
+      for (const { peerId, error } of failed)
+        this.#log({ peerId, reason: errorMessage(error) }, 'a server did not open the session')
       for (const { peerId } of failed) avoid.add(peerId)
       lastError = failed.find(({ error }) => !isTransient(error))?.error ?? failed[0]!.error
     }
@@ -211,7 +226,13 @@ export class Chain {
 
   #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
     const request = {
-      start, end, tokens: this.#options.maxLength, digests: this.#digests, arithmetic: this.#arithmetic, avoid, ownPeer: this.#swarm.peerId,
+      start,
+      end,
+      tokens: this.#options.maxLength,
+      digests: this.#digests,
+      arithmetic: this.#arithmetic,
+      avoid,
+      ownPeer: this.#swarm.peerId,
       adapter: this.#options.adapter,
     }
     try {
@@ -225,12 +246,25 @@ export class Chain {
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
     const { connectTimeoutMs, maxLength, hiddenSize, start, prompts } = this.#options
     const adapter = await this.#options.adapter?.provide(this.#swarm, span)
-    const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined,
-      (signal) => this.#swarm.open(span.server, 'inference', signal))
-    const remote = await RemoteSession.open(stream, span, {
-      sessionId: randomBytes(16).toString('hex'), modelKey: this.#swarm.modelKey, maxLength, hiddenSize, allocTimeoutMs,
-      timeoutMs: connectTimeoutMs, trace: this.trace, adapter, prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
-    }, this.#events)
+    const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined, (signal) =>
+      this.#swarm.open(span.server, 'inference', signal),
+    )
+    const remote = await RemoteSession.open(
+      stream,
+      span,
+      {
+        sessionId: randomBytes(16).toString('hex'),
+        modelKey: this.#swarm.modelKey,
+        maxLength,
+        hiddenSize,
+        allocTimeoutMs,
+        timeoutMs: connectTimeoutMs,
+        trace: this.trace,
+        adapter,
+        prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
+      },
+      this.#events,
+    )
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote
   }
@@ -245,15 +279,25 @@ export class Chain {
 
   /** Tells every server its next one. Where that cannot be dialled the client carries the hidden states itself. */
   async connect(epoch: number): Promise<void> {
-    await Promise.all(this.#links.slice(0, -1).map(async (link, i) => {
-      const { span: { server }, sessionId, peerId } = this.#links[i + 1]!.remote
-      link.pushes = false
-      const next = { peerId, multiaddrs: server.multiaddrs, sessionId }
-      await link.remote.request({ kind: 'route', epoch, next }, 'routed', ROUTE_TIMEOUT_MS).then(
-        () => { link.pushes = true },
-        (error: unknown) => { if (link.remote.lost !== undefined) throw error },
-      )
-    }))
+    await Promise.all(
+      this.#links.slice(0, -1).map(async (link, i) => {
+        const {
+          span: { server },
+          sessionId,
+          peerId,
+        } = this.#links[i + 1]!.remote
+        link.pushes = false
+        const next = { peerId, multiaddrs: server.multiaddrs, sessionId }
+        await link.remote.request({ kind: 'route', epoch, next }, 'routed', ROUTE_TIMEOUT_MS).then(
+          () => {
+            link.pushes = true
+          },
+          (error: unknown) => {
+            if (link.remote.lost !== undefined) throw error
+          },
+        )
+      }),
+    )
     this.#connected = true
   }
 }

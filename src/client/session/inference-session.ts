@@ -90,7 +90,10 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   /** Cuts the session back: the next step goes on at `position`. Throws `SESSION_POSITION` for one that lies ahead. */
   set position(position: number) {
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {
-      throw new PetalsError('SESSION_POSITION', `position ${position}: the session holds ${this.#position} tokens and can only be cut back`)
+      throw new PetalsError(
+        'SESSION_POSITION',
+        `position ${position}: the session holds ${this.#position} tokens and can only be cut back`,
+      )
     }
     this.#checkIdle()
     if (position === this.#position) return
@@ -139,11 +142,17 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.#root.write(this.#position, hidden)
     const output = await this.#tryStep(hidden, hidden.shape[0]!)
     this.#position += hidden.shape[0]!
-    boundMemory(this.#chain.links.slice(1).map(({ inputs }) => inputs), this.#options.replayMemoryBytes)
+    boundMemory(
+      this.#chain.links.slice(1).map(({ inputs }) => inputs),
+      this.#options.replayMemoryBytes,
+    )
     return output
   }
 
-  /** A new session that holds the first `position` tokens of this one, on the same servers as far as these have room. Throws like `forkFrom`. */
+  /**
+   * A new session that holds the first `position` tokens of this one, on the same servers as far as these have room.
+   * Throws like `forkFrom`.
+   */
   async fork(position = this.#position): Promise<InferenceSession> {
     const session = new InferenceSession(this.#swarm, this.#options)
     this.emit('fork', session)
@@ -157,10 +166,10 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   /**
-   * Holds the first `position` tokens of `source`, a session over the same blocks, in place of its own. Servers that hold
-   * both copy their caches; what runs elsewhere moves there, or is replayed where there is no room. Several sessions may
-   * be made from one at a time; neither can be stepped meanwhile. Where it throws, this session is empty: `SESSION_POSITION`,
-   * `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or like `step`.
+   * Holds the first `position` tokens of `source`, a session over the same blocks, in place of its own. Servers that
+   * hold both copy their caches; what runs elsewhere moves there, or is replayed where there is no room. Several
+   * sessions may be made from one at a time; neither can be stepped meanwhile. Where it throws, this session is empty:
+   * `SESSION_POSITION`, `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or like `step`.
    */
   async forkFrom(source: InferenceSession, position = source.position): Promise<void> {
     this.#checkFork(source, position)
@@ -211,7 +220,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   #checkFork(source: InferenceSession, position: number): void {
     if (this.#closed || source.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
     this.#checkIdle()
-    if (source === this) throw new PetalsError('SESSION_FORK', 'a session cannot be forked from itself; set its position to cut it back')
+    if (source === this)
+      throw new PetalsError('SESSION_FORK', 'a session cannot be forked from itself; set its position to cut it back')
     if (source.#busy) throw new PetalsError('SESSION_BUSY', 'a step of the session to be forked is still under way')
     checkFork(this, source, position)
   }
@@ -221,11 +231,17 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
     this.#checkIdle()
     if (hidden.shape.length !== 2 || hidden.shape[1] !== hiddenSize || hidden.dtype !== dtype || tokens < 1) {
-      throw new PetalsError('TENSOR_SHAPE', `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${dtype} [tokens, ${hiddenSize}]`)
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${dtype} [tokens, ${hiddenSize}]`,
+      )
     }
     if (this.#position + tokens > this.maxLength) {
-      throw new PetalsError('SESSION_OVERFLOW', `${tokens} tokens at position ${this.#position} do not fit into a session of ` +
-        `${this.maxLength} tokens; open it with a larger maxLength`)
+      throw new PetalsError(
+        'SESSION_OVERFLOW',
+        `${tokens} tokens at position ${this.#position} do not fit into a session of ` +
+          `${this.maxLength} tokens; open it with a larger maxLength`,
+      )
     }
   }
 
@@ -265,15 +281,24 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   /** The chain with its lost links replaced, in a new epoch. */
-  async #beginRepair(losses: Losses, positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>): Promise<ReplayContext> {
+  async #beginRepair(
+    losses: Losses,
+    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>,
+  ): Promise<ReplayContext> {
     await this.#chain.complete(({ peerId }) => {
       losses.lost.add(peerId)
       this.#swarm.avoid(peerId)
     })
     losses.replayedTokens = 0
     return {
-      chain: this.#chain, epoch: ++this.#runner.epoch, ...positions, nextStep: () => ++this.#step, watchdog: this.#options.watchdog,
-      onReplay: (count) => { losses.replayedTokens += count },
+      chain: this.#chain,
+      epoch: ++this.#runner.epoch,
+      ...positions,
+      nextStep: () => ++this.#step,
+      watchdog: this.#options.watchdog,
+      onReplay: (count) => {
+        losses.replayedTokens += count
+      },
     }
   }
 
@@ -291,7 +316,9 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   #patiently<T>(attempt: () => Promise<T>): Promise<T> {
     return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
-      check: () => { if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed') },
+      check: () => {
+        if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
+      },
       refresh: () => this.#swarm.refresh(),
     })
   }

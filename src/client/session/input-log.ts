@@ -12,8 +12,9 @@ interface Chunk {
 }
 
 /**
- * The inputs of one span, for the positions that its server holds: what a replay sends to the server's successor. A gap is
- * never held, so it covers everything up to `until`. Logs of forked sessions share the pieces that they have in common.
+ * The inputs of one span, for the positions that its server holds: what a replay sends to the server's successor. A gap
+ * is never held, so it covers everything up to `until`. Logs of forked sessions share the pieces that they have in
+ * common.
  */
 export class InputLog {
   readonly #width: number
@@ -84,7 +85,8 @@ export class InputLog {
     if (until > this.#until) return undefined
     const data = new Uint8Array((until - from) * this.#rowBytes)
     for (let at = from; at < until;) {
-      const index = Math.floor(at / CHUNK_TOKENS), first = index * CHUNK_TOKENS
+      const index = Math.floor(at / CHUNK_TOKENS),
+        first = index * CHUNK_TOKENS
       const end = Math.min(until, first + CHUNK_TOKENS)
       const rows = this.#chunks[index]!.data.subarray((at - first) * this.#rowBytes, (end - first) * this.#rowBytes)
       data.set(rows, (at - from) * this.#rowBytes)

@@ -1,21 +1,26 @@
-import type { ModelConfig } from '../../checkpoint/config.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from '../../engine/session-limit.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { type ActiveAdapter, requestAdapter } from '../request-adapter.ts'
+import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 
 export interface SessionOptions {
   /** Tokens of prompt and answer together. */
   readonly maxLength: number
-  /** Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router chooses. */
+  /**
+   * Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router
+   * chooses.
+   */
   readonly cuts?: readonly number[] | undefined
   /**
-   * Deep prompts, float32 [blocks, positions, hidden]: what is added to the input of each of the session's blocks at the
-   * first positions (Li and Liang, "Prefix-Tuning", in the form of P-Tuning v2 that Petals has).
+   * Deep prompts, float32 [blocks, positions, hidden]: what is added to the input of each of the session's blocks at
+   * the first positions (Li and Liang, "Prefix-Tuning", in the form of P-Tuning v2 that Petals has).
    */
   readonly prompts?: Tensor | undefined
-  /** The name of an adapter that servers hold, or an own one, which is brought to them; the model's own where left out. */
+  /**
+   * The name of an adapter that servers hold, or an own one, which is brought to them; the model's own where left out.
+   */
   readonly activeAdapter?: ActiveAdapter | undefined
   /** How long a server may let the session wait for cache; 60 s unless told. */
   readonly allocTimeoutMs?: number
@@ -30,20 +35,36 @@ const CONNECT_TIMEOUT_MS = 10_000
 const REPLAY_MEMORY_BYTES = 1 << 30
 const RECOVERY_TIMEOUT_MS = 60_000
 
-/** A late step is looked into after this long; a server that does not say what it is doing by then is taken for dead. */
+/**
+ * A late step is looked into after this long; a server that does not say what it is doing by then is taken for dead.
+ */
 const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
 
-/** A session over blocks `start` to `end`, opened on the servers at its first step. Throws `SESSION_TOO_LONG`, `ADAPTER_MISFIT`. */
+/**
+ * A session over blocks `start` to `end`, opened on the servers at its first step. Throws `SESSION_TOO_LONG`,
+ * `ADAPTER_MISFIT`.
+ */
 export function createSession(
-  swarm: SwarmAccess, config: ModelConfig, { start, end }: { start: number, end: number }, options: SessionOptions,
+  swarm: SwarmAccess,
+  config: ModelConfig,
+  { start, end }: { start: number; end: number },
+  options: SessionOptions,
 ): InferenceSession {
   checkSessionLength(config, options.maxLength)
   if (options.prompts !== undefined) checkPrompts(options.prompts, end - start, config.hiddenSize)
   return new InferenceSession(swarm, {
-    start, end, hiddenSize: config.hiddenSize, dtype: 'float32', maxLength: options.maxLength, cuts: options.cuts,
-    prompts: options.prompts, adapter: options.activeAdapter === undefined ? undefined : requestAdapter(options.activeAdapter, config),
-    allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS, connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    start,
+    end,
+    hiddenSize: config.hiddenSize,
+    dtype: 'float32',
+    maxLength: options.maxLength,
+    cuts: options.cuts,
+    prompts: options.prompts,
+    adapter: options.activeAdapter === undefined ? undefined : requestAdapter(options.activeAdapter, config),
+    allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
     replayMemoryBytes: options.replayMemoryBytes ?? REPLAY_MEMORY_BYTES,
-    recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS, watchdog: WATCHDOG,
+    recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS,
+    watchdog: WATCHDOG,
   })
 }

@@ -10,8 +10,14 @@ export interface PatienceOptions {
   readonly refresh: () => Promise<void>
 }
 
-/** Tries until it works: servers come and go. Throws what is not transient, or what the last attempt within the time threw. */
-export async function patiently<T>(attempt: () => Promise<T>, { timeoutMs, check, refresh }: PatienceOptions): Promise<T> {
+/**
+ * Tries until it works: servers come and go. Throws what is not transient, or what the last attempt within the time
+ * threw.
+ */
+export async function patiently<T>(
+  attempt: () => Promise<T>,
+  { timeoutMs, check, refresh }: PatienceOptions,
+): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
   for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
     check()

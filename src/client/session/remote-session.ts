@@ -1,11 +1,11 @@
 import { PetalsError, TimeoutError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/errors.ts'
-import type { Frame } from '../../swarm/frame.ts'
-import type { FrameStream } from '../../swarm/frame-stream.ts'
-import type { FrameHeader } from '../../swarm/wire.ts'
+import type { Frame } from '../../swarm/frames/frame.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { FrameHeader } from '../../swarm/frames/wire.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { RouteSpan } from '../routing.ts'
+import type { RouteSpan } from '../remote/routing.ts'
 
 export interface RemoteSessionEvents {
   /** The last server of a chain, or one that has no next, gives a step's output. */
@@ -50,13 +50,28 @@ export class RemoteSession {
   #lost: Error | undefined
 
   /** Opens a session on a fresh stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
-  static async open(stream: FrameStream, span: RouteSpan, options: OpenOptions, events: RemoteSessionEvents): Promise<RemoteSession> {
+  static async open(
+    stream: FrameStream,
+    span: RouteSpan,
+    options: OpenOptions,
+    events: RemoteSessionEvents,
+  ): Promise<RemoteSession> {
     const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts } = options
     try {
       const open = { modelKey, start: span.start, end: span.end, maxLength, allocTimeoutMs }
-      await stream.send({ header: { kind: 'open', sessionId, open, ...(trace !== undefined && { trace }), ...(adapter !== undefined && { adapter }) }, tensors: prompts === undefined ? [] : [prompts] })
+      await stream.send({
+        header: {
+          kind: 'open',
+          sessionId,
+          open,
+          ...(trace !== undefined && { trace }),
+          ...(adapter !== undefined && { adapter }),
+        },
+        tensors: prompts === undefined ? [] : [prompts],
+      })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
-      if (answer?.header.kind !== 'opened') throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not open the session`)
+      if (answer?.header.kind !== 'opened')
+        throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not open the session`)
     } catch (error) {
       stream.abort(error as Error)
       throw error
@@ -64,7 +79,12 @@ export class RemoteSession {
     return new RemoteSession(stream, span, options, events)
   }
 
-  private constructor(stream: FrameStream, span: RouteSpan, { sessionId, hiddenSize }: OpenOptions, events: RemoteSessionEvents) {
+  private constructor(
+    stream: FrameStream,
+    span: RouteSpan,
+    { sessionId, hiddenSize }: OpenOptions,
+    events: RemoteSessionEvents,
+  ) {
     this.#stream = stream
     this.span = span
     this.sessionId = sessionId
@@ -73,7 +93,8 @@ export class RemoteSession {
     stream.onFrame({
       onFrame: (frame) => this.#onFrame(frame),
       onError: (error) => this.#onLost(error),
-      onEnd: (error) => this.#onLost(error ?? new PetalsError('SESSION_LOST', `peer ${this.peerId} closed the session`)),
+      onEnd: (error) =>
+        this.#onLost(error ?? new PetalsError('SESSION_LOST', `peer ${this.peerId} closed the session`)),
     })
   }
 
@@ -96,8 +117,13 @@ export class RemoteSession {
   }
 
   /** A step whose output comes straight back, however long it computes: whoever waits watches the server meanwhile. */
-  step(header: FrameHeader, hidden: Tensor): { sent: Promise<void>, output: Promise<Tensor> } {
-    const { sent, answer } = this.#ask(header.step!, 'output', { header: { ...header, kind: 'step', push: false }, tensors: [hidden] }, STEP_TIMEOUT_MS)
+  step(header: FrameHeader, hidden: Tensor): { sent: Promise<void>; output: Promise<Tensor> } {
+    const { sent, answer } = this.#ask(
+      header.step!,
+      'output',
+      { header: { ...header, kind: 'step', push: false }, tensors: [hidden] },
+      STEP_TIMEOUT_MS,
+    )
     return { sent, output: answer.then(({ tensors }) => tensors[0]!) }
   }
 
@@ -112,12 +138,21 @@ export class RemoteSession {
     this.#onLost(error)
   }
 
-  #ask(step: number, kind: string, { header, tensors }: Frame, timeoutMs: number): { sent: Promise<void>, answer: Promise<Frame> } {
+  #ask(
+    step: number,
+    kind: string,
+    { header, tensors }: Frame,
+    timeoutMs: number,
+  ): { sent: Promise<void>; answer: Promise<Frame> } {
     const { promise, resolve, reject } = Promise.withResolvers<Frame>()
     if (this.#lost !== undefined) reject(this.#lost)
     this.#pending.set(step, { kind, resolve, reject })
     // One more turn of the event loop: after a pause of this process the answer may lie there unread.
-    const timer = setTimeout(() => setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${header.kind}"`, timeoutMs))), timeoutMs)
+    const timer = setTimeout(
+      () =>
+        setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${header.kind}"`, timeoutMs))),
+      timeoutMs,
+    )
     const answer = promise.finally(() => {
       clearTimeout(timer)
       this.#pending.delete(step)
@@ -130,7 +165,10 @@ export class RemoteSession {
   #checked({ header, tensors }: Frame): Frame {
     for (const { shape } of tensors) {
       if (shape.length === 2 && shape[1] === this.#hiddenSize) continue
-      throw new PetalsError('TENSOR_SHAPE', `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`)
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`,
+      )
     }
     return { header, tensors: tensors.map((tensor) => convert(tensor, 'float32')) }
   }

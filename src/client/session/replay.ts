@@ -25,20 +25,26 @@ const MAX_FRAME_BYTES = 4 << 20
 export const ANSWER_TIMEOUT_MS = 600_000
 
 /**
- * Begins a new epoch on all servers of a chain and returns how many valid tokens each holds. A server that does not answer
- * is given up.
+ * Begins a new epoch on all servers of a chain and returns how many valid tokens each holds. A server that does not
+ * answer is given up.
  */
 export function resumeAll(context: ReplayContext): Promise<number[]> {
   const { chain, epoch, settled, failedStep } = context
-  return Promise.all(chain.links.map(async ({ remote }) => {
-    const header = { kind: 'resume', epoch, position: settled, until: failedStep }
-    const answer = await ofLink(remote, whileAlive(remote.request(header, 'resumed', ANSWER_TIMEOUT_MS), remote, context.watchdog))
-    return answer.header.position ?? 0
-  }))
+  return Promise.all(
+    chain.links.map(async ({ remote }) => {
+      const header = { kind: 'resume', epoch, position: settled, until: failedStep }
+      const answer = await ofLink(
+        remote,
+        whileAlive(remote.request(header, 'resumed', ANSWER_TIMEOUT_MS), remote, context.watchdog),
+      )
+      return answer.header.position ?? 0
+    }),
+  )
 }
 
 /**
- * Brings every span of a repaired chain, as `fill` does, and gives the last span's outputs for positions `settled` to `target`.
+ * Brings every span of a repaired chain, as `fill` does, and gives the last span's outputs for positions `settled` to
+ * `target`.
  */
 export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
   const { chain, settled, target } = context
@@ -49,8 +55,8 @@ export async function replay(context: ReplayContext, held: readonly number[]): P
 
 /**
  * Brings every span of a chain, whose servers hold `held` tokens, to `target` tokens; returns what the last span had to
- * compute for it, undefined where that was nothing. Spans that hold their tokens compute nothing again: only a new server is
- * sent its span's inputs, as one chunked prefill.
+ * compute for it, undefined where that was nothing. Spans that hold their tokens compute nothing again: only a new
+ * server is sent its span's inputs, as one chunked prefill.
  */
 export async function fill(context: ReplayContext, held: readonly number[]): Promise<Tensor | undefined> {
   const { chain, settled, target } = context
@@ -71,8 +77,9 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
 }
 
 /**
- * Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. It begins as the
- * session began: a server that rounds keys and values by what its first run shows then rounds as the lost one did.
+ * Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. It
+ * begins as the session began: a server that rounds keys and values by what its first run shows then rounds as the lost
+ * one did.
  */
 async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
   const [tokens = 0, width = 0] = inputs.shape
@@ -80,7 +87,10 @@ async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, co
   const rowBytes = inputs.data.byteLength / tokens
   const piece = Math.max(1, Math.floor(MAX_FRAME_BYTES / rowBytes))
   for (let done = 0, until: number; done < tokens; done = until) {
-    until = Math.min(tokens, done + (from + done === 0 ? Math.min(piece, context.chain.links[0]!.inputs.firstTokens) : piece))
+    until = Math.min(
+      tokens,
+      done + (from + done === 0 ? Math.min(piece, context.chain.links[0]!.inputs.firstTokens) : piece),
+    )
     const header = { kind: 'step', epoch: context.epoch, step: context.nextStep(), position: from + done }
     const step = remote.step(header, sliceRows(inputs, done, until))
     await step.sent
@@ -114,12 +124,19 @@ async function fetchInto(inputs: InputLog, before: Link, until: number, context:
   }
 }
 
-async function fetchOutputs({ remote }: Link, from: number, until: number, { epoch, watchdog }: ReplayContext): Promise<Tensor> {
+async function fetchOutputs(
+  { remote }: Link,
+  from: number,
+  until: number,
+  { epoch, watchdog }: ReplayContext,
+): Promise<Tensor> {
   const request = remote.request({ kind: 'fetch', epoch, position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
   return (await ofLink(remote, whileAlive(request, remote, watchdog))).tensors[0]!
 }
 
-/** Whatever goes wrong on a server during a repair costs that server its place, so that the next attempt goes elsewhere. */
+/**
+ * Whatever goes wrong on a server during a repair costs that server its place, so that the next attempt goes elsewhere.
+ */
 export async function ofLink<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
   try {
     return await work

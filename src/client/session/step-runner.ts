@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import type { Frame } from '../../swarm/frame.ts'
+import type { Frame } from '../../swarm/frames/frame.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
 import type { InputLog } from './input-log.ts'
@@ -22,8 +22,8 @@ export class StepRunner {
   }
 
   /**
-   * Sends `hidden` through all blocks, server to server where they push, through the client where they do not; returns the
-   * last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` where the chain broke.
+   * Sends `hidden` through all blocks, server to server where they push, through the client where they do not; returns
+   * the last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` where the chain broke.
    */
   async run(step: number, position: number, hidden: Tensor): Promise<Tensor> {
     const { links } = this.chain
@@ -46,7 +46,12 @@ export class StepRunner {
     try {
       const header = { kind: 'step', epoch: this.epoch, step, position, push: true }
       await links[0]!.remote.send({ header, tensors: [input] })
-      return await watchStep(wait.output, links.map(({ remote }) => remote), step, this.#watchdog)
+      return await watchStep(
+        wait.output,
+        links.map(({ remote }) => remote),
+        step,
+        this.#watchdog,
+      )
     } finally {
       this.#wait = undefined
     }
@@ -68,7 +73,10 @@ export class StepRunner {
       },
       onStepFailed: (remote, { kind, step, fault }) => {
         if (step !== this.#wait?.step) return
-        const error = new PetalsError(fault?.code ?? 'REMOTE', `peer ${remote.peerId}: ${fault?.message ?? 'no reason given'}`)
+        const error = new PetalsError(
+          fault?.code ?? 'REMOTE',
+          `peer ${remote.peerId}: ${fault?.message ?? 'no reason given'}`,
+        )
         if (kind === 'failed') remote.giveUp(error)
         this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
       },

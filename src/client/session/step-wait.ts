@@ -1,4 +1,4 @@
-import type { Frame } from '../../swarm/frame.ts'
+import type { Frame } from '../../swarm/frames/frame.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RemoteSession } from './remote-session.ts'
 
@@ -25,7 +25,8 @@ export class StepWait {
   }
 
   deliver(remote: RemoteSession, { header, tensors }: Frame): void {
-    if (remote === this.from && header.epoch === this.epoch && header.step === this.step && tensors[0] !== undefined) this.#resolve(tensors[0])
+    if (remote === this.from && header.epoch === this.epoch && header.step === this.step && tensors[0] !== undefined)
+      this.#resolve(tensors[0])
   }
 
   fail(error: Error): void {

@@ -16,12 +16,17 @@ export class StalledError extends PetalsError {
 }
 
 /**
- * Waits for `output`, which step `step` of these servers is to give. A frozen peer looks like a slow one, so when the step
- * is late all are asked: who does not answer is given up, which fails the step; while one computes or sends, it is waited
- * for; where twice in a row nobody does, throws `StalledError`. Call it once the step has been sent: a question waits
- * behind what is still on its way out.
+ * Waits for `output`, which step `step` of these servers is to give. A frozen peer looks like a slow one, so when the
+ * step is late all are asked: who does not answer is given up, which fails the step; while one computes or sends, it is
+ * waited for; where twice in a row nobody does, throws `StalledError`. Call it once the step has been sent: a question
+ * waits behind what is still on its way out.
  */
-export async function watchStep<T>(output: Promise<T>, remotes: readonly RemoteSession[], step: number, options: WatchdogOptions): Promise<T> {
+export async function watchStep<T>(
+  output: Promise<T>,
+  remotes: readonly RemoteSession[],
+  step: number,
+  options: WatchdogOptions,
+): Promise<T> {
   let idleRounds = 0
   for (;;) {
     if (await settledWithin(output, options.deadlineMs)) return output
@@ -32,9 +37,12 @@ export async function watchStep<T>(output: Promise<T>, remotes: readonly RemoteS
   }
 }
 
-/** Waits for a server's answer for as long as it shows signs of life; one that does not is given up, which fails the answer. */
+/**
+ * Waits for a server's answer for as long as it shows signs of life; one that does not is given up, which fails the
+ * answer.
+ */
 export async function whileAlive<T>(answer: Promise<T>, remote: RemoteSession, options: WatchdogOptions): Promise<T> {
-  while (!await settledWithin(answer, options.deadlineMs)) await ask(remote, options.answerMs)
+  while (!(await settledWithin(answer, options.deadlineMs))) await ask(remote, options.answerMs)
   return answer
 }
 
@@ -58,7 +66,13 @@ async function settledWithin(promise: Promise<unknown>, ms: number): Promise<boo
   const { promise: late, resolve } = Promise.withResolvers<boolean>()
   const timer = setTimeout(resolve, ms, false)
   try {
-    return await Promise.race([promise.then(() => true, () => true), late])
+    return await Promise.race([
+      promise.then(
+        () => true,
+        () => true,
+      ),
+      late,
+    ])
   } finally {
     clearTimeout(timer)
   }

@@ -1,7 +1,9 @@
 import type { Tensor } from '../../tensor/tensor.ts'
 import { asFloat32 } from '../../tensor/tensor.ts'
 
-/** One comparison. `ok` is null where this program does not compute such a thing yet; `reason` says so, or what failed. */
+/**
+ * One comparison. `ok` is null where this program does not compute such a thing yet; `reason` says so, or what failed.
+ */
 export interface VerifyRow {
   /** Where the chain was cut, e.g. `1,2`. */
   readonly cut: string
@@ -17,13 +19,17 @@ export interface VerifyRow {
 
 export type Outcome = Omit<VerifyRow, 'cut' | 'path'>
 
-/** Absolute, for hidden states and logits of the size of one; relative to their root mean square where that is larger. */
+/**
+ * Absolute, for hidden states and logits of the size of one; relative to their root mean square where that is larger.
+ */
 const TOLERANCE = 1e-4
 
 /** Compares values with a reference of the same number of elements. */
 export function compare(name: string, values: Float32Array, reference: Float32Array): Outcome {
-  if (values.length !== reference.length) return failed(name, `${values.length} values were computed, the file has ${reference.length}`)
-  let maxAbs = 0, squares = 0
+  if (values.length !== reference.length)
+    return failed(name, `${values.length} values were computed, the file has ${reference.length}`)
+  let maxAbs = 0,
+    squares = 0
   for (let i = 0; i < values.length; i++) {
     const difference = Math.abs(values[i]! - reference[i]!)
     // A comparison with NaN is false: without this, NaN would pass.

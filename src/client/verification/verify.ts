@@ -1,8 +1,17 @@
 import { errorMessage } from '../../base/errors.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
-import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model.ts'
+import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model/model.ts'
 import type { Golden, GreedyCase } from './golden.ts'
-import { type Outcome, type VerifyRow, compare, compareIds, compareTensors, failed, logProbability, notAskedFor } from './rows.ts'
+import {
+  type Outcome,
+  type VerifyRow,
+  compare,
+  compareIds,
+  compareTensors,
+  failed,
+  logProbability,
+  notAskedFor,
+} from './rows.ts'
 
 /** Prompt pieces of the inference path, beside the prompt as a whole. */
 const CHUNKS = [1, 5, 64]
@@ -15,14 +24,22 @@ const NOT_YET: readonly [RegExp, string][] = [
 ]
 
 /**
- * Compares what a model's swarm computes with a reference, its chain of servers being cut at `cuts`; a row per comparison,
- * as they are made. What fails is a row, too. Blocks are computed by servers only.
+ * Compares what a model's swarm computes with a reference, its chain of servers being cut at `cuts`; a row per
+ * comparison, as they are made. What fails is a row, too. Blocks are computed by servers only.
  */
-export async function* verifyPartition(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[]): AsyncGenerator<VerifyRow> {
+export async function* verifyPartition(
+  model: AutoDistributedModelForCausalLM,
+  golden: Golden,
+  cuts: readonly number[],
+): AsyncGenerator<VerifyRow> {
   const cut = cuts.join(',')
-  const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] => outcomes.map((outcome) => ({ cut, path, ...outcome }))
+  const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] =>
+    outcomes.map((outcome) => ({ cut, path, ...outcome }))
   yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
-  const prompts = [...comparedSequences(model, golden), ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength))]
+  const prompts = [
+    ...comparedSequences(model, golden),
+    ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength)),
+  ]
   const prompt = Math.max(0, ...prompts.map(({ length }) => length))
   for (const chunk of [prompt, ...CHUNKS.filter((size) => size < prompt)]) {
     const path = chunk === prompt ? 'inference, prompt in one piece' : `inference, prompt in pieces of ${chunk}`
@@ -35,7 +52,8 @@ export function uncheckable(golden: Golden): VerifyRow[] {
   const names = [...golden.unread, ...[...golden.tensors.keys()].filter((name) => !isChecked(name))]
   return names.map((name) => {
     const known = NOT_YET.find(([pattern]) => pattern.test(name))
-    const outcome = known === undefined ? failed(name, 'nothing is known to compare this with') : notAskedFor(name, known[1])
+    const outcome =
+      known === undefined ? failed(name, 'nothing is known to compare this with') : notAskedFor(name, known[1])
     return { cut: '', path: '', ...outcome }
   })
 }
@@ -52,7 +70,11 @@ async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<O
   }
 }
 
-async function checkForward(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[]): Promise<Outcome[]> {
+async function checkForward(
+  model: AutoDistributedModelForCausalLM,
+  golden: Golden,
+  cuts: readonly number[],
+): Promise<Outcome[]> {
   const { inputIds, tensors } = golden
   const [rows, tokens] = [inputIds.length, inputIds[0]?.length ?? 0]
   if (rows === 0) return []
@@ -68,10 +90,13 @@ async function checkForward(model: AutoDistributedModelForCausalLM, golden: Gold
   outcomes.push(...checkAgainst(tensors, 'logits', logits))
   outcomes.push(...checkAgainst(tensors, 'loss', fromFloat32(Float32Array.of(meanLoss(logits, inputIds)), [1])))
   const prompts = promptsOf(model, golden)
-  if (prompts === undefined && tensors.has(PROMPTED)) outcomes.push(notAskedFor(PROMPTED, 'transformers keeps the angles of the longest text that it has seen before'))
+  if (prompts === undefined && tensors.has(PROMPTED))
+    outcomes.push(notAskedFor(PROMPTED, 'transformers keeps the angles of the longest text that it has seen before'))
   if (prompts !== undefined) {
     const prompted = await model.layers.forward(embedded, { cuts, prompts })
-    outcomes.push(...checkAgainst(tensors, PROMPTED, fromFloat32(await model.ends.head(asFloat32(prompted).slice()), logits.shape)))
+    outcomes.push(
+      ...checkAgainst(tensors, PROMPTED, fromFloat32(await model.ends.head(asFloat32(prompted).slice()), logits.shape)),
+    )
   }
   return outcomes
 }
@@ -85,35 +110,51 @@ function checkAgainst(tensors: Golden['tensors'], name: string, values: Tensor):
 function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): number {
   const values = asFloat32(logits)
   const vocab = logits.shape[2]!
-  const losses = inputIds.flatMap((ids, row) => ids.slice(1).map((id, i) => {
-    const at = (row * ids.length + i) * vocab
-    return -logProbability(values.subarray(at, at + vocab), id)
-  }))
+  const losses = inputIds.flatMap((ids, row) =>
+    ids.slice(1).map((id, i) => {
+      const at = (row * ids.length + i) * vocab
+      return -logProbability(values.subarray(at, at + vocab), id)
+    }),
+  )
   return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
 }
 
 /** All texts of the file at once, so that their steps share device runs. */
-async function checkInference(model: AutoDistributedModelForCausalLM, golden: Golden, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
+async function checkInference(
+  model: AutoDistributedModelForCausalLM,
+  golden: Golden,
+  cuts: readonly number[],
+  chunk: number,
+): Promise<Outcome[]> {
   const prompts = promptsOf(model, golden)
-  const run = (wanted: Golden['inputIds'], given?: Tensor) => Promise.all(wanted.map((ids) => runPrompt(model, ids, cuts, chunk, given)))
+  const run = (wanted: Golden['inputIds'], given?: Tensor) =>
+    Promise.all(wanted.map((ids) => runPrompt(model, ids, cuts, chunk, given)))
   const sequences = run(comparedSequences(model, golden))
   const prompted = run(prompts === undefined ? [] : golden.inputIds, prompts)
   const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk))
   const [outputs, promptedOutputs, compared] = await Promise.all([sequences, prompted, Promise.all(texts)])
   const outcomes: Outcome[] = []
   const wanted = golden.tensors.get(PROMPTED)
-  if (prompts !== undefined && wanted !== undefined) outcomes.push(compare(PROMPTED, joined(promptedOutputs.map(({ logits }) => logits)), asFloat32(wanted)))
-  for (const [name, values] of [[lastOutput(model), outputs.map(({ hidden }) => hidden)], ['logits', outputs.map(({ logits }) => logits)]] as const) {
+  if (prompts !== undefined && wanted !== undefined)
+    outcomes.push(compare(PROMPTED, joined(promptedOutputs.map(({ logits }) => logits)), asFloat32(wanted)))
+  for (const [name, values] of [
+    [lastOutput(model), outputs.map(({ hidden }) => hidden)],
+    ['logits', outputs.map(({ logits }) => logits)],
+  ] as const) {
     const reference = golden.tensors.get(name)
     if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference)))
   }
   return [...outcomes, ...compared.flat()]
 }
 
-/** The reference's deep prompts, where what transformers made of them does not depend on what it had computed before. */
+/**
+ * The reference's deep prompts, where what transformers made of them does not depend on what it had computed before.
+ */
 function promptsOf(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden): Tensor | undefined {
   const tokens = inputIds[0]?.length ?? 0
-  const depends = model.checkpoint.config.ropes.some((rope) => rope.type === 'dynamic' && tokens > rope.originalMaxPositions)
+  const depends = model.checkpoint.config.ropes.some(
+    (rope) => rope.type === 'dynamic' && tokens > rope.originalMaxPositions,
+  )
   return depends ? undefined : tensors.get('deep_prompts')
 }
 
@@ -126,7 +167,13 @@ function comparedSequences(model: AutoDistributedModelForCausalLM, { inputIds, t
   return tensors.has(lastOutput(model)) || tensors.has('logits') ? inputIds : []
 }
 
-async function runPrompt(model: AutoDistributedModelForCausalLM, ids: readonly number[], cuts: readonly number[], chunk: number, prompts?: Tensor): Promise<{ hidden: Float32Array, logits: Float32Array }> {
+async function runPrompt(
+  model: AutoDistributedModelForCausalLM,
+  ids: readonly number[],
+  cuts: readonly number[],
+  chunk: number,
+  prompts?: Tensor,
+): Promise<{ hidden: Float32Array; logits: Float32Array }> {
   const session = model.inferenceSession({ maxLength: ids.length, cuts, prompts })
   try {
     const hidden = await feed(session, ids, chunk)
@@ -136,17 +183,23 @@ async function runPrompt(model: AutoDistributedModelForCausalLM, ids: readonly n
   }
 }
 
-async function checkGreedy(model: AutoDistributedModelForCausalLM, text: GreedyCase, cuts: readonly number[], chunk: number): Promise<Outcome[]> {
+async function checkGreedy(
+  model: AutoDistributedModelForCausalLM,
+  text: GreedyCase,
+  cuts: readonly number[],
+  chunk: number,
+): Promise<Outcome[]> {
   const { vocabSize } = model.checkpoint.config
   const ids = text.ids.slice(0, text.promptLength)
   const logprobs: number[] = []
   const session = model.inferenceSession({ maxLength: text.ids.length, cuts })
   try {
     let logits = await model.ends.head(await feed(session, ids, chunk))
-    for (let i = 1; i < ids.length; i++) logprobs.push(logProbability(logits.subarray((i - 1) * vocabSize, i * vocabSize), ids[i]!))
+    for (let i = 1; i < ids.length; i++)
+      logprobs.push(logProbability(logits.subarray((i - 1) * vocabSize, i * vocabSize), ids[i]!))
     while (ids.length < text.ids.length) {
       const latest = logits.subarray(logits.length - vocabSize)
-      const id = latest.reduce((best, logit, i) => logit > latest[best]! ? i : best, 0)
+      const id = latest.reduce((best, logit, i) => (logit > latest[best]! ? i : best), 0)
       logprobs.push(logProbability(latest, id))
       ids.push(id)
       if (ids.length < text.ids.length) logits = await session.next([id])
@@ -156,7 +209,14 @@ async function checkGreedy(model: AutoDistributedModelForCausalLM, text: GreedyC
   }
   const outcomes = [compareIds(text.name, ids, text.ids)]
   if (text.logprobs.length === 0) return outcomes
-  return [...outcomes, compare(text.logprobsName, Float32Array.from(logprobs.slice(text.logprobsFrom - 1)), Float32Array.from(text.logprobs))]
+  return [
+    ...outcomes,
+    compare(
+      text.logprobsName,
+      Float32Array.from(logprobs.slice(text.logprobsFrom - 1)),
+      Float32Array.from(text.logprobs),
+    ),
+  ]
 }
 
 /** Sends a prompt in pieces; returns the last block's outputs of all of it. */
@@ -175,4 +235,3 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   }
   return all
 }
-

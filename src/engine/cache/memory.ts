@@ -8,17 +8,23 @@ export interface BlockCache {
   readonly value: Pointer
 }
 
-/** The KV cache of all blocks of a span: one piece of memory per block for keys, one for values, valid in every thread. */
+/**
+ * The KV cache of all blocks of a span: one piece of memory per block for keys, one for values, valid in every thread.
+ */
 export class CacheMemory {
   readonly #blocks: BlockCache[] = []
   readonly #allocated: Pointer[] = []
   readonly #heap: DeviceHeap
 
-  /** `bytes` for the keys of one block, and as many for its values. Throws `RUNTIME_MEMORY`; then nothing is left behind. */
+  /**
+   * `bytes` for the keys of one block, and as many for its values. Throws `RUNTIME_MEMORY`; then nothing is left
+   * behind.
+   */
   constructor(device: Device, numBlocks: number, bytes: number) {
     this.#heap = openHeap(device)
     try {
-      for (let block = 0; block < numBlocks; block++) this.#blocks.push({ key: this.#allocate(bytes), value: this.#allocate(bytes) })
+      for (let block = 0; block < numBlocks; block++)
+        this.#blocks.push({ key: this.#allocate(bytes), value: this.#allocate(bytes) })
     } catch (error) {
       this.release()
       throw error

@@ -29,8 +29,8 @@ export interface RowCosts {
 }
 
 /**
- * Deals out rows of the cache. Row capacities are powers of two and offsets their multiples, so that rows of one capacity
- * that lie side by side can be bound as one batch. Pure bookkeeping: it never sees the memory.
+ * Deals out rows of the cache. Row capacities are powers of two and offsets their multiples, so that rows of one
+ * capacity that lie side by side can be bound as one batch. Pure bookkeeping: it never sees the memory.
  */
 export class RowAllocator {
   readonly totalTokens: number
@@ -42,7 +42,10 @@ export class RowAllocator {
   #usedTokens = 0
 
   /** `totalTokens` is rounded up to whole units. */
-  constructor(totalTokens: number, { positions, costOf }: RowCosts = { positions: totalTokens, costOf: (capacity) => capacity }) {
+  constructor(
+    totalTokens: number,
+    { positions, costOf }: RowCosts = { positions: totalTokens, costOf: (capacity) => capacity },
+  ) {
     this.totalTokens = wholeUnits(totalTokens)
     this.positions = wholeUnits(positions)
     this.#costOf = costOf
@@ -57,14 +60,17 @@ export class RowAllocator {
   }
 
   /**
-   * A row for a session of at most `maxLength` tokens. Throws `CACHE_TOO_SMALL` where it could never fit and `CACHE_FULL`
-   * where it did not fit within the time. A smaller request may overtake a waiting larger one.
+   * A row for a session of at most `maxLength` tokens. Throws `CACHE_TOO_SMALL` where it could never fit and
+   * `CACHE_FULL` where it did not fit within the time. A smaller request may overtake a waiting larger one.
    */
   async reserve(maxLength: number, { timeoutMs, signal }: ReserveOptions): Promise<Row> {
     signal?.throwIfAborted()
     if (this.#shapeOf(maxLength) === undefined) {
-      throw new PetalsError('CACHE_TOO_SMALL', `a session of ${maxLength} tokens does not fit into a cache of ` +
-        `${this.totalTokens} tokens; ask for a shorter one, or serve with a larger --attn-cache-tokens`)
+      throw new PetalsError(
+        'CACHE_TOO_SMALL',
+        `a session of ${maxLength} tokens does not fit into a cache of ` +
+          `${this.totalTokens} tokens; ask for a shorter one, or serve with a larger --attn-cache-tokens`,
+      )
     }
     const row = this.#tryReserve(maxLength)
     return row ?? this.#wait(maxLength, timeoutMs, signal)
@@ -90,9 +96,17 @@ export class RowAllocator {
       this.#waiters.delete(waiter)
       reject(reason)
     }
-    const timer = setTimeout(() => leave(new PetalsError('CACHE_FULL',
-      `no room for a session of ${maxLength} tokens within ${timeoutMs / 1000} s: ${this.tokensLeft} of ` +
-      `${this.totalTokens} cache tokens are free, ${this.#rows.size} sessions hold the rest`)), timeoutMs)
+    const timer = setTimeout(
+      () =>
+        leave(
+          new PetalsError(
+            'CACHE_FULL',
+            `no room for a session of ${maxLength} tokens within ${timeoutMs / 1000} s: ${this.tokensLeft} of ` +
+              `${this.totalTokens} cache tokens are free, ${this.#rows.size} sessions hold the rest`,
+          ),
+        ),
+      timeoutMs,
+    )
     const onAbort = (): void => leave(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort, { once: true })
     return promise.finally(() => {
@@ -102,9 +116,12 @@ export class RowAllocator {
   }
 
   /** A power of two where one fits, so that rows of it can lie side by side. */
-  #shapeOf(maxLength: number): { capacity: number, step: number } | undefined {
+  #shapeOf(maxLength: number): { capacity: number; step: number } | undefined {
     const power = Math.max(ROW_UNIT, 2 ** Math.ceil(Math.log2(maxLength)))
-    const shapes = [{ capacity: power, step: power }, { capacity: wholeUnits(maxLength), step: ROW_UNIT }]
+    const shapes = [
+      { capacity: power, step: power },
+      { capacity: wholeUnits(maxLength), step: ROW_UNIT },
+    ]
     return shapes.find(({ capacity }) => capacity <= this.positions && this.#costOf(capacity) <= this.totalTokens)
   }
 

@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../../checkpoint/config.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { memoryIsSparse } from '../../runtime/system-memory.ts'
 import { type SpanWindow, basesMemory, cacheWindow, rowCost, stretchedTokens } from './window.ts'
 import { RowAllocator } from './row-allocator.ts'
@@ -21,15 +21,21 @@ export interface RowLayout {
 }
 
 /**
- * Where memory is taken only as it is written, long rows of windowed blocks cost what they write, and more of them fit than
- * their lengths say. `slides`: whether the span's runs can leave room for it.
+ * Where memory is taken only as it is written, long rows of windowed blocks cost what they write, and more of them fit
+ * than their lengths say. `slides`: whether the span's runs can leave room for it.
  */
-export function layOutRows({ config, start, end, cacheTokens, stepTokens }: RowLayoutOptions, slides: boolean): RowLayout {
+export function layOutRows(
+  { config, start, end, cacheTokens, stepTokens }: RowLayoutOptions,
+  slides: boolean,
+): RowLayout {
   const window = slides ? cacheWindow(config.layers.slice(start, end), stepTokens) : undefined
   if (window === undefined) return { rows: new RowAllocator(cacheTokens) }
   const discards = memoryIsSparse()
   const rows = discards
-    ? new RowAllocator(cacheTokens, { positions: stretchedTokens(window, cacheTokens, config.maxLength), costOf: (capacity) => rowCost(window, capacity) })
+    ? new RowAllocator(cacheTokens, {
+        positions: stretchedTokens(window, cacheTokens, config.maxLength),
+        costOf: (capacity) => rowCost(window, capacity),
+      })
     : new RowAllocator(cacheTokens)
   return { rows, window: { ...window, bases: basesMemory(rows.positions), discards } }
 }

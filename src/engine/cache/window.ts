@@ -1,4 +1,4 @@
-import type { LayerConfig } from '../../checkpoint/layer-config.ts'
+import type { LayerConfig } from '../../checkpoint/config/layer-config.ts'
 import { ROW_UNIT, type Row } from './row-allocator.ts'
 
 /** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
@@ -11,8 +11,9 @@ const SLACK_SHARE = 1 / 4
 const MAX_STRETCH = 16
 
 /**
- * What the blocks of a span that attend within a window hold of rows that are longer than `slots`: only the latest positions.
- * Keys carry their rotation with them, so they may lie anywhere in their order: slot `i` of a row holds position `base + i`.
+ * What the blocks of a span that attend within a window hold of rows that are longer than `slots`: only the latest
+ * positions. Keys carry their rotation with them, so they may lie anywhere in their order: slot `i` of a row holds
+ * position `base + i`.
  */
 export interface CacheWindow {
   /** Of each block, whether it attends within a window. */
@@ -37,9 +38,12 @@ export function rowCost({ blocks, slots }: CacheWindow, capacity: number): numbe
   return Math.ceil(((blocks.length - windowed) * capacity + windowed * Math.min(capacity, slots)) / blocks.length)
 }
 
-/** The positions that rows of the longest kind can have in the memory of `totalTokens` tokens that every block holds. */
+/**
+ * The positions that rows of the longest kind can have in the memory of `totalTokens` tokens that every block holds.
+ */
 export function stretchedTokens(window: CacheWindow, totalTokens: number, maxLength: number): number {
-  // A system refuses a single piece of address space that is larger than its memory: keys, or values, of one block are one.
+  // A system refuses a single piece of address space that is larger than its memory: keys, or values, of one block are
+  // one.
   const stretch = Math.min(maxLength / rowCost(window, maxLength), MAX_STRETCH, 2 * window.blocks.length)
   return Math.floor(totalTokens * Math.max(1, stretch))
 }

@@ -15,7 +15,7 @@ const ENTRY_OVERHEAD_BYTES = 256
  * may store valid ones without end. The oldest entries make room; their owners store them again in time.
  */
 export class BoundedDatastore extends MemoryDatastore {
-  readonly #sizes = new Map<string, { key: Key, bytes: number }>()
+  readonly #sizes = new Map<string, { key: Key; bytes: number }>()
   readonly #maxBytes: number
   #numBytes = 0
 

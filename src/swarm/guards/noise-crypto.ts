@@ -5,10 +5,10 @@ const CIPHER = 'chacha20-poly1305'
 const TAG_BYTES = 16
 
 /**
- * Noise's cryptography with the same bytes on the wire, but three times as fast for a decode step. Handing raw key bytes
- * to `createCipheriv` costs 30 us of the 40 us that noise's own implementation takes for 8 KB, so the key object is kept
- * as long as noise keeps the key; and a packet is one buffer, because libp2p makes a system call of every piece.
- * Where this build of Node lacks the cipher, everything is left to the pure JavaScript one.
+ * Noise's cryptography with the same bytes on the wire, but three times as fast for a decode step. Handing raw key
+ * bytes to `createCipheriv` costs 30 us of the 40 us that noise's own implementation takes for 8 KB, so the key object
+ * is kept as long as noise keeps the key; and a packet is one buffer, because libp2p makes a system call of every
+ * piece. Where this build of Node lacks the cipher, everything is left to the pure JavaScript one.
  */
 export function cachedKeyCrypto(ciphers: readonly string[] = getCiphers()): ICryptoInterface {
   if (!ciphers.includes(CIPHER)) return pureJsCrypto

@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { type AbortOptions, type ConnectionProtector, InvalidCryptoExchangeError, type MessageStream } from '@libp2p/interface'
+import {
+  type AbortOptions,
+  type ConnectionProtector,
+  InvalidCryptoExchangeError,
+  type MessageStream,
+} from '@libp2p/interface'
 import { AbstractMessageStream, type SendResult, byteStream } from '@libp2p/utils'
 import { xsalsa20 } from '@noble/ciphers/salsa.js'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -34,7 +39,11 @@ async function protect(connection: MessageStream, key: Uint8Array, options?: Abo
   return new ProtectedStream(connection, new KeyStream(key, nonce), new KeyStream(key, remoteNonce))
 }
 
-async function exchangeNonces(connection: MessageStream, nonce: Uint8Array, options?: AbortOptions): Promise<Uint8Array> {
+async function exchangeNonces(
+  connection: MessageStream,
+  nonce: Uint8Array,
+  options?: AbortOptions,
+): Promise<Uint8Array> {
   const bytes = byteStream(connection)
   try {
     await bytes.write(nonce, options)
@@ -60,7 +69,9 @@ export class KeyStream {
     this.#nonce = Uint8Array.from(nonce)
   }
 
-  /** The next bytes encrypted or decrypted, in memory of their own. Throws `SWARM_KEY` when the key stream is used up. */
+  /**
+   * The next bytes encrypted or decrypted, in memory of their own. Throws `SWARM_KEY` when the key stream is used up.
+   */
   apply(data: Uint8Array | Uint8ArrayList): Uint8ArrayList {
     const output = new Uint8ArrayList()
     for (let from = 0; from < data.byteLength; from += PIECE_BYTES) {
@@ -72,7 +83,10 @@ export class KeyStream {
   #piece(data: Uint8Array): Uint8Array {
     const end = this.#used + data.byteLength
     if (this.#block + Math.ceil(end / BLOCK_BYTES) >= MAX_BLOCKS) {
-      throw new SwarmError('SWARM_KEY', 'this connection has carried all that one nonce of the swarm key may; it is dialled anew')
+      throw new SwarmError(
+        'SWARM_KEY',
+        'this connection has carried all that one nonce of the swarm key may; it is dialled anew',
+      )
     }
     // The part of the block that was used before is computed once more and left out.
     const blocks = Buffer.allocUnsafe(end)
@@ -91,7 +105,9 @@ class ProtectedStream extends AbstractMessageStream {
 
   constructor(connection: MessageStream, outbound: KeyStream, inbound: KeyStream) {
     super({
-      log: connection.log, direction: connection.direction, inactivityTimeout: connection.inactivityTimeout,
+      log: connection.log,
+      direction: connection.direction,
+      inactivityTimeout: connection.inactivityTimeout,
       maxReadBufferLength: connection.maxReadBufferLength,
     })
     this.#connection = connection

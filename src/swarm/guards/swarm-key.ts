@@ -11,15 +11,23 @@ export function generateSwarmKey(): string {
   return `${HEADER}\n/base16/\n${randomBytes(SWARM_KEY_BYTES).toString('hex')}\n`
 }
 
-/** The 32 bytes in the text of a key file. Throws `SWARM_KEY`, naming the `file` that the text is from, never the key. */
+/**
+ * The 32 bytes in the text of a key file. Throws `SWARM_KEY`, naming the `file` that the text is from, never the key.
+ */
 export function parseSwarmKey(text: string, file: string): Uint8Array {
-  const refuse = (what: string) => new SwarmError('SWARM_KEY',
-    `the swarm key file ${file} ${what}: copy it whole from another node of the swarm, or make a new one with "petals-node keygen"`)
+  const refuse = (what: string) =>
+    new SwarmError(
+      'SWARM_KEY',
+      `the swarm key file ${file} ${what}: copy it whole from another node of the swarm, or make a new one with "petals-node keygen"`,
+    )
   const [header, encoding, digits = '', ...rest] = text.trim().split(/\s*\n\s*/)
   if (header !== HEADER) throw refuse(`does not begin with ${HEADER}`)
-  if (encoding !== '/base16/' && encoding !== '/base64/') throw refuse('does not say /base16/ or /base64/ in its second line')
+  if (encoding !== '/base16/' && encoding !== '/base64/')
+    throw refuse('does not say /base16/ or /base64/ in its second line')
   if (rest.length > 0 || !DIGITS[encoding].test(digits)) {
-    throw refuse(`has ${digits.length} characters of key and ${rest.length} lines more where ${encoding} takes ${encoding === '/base16/' ? 64 : 44} and none`)
+    throw refuse(
+      `has ${digits.length} characters of key and ${rest.length} lines more where ${encoding} takes ${encoding === '/base16/' ? 64 : 44} and none`,
+    )
   }
   return Uint8Array.from(Buffer.from(digits, encoding === '/base16/' ? 'hex' : 'base64'))
 }

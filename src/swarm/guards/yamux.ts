@@ -7,7 +7,7 @@ type Muxer = ReturnType<StreamMuxerFactory['createStreamMuxer']>
 
 /** The parts of yamux's muxer and stream that are private there, and have no other way in. */
 interface MuxerInternals {
-  decoder: { buffer: Uint8ArrayList, readFrame: () => unknown }
+  decoder: { buffer: Uint8ArrayList; readFrame: () => unknown }
   _newStream: (...args: unknown[]) => StreamInternals
 }
 
@@ -25,7 +25,9 @@ const STATE_SYN_RECEIVED = 2
 const FRAME_HEADER_BYTES = 12
 const DATA_FRAME = 0
 
-/** yamux with the two guards below on every muxer. `streamOptions.maxStreamWindowSize` is the largest frame accepted. */
+/**
+ * yamux with the two guards below on every muxer. `streamOptions.maxStreamWindowSize` is the largest frame accepted.
+ */
 export function guardedYamux(
   init: YamuxMuxerInit & { streamOptions: { maxStreamWindowSize: number } },
 ): () => StreamMuxerFactory {
@@ -44,8 +46,9 @@ export function guardedYamux(
 }
 
 /**
- * yamux collects a data frame of up to 4 GB, as its header says, before it looks at the receive window, so any peer could
- * fill the memory. No honest frame is larger than a window: a larger header ends the connection before its data is kept.
+ * yamux collects a data frame of up to 4 GB, as its header says, before it looks at the receive window, so any peer
+ * could fill the memory. No honest frame is larger than a window: a larger header ends the connection before its data
+ * is kept.
  */
 export function guardFrames(muxer: Muxer, maxFrameBytes: number): void {
   const { decoder } = internals(muxer)
@@ -55,7 +58,10 @@ export function guardFrames(muxer: Muxer, maxFrameBytes: number): void {
     if (buffer.byteLength >= FRAME_HEADER_BYTES && buffer.get(1) === DATA_FRAME) {
       const frameBytes = buffer.getUint32(8)
       if (frameBytes > maxFrameBytes) {
-        throw new SwarmError('SWARM_FRAME', `a yamux frame of ${frameBytes} bytes is over the window of ${maxFrameBytes}`)
+        throw new SwarmError(
+          'SWARM_FRAME',
+          `a yamux frame of ${frameBytes} bytes is over the window of ${maxFrameBytes}`,
+        )
       }
     }
     return readFrame()
@@ -63,8 +69,8 @@ export function guardFrames(muxer: Muxer, maxFrameBytes: number): void {
 }
 
 /**
- * yamux answers each data frame with a window update: an encrypted packet, two system calls and a wake-up of the peer per
- * decode step. The peer needs one only when its window runs low, so an update waits until half the window is used.
+ * yamux answers each data frame with a window update: an encrypted packet, two system calls and a wake-up of the peer
+ * per decode step. The peer needs one only when its window runs low, so an update waits until half the window is used.
  */
 export function updateWindowsLazily(muxer: Muxer): void {
   const internal = internals(muxer)

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { modelKey } from '../../../src/checkpoint/fingerprint.ts'
-import { fetchTensors } from '../../../src/checkpoint/hub/fetch-tensors.ts'
+import { modelKey } from '../../../src/checkpoint/weights/fingerprint.ts'
+import { fetchTensors } from '../../../src/checkpoint/hub/download/fetch-tensors.ts'
 import { openModel } from '../../../src/checkpoint/hub/open-model.ts'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { LLAMA_FIXTURE, temporaryFolder } from '../write.ts'
@@ -32,12 +32,20 @@ test('of a model of the hub the small files and the headers come, in the layout 
   const folder = join(settings.cacheFolder, 'models--tiny--llama')
   assert.equal(await readText(folder, 'refs/main'), COMMIT)
   assert.equal(checkpoint.folder, join(folder, 'snapshots', COMMIT))
-  for (const name of ['config.json', 'generation_config.json', 'tokenizer_config.json', 'model.safetensors.index.json']) {
+  for (const name of [
+    'config.json',
+    'generation_config.json',
+    'tokenizer_config.json',
+    'model.safetensors.index.json',
+  ]) {
     const content = FILES.get(name)!
     assert.equal(await readlink(join(checkpoint.folder, name)), join('../../blobs', gitId(content)))
     assert.equal(await readText(checkpoint.folder, name), content.toString())
   }
-  assert.deepEqual([...(await filesBelow(folder)).keys()].filter((name) => /incomplete|safetensors$|README/.test(name)), [])
+  assert.deepEqual(
+    [...(await filesBelow(folder)).keys()].filter((name) => /incomplete|safetensors$|README/.test(name)),
+    [],
+  )
   assert.ok(hub.sent(/safetensors$/) <= SHARDS.length * HEADER_READ)
 })
 
@@ -48,7 +56,10 @@ test('a second start asks for nothing but the commit, one of a commit for nothin
   hub.forget()
   const second = await openModel(REPO, { settings })
   assert.deepEqual(second, first)
-  assert.deepEqual(hub.log.map(({ path }) => path), ['/api/models/tiny/llama/revision/main'])
+  assert.deepEqual(
+    hub.log.map(({ path }) => path),
+    ['/api/models/tiny/llama/revision/main'],
+  )
   hub.forget()
   const pinned = await openModel(`${REPO}@${COMMIT}`, { settings })
   assert.deepEqual(pinned.tensors, first.tensors)
@@ -114,7 +125,12 @@ test('a header larger than the first read comes in two', async (t) => {
   const files = new Map(FILES)
   const shard = files.get(SHARDS[1]!)!
   const length = Number(shard.readBigUInt64LE())
-  const padded = Buffer.concat([Buffer.alloc(8), shard.subarray(8, 8 + length), Buffer.alloc(60_000, ' '), shard.subarray(8 + length)])
+  const padded = Buffer.concat([
+    Buffer.alloc(8),
+    shard.subarray(8, 8 + length),
+    Buffer.alloc(60_000, ' '),
+    shard.subarray(8 + length),
+  ])
   padded.writeBigUInt64LE(BigInt(length + 60_000))
   files.set(SHARDS[1]!, padded)
   const hub = await StandInHub.start(t, files)

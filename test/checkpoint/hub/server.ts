@@ -55,7 +55,11 @@ export class StandInHub {
   readonly #hub: Server
   readonly #cdn: Server
 
-  static async start(context: TestContext, files: ReadonlyMap<string, Buffer>, behaviour: Behaviour = {}): Promise<StandInHub> {
+  static async start(
+    context: TestContext,
+    files: ReadonlyMap<string, Buffer>,
+    behaviour: Behaviour = {},
+  ): Promise<StandInHub> {
     const hub = new StandInHub(files, behaviour)
     for (const server of [hub.#hub, hub.#cdn]) {
       server.listen(0, '127.0.0.1')
@@ -71,8 +75,12 @@ export class StandInHub {
   private constructor(files: ReadonlyMap<string, Buffer>, behaviour: Behaviour) {
     this.files = files
     this.behaviour = behaviour
-    this.#hub = createServer((request, response) => { void this.#answerHub(request, response) })
-    this.#cdn = createServer((request, response) => { void this.#answerCdn(request, response) })
+    this.#hub = createServer((request, response) => {
+      void this.#answerHub(request, response)
+    })
+    this.#cdn = createServer((request, response) => {
+      void this.#answerCdn(request, response)
+    })
   }
 
   get endpoint(): string {
@@ -110,7 +118,8 @@ export class StandInHub {
       return refuse(response, 503)
     }
     const known = request.headers.authorization === `Bearer ${TOKEN}`
-    if (request.headers.authorization !== undefined && !known) return refuse(response, 401, undefined, { 'x-error-message': 'Invalid credentials' })
+    if (request.headers.authorization !== undefined && !known)
+      return refuse(response, 401, undefined, { 'x-error-message': 'Invalid credentials' })
     if (behaviour.privateRepo === true && !known) return refuse(response, 401, 'RepoNotFound')
     const [, repo, revision] = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/(.+)$/.exec(path) ?? []
     if (repo !== undefined) return this.#describe(response, repo, decodeURIComponent(revision!))
@@ -139,7 +148,10 @@ export class StandInHub {
     response.setHeader('x-linked-etag', `"${etag}"`)
     response.setHeader('x-linked-size', String(this.behaviour.announcedBytes ?? content.length))
     if (this.behaviour.direct === true) return this.#send(request, response, name, content)
-    response.writeHead(302, { location: `${this.behaviour.locationPrefix ?? addressOf(this.#cdn)}/${name}?signed=1`, 'content-length': 0 })
+    response.writeHead(302, {
+      location: `${this.behaviour.locationPrefix ?? addressOf(this.#cdn)}/${name}?signed=1`,
+      'content-length': 0,
+    })
     response.end()
   }
 
@@ -157,7 +169,8 @@ export class StandInHub {
   async #send(request: IncomingMessage, response: ServerResponse, name: string, content: Buffer): Promise<void> {
     const { behaviour } = this
     const total = (name.endsWith('.safetensors') ? behaviour.announcedBytes : undefined) ?? content.length
-    const [, from, to] = behaviour.ignoresRange === true ? [] : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
+    const [, from, to] =
+      behaviour.ignoresRange === true ? [] : (/^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [])
     const start = Number(from ?? 0)
     const end = Math.min(Number(to ?? total - 1) + 1, total)
     if (from !== undefined) {

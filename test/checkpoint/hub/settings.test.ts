@@ -16,7 +16,12 @@ const FOLDERS: [string, Record<string, string>, string, string][] = [
   ['both', { HF_HUB_CACHE: '/big/cache', HF_HOME: '/hf' }, '/big/cache', '/hf/petals'],
   ['the old name', { HUGGINGFACE_HUB_CACHE: '/old' }, '/old', '/petals'],
   ['the new name before the old', { HUGGINGFACE_HUB_CACHE: '/old', HF_HUB_CACHE: '/new/x' }, '/new/x', '/new/petals'],
-  ['a tilde and a variable', { HF_HOME: '~/$DISK/${MODELS}', DISK: 'd1', MODELS: 'm' }, '/home/ada/d1/m/hub', '/home/ada/d1/m/petals'],
+  [
+    'a tilde and a variable',
+    { HF_HOME: '~/$DISK/${MODELS}', DISK: 'd1', MODELS: 'm' },
+    '/home/ada/d1/m/hub',
+    '/home/ada/d1/m/petals',
+  ],
   ['an unknown variable stays', { HF_HOME: '/a/$NOPE' }, '/a/$NOPE/hub', '/a/$NOPE/petals'],
 ]
 
@@ -79,7 +84,20 @@ test('paths are folders, other names are models of the hub', async (t) => {
   }
 })
 
-for (const bad of ['', 'gpt2', 'a/b/c', 'a/..', 'a--b/c', 'a/b c', '@main', 'org/name@', 'org/name@../x', 'org/name@a/../b', 'org/name@a\nb', 'org/-x']) {
+for (const bad of [
+  '',
+  'gpt2',
+  'a/b/c',
+  'a/..',
+  'a--b/c',
+  'a/b c',
+  '@main',
+  'org/name@',
+  'org/name@../x',
+  'org/name@a/../b',
+  'org/name@a\nb',
+  'org/-x',
+]) {
   test(`${JSON.stringify(bad)} names no model`, () => {
     assert.throws(() => parseModelSource(bad), { code: 'USAGE' })
   })

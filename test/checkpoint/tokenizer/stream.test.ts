@@ -10,13 +10,25 @@ const decodeBytes = (ids: readonly number[]) => decoder.decode(Uint8Array.from(i
 
 /** Words that lose the space before the first one, as SentencePiece decodes. */
 const WORDS = ['\u2581The', '\u2581', 'a', '\u2581cat', ',', '\u2581\u2581']
-const decodeWords = (ids: readonly number[]) => ids.map((id) => WORDS[id]).join('').replaceAll('\u2581', ' ').replace(/^ /, '')
+const decodeWords = (ids: readonly number[]) =>
+  ids
+    .map((id) => WORDS[id])
+    .join('')
+    .replaceAll('\u2581', ' ')
+    .replace(/^ /, '')
 
 function pieces(decode: (ids: readonly number[]) => string, groups: readonly (readonly number[])[]) {
   let state = STREAM_START
   let largestWindow = 0
   const out = groups.map((ids) => {
-    const step = advance((window) => { largestWindow = Math.max(largestWindow, window.length); return decode(window) }, state, ids)
+    const step = advance(
+      (window) => {
+        largestWindow = Math.max(largestWindow, window.length)
+        return decode(window)
+      },
+      state,
+      ids,
+    )
     state = step.state
     return step.piece
   })
@@ -27,7 +39,10 @@ const one = (ids: readonly number[]) => ids.map((id) => [id])
 
 test('characters of several bytes come out whole, one by one', () => {
   const { out } = pieces(decodeBytes, one([...Buffer.from('aé世🎉!')]))
-  assert.deepEqual(out.filter((piece) => piece !== ''), ['a', 'é', '世', '🎉', '!'])
+  assert.deepEqual(
+    out.filter((piece) => piece !== ''),
+    ['a', 'é', '世', '🎉', '!'],
+  )
 })
 
 test('an incomplete character at the end comes out with the rest', () => {
@@ -44,7 +59,10 @@ test('random bytes in random groups join to the whole, and the window stays smal
   for (let round = 0; round < 60; round++) {
     const ascii = round % 3 === 0
     const groups = Array.from({ length: 150 }, () =>
-      Array.from({ length: Math.floor(random() * 4) }, () => ascii && random() < 0.5 ? 97 : 0x80 + Math.floor(random() * 0x80)))
+      Array.from({ length: Math.floor(random() * 4) }, () =>
+        ascii && random() < 0.5 ? 97 : 0x80 + Math.floor(random() * 0x80),
+      ),
+    )
     const { out, largestWindow } = pieces(decodeBytes, groups)
     assert.equal(out.join(''), decodeBytes(groups.flat()))
     assert.ok(largestWindow < 80, `${largestWindow}`)

@@ -13,13 +13,15 @@ const BOS = 0
 const EOS = 1
 
 interface Golden {
-  greedy: { prompt: string, input_ids: number[], greedy_ids: number[], text: string }[]
+  greedy: { prompt: string; input_ids: number[]; greedy_ids: number[]; text: string }[]
 }
 
 const golden = JSON.parse(await readFile(join(MODELS, 'demo-golden.json'), 'utf8')) as Golden
 
 let tokenizer: Tokenizer
-before(async () => { tokenizer = await Tokenizer.load(DEMO) })
+before(async () => {
+  tokenizer = await Tokenizer.load(DEMO)
+})
 after(() => tokenizer.close())
 
 for (const { prompt, input_ids: inputIds, greedy_ids: greedyIds, text } of golden.greedy) {
@@ -31,7 +33,7 @@ for (const { prompt, input_ids: inputIds, greedy_ids: greedyIds, text } of golde
 }
 
 test('decoding touches no spaces before punctuation', async () => {
-  const text = 'a , b . don \'t ? it \'s ! we \'ve'
+  const text = "a , b . don 't ? it 's ! we 've"
   assert.equal(await tokenizer.decode(await tokenizer.encode(text, { addSpecialTokens: false })), text)
 })
 
@@ -68,7 +70,8 @@ test('random ids in random groups stream to exactly what decoding them gives', a
     for (let round = 0; round < 10; round++) {
       // Low ids are bytes and special tokens, which is where characters break.
       const groups = Array.from({ length: 40 }, () =>
-        Array.from({ length: Math.floor(random() * 3) }, () => Math.floor(random() * (random() < 0.7 ? 260 : 4096))))
+        Array.from({ length: Math.floor(random() * 3) }, () => Math.floor(random() * (random() < 0.7 ? 260 : 4096))),
+      )
       const stream = tokenizer.tokenStream({ skipSpecialTokens })
       const pieces = await Promise.all([...groups.map((ids) => stream.push(ids)), stream.flush()])
       assert.equal(pieces.join(''), await tokenizer.decode(groups.flat(), { skipSpecialTokens }))
@@ -111,7 +114,10 @@ test('a process ends by itself with a tokenizer idle, and not before an answer h
   const script = `import { Tokenizer } from ${JSON.stringify(MODULE)}
     const tokenizer = await Tokenizer.load(${JSON.stringify(DEMO)})
     console.log(await tokenizer.decode([0]))`
-  const { stdout, status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 20_000, encoding: 'utf8' })
+  const { stdout, status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    timeout: 20_000,
+    encoding: 'utf8',
+  })
   assert.deepEqual({ stdout, status }, { stdout: '<|begin_of_text|>\n', status: 0 }, stderr)
 })
 
@@ -124,7 +130,10 @@ async function withTokenizer(context: TestContext, edit: (json: Record<string, u
 }
 
 test('a BPE that does not name its type, as old files do, is a BPE', async (t) => {
-  const folder = await withTokenizer(t, (json) => ({ ...json, model: { ...json['model'] as object, type: undefined } }))
+  const folder = await withTokenizer(t, (json) => ({
+    ...json,
+    model: { ...(json['model'] as object), type: undefined },
+  }))
   await rm(join(folder, 'tokenizer_config.json'))
   const loaded = await Tokenizer.load(folder)
   t.after(() => loaded.close())
@@ -132,7 +141,11 @@ test('a BPE that does not name its type, as old files do, is a BPE', async (t) =
 })
 
 const REFUSED: [string, RegExp, (json: Record<string, unknown>) => unknown][] = [
-  ['a WordLevel model', /type "WordLevel"; supported are BPE, Unigram, WordPiece/, (json) => ({ ...json, model: { type: 'WordLevel', vocab: { a: 0 }, unk_token: 'a' } })],
+  [
+    'a WordLevel model',
+    /type "WordLevel"; supported are BPE, Unigram, WordPiece/,
+    (json) => ({ ...json, model: { type: 'WordLevel', vocab: { a: 0 }, unk_token: 'a' } }),
+  ],
   ['a model without type', /of type undefined/, (json) => ({ ...json, model: { vocab: { a: 0 } } })],
   ['no model', /has no model/, () => ({})],
   ['an unknown normalizer', /Unknown Normalizer type: Nmt/, (json) => ({ ...json, normalizer: { type: 'Nmt' } })],
@@ -149,5 +162,9 @@ for (const [what, message, edit] of REFUSED) {
 
 test('a folder without tokenizer.json is refused', async (t) => {
   const folder = await temporaryFolder(t)
-  await assert.rejects(Tokenizer.load(folder), { name: 'CheckpointError', code: 'CHECKPOINT_MISSING_FILE', message: /no tokenizer\.json/ })
+  await assert.rejects(Tokenizer.load(folder), {
+    name: 'CheckpointError',
+    code: 'CHECKPOINT_MISSING_FILE',
+    message: /no tokenizer\.json/,
+  })
 })

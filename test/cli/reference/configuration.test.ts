@@ -8,7 +8,7 @@ import { choose, readOptions } from '../../../src/cli/options/read-options.ts'
 import { configurationPage } from '../../../src/cli/reference/configuration-page.ts'
 import { completionScript } from '../../../src/cli/reference/completion-script.ts'
 import { EXIT_CODES } from '../../../src/cli/exit-codes.ts'
-import { flagOf } from '../../../src/cli/option-table.ts'
+import { flagOf } from '../../../src/cli/options/option-table.ts'
 import { ROOT, startProgram } from '../kit.ts'
 
 const CONFIG = join(ROOT, 'config')
@@ -16,7 +16,8 @@ const CONFIG = join(ROOT, 'config')
 test('docs/configuration.md is what "npm run docs" writes', async () => {
   const page = configurationPage(COMMANDS)
   assert.equal(await readFile(join(ROOT, 'docs', 'configuration.md'), 'utf8'), page, 'run "npm run docs"')
-  for (const { options } of COMMANDS) for (const name of Object.keys(options)) assert.ok(page.includes(`\`${flagOf(name)}\``), name)
+  for (const { options } of COMMANDS)
+    for (const name of Object.keys(options)) assert.ok(page.includes(`\`${flagOf(name)}\``), name)
   for (const code of Object.values(EXIT_CODES)) assert.match(page, new RegExp(`^\\| ${code} \\| \\w`, 'm'))
 })
 
@@ -34,7 +35,8 @@ test('every example file is valid for every command, also with its commented opt
   for (const file of files) {
     const text = await readFile(join(CONFIG, file), 'utf8')
     for (const variant of [text, text.replaceAll(/^( *)#(?=\S)/gm, '$1')]) {
-      for (const command of COMMANDS) readOptions(command.options, choose(command.options, parseConfig(variant, file, command, COMMANDS)))
+      for (const command of COMMANDS)
+        readOptions(command.options, choose(command.options, parseConfig(variant, file, command, COMMANDS)))
     }
   }
 })

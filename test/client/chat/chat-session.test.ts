@@ -6,17 +6,30 @@ import { after, before, describe, test } from 'node:test'
 import type { ChatAnswer } from '../../../src/client/chat/chat-session.ts'
 import { Conversation } from '../../../src/client/chat/conversation.ts'
 import { type OpenedChat, openChat } from '../../../src/client/chat/open-chat.ts'
-import { AutoDistributedModelForCausalLM } from '../../../src/client/model.ts'
+import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import { DEMO, type TestSwarm, startServers } from '../kit.ts'
 
 /** Roles as words, so that the demo model, which knows none, gets a text of many tokens between the answers. */
-const TEMPLATE = '{{ bos_token }}{% for m in messages %}{{ m.role | upper + ":" + m.content + "\n" }}{% endfor %}ASSISTANT:'
-const SPANS = [[0, 3], [3, 8]] as const
+const TEMPLATE =
+  '{{ bos_token }}{% for m in messages %}{{ m.role | upper + ":" + m.content + "\n" }}{% endfor %}ASSISTANT:'
+const SPANS = [
+  [0, 3],
+  [3, 8],
+] as const
 const MAX_NEW_TOKENS = 8
 
-async function answer({ session }: OpenedChat, conversation: Conversation, options: { maxNewTokens?: number, signal?: AbortSignal, onText?: () => void } = {}): Promise<ChatAnswer> {
+async function answer(
+  { session }: OpenedChat,
+  conversation: Conversation,
+  options: { maxNewTokens?: number; signal?: AbortSignal; onText?: () => void } = {},
+): Promise<ChatAnswer> {
   const { onText, ...rest } = options
-  const chunks = session.answer(conversation.messages, { maxNewTokens: MAX_NEW_TOKENS, temperature: 0, eosTokenIds: [], ...rest })
+  const chunks = session.answer(conversation.messages, {
+    maxNewTokens: MAX_NEW_TOKENS,
+    temperature: 0,
+    eosTokenIds: [],
+    ...rest,
+  })
   for (;;) {
     const next = await chunks.next()
     if (next.done !== true) {
@@ -40,7 +53,10 @@ describe('a chat over two servers', () => {
     folder = await mkdtemp(join(tmpdir(), 'petals-chat-'))
     await writeFile(join(folder, 'template.jinja'), TEMPLATE)
     swarm = await startServers(DEMO, SPANS)
-    for (const [i, { server }] of swarm.servers.entries()) server.engine.on('run', ({ tokens }) => { computed[i]! += tokens })
+    for (const [i, { server }] of swarm.servers.entries())
+      server.engine.on('run', ({ tokens }) => {
+        computed[i]! += tokens
+      })
     model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: swarm.bootstrap, threads: 1 })
   })
 
@@ -113,7 +129,13 @@ describe('a chat over two servers', () => {
     conversation.ask('Fellow-citizens')
     const abort = new AbortController()
     let numChunks = 0
-    const cut = await answer(chat, conversation, { maxNewTokens: 100, signal: abort.signal, onText: () => { if (++numChunks === 5) abort.abort() } })
+    const cut = await answer(chat, conversation, {
+      maxNewTokens: 100,
+      signal: abort.signal,
+      onText: () => {
+        if (++numChunks === 5) abort.abort()
+      },
+    })
     assert.equal(cut.finishReason, 'aborted')
     assert.ok(cut.tokenIds.length >= 5 && cut.tokenIds.length <= 7)
     conversation.ask('and you?')
@@ -139,7 +161,7 @@ describe('a chat over two servers', () => {
     assert.ok((await answer(chat, conversation)).text.length > 0)
   })
 
-  test('a template\'s own end of an answer is a token where the model has it, else a stop string', async () => {
+  test("a template's own end of an answer is a token where the model has it, else a stop string", async () => {
     const plain = await open('plain')
     assert.deepEqual([plain.eosTokenIds, plain.stopStrings], [[1], ['\nUser:']])
     const own = await open('model')

@@ -9,7 +9,10 @@ function told({ messages }: Conversation): string {
 
 function talked(): Conversation {
   const conversation = new Conversation()
-  for (const [user, assistant] of [['a', 'A'], ['b', 'B']] as const) {
+  for (const [user, assistant] of [
+    ['a', 'A'],
+    ['b', 'B'],
+  ] as const) {
     conversation.ask(user)
     conversation.answer(assistant)
   }
@@ -47,6 +50,7 @@ test('a question without an answer gives way to the next one', () => {
 })
 
 test('nothing can be changed before something was said', () => {
-  for (const change of ['retry', 'undo'] as const) assert.throws(() => new Conversation()[change](), /nothing has been said yet/)
+  for (const change of ['retry', 'undo'] as const)
+    assert.throws(() => new Conversation()[change](), /nothing has been said yet/)
   assert.throws(() => new Conversation().edit('a'), /nothing has been said yet/)
 })

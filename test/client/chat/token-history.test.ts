@@ -5,7 +5,10 @@ import { type ChatTokenizer, TokenHistory } from '../../../src/client/chat/token
 /** A token for each character, its code; a pair of equal letters is one token. Optionally a space before each text. */
 function tokenizer(prefix: boolean): ChatTokenizer {
   return {
-    encode: async (text) => [...prefix ? [32] : [], ...[...text.matchAll(/([a-z])\1|[^]/g)].map(([piece]) => piece.charCodeAt(0) + (piece.length - 1) * 1000)],
+    encode: async (text) => [
+      ...(prefix ? [32] : []),
+      ...[...text.matchAll(/([a-z])\1|[^]/g)].map(([piece]) => piece.charCodeAt(0) + (piece.length - 1) * 1000),
+    ],
     decode: async (ids) => ids.map((id) => String.fromCharCode(id % 1000).repeat(id >= 1000 ? 2 : 1)).join(''),
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Tokenizer } from '../../../src/checkpoint/tokenizer/tokenizer.ts'
 import { generate } from '../../../src/client/generation/generate.ts'
-import type { ResolvedOptions } from '../../../src/client/generation/options.ts'
+import type { ResolvedOptions } from '../../../src/client/generation/options/options.ts'
 import { ScriptSource, collect } from './support.ts'
 
 const VOCABULARY_SIZE = 4096
@@ -24,7 +24,10 @@ async function run(script: readonly number[], options: Partial<ResolvedOptions> 
   const stream = tokenizer.tokenStream({ skipSpecialTokens: true })
   const { chunks, result } = await collect(generate(source, [BOS], { maxNewTokens: script.length, ...options }, stream))
   assert.equal(chunks.map(({ text }) => text).join(''), result.text)
-  assert.deepEqual(chunks.flatMap(({ tokenIds }) => tokenIds), result.tokenIds)
+  assert.deepEqual(
+    chunks.flatMap(({ tokenIds }) => tokenIds),
+    result.tokenIds,
+  )
   return { pieces: chunks.map(({ text }) => text), result }
 }
 

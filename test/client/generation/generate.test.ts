@@ -2,12 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type TextStream, type TokenSource, generate } from '../../../src/client/generation/generate.ts'
-import type { ResolvedOptions } from '../../../src/client/generation/options.ts'
+import type { ResolvedOptions } from '../../../src/client/generation/options/options.ts'
 import { BigramSource, ScriptSource, collect, logitsFor, softmax } from './support.ts'
 
 /** Greedy: 0 -> 1 -> 2 -> 3 -> 0 ... */
 const ROWS = [
-  Float32Array.of(0, 2, 1, -1), Float32Array.of(1, 0, 3, 0), Float32Array.of(0, 0.5, 0, 1), Float32Array.of(1, 0.9, 0, 0),
+  Float32Array.of(0, 2, 1, -1),
+  Float32Array.of(1, 0, 3, 0),
+  Float32Array.of(0, 0.5, 0, 1),
+  Float32Array.of(1, 0.9, 0, 0),
 ]
 
 const VOCABULARY = ['a', 'b', 'ST', 'OP', '<eos>', 'é']
@@ -41,7 +44,7 @@ async function draws(seed: number): Promise<number[]> {
 }
 
 describe('over a bigram table', () => {
-  test('greedy follows the table, with the table\'s log-probabilities', async () => {
+  test("greedy follows the table, with the table's log-probabilities", async () => {
     const source = new BigramSource(ROWS)
     const { chunks, result } = await collect(generate(source, [3, 0], { maxNewTokens: 5, logprobs: true }))
     assert.deepEqual(result.promptIds, [3, 0])
@@ -53,7 +56,10 @@ describe('over a bigram table', () => {
     for (const [i, logprob] of result.logprobs.entries()) {
       assert.ok(Math.abs(logprob - Math.log(softmax(ROWS[path[i]!]!)[path[i + 1]!]!)) < 1e-12)
     }
-    assert.deepEqual(chunks, result.tokenIds.map((id) => ({ tokenIds: [id], text: '' })))
+    assert.deepEqual(
+      chunks,
+      result.tokenIds.map((id) => ({ tokenIds: [id], text: '' })),
+    )
     assert.deepEqual(source.fed, [[3, 0], [1], [2], [3], [0]], 'the prompt, then each token but the last')
   })
 
@@ -71,11 +77,15 @@ describe('over a bigram table', () => {
   test('times are measured', async () => {
     const source: TokenSource = {
       next: async ([id]) => {
-        await new Promise((resolve) => { setTimeout(resolve, id === 0 ? 40 : 10) })
+        await new Promise((resolve) => {
+          setTimeout(resolve, id === 0 ? 40 : 10)
+        })
         return ROWS[id!]!
       },
     }
-    const { result: { seconds, prefillSeconds } } = await collect(generate(source, [0], { maxNewTokens: 2 }))
+    const {
+      result: { seconds, prefillSeconds },
+    } = await collect(generate(source, [0], { maxNewTokens: 2 }))
     assert.ok(prefillSeconds >= 0.038 && seconds >= prefillSeconds + 0.009, `${prefillSeconds} of ${seconds} s`)
   })
 })
@@ -88,14 +98,20 @@ describe('the end of a text', () => {
     assert.deepEqual(result.logprobs, [])
     assert.equal(result.text, 'ab')
     assert.equal(result.finishReason, 'eos')
-    assert.deepEqual(chunks.map((chunk) => chunk.text), ['a', 'b', ''])
+    assert.deepEqual(
+      chunks.map((chunk) => chunk.text),
+      ['a', 'b', ''],
+    )
     assert.deepEqual(source.fed, [[0], [0], [1]])
     assert.deepEqual(text.pushed, [0, 1])
   })
 
   test('an EOS lets out what was held back for a stop string', async () => {
     const { chunks, result } = await collect(run([0, 2, 4], { eosTokenIds: [4], stopStrings: ['STOP'] }).generation)
-    assert.deepEqual(chunks.map((chunk) => chunk.text), ['a', '', 'ST'])
+    assert.deepEqual(
+      chunks.map((chunk) => chunk.text),
+      ['a', '', 'ST'],
+    )
     assert.equal(result.text, 'aST')
     assert.equal(result.finishReason, 'eos')
   })
@@ -114,13 +130,19 @@ describe('the end of a text', () => {
     assert.deepEqual(result.tokenIds, [0, 2, 3])
     assert.equal(result.text, 'a')
     assert.equal(result.finishReason, 'stop')
-    assert.deepEqual(chunks.map((chunk) => chunk.text), ['a', '', ''])
+    assert.deepEqual(
+      chunks.map((chunk) => chunk.text),
+      ['a', '', ''],
+    )
     assert.deepEqual(source.fed, [[0], [0], [2]])
   })
 
   test('a beginning of a stop string comes out once it goes on otherwise, or at the end', async () => {
     const { chunks, result } = await collect(run([2, 0, 2], { stopStrings: ['STOP'] }).generation)
-    assert.deepEqual(chunks.map((chunk) => chunk.text), ['', 'STa', 'ST'])
+    assert.deepEqual(
+      chunks.map((chunk) => chunk.text),
+      ['', 'STa', 'ST'],
+    )
     assert.equal(result.text, 'STaST')
     assert.equal(result.finishReason, 'length')
   })
@@ -139,7 +161,11 @@ describe('the end of a text', () => {
     const { source, generation } = run([0, 1, 1, 0, 0], { stoppingCriteria: [ends] }, [5])
     const { result } = await collect(generation)
     assert.deepEqual([result.finishReason, result.tokenIds, result.text], ['criterion', [0, 1, 1], 'abb'])
-    assert.deepEqual(asked, [[[5, 0], 'a'], [[5, 0, 1], 'ab'], [[5, 0, 1, 1], 'abb']])
+    assert.deepEqual(asked, [
+      [[5, 0], 'a'],
+      [[5, 0, 1], 'ab'],
+      [[5, 0, 1, 1], 'abb'],
+    ])
     assert.deepEqual(source.fed, [[5], [0], [1]])
   })
 
@@ -175,9 +201,20 @@ describe('the end of a text', () => {
 test('processors see what the source holds before the prompt, which is not fed again', async () => {
   const seen: number[][] = []
   const source = Object.assign(new ScriptSource([1, 2], 6), { heldIds: [3, 4] })
-  const options = { maxNewTokens: 2, minLength: 6, logitsProcessors: [(_: Float32Array, ids: readonly number[]) => { seen.push([...ids]) }] }
+  const options = {
+    maxNewTokens: 2,
+    minLength: 6,
+    logitsProcessors: [
+      (_: Float32Array, ids: readonly number[]) => {
+        seen.push([...ids])
+      },
+    ],
+  }
   const { result } = await collect(generate(source, [5], options))
-  assert.deepEqual(seen, [[3, 4, 5], [3, 4, 5, 1]])
+  assert.deepEqual(seen, [
+    [3, 4, 5],
+    [3, 4, 5, 1],
+  ])
   assert.deepEqual([result.promptIds, result.tokenIds, source.fed], [[5], [1, 2], [[5], [1]]])
 })
 
@@ -208,9 +245,12 @@ describe('a signal', () => {
   test('turns the failure of the step under way into the end of the text, with what was held back', async () => {
     const controller = new AbortController()
     const source: TokenSource = {
-      next: ([id]) => id === 2
-        ? new Promise((_, reject) => { controller.signal.addEventListener('abort', () => reject(new Error('closed'))) })
-        : Promise.resolve(logitsFor(2, VOCABULARY.length)),
+      next: ([id]) =>
+        id === 2
+          ? new Promise((_, reject) => {
+              controller.signal.addEventListener('abort', () => reject(new Error('closed')))
+            })
+          : Promise.resolve(logitsFor(2, VOCABULARY.length)),
     }
     const options = { maxNewTokens: 9, stopStrings: ['STOP'], signal: controller.signal }
     const generation = generate(source, [0], options, new FakeText())
@@ -271,10 +311,17 @@ describe('failures', () => {
 
   test('of the tokenizer are thrown once the step under way is over', async () => {
     const { promise, resolve } = Promise.withResolvers<Float32Array>()
-    const source: TokenSource = { next: ([id]) => id === 1 ? promise : Promise.resolve(logitsFor(1, 6)) }
-    const text: TextStream = { push: () => Promise.reject(new Error('the tokenizer broke')), flush: () => Promise.resolve('') }
+    const source: TokenSource = { next: ([id]) => (id === 1 ? promise : Promise.resolve(logitsFor(1, 6))) }
+    const text: TextStream = {
+      push: () => Promise.reject(new Error('the tokenizer broke')),
+      flush: () => Promise.resolve(''),
+    }
     let settled = false
-    const first = generate(source, [0], { maxNewTokens: 3 }, text).next().finally(() => { settled = true })
+    const first = generate(source, [0], { maxNewTokens: 3 }, text)
+      .next()
+      .finally(() => {
+        settled = true
+      })
     first.catch(() => undefined)
     await turn()
     assert.equal(settled, false)

@@ -3,19 +3,27 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { AutoDistributedModelForCausalLM } from '../../../src/client/model.ts'
+import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import { type TestSwarm, startServers } from '../kit.ts'
 import { type Reference, readReference } from './reference.ts'
 
 const FIXTURE = join(import.meta.dirname, '../../fixtures/llama')
-const PROMPTS = [[5, 9, 12, 77], [3, 33], [100, 4, 8, 15, 16, 23, 42, 99, 2, 61, 7, 7], [64, 65]]
+const PROMPTS = [
+  [5, 9, 12, 77],
+  [3, 33],
+  [100, 4, 8, 15, 16, 23, 42, 99, 2, 61, 7, 7],
+  [64, 65],
+]
 
 let swarm: TestSwarm
 let model: AutoDistributedModelForCausalLM
 let reference: Reference
 before(async () => {
   reference = await readReference()
-  swarm = await startServers(FIXTURE, [[0, 2], [2, 3]])
+  swarm = await startServers(FIXTURE, [
+    [0, 2],
+    [2, 3],
+  ])
   model = await AutoDistributedModelForCausalLM.fromPretrained(FIXTURE, { bootstrap: swarm.bootstrap, threads: 1 })
 })
 after(async () => {
@@ -25,7 +33,7 @@ after(async () => {
 
 const idsOf = (results: readonly { tokenIds: number[] }[]): number[][] => results.map(({ tokenIds }) => tokenIds)
 
-test('greedy texts with processors are transformers\'', async () => {
+test("greedy texts with processors are transformers'", async () => {
   for (const { options, promptIds, tokenIds } of reference.texts) {
     assert.deepEqual((await model.generate(promptIds, options)).tokenIds, tokenIds, JSON.stringify(options))
   }
@@ -33,8 +41,9 @@ test('greedy texts with processors are transformers\'', async () => {
 
 describe('a batch of prompts of different lengths', () => {
   test('gives in order what each prompt alone gives, in fewer device runs than steps', async () => {
-    let steps = 0, runs = 0
-    const count = ({ kind, rows }: { kind: string, rows: number }): void => {
+    let steps = 0,
+      runs = 0
+    const count = ({ kind, rows }: { kind: string; rows: number }): void => {
       if (kind !== 'decode') return
       steps += rows
       runs++
@@ -47,7 +56,10 @@ describe('a batch of prompts of different lengths', () => {
     const together = await model.generate(PROMPTS, options)
     engine.off('run', count)
     assert.deepEqual(idsOf(together), idsOf(alone))
-    assert.deepEqual(together.map(({ promptIds }) => promptIds), PROMPTS)
+    assert.deepEqual(
+      together.map(({ promptIds }) => promptIds),
+      PROMPTS,
+    )
     assert.equal(steps, PROMPTS.length * 29)
     assert.ok(runs < steps, `${runs} runs for ${steps} steps`)
   })
@@ -65,7 +77,10 @@ describe('a batch of prompts of different lengths', () => {
   test('of no prompts at all, or of more than run at once, is possible', async () => {
     const many = Array.from({ length: 40 }, (_, i) => [i + 2])
     const results = await model.generate(many, { maxNewTokens: 2 })
-    assert.deepEqual(results.map(({ promptIds }) => promptIds), many)
+    assert.deepEqual(
+      results.map(({ promptIds }) => promptIds),
+      many,
+    )
   })
 
   test('ends with its first failure', async () => {
@@ -77,14 +92,20 @@ describe('a batch of prompts of different lengths', () => {
       if (ids[0] === 6 && ids.length === 4) throw new Error('own failure')
       return false
     }
-    await assert.rejects(model.generate(prompts.with(1, [7]), { maxNewTokens: 100, eosTokenIds: [], stoppingCriteria: [failing] }), /own failure/)
+    await assert.rejects(
+      model.generate(prompts.with(1, [7]), { maxNewTokens: 100, eosTokenIds: [], stoppingCriteria: [failing] }),
+      /own failure/,
+    )
     assert.ok(tokens < 30, `${tokens} tokens`)
   })
 
   test('of one prompt is the place for several texts', async () => {
     const options = { maxNewTokens: 3, temperature: 1, numReturnSequences: 3 }
     assert.equal((await model.generate([PROMPTS[0]!], options)).length, 3)
-    await assert.rejects(model.generate(PROMPTS[0]!, options), { code: 'USAGE', message: /^numReturnSequences is 3: give the prompt in a list/ })
+    await assert.rejects(model.generate(PROMPTS[0]!, options), {
+      code: 'USAGE',
+      message: /^numReturnSequences is 3: give the prompt in a list/,
+    })
   })
 
   test('ends on a signal', async () => {
@@ -93,7 +114,12 @@ describe('a batch of prompts of different lengths', () => {
       if (ids.length > 20) controller.abort()
       return false
     }
-    const results = await model.generate(PROMPTS, { maxNewTokens: 100, eosTokenIds: [], signal: controller.signal, stoppingCriteria: [stop] })
+    const results = await model.generate(PROMPTS, {
+      maxNewTokens: 100,
+      eosTokenIds: [],
+      signal: controller.signal,
+      stoppingCriteria: [stop],
+    })
     assert.ok(results.every(({ finishReason }) => finishReason === 'aborted'))
   })
 })
@@ -102,8 +128,13 @@ describe('own functions', () => {
   test('a criterion ends the text, and a processor changes it', async () => {
     const seen: number[] = []
     const result = await model.generate(PROMPTS[0]!, {
-      maxNewTokens: 20, eosTokenIds: [],
-      logitsProcessors: [(logits, ids) => { logits.fill(-Infinity, 0, 64 + ids.length) }],
+      maxNewTokens: 20,
+      eosTokenIds: [],
+      logitsProcessors: [
+        (logits, ids) => {
+          logits.fill(-Infinity, 0, 64 + ids.length)
+        },
+      ],
       stoppingCriteria: [() => false, (ids) => seen.push(ids.length) === 5],
     })
     assert.equal(result.finishReason, 'criterion')
@@ -113,9 +144,23 @@ describe('own functions', () => {
   })
 
   test('that leave no token are blamed, not a server', async () => {
-    const nothing = { maxNewTokens: 2, logitsProcessors: [(logits: Float32Array) => { logits.fill(-Infinity) }] }
+    const nothing = {
+      maxNewTokens: 2,
+      logitsProcessors: [
+        (logits: Float32Array) => {
+          logits.fill(-Infinity)
+        },
+      ],
+    }
     await assert.rejects(model.generate([5], nothing), { code: 'USAGE', message: /leave no token/ })
-    const broken = { maxNewTokens: 2, logitsProcessors: [(logits: Float32Array) => { logits[3] = NaN }] }
+    const broken = {
+      maxNewTokens: 2,
+      logitsProcessors: [
+        (logits: Float32Array) => {
+          logits[3] = NaN
+        },
+      ],
+    }
     await assert.rejects(model.generate([5], broken), { code: 'USAGE', message: /logit of token 3 NaN/ })
   })
 })
@@ -144,7 +189,7 @@ test('in a session, penalties look at what it was fed before', async () => {
   assert.equal(session.heldIds, undefined)
 })
 
-describe('a checkpoint\'s generation_config.json', () => {
+describe("a checkpoint's generation_config.json", () => {
   let folder: string
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'petals-generation-'))
@@ -154,18 +199,24 @@ describe('a checkpoint\'s generation_config.json', () => {
 
   async function withFile<T>(json: object, use: (model: AutoDistributedModelForCausalLM) => Promise<T>): Promise<T> {
     await writeFile(join(folder, 'generation_config.json'), JSON.stringify(json))
-    await using own = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap: swarm.bootstrap, threads: 1 })
+    await using own = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
+      bootstrap: swarm.bootstrap,
+      threads: 1,
+    })
     return await use(own)
   }
 
   test('gives the defaults, and options win', async () => {
     const { promptIds, tokenIds } = reference.texts[1]!
     const plain = await model.generate(promptIds, { maxNewTokens: 24 })
-    await withFile({ eos_token_id: 1, repetition_penalty: 1.3, max_new_tokens: 24, temperature: 9, do_sample: false }, async (own) => {
-      assert.deepEqual((await own.generate(promptIds)).tokenIds, tokenIds)
-      assert.deepEqual((await own.generate(promptIds, { repetitionPenalty: 1 })).tokenIds, plain.tokenIds)
-      assert.equal((await own.generate(promptIds, { maxNewTokens: 2 })).tokenIds.length, 2)
-    })
+    await withFile(
+      { eos_token_id: 1, repetition_penalty: 1.3, max_new_tokens: 24, temperature: 9, do_sample: false },
+      async (own) => {
+        assert.deepEqual((await own.generate(promptIds)).tokenIds, tokenIds)
+        assert.deepEqual((await own.generate(promptIds, { repetitionPenalty: 1 })).tokenIds, plain.tokenIds)
+        assert.equal((await own.generate(promptIds, { maxNewTokens: 2 })).tokenIds.length, 2)
+      },
+    )
   })
 
   test('makes a model draw', async () => {
@@ -180,6 +231,9 @@ describe('a checkpoint\'s generation_config.json', () => {
 
   test('that is malformed is refused with the file and the key', async () => {
     const loading = withFile({ top_p: '0.9' }, async () => undefined)
-    await assert.rejects(loading, { code: 'CHECKPOINT_CONFIG', message: /generation_config\.json: top_p must be .* it is "0.9"$/ })
+    await assert.rejects(loading, {
+      code: 'CHECKPOINT_CONFIG',
+      message: /generation_config\.json: top_p must be .* it is "0.9"$/,
+    })
   })
 })

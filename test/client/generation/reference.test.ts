@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { ResolvedOptions } from '../../../src/client/generation/options.ts'
-import { createProcessors } from '../../../src/client/generation/processors.ts'
-import { createSampler } from '../../../src/client/generation/sampler.ts'
+import type { ResolvedOptions } from '../../../src/client/generation/options/options.ts'
+import { createProcessors } from '../../../src/client/generation/sampling/processors.ts'
+import { createSampler } from '../../../src/client/generation/sampling/sampler.ts'
 import { readReference } from './reference.ts'
 import { softmax } from './support.ts'
 
@@ -17,7 +17,7 @@ function optionsOf(options: object): ResolvedOptions {
   return { maxNewTokens: 20, eosTokenIds, ...options }
 }
 
-describe('processed logits are transformers\'', () => {
+describe("processed logits are transformers'", () => {
   for (const { options, promptLength, ids, rows: expected } of processed) {
     test(`with ${JSON.stringify(options)} after ${ids.length - promptLength} tokens`, () => {
       const minTokensToKeep = (options.numBeams ?? 1) > 1 ? eosTokenIds.length + 1 : 1
@@ -36,18 +36,29 @@ describe('processed logits are transformers\'', () => {
   }
 })
 
-/** Pearson's statistic over tokens that are expected at least five times, and one bin for all others; with its freedom. */
-function chiSquared(counts: readonly number[], probabilities: readonly number[]): { statistic: number, freedom: number } {
+/**
+ * Pearson's statistic over tokens that are expected at least five times, and one bin for all others; with its freedom.
+ */
+function chiSquared(
+  counts: readonly number[],
+  probabilities: readonly number[],
+): { statistic: number; freedom: number } {
   const bins = probabilities.map((probability, id) => ({ expected: probability * DRAWS, count: counts[id]! }))
   const common = bins.filter(({ expected }) => expected >= 5)
   const rare = bins.filter(({ expected }) => expected < 5)
-  const rest = { expected: rare.reduce((sum, { expected }) => sum + expected, 0), count: rare.reduce((sum, { count }) => sum + count, 0) }
+  const rest = {
+    expected: rare.reduce((sum, { expected }) => sum + expected, 0),
+    count: rare.reduce((sum, { count }) => sum + count, 0),
+  }
   const used = rest.expected >= 5 ? [...common, rest] : common
   if (rest.expected === 0) assert.equal(rest.count, 0, 'tokens that cannot be are never drawn')
-  return { statistic: used.reduce((sum, { expected, count }) => sum + (count - expected) ** 2 / expected, 0), freedom: used.length - 1 }
+  return {
+    statistic: used.reduce((sum, { expected, count }) => sum + (count - expected) ** 2 / expected, 0),
+    freedom: used.length - 1,
+  }
 }
 
-describe('draws have transformers\' distribution', () => {
+describe("draws have transformers' distribution", () => {
   for (const { options, promptLength, ids, rows: expected } of processed) {
     if (options.doSample !== true || (options.numBeams ?? 1) > 1) continue
     test(`with ${JSON.stringify(options)}`, () => {
@@ -59,7 +70,10 @@ describe('draws have transformers\' distribution', () => {
         // Wilson and Hilferty's approximation, four standard deviations out.
         const spread = 2 / (9 * Math.max(freedom, 1))
         const limit = Math.max(freedom, 1) * (1 - spread + 4 * Math.sqrt(spread)) ** 3
-        assert.ok(statistic <= limit, `row ${r}: chi squared ${statistic} with ${freedom} degrees of freedom, limit ${limit}`)
+        assert.ok(
+          statistic <= limit,
+          `row ${r}: chi squared ${statistic} with ${freedom} degrees of freedom, limit ${limit}`,
+        )
       }
     })
   }

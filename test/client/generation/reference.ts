@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import type { GenerationOptions } from '../../../src/client/generation/options.ts'
+import type { GenerationOptions } from '../../../src/client/generation/options/options.ts'
 
 /** What test/reference/generation.py recorded; null is -Infinity. */
 export interface Reference {
   eosTokenIds: number[]
   logits: number[][]
-  processed: { options: GenerationOptions, promptLength: number, ids: number[], rows: (number | null)[][] }[]
-  texts: { options: GenerationOptions, promptIds: number[], tokenIds: number[], gap: number }[]
+  processed: { options: GenerationOptions; promptLength: number; ids: number[]; rows: (number | null)[][] }[]
+  texts: { options: GenerationOptions; promptIds: number[]; tokenIds: number[]; gap: number }[]
 }
 
 export async function readReference(): Promise<Reference> {

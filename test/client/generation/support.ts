@@ -49,7 +49,7 @@ export class ScriptSource implements TokenSource {
 /** Runs a generation to its end. */
 export async function collect(
   generation: AsyncGenerator<GenerationChunk, GenerationResult>,
-): Promise<{ chunks: GenerationChunk[], result: GenerationResult }> {
+): Promise<{ chunks: GenerationChunk[]; result: GenerationResult }> {
   const chunks: GenerationChunk[] = []
   for (;;) {
     const next = await generation.next()

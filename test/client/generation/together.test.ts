@@ -4,7 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { runTogether } from '../../../src/client/generation/together.ts'
 
 test('results are in order, with no more jobs at once than allowed', async () => {
-  let running = 0, most = 0
+  let running = 0,
+    most = 0
   const jobs = [3, 1, 2, 5, 4].map((turns, i) => async () => {
     most = Math.max(most, ++running)
     for (let t = 0; t < turns; t++) await turn()
@@ -19,7 +20,9 @@ test('results are in order, with no more jobs at once than allowed', async () =>
 test('the first failure aborts the others, which are waited for, and is thrown', async () => {
   const over: string[] = []
   const waiting = async (signal: AbortSignal): Promise<void> => {
-    await new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }) })
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve, { once: true })
+    })
     await turn()
     over.push('waiting')
     throw new Error('second')
@@ -28,7 +31,7 @@ test('the first failure aborts the others, which are waited for, and is thrown',
   assert.deepEqual(over, ['waiting'])
 })
 
-test('a caller\'s signal reaches every job, also those that begin later', async () => {
+test("a caller's signal reaches every job, also those that begin later", async () => {
   const controller = new AbortController()
   const job = async (signal: AbortSignal): Promise<boolean> => {
     controller.abort()

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError } from '../../../src/base/errors.ts'
-import type { InferenceSession, InferenceSessionOptions, Recovery } from '../../../src/client/session/inference-session.ts'
+import type {
+  InferenceSession,
+  InferenceSessionOptions,
+  Recovery,
+} from '../../../src/client/session/inference-session.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
 /** Longer than a server keeps its outputs to itself before it sends copies. */
@@ -14,9 +18,13 @@ async function feed(session: InferenceSession, sequence: readonly number[]): Pro
   assert.deepEqual(tokensOf(await session.step(hidden(sequence.slice(position)))), expected(sequence).slice(position))
 }
 
-const PROMPT = Array.from({ length: 80 }, (_, i) => i * 7 % 101)
+const PROMPT = Array.from({ length: 80 }, (_, i) => (i * 7) % 101)
 
-interface Setup { swarm: TestSwarm, servers: TestServer[], session: InferenceSession }
+interface Setup {
+  swarm: TestSwarm
+  servers: TestServer[]
+  session: InferenceSession
+}
 
 /** A session that holds the prompt, on three servers. */
 async function prefilled(t: TestContext, options: Partial<InferenceSessionOptions> = {}): Promise<Setup> {
@@ -32,11 +40,17 @@ const computed = (servers: readonly TestServer[]): number[] => servers.map(({ co
 test('a fork goes on from its source without computing anything again, and neither changes the other', async (t) => {
   const { servers, session } = await prefilled(t)
   const forks = await Promise.all([session.fork(), session.fork(), session.fork(40)])
-  assert.deepEqual(forks.map(({ position }) => position), [80, 80, 40])
+  assert.deepEqual(
+    forks.map(({ position }) => position),
+    [80, 80, 40],
+  )
   assert.deepEqual(computed(servers), [80, 80, 80])
   await Promise.all([session, ...forks].map((each, i) => feed(each, [...PROMPT.slice(0, each.position), 90 + i, 3, i])))
   assert.deepEqual(computed(servers), [92, 92, 92])
-  assert.deepEqual(servers.map(({ numForks }) => numForks), [3, 3, 3])
+  assert.deepEqual(
+    servers.map(({ numForks }) => numForks),
+    [3, 3, 3],
+  )
 })
 
 test('a session may be forked into one that holds something else, again and again', async (t) => {
@@ -45,7 +59,10 @@ test('a session may be forked into one that holds something else, again and agai
   await feed(other, [...PROMPT.slice(0, 10), 5, 5, 5, 5])
   for (let round = 0; round < 5; round++) {
     await other.forkFrom(session)
-    const texts = [session, other].map((each, i) => ({ each, text: [...PROMPT, ...Array<number>(round).fill(1), 1 + i] }))
+    const texts = [session, other].map((each, i) => ({
+      each,
+      text: [...PROMPT, ...Array<number>(round).fill(1), 1 + i],
+    }))
     await Promise.all(texts.map(({ each, text }) => feed(each, text)))
   }
   await session.forkFrom(other, 84)
@@ -81,7 +98,10 @@ test('a server that dies while it copies is replaced, and its span alone replaye
   const spare = await swarm.serve(2, 4)
   servers[1]!.beforeFork = () => swarm.kill(servers[1]!)
   await fork.forkFrom(session)
-  assert.deepEqual(recoveries.map(({ lost }) => lost), [[servers[1]!.id]])
+  assert.deepEqual(
+    recoveries.map(({ lost }) => lost),
+    [[servers[1]!.id]],
+  )
   await Promise.all([feed(session, [...PROMPT, 1]), feed(fork, [...PROMPT, 2])])
   assert.deepEqual([...computed([servers[0]!, servers[2]!]), spare.computedTokens], [82, 82, 162])
 })
@@ -98,7 +118,9 @@ test('a frozen server is found while it is to copy', async (t) => {
 
 test('what a server refuses to copy is replayed', async (t) => {
   const { servers, session } = await prefilled(t)
-  servers[1]!.beforeFork = () => { throw new PetalsError('SESSION_FORK', 'not here') }
+  servers[1]!.beforeFork = () => {
+    throw new PetalsError('SESSION_FORK', 'not here')
+  }
   const fork = await session.fork()
   await Promise.all([feed(session, [...PROMPT, 1]), feed(fork, [...PROMPT, 2])])
   assert.deepEqual(computed(servers), [82, 162, 82])
@@ -120,7 +142,7 @@ test('sessions on different servers come together in a fork', async (t) => {
   assert.deepEqual(computed([...servers, ...others]), [85, 82, 3, 3])
 })
 
-test('where the source\'s server has no room, the fork runs elsewhere and is replayed', async (t) => {
+test("where the source's server has no room, the fork runs elsewhere and is replayed", async (t) => {
   const swarm = new TestSwarm(t)
   const servers = [await swarm.serve(0, 3), await swarm.serve(3, 6, { cacheTokens: 256 })]
   const session = swarm.session()
@@ -161,7 +183,12 @@ test('what cannot be forked is refused and changes nothing', async (t) => {
   await stepping
   const forking = fork.forkFrom(session)
   await assert.rejects(session.step(hidden([1])), { code: 'SESSION_BUSY' })
-  assert.throws(() => { session.position = 3 }, { code: 'SESSION_BUSY' })
+  assert.throws(
+    () => {
+      session.position = 3
+    },
+    { code: 'SESSION_BUSY' },
+  )
   await forking
   await feed(fork, [...PROMPT, 1, 2])
 })
@@ -171,7 +198,10 @@ test('closing a fork gives its rows back and leaves its source alone', async (t)
   const fork = await session.fork()
   await fork.close()
   await sleep(20)
-  assert.deepEqual(servers.map(({ rows }) => rows.numRows), [1, 1, 1])
+  assert.deepEqual(
+    servers.map(({ rows }) => rows.numRows),
+    [1, 1, 1],
+  )
   await feed(session, [...PROMPT, 1])
   await assert.rejects(fork.forkFrom(session), { code: 'SESSION_CLOSED' })
 })

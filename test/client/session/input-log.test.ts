@@ -3,7 +3,11 @@ import { test } from 'node:test'
 import { InputLog } from '../../../src/client/session/input-log.ts'
 import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 
-const inputs = (from: number, until: number) => fromFloat32(Float32Array.from({ length: until - from }, (_, i) => from + i), [until - from, 1])
+const inputs = (from: number, until: number) =>
+  fromFloat32(
+    Float32Array.from({ length: until - from }, (_, i) => from + i),
+    [until - from, 1],
+  )
 
 test('it holds what was written, without gaps', () => {
   const log = new InputLog(1, 'float32')
@@ -25,7 +29,8 @@ test('cut back or dropped, it no longer gives what is gone', () => {
 })
 
 test('a log made from another shares what they have in common, and neither sees what the other writes', () => {
-  const source = new InputLog(1, 'float32'), copy = new InputLog(1, 'float32')
+  const source = new InputLog(1, 'float32'),
+    copy = new InputLog(1, 'float32')
   source.write(0, inputs(0, 200))
   copy.write(0, inputs(500, 900))
   copy.copyFrom(source, 150)
@@ -35,5 +40,8 @@ test('a log made from another shares what they have in common, and neither sees 
   copy.write(10, inputs(3000, 3001))
   assert.deepEqual([...asFloat32(copy.range(138, 153)!)], [...asFloat32(inputs(138, 150)), 2000, 2001, 2002])
   assert.deepEqual([...asFloat32(source.range(138, 142)!)], [138, 139, 1000, 1001])
-  assert.deepEqual([source.range(10, 11)!, copy.range(10, 11)!].map((row) => asFloat32(row)[0]), [10, 3000])
+  assert.deepEqual(
+    [source.range(10, 11)!, copy.range(10, 11)!].map((row) => asFloat32(row)[0]),
+    [10, 3000],
+  )
 })

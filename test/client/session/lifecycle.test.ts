@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RemoteError } from '../../../src/swarm/errors.ts'
-import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
+import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
 async function eventually(holds: () => boolean): Promise<void> {
@@ -11,8 +11,9 @@ async function eventually(holds: () => boolean): Promise<void> {
 }
 
 /** A server whose next steps wait until `go` is called. */
-function hold(server: TestServer): { reached: Promise<void>, go: () => void } {
-  const reached = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>()
+function hold(server: TestServer): { reached: Promise<void>; go: () => void } {
+  const reached = Promise.withResolvers<void>(),
+    gate = Promise.withResolvers<void>()
   server.beforeStep = () => {
     reached.resolve()
     return gate.promise
@@ -36,7 +37,12 @@ test('a session cannot be cut back while a step is under way', async (t) => {
   const { reached, go } = hold(server)
   const step = session.step(hidden([4]))
   await reached
-  assert.throws(() => { session.position = 2 }, { code: 'SESSION_BUSY' })
+  assert.throws(
+    () => {
+      session.position = 2
+    },
+    { code: 'SESSION_BUSY' },
+  )
   await assert.rejects(session.step(hidden([5])), { code: 'SESSION_BUSY' })
   go()
   assert.deepEqual(tokensOf(await step), expected([1, 2, 3, 4]).slice(-1))
@@ -63,7 +69,11 @@ test('closed in the middle of a step, a session says so, blames nobody and gives
 
 test('closed while its servers let it wait for cache, a session says so and leaves no row taken', async (t) => {
   const swarm = new TestSwarm(t)
-  for (const [start, end] of [[0, 3], [3, 6]] as const) await swarm.serve(start, end, { cacheTokens: 256 })
+  for (const [start, end] of [
+    [0, 3],
+    [3, 6],
+  ] as const)
+    await swarm.serve(start, end, { cacheTokens: 256 })
   const holder = swarm.session()
   await holder.step(hidden([1]))
   const session = swarm.session()
@@ -96,7 +106,8 @@ test('a server drops a step that it has seen before, and one of an older epoch',
     { epoch: 1, step: 6, position: 1, token: 4 },
     { epoch: 3, step: 1, position: 1, token: 5 },
   ]
-  for (const { token, ...header } of steps) await stream.send({ header: { kind: 'step', ...header }, tensors: [hidden([token])] })
+  for (const { token, ...header } of steps)
+    await stream.send({ header: { kind: 'step', ...header }, tensors: [hidden([token])] })
   await stream.send({ header: { kind: 'resume', epoch: 4, step: 100, until: 1 }, tensors: [] })
   await stream.send({ header: { kind: 'step', epoch: 3, step: 7, position: 2 }, tensors: [hidden([6])] })
   await stream.send({ header: { kind: 'fetch', step: 101, position: 0, until: 1 }, tensors: [] })
@@ -123,7 +134,10 @@ test('a session id is refused while another session has it, or waits for cache u
   const waiter = await openRaw(swarm, server, waits)
   for (const sessionId of [holds, waits]) {
     const second = await openRaw(swarm, server, sessionId)
-    await assert.rejects(second.receive({ timeoutMs: 1000 }), (error) => error instanceof RemoteError && error.code === 'SESSION_REQUEST')
+    await assert.rejects(
+      second.receive({ timeoutMs: 1000 }),
+      (error) => error instanceof RemoteError && error.code === 'SESSION_REQUEST',
+    )
   }
   await holder.end()
   assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.header.kind, 'opened')

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { errorCode, errorMessage } from '../../../src/base/errors.ts'
 import { RemoteError, SwarmError } from '../../../src/swarm/errors.ts'
-import { type Frame, FrameDecoder, encodeFrame } from '../../../src/swarm/frame.ts'
-import { FrameInbox, type FrameListener, type ReceiveOptions } from '../../../src/swarm/frame-inbox.ts'
-import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
-import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/limits.ts'
+import { type Frame, FrameDecoder, encodeFrame } from '../../../src/swarm/frames/frame.ts'
+import { FrameInbox, type FrameListener, type ReceiveOptions } from '../../../src/swarm/frames/frame-inbox.ts'
+import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
+import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/node/limits.ts'
 
 type Handler = (stream: FrameStream) => Promise<void>
 
@@ -47,7 +47,10 @@ export class MemoryNetwork {
     if (peer === undefined || handler === undefined) throw new SwarmError('SWARM_UNREACHABLE', `peer ${to} is gone`)
     if (peer.frozen) await aborted(signal)
     const [near, far] = MemoryStream.pair(from, peer, RPC_LIMITS[rpc])
-    handler(far).then(() => far.end(), (error: unknown) => far.fail(error))
+    handler(far).then(
+      () => far.end(),
+      (error: unknown) => far.fail(error),
+    )
     return near
   }
 
@@ -84,7 +87,8 @@ class MemoryStream implements PublicPart<FrameStream> {
   #lost: Error | undefined
 
   static pair(a: MemoryPeer, b: MemoryPeer, limits: RpcLimits): [FrameStream, FrameStream] {
-    const near = new MemoryStream(a, b.id, limits), far = new MemoryStream(b, a.id, limits)
+    const near = new MemoryStream(a, b.id, limits),
+      far = new MemoryStream(b, a.id, limits)
     near.#other = far
     far.#other = near
     const ends: [PublicPart<FrameStream>, PublicPart<FrameStream>] = [near, far]
@@ -103,7 +107,8 @@ class MemoryStream implements PublicPart<FrameStream> {
   }
 
   async send(frame: Frame): Promise<void> {
-    if (this.#lost !== undefined) throw new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`)
+    if (this.#lost !== undefined)
+      throw new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`)
     if (this.#ended) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
     const bytes = encodeFrame(frame, this.#limits)
     for (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) this.#wire.push(chunk)
@@ -136,7 +141,9 @@ class MemoryStream implements PublicPart<FrameStream> {
     this.#lost = error
     this.#inbox.finish(error)
     this.#close()
-    setImmediate(() => this.#other!.abort(new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} was lost`)))
+    setImmediate(() =>
+      this.#other!.abort(new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} was lost`)),
+    )
   }
 
   #carry(frame: Frame): void {

@@ -15,7 +15,7 @@ async function feed(session: InferenceSession, sequence: readonly number[]): Pro
   assert.equal(session.position, sequence.length)
 }
 
-const sequence = (length: number): number[] => Array.from({ length }, (_, i) => i * 7 % 101)
+const sequence = (length: number): number[] => Array.from({ length }, (_, i) => (i * 7) % 101)
 
 function recoveriesOf(session: InferenceSession): Recovery[] {
   const recoveries: Recovery[] = []
@@ -25,7 +25,12 @@ function recoveriesOf(session: InferenceSession): Recovery[] {
 
 test('where the first of three servers dies, the second and third compute nothing again', async (t) => {
   const swarm = new TestSwarm(t)
-  const [first, second, third, spare] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6), await swarm.serve(0, 2)]
+  const [first, second, third, spare] = [
+    await swarm.serve(0, 2),
+    await swarm.serve(2, 4),
+    await swarm.serve(4, 6),
+    await swarm.serve(0, 2),
+  ]
   const session = swarm.session()
   const recoveries = recoveriesOf(session)
   await feed(session, sequence(80))
@@ -33,8 +38,14 @@ test('where the first of three servers dies, the second and third compute nothin
   swarm.kill(first)
   await feed(session, sequence(82))
   await feed(session, sequence(83))
-  assert.deepEqual([second, third, spare].map(({ computedTokens }) => computedTokens), [83, 83, 83])
-  assert.deepEqual(recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })), [{ lost: [first.id], replayedTokens: 81 }])
+  assert.deepEqual(
+    [second, third, spare].map(({ computedTokens }) => computedTokens),
+    [83, 83, 83],
+  )
+  assert.deepEqual(
+    recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })),
+    [{ lost: [first.id], replayedTokens: 81 }],
+  )
   assert.deepEqual([...swarm.banned], [first.id])
 })
 
@@ -51,7 +62,12 @@ test('where the last server dies in the middle of a step, only its successor com
 test('two servers that die at the same moment are both replaced', async (t) => {
   const swarm = new TestSwarm(t)
   const [first, second, third] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
-  for (const [start, end] of [[0, 2], [2, 4], [4, 6]] as const) await swarm.serve(start, end)
+  for (const [start, end] of [
+    [0, 2],
+    [2, 4],
+    [4, 6],
+  ] as const)
+    await swarm.serve(start, end)
   const session = swarm.session()
   const recoveries = recoveriesOf(session)
   await feed(session, sequence(10))
@@ -73,14 +89,24 @@ test('one server is killed while another freezes: their spares carry the session
   third.peer.frozen = true
   swarm.kill(first)
   await feed(session, sequence(4))
-  assert.deepEqual(recoveries.map(({ lost }) => lost), [[first.id, third.id]])
+  assert.deepEqual(
+    recoveries.map(({ lost }) => lost),
+    [[first.id, third.id]],
+  )
   assert.deepEqual(swarm.banned, new Set([first.id, third.id]))
 })
 
 test('a replacement that fails while it replays is itself replaced', async (t) => {
   const swarm = new TestSwarm(t)
-  const [, last, weak, good] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6), await swarm.serve(3, 6)]
-  weak.beforeStep = () => { throw new RuntimeError('RUNTIME_MEMORY', 'no memory') }
+  const [, last, weak, good] = [
+    await swarm.serve(0, 3),
+    await swarm.serve(3, 6),
+    await swarm.serve(3, 6),
+    await swarm.serve(3, 6),
+  ]
+  weak.beforeStep = () => {
+    throw new RuntimeError('RUNTIME_MEMORY', 'no memory')
+  }
   const session = swarm.session()
   await feed(session, sequence(3))
   swarm.kill(last)
@@ -102,7 +128,12 @@ test('a server that dies in the very first prefill is replaced', async (t) => {
 
 test('after a cut-back no copy from before it reaches a replay', async (t) => {
   const swarm = new TestSwarm(t)
-  const [first, , third, spare] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6), await swarm.serve(0, 2)]
+  const [first, , third, spare] = [
+    await swarm.serve(0, 2),
+    await swarm.serve(2, 4),
+    await swarm.serve(4, 6),
+    await swarm.serve(0, 2),
+  ]
   await swarm.serve(4, 6)
   const session = swarm.session()
   for (const length of [80, 81, 82, 83]) await feed(session, sequence(length))
@@ -141,7 +172,10 @@ test('a step that failed for good can be tried again with other tokens, whatever
   const [first, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
   const session = swarm.session({ recoveryTimeoutMs: 50 })
   await feed(session, sequence(3))
-  for (const server of [last, spare]) server.beforeStep = () => { throw new RuntimeError('RUNTIME', 'no luck') }
+  for (const server of [last, spare])
+    server.beforeStep = () => {
+      throw new RuntimeError('RUNTIME', 'no luck')
+    }
   await assert.rejects(session.step(hidden([44, 45])), { code: 'RUNTIME' })
   assert.equal(session.position, 3)
   assert.deepEqual(first.computed.slice(1), [{ position: 3, tokens: 2 }])
@@ -158,10 +192,16 @@ test('a prompt larger than a frame goes in pieces, and so does its replay', asyn
   const session = swarm.session({ hiddenSize: width })
   const prompt = sequence(pieceTokens + 3)
   assert.deepEqual(tokensOf(await session.step(hidden(prompt, width))), expected(prompt))
-  assert.deepEqual(only.computed, [{ position: 0, tokens: pieceTokens }, { position: pieceTokens, tokens: 3 }])
+  assert.deepEqual(only.computed, [
+    { position: 0, tokens: pieceTokens },
+    { position: pieceTokens, tokens: 3 },
+  ])
   swarm.kill(only)
   assert.deepEqual(tokensOf(await session.step(hidden([9], width))), expected([...prompt, 9]).slice(-1))
-  assert.deepEqual(spare.computed.map(({ position }) => position), [0, 16, 32, 48, 64])
+  assert.deepEqual(
+    spare.computed.map(({ position }) => position),
+    [0, 16, 32, 48, 64],
+  )
 })
 
 test('a server whose cache no longer reaches back to a cut is sent its span again, alone, and keeps its place', async (t) => {
@@ -176,7 +216,10 @@ test('a server whose cache no longer reaches back to a cut is sent its span agai
   await feed(session, [...sequence(50), 3, 4, 5])
   assert.deepEqual([first.computedTokens, second.computedTokens], [83, 80 + 52 + 1])
   assert.deepEqual([...swarm.banned], [])
-  assert.deepEqual(recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })), [{ lost: [], replayedTokens: 50 }])
+  assert.deepEqual(
+    recoveries.map(({ lost, replayedTokens }) => ({ lost, replayedTokens })),
+    [{ lost: [], replayedTokens: 50 }],
+  )
 })
 
 test('a replay begins with as many tokens as the session did', async (t) => {
@@ -187,5 +230,8 @@ test('a replay begins with as many tokens as the session did', async (t) => {
   await feed(session, sequence(35))
   swarm.kill(last)
   await feed(session, sequence(36))
-  assert.deepEqual(spare.computed, [{ position: 0, tokens: 20 }, { position: 20, tokens: 16 }])
+  assert.deepEqual(spare.computed, [
+    { position: 0, tokens: 20 },
+    { position: 20, tokens: 16 },
+  ])
 })

@@ -6,9 +6,9 @@ import type { Engine, SessionOptions } from '../../../src/engine/engine.ts'
 import { EngineSession } from '../../../src/engine/engine-session.ts'
 import { RowAllocator } from '../../../src/engine/cache/row-allocator.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
-import type { FrameStream } from '../../../src/swarm/frame-stream.ts'
-import type { SwarmNode } from '../../../src/swarm/node.ts'
-import type { ServerRecord } from '../../../src/swarm/record-fields.ts'
+import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
+import type { SwarmNode } from '../../../src/swarm/node/node.ts'
+import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { MemoryNetwork, type MemoryPeer } from './network.ts'
 
@@ -17,7 +17,9 @@ const NUM_BLOCKS = 6
 /** Hidden states [tokens, width] that carry one number per token, in the first column. */
 export function hidden(tokens: readonly number[], width = 1): Tensor {
   const values = new Float32Array(tokens.length * width)
-  tokens.forEach((token, i) => { values[i * width] = token })
+  tokens.forEach((token, i) => {
+    values[i * width] = token
+  })
   return fromFloat32(values, [tokens.length, width])
 }
 
@@ -29,7 +31,10 @@ export function tokensOf(states: Tensor): number[] {
 /** Stands for a block: each position's output depends on all inputs up to it, so that a wrong cache shows. */
 function computeBlock(block: number, inputs: readonly number[]): number[] {
   let state = block + 1
-  return inputs.map((input) => { state = (state * 31 + input) % 65_521; return state })
+  return inputs.map((input) => {
+    state = (state * 31 + input) % 65_521
+    return state
+  })
 }
 
 function computeBlocks(start: number, end: number, inputs: readonly number[]): number[] {
@@ -51,7 +56,7 @@ export class TestServer {
   readonly rows: RowAllocator
   readonly blocks: BlockServer
   /** The steps that were computed, in their order. */
-  readonly computed: { position: number, tokens: number }[] = []
+  readonly computed: { position: number; tokens: number }[] = []
   /** Sessions that were given a row, whether they still have it or not. */
   numOpened = 0
   /** Caches that were copied from one session to another. */
@@ -70,14 +75,28 @@ export class TestServer {
     this.end = end
     this.peer = peer
     this.rows = new RowAllocator(cacheTokens)
-    const engine: Pick<Engine, 'dtype' | 'openSession'> = { dtype: 'float32', openSession: (options) => this.#openSession(options) }
+    const engine: Pick<Engine, 'dtype' | 'openSession'> = {
+      dtype: 'float32',
+      openSession: (options) => this.#openSession(options),
+    }
     const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
-      handle: async (rpc, handler) => { peer.handlers.set(rpc, handler) },
-      unhandle: async (rpc) => { peer.handlers.delete(rpc) },
+      handle: async (rpc, handler) => {
+        peer.handlers.set(rpc, handler)
+      },
+      unhandle: async (rpc) => {
+        peer.handlers.delete(rpc)
+      },
       open: (target, rpc) => network.open(peer, target.peerId, rpc),
     }
-    this.blocks = new BlockServer({ node: node as SwarmNode, engine: engine as Engine, logger: pino({ level: 'silent' }), findHop: async (hop) => hop },
-      { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 })
+    this.blocks = new BlockServer(
+      {
+        node: node as SwarmNode,
+        engine: engine as Engine,
+        logger: pino({ level: 'silent' }),
+        findHop: async (hop) => hop,
+      },
+      { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 },
+    )
   }
 
   get id(): string {
@@ -89,11 +108,31 @@ export class TestServer {
   }
 
   record(): ServerRecord {
-    const { id: peerId, start, end, rows: { tokensLeft, totalTokens } } = this
+    const {
+      id: peerId,
+      start,
+      end,
+      rows: { tokensLeft, totalTokens },
+    } = this
     return {
-      peerId, multiaddrs: [], modelKey: 'test', start, end, state: 'ONLINE', dtype: 'float32', quant: 'none', device: 'cpu',
-      cacheTokensLeft: tokensLeft, cacheTokens: totalTokens, throughput: 100, version: '1.0.0', sequence: 1, issuedAt: 0,
-      expiresAt: Number.MAX_SAFE_INTEGER, adapters: [], blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
+      peerId,
+      multiaddrs: [],
+      modelKey: 'test',
+      start,
+      end,
+      state: 'ONLINE',
+      dtype: 'float32',
+      quant: 'none',
+      device: 'cpu',
+      cacheTokensLeft: tokensLeft,
+      cacheTokens: totalTokens,
+      throughput: 100,
+      version: '1.0.0',
+      sequence: 1,
+      issuedAt: 0,
+      expiresAt: Number.MAX_SAFE_INTEGER,
+      adapters: [],
+      blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
     }
   }
 
@@ -147,8 +186,17 @@ export class TestSwarm implements SwarmAccess {
   /** A session of up to 256 tokens whose watchdog is quick and whose repairs take 5 s at most. */
   session(options: Partial<InferenceSessionOptions> = {}): InferenceSession {
     return new InferenceSession(this, {
-      start: 0, end: NUM_BLOCKS, hiddenSize: 1, dtype: 'float32', maxLength: 256, allocTimeoutMs: 5000, connectTimeoutMs: 1000,
-      replayMemoryBytes: 1 << 30, recoveryTimeoutMs: 5000, watchdog: { deadlineMs: 150, answerMs: 250 }, ...options,
+      start: 0,
+      end: NUM_BLOCKS,
+      hiddenSize: 1,
+      dtype: 'float32',
+      maxLength: 256,
+      allocTimeoutMs: 5000,
+      connectTimeoutMs: 1000,
+      replayMemoryBytes: 1 << 30,
+      recoveryTimeoutMs: 5000,
+      watchdog: { deadlineMs: 150, answerMs: 250 },
+      ...options,
     })
   }
 

@@ -6,8 +6,18 @@ const NOW = { timeoutMs: 0 }
 
 test('rows are powers of two at multiples of their size and never overlap', async () => {
   const rows = new RowAllocator(4096)
-  const taken = [await rows.reserve(100, NOW), await rows.reserve(300, NOW), await rows.reserve(128, NOW), await rows.reserve(1025, NOW)]
-  assert.deepEqual(taken, [{ offset: 0, capacity: 128 }, { offset: 512, capacity: 512 }, { offset: 128, capacity: 128 }, { offset: 2048, capacity: 2048 }])
+  const taken = [
+    await rows.reserve(100, NOW),
+    await rows.reserve(300, NOW),
+    await rows.reserve(128, NOW),
+    await rows.reserve(1025, NOW),
+  ]
+  assert.deepEqual(taken, [
+    { offset: 0, capacity: 128 },
+    { offset: 512, capacity: 512 },
+    { offset: 128, capacity: 128 },
+    { offset: 2048, capacity: 2048 },
+  ])
   assert.equal(rows.tokensLeft, 4096 - 128 - 512 - 128 - 2048)
 })
 
@@ -17,14 +27,18 @@ test('a session that only just fits gets a row, though no power of two would', a
 })
 
 test('a session that could never fit is refused at once, with the cure', async () => {
-  await assert.rejects(new RowAllocator(256).reserve(257, { timeoutMs: 10_000 }), (error: Error & { code: string }) =>
-    error.code === 'CACHE_TOO_SMALL' && error.message.includes('--attn-cache-tokens'))
+  await assert.rejects(
+    new RowAllocator(256).reserve(257, { timeoutMs: 10_000 }),
+    (error: Error & { code: string }) =>
+      error.code === 'CACHE_TOO_SMALL' && error.message.includes('--attn-cache-tokens'),
+  )
 })
 
 test('a full cache makes sessions wait, in order where they fit, and gives up after the time they named', async () => {
   const rows = new RowAllocator(256)
   const first = await rows.reserve(256, NOW)
-  const large = rows.reserve(256, { timeoutMs: 5000 }), small = rows.reserve(1, { timeoutMs: 5000 })
+  const large = rows.reserve(256, { timeoutMs: 5000 }),
+    small = rows.reserve(1, { timeoutMs: 5000 })
   await assert.rejects(rows.reserve(1, { timeoutMs: 10 }), { code: 'CACHE_FULL' })
   rows.release(first)
   const row = await large

@@ -5,8 +5,8 @@ import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpo
 import { CacheScales, scalesOf } from '../../../src/engine/cache/scales.ts'
 import type { EngineSession } from '../../../src/engine/engine-session.ts'
 import { Engine } from '../../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../../src/engine/runner.ts'
-import type { Batch } from '../../../src/engine/scheduler.ts'
+import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
+import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { seededRandom } from '../../checkpoint/write.ts'
@@ -19,7 +19,16 @@ const TOLERANCE = 0.04
 
 async function load(context: TestContext, checkpoint: Checkpoint, kvDType?: 'int8'): Promise<Engine> {
   const engine = await Engine.load({
-    checkpoint, start: 0, end: checkpoint.config.numBlocks, device: CPU, dtype: 'float32', kvDType, threads: 1, spin: false, cacheTokens: 2048, prefillChunkTokens: 25,
+    checkpoint,
+    start: 0,
+    end: checkpoint.config.numBlocks,
+    device: CPU,
+    dtype: 'float32',
+    kvDType,
+    threads: 1,
+    spin: false,
+    cacheTokens: 2048,
+    prefillChunkTokens: 25,
   })
   context.after(() => engine.close())
   return engine
@@ -39,7 +48,9 @@ async function feed(session: EngineSession, input: Float32Array, pieces: readonl
   const outputs: Float32Array[] = []
   for (const tokens of pieces) {
     const at = session.position
-    outputs.push(asFloat32(await session.step(fromFloat32(input.slice(at * width, (at + tokens) * width), [tokens, width]))))
+    outputs.push(
+      asFloat32(await session.step(fromFloat32(input.slice(at * width, (at + tokens) * width), [tokens, width]))),
+    )
   }
   return Float32Array.from(outputs.flatMap((output) => [...output]))
 }
@@ -82,7 +93,10 @@ describe('an int8 cache', () => {
     for (const input of inputs) {
       const session = await open(engine)
       alone.push(await feed(session, input, pieces))
-      for (const others of [[10, 50], [10, 1, 30, 19]]) {
+      for (const others of [
+        [10, 50],
+        [10, 1, 30, 19],
+      ]) {
         session.truncate(0)
         assertSame(await feed(session, input, others), alone.at(-1)!, `pieces of ${others}`)
       }
@@ -95,7 +109,8 @@ describe('an int8 cache', () => {
     const fork = await open(engine)
     await fork.forkFrom(sessions[0]!, 40)
     sessions[0]!.truncate(40)
-    for (const session of [fork, sessions[0]!]) assertSame(await feed(session, inputs[0]!, singles(20)), alone[0]!.subarray(40 * width), 'from 40 on')
+    for (const session of [fork, sessions[0]!])
+      assertSame(await feed(session, inputs[0]!, singles(20)), alone[0]!.subarray(40 * width), 'from 40 on')
   })
 
   it('takes a quarter of the memory', async (context) => {
@@ -106,18 +121,23 @@ describe('an int8 cache', () => {
 })
 
 describe('the scales of an int8 cache', () => {
-  const capacity = 256, channels = 16
+  const capacity = 256,
+    channels = 16
 
   function setUp() {
     const span = { kvDType: 'int8', kvHeads: 2, cacheHeadDim: 8, inputs: [new Set<string>()] } as unknown as LoadedSpan
     const scales = new CacheScales(span, scalesOf(span, 4 * capacity)!)
-    /** A run that uses one scale throughout each row, where none is given. Returns what it was given, of each row's first key and last value. */
+    /**
+     * A run that uses one scale throughout each row, where none is given. Returns what it was given, of each row's
+     * first key and last value.
+     */
     const run = (pastLengths: readonly number[], used: readonly number[]): number[][] => {
       const batch = { offset: capacity, capacity, pastLengths } as Batch
       const tensors: Float32Array[] = []
       scales.bind((_, data) => BigInt(tensors.push(data)), batch, 0)
       const [keys, values, usedKeys, usedValues] = tensors
-      for (const [row, scale] of used.entries()) for (const values of [usedKeys!, usedValues!]) values.fill(scale, row * channels, (row + 1) * channels)
+      for (const [row, scale] of used.entries())
+        for (const values of [usedKeys!, usedValues!]) values.fill(scale, row * channels, (row + 1) * channels)
       scales.keep(batch, 0)
       return used.map((_, row) => [keys![row * channels]!, values![(row + 1) * channels - 1]!])
     }
@@ -126,16 +146,31 @@ describe('the scales of an int8 cache', () => {
 
   it('are set by the first run of a row and stay until it begins anew', () => {
     const { run } = setUp()
-    assert.deepEqual(run([0, 0], [0.5, 0.25]), [[0, 0], [0, 0]])
-    assert.deepEqual(run([10, 3], [9, 9]), [[0.5, 0.5], [0.25, 0.25]])
-    assert.deepEqual(run([11, 0], [9, 2]), [[0.5, 0.5], [0, 0]])
-    assert.deepEqual(run([12, 1], [9, 9]), [[0.5, 0.5], [2, 2]])
+    assert.deepEqual(run([0, 0], [0.5, 0.25]), [
+      [0, 0],
+      [0, 0],
+    ])
+    assert.deepEqual(run([10, 3], [9, 9]), [
+      [0.5, 0.5],
+      [0.25, 0.25],
+    ])
+    assert.deepEqual(run([11, 0], [9, 2]), [
+      [0.5, 0.5],
+      [0, 0],
+    ])
+    assert.deepEqual(run([12, 1], [9, 9]), [
+      [0.5, 0.5],
+      [2, 2],
+    ])
   })
 
   it('go with a row that is copied', () => {
     const { run, scales } = setUp()
     run([0], [0.5])
     scales.copy({ offset: capacity, capacity }, { offset: 2 * capacity, capacity }, 0, 1)
-    assert.deepEqual(run([1, 1], [9, 9]), [[0.5, 0.5], [0.5, 0.5]])
+    assert.deepEqual(run([1, 1], [9, 9]), [
+      [0.5, 0.5],
+      [0.5, 0.5],
+    ])
   })
 })

@@ -6,8 +6,8 @@ import { basesMemory, cacheWindow, RowBases, rowCost, stretchedTokens } from '..
 import { CacheMemory } from '../../../src/engine/cache/memory.ts'
 import type { EngineSession } from '../../../src/engine/engine-session.ts'
 import { Engine } from '../../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../../src/engine/runner.ts'
-import type { Batch } from '../../../src/engine/scheduler.ts'
+import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
+import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
 import { WindowSlider } from '../../../src/engine/cache/window-slider.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 import { viewOf } from '../../../src/runtime/library.ts'
@@ -19,17 +19,35 @@ const FIXTURES = join(import.meta.dirname, '../../fixtures')
 const TOKENS = 700
 const TOLERANCE = 2e-5
 
-/** The window of all fixtures is 6: with chunks of 64 tokens long rows have 256 slots; with chunks of 1024 as many as positions. */
-const SLIDING = 64, WHOLE = 1024
+/**
+ * The window of all fixtures is 6: with chunks of 64 tokens long rows have 256 slots; with chunks of 1024 as many as
+ * positions.
+ */
+const SLIDING = 64,
+  WHOLE = 1024
 
 async function openLong(name: string): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(join(FIXTURES, name))
   return { ...checkpoint, config: { ...checkpoint.config, maxLength: 4096 } }
 }
 
-async function load(context: TestContext, checkpoint: Checkpoint, prefillChunkTokens: number, kvDType?: 'int8'): Promise<Engine> {
+async function load(
+  context: TestContext,
+  checkpoint: Checkpoint,
+  prefillChunkTokens: number,
+  kvDType?: 'int8',
+): Promise<Engine> {
   const engine = await Engine.load({
-    checkpoint, start: 0, end: checkpoint.config.numBlocks, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, prefillChunkTokens, kvDType,
+    checkpoint,
+    start: 0,
+    end: checkpoint.config.numBlocks,
+    device: CPU,
+    dtype: 'float32',
+    threads: 1,
+    spin: false,
+    cacheTokens: 8192,
+    prefillChunkTokens,
+    kvDType,
   })
   context.after(() => engine.close())
   return engine
@@ -46,10 +64,12 @@ function open(engine: Engine, maxLength = TOKENS): Promise<EngineSession> {
 
 /** Steps of `tokens` positions each, until the session holds `until`. */
 async function feed(session: EngineSession, input: Float32Array, until: number, tokens: number): Promise<Float32Array> {
-  const width = input.length / TOKENS, from = session.position
+  const width = input.length / TOKENS,
+    from = session.position
   const output = new Float32Array((until - from) * width)
   while (session.position < until) {
-    const at = session.position, count = Math.min(tokens, until - at)
+    const at = session.position,
+      count = Math.min(tokens, until - at)
     const step: Tensor = fromFloat32(input.slice(at * width, (at + count) * width), [count, width])
     output.set(asFloat32(await session.step(step)), (at - from) * width)
   }
@@ -57,12 +77,14 @@ async function feed(session: EngineSession, input: Float32Array, until: number, 
 }
 
 async function references(engine: Engine, inputs: readonly Float32Array[]): Promise<Float32Array[]> {
-  return Promise.all(inputs.map(async (input) => {
-    const session = await open(engine)
-    const output = await feed(session, input, TOKENS, TOKENS)
-    session.release()
-    return output
-  }))
+  return Promise.all(
+    inputs.map(async (input) => {
+      const session = await open(engine)
+      const output = await feed(session, input, TOKENS, TOKENS)
+      session.release()
+      return output
+    }),
+  )
 }
 
 function assertEqual(actual: Float32Array, expected: Float32Array, from: number): void {
@@ -77,18 +99,27 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
   for (const name of ['mistral', 'gemma2', 'gemma3', 'phi3', 'qwen2-window', 'mixtral-window', 'qwen3-window-biases']) {
     it(`give what whole rows give: ${name}`, async (context) => {
       const checkpoint = await openLong(name)
-      const { config: { hiddenSize } } = checkpoint
+      const {
+        config: { hiddenSize },
+      } = checkpoint
       const inputs = [1, 2, 3].map((seed) => states(seed, hiddenSize))
       const [sliding, whole] = [await load(context, checkpoint, SLIDING), await load(context, checkpoint, WHOLE)]
       const expected = await references(whole, inputs)
 
       const sessions = await Promise.all(inputs.map(() => open(sliding)))
-      await Promise.all(sessions.map(async (session, i) => {
-        for (const [until, tokens] of [[90 + 70 * i, 33], [300, 1], [480, 100], [TOKENS, 1]] as const) {
-          const from = session.position
-          assertEqual(await feed(session, inputs[i]!, until, tokens), expected[i]!, from)
-        }
-      }))
+      await Promise.all(
+        sessions.map(async (session, i) => {
+          for (const [until, tokens] of [
+            [90 + 70 * i, 33],
+            [300, 1],
+            [480, 100],
+            [TOKENS, 1],
+          ] as const) {
+            const from = session.position
+            assertEqual(await feed(session, inputs[i]!, until, tokens), expected[i]!, from)
+          }
+        }),
+      )
     })
   }
 
@@ -122,7 +153,10 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     const checkpoint = await openLong('mistral')
     const { numBlocks, hiddenSize } = checkpoint.config
     const random = seededRandom(5)
-    const prompts = fromFloat32(Float32Array.from({ length: numBlocks * 600 * hiddenSize }, () => random() - 0.5), [numBlocks, 600, hiddenSize])
+    const prompts = fromFloat32(
+      Float32Array.from({ length: numBlocks * 600 * hiddenSize }, () => random() - 0.5),
+      [numBlocks, 600, hiddenSize],
+    )
     const outputs: Float32Array[] = []
     for (const chunk of [SLIDING, WHOLE]) {
       const engine = await load(context, checkpoint, chunk)
@@ -138,7 +172,10 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     const [sliding, whole] = [await load(context, checkpoint, SLIDING, 'int8'), await load(context, checkpoint, WHOLE)]
     const [expected] = await references(whole, [input])
     const session = await open(sliding)
-    const output = Float32Array.from([...await feed(session, input, 500, 64), ...await feed(session, input, TOKENS, 1)])
+    const output = Float32Array.from([
+      ...(await feed(session, input, 500, 64)),
+      ...(await feed(session, input, TOKENS, 1)),
+    ])
     const [error, size] = [output.map((x, i) => x - expected![i]!), expected!].map((values) => Math.hypot(...values))
     assert.ok(error! < 0.05 * size!, `${error! / size!}`)
   })
@@ -175,31 +212,56 @@ describe('the window of a cache', () => {
   })
 
   it('slides rows to their latest positions, in its own blocks alone, and gives memory back', (context) => {
-    const capacity = 1024, headDim = 4, kvHeads = 2
+    const capacity = 1024,
+      headDim = 4,
+      kvHeads = 2
     const cache = new CacheMemory(CPU, 3, 4 * capacity * kvHeads * headDim * 4)
     context.after(() => cache.release())
-    const positions = cache.blocks.flatMap(({ key, value }) => [key, value]).map((address) => new Float32Array(viewOf(address, 4 * capacity * kvHeads * headDim * 4).buffer))
-    for (const values of positions) for (let i = 0; i < values.length; i++) values[i] = Math.floor(i / headDim) % capacity
+    const positions = cache.blocks
+      .flatMap(({ key, value }) => [key, value])
+      .map((address) => new Float32Array(viewOf(address, 4 * capacity * kvHeads * headDim * 4).buffer))
+    for (const values of positions)
+      for (let i = 0; i < values.length; i++) values[i] = Math.floor(i / headDim) % capacity
     const shared = { ...window, bases: basesMemory(4 * capacity), discards: true }
-    const slider = new WindowSlider({ caches: cache.blocks, kvHeads, cacheHeadDim: headDim, dtype: 'float32' } as LoadedSpan, shared)
+    const slider = new WindowSlider(
+      { caches: cache.blocks, kvHeads, cacheHeadDim: headDim, dtype: 'float32' } as LoadedSpan,
+      shared,
+    )
     const bases = new RowBases(shared)
     const batch = { offset: capacity, capacity, start: 0, end: 3, tokens: 1 } as Batch
 
     assert.deepEqual(slider.prepare({ ...batch, pastLengths: [383, 200] }), [0, 0])
     assert.deepEqual(slider.prepare({ ...batch, pastLengths: [384, 200] }), [384 - 99 - 128, 0])
-    const first = (block: number, row: number, head: number) => positions[2 * block]![((row * kvHeads + head) * capacity) * headDim]
-    assert.deepEqual([0, 1, 2].map((block) => first(block, 1, 1)), [157, 0, 157])
-    assert.deepEqual([0, 1, 2].map((block) => first(block, 2, 1)), [0, 0, 0])
+    const first = (block: number, row: number, head: number) =>
+      positions[2 * block]![(row * kvHeads + head) * capacity * headDim]
+    assert.deepEqual(
+      [0, 1, 2].map((block) => first(block, 1, 1)),
+      [157, 0, 157],
+    )
+    assert.deepEqual(
+      [0, 1, 2].map((block) => first(block, 2, 1)),
+      [0, 0, 0],
+    )
 
     const row = { offset: capacity, capacity }
-    assert.deepEqual([[255, false], [256, true], [0, true]].map(([at]) => bases.reaches(row, at as number)), [false, true, true])
+    assert.deepEqual(
+      [
+        [255, false],
+        [256, true],
+        [0, true],
+      ].map(([at]) => bases.reaches(row, at as number)),
+      [false, true, true],
+    )
     assert.throws(() => slider.prepare({ ...batch, pastLengths: [255, 3] }), { code: 'SESSION_POSITION' })
     assert.deepEqual(slider.prepare({ ...batch, pastLengths: [0, 3] }), [0, 0])
 
     if (!memoryIsSparse()) return
     slider.discard(row)
-    const middle = ((kvHeads * capacity) + capacity) * headDim
-    assert.deepEqual(positions.map((values) => values[middle]), [0, 0, 0, 0, 0, 0])
+    const middle = (kvHeads * capacity + capacity) * headDim
+    assert.deepEqual(
+      positions.map((values) => values[middle]),
+      [0, 0, 0, 0, 0, 0],
+    )
     assert.equal(positions[0]![2 * kvHeads * capacity * headDim + 8 * headDim], 8)
   })
 })

@@ -27,17 +27,21 @@ for (const [what, text] of [
   ['a second key', `/key/swarm/psk/1.0.0/\n/base16/\n${'a'.repeat(64)}\n${'a'.repeat(64)}`],
 ] as const) {
   test(`a key file with ${what} is refused by name and does not show the key`, () => {
-    assert.throws(() => parseSwarmKey(text, '/etc/petals/swarm.key'), (error: SwarmError) => {
-      assert.equal(error.code, 'SWARM_KEY')
-      assert.match(error.message, /\/etc\/petals\/swarm\.key/)
-      assert.doesNotMatch(error.message, /aaaa|gggg/)
-      return true
-    })
+    assert.throws(
+      () => parseSwarmKey(text, '/etc/petals/swarm.key'),
+      (error: SwarmError) => {
+        assert.equal(error.code, 'SWARM_KEY')
+        assert.match(error.message, /\/etc\/petals\/swarm\.key/)
+        assert.doesNotMatch(error.message, /aaaa|gggg/)
+        return true
+      },
+    )
   })
 }
 
 test('however a stream is cut, its bytes are those of XSalsa20 in one piece', () => {
-  const key = new Uint8Array(32).fill(7), nonce = new Uint8Array(24).fill(9)
+  const key = new Uint8Array(32).fill(7),
+    nonce = new Uint8Array(24).fill(9)
   const plain = Uint8Array.from({ length: 300_000 }, (_, i) => i * 31)
   const whole = xsalsa20(key, nonce, plain)
   for (const cuts of [[1], [63, 64, 65], [2, 65_535, 16], [200_000]]) {

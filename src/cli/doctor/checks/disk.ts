@@ -18,9 +18,15 @@ export async function checkCacheFolder({ cacheFolder }: Pick<HubSettings, 'cache
     await access(folder, constants.W_OK)
     const { bavail, bsize } = await statfs(folder)
     const found = `${cacheFolder}: ${sizeText(bavail * bsize)} free${folder === cacheFolder ? '' : ' (it will be created)'}`
-    return bavail * bsize < LITTLE_SPACE_BYTES ? note('Cache folder', found, 'HF_HOME names a folder on a larger disk') : ok('Cache folder', found)
+    return bavail * bsize < LITTLE_SPACE_BYTES
+      ? note('Cache folder', found, 'HF_HOME names a folder on a larger disk')
+      : ok('Cache folder', found)
   } catch (error) {
-    return problem('Cache folder', `${cacheFolder} cannot be written: ${errorMessage(error)}`, 'set HF_HOME to a folder that this user may write')
+    return problem(
+      'Cache folder',
+      `${cacheFolder} cannot be written: ${errorMessage(error)}`,
+      'set HF_HOME to a folder that this user may write',
+    )
   }
 }
 
@@ -29,20 +35,30 @@ export async function checkHub({ endpoint, token, offline }: HubSettings, signal
   if (offline) return note('Hub', 'HF_HUB_OFFLINE is set: only what is in the cache can be used')
   const access = token === undefined ? 'without a token: open models only' : 'with a token'
   try {
-    await fetch(endpoint, { method: 'HEAD', redirect: 'manual', signal: AbortSignal.any([signal, AbortSignal.timeout(HUB_TIMEOUT_MS)]) })
+    await fetch(endpoint, {
+      method: 'HEAD',
+      redirect: 'manual',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(HUB_TIMEOUT_MS)]),
+    })
     return ok('Hub', `${endpoint} answers; asked ${access}`)
   } catch (error) {
     signal.throwIfAborted()
     const { cause } = error as Error
-    return note('Hub', `${endpoint} does not answer (${errorMessage(cause ?? error)})`,
-      'folders and cached models still work; HF_ENDPOINT names a mirror')
+    return note(
+      'Hub',
+      `${endpoint} does not answer (${errorMessage(cause ?? error)})`,
+      'folders and cached models still work; HF_ENDPOINT names a mirror',
+    )
   }
 }
 
 /** The folder itself, or the one above it in which it will be created. */
 async function nearestFolder(folder: string): Promise<string> {
-  return access(folder).then(() => folder, async () => {
-    if (dirname(folder) === folder) throw new Error(`${folder} does not exist`)
-    return nearestFolder(dirname(folder))
-  })
+  return access(folder).then(
+    () => folder,
+    async () => {
+      if (dirname(folder) === folder) throw new Error(`${folder} does not exist`)
+      return nearestFolder(dirname(folder))
+    },
+  )
 }

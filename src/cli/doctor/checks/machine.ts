@@ -15,7 +15,9 @@ export function checkNode(): Finding {
     return problem('Node', found, `install Node ${MIN_NODE_MAJOR} or newer`)
   }
   if (process.platform === 'win32') return note('Node', found, 'serve from WSL2; natively only a client has been tried')
-  return KNOWN_PLATFORMS.has(`${process.platform} ${process.arch}`) ? ok('Node', found) : note('Node', `${found}: not tried by us`)
+  return KNOWN_PLATFORMS.has(`${process.platform} ${process.arch}`)
+    ? ok('Node', found)
+    : note('Node', `${found}: not tried by us`)
 }
 
 /** Memory that this process may still take; in a container its own limit counts. */
@@ -23,5 +25,7 @@ export function checkMemory(): Finding {
   const free = process.availableMemory()
   const total = process.constrainedMemory() > 0 ? Math.min(process.constrainedMemory(), totalmem()) : totalmem()
   const found = `${sizeText(free)} free of ${sizeText(total)}`
-  return free < 1e9 ? problem('Memory', found, 'free at least 1 GB: a span, its cache and the runtime need room') : ok('Memory', found)
+  return free < 1e9
+    ? problem('Memory', found, 'free at least 1 GB: a span, its cache and the runtime need room')
+    : ok('Memory', found)
 }

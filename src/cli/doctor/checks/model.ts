@@ -1,12 +1,12 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
 import { openModel } from '../../../checkpoint/hub/open-model.ts'
-import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan.ts'
+import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { gpuMemory } from '../../../runtime/nvml.ts'
 import { parseKvDType } from '../../kv-dtype.ts'
-import type { DoctorValues } from '../../doctor.ts'
+import type { DoctorValues } from '../command.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 
@@ -17,7 +17,14 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
-    const plan = planSpan(config, { device: device.kind, dtype, quant: values.quant as Quantization, kvDType: parseKvDType(values.kvDtype), memoryBytes, cacheTokens: values.attnCacheTokens })
+    const plan = planSpan(config, {
+      device: device.kind,
+      dtype,
+      quant: values.quant as Quantization,
+      kvDType: parseKvDType(values.kvDtype),
+      memoryBytes,
+      cacheTokens: values.attnCacheTokens,
+    })
     return [
       ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
       describeSpan(plan),
@@ -30,7 +37,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
 }
 
 function freeMemory({ kind, index }: Device): number {
-  return kind === 'cpu' ? process.availableMemory() : gpuMemory(index)?.freeBytes ?? 0
+  return kind === 'cpu' ? process.availableMemory() : (gpuMemory(index)?.freeBytes ?? 0)
 }
 
 function describeSpan(plan: SpanPlan): Finding {
@@ -47,5 +54,7 @@ function describeSpan(plan: SpanPlan): Finding {
 
 function describeClient(endsBytes: number): Finding {
   const found = `a client holds embedding and head: ${sizeText(endsBytes)}`
-  return endsBytes > process.availableMemory() ? problem('Generating', found, 'free some memory') : note('Generating', found)
+  return endsBytes > process.availableMemory()
+    ? problem('Generating', found, 'free some memory')
+    : note('Generating', found)
 }

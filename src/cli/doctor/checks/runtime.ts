@@ -17,7 +17,8 @@ function checkLibrary(): Finding {
   try {
     const path = libraryPath()
     const failure = tryDevice(CPU)
-    if (failure !== undefined) return problem('onnxruntime', `${path}: ${failure}`, 'install the packages again on this machine: npm ci')
+    if (failure !== undefined)
+      return problem('onnxruntime', `${path}: ${failure}`, 'install the packages again on this machine: npm ci')
     return ok('onnxruntime', `${versionOf(path)}, loads and computes`)
   } catch (error) {
     return problem('onnxruntime', errorMessage(error))
@@ -32,14 +33,21 @@ function versionOf(path: string): string {
 /** What is missing is a problem only for who asked for CUDA. */
 function describeCuda({ provider, libraries, gpus, problems }: CudaReport, missing: typeof problem): Finding[] {
   const findings = gpus.map(({ name, freeBytes, totalBytes, driverVersion }, i) =>
-    ok('GPU', `cuda:${i}: ${name}, ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}, driver ${driverVersion}`))
+    ok('GPU', `cuda:${i}: ${name}, ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}, driver ${driverVersion}`),
+  )
   if (provider !== undefined) findings.push(ok('CUDA provider', `${provider.folder} (${provider.source})`))
   for (const { name, path, onLoaderPath } of libraries) {
-    if (path !== undefined) findings.push(ok('CUDA library', `${name}: ${path}${onLoaderPath ? '' : ' (not on the loader\'s path; loaded from there)'}`))
+    if (path !== undefined)
+      findings.push(
+        ok('CUDA library', `${name}: ${path}${onLoaderPath ? '' : " (not on the loader's path; loaded from there)"}`),
+      )
   }
   if (problems.length > 0) return [...findings, ...problems.map((text) => missing('CUDA', text))]
-  return [...findings, ...gpus.map((_, index) => {
-    const failure = tryDevice({ kind: 'cuda', index })
-    return failure === undefined ? ok('CUDA', `cuda:${index} computes`) : missing('CUDA', failure)
-  })]
+  return [
+    ...findings,
+    ...gpus.map((_, index) => {
+      const failure = tryDevice({ kind: 'cuda', index })
+      return failure === undefined ? ok('CUDA', `cuda:${index} computes`) : missing('CUDA', failure)
+    }),
+  ]
 }

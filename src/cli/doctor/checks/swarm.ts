@@ -1,15 +1,20 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { VERSION } from '../../../base/version.ts'
-import { groupByPeer, type PeerTarget } from '../../../swarm/address.ts'
-import { type ContactAnswer, askContact } from '../../../swarm/contact.ts'
-import type { SwarmNode } from '../../../swarm/node.ts'
-import { MAX_CLOCK_SKEW_MS } from '../../../swarm/record.ts'
+import { groupByPeer, type PeerTarget } from '../../../swarm/node/address.ts'
+import { type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
+import type { SwarmNode } from '../../../swarm/node/node.ts'
+import { MAX_CLOCK_SKEW_MS } from '../../../swarm/records/record.ts'
 import { shortPeer } from '../../short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
 /** Asks each bootstrap peer how it sees this node: its version, its clock, and whether it can connect back. */
-export async function checkPeers(node: SwarmNode, bootstrap: readonly string[], signal: AbortSignal): Promise<Finding[]> {
-  if (bootstrap.length === 0) return [note('Swarm', 'no --bootstrap given: neither peers nor reachability from outside were tried')]
+export async function checkPeers(
+  node: SwarmNode,
+  bootstrap: readonly string[],
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  if (bootstrap.length === 0)
+    return [note('Swarm', 'no --bootstrap given: neither peers nor reachability from outside were tried')]
   const findings = await Promise.all(groupByPeer(bootstrap).map((peer) => checkPeer(node, peer, signal)))
   return findings.flat()
 }
@@ -20,21 +25,33 @@ async function checkPeer(node: SwarmNode, peer: PeerTarget, signal: AbortSignal)
   try {
     answer = await askContact(node, peer, listeningPort(node), signal)
   } catch (error) {
-    return [problem('Peer', `${address}: ${errorMessage(error)}`, 'is the address right, the peer running, and no firewall between?')]
+    return [
+      problem(
+        'Peer',
+        `${address}: ${errorMessage(error)}`,
+        'is the address right, the peer running, and no firewall between?',
+      ),
+    ]
   }
   return [versionOf(peer, answer), clock(peer, answer), reachability(node, peer, answer)]
 }
 
 function versionOf({ peerId }: PeerTarget, { version, roundTripMs }: ContactAnswer): Finding {
   const found = `${shortPeer(peerId)} answers in ${roundTripMs.toFixed(0)} ms with version ${version}`
-  return version === VERSION ? ok('Peer', found) : note('Peer', `${found}, here is ${VERSION}`, 'versions of one protocol work together')
+  return version === VERSION
+    ? ok('Peer', found)
+    : note('Peer', `${found}, here is ${VERSION}`, 'versions of one protocol work together')
 }
 
 function clock({ peerId }: PeerTarget, { clockAheadMs }: ContactAnswer): Finding {
   const aheadSeconds = Math.abs(clockAheadMs) / 1000
   const found = `${aheadSeconds.toFixed(1)} s ${clockAheadMs > 0 ? 'behind' : 'ahead of'} that of ${shortPeer(peerId)}`
   if (Math.abs(clockAheadMs) > MAX_CLOCK_SKEW_MS) {
-    return problem('Clock', found, 'records would be refused as expired or from the future: set the clock by NTP, here or there')
+    return problem(
+      'Clock',
+      found,
+      'records would be refused as expired or from the future: set the clock by NTP, here or there',
+    )
   }
   return aheadSeconds > 5 ? note('Clock', found, 'set the clock by NTP, here or there') : ok('Clock', found)
 }
@@ -44,7 +61,11 @@ function reachability(node: SwarmNode, { peerId }: PeerTarget, { reachable }: Co
   if (reachable === undefined) return note('Reachable', 'this node does not listen: it can be a client only')
   const found = `${shortPeer(peerId)} ${reachable ? 'connected' : 'could not connect'} back to port ${port}`
   if (reachable) return ok('Reachable', found)
-  return problem('Reachable', found, `open or forward TCP port ${port} (choose it with --listen, name the outer address with --announce)`)
+  return problem(
+    'Reachable',
+    found,
+    `open or forward TCP port ${port} (choose it with --listen, name the outer address with --announce)`,
+  )
 }
 
 function listeningPort(node: SwarmNode): number | undefined {

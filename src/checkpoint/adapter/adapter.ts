@@ -1,0 +1,131 @@
+import { basename, join, resolve } from 'node:path'
+import { PetalsError } from '../../base/errors.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { Fields } from '../config/fields.ts'
+import { isJsonObject, type JsonObject, readJsonObject } from '../config/json.ts'
+import { readSafetensorsHeader, type TensorSlice } from '../weights/safetensors.ts'
+
+/** A low-rank change of one linear layer: scaling * B A, A [rank, in], B [out, rank]. */
+export interface AdapterModule {
+  /** The layer's name in the whole model, as the adapter has it. */
+  readonly name: string
+  readonly a: TensorSlice | Tensor
+  readonly b: TensorSlice | Tensor
+  readonly scaling: number
+}
+
+/** A PEFT LoRA adapter, read and checked but for the matrices' bytes. Plain data. */
+export interface Adapter {
+  readonly name: string
+  readonly modules: readonly AdapterModule[]
+}
+
+const CONFIG = 'adapter_config.json'
+const WEIGHTS = 'adapter_model.safetensors'
+
+export const ADAPTER_FILES: readonly string[] = [CONFIG, WEIGHTS]
+
+/** Fields that ask for more than a low-rank product, and their values that do not. */
+const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
+  use_dora: [false],
+  lora_bias: [false],
+  bias: ['none'],
+  fan_in_fan_out: [false],
+  modules_to_save: [],
+  trainable_token_indices: [],
+  layer_replication: [],
+  target_parameters: [],
+  alora_invocation_tokens: [],
+  use_bdlora: [false],
+  use_qalora: [false],
+}
+
+/**
+ * Reads a folder that PEFT has saved a LoRA adapter in. Throws `CheckpointError`, and `ADAPTER_UNSUPPORTED` for what is
+ * more than a low-rank change of linear layers.
+ */
+export async function openAdapter(folder: string): Promise<Adapter> {
+  const root = resolve(folder)
+  const file = join(root, CONFIG)
+  const config = await readJsonObject(file)
+  checkKind(config, file)
+  const slices = await readSafetensorsHeader(join(root, WEIGHTS))
+  const scaling = scalings(config, file)
+  const halves = new Map<string, { a?: TensorSlice; b?: TensorSlice }>()
+  for (const slice of slices) {
+    const { module, half } = parseName(slice)
+    const both = halves.get(module) ?? {}
+    if (both[half] !== undefined)
+      throw unsupported(slice.file, `two matrices for ${module}`, 'an adapter has one pair for each module')
+    halves.set(module, { ...both, [half]: slice })
+  }
+  const modules = [...halves].map(([name, { a, b }]): AdapterModule => {
+    if (a === undefined || b === undefined)
+      throw unsupported(join(root, WEIGHTS), `module ${name}`, `it has only one of lora_A and lora_B`)
+    return { name, a, b, scaling: scaling(name, a.shape[0] ?? 1) }
+  })
+  if (modules.length === 0) throw unsupported(join(root, WEIGHTS), 'an empty file', 'there are no matrices in it')
+  return { name: basename(root), modules }
+}
+
+function checkKind(config: JsonObject, file: string): void {
+  if (config['peft_type'] !== 'LORA')
+    throw unsupported(file, `peft_type ${JSON.stringify(config['peft_type'])}`, 'only LORA is supported')
+  for (const [field, plain] of Object.entries(PLAIN)) {
+    const value = config[field]
+    if (value === undefined || value === null || plain.includes(value) || (Array.isArray(value) && value.length === 0))
+      continue
+    throw unsupported(file, `${field} ${JSON.stringify(value)}`, 'it is not supported')
+  }
+}
+
+/** "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", also with the adapter's name behind lora_A. */
+function parseName({ name, file }: TensorSlice): { readonly module: string; readonly half: 'a' | 'b' } {
+  const [, module, half] = /^(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/.exec(name) ?? []
+  if (module === undefined)
+    throw unsupported(file, `tensor ${name}`, 'only lora_A and lora_B of linear layers are supported')
+  return { module, half: half === 'A' ? 'a' : 'b' }
+}
+
+/**
+ * alpha / r, or alpha / sqrt(r) of rsLoRA (Kalajdzievski, "A Rank Stabilization Scaling Factor"), with patterns for
+ * single modules.
+ */
+function scalings(config: JsonObject, file: string): (module: string, storedRank: number) => number {
+  const fields = new Fields(config, file)
+  const rank = fields.size('r'),
+    alpha = fields.positive('lora_alpha'),
+    stabilised = fields.flag('use_rslora', false)
+  const ranks = patterns(config, 'rank_pattern', file),
+    alphas = patterns(config, 'alpha_pattern', file)
+  return (module, storedRank) => {
+    const r = ranks(module) ?? rank
+    if (r !== storedRank) throw unsupported(file, `rank ${r} for ${module}`, `its lora_A has rank ${storedRank}`)
+    return (alphas(module) ?? alpha) / (stabilised ? Math.sqrt(r) : r)
+  }
+}
+
+/** PEFT's rule: the first key that, as a regular expression, matches the end of a module's name. */
+function patterns(config: JsonObject, field: string, file: string): (module: string) => number | undefined {
+  const given = config[field] ?? {}
+  if (!isJsonObject(given) || !Object.values(given).every((value) => typeof value === 'number' && value > 0)) {
+    throw unsupported(file, `${field} ${JSON.stringify(given)}`, 'it must be an object of numbers above 0')
+  }
+  const rules = Object.entries(given as Record<string, number>).map(([key, value]) => ({
+    pattern: compile(key, field, file),
+    value,
+  }))
+  return (module) => rules.find(({ pattern }) => pattern.test(module))?.value
+}
+
+function compile(key: string, field: string, file: string): RegExp {
+  try {
+    return new RegExp(`^(?:.*\\.)?(?:${key.replace(/^\^/, '')})$`)
+  } catch {
+    throw unsupported(file, `${field} ${JSON.stringify(key)}`, 'it is not a regular expression')
+  }
+}
+
+function unsupported(file: string, what: string, why: string): PetalsError {
+  return new PetalsError('ADAPTER_UNSUPPORTED', `${file}: ${what}: ${why}`)
+}

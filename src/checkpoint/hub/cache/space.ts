@@ -1,0 +1,118 @@
+import { lstat, mkdir, readdir, statfs } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { sizeText } from '../../../base/size.ts'
+import { HubError } from '../errors.ts'
+import { leasedKeys, removeLease, writeLease } from './leases.ts'
+import { tryLock, withLock } from './lock.ts'
+import { PartFolder } from './part-folder.ts'
+import { type ByteRange, parseRangeKey, rangeBytes, rangeKey } from '../remote/ranges.ts'
+
+/** A part that is wanted. */
+export interface WantedPart {
+  readonly folder: string
+  readonly range: ByteRange
+}
+
+interface StoredPart extends WantedPart {
+  readonly key: string
+  readonly bytes: number
+  readonly usedAt: number
+}
+
+export interface SpaceOptions {
+  readonly maxDiskSpaceBytes?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Marks parts as in use and makes room for those that are not here: within the bound by evicting parts that nobody
+ * uses, least recently used first. Returns the mark, for `removeLease`. Throws `HUB_DISK_LIMIT`.
+ */
+export async function reserve(
+  partsFolder: string,
+  wanted: readonly WantedPart[],
+  options: SpaceOptions,
+): Promise<string> {
+  return withLock(join(partsFolder, 'space'), options.signal, async () => {
+    const lease = await writeLease(
+      partsFolder,
+      wanted.map((part) => keyOf(partsFolder, part)),
+    )
+    try {
+      if (options.maxDiskSpaceBytes !== undefined) await makeRoom(partsFolder, options.maxDiskSpaceBytes)
+      return lease
+    } catch (error) {
+      await removeLease(lease)
+      throw error
+    }
+  })
+}
+
+/** Throws `HUB_DISK_FULL` where the disk has less than `neededBytes` left. */
+export async function checkFreeSpace(folder: string, neededBytes: number): Promise<void> {
+  if (neededBytes === 0) return
+  await mkdir(folder, { recursive: true })
+  const { bavail, bsize } = await statfs(folder)
+  if (bavail * bsize >= neededBytes) return
+  throw new HubError(
+    'HUB_DISK_FULL',
+    `${sizeText(neededBytes)} are to be downloaded, but the disk of ${folder} has only ` +
+      `${sizeText(bavail * bsize)} left: free some space, set HF_HOME to a folder on a larger disk, or serve fewer blocks`,
+  )
+}
+
+async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
+  const stored = await listParts(partsFolder)
+  const leased = await leasedKeys(partsFolder)
+  const inUse = [...leased].reduce((sum, key) => sum + keyBytes(key), 0)
+  const free = stored.filter(({ key }) => !leased.has(key)).sort((a, b) => a.usedAt - b.usedAt)
+  let used = inUse + free.reduce((sum, { bytes }) => sum + bytes, 0)
+  for (const part of free) {
+    if (used <= maxBytes) return
+    // Whoever holds the lock is at work on that file: its parts are in use.
+    await tryLock(part.folder, async () => {
+      await (await PartFolder.open(part.folder)).remove(part.range)
+      used -= part.bytes
+    })
+  }
+  if (used <= maxBytes) return
+  throw new HubError(
+    'HUB_DISK_LIMIT',
+    `the parts in use take ${sizeText(used)} of ${partsFolder}, but --max-disk-space is ` +
+      `${sizeText(maxBytes)}: raise it, or serve fewer blocks`,
+  )
+}
+
+/** Every part of every model in our own folder, complete or not. */
+async function listParts(partsFolder: string): Promise<StoredPart[]> {
+  const parts: StoredPart[] = []
+  for (const repo of await folders(partsFolder, /^models--/)) {
+    for (const folder of await folders(repo, /^(?:[0-9a-f]{40}|[0-9a-f]{64}|etag-[0-9a-f]{40})$/)) {
+      const stored = await PartFolder.open(folder)
+      for (const name of await readdir(folder)) {
+        const range = parseRangeKey(name.replace(/\.incomplete$/, ''))
+        const stats = await lstat(join(folder, name)).catch(() => undefined)
+        if (range === undefined || stats?.isFile() !== true) continue
+        const usedAt = stored.usedAt(range) ?? stats.mtimeMs
+        parts.push({ folder, range, key: keyOf(partsFolder, { folder, range }), bytes: stats.size, usedAt })
+      }
+    }
+  }
+  return parts
+}
+
+async function folders(parent: string, pattern: RegExp): Promise<string[]> {
+  const entries = await readdir(parent, { withFileTypes: true }).catch(() => [])
+  return entries
+    .filter((entry) => entry.isDirectory() && pattern.test(entry.name))
+    .map((entry) => join(parent, entry.name))
+}
+
+function keyOf(partsFolder: string, { folder, range }: WantedPart): string {
+  return `${relative(partsFolder, folder)}/${rangeKey(range)}`
+}
+
+function keyBytes(key: string): number {
+  const range = parseRangeKey(key.slice(key.lastIndexOf('/') + 1))
+  return range === undefined ? 0 : rangeBytes(range)
+}

@@ -1,0 +1,87 @@
+import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { HubError } from '../errors.ts'
+import { repoFolderName, temporaryName, writeByRename } from './files.ts'
+import { isCommit } from '../source.ts'
+
+/**
+ * One model's part of the cache that is shared with Python's huggingface_hub: `blobs/ETAG` hold contents,
+ * `snapshots/COMMIT/NAME` are relative links to them, `refs/REVISION` say which commit a branch was at.
+ */
+export class StandardCache {
+  readonly folder: string
+
+  constructor(cacheFolder: string, repo: string) {
+    this.folder = join(cacheFolder, repoFolderName(repo))
+  }
+
+  snapshot(commit: string): string {
+    return join(this.folder, 'snapshots', commit)
+  }
+
+  /** The commit that a branch or tag was at when it was last looked up. */
+  async readRef(revision: string): Promise<string | undefined> {
+    const text = await readFile(join(this.folder, 'refs', ...revision.split('/')), 'utf8').catch(() => '')
+    return isCommit(text.trim()) ? text.trim() : undefined
+  }
+
+  async writeRef(revision: string, commit: string): Promise<void> {
+    if ((await this.readRef(revision)) === commit) return
+    await writeByRename(join(this.folder, 'refs', ...revision.split('/')), commit)
+  }
+
+  /** The size of a file that is completely there. */
+  async bytesOf(commit: string, name: string): Promise<number | undefined> {
+    const stats = await stat(join(this.snapshot(commit), name)).catch(() => undefined)
+    return stats?.isFile() === true ? stats.size : undefined
+  }
+
+  /** Puts a file's whole content in its place. */
+  async store(commit: string, name: string, etag: string, content: Uint8Array): Promise<void> {
+    await writeByRename(this.#blob(etag), content)
+    await this.#point(commit, name, etag)
+  }
+
+  /** Moves a complete file into its place. */
+  async adopt(commit: string, name: string, etag: string, file: string): Promise<void> {
+    const blob = this.#blob(etag)
+    await mkdir(dirname(blob), { recursive: true })
+    await rename(file, blob).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EXDEV') throw error
+      await copyThenRename(file, blob)
+      await rm(file)
+    })
+    await this.#point(commit, name, etag)
+  }
+
+  #blob(etag: string): string {
+    if (/^[\w-][\w.-]{0,127}$/.test(etag)) return join(this.folder, 'blobs', etag)
+    throw new HubError(
+      'HUB_ANSWER',
+      `the etag ${JSON.stringify(etag.slice(0, 80))} cannot name a file: check HF_ENDPOINT`,
+    )
+  }
+
+  /** Where links need a privilege, as on Windows, a second name for the same content does as well. */
+  async #point(commit: string, name: string, etag: string): Promise<void> {
+    const pointer = join(this.snapshot(commit), name)
+    const blob = this.#blob(etag)
+    await mkdir(dirname(pointer), { recursive: true })
+    const temporary = temporaryName(pointer)
+    await symlink(relative(dirname(pointer), blob), temporary).catch((error: NodeJS.ErrnoException) =>
+      error.code === 'EPERM' ? link(blob, temporary) : Promise.reject(error),
+    )
+    await rename(temporary, pointer)
+  }
+}
+
+async function copyThenRename(from: string, to: string): Promise<void> {
+  const temporary = temporaryName(to)
+  try {
+    await copyFile(from, temporary)
+    await rename(temporary, to)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}

@@ -1,0 +1,235 @@
+import { isJsonObject, parseJsonObject } from '../../config/json.ts'
+import { type Asked, errorOfAnswer } from './answers.ts'
+import { HubError } from '../errors.ts'
+import { type HttpAnswer, request } from './http.ts'
+import { Retry, retrying } from './retry.ts'
+import type { HubSettings } from '../settings.ts'
+import { isCommit } from '../source.ts'
+
+/** One version of a file of the hub. Plain data. */
+export interface RemoteFile {
+  readonly repo: string
+  readonly commit: string
+  /** Below the repository's root. */
+  readonly name: string
+  /** Without quotes: the sha256 of a large file's content, the git blob id of a small one's. */
+  readonly etag: string
+  readonly bytes: number
+}
+
+/** A revision of a model, as the hub describes it. */
+export interface RevisionInfo {
+  readonly commit: string
+  readonly files: readonly string[]
+}
+
+/** A listing of 10,000 files takes about a megabyte. */
+const MAX_INFO_BYTES = 32e6
+
+/** Signed addresses live for an hour on the public hub. */
+const LOCATION_TTL_MS = 10 * 60_000
+
+const EXPIRED = new Set([401, 403, 404, 410])
+
+/** Asks a model hub. Every method goes on after failures that pass, and throws `HubError` or the signal's reason. */
+export class HubClient {
+  readonly settings: HubSettings
+  /** Where the hub sends us for a file, so that ranges of one file do not all ask it again. */
+  readonly #locations = new Map<string, { readonly url: string; readonly at: number }>()
+
+  constructor(settings: HubSettings) {
+    this.settings = settings
+  }
+
+  /** The commit that a branch or tag names now, and its files. */
+  async revision(repo: string, revision: string, signal?: AbortSignal): Promise<RevisionInfo> {
+    const url = `${this.settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`
+    return retrying(this.settings.retryDelayMs, signal, async () => {
+      this.#checkOnline(`${repo}@${revision}`)
+      const answer = await request(this.settings, url, { signal })
+      await this.#expect(answer, { repo, revision }, 200)
+      return parseInfo(await this.#text(answer), url)
+    })
+  }
+
+  /** Size and etag of a file, without its content. */
+  async describe(repo: string, commit: string, name: string, signal?: AbortSignal): Promise<RemoteFile> {
+    const asked = { repo, revision: commit, file: name }
+    return retrying(this.settings.retryDelayMs, signal, async () => {
+      this.#checkOnline(`${name} of ${repo}`)
+      const answer = await request(this.settings, this.#url(asked), { method: 'HEAD', signal })
+      const { response, hubHeaders, location } = answer
+      if (location === undefined) await this.#expect(answer, asked, 200)
+      await answer.discard()
+      this.#remember(asked, location)
+      const etag = header(hubHeaders, 'x-linked-etag') ?? header(hubHeaders, 'etag')
+      const size =
+        header(hubHeaders, 'x-linked-size') ?? (location === undefined ? response.headers.get('content-length') : null)
+      const served = header(hubHeaders, 'x-repo-commit')
+      if (
+        etag === undefined ||
+        size == null ||
+        !/^\d{1,15}$/.test(size) ||
+        (served !== undefined && served !== commit)
+      ) {
+        throw new HubError(
+          'HUB_ANSWER',
+          `${this.settings.endpoint} does not say size, version and commit of ${name}: check HF_ENDPOINT`,
+        )
+      }
+      return { repo, commit, name, etag: plainEtag(etag), bytes: Number(size) }
+    })
+  }
+
+  /**
+   * Bytes `start` to `end` of a file, in order. A connection that breaks is made anew from the byte where it broke, and
+   * as often as that brings progress. Each answer must be of the very range and version: `HUB_RANGES`, `HUB_CONTENT`.
+   */
+  async *stream(file: RemoteFile, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const retry = new Retry(this.settings.retryDelayMs)
+    let position = start
+    while (position < end) {
+      try {
+        const answer = await this.#open(file, position, end, signal)
+        for await (const chunk of answer.body()) {
+          if (position + chunk.length > end) throw changed(file, 'more bytes came than were asked for')
+          position += chunk.length
+          retry.progressed()
+          yield chunk
+        }
+        if (position < end)
+          throw new HubError('HUB_CONNECTION', `the connection for ${file.name} ended ${end - position} bytes early`)
+      } catch (error) {
+        await retry.next(error, signal)
+      }
+    }
+  }
+
+  async #open(file: RemoteFile, start: number, end: number, signal: AbortSignal | undefined): Promise<HttpAnswer> {
+    const asked = { repo: file.repo, revision: file.commit, file: file.name }
+    this.#checkOnline(`${file.name} of ${file.repo}`)
+    const url = this.#url(asked)
+    const known = this.#locations.get(url)
+    const direct = known !== undefined && performance.now() - known.at < LOCATION_TTL_MS
+    const answer = await request(this.settings, direct ? known.url : url, { range: [start, end], signal })
+    if (direct && EXPIRED.has(answer.response.status)) {
+      await answer.discard()
+      this.#locations.delete(url)
+      return this.#open(file, start, end, signal)
+    }
+    if (answer.location !== undefined && EXPIRED.has(answer.response.status)) {
+      await answer.discard()
+      // Not the hub's own word about the file or the token: that host knows neither.
+      throw new HubError(
+        'HUB_UNAVAILABLE',
+        `${new URL(answer.location).host}, to where ${this.settings.endpoint} refers for ` +
+          `${file.name}, refuses it (${answer.response.status}): try again later`,
+      )
+    }
+    if (!direct) this.#remember(asked, answer.location)
+    await this.#checkRange(answer, file, start, end)
+    return answer
+  }
+
+  async #checkRange(answer: HttpAnswer, file: RemoteFile, start: number, end: number): Promise<void> {
+    const { response, hubHeaders } = answer
+    const whole = start === 0 && end === file.bytes
+    if (response.status === 416) {
+      await answer.discard()
+      throw changed(file, 'it has become shorter')
+    }
+    if (response.status === 200 && !whole) {
+      await answer.discard()
+      throw new HubError(
+        'HUB_RANGES',
+        `${new URL(response.url).host} ignores byte ranges, so parts of ${file.name} cannot be had: choose another HF_ENDPOINT`,
+      )
+    }
+    await this.#expect(answer, { repo: file.repo, revision: file.commit, file: file.name }, 200, 206)
+    const etag = header(hubHeaders, 'x-linked-etag') ?? header(hubHeaders, 'etag')
+    const range = /^bytes (\d+)-(\d+)\/(\d+)$/
+      .exec(response.headers.get('content-range') ?? '')
+      ?.slice(1)
+      .map(Number)
+    const [from, to, bytes] = range ?? (response.status === 200 ? [0, end - 1, file.bytes] : [])
+    const problem =
+      etag !== undefined && plainEtag(etag) !== file.etag
+        ? `its etag is ${shown(plainEtag(etag))} instead of ${file.etag}`
+        : from !== start || to === undefined || to >= end || bytes !== file.bytes
+          ? `asked for bytes ${start}-${end - 1}/${file.bytes}, got ${shown(response.headers.get('content-range') ?? 'none')}`
+          : undefined
+    if (problem === undefined) return
+    await answer.discard()
+    throw changed(file, problem)
+  }
+
+  async #expect(answer: HttpAnswer, asked: Asked, ...statuses: number[]): Promise<void> {
+    if (statuses.includes(answer.response.status)) return
+    await answer.discard()
+    throw errorOfAnswer(answer.response, asked, this.settings)
+  }
+
+  async #text(answer: HttpAnswer): Promise<string> {
+    const parts: Uint8Array[] = []
+    let bytes = 0
+    for await (const chunk of answer.body()) {
+      bytes += chunk.length
+      if (bytes > MAX_INFO_BYTES) {
+        throw new HubError(
+          'HUB_ANSWER',
+          `${this.settings.endpoint} describes a model in more than ${MAX_INFO_BYTES} bytes`,
+        )
+      }
+      parts.push(chunk)
+    }
+    return Buffer.concat(parts).toString('utf8')
+  }
+
+  #url({ repo, revision, file = '' }: Asked): string {
+    return `${this.settings.endpoint}/${repo}/resolve/${revision}/${file.split('/').map(encodeURIComponent).join('/')}`
+  }
+
+  #remember(asked: Asked, location: string | undefined): void {
+    if (location !== undefined) this.#locations.set(this.#url(asked), { url: location, at: performance.now() })
+  }
+
+  #checkOnline(what: string): void {
+    if (!this.settings.offline) return
+    throw new HubError(
+      'HUB_OFFLINE',
+      `${what} is not in the cache, and the hub may not be asked: unset HF_HUB_OFFLINE, or fetch it once while online`,
+    )
+  }
+}
+
+function header(hops: readonly Headers[], name: string): string | undefined {
+  return hops.map((headers) => headers.get(name)).find((value) => value !== null) ?? undefined
+}
+
+function plainEtag(etag: string): string {
+  return etag.replace(/^W\//, '').replaceAll('"', '')
+}
+
+function changed(file: RemoteFile, problem: string): HubError {
+  return new HubError(
+    'HUB_CONTENT',
+    `${file.name} of ${file.repo} is not what it was when its version was pinned (${problem}): start again, or choose another HF_ENDPOINT`,
+  )
+}
+
+function parseInfo(text: string, url: string): RevisionInfo {
+  try {
+    const { sha, siblings } = parseJsonObject(text, url)
+    if (typeof sha === 'string' && isCommit(sha) && Array.isArray(siblings)) {
+      const names = siblings.map((entry: unknown) => (isJsonObject(entry) ? entry['rfilename'] : undefined))
+      return { commit: sha, files: names.filter((name) => typeof name === 'string') }
+    }
+  } catch {
+    // The same message says it.
+  }
+  throw new HubError('HUB_ANSWER', `${url} does not answer as a model hub does: check HF_ENDPOINT`)
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, 80))
+}

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto'
+import { UsageError } from '../../base/errors.ts'
+import type { Checkpoint } from '../checkpoint.ts'
+import type { ModelConfig } from '../config/config.ts'
+import { CheckpointError } from '../errors.ts'
+import { readModelRows } from '../hub/download/rows.ts'
+import { modelTypeRow } from '../config/model-types/index.ts'
+import { readChunks } from './read.ts'
+import { bareName, findTensor } from './reconcile.ts'
+import type { TensorSlice } from './safetensors.ts'
+
+const HEX_DIGITS = 16
+
+/** Enough rows to differ between a model and its tunes; a megabyte in the widest models. */
+const EMBEDDING_ROWS = 64
+
+/** Stored by some tools and not by others without making another model. */
+const INCIDENTAL = [/rotary_emb\.inv_freq$/]
+
+/**
+ * The name under which peers that hold the same model find one another: `dhtPrefix` where one is given, else a readable
+ * name and a fingerprint of the normalised config, the tensors' names and shapes and the bytes of the last norm and the
+ * first embedding rows, which are fetched for a model of the hub. It depends on neither the folder's name, the
+ * sharding, the config's dialect nor a leading `model.` of the names. Throws `UsageError` for an unusable prefix, else
+ * `CheckpointError`.
+ */
+export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Promise<string> {
+  if (dhtPrefix !== undefined) return checkPrefix(dhtPrefix)
+  const { config, tensors } = checkpoint
+  const { finalNorm, embedding } = modelTypeRow(config.modelType)
+  const norm = required(checkpoint, finalNorm)
+  const table = required(checkpoint, embedding)
+
+  const hash = createHash('sha256')
+  hash.update(canonicalJson(normalised(config)))
+  hash.update(canonicalJson(shapes(tensors, config.tiedEmbeddings)))
+  hash.update(await readModelRows(checkpoint, norm, 0, norm.shape[0] ?? 0))
+  hash.update(await readModelRows(checkpoint, table, 0, Math.min(EMBEDDING_ROWS, table.shape[0] ?? 0)))
+  return `${config.modelType}-${config.numBlocks}x${config.hiddenSize}-${hash.digest('hex').slice(0, HEX_DIGITS)}`
+}
+
+/**
+ * A digest of each block's weights as stored: 16 hex digits over names within the block, dtypes, shapes and bytes, in
+ * the order of the names. `blocks` holds each block's tensors. Reads them all, synchronously: for worker threads.
+ */
+export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): string[] {
+  return blocks.map((slices) => {
+    const hash = createHash('sha256')
+    const named = slices.map((slice) => ({ slice, name: nameInBlock(slice.name) }))
+    for (const { slice, name } of named.sort((a, b) => compare(a.name, b.name))) {
+      hash.update(canonicalJson([name, slice.dtype, slice.shape]))
+      readChunks(slice, (chunk) => hash.update(chunk))
+    }
+    return hash.digest('hex').slice(0, HEX_DIGITS)
+  })
+}
+
+function checkPrefix(prefix: string): string {
+  // A dot parts the key from a block's number, a slash from the rest of a topic.
+  if (/^[^\s./]+$/.test(prefix)) return prefix
+  throw new UsageError(
+    `the DHT prefix ${JSON.stringify(prefix)} must not be empty or contain a dot, a slash or a space`,
+  )
+}
+
+function required({ folder, tensors }: Checkpoint, name: string): TensorSlice {
+  const slice = findTensor(tensors, name)
+  if (slice === undefined) throw new CheckpointError('CHECKPOINT_MISSING_TENSOR', `${folder} lacks tensor ${name}`)
+  return slice
+}
+
+/** Everything that the config says about the function that the model computes. */
+function normalised(config: ModelConfig): Partial<ModelConfig> {
+  const { raw: _, dtype: __, ...rest } = config
+  return rest
+}
+
+function shapes(tensors: ReadonlyMap<string, TensorSlice>, tiedEmbeddings: boolean): [string, readonly number[]][] {
+  return [...tensors.values()]
+    .map(({ name, shape }): [string, readonly number[]] => [bareName(name), shape])
+    .filter(([name]) => !INCIDENTAL.some((pattern) => pattern.test(name)))
+    .filter(([name]) => !(tiedEmbeddings && name === 'lm_head.weight'))
+    .sort(([a], [b]) => compare(a, b))
+}
+
+/** `model.layers.3.mlp.up_proj.weight` is `mlp.up_proj.weight` within its block. */
+function nameInBlock(name: string): string {
+  return name.replace(/^.*?\b\d+\./, '')
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0
+  return a < b ? -1 : 1
+}
+
+/** JSON with every object's keys in order. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner
+    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => compare(a, b)))
+  })
+}

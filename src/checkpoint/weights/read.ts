@@ -1,0 +1,143 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { CONVERSION_ELEMENTS, conversion } from '../../tensor/conversion.ts'
+import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
+import { byteLength, type Tensor } from '../../tensor/tensor.ts'
+import { isFloatDType } from '../config/config.ts'
+import { CheckpointError } from '../errors.ts'
+import type { TensorSlice } from './safetensors.ts'
+
+/** Larger reads are slower, smaller ones cost calls. */
+const CHUNK_BYTES = 8 * 1024 * 1024
+
+/** Gives memory for a tensor that is read: so many bytes, whatever they hold. */
+export type Allocate = (byteLength: number) => Uint8Array
+
+/**
+ * Reads a whole tensor and converts it on the way, into memory that `allocate` gives: an ArrayBuffer of its own where
+ * left out (it can be transferred). Synchronous: for worker threads. Throws `CHECKPOINT_DTYPE` where the tensor is not
+ * of a float type, `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ */
+export function readTensor(slice: TensorSlice, target: FloatDType, allocate: Allocate = freshBytes): Tensor {
+  const { dtype, shape } = slice
+  if (!isFloatDType(dtype)) {
+    throw new CheckpointError('CHECKPOINT_DTYPE', `tensor ${slice.name} in ${slice.file} is ${dtype}, not a float type`)
+  }
+  const data = allocate(byteLength(target, shape))
+  withFile(slice.file, (fd) => {
+    if (dtype === target) readInto(fd, slice, 0, data)
+    else readConverted(fd, slice, dtype, target, data)
+  })
+  return { dtype: target, shape, data }
+}
+
+/** The bytes go from the file to where the conversion works, and from there to their place. */
+function readConverted(fd: number, slice: TensorSlice, from: FloatDType, to: FloatDType, target: Uint8Array): void {
+  const { input, run } = conversion(from, to)
+  const count = slice.byteLength / dtypeSize(from)
+  for (let done = 0; done < count; done += CONVERSION_ELEMENTS) {
+    const turn = Math.min(CONVERSION_ELEMENTS, count - done)
+    readInto(fd, slice, done * dtypeSize(from), input.subarray(0, turn * dtypeSize(from)))
+    target.set(run(turn), done * dtypeSize(to))
+  }
+}
+
+/**
+ * Hands a tensor's bytes as stored to `use`, up to 8 MB at a time and in order; the chunk is overwritten by the next
+ * one. `position` counts from the tensor's first byte. Synchronous. Throws as `readTensor`.
+ */
+export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position: number) => void): void {
+  const buffer = freshBytes(Math.min(CHUNK_BYTES, slice.byteLength))
+  withFile(slice.file, (fd) => {
+    for (let position = 0; position < slice.byteLength; position += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, slice.byteLength - position)
+      readInto(fd, slice, position, chunk)
+      use(chunk, position)
+    }
+  })
+}
+
+/** A whole tensor's bytes as stored. Synchronous. Throws as `readTensor`. */
+export function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
+  const bytes = freshBytes(slice.byteLength)
+  readChunks(slice, (chunk, position) => bytes.set(chunk, position))
+  return bytes
+}
+
+/**
+ * Reads rows `start` to `end` of a tensor's first axis as stored. Throws `CHECKPOINT_SHAPE` where it has no such rows,
+ * `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ */
+export async function readRows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array> {
+  const range = rowRange(slice, start, end)
+  const target = freshBytes(range.end - range.start)
+  const handle = await open(slice.file, 'r').catch((error: unknown) => {
+    throw unreadable(slice.file, error)
+  })
+  try {
+    for (let filled = 0; filled < target.byteLength;) {
+      const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
+      const { bytesRead } = await handle.read(target, filled, length, range.start + filled)
+      if (bytesRead === 0) throw truncated(slice, target.byteLength - filled)
+      filled += bytesRead
+    }
+  } finally {
+    await handle.close()
+  }
+  return target
+}
+
+/** The bytes of a slice's file that hold rows `start` to `end`. Throws `CHECKPOINT_SHAPE` where it has no such rows. */
+export function rowRange(
+  slice: TensorSlice,
+  start: number,
+  end: number,
+): { readonly start: number; readonly end: number } {
+  const [rows = 0] = slice.shape
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rows) {
+    throw new CheckpointError('CHECKPOINT_SHAPE', `tensor ${slice.name} [${slice.shape}] has no rows ${start}:${end}`)
+  }
+  const rowBytes = rows === 0 ? 0 : slice.byteLength / rows
+  return { start: slice.offset + start * rowBytes, end: slice.offset + end * rowBytes }
+}
+
+/** Fills `target` from the tensor's bytes at `position`. */
+function readInto(fd: number, slice: TensorSlice, position: number, target: Uint8Array): void {
+  for (let filled = 0; filled < target.byteLength;) {
+    const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
+    const bytesRead = readSync(fd, target, filled, length, slice.offset + position + filled)
+    if (bytesRead === 0) throw truncated(slice, target.byteLength - filled)
+    filled += bytesRead
+  }
+}
+
+function withFile(file: string, use: (fd: number) => void): void {
+  let fd: number
+  try {
+    fd = openSync(file, 'r')
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+  try {
+    use(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Uninitialised memory in an ArrayBuffer of its own; every byte is read over. */
+function freshBytes(length: number): Uint8Array<ArrayBuffer> {
+  const buffer = Buffer.allocUnsafeSlow(length)
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+}
+
+function truncated(slice: TensorSlice, missingBytes: number): CheckpointError {
+  return new CheckpointError(
+    'CHECKPOINT_TRUNCATED',
+    `${slice.file} has become shorter: ${missingBytes} bytes of tensor ${slice.name} are missing`,
+  )
+}
+
+function unreadable(file: string, cause: unknown): CheckpointError {
+  return new CheckpointError('CHECKPOINT_MISSING_FILE', `${file} cannot be opened`, cause)
+}

@@ -1,0 +1,169 @@
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { errorMessage } from '../../base/errors.ts'
+import { type DType, dtypeSize } from '../../tensor/dtype.ts'
+import { findDuplicateKey } from '../config/duplicate-keys.ts'
+import { CheckpointError } from '../errors.ts'
+import { isJsonObject } from '../config/json.ts'
+
+/** Where a tensor's bytes are: row-major, little-endian, without padding. Plain data. */
+export interface TensorSlice {
+  readonly name: string
+  readonly file: string
+  /** From the start of the file. */
+  readonly offset: number
+  readonly byteLength: number
+  readonly dtype: DType
+  readonly shape: readonly number[]
+}
+
+/** The format's own limit; a header takes about 100 bytes per tensor. */
+const MAX_HEADER_BYTES = 100e6
+
+/** A file begins with the length of its header, in so many bytes. */
+export const HEADER_LENGTH_BYTES = 8
+
+const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
+  ['F32', 'float32'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+  ['I64', 'int64'],
+  ['I32', 'int32'],
+  ['I8', 'int8'],
+  ['U8', 'uint8'],
+  ['BOOL', 'bool'],
+  // Bytes, to whoever knows what they mean.
+  ['F8_E4M3', 'uint8'],
+])
+
+/**
+ * Reads and checks the header of a safetensors file; no tensor bytes are read. Slices come in the order of their
+ * offsets and never overlap or leave the file. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_TRUNCATED`,
+ * `CHECKPOINT_HEADER` or `CHECKPOINT_DTYPE`, naming the file and what is wrong in it.
+ */
+export async function readSafetensorsHeader(file: string): Promise<TensorSlice[]> {
+  // Opening a pipe would wait for its writer for ever.
+  const stats = await stat(file).catch(() => undefined)
+  if (!stats?.isFile()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${file} is missing or not a file`)
+  const handle = await open(file, 'r')
+  try {
+    const { size } = await handle.stat()
+    const headerBytes = headerByteLength(
+      await readExactly(handle, file, 0, Math.min(HEADER_LENGTH_BYTES, size)),
+      file,
+      size,
+    )
+    return parseSafetensorsHeader(await readExactly(handle, file, HEADER_LENGTH_BYTES, headerBytes), file, size)
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * The length of the header from a file's first bytes; the header follows `HEADER_LENGTH_BYTES` behind the file's start.
+ * `fileBytes` is the size of the whole file. Throws `CHECKPOINT_HEADER` and `CHECKPOINT_TRUNCATED`.
+ */
+export function headerByteLength(start: Uint8Array, file: string, fileBytes: number): number {
+  const there = Math.min(start.byteLength, fileBytes)
+  if (there < HEADER_LENGTH_BYTES) throw truncated(file, HEADER_LENGTH_BYTES - there, 'in the length of the header')
+  const length = Buffer.from(start.buffer, start.byteOffset, HEADER_LENGTH_BYTES).readBigUInt64LE()
+  if (length > MAX_HEADER_BYTES) {
+    throw new CheckpointError(
+      'CHECKPOINT_HEADER',
+      `${file}: a header of ${length} bytes is not allowed (at most ${MAX_HEADER_BYTES}): is this a safetensors file?`,
+    )
+  }
+  const missing = HEADER_LENGTH_BYTES + Number(length) - fileBytes
+  if (missing > 0) throw truncated(file, missing, 'in the header')
+  return Number(length)
+}
+
+/**
+ * The slices that a header describes, of a file whose bytes may be elsewhere. Checks and throws as
+ * `readSafetensorsHeader`.
+ */
+export function parseSafetensorsHeader(header: Uint8Array, file: string, fileBytes: number): TensorSlice[] {
+  return checkSlices(parseHeader(header, file), file, HEADER_LENGTH_BYTES + header.byteLength, fileBytes)
+}
+
+async function readExactly(handle: FileHandle, file: string, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(length)
+  for (let filled = 0; filled < length;) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled)
+    if (bytesRead === 0) throw truncated(file, length - filled, 'in the header')
+    filled += bytesRead
+  }
+  return buffer
+}
+
+function parseHeader(bytes: Uint8Array, file: string): [string, unknown][] {
+  let header: unknown
+  let duplicate: string | undefined
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    header = JSON.parse(text)
+    duplicate = findDuplicateKey(text)
+  } catch (error) {
+    throw headerError(file, `the header is not valid JSON (${errorMessage(error)})`, error)
+  }
+  if (!isJsonObject(header)) throw headerError(file, 'the header must be a JSON object')
+  if (duplicate !== undefined) throw headerError(file, `the header names ${JSON.stringify(duplicate)} twice`)
+  return Object.entries(header).filter(([name]) => name !== '__metadata__')
+}
+
+function checkSlices(header: [string, unknown][], file: string, dataStart: number, fileBytes: number): TensorSlice[] {
+  const slices = header.map(([name, entry]) => parseEntry(name, entry, file, dataStart))
+  slices.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength)
+  let end = dataStart
+  let last = ''
+  for (const slice of slices) {
+    if (slice.offset < end) throw headerError(file, `tensors ${last} and ${slice.name} overlap`)
+    end = slice.offset + slice.byteLength
+    last = slice.name
+  }
+  if (end > fileBytes) throw truncated(file, end - fileBytes, `up to the end of tensor ${last}`)
+  return slices
+}
+
+function parseEntry(name: string, entry: unknown, file: string, dataStart: number): TensorSlice {
+  const bad = (problem: string) => headerError(file, `tensor ${name} ${problem}`)
+  if (!isJsonObject(entry)) throw bad('must be described by an object')
+  const dtype = DTYPES.get(entry['dtype'])
+  if (dtype === undefined) {
+    throw new CheckpointError(
+      'CHECKPOINT_DTYPE',
+      `${file}: tensor ${name} has dtype ${shown(entry['dtype'])}; supported are ${[...DTYPES.keys()].join(', ')}`,
+    )
+  }
+  const { shape, data_offsets: offsets } = entry
+  if (!isSizes(shape)) throw bad(`has shape ${shown(shape)}; it must be a list of integers from 0`)
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    throw bad(`has data_offsets ${shown(offsets)}; they must be two integers from 0`)
+  }
+  const [begin = 0, end = 0] = offsets
+  const wanted = shape.reduce((product, dim) => product * dim, dtypeSize(dtype))
+  if (!Number.isSafeInteger(wanted) || end - begin !== wanted) {
+    throw bad(
+      `of dtype ${dtype} and shape [${shown(shape)}] takes ${wanted} bytes, but data_offsets span ${end - begin}`,
+    )
+  }
+  return { name, file, offset: dataStart + begin, byteLength: wanted, dtype, shape }
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size: unknown) => Number.isSafeInteger(size) && Number(size) >= 0)
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? 'missing' : JSON.stringify(value).slice(0, 80)
+}
+
+function headerError(file: string, problem: string, cause?: unknown): CheckpointError {
+  return new CheckpointError('CHECKPOINT_HEADER', `${file}: ${problem}`, cause)
+}
+
+function truncated(file: string, missingBytes: number, where: string): CheckpointError {
+  return new CheckpointError(
+    'CHECKPOINT_TRUNCATED',
+    `${file} is truncated: ${missingBytes} bytes are missing ${where}; copy or download it again`,
+  )
+}

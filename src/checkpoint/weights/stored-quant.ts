@@ -1,0 +1,206 @@
+import type { DType } from '../../tensor/dtype.ts'
+import type { Fields } from '../config/fields.ts'
+import { isJsonObject, type JsonObject } from '../config/json.ts'
+
+/** How a checkpoint's linear layers are stored that was quantized before it was saved. Plain data. */
+export type StoredQuant = PackedQuant | Float8Quant
+
+/**
+ * Integers of `bits` bits, packed, with a scale for each group of a row's weights; the methods differ in the order of
+ * things.
+ */
+export interface PackedQuant {
+  readonly method: 'gptq' | 'awq' | 'packed' | 'int8'
+  readonly bits: 4 | 8
+  /** Weights of a row that share a scale; 0 for whole rows. */
+  readonly groupSize: number
+  /** Whether zero points are stored; else they are half of the range. */
+  readonly zeroPoints: boolean
+  /** What the method adds to a stored zero point. */
+  readonly zeroOffset: number
+}
+
+/** float8 (e4m3) with a scale for each block of rows and columns; 0 columns for whole rows. */
+export interface Float8Quant {
+  readonly method: 'fp8'
+  readonly scale: 'weight_scale_inv' | 'weight_scale'
+  readonly blockRows: number
+  readonly blockColumns: number
+}
+
+/** A stored tensor, and the types that it may have. */
+export interface StoredPiece {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly dtypes: readonly DType[]
+}
+
+const FIELD = 'quantization_config'
+const FLOATS: readonly DType[] = ['float32', 'float16', 'bfloat16']
+
+/** Modules outside of blocks, which nobody quantizes. */
+const OUTSIDE = /^(?:re:)?[.*^]*(?:lm_head|model\.embed_tokens|embed_tokens)\$?$/
+
+/**
+ * Reads `quantization_config`; undefined where there is none. Throws `CHECKPOINT_CONFIG` for what has no lossless form
+ * here.
+ */
+export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
+  const config = fields.get(FIELD)
+  if (config === undefined) return undefined
+  if (!isJsonObject(config)) return fields.fail(FIELD, 'must be an object')
+  const plain = (config['modules_to_not_convert'] ?? config['ignore'] ?? []) as unknown
+  const inside = Array.isArray(plain)
+    ? plain.filter((name) => typeof name !== 'string' || !OUTSIDE.test(name))
+    : [plain]
+  if (inside.length > 0) return unsupported(fields, `leaves out ${JSON.stringify(inside[0])}`)
+  switch (config['quant_method']) {
+    case 'gptq':
+      return parseGptq(fields, config)
+    case 'awq':
+      return parseAwq(fields, config)
+    case 'compressed-tensors':
+      return parseCompressed(fields, config)
+    case 'fp8':
+      return parseFloat8(fields, config)
+    default:
+      return unsupported(fields, `quant_method ${JSON.stringify(config['quant_method'])}`)
+  }
+}
+
+function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
+  if (config['bits'] !== 4) unsupported(fields, `gptq with bits ${JSON.stringify(config['bits'])}`)
+  // Rows in another order than the inputs would need the inputs to be put into it at every step.
+  if (config['desc_act'] === true) unsupported(fields, 'gptq with desc_act')
+  const isSecond = config['checkpoint_format'] === 'gptq_v2'
+  return {
+    method: 'gptq',
+    bits: 4,
+    groupSize: groupSize(fields, config['group_size']),
+    zeroPoints: true,
+    zeroOffset: isSecond ? 0 : 1,
+  }
+}
+
+function parseAwq(fields: Fields, config: JsonObject): StoredQuant {
+  const bits = config['bits'] ?? config['w_bit'],
+    version = config['version'] ?? 'gemm'
+  if (bits !== 4 || config['zero_point'] !== true || String(version).toLowerCase() !== 'gemm') {
+    unsupported(
+      fields,
+      `awq of bits ${JSON.stringify(bits)}, zero_point ${JSON.stringify(config['zero_point'])}, version ${JSON.stringify(version)}`,
+    )
+  }
+  return {
+    method: 'awq',
+    bits: 4,
+    groupSize: groupSize(fields, config['group_size'] ?? config['q_group_size']),
+    zeroPoints: true,
+    zeroOffset: 0,
+  }
+}
+
+function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
+  const groups = Object.values(isJsonObject(config['config_groups']) ? config['config_groups'] : {})
+  const [group] = groups
+  const weights = isJsonObject(group) ? group['weights'] : undefined
+  const targets = isJsonObject(group) ? group['targets'] : undefined
+  if (groups.length !== 1 || !isJsonObject(weights) || !Array.isArray(targets) || targets.join() !== 'Linear')
+    unsupported(fields, 'compressed-tensors with other groups than one for Linear')
+  const { num_bits: bits, type, strategy, symmetric, group_size: size, actorder } = weights as JsonObject
+  const format = config['format'] ?? (group as JsonObject)['format']
+  const size0 = strategy === 'channel' ? 0 : groupSize(fields, size)
+  if (actorder !== undefined && actorder !== null && actorder !== 'weight')
+    unsupported(fields, `compressed-tensors with actorder ${JSON.stringify(actorder)}`)
+  if (type === 'int' && bits === 4 && format === 'pack-quantized' && (strategy === 'group' || strategy === 'channel')) {
+    return { method: 'packed', bits: 4, groupSize: size0, zeroPoints: symmetric === false, zeroOffset: 0 }
+  }
+  if (
+    type === 'int' &&
+    bits === 8 &&
+    format === 'int-quantized' &&
+    symmetric !== false &&
+    (strategy === 'group' || strategy === 'channel')
+  ) {
+    return { method: 'int8', bits: 8, groupSize: size0, zeroPoints: false, zeroOffset: 0 }
+  }
+  if (type === 'float' && bits === 8 && format === 'float-quantized' && strategy === 'channel')
+    return { method: 'fp8', scale: 'weight_scale', blockRows: 1, blockColumns: 0 }
+  return unsupported(
+    fields,
+    `compressed-tensors of format ${JSON.stringify(format)}, ${JSON.stringify(bits)} bits of type ${JSON.stringify(type)}, strategy ${JSON.stringify(strategy)}`,
+  )
+}
+
+function parseFloat8(fields: Fields, config: JsonObject): StoredQuant {
+  const size: unknown = config['weight_block_size']
+  if (!Array.isArray(size) || size.length !== 2 || !size.every((n) => Number.isInteger(n) && n > 0))
+    return unsupported(fields, `fp8 with weight_block_size ${JSON.stringify(size)}`)
+  return { method: 'fp8', scale: 'weight_scale_inv', blockRows: size[0] as number, blockColumns: size[1] as number }
+}
+
+function groupSize(fields: Fields, size: unknown): number {
+  if (size === -1) return 0
+  if (typeof size === 'number' && [16, 32, 64, 128, 256].includes(size)) return size
+  return unsupported(fields, `a group size of ${JSON.stringify(size)}`)
+}
+
+function unsupported(fields: Fields, what: string): never {
+  return fields.fail(
+    FIELD,
+    `cannot be loaded without loss (${what}): name the checkpoint that this one was quantized from, with --quant`,
+  )
+}
+
+/** Rows' groups: as many as there are scales. */
+export function groupsOf({ groupSize }: Pick<PackedQuant, 'groupSize'>, inFeatures: number): number {
+  return groupSize === 0 ? 1 : Math.ceil(inFeatures / groupSize)
+}
+
+/** The tensors that a linear layer [out, in] is stored in, by the module's name. */
+export function storedPieces(
+  quant: StoredQuant,
+  module: string,
+  [out, inner]: readonly [number, number],
+): StoredPiece[] {
+  const piece = (name: string, shape: readonly number[], dtypes: readonly DType[]): StoredPiece => ({
+    name: `${module}.${name}`,
+    shape,
+    dtypes,
+  })
+  if (quant.method === 'fp8') {
+    const columns = quant.blockColumns === 0 ? 1 : Math.ceil(inner / quant.blockColumns)
+    return [
+      piece('weight', [out, inner], ['uint8']),
+      piece(quant.scale, [Math.ceil(out / quant.blockRows), columns], FLOATS),
+    ]
+  }
+  const groups = groupsOf(quant, inner)
+  switch (quant.method) {
+    case 'gptq':
+      return [
+        piece('qweight', [inner / 8, out], ['int32']),
+        piece('qzeros', [groups, out / 8], ['int32']),
+        piece('scales', [groups, out], FLOATS),
+      ]
+    case 'awq':
+      return [
+        piece('qweight', [inner, out / 8], ['int32']),
+        piece('qzeros', [groups, out / 8], ['int32']),
+        piece('scales', [groups, out], FLOATS),
+      ]
+    case 'packed':
+      return [
+        piece('weight_packed', [out, Math.ceil(inner / 8)], ['int32']),
+        piece('weight_scale', [out, groups], FLOATS),
+        ...(quant.zeroPoints ? [piece('weight_zero_point', [Math.ceil(out / 8), groups], ['int32'])] : []),
+      ]
+    case 'int8':
+      return [piece('weight', [out, inner], ['int8']), piece('weight_scale', [out, groups], FLOATS)]
+  }
+}
+
+/**
+ * What such checkpoints hold beside, and nobody needs: orders that are the natural one, sizes, scales of activations.
+ */
+export const STORED_BESIDE = [/\.g_idx$/, /\.weight_shape$/, /\.weight_g_idx$/, /\.input_scale$/]

@@ -1,0 +1,134 @@
+import type { Tensor } from '../../tensor/tensor.ts'
+import { CheckpointError } from '../errors.ts'
+import { type Float8Quant, groupsOf, type PackedQuant } from './stored-quant.ts'
+
+/** A stored tensor's bytes, or its values as floats. */
+export interface StoredValues {
+  bytes(piece: string): Uint8Array
+  floats(piece: string): Float32Array
+}
+
+/** A matrix [out, in] as `MatMulNBits` reads it: (code - zero) * scale, lower halves of bytes first. */
+export interface UnpackedMatrix {
+  /** [out, in * bits / 8] */
+  readonly codes: Uint8Array
+  /** [out, blocks], each for `blockSize` weights. */
+  readonly scales: Float32Array
+  /** [out, bytes of a row's blocks], where they differ from half of the range. */
+  readonly zeros: Uint8Array | undefined
+}
+
+/** A weight's number within one of AWQ's words, by its place there. */
+const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
+
+/** The block size to compute with: the group's, or, of whole rows, one that divides them. */
+export function computeBlock({ groupSize }: Pick<PackedQuant, 'groupSize'>, inFeatures: number): number {
+  return groupSize !== 0 ? groupSize : ([128, 64, 32].find((size) => inFeatures % size === 0) ?? 16)
+}
+
+/**
+ * Puts stored integers, scales and zero points in another order; nothing is rounded. Throws `CHECKPOINT_FORMAT` for
+ * zero points beyond the range.
+ */
+export function unpackMatrix(
+  quant: PackedQuant,
+  [out, inner]: readonly [number, number],
+  stored: StoredValues,
+): UnpackedMatrix {
+  const block = computeBlock(quant, inner)
+  const blocks = inner / block,
+    groups = groupsOf(quant, inner)
+  const scales = new Float32Array(out * blocks)
+  const byColumn = quant.method === 'gptq' || quant.method === 'awq'
+  const values = stored.floats(byColumn ? 'scales' : 'weight_scale')
+  const groupOf = (i: number) => (quant.groupSize === 0 ? 0 : i)
+  for (let o = 0; o < out; o++)
+    for (let i = 0; i < blocks; i++)
+      scales[o * blocks + i] = byColumn ? values[groupOf(i) * out + o]! : values[o * groups + groupOf(i)]!
+  return {
+    codes: codesOf(quant, out, inner, stored),
+    scales,
+    zeros: quant.zeroPoints ? zerosOf(quant, out, blocks, stored) : undefined,
+  }
+}
+
+function codesOf({ method }: PackedQuant, out: number, inner: number, stored: StoredValues): Uint8Array {
+  if (method === 'int8') return stored.bytes('weight').map((byte) => byte ^ 0x80)
+  const codes = new Uint8Array((out * inner) / 2)
+  if (method === 'packed') {
+    // Words of eight weights of a row: in little-endian order that is what the bytes already are.
+    codes.set(stored.bytes('weight_packed').subarray(0, codes.length))
+    return codes
+  }
+  const bytes = stored.bytes('qweight')
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  if (method === 'gptq') {
+    for (let i = 0; i < inner / 8; i++) {
+      for (let o = 0; o < out; o++) {
+        const word = words[i * out + o]!,
+          to = (o * inner + i * 8) / 2
+        for (let byte = 0; byte < 4; byte++) codes[to + byte] = word >>> (8 * byte)
+      }
+    }
+    return codes
+  }
+  for (let i = 0; i < inner; i++) {
+    for (let column = 0; column < out / 8; column++) {
+      const word = words[(i * out) / 8 + column]!
+      for (let place = 0; place < 8; place++) {
+        const to = ((column * 8 + AWQ_ORDER[place]!) * inner + i) >> 1
+        codes[to] = codes[to]! | (((word >>> (4 * place)) & 15) << ((i % 2) * 4))
+      }
+    }
+  }
+  return codes
+}
+
+function zerosOf(quant: PackedQuant, out: number, blocks: number, stored: StoredValues): Uint8Array {
+  const { method, groupSize, zeroOffset } = quant
+  const bytes = stored.bytes(method === 'packed' ? 'weight_zero_point' : 'qzeros')
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  const groups = groupSize === 0 ? 1 : blocks
+  const rowBytes = Math.ceil(blocks / 2)
+  const zeros = new Uint8Array(out * rowBytes)
+  for (let o = 0; o < out; o++) {
+    for (let i = 0; i < blocks; i++) {
+      const group = groupSize === 0 ? 0 : i
+      const place = method === 'awq' ? AWQ_ORDER.indexOf(o % 8) : o % 8
+      const word =
+        method === 'packed' ? words[Math.floor(o / 8) * groups + group]! : words[(group * out) / 8 + Math.floor(o / 8)]!
+      const zero = ((word >>> (4 * place)) & 15) + zeroOffset
+      if (zero > 15)
+        throw new CheckpointError(
+          'CHECKPOINT_FORMAT',
+          `a zero point of ${zero} is beyond 4 bits: name the checkpoint that this one was quantized from`,
+        )
+      const to = o * rowBytes + (i >> 1)
+      zeros[to] = zeros[to]! | (zero << ((i % 2) * 4))
+    }
+  }
+  return zeros
+}
+
+/** float8 (e4m3, without infinities) times its scales, exactly: [out, in] in float32. */
+export function widenFloat8(quant: Float8Quant, [out, inner]: readonly [number, number], stored: StoredValues): Tensor {
+  const codes = stored.bytes('weight'),
+    scales = stored.floats(quant.scale)
+  const columns = quant.blockColumns === 0 ? 1 : Math.ceil(inner / quant.blockColumns),
+    width = quant.blockColumns || inner
+  const values = new Float32Array(out * inner)
+  for (let o = 0; o < out; o++) {
+    const row = Math.floor(o / quant.blockRows) * columns
+    for (let i = 0; i < inner; i++)
+      values[o * inner + i] = FLOAT8[codes[o * inner + i]!]! * scales[row + Math.floor(i / width)]!
+  }
+  return { dtype: 'float32', shape: [out, inner], data: new Uint8Array(values.buffer) }
+}
+
+/** By the bits: sign, four of exponent with bias 7, three of fraction; all ones are no number. */
+const FLOAT8 = Float32Array.from({ length: 256 }, (_, bits) => {
+  const exponent = (bits >> 3) & 15,
+    fraction = bits & 7
+  if (exponent === 15 && fraction === 7) return Number.NaN
+  return (bits < 128 ? 1 : -1) * (exponent === 0 ? (fraction / 8) * 2 ** -6 : (1 + fraction / 8) * 2 ** (exponent - 7))
+})

@@ -1,0 +1,45 @@
+import { defineCommand } from '../command.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import {
+  adapterOptions,
+  generationOptions,
+  modelOptions,
+  swarmOptions,
+  threadOptions,
+  toolLogOptions,
+} from '../options/options.ts'
+
+const options = {
+  ...modelOptions,
+  ...adapterOptions,
+  ...generationOptions,
+  json: {
+    type: 'flag',
+    group: 'Output',
+    description: 'Print one JSON object with all texts, token ids and times instead',
+  },
+  ...swarmOptions,
+  ...threadOptions,
+  ...toolLogOptions,
+} as const
+
+export type GenerateValues = OptionValues<typeof options>
+
+export const generateCommand = defineCommand({
+  name: 'generate',
+  summary: 'Continue a text with a model that a swarm holds; only the new text goes to stdout',
+  options,
+  examples: [
+    ['$0 generate --model ./llama --bootstrap ADDR --prompt "Once upon a time"', 'the likeliest continuation'],
+    [
+      '$0 generate --bootstrap ADDR --prompt "We the people" --temperature 0.8 --top-p 0.9 --seed 1',
+      'a random one, repeatable',
+    ],
+    ['$0 generate --bootstrap ADDR --prompt "We the people" --num-beams 4', 'the likeliest of four beams'],
+    [
+      '$0 generate --bootstrap ADDR --prompt-ids 0,39,70 --stop "." > text.txt',
+      'from token ids, up to the first full stop',
+    ],
+  ],
+  run: async (values, context) => (await import('./run.ts')).runGenerate(values, context),
+})

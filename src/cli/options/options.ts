@@ -1,0 +1,405 @@
+import { availableParallelism } from 'node:os'
+import { QUANTIZATIONS } from '../../tensor/quantize.ts'
+import type { OptionTable } from './option-table.ts'
+
+const MODEL = 'Model'
+const SWARM = 'Swarm'
+const COMPUTE = 'Computing'
+const TEXT = 'Text'
+const RUNNING = 'Running'
+
+/** In the order of the reference page. */
+export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, TEXT, RUNNING]
+
+/** Which model is meant. */
+export const modelOptions = {
+  model: {
+    type: 'text',
+    group: MODEL,
+    isFile: true,
+    defaultDescription: 'the bundled demo model',
+    description: 'Folder of a Hugging Face checkpoint, or org/name[@revision] on the hub',
+  },
+  maxDiskSpace: {
+    type: 'size',
+    group: MODEL,
+    defaultDescription: 'no limit',
+    description: 'Disk space for downloaded parts of models; the least recently used go first',
+    reason:
+      'Only files of this program count, and only they are deleted; whole files stay out of the shared cache then',
+  },
+  dhtPrefix: {
+    type: 'text',
+    group: MODEL,
+    description: 'Name of the model in the swarm, instead of the key made from its weights',
+  },
+} as const satisfies OptionTable
+
+/** Which swarm is meant. */
+export const swarmOptions = {
+  bootstrap: {
+    type: 'list',
+    group: SWARM,
+    default: [],
+    defaultDescription: 'none',
+    description: 'Address, ending in /p2p/ID, of a peer of the swarm; may be repeated',
+  },
+  swarmKey: {
+    type: 'text',
+    group: SWARM,
+    isFile: true,
+    defaultDescription: 'none: an open swarm',
+    description: 'File of a private swarm\'s key, the same on all its nodes; "petals-node keygen" makes one',
+  },
+} as const satisfies OptionTable
+
+/** How a node is seen by others. */
+export const nodeOptions = {
+  listen: {
+    type: 'list',
+    group: SWARM,
+    default: ['/ip4/0.0.0.0/tcp/0'],
+    description: 'Multiaddr to listen on, port 0 for any free one; may be repeated',
+    reason: 'A fixed port is for nodes that others are told to begin with',
+  },
+  announce: {
+    type: 'list',
+    group: SWARM,
+    default: [],
+    defaultDescription: 'those listened on',
+    description: 'Multiaddr to tell others instead, behind a NAT or in a container; may be repeated',
+  },
+  identity: {
+    type: 'text',
+    group: SWARM,
+    isFile: true,
+    defaultDescription: 'a new one',
+    description: 'File of the private key behind the peer id; created if it does not exist',
+  },
+  readyFile: {
+    type: 'text',
+    group: RUNNING,
+    isFile: true,
+    description: 'File to write addresses and ports into as JSON once the node really serves; removed when it stops',
+  },
+} as const satisfies OptionTable
+
+/** How this process computes. */
+export const threadOptions = {
+  threads: {
+    type: 'integer',
+    group: COMPUTE,
+    min: 1,
+    max: 1024,
+    default: availableParallelism(),
+    defaultDescription: 'the number of cores',
+    description: 'Compute threads',
+  },
+  spin: {
+    type: 'flag',
+    group: COMPUTE,
+    description: 'Let idle threads burn their cores for lower latency',
+    reason: 'Several nodes on one machine would take the cores from each other',
+  },
+} as const satisfies OptionTable
+
+/** What a server computes and with what. */
+export const computeOptions = {
+  ...threadOptions,
+  blocks: {
+    type: 'text',
+    group: MODEL,
+    rivals: ['numBlocks'],
+    defaultDescription: 'those that fewest servers hold',
+    description: 'Blocks to hold, as START:END; END is not included',
+  },
+  numBlocks: {
+    type: 'integer',
+    group: MODEL,
+    rivals: ['blocks'],
+    min: 1,
+    defaultDescription: 'as many as fit',
+    description: 'How many blocks to hold, wherever the swarm needs them most',
+  },
+  device: { type: 'text', group: COMPUTE, default: 'auto', description: 'Where to compute: auto, cpu, cuda or cuda:N' },
+  dtype: {
+    type: 'text',
+    group: COMPUTE,
+    default: 'auto',
+    choices: ['auto', 'float32', 'float16', 'bfloat16'],
+    description: 'Number format to compute in; a CPU computes in float32',
+  },
+  quant: {
+    type: 'text',
+    group: COMPUTE,
+    default: 'none',
+    choices: QUANTIZATIONS,
+    description: "How the blocks' matrices are kept; they are quantized while they are loaded",
+    reason: 'Answers of a quantized model differ from those of the model itself',
+  },
+  quantCache: {
+    type: 'text',
+    group: COMPUTE,
+    isFile: true,
+    defaultDescription: 'none',
+    description: 'Folder to keep quantized matrices in: the next start takes them from there',
+    reason: 'They take disk space that only you can give',
+  },
+  adapters: {
+    type: 'list',
+    group: MODEL,
+    default: [],
+    defaultDescription: 'none',
+    description: 'LoRA adapters that requests may name: folders of PEFT, or adapters of the hub; may be repeated',
+  },
+  allowClientAdapters: { type: 'flag', group: MODEL, description: 'Let clients bring LoRA adapters of their own' },
+  adapterMemory: {
+    type: 'size',
+    group: COMPUTE,
+    default: 2 ** 30,
+    defaultDescription: '1 GB',
+    description:
+      'What loaded adapters may take, and those that clients have brought; the least recently used make room',
+  },
+  kvDtype: {
+    type: 'text',
+    group: COMPUTE,
+    default: 'auto',
+    choices: ['auto', 'int8'],
+    description: 'How keys and values are cached: as they are computed, or, on a CPU, in a quarter of the memory',
+    reason: 'Answers differ a little from those of an exact cache',
+  },
+  attnCacheTokens: {
+    type: 'integer',
+    group: COMPUTE,
+    min: 1,
+    defaultDescription: 'from the free memory',
+    description: 'Tokens in the KV cache, over all sessions',
+  },
+  prefillChunkTokens: {
+    type: 'integer',
+    group: COMPUTE,
+    min: 1,
+    defaultDescription: '256',
+    description: 'Prompt tokens computed at a time: what others may have to wait for',
+    reason: 'Larger pieces are computed at a higher rate, and stall other sessions for longer',
+  },
+} as const satisfies OptionTable
+
+/** How a server runs and ends. */
+export const serverOptions = {
+  publicName: { type: 'text', group: SWARM, description: 'Name to show beside the peer id' },
+  metricsPort: {
+    type: 'integer',
+    group: RUNNING,
+    min: 0,
+    max: 65_535,
+    defaultDescription: 'off',
+    description: 'Port for /metrics (Prometheus), /health and /ready; 0 for any free one',
+  },
+  metricsHost: {
+    type: 'text',
+    group: RUNNING,
+    default: '127.0.0.1',
+    description: 'Address to bind --metrics-port to',
+    reason: 'Metrics tell strangers what a machine does',
+  },
+  drainTimeout: {
+    type: 'number',
+    group: RUNNING,
+    min: 0,
+    default: 30,
+    description: 'Seconds that open sessions get to end after Ctrl-C or SIGTERM; a second one stops at once',
+    reason: 'Most answers end within it; a session that is cut off goes on elsewhere',
+  },
+  supervise: {
+    type: 'flag',
+    group: RUNNING,
+    description: 'Start again after a crash; needs --identity',
+    reason: 'Where systemd or a container does the same, one of them is enough',
+  },
+} as const satisfies OptionTable
+
+const OWN = "the model's own, or none"
+
+/** Which adapter a client's requests go through. */
+export const adapterOptions = {
+  activeAdapter: {
+    type: 'text',
+    group: MODEL,
+    rivals: ['ownAdapter'],
+    description: 'Name of a LoRA adapter that servers hold, to go through',
+  },
+  ownAdapter: {
+    type: 'text',
+    group: MODEL,
+    rivals: ['activeAdapter'],
+    isFile: true,
+    description: 'Folder of a LoRA adapter to bring to the servers, and go through',
+  },
+} as const satisfies OptionTable
+
+/** How an answer is written. */
+export const answerOptions = {
+  maxNewTokens: {
+    type: 'integer',
+    group: TEXT,
+    min: 1,
+    defaultDescription: "the model's own, or 64",
+    description: 'Tokens to generate at most',
+  },
+  minNewTokens: {
+    type: 'integer',
+    group: TEXT,
+    min: 0,
+    defaultDescription: OWN,
+    description: 'Tokens before which the text does not end',
+  },
+  maxTime: {
+    type: 'number',
+    group: TEXT,
+    above: 0,
+    defaultDescription: 'none',
+    description: 'Seconds after which the text ends',
+  },
+  temperature: {
+    type: 'number',
+    group: TEXT,
+    min: 0,
+    defaultDescription: "the model's own, or 0",
+    description: 'Randomness: 0 takes the likeliest token each time',
+  },
+  topK: {
+    type: 'integer',
+    group: TEXT,
+    min: 0,
+    defaultDescription: "the model's own, or 50",
+    description: 'Draw from the K likeliest tokens only; 0 for all',
+    reason: 'As transformers does',
+  },
+  topP: {
+    type: 'number',
+    group: TEXT,
+    above: 0,
+    max: 1,
+    defaultDescription: OWN,
+    description: 'Draw from the likeliest tokens that together have this probability',
+  },
+  minP: {
+    type: 'number',
+    group: TEXT,
+    min: 0,
+    max: 1,
+    defaultDescription: OWN,
+    description: 'Draw from tokens at least this many times as likely as the likeliest',
+  },
+  typicalP: {
+    type: 'number',
+    group: TEXT,
+    above: 0,
+    max: 1,
+    defaultDescription: OWN,
+    description: 'Draw from the most typical tokens that together have this probability',
+  },
+  repetitionPenalty: {
+    type: 'number',
+    group: TEXT,
+    above: 0,
+    defaultDescription: OWN,
+    description: 'Makes tokens of prompt and text less likely: 1 is none, 1.2 is much',
+  },
+  presencePenalty: {
+    type: 'number',
+    group: TEXT,
+    defaultDescription: 'none',
+    description: 'Taken from the logit of each token that the text has',
+  },
+  frequencyPenalty: {
+    type: 'number',
+    group: TEXT,
+    defaultDescription: 'none',
+    description: 'The same, as often as the text has the token',
+  },
+  noRepeatNgramSize: {
+    type: 'integer',
+    group: TEXT,
+    min: 0,
+    defaultDescription: OWN,
+    description: 'No run of so many tokens comes twice; 0 for no limit',
+  },
+  seed: {
+    type: 'integer',
+    group: TEXT,
+    defaultDescription: 'another each time',
+    description: 'Makes what is drawn repeatable',
+  },
+  stop: {
+    type: 'list',
+    group: TEXT,
+    default: [],
+    defaultDescription: 'none',
+    description: 'Text to stop before; may be repeated',
+  },
+} as const satisfies OptionTable
+
+/** What is continued, and how. */
+export const generationOptions = {
+  prompt: { type: 'text', group: TEXT, rivals: ['promptIds'], description: 'Text to continue' },
+  promptIds: {
+    type: 'text',
+    group: TEXT,
+    rivals: ['prompt'],
+    description: 'Token ids to continue, like 5,17,3, instead of a text',
+  },
+  ...answerOptions,
+  numBeams: {
+    type: 'integer',
+    group: TEXT,
+    min: 1,
+    defaultDescription: '1',
+    description: 'Beams of a beam search; the text comes at its end then',
+  },
+  lengthPenalty: {
+    type: 'number',
+    group: TEXT,
+    defaultDescription: OWN,
+    description: 'Above 0, beam search prefers long texts, below 0 short ones',
+  },
+  numReturnSequences: {
+    type: 'integer',
+    group: TEXT,
+    min: 1,
+    defaultDescription: '1',
+    description: 'Texts to write: as many draws, or the best of the beams',
+  },
+} as const satisfies OptionTable
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** Where options may stand beside the command line. */
+export const configOptions = {
+  config: {
+    type: 'text',
+    group: RUNNING,
+    isFile: true,
+    description: 'YAML file of options; flags and PETALS_ variables go before it',
+  },
+} as const satisfies OptionTable
+
+/** For commands that run until they are stopped, whose log is what they show. */
+export const nodeLogOptions = {
+  ...configOptions,
+  logLevel: {
+    type: 'text',
+    group: RUNNING,
+    default: 'info',
+    choices: LOG_LEVELS,
+    description: 'Least severe messages to log on stderr',
+  },
+} as const satisfies OptionTable
+
+/** For commands whose result is what they show. */
+export const toolLogOptions = {
+  ...configOptions,
+  logLevel: { ...nodeLogOptions.logLevel, default: 'warn' },
+} as const satisfies OptionTable

@@ -1,0 +1,62 @@
+import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import type { Golden } from '../../client/verification/golden.ts'
+import type { VerifyRow } from '../../client/verification/rows.ts'
+import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
+import type { SwarmLogger } from '../../swarm/node/node.ts'
+import { startLocalSwarm } from '../demo/local-swarm.ts'
+
+export interface VerifyOptions {
+  readonly folder: string
+  readonly numBlocks: number
+  readonly golden: Golden
+  /** The cuts of each partition to be checked. */
+  readonly partitions: readonly (readonly number[])[]
+  /** Peers of a swarm that is there; otherwise each partition gets servers of its own. */
+  readonly bootstrap: readonly string[]
+  readonly dhtPrefix: string | undefined
+  /** Of the swarm that is there. */
+  readonly swarmKey: Uint8Array | undefined
+  readonly logger: SwarmLogger
+  readonly signal: AbortSignal
+}
+
+/** Checks all partitions, one after another; what was started for them is gone afterwards. */
+export async function* verifyModel(options: VerifyOptions): AsyncGenerator<VerifyRow> {
+  for (const cuts of options.partitions) {
+    options.signal.throwIfAborted()
+    if (options.bootstrap.length > 0) yield* verifyAt(options, options.bootstrap, cuts)
+    else yield* verifyWithOwnServers(options, cuts)
+  }
+  yield* uncheckable(options.golden)
+}
+
+async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly number[]): AsyncGenerator<VerifyRow> {
+  const { folder, numBlocks, dhtPrefix } = options
+  const bounds = [0, ...cuts, numBlocks]
+  const spans = bounds.slice(1).map((end, i): [number, number] => [bounds[i]!, end])
+  const swarm = await startLocalSwarm({
+    model: folder,
+    spans,
+    threads: 1,
+    signal: options.signal,
+    extraArgs: dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix],
+  })
+  try {
+    yield* verifyAt(options, [swarm.bootstrap], cuts)
+  } finally {
+    await swarm.stop()
+  }
+}
+
+async function* verifyAt(
+  { folder, golden, dhtPrefix, swarmKey, logger }: VerifyOptions,
+  bootstrap: readonly string[],
+  cuts: readonly number[],
+): AsyncGenerator<VerifyRow> {
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, dhtPrefix, swarmKey, logger })
+  try {
+    yield* verifyPartition(model, golden, cuts)
+  } finally {
+    await model.close()
+  }
+}

@@ -1,0 +1,100 @@
+import { type Tensor, asFloat32, sliceRows } from '../../tensor/tensor.ts'
+import { beamSearch } from '../generation/beams/beam-search.ts'
+import { generateContinuations } from '../generation/continuations.ts'
+import { FedIds } from '../generation/fed-ids.ts'
+import type { ForkableSource } from '../generation/beams/forkable.ts'
+import { type GenerationChunk, type GenerationResult, type TextStream, generate } from '../generation/generate.ts'
+import type { GenerationOptions } from '../generation/options/options.ts'
+import { resolveOptions, resolveStreamOptions } from '../generation/options/resolve.ts'
+import type { AutoDistributedModelForCausalLM } from './model.ts'
+import { ModelSession } from './model-session.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+
+/** A session of a causal language model: takes token ids or hidden states, gives hidden states or logits. */
+export class CausalLMSession extends ModelSession implements ForkableSource {
+  readonly #model: AutoDistributedModelForCausalLM
+  readonly #fed = new FedIds()
+
+  constructor(model: AutoDistributedModelForCausalLM, blocks: InferenceSession) {
+    super(model.ends, blocks)
+    this.#model = model
+  }
+
+  /** The ids in the caches; undefined where hidden states were fed. Penalties look at them too. */
+  get heldIds(): readonly number[] | undefined {
+    return this.#fed.upTo(this.position)
+  }
+
+  override async step(input: readonly number[] | Tensor): Promise<Tensor> {
+    const { position } = this
+    const hidden = await super.step(input)
+    this.#fed.record(position, 'shape' in input ? undefined : input)
+    return hidden
+  }
+
+  /** Feeds token ids; returns the logits [vocab] after the last of them. Throws like `step`. */
+  async next(ids: readonly number[]): Promise<Float32Array> {
+    const hidden = await this.step(ids)
+    const tokens = hidden.shape[0]!
+    return this.#model.ends.head(asFloat32(sliceRows(hidden, tokens - 1, tokens)).slice())
+  }
+
+  /**
+   * Feeds a prompt behind what the session holds, and generates on from there, a chunk per token; the generator returns
+   * the result. Options that are absent have the model's defaults. Throws `USAGE` for options that cannot be,
+   * `LOGITS_NAN`, and like `step`.
+   */
+  async *generate(
+    promptIds: readonly number[],
+    options: GenerationOptions = {},
+  ): AsyncGenerator<GenerationChunk, GenerationResult> {
+    const resolved = resolveStreamOptions(options, this.#model.checkpoint, this.position + promptIds.length)
+    return yield* generate(this, promptIds, resolved, this.#newText())
+  }
+
+  /**
+   * Feeds a prompt behind what the session holds, once, and generates all of its texts to the end: the best of
+   * `numBeams` beams, or `numReturnSequences` draws, at the same time in forks of this session. Then the session holds
+   * the prompt (beams) or one of the texts. Throws like `generate`.
+   */
+  async generateTexts(promptIds: readonly number[], options: GenerationOptions = {}): Promise<GenerationResult[]> {
+    const { checkpoint, tokenizer } = this.#model
+    const resolved = resolveOptions(options, checkpoint, this.position + promptIds.length)
+    if ((resolved.numBeams ?? 1) === 1) return generateContinuations(this, promptIds, resolved, () => this.#newText())
+    return beamSearch(
+      this,
+      promptIds,
+      resolved,
+      tokenizer &&
+        (async (ids) => {
+          const text = tokenizer.tokenStream({ skipSpecialTokens: true })
+          return (await text.push(ids)) + (await text.flush())
+        }),
+    )
+  }
+
+  /**
+   * A new session that holds the first `position` tokens of this one, on the same servers where they have room. Throws
+   * like `forkFrom`.
+   */
+  async fork(position = this.position): Promise<CausalLMSession> {
+    const ids = this.#fed.upTo(position)
+    const fork = new CausalLMSession(this.#model, await this.blocks.fork(position))
+    fork.#fed.record(0, ids)
+    return fork
+  }
+
+  /**
+   * Holds the first `position` tokens of `source` in place of its own: servers copy their caches. Throws like
+   * `InferenceSession.forkFrom`.
+   */
+  async forkFrom(source: CausalLMSession, position = source.position): Promise<void> {
+    const ids = source.#fed.upTo(position)
+    await this.blocks.forkFrom(source.blocks, position)
+    this.#fed.record(0, ids)
+  }
+
+  #newText(): TextStream | undefined {
+    return this.#model.tokenizer?.tokenStream({ skipSpecialTokens: true })
+  }
+}

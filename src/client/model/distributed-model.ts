@@ -1,0 +1,120 @@
+import { EventEmitter } from 'node:events'
+import { PetalsError, UsageError } from '../../base/errors.ts'
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
+import type { EndsOutput, ModelEnds } from '../../engine/ends/ends.ts'
+import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import { type PretrainedOptions, type PretrainedParts, openPretrained } from './pretrained.ts'
+import { RemoteSequential } from '../remote/remote-sequential.ts'
+import type { Link } from '../session/chain.ts'
+import type { InferenceSession, Recovery } from '../session/inference-session.ts'
+import type { SwarmClient } from '../remote/swarm-client.ts'
+
+/** `prompt`: text (needs a tokenizer) or token ids. */
+export type Prompt = string | readonly number[]
+
+/** Sequences of equal length, as token ids or as hidden states [batch, tokens, hidden]. */
+export type BatchInput = readonly (readonly number[])[] | Tensor
+
+/** A class of distributed models, as `fromPretrained` sees it. */
+export interface ModelClass<T> {
+  new (parts: PretrainedParts): T
+  readonly name: string
+  readonly output: EndsOutput
+  readonly modelType?: string | undefined
+}
+
+export interface ModelEvents {
+  /** A session's chain stands: at first, and after each repair. */
+  route: [readonly Link[]]
+  /** A session was repaired. */
+  recovery: [Recovery]
+}
+
+/**
+ * A model whose blocks are computed by a swarm. Embedding and last norm (and head) are computed here, with only those
+ * tensors loaded. Close it, or declare it with `await using`.
+ */
+export abstract class DistributedModel extends EventEmitter<ModelEvents> implements AsyncDisposable {
+  readonly checkpoint: Checkpoint
+  /** All blocks: slice it, iterate it, run it alone. */
+  readonly layers: RemoteSequential
+  readonly swarm: SwarmClient
+  readonly ends: ModelEnds
+  readonly tokenizer: Tokenizer | undefined
+
+  /** The only `model_type` that this class takes; any where there is none. */
+  static readonly modelType: string | undefined = undefined
+
+  /**
+   * Loads both ends of the checkpoint `model` and joins its swarm. Throws what is wrong with the checkpoint
+   * (`CHECKPOINT_...`, `FAMILY_...`), `SWARM_UNREACHABLE` where no bootstrap peer answers, `USAGE` where none is named;
+   * nothing is left open then.
+   */
+  static async fromPretrained<T extends DistributedModel>(
+    this: ModelClass<T>,
+    model: string,
+    options: PretrainedOptions,
+  ): Promise<T> {
+    return new this(await openPretrained(model, options, this))
+  }
+
+  /** Made by `fromPretrained`. */
+  constructor({ checkpoint, swarm, ends, tokenizer, activeAdapter }: PretrainedParts) {
+    super()
+    this.checkpoint = checkpoint
+    this.swarm = swarm
+    this.ends = ends
+    this.tokenizer = tokenizer
+    const watch = (session: InferenceSession): void => {
+      session.on('route', (links) => this.emit('route', links))
+      session.on('recovery', (recovery) => this.emit('recovery', recovery))
+      session.on('fork', watch)
+    }
+    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch, activeAdapter })
+  }
+
+  /**
+   * The whole model over whole sequences, without a session: what the second end makes of every token, float32
+   * [batch, tokens, outputs]. Throws `TENSOR_SHAPE`, `TOKEN_ID`, `NO_ROUTE`, or what the last server tried said.
+   */
+  async forward(input: BatchInput): Promise<Tensor> {
+    const hidden = await this.layers.forward('shape' in input ? input : await this.embed(input))
+    const [batch = 0, tokens = 0] = hidden.shape
+    return fromFloat32(await this.ends.head(asFloat32(hidden).slice()), [batch, tokens, this.ends.outputSize])
+  }
+
+  /**
+   * Hidden states, float32 [batch, tokens, hidden], of sequences of equal length. Throws `TENSOR_SHAPE`, `TOKEN_ID`.
+   */
+  async embed(batch: readonly (readonly number[])[]): Promise<Tensor> {
+    const tokens = batch[0]?.length ?? 0
+    if (tokens === 0 || batch.some((ids) => ids.length !== tokens)) {
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `sequences of ${batch.map(({ length }) => length).join(', ')} tokens: expected at least one, ` +
+          'all of one length and not empty',
+      )
+    }
+    const { data } = await this.ends.embed(batch.flat())
+    return { dtype: 'float32', shape: [batch.length, tokens, this.ends.hiddenSize], data }
+  }
+
+  /** Token ids of a prompt, as the checkpoint's tokenizer has them. Throws `USAGE` for text where there is none. */
+  async encode(prompt: Prompt): Promise<number[]> {
+    if (typeof prompt !== 'string') return [...prompt]
+    if (this.tokenizer === undefined) {
+      throw new UsageError(`${this.checkpoint.folder} has no tokenizer.json: give the prompt as token ids`)
+    }
+    return this.tokenizer.encode(prompt)
+  }
+
+  /** Leaves the swarm and gives the memory back. Close sessions before. A node of the caller's stays as it is. */
+  async close(): Promise<void> {
+    await Promise.all([this.swarm.close(), this.ends.close(), this.tokenizer?.close()])
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

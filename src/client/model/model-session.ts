@@ -1,0 +1,62 @@
+import type { ModelEnds } from '../../engine/ends/ends.ts'
+import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+
+/**
+ * A session over all blocks of a model: takes token ids or hidden states. Close it, or declare it with `await using`.
+ */
+export abstract class ModelSession implements AsyncDisposable {
+  /** The session on the servers. */
+  readonly blocks: InferenceSession
+  readonly #ends: ModelEnds
+
+  constructor(ends: ModelEnds, blocks: InferenceSession) {
+    this.#ends = ends
+    this.blocks = blocks
+  }
+
+  /** Tokens in the caches; set it to go on from an earlier one. Throws `SESSION_POSITION`, `SESSION_BUSY`. */
+  get position(): number {
+    return this.blocks.position
+  }
+
+  set position(position: number) {
+    this.blocks.position = position
+  }
+
+  /**
+   * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the last block's output, before the last norm,
+   * of the same shape. Throws like `InferenceSession.step`, and `TOKEN_ID`.
+   */
+  async step(input: readonly number[] | Tensor): Promise<Tensor> {
+    return this.blocks.step('shape' in input ? input : await this.#ends.embed(input))
+  }
+
+  /** Gives the caches back. */
+  close(): Promise<void> {
+    return this.blocks.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** A session of a model without a head. */
+export class HiddenStatesSession extends ModelSession {
+  readonly #ends: ModelEnds
+
+  constructor(ends: ModelEnds, blocks: InferenceSession) {
+    super(ends, blocks)
+    this.#ends = ends
+  }
+
+  /**
+   * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the model's output after its last norm, same
+   * shape.
+   */
+  override async step(input: readonly number[] | Tensor): Promise<Tensor> {
+    const hidden = await super.step(input)
+    return fromFloat32(await this.#ends.head(asFloat32(hidden).slice()), hidden.shape)
+  }
+}

@@ -1,0 +1,78 @@
+import { UsageError } from '../../base/errors.ts'
+import type { EndsOutput } from '../../engine/ends/ends.ts'
+import { CausalLMSession } from './causal-session.ts'
+import { DistributedModel, type Prompt } from './distributed-model.ts'
+import { generateBatch } from '../generation/options/batch.ts'
+import type { GenerationChunk, GenerationResult } from '../generation/generate.ts'
+import { type GenerationOptions, type ResolvedOptions, checkOptions } from '../generation/options/options.ts'
+import { resolveOptions, resolveStreamOptions } from '../generation/options/resolve.ts'
+import type { SessionOptions } from '../session/open.ts'
+
+export { CausalLMSession } from './causal-session.ts'
+export type { Prompt } from './distributed-model.ts'
+export type { PretrainedOptions } from './pretrained.ts'
+export type { SessionOptions } from '../session/open.ts'
+
+/**
+ * A causal language model over a swarm: `generate` and `stream` write text, `forward` gives logits [batch, tokens,
+ * vocab], `inferenceSession` keeps the caches between calls.
+ */
+export class AutoDistributedModelForCausalLM extends DistributedModel {
+  static readonly output: EndsOutput = 'logits'
+
+  /** A session over all blocks; opened on the servers at its first step. Throws `SESSION_TOO_LONG`. */
+  inferenceSession(options: SessionOptions): CausalLMSession {
+    return new CausalLMSession(this, this.layers.inferenceSession(options))
+  }
+
+  /**
+   * Generates token by token; the pieces of text add up to the result's. The generator returns the result. Options that
+   * are absent have the model's defaults. Throws like `generate`.
+   */
+  async *stream(prompt: Prompt, options: GenerationOptions = {}): AsyncGenerator<GenerationChunk, GenerationResult> {
+    checkOptions(options)
+    const ids = await this.encode(prompt)
+    const resolved = resolveStreamOptions(options, this.checkpoint, ids.length)
+    await using session = this.inferenceSession({ maxLength: ids.length + resolved.maxNewTokens })
+    return yield* session.generate(ids, resolved)
+  }
+
+  /**
+   * Generates to the end: the text of one prompt, or the texts of several prompts of any lengths at the same time, in
+   * order (`numReturnSequences` of each, one behind the other). Options that are absent have the model's defaults.
+   *
+   * Throws `USAGE` for a prompt or options that cannot be, `NO_ROUTE` where blocks have no server. Of several prompts
+   * the first failure ends all.
+   */
+  generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult>
+  generate(prompts: readonly Prompt[], options?: GenerationOptions): Promise<GenerationResult[]>
+  async generate(
+    prompt: Prompt | readonly Prompt[],
+    options: GenerationOptions = {},
+  ): Promise<GenerationResult | GenerationResult[]> {
+    checkOptions(options)
+    const batch = isBatch(prompt)
+    if (!batch && (options.numReturnSequences ?? 1) > 1) {
+      throw new UsageError(
+        `numReturnSequences is ${options.numReturnSequences}: give the prompt in a list, generate([prompt], options)`,
+      )
+    }
+    const wanted = batch ? options : { ...options, numReturnSequences: 1 }
+    const prompts = await Promise.all((batch ? prompt : [prompt]).map((each) => this.encode(each)))
+    const entries = prompts.map((promptIds) => ({
+      promptIds,
+      options: resolveOptions(wanted, this.checkpoint, promptIds.length),
+    }))
+    const results = await generateBatch((ids, resolved) => this.#generateTexts(ids, resolved), entries, options.signal)
+    return batch ? results : results[0]!
+  }
+
+  async #generateTexts(promptIds: readonly number[], options: ResolvedOptions): Promise<GenerationResult[]> {
+    await using session = this.inferenceSession({ maxLength: promptIds.length + options.maxNewTokens })
+    return await session.generateTexts(promptIds, options)
+  }
+}
+
+function isBatch(prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[] {
+  return typeof prompt !== 'string' && typeof prompt[0] !== 'number' && prompt.length > 0
+}

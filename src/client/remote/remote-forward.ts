@@ -1,0 +1,126 @@
+import { PetalsError, isTransient } from '../../base/errors.ts'
+import { withDeadline } from '../../swarm/deadline.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { newTrace } from '../../swarm/node/trace.ts'
+import { convert } from '../../tensor/convert.ts'
+import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import type { RequestAdapter } from './request-adapter.ts'
+import { findRouteAround, type RouteSpan } from './routing.ts'
+import type { SwarmAccess } from '../session/chain.ts'
+
+export interface ForwardAccess extends Pick<
+  SwarmAccess,
+  'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'
+> {
+  open(server: ServerRecord, rpc: 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream>
+}
+
+export interface ForwardOptions {
+  readonly start: number
+  readonly end: number
+  /** Boundaries that the chain must have; otherwise the router chooses. */
+  readonly cuts?: readonly number[] | undefined
+  /**
+   * Deep prompts [end - start, positions, hidden], added to each block's input at the first positions of every
+   * sequence.
+   */
+  readonly prompts?: Tensor | undefined
+  readonly adapter?: RequestAdapter | undefined
+}
+
+const ATTEMPTS = 4
+const CONNECT_TIMEOUT_MS = 10_000
+const FORWARD_TIMEOUT_MS = 180_000
+
+/**
+ * Blocks `start` to `end` over whole sequences, `hidden` [batch, tokens, hidden] -> the same shape, one server after
+ * another; a server that fails is replaced. Throws `NO_ROUTE`, or what the last server tried said.
+ */
+export async function remoteForward(
+  swarm: ForwardAccess,
+  hidden: Tensor,
+  { start, end, cuts = [], prompts, adapter }: ForwardOptions,
+): Promise<Tensor> {
+  let output = hidden
+  const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
+  for (const [i, until] of bounds.entries()) {
+    for (let block = bounds[i - 1] ?? start; block < until;) {
+      const reached = await forwardOnce(
+        swarm,
+        output,
+        block,
+        until,
+        prompts && sliceRows(prompts, block - start, end - start),
+        adapter,
+      )
+      output = reached.output
+      block = reached.end
+    }
+  }
+  return output
+}
+
+async function forwardOnce(
+  swarm: ForwardAccess,
+  hidden: Tensor,
+  start: number,
+  end: number,
+  prompts: Tensor | undefined,
+  adapter: RequestAdapter | undefined,
+): Promise<{ output: Tensor; end: number }> {
+  for (let attempt = 1; ; attempt++) {
+    const wanted = {
+      start,
+      end,
+      tokens: hidden.shape[1] ?? 0,
+      avoid: new Set<string>(),
+      digests: new Map<number, string>(),
+      ownPeer: swarm.peerId,
+      adapter,
+    }
+    const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
+    try {
+      const tensors = prompts === undefined ? [hidden] : [hidden, sliceRows(prompts, 0, span!.end - start)]
+      const name = await adapter?.provide(swarm, span!)
+      return { output: await request(swarm, span!, tensors, name), end: span!.end }
+    } catch (error) {
+      if (!isTransient(error) || attempt === ATTEMPTS) throw error
+      swarm.avoid(span!.server.peerId)
+      await swarm.refresh()
+    }
+  }
+}
+
+async function request(
+  swarm: ForwardAccess,
+  { server, start, end }: RouteSpan,
+  tensors: readonly Tensor[],
+  adapter: string | undefined,
+): Promise<Tensor> {
+  const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) =>
+    swarm.open(server, 'forward', signal),
+  )
+  try {
+    await stream.send({
+      header: {
+        kind: 'forward',
+        modelKey: swarm.modelKey,
+        start,
+        end,
+        trace: newTrace(),
+        ...(adapter !== undefined && { adapter }),
+      },
+      tensors,
+    })
+    const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
+    if (answer?.tensors[0] === undefined)
+      throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
+    void stream.end()
+    return convert(answer.tensors[0], tensors[0]!.dtype)
+  } catch (error) {
+    // An orderly end would leave the server computing.
+    stream.abort(error as Error)
+    throw error
+  }
+}

@@ -1,0 +1,153 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { PetalsError, UsageError } from '../../base/errors.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { checkPrompts } from '../../engine/session-limit.ts'
+import { convert } from '../../tensor/convert.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { type ForwardAccess, remoteForward } from './remote-forward.ts'
+import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
+import type { SwarmAccess } from '../session/chain.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+import { type SessionOptions, createSession } from '../session/open.ts'
+
+export interface RemoteSequentialOptions {
+  /** Blocks of the model, as a slice; all of them unless told. */
+  readonly start?: number
+  readonly end?: number
+  /** What sessions and requests go through that name no other. */
+  readonly activeAdapter?: ActiveAdapter | undefined
+  /** Called with each session that is made, here or by a slice. */
+  readonly onSession?: ((session: InferenceSession) => void) | undefined
+}
+
+export interface ForwardOptions {
+  /** As a session's. */
+  readonly activeAdapter?: ActiveAdapter | undefined
+  /**
+   * Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router
+   * chooses.
+   */
+  readonly cuts?: readonly number[] | undefined
+  /** Deep prompts, float32 [blocks, positions, hidden]: what is added to each block's input at the first positions. */
+  readonly prompts?: Tensor | undefined
+}
+
+/** Blocks `start` to `end` of a model, computed by the servers that hold them. Iterating gives one block at a time. */
+export class RemoteSequential implements Iterable<RemoteSequential> {
+  /** The first block, and the one behind the last, counted in the whole model. */
+  readonly start: number
+  readonly end: number
+  readonly config: ModelConfig
+  readonly #swarm: SwarmAccess & ForwardAccess
+  readonly #onSession: RemoteSequentialOptions['onSession']
+  readonly #activeAdapter: ActiveAdapter | undefined
+  /** The session that `forward` steps, in the calls that `useSession` has made. */
+  readonly #active = new AsyncLocalStorage<InferenceSession>()
+
+  constructor(swarm: SwarmAccess & ForwardAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
+    this.config = config
+    this.start = options.start ?? 0
+    this.end = options.end ?? config.numBlocks
+    this.#swarm = swarm
+    this.#onSession = options.onSession
+    this.#activeAdapter = options.activeAdapter
+  }
+
+  get length(): number {
+    return this.end - this.start
+  }
+
+  /**
+   * Some of these blocks, numbered from 0 here; a negative number counts from the end. Throws `USAGE` where none is
+   * left.
+   */
+  slice(from = 0, until: number = this.length): RemoteSequential {
+    const [first, last] = [this.#clamped(from), this.#clamped(until)]
+    if (first >= last) throw new UsageError(`blocks ${from}:${until} of ${this.length}: no block lies between the two`)
+    return new RemoteSequential(this.#swarm, this.config, {
+      start: this.start + first,
+      end: this.start + last,
+      onSession: this.#onSession,
+      activeAdapter: this.#activeAdapter,
+    })
+  }
+
+  /** One block; -1 is the last. Throws `USAGE` for one that is not there. */
+  at(index: number): RemoteSequential {
+    const block = index < 0 ? index + this.length : index
+    if (Number.isInteger(block) && block >= 0 && block < this.length) return this.slice(block, block + 1)
+    throw new UsageError(`block ${index}: there are ${this.length}`)
+  }
+
+  *[Symbol.iterator](): Iterator<RemoteSequential> {
+    for (let block = 0; block < this.length; block++) yield this.slice(block, block + 1)
+  }
+
+  /**
+   * The blocks' output for whole sequences: `hidden` [batch, tokens, hidden], this span's input -> the same shape and
+   * dtype. A server that fails is replaced. Within `useSession` it is a step of that session instead, of batch 1.
+   * Throws `TENSOR_SHAPE`, `NO_ROUTE`, or what the last server tried said.
+   */
+  async forward(
+    hidden: Tensor,
+    { cuts, prompts, activeAdapter = this.#activeAdapter }: ForwardOptions = {},
+  ): Promise<Tensor> {
+    const session = this.#active.getStore()
+    const [batch = 0, tokens = 0, width = 0] = hidden.shape
+    if (
+      hidden.shape.length !== 3 ||
+      batch < 1 ||
+      tokens < 1 ||
+      width !== this.config.hiddenSize ||
+      (session !== undefined && batch !== 1)
+    ) {
+      const wanted = session === undefined ? 'batch' : '1 (a session is one sequence)'
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `hidden states [${hidden.shape}]: expected [${wanted}, tokens, ${this.config.hiddenSize}]`,
+      )
+    }
+    if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
+    if (session === undefined) {
+      const adapter = activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config)
+      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter })
+    }
+    const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
+    return convert({ ...output, shape: hidden.shape }, hidden.dtype)
+  }
+
+  /**
+   * A session over these blocks, for one sequence; opened on the servers at its first step. Throws `SESSION_TOO_LONG`.
+   */
+  inferenceSession(options: SessionOptions): InferenceSession {
+    const session = createSession(this.#swarm, this.config, this, { activeAdapter: this.#activeAdapter, ...options })
+    this.#onSession?.(session)
+    return session
+  }
+
+  /**
+   * Runs `work` with a session: a given one, or a new one that is closed behind it. While it runs, `forward` of these
+   * blocks (of this very object) steps the session. Gives what `work` gives. Throws `SESSION_TOO_LONG`, and what `work`
+   * throws.
+   */
+  async useSession<T>(
+    session: InferenceSession | SessionOptions,
+    work: (session: InferenceSession) => Promise<T> | T,
+  ): Promise<T> {
+    if ('step' in session) {
+      if (session.start !== this.start || session.end !== this.end) {
+        throw new UsageError(
+          `a session over blocks ${session.start}:${session.end} cannot be used for blocks ${this.start}:${this.end}`,
+        )
+      }
+      return this.#active.run(session, work, session)
+    }
+    await using opened = this.inferenceSession(session)
+    return await this.#active.run(opened, work, opened)
+  }
+
+  #clamped(index: number): number {
+    if (!Number.isInteger(index)) throw new UsageError(`block ${index}: expected an integer`)
+    return Math.min(this.length, Math.max(0, index < 0 ? index + this.length : index))
+  }
+}

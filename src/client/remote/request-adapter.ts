@@ -1,0 +1,113 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { PetalsError } from '../../base/errors.ts'
+import { type Adapter, openAdapter } from '../../checkpoint/adapter/adapter.ts'
+import { AdapterDigest, type LoadedModule } from '../../checkpoint/adapter/adapter-digest.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { readRows } from '../../checkpoint/weights/read.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
+import { withDeadline } from '../../swarm/deadline.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { RouteSpan } from './routing.ts'
+
+/** The name of an adapter that servers hold, or the client's own, which it brings them. */
+export type ActiveAdapter = string | Adapter
+
+/** An adapter that a session or a request goes through. */
+export interface RequestAdapter {
+  /** For messages. */
+  readonly label: string
+  servedBy(record: ServerRecord): boolean
+  /** What the server calls it; the client's own is brought there first, where it is not. */
+  provide(swarm: AdapterAccess, span: RouteSpan): Promise<string>
+}
+
+export interface AdapterAccess {
+  readonly modelKey: string
+  open(server: ServerRecord, rpc: 'adapter', signal: AbortSignal): Promise<FrameStream>
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+const ANSWER_TIMEOUT_MS = 60_000
+
+/** Throws `ADAPTER_MISFIT` for an own one that does not fit the model. */
+export function requestAdapter(adapter: ActiveAdapter, config: ModelConfig): RequestAdapter {
+  if (typeof adapter !== 'string') return new OwnAdapter(fitAdapter(adapter, config))
+  return { label: adapter, servedBy: (record) => record.adapters.includes(adapter), provide: async () => adapter }
+}
+
+/** An adapter of this machine: a folder that PEFT has saved it in. Throws as `openAdapter`. */
+export function loadAdapter(folder: string): Promise<Adapter> {
+  return openAdapter(folder)
+}
+
+/** The client's own: servers get the modules of the blocks that they are to compute. */
+class OwnAdapter implements RequestAdapter {
+  readonly label: string
+  readonly #adapter: FittedAdapter
+  /** By the blocks, which cuts of a chain repeat. */
+  readonly #named = new Map<string, Promise<string>>()
+
+  constructor(adapter: FittedAdapter) {
+    this.label = `${adapter.name} (this client's own)`
+    this.#adapter = adapter
+  }
+
+  servedBy(record: ServerRecord): boolean {
+    return record.clientAdapters === true
+  }
+
+  async provide(swarm: AdapterAccess, span: RouteSpan): Promise<string> {
+    const key = `${span.start}:${span.end}`
+    const naming = this.#named.get(key) ?? this.#name(span)
+    this.#named.set(key, naming)
+    const name = await naming
+    const { server } = span
+    const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) =>
+      swarm.open(server, 'adapter', signal),
+    )
+    try {
+      await stream.send({ header: { kind: 'offer', modelKey: swarm.modelKey, adapter: name }, tensors: [] })
+      if ((await answer(stream)) === 'send') {
+        for await (const { name: module, scaling, a, b } of this.#modules(span)) {
+          await stream.send({ header: { kind: 'module', adapter: module, numbers: { scaling } }, tensors: [a, b] })
+        }
+        await stream.send({ header: { kind: 'complete' }, tensors: [] })
+        await answer(stream)
+      }
+      void stream.end()
+    } catch (error) {
+      stream.abort(error as Error)
+      throw error
+    }
+    return name
+  }
+
+  async #name(span: RouteSpan): Promise<string> {
+    const digest = new AdapterDigest()
+    for await (const module of this.#modules(span)) {
+      digest.add(module)
+      await nextTurn()
+    }
+    return digest.name()
+  }
+
+  async *#modules({ start, end }: RouteSpan): AsyncGenerator<LoadedModule> {
+    for (const { block, name, scaling, a, b } of this.#adapter.modules) {
+      if (start <= block && block < end) yield { name, scaling, a: await inMemory(a), b: await inMemory(b) }
+    }
+  }
+}
+
+async function answer(stream: FrameStream): Promise<string> {
+  const frame = await stream.receive({ timeoutMs: ANSWER_TIMEOUT_MS })
+  if (frame === null) throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not answer an adapter`)
+  return frame.header.kind
+}
+
+async function inMemory(matrix: TensorSlice | Tensor): Promise<Tensor> {
+  if (!('file' in matrix)) return matrix
+  return { dtype: matrix.dtype, shape: matrix.shape, data: await readRows(matrix, 0, matrix.shape[0]!) }
+}

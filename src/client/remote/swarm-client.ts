@@ -1,0 +1,111 @@
+import { Discovery } from '../../swarm/records/discovery.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import type { SwarmAccess } from '../session/chain.ts'
+
+export interface SwarmClientOptions {
+  readonly bootstrap: readonly string[]
+  /** A started node to go through in place of a new one; it is not stopped. */
+  readonly node?: SwarmNode | undefined
+  /** The 32 bytes of a private swarm's key. */
+  readonly swarmKey?: Uint8Array | undefined
+  readonly modelKey: string
+  readonly numBlocks: number
+  readonly logger: SwarmLogger
+}
+
+/** A server that failed is left alone for a while, twice as long each time. */
+const BAN_MS = 15_000
+const MAX_BAN_MS = 600_000
+
+/** A client's view of one model's swarm: a node, and the records of who serves what. */
+export class SwarmClient implements SwarmAccess {
+  readonly modelKey: string
+  readonly node: SwarmNode
+  readonly discovery: Discovery
+  /** Whether the node ends with this. */
+  readonly #ownsNode: boolean
+  readonly #bans = new Map<string, { until: number; lengthMs: number }>()
+
+  /**
+   * Connects with a bootstrap peer and fetches the map. Throws `SWARM_UNREACHABLE` where none of them answers,
+   * `SWARM_STATE` for a node that is not started.
+   */
+  static async connect(options: SwarmClientOptions): Promise<SwarmClient> {
+    const node =
+      options.node ??
+      (await createSwarmNode({
+        identity: await loadIdentity(),
+        listen: [],
+        bootstrap: options.bootstrap,
+        swarmKey: options.swarmKey,
+        logger: options.logger,
+      }))
+    const client = new SwarmClient(node, options)
+    try {
+      if (client.#ownsNode) await node.start()
+      await node.records.start(client)
+      await node.ready()
+      client.discovery.start()
+      await client.discovery.refresh()
+      return client
+    } catch (error) {
+      await client.close()
+      throw error
+    }
+  }
+
+  private constructor(node: SwarmNode, { modelKey, numBlocks, node: given }: SwarmClientOptions) {
+    this.modelKey = modelKey
+    this.node = node
+    this.#ownsNode = given === undefined
+    this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
+  }
+
+  get logger(): SwarmLogger {
+    return this.node.logger
+  }
+
+  get peerId(): string {
+    return this.node.peerId
+  }
+
+  records(): readonly ServerRecord[] {
+    return this.discovery.directory.records()
+  }
+
+  refresh(): Promise<void> {
+    return this.discovery.refresh()
+  }
+
+  open(server: ServerRecord, rpc: 'inference' | 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream> {
+    return this.node.open(server, rpc, { signal })
+  }
+
+  avoided(): ReadonlySet<string> {
+    const now = Date.now()
+    return new Set([...this.#bans].filter(([, { until }]) => until > now).map(([peerId]) => peerId))
+  }
+
+  avoid(peerId: string): void {
+    const now = Date.now()
+    for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
+    const ban = this.#bans.get(peerId)
+    if (ban !== undefined && ban.until > now) return
+    const lengthMs = ban === undefined ? BAN_MS : Math.min(ban.lengthMs * 2, MAX_BAN_MS)
+    this.#bans.set(peerId, { until: now + lengthMs, lengthMs })
+  }
+
+  /** A ban that is over is forgotten: the next one is short again. */
+  worked(peerId: string): void {
+    if ((this.#bans.get(peerId)?.until ?? Infinity) <= Date.now()) this.#bans.delete(peerId)
+  }
+
+  async close(): Promise<void> {
+    this.discovery.stop()
+    await this.node.records.stop(this)
+    if (this.#ownsNode) await this.node.stop()
+  }
+}

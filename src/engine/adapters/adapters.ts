@@ -1,0 +1,182 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { PetalsError } from '../../base/errors.ts'
+import { workerUrl } from '../../base/worker-url.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
+import { CLIENT_ADAPTER } from '../../checkpoint/adapter/adapter-digest.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { blockGraphs } from '../../families/graphs.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
+import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
+import { type LoadOptions, targetOf } from '../loading/load.ts'
+import type { WriteJob } from './write-adapter.ts'
+
+export type WrittenMessage =
+  | { readonly type: 'written' }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+
+export interface AdapterSpan {
+  readonly config: ModelConfig
+  readonly device: Device
+  readonly dtype: FloatDType
+  /** Of the model's blocks, the first that is held. */
+  readonly start: number
+}
+
+/** An adapter in use: its ranks stay where they are until `release`. */
+export interface AdapterUse {
+  readonly range: RankRange
+  release(): void
+}
+
+interface Loaded {
+  readonly range: RankRange
+  readonly ready: Promise<void>
+  users: number
+}
+
+/**
+ * The adapters of a span, by name. Known ones are loaded when first used, and those that were used least recently make
+ * room; one that is in use stays.
+ */
+export class Adapters {
+  readonly #memory: AdapterMemory | undefined
+  readonly #span: AdapterSpan
+  readonly #known = new Map<string, FittedAdapter>()
+  /** In the order of their last use. */
+  readonly #loaded = new Map<string, Loaded>()
+
+  /** Without memory for them there are none. */
+  constructor(memory: AdapterMemory | undefined, span: AdapterSpan) {
+    this.#memory = memory
+    this.#span = span
+  }
+
+  /** Where they lie, for each block of a span that has a place for them. */
+  get stacks(): AdapterMemory['blocks'] | undefined {
+    return this.#memory?.blocks
+  }
+
+  /** Those that anybody may use. */
+  get names(): string[] {
+    return [...this.#known.keys()].filter((name) => !name.startsWith(CLIENT_ADAPTER))
+  }
+
+  has(name: string): boolean {
+    return this.#known.has(name)
+  }
+
+  /** Throws `ADAPTER_MISFIT`, and `ADAPTER_MEMORY` for one that would never fit. */
+  add(adapter: Adapter): void {
+    const fitted = fitAdapter(adapter, this.#span.config)
+    if (fitted.rank > this.#ranks) {
+      throw new PetalsError(
+        'ADAPTER_MEMORY',
+        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more --adapter-memory`,
+      )
+    }
+    this.#known.set(adapter.name, fitted)
+  }
+
+  /** Forgets an adapter that nobody uses; whether it was so. */
+  remove(name: string): boolean {
+    if ((this.#loaded.get(name)?.users ?? 0) > 0) return false
+    this.#loaded.delete(name)
+    return this.#known.delete(name)
+  }
+
+  /**
+   * Loads the adapter where it is not. Throws `ADAPTER_UNKNOWN`, `ADAPTER_MEMORY` where those in use leave no room, and
+   * what reading throws.
+   */
+  async acquire(name: string): Promise<AdapterUse> {
+    const adapter = this.#known.get(name)
+    if (adapter === undefined)
+      throw new PetalsError(
+        'ADAPTER_UNKNOWN',
+        `this server has no adapter ${name.slice(0, 200)}; it has ${this.names.join(', ') || 'none'}`,
+      )
+    const loaded = this.#loaded.get(name) ?? this.#load(adapter)
+    this.#loaded.delete(name)
+    this.#loaded.set(name, loaded)
+    loaded.users++
+    const release = (): void => {
+      loaded.users--
+    }
+    await loaded.ready.catch((error: unknown) => {
+      release()
+      if (this.#loaded.get(name) === loaded) this.#loaded.delete(name)
+      throw error
+    })
+    return { range: loaded.range, release }
+  }
+
+  /** Gives the memory back, of a span that runs nothing any more. */
+  close(): void {
+    this.#memory?.release()
+  }
+
+  get #ranks(): number {
+    return this.#memory?.ranks ?? 0
+  }
+
+  #load(adapter: FittedAdapter): Loaded {
+    const range = { first: this.#makeRoom(adapter), ranks: adapter.rank }
+    const { start, device, dtype } = this.#span
+    const places = (this.stacks ?? []).flatMap((stacks, i) =>
+      stacks.map((stack) => ({
+        stack,
+        module: adapter.modules.find(({ block, module }) => block === start + i && module === stack.name),
+      })),
+    )
+    return { range, users: 0, ready: writeInThread({ device, dtype, range, places }) }
+  }
+
+  #makeRoom({ name, rank }: FittedAdapter): number {
+    for (;;) {
+      const first = this.#findRoom(rank)
+      if (first !== undefined) return first
+      const idle = [...this.#loaded].find(([, { users }]) => users === 0)
+      if (idle === undefined) {
+        throw new PetalsError(
+          'ADAPTER_MEMORY',
+          `there is no room for adapter ${name} of rank ${rank} beside those in use; try again later, or serve with more --adapter-memory`,
+        )
+      }
+      this.#loaded.delete(idle[0])
+    }
+  }
+
+  #findRoom(ranks: number): number | undefined {
+    let first = 0
+    for (const { range } of [...this.#loaded.values()].sort((x, y) => x.range.first - y.range.first)) {
+      if (range.first - first >= ranks) return first
+      first = range.first + range.ranks
+    }
+    return this.#ranks - first >= ranks ? first : undefined
+  }
+}
+
+/** The adapters of a span that is to be loaded; it has room for them where the options say so. */
+export function openAdapters(options: LoadOptions): Adapters {
+  const {
+    checkpoint: { config },
+    device,
+    dtype,
+    start,
+    end,
+    adapterBytes = 0,
+  } = options
+  const span = { config, device, dtype, start }
+  if (adapterBytes === 0) return new Adapters(undefined, span)
+  const graphs = blockGraphs(config, targetOf(options), start, end)
+  return new Adapters(new AdapterMemory(device, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
+}
+
+async function writeInThread(job: WriteJob): Promise<void> {
+  const worker = new Worker(workerUrl(import.meta.url, 'adapter-worker'), { workerData: job, execArgv: [] })
+  const [message] = (await once(worker, 'message')) as [WrittenMessage]
+  if (message.type === 'failed') throw new PetalsError(message.code, message.message)
+}

@@ -1,0 +1,78 @@
+import { PetalsError } from '../../base/errors.ts'
+import { readTensor } from '../../checkpoint/weights/read.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import type { Device } from '../../runtime/device.ts'
+import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import { convert } from '../../tensor/convert.ts'
+import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../../tensor/tensor.ts'
+import type { AdapterStack, RankRange } from './adapter-memory.ts'
+import type { FittedModule } from '../../families/fit-adapter.ts'
+
+/** One adapter's way into the stacks of a span. Plain data. */
+export interface WriteJob {
+  readonly device: Device
+  readonly dtype: FloatDType
+  readonly range: RankRange
+  /** Every stack of the span, with the module that goes there; the others become zero. */
+  readonly places: readonly { readonly stack: AdapterStack; readonly module: FittedModule | undefined }[]
+}
+
+/**
+ * The largest float16: beyond it a product could become infinite, and infinity times another adapter's zero is no
+ * number.
+ */
+const MAX_WEIGHT = 65_504
+
+/**
+ * Reads an adapter's matrices and writes them to their ranks of the stacks, B transposed and scaled. Synchronous: for
+ * threads. Throws `ADAPTER_WEIGHT` for one that is not finite or too large, and `CheckpointError`.
+ */
+export function writeAdapter({ device, dtype, range, places }: WriteJob): void {
+  const heap = openHeap(device)
+  for (const { stack, module } of places) {
+    const { inFeatures, outFeatures } = stack
+    const a = new Float32Array(range.ranks * inFeatures),
+      b = new Float32Array(range.ranks * outFeatures)
+    if (module !== undefined) {
+      a.set(weights(module, 'a'))
+      transposeInto(b, weights(module, 'b'), module)
+    }
+    write(heap, stack.a, a, [range, inFeatures], dtype)
+    write(heap, stack.b, b, [range, outFeatures], dtype)
+  }
+}
+
+function weights(module: FittedModule, half: 'a' | 'b'): Float32Array {
+  const stored = module[half]
+  const values = asFloat32(isSlice(stored) ? readTensor(stored, 'float32') : convert(stored, 'float32'))
+  const scale = half === 'b' ? module.scaling : 1
+  if (!values.every((value) => Math.abs(value * scale) <= MAX_WEIGHT)) {
+    throw new PetalsError(
+      'ADAPTER_WEIGHT',
+      `${module.name}.lora_${half.toUpperCase()} has weights that are not finite, or above ${MAX_WEIGHT}`,
+    )
+  }
+  return values
+}
+
+/** B [out, rank] -> [rank, out], scaled. */
+function transposeInto(target: Float32Array, values: Float32Array, { rank, scaling }: FittedModule): void {
+  const out = values.length / rank
+  for (let r = 0; r < rank; r++) for (let o = 0; o < out; o++) target[r * out + o] = values[o * rank + r]! * scaling
+}
+
+function write(
+  heap: DeviceHeap,
+  stack: bigint,
+  values: Float32Array,
+  [{ first, ranks }, width]: [RankRange, number],
+  dtype: FloatDType,
+): void {
+  const { data } = convert(fromFloat32(values, [ranks, width]), dtype)
+  heap.write(stack + BigInt(first * width * dtypeSize(dtype)), data)
+}
+
+function isSlice(stored: TensorSlice | Tensor): stored is TensorSlice {
+  return 'file' in stored
+}

@@ -1,0 +1,33 @@
+import { reconcile } from '../../checkpoint/weights/reconcile.ts'
+import { STORED_BESIDE } from '../../checkpoint/weights/stored-quant.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import { familyOf } from '../../families/index.ts'
+import type { Graph } from '../../graph/builder.ts'
+import { storedTensors } from '../../graph/value.ts'
+import type { BlockOptions } from './load.ts'
+
+/**
+ * The stored tensors of all parameters of each block of a span, by the names of parameters, or of their parts, within
+ * the block. `graphs` has one for each. Throws `CheckpointError`.
+ */
+export function blockSlices(
+  { checkpoint, start, end }: Pick<BlockOptions, 'checkpoint' | 'start' | 'end'>,
+  graphs: readonly Graph[],
+): Map<string, TensorSlice>[] {
+  const names = familyOf(checkpoint.config).names(checkpoint.config)
+  return Array.from({ length: end - start }, (_, i) => {
+    const prefix = names.blockPrefix(start + i)
+    const stored = new Map(
+      graphs[i]!.parameters.flatMap(storedTensors).map((tensor) => [
+        tensor.name,
+        { ...tensor, name: prefix + tensor.name },
+      ]),
+    )
+    const wanted = [...stored.values()]
+    const found = reconcile(wanted, checkpoint, {
+      prefixes: [prefix],
+      ignore: checkpoint.config.storedQuant === undefined ? [...names.ignored] : [...names.ignored, ...STORED_BESIDE],
+    })
+    return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
+  })
+}

@@ -1,0 +1,85 @@
+import { blockGraphs, cacheShape } from '../../families/graphs.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import { type Environment, createEnvironment } from '../../runtime/environment.ts'
+import type { Session } from '../../runtime/session.ts'
+import { blockSlices } from './block-slices.ts'
+import { loadGraph } from './load-graph.ts'
+import { type BlockOptions, type LoadedBlocks, type LoadProgress, targetOf } from './load.ts'
+import { QuantCacheFile } from './quant-cache.ts'
+import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
+import { dtypeSize } from '../../tensor/dtype.ts'
+import { ReadHelper } from './shared-read.ts'
+import { yieldToOthers } from './thread-priority.ts'
+import { WeightMemory } from './weight-memory.ts'
+
+/**
+ * Builds one session per block on a CPU, and brings the weights to the device elsewhere, one block at a time: what is
+ * read of a block is given back before the next.
+ */
+export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
+  const { checkpoint, start, end, device, dtype } = options
+  const { config } = checkpoint
+  const target = targetOf(options)
+  const graphs = blockGraphs(config, target, start, end)
+  const slices = blockSlices(options, graphs)
+  const env = createEnvironment(options)
+  // Only now: the runtime's own threads, which will serve, have been created.
+  yieldToOthers()
+  const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block)
+  const helper = new ReadHelper()
+  const memory = new WeightMemory(helper)
+  const sessions: Session[] = []
+  let resident: ResidentBlock[] | undefined
+  try {
+    if (device.kind === 'cuda')
+      resident = loadResidentBlocks(
+        device,
+        graphs,
+        slices,
+        memory,
+        (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }),
+        cacheOf,
+      )
+    else
+      for (const [i, block] of slices.entries()) {
+        sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))
+        onProgress({ blocksLoaded: sessions.length, numBlocks: end - start })
+      }
+  } catch (error) {
+    releaseSessions(env, sessions)
+    throw error
+  } finally {
+    memory.release()
+    helper.end()
+  }
+  const { kvHeads, headDim } = cacheShape(config, target)
+  return {
+    environment: env.pointer,
+    hiddenBytes: config.hiddenSize * dtypeSize(dtype),
+    kept: sessions.flatMap(({ kept }) => kept),
+    span: {
+      device,
+      dtype,
+      quant: options.quant,
+      kvDType: options.kvDType,
+      start,
+      hiddenSize: config.hiddenSize,
+      kvHeads,
+      cacheHeadDim: headDim,
+      sessions: sessions.map(({ pointer }) => pointer),
+      resident,
+      inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
+    },
+  }
+}
+
+function quantCacheOf(
+  { quant = 'none', quantCache }: BlockOptions,
+  block: ReadonlyMap<string, TensorSlice>,
+): QuantCacheFile | undefined {
+  return quant === 'none' || quantCache === undefined ? undefined : new QuantCacheFile(quantCache, quant, block)
+}
+
+function releaseSessions({ ort }: Environment, sessions: readonly Session[]): void {
+  for (const { pointer } of sessions) ort.release('ReleaseSession', pointer)
+}

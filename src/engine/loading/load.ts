@@ -1,0 +1,149 @@
+import { Worker } from 'node:worker_threads'
+import { PetalsError } from '../../base/errors.ts'
+import { workerUrl } from '../../base/worker-url.ts'
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { KvDType, Target } from '../../graph/lowering.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { ThreadOptions } from '../../runtime/environment.ts'
+import { type Pointer, loadOnnxRuntime } from '../../runtime/library.ts'
+import { useFastQuantizedExperts } from '../../runtime/quantized-experts.ts'
+import { shareHeaps, trimHeap } from '../../runtime/system-memory.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import type { Quantization } from '../../tensor/quantize.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { releaseResident } from './resident.ts'
+import type { LoadedSpan } from '../run/runner.ts'
+
+export interface LoadOptions extends ThreadOptions {
+  readonly checkpoint: Checkpoint
+  readonly start: number
+  readonly end: number
+  readonly device: Device
+  readonly dtype: FloatDType
+  /** How the matrices of linear layers are kept: as they are where left out. */
+  readonly quant?: Quantization | undefined
+  /** How keys and values are kept: in `dtype` where left out. */
+  readonly kvDType?: KvDType | undefined
+  /** Folder to keep quantized matrices in, and to take them from. */
+  readonly quantCache?: string | undefined
+  /** What LoRA adapters may take; without it the span has no place for any. */
+  readonly adapterBytes?: number | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** Ends loading at once; `load` rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface LoadProgress {
+  readonly blocksLoaded: number
+  readonly numBlocks: number
+}
+
+/** What a span's graphs are lowered for. */
+export function targetOf({
+  device,
+  dtype,
+  quant,
+  kvDType,
+  adapterBytes = 0,
+}: Pick<LoadOptions, 'device' | 'dtype' | 'quant' | 'kvDType' | 'adapterBytes'>): Target {
+  return { device: device.kind, dtype, quant, kvDType, adapters: adapterBytes > 0 }
+}
+
+/** What the threads are told: plain data. */
+export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
+
+export interface LoadedBlocks {
+  readonly environment: Pointer
+  readonly span: Omit<LoadedSpan, 'caches' | 'adapters'>
+  readonly hiddenBytes: number
+  /** Buffers that the sessions go on reading. */
+  readonly kept: readonly Tensor[]
+}
+
+export interface LoadResult extends LoadedBlocks {
+  readonly blockDigests: readonly string[]
+}
+
+export type LoadMessage<T> =
+  | { readonly type: 'started' }
+  | { readonly type: 'progress'; readonly progress: LoadProgress }
+  | { readonly type: 'done'; readonly result: T }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+
+/**
+ * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another: both take
+ * seconds and block. Throws what either throws; nothing is left behind.
+ */
+export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
+  signal?.throwIfAborted()
+  shareHeaps()
+  useFastQuantizedExperts()
+  const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
+  const hashing = new LoadingThread<string[]>('digest-worker', options)
+  const onAbort = () => {
+    for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error)
+  }
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    const [blockDigests, blocks] = await Promise.all([hashing.result, loading.result])
+    return { ...blocks, blockDigests }
+  } catch (error) {
+    // Sessions belong to the process, not to the thread that has built them.
+    await loading.result.then(releaseSessions, () => undefined)
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    try {
+      // Before the loading thread ends: with its last user the library would be unloaded, and the environment with it.
+      loadOnnxRuntime()
+    } finally {
+      await Promise.all([loading.end(), hashing.end()])
+      trimHeap()
+    }
+  }
+}
+
+/** Of a span that nothing runs any more. */
+export function releaseSessions({ span }: LoadedBlocks): void {
+  const ort = loadOnnxRuntime()
+  for (const session of span.sessions) ort.release('ReleaseSession', session)
+  releaseResident(span)
+}
+
+/** A thread with one result, which it keeps alive until it is ended. */
+class LoadingThread<T> {
+  readonly result: Promise<T>
+  readonly #worker: Worker
+  readonly #reject: (error: Error) => void
+  /** The thread has loaded what it needs, or is gone. */
+  readonly #started = Promise.withResolvers<void>()
+
+  constructor(name: string, workerData: BlockOptions, onProgress?: (progress: LoadProgress) => void) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    this.result = promise
+    this.#reject = reject
+    this.#worker = new Worker(workerUrl(import.meta.url, name), { workerData, execArgv: [] })
+    this.#worker.on('message', (message: LoadMessage<T>) => {
+      if (message.type === 'started') this.#started.resolve()
+      else if (message.type === 'progress') onProgress?.(message.progress)
+      else if (message.type === 'done') resolve(message.result)
+      else reject(new PetalsError(message.code, message.message))
+    })
+    this.#worker.on('error', reject)
+    this.#worker.on('exit', (code) => {
+      this.#started.resolve()
+      reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`))
+    })
+  }
+
+  /** Rejects the result; what the thread still makes reaches nobody. */
+  giveUp(error: Error): void {
+    this.#reject(error)
+  }
+
+  /** A thread that is terminated while it still loads a native module aborts the process. */
+  async end(): Promise<void> {
+    await this.#started.promise
+    await this.#worker.terminate()
+  }
+}

@@ -1,0 +1,109 @@
+import { readBytes, readTensor } from '../../checkpoint/weights/read.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../../checkpoint/weights/unpack.ts'
+import type { Parameter, QuantizedHalf, StoredHalf, StoredMatrix } from '../../graph/value.ts'
+import { convert } from '../../tensor/convert.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
+import { asFloat32, fromFloat32, numElements, type Tensor } from '../../tensor/tensor.ts'
+import { assemble, assembleQuantized, quantize } from './assemble.ts'
+import type { QuantCacheFile } from './quant-cache.ts'
+import type { WeightMemory } from './weight-memory.ts'
+
+/**
+ * Reads the parameters of one graph, in the forms that it takes them in. Synchronous: for loading threads. What it
+ * reads lies in memory of its own, or, where told so, in `memory`, to which the caller gives it back.
+ */
+export class ParameterReader {
+  readonly #slices: ReadonlyMap<string, TensorSlice>
+  readonly #memory: WeightMemory
+  readonly #cache: QuantCacheFile | undefined
+  /** Matrices one half of which has been asked for. */
+  readonly #halves = new Map<string, QuantizedMatrix>()
+  /** The last matrix of a quantized checkpoint: its parts are asked for one after the other. */
+  #last: { readonly module: string; readonly matrix: UnpackedMatrix } | undefined
+
+  /**
+   * `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before.
+   */
+  constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory, cache?: QuantCacheFile) {
+    this.#slices = slices
+    this.#cache = cache
+    this.#memory = memory
+  }
+
+  /** Throws as `readTensor`. */
+  read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
+    if (parameter.quantized !== undefined) return this.#half(parameter, parameter.quantized, lent)
+    const dtype = parameter.dtype as FloatDType
+    if (parameter.stored !== undefined) return this.#unpacked(parameter, parameter.stored)
+    if (parameter.parts !== undefined) return assemble(parameter, dtype, (name) => this.#stored(name, dtype).data)
+    const slice = this.#slices.get(parameter.name)!
+    return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
+  }
+
+  /** To be called when all of the graph's parameters have been read. Throws `QUANT_CACHE`. */
+  finish(): void {
+    this.#cache?.save()
+  }
+
+  #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedHalf, lent: boolean): Tensor {
+    const found = this.#halves.get(matrix.name)
+    const { codes, scales } = found ?? this.#cached(matrix, format) ?? this.#make(matrix, format, lent)
+    if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
+    else this.#halves.delete(matrix.name)
+    return part === 'codes'
+      ? { dtype: 'uint8', shape, data: codes }
+      : convert(fromFloat32(scales, shape), dtype as FloatDType)
+  }
+
+  #cached({ name, shape }: StoredMatrix, format: QuantFormat): QuantizedMatrix | undefined {
+    const columns = shape.at(-1)!
+    const { blocks, codeBytes } = quantizedSizes(format, numElements(shape) / columns, columns)
+    const codes = this.#cache?.find(`${name}.codes`),
+      scales = this.#cache?.find(`${name}.scales`)
+    if (codes?.byteLength !== codeBytes || scales?.byteLength !== 4 * blocks) return undefined
+    return { codes: readBytes(codes), scales: new Float32Array(readBytes(scales).buffer) }
+  }
+
+  #make(matrix: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+    const made =
+      matrix.parts === undefined
+        ? this.#quantize(matrix, format, lent)
+        : assembleQuantized(matrix, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+    this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
+    this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))
+    return made
+  }
+
+  #unpacked({ dtype, shape }: Parameter, { quant, part, module, matrixShape }: StoredHalf): Tensor {
+    if (quant.method === 'fp8')
+      return convert(widenFloat8(quant, matrixShape, this.#storedValues(module)), dtype as FloatDType)
+    if (this.#last?.module !== module)
+      this.#last = { module, matrix: unpackMatrix(quant, matrixShape, this.#storedValues(module)) }
+    const { matrix } = this.#last
+    if (part === 'scales') return convert(fromFloat32(matrix.scales, shape), dtype as FloatDType)
+    return { dtype: 'uint8', shape, data: part === 'zeros' ? matrix.zeros! : matrix.codes }
+  }
+
+  #storedValues(module: string): StoredValues {
+    return {
+      bytes: (piece) => readBytes(this.#slices.get(`${module}.${piece}`)!),
+      floats: (piece) => asFloat32(this.#stored(`${module}.${piece}`, 'float32')),
+    }
+  }
+
+  #quantize({ name, stored }: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+    const full =
+      stored?.quant.method === 'fp8'
+        ? widenFloat8(stored.quant, stored.matrixShape, this.#storedValues(stored.module))
+        : this.#memory.read(this.#slices.get(name)!, 'float32')
+    const quantized = quantize(format, full, (bytes) => (lent ? this.#memory.take(bytes) : new Uint8Array(bytes)))
+    this.#memory.give(full.data)
+    return quantized
+  }
+
+  #stored(name: string, dtype: FloatDType): Tensor {
+    return readTensor(this.#slices.get(name)!, dtype)
+  }
+}

@@ -1,0 +1,99 @@
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import type { Graph } from '../../graph/builder.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { Pointer } from '../../runtime/library.ts'
+import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { ResidentWeight } from '../../runtime/session.ts'
+import { type Tensor, byteLength } from '../../tensor/tensor.ts'
+import { ParameterReader } from './parameter-reader.ts'
+import type { QuantCacheFile } from './quant-cache.ts'
+import type { WeightMemory } from './weight-memory.ts'
+
+/** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
+export interface ResidentBlock {
+  readonly weights: readonly ResidentWeight[]
+  readonly inline: ReadonlyMap<string, Tensor>
+  /** What holds all of the weights. */
+  readonly allocation: Pointer
+}
+
+/** Kernels read whole cache lines and vectors: what cudaMalloc itself gives for every allocation. */
+const ALIGNMENT = 256
+
+/**
+ * Reads one block's parameters into the device's memory, converted to its dtype. The host holds one tensor at a time,
+ * in `memory`. Synchronous: for loading threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind
+ * then.
+ */
+export function loadResidentBlock(
+  heap: DeviceHeap,
+  { parameters }: Pick<Graph, 'parameters'>,
+  slices: ReadonlyMap<string, TensorSlice>,
+  memory: WeightMemory,
+  cache?: QuantCacheFile,
+): ResidentBlock {
+  const inline = new Map<string, Tensor>()
+  const external = parameters.filter(({ placement }) => placement === 'external')
+  const offsets: number[] = []
+  let bytes = 0
+  for (const { dtype, shape } of external) {
+    offsets.push(bytes)
+    bytes += Math.ceil(byteLength(dtype, shape) / ALIGNMENT) * ALIGNMENT
+  }
+  const allocation = heap.allocate(bytes)
+  try {
+    const reader = new ParameterReader(slices, memory, cache)
+    const weights = external.map((parameter, i) => {
+      const { name, dtype, shape } = parameter
+      const address = allocation + BigInt(offsets[i]!)
+      const { data } = reader.read(parameter, { lent: true })
+      heap.write(address, data)
+      memory.give(data)
+      return { name, dtype, shape, address }
+    })
+    for (const parameter of parameters)
+      if (parameter.placement === 'inline') inline.set(parameter.name, reader.read(parameter, { lent: false }))
+    reader.finish()
+    return { weights, inline, allocation }
+  } catch (error) {
+    heap.free(allocation)
+    throw error
+  }
+}
+
+/**
+ * Blocks one after the other, as `loadResidentBlock`; `onBlock` is told how many are there. Nothing is left behind of a
+ * failure.
+ */
+export function loadResidentBlocks(
+  device: Device,
+  graphs: readonly Pick<Graph, 'parameters'>[],
+  slices: readonly ReadonlyMap<string, TensorSlice>[],
+  memory: WeightMemory,
+  onBlock: (blocksLoaded: number) => void,
+  cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
+): ResidentBlock[] {
+  const heap = openHeap(device)
+  const resident: ResidentBlock[] = []
+  try {
+    for (const [i, block] of slices.entries())
+      onBlock(resident.push(loadResidentBlock(heap, graphs[i]!, block, memory, cacheOf(block))))
+    return resident
+  } catch (error) {
+    releaseResident({ device, resident })
+    throw error
+  }
+}
+
+/** Gives back the weights of a span whose sessions are gone; nothing where it has none on a device. */
+export function releaseResident({
+  device,
+  resident: blocks,
+}: {
+  readonly device: Device
+  readonly resident?: readonly ResidentBlock[] | undefined
+}): void {
+  if (blocks === undefined) return
+  const heap = openHeap(device)
+  for (const { allocation } of blocks) heap.free(allocation)
+}

@@ -1,0 +1,169 @@
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../families/graphs.ts'
+import type { Graph } from '../../graph/builder.ts'
+import type { Target } from '../../graph/lowering.ts'
+import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
+import type { Quantization } from '../../tensor/quantize.ts'
+import { byteLength } from '../../tensor/tensor.ts'
+import { ROW_UNIT } from '../cache/row-allocator.ts'
+import { intermediateBytes } from './plan-workspace.ts'
+
+/** Tokens of one prefill chunk where nobody says. */
+const PREFILL_CHUNK_TOKENS = 256
+
+/** A span that has room for less cache than this would turn most sessions away: then rather a block less. */
+const WANTED_CACHE_TOKENS = 8192
+const MIN_CACHE_TOKENS = 1024
+
+/**
+ * The share of the memory that the cache may take, and a bound beyond which more sessions would only wait for compute.
+ */
+const CACHE_SHARE = 0.25
+const MAX_CACHE_TOKENS = 262_144
+
+/** For the process itself, messages under way, and whatever else the machine does. */
+const RESERVE_BYTES = 512 << 20
+const RESERVE_SHARE = 0.05
+
+/** Of one channel: a row of an int8 cache has as many scales, whatever its length. */
+const SCALE_BYTES = 4
+
+/** What a CUDA session keeps for itself beside its weights: 70 MB were measured, a span has two. */
+const CUDA_SESSION_BYTES = 150 << 20
+
+export interface PlanOptions extends Target {
+  /** Memory that the span may take, where its device computes. */
+  readonly memoryBytes: number
+  /** KV cache in tokens; a part of the memory where not given. */
+  readonly cacheTokens?: number | undefined
+  /** Blocks to hold; as many as fit where not given. */
+  readonly numBlocks?: number | undefined
+  readonly prefillChunkTokens?: number | undefined
+  /** What adapters may take. */
+  readonly adapterBytes?: number | undefined
+}
+
+/** What a span takes, estimated from the model's config alone. Plain data; all sizes in bytes. */
+export interface SpanPlan {
+  readonly device: Target['device']
+  readonly dtype: FloatDType
+  readonly quant: Quantization
+  readonly kvDType: Target['kvDType']
+  /** Blocks of the whole model. */
+  readonly modelBlocks: number
+  /** Blocks that fit, or that were asked for; 0 where not even one fits. */
+  readonly numBlocks: number
+  readonly blockBytes: number
+  readonly weightBytes: number
+  /** KV cache in tokens, for every block of the span. */
+  readonly cacheTokens: number
+  /** Of one token in one block. */
+  readonly tokenBytes: number
+  readonly cacheBytes: number
+  /** Intermediate results of the largest run. */
+  readonly workspaceBytes: number
+  /** Kept free: for adapters, the process itself and, on a CPU, for loading, which holds one block twice. */
+  readonly reserveBytes: number
+  readonly totalBytes: number
+  readonly memoryBytes: number
+  /** Whether the total is within the memory. */
+  readonly fits: boolean
+}
+
+/** Bytes of a client's ends, held on the CPU in float32. */
+export interface EndsPlan {
+  readonly embeddingBytes: number
+  /** The last norm and the head; a head that is the embedding is held a second time, packed. */
+  readonly headBytes: number
+  readonly totalBytes: number
+}
+
+/** Bytes of the largest block's weights as the runtime holds them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`. */
+export function blockBytes(config: ModelConfig, target: Target): number {
+  return Math.max(...kinds(config, target).map(parameterBytes))
+}
+
+/** Bytes of KV cache that one token takes in one block. Throws `GRAPH_UNSUPPORTED`. */
+export function tokenBytes(config: ModelConfig, target: Target): number {
+  const { kvHeads, headDim } = cacheShape(config, target)
+  const scaleBytes = target.kvDType === undefined ? 0 : SCALE_BYTES / ROW_UNIT
+  return Math.ceil(2 * kvHeads * headDim * (dtypeSize(target.kvDType ?? target.dtype) + scaleBytes))
+}
+
+/** Throws `FamilyError`. */
+export function planEnds(config: ModelConfig): EndsPlan {
+  const target: Target = { device: 'cpu', dtype: 'float32' }
+  const embeddingBytes = parameterBytes(buildEmbedGraph(config, target))
+  const headBytes = parameterBytes(buildHeadGraph(config, target))
+  return { embeddingBytes, headBytes, totalBytes: embeddingBytes + headBytes }
+}
+
+/**
+ * How many blocks fit into the memory, with what their cache and their runs take; needs nothing of the model but its
+ * config. Throws `FamilyError` and `GRAPH_UNSUPPORTED` for models and dtypes that the device cannot run.
+ */
+export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
+  const { device, dtype, quant = 'none', kvDType, memoryBytes } = options
+  const target = { device, dtype, quant, kvDType }
+  const sizes = {
+    blockBytes: blockBytes(config, target),
+    tokenBytes: tokenBytes(config, target),
+    workspaceBytes: spanWorkspace(config, target, options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS),
+  }
+  const reserveBytes =
+    Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) +
+    (options.adapterBytes ?? 0)
+  const forBlocks = memoryBytes - sizes.workspaceBytes - reserveBytes
+  const eachBytes = sizes.blockBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
+  const fitting = Math.max(0, Math.min(config.numBlocks, Math.floor(forBlocks / eachBytes)))
+  const numBlocks = options.numBlocks ?? fitting
+  const weightBytes = numBlocks * sizes.blockBytes
+  const cacheTokens =
+    options.cacheTokens ?? defaultCacheTokens(forBlocks - weightBytes, memoryBytes, numBlocks * sizes.tokenBytes)
+  const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
+  const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes
+  return {
+    device,
+    dtype,
+    quant,
+    kvDType,
+    modelBlocks: config.numBlocks,
+    numBlocks,
+    ...sizes,
+    weightBytes,
+    cacheTokens,
+    cacheBytes,
+    reserveBytes,
+    totalBytes,
+    memoryBytes,
+    fits: numBlocks > 0 && totalBytes <= memoryBytes,
+  }
+}
+
+/** What is left beside the weights, within the cache's share of the memory. */
+function defaultCacheTokens(leftBytes: number, memoryBytes: number, bytesPerToken: number): number {
+  if (bytesPerToken === 0) return 0
+  const room = Math.min(leftBytes, Math.max(memoryBytes * CACHE_SHARE, WANTED_CACHE_TOKENS * bytesPerToken))
+  return Math.max(MIN_CACHE_TOKENS, Math.min(MAX_CACHE_TOKENS, Math.floor(room / bytesPerToken)))
+}
+
+/**
+ * Of one run: blocks run one after another and share it. Beside intermediate results each block reads one buffer and
+ * fills one.
+ */
+function spanWorkspace(config: ModelConfig, target: Target, chunkTokens: number): number {
+  const hiddenBytes = chunkTokens * config.hiddenSize * dtypeSize(target.dtype)
+  const results = Math.max(
+    ...kinds(config, target).map((graph) => intermediateBytes(graph, { rows: 1, tokens: chunkTokens })),
+  )
+  return results + 4 * hiddenBytes + (target.device === 'cuda' ? CUDA_SESSION_BYTES : 0)
+}
+
+/** One graph for all blocks that are equal. */
+function kinds(config: ModelConfig, target: Target): Graph[] {
+  return [...new Set(blockGraphs(config, target))]
+}
+
+function parameterBytes(graph: Graph): number {
+  return graph.parameters.reduce((bytes, { dtype, shape }) => bytes + byteLength(dtype, shape), 0)
+}

@@ -1,0 +1,32 @@
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { type LoadedSpan, type Runner, SpanRunner } from './runner.ts'
+import type { SchedulerLimits } from '../schedule/scheduler.ts'
+
+/** Whether a span's decode steps are recorded as CUDA graphs: not in the form of attention that is for checking. */
+export function recordsSteps({ device, dtype }: Pick<LoadedSpan, 'device' | 'dtype'>): boolean {
+  return device.kind === 'cuda' && dtype !== 'float32'
+}
+
+/** What runs a span's batches: block by block on a CPU, all blocks at once where the weights lie on a device. */
+export async function createRunner(
+  env: Environment,
+  config: ModelConfig,
+  span: LoadedSpan,
+  { maxBatchRows, prefillChunkTokens }: SchedulerLimits,
+): Promise<Runner> {
+  if (span.resident === undefined) return new SpanRunner(env, span)
+  // Only now: what builds and writes graphs takes memory that a thread on a CPU can do without.
+  const [{ DeviceRunner }, { blockGraphs }] = await Promise.all([
+    import('./device-runner.ts'),
+    import('../../families/graphs.ts'),
+  ])
+  const graphs = blockGraphs(
+    config,
+    { device: span.device.kind, dtype: span.dtype, quant: span.quant, adapters: span.adapters !== undefined },
+    span.start,
+    span.start + span.resident.length,
+  )
+  const maxTokens = Math.max(maxBatchRows, prefillChunkTokens)
+  return new DeviceRunner(env, span, graphs, span.resident, { maxTokens, records: recordsSteps(span) })
+}

@@ -1,0 +1,123 @@
+import { chain, nameInCopy } from '../../graph/chain.ts'
+import { type FinishedGraph, encodeModel } from '../../graph/encode.ts'
+import { loraInputNames } from '../../graph/lora.ts'
+import type { BoundRun } from '../../runtime/bound-run.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import type { Pointer } from '../../runtime/library.ts'
+import { createResidentSession } from '../../runtime/session.ts'
+import { LruMap } from './lru-map.ts'
+import type { ResidentBlock } from '../loading/resident.ts'
+
+/** A session over blocks `start` to `end`, and the recorded runs of it. */
+export interface SpanSession {
+  readonly pointer: Pointer
+  /** By their names; sessions of some blocks need less than others. */
+  readonly inputs: ReadonlySet<string>
+  readonly recorded: LruMap<string, RecordedRun>
+}
+
+export interface RecordedRun {
+  readonly graphId: number
+  readonly run: BoundRun
+  /** Whether a run has ended well: from then on it is replayed. */
+  isRecorded: boolean
+}
+
+export interface SessionKey {
+  readonly start: number
+  readonly end: number
+  /** Whether its runs are recorded as CUDA graphs; the others are of any shape. */
+  readonly records: boolean
+}
+
+/** The whole span with and without graphs, and a few parts of it: each takes some 70 MB of device memory. */
+const MAX_SESSIONS = 8
+
+/** Kinds of decode steps of one session: windows of rows, by capacity and rotary table. */
+const MAX_RECORDED = 64
+
+/**
+ * One session for all blocks of a run, made when first needed; its weights are those of all other sessions. The
+ * recorded graphs belong to the thread that runs them.
+ */
+export class SpanSessions {
+  readonly #env: Environment
+  readonly #device: Device
+  readonly #graphs: readonly FinishedGraph[]
+  readonly #blocks: readonly ResidentBlock[]
+  readonly #workspaceBytes: number
+  readonly #sessions = new LruMap<string, SpanSession>(MAX_SESSIONS, (session) => this.#release(session))
+  #nextGraphId = 1
+
+  /** `graphs` has one for each of `blocks`. */
+  constructor(
+    env: Environment,
+    device: Device,
+    graphs: readonly FinishedGraph[],
+    blocks: readonly ResidentBlock[],
+    workspaceBytes: number,
+  ) {
+    this.#env = env
+    this.#device = device
+    this.#graphs = graphs
+    this.#blocks = blocks
+    this.#workspaceBytes = workspaceBytes
+  }
+
+  get numSessions(): number {
+    return this.#sessions.size
+  }
+
+  /** Throws `RuntimeError`. */
+  get(key: SessionKey): SpanSession {
+    return this.#sessions.get(`${key.start}:${key.end}:${key.records}`, () => this.#create(key))
+  }
+
+  /** A number that no other graph of any session has. 0 and -1 mean something else to the runtime. */
+  newGraphId(): number {
+    return this.#nextGraphId++
+  }
+
+  close(): void {
+    this.#sessions.clear()
+  }
+
+  #create({ start, end, records }: SessionKey): SpanSession {
+    const blocks = this.#blocks.slice(start, end)
+    const graphs = this.#graphs.slice(start, end)
+    const graph = chain(graphs, {
+      input: 'hidden',
+      output: 'output',
+      own: ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)],
+    })
+    const inline = new Map(
+      blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)),
+    )
+    const weights = blocks.flatMap((block, i) =>
+      block.weights.map((weight) => ({ ...weight, name: nameInCopy(i, weight.name) })),
+    )
+    const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }
+    const pointer = createResidentSession(this.#env, this.#device, encodeModel(graph, inline), weights, options)
+    return {
+      pointer,
+      inputs: new Set(graph.inputs.map(({ name }) => name)),
+      recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(pointer, recorded)),
+    }
+  }
+
+  #forget(session: Pointer, { run, graphId, isRecorded }: RecordedRun): void {
+    run[Symbol.dispose]()
+    if (!isRecorded || this.#device.kind !== 'cuda') return
+    try {
+      this.#env.ort.call('SessionReleaseCapturedGraph', session, graphId)
+    } catch {
+      // It goes with its session then; the step that needed the room is not to fail for it.
+    }
+  }
+
+  #release({ pointer, recorded }: SpanSession): void {
+    recorded.clear()
+    this.#env.ort.release('ReleaseSession', pointer)
+  }
+}

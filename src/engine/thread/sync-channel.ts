@@ -1,0 +1,59 @@
+import { type MessagePort, MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
+
+/**
+ * Messages to a thread that spends its life in synchronous native calls: it sleeps in `Atomics.wait` and takes its
+ * messages without an event loop, which saves most of a round trip (30 instead of 210 us). Answers go back over the
+ * same port as ordinary message events.
+ */
+export interface SyncChannel {
+  readonly port: MessagePort
+  /** Hand this to the worker (transfer `receiver.port`). */
+  readonly receiver: SyncReceiver
+}
+
+export interface SyncReceiver {
+  readonly port: MessagePort
+  readonly signal: SharedArrayBuffer
+}
+
+export function createSyncChannel(): SyncChannel {
+  const { port1, port2 } = new MessageChannel()
+  return { port: port1, receiver: { port: port2, signal: new SharedArrayBuffer(4) } }
+}
+
+/** Sends and wakes the receiving thread. */
+export function postSync(channel: SyncChannel, message: unknown, transfer: ArrayBuffer[] = []): void {
+  channel.port.postMessage(message, transfer)
+  const signal = new Int32Array(channel.receiver.signal)
+  Atomics.add(signal, 0, 1)
+  Atomics.notify(signal, 0)
+}
+
+/**
+ * The worker's side: everything that has arrived; where nothing has and `block` is set, sleeps until something does.
+ */
+export function* receiveSync<T>(receiver: SyncReceiver, block: boolean): Generator<T> {
+  const signal = new Int32Array(receiver.signal)
+  for (let received = 0; ;) {
+    const seen = Atomics.load(signal, 0)
+    for (
+      let next = receiveMessageOnPort(receiver.port);
+      next !== undefined;
+      next = receiveMessageOnPort(receiver.port)
+    ) {
+      received++
+      yield next.message as T
+    }
+    if (!block || received > 0) return
+    Atomics.wait(signal, 0, seen)
+  }
+}
+
+/**
+ * The bytes in an ArrayBuffer of their own, which can be handed to another thread; copied only where they share one.
+ */
+export function transferable(data: Uint8Array): Uint8Array {
+  const whole =
+    data.byteOffset === 0 && data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer
+  return whole ? data : data.slice()
+}

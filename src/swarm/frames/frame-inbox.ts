@@ -1,0 +1,128 @@
+import { SwarmError } from '../errors.ts'
+import type { Frame } from './frame.ts'
+
+/** Receives frames as they arrive, in the same turn of the event loop. What it throws ends the stream. */
+export interface FrameListener {
+  onFrame(frame: Frame): void
+  /** The peer reported a fault in an `error` frame; the stream goes on. */
+  onError(error: Error): void
+  /** Called once, last: null after the peer's explicit end, the reason otherwise. */
+  onEnd(error: Error | null): void
+}
+
+export interface ReceiveOptions {
+  signal?: AbortSignal
+  /** How long to wait for the next frame. */
+  timeoutMs?: number
+}
+
+type Item = { frame: Frame; bytes: number } | { error: Error; bytes: number }
+
+interface Waiter {
+  resolve(frame: Frame | null): void
+  reject(error: unknown): void
+}
+
+/** The received side of a stream: hands frames to a listener, or keeps them until `receive` asks. */
+export class FrameInbox {
+  readonly #items: Item[] = []
+  readonly #waiters: Waiter[] = []
+  readonly #onTaken: () => void
+  #listener: FrameListener | undefined
+  #queuedBytes = 0
+  #ended: { error: Error | null } | undefined
+
+  /** `onTaken` is told whenever queued items were taken. */
+  constructor(onTaken: () => void) {
+    this.#onTaken = onTaken
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  get ended(): boolean {
+    return this.#ended !== undefined
+  }
+
+  deliver(item: Item): void {
+    if (this.#listener !== undefined) return handTo(this.#listener, item)
+    const waiter = this.#waiters.shift()
+    if (waiter !== undefined) return settle(waiter, item)
+    this.#items.push(item)
+    this.#queuedBytes += item.bytes
+  }
+
+  /** No more items will come; what is queued can still be read. */
+  finish(error: Error | null): void {
+    if (this.#ended !== undefined) return
+    this.#ended = { error }
+    this.#listener?.onEnd(error)
+    for (const waiter of this.#waiters.splice(0)) settleEnd(waiter, error)
+  }
+
+  /** From now on everything goes to the listener, first what is queued. */
+  listen(listener: FrameListener): void {
+    if (this.#listener !== undefined) throw new SwarmError('SWARM_STATE', 'the stream already has a listener')
+    this.#listener = listener
+    const queued = this.#items.splice(0)
+    this.#queuedBytes = 0
+    for (const item of queued) handTo(listener, item)
+    this.#onTaken()
+    if (this.#ended !== undefined) listener.onEnd(this.#ended.error)
+  }
+
+  async receive({ signal, timeoutMs }: ReceiveOptions = {}): Promise<Frame | null> {
+    if (this.#listener !== undefined)
+      throw new SwarmError('SWARM_STATE', 'the stream has a listener; receive() is not for it')
+    signal?.throwIfAborted()
+    const item = this.#items.shift()
+    if (item !== undefined) {
+      this.#queuedBytes -= item.bytes
+      this.#onTaken()
+      if ('error' in item) throw item.error
+      return item.frame
+    }
+    if (this.#ended?.error) throw this.#ended.error
+    if (this.#ended !== undefined) return null
+    return await this.#wait(signal, timeoutMs)
+  }
+
+  async #wait(signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<Frame | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<Frame | null>()
+    const waiter = { resolve, reject }
+    this.#waiters.push(waiter)
+    const giveUp = (error: unknown) => {
+      const index = this.#waiters.indexOf(waiter)
+      if (index >= 0) this.#waiters.splice(index, 1)
+      reject(error)
+    }
+    const onAbort = () => giveUp(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => giveUp(new SwarmError('SWARM_TIMEOUT', `no frame came within ${timeoutMs} ms`)), timeoutMs)
+    try {
+      return await promise
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+      clearTimeout(timer)
+    }
+  }
+}
+
+function handTo(listener: FrameListener, item: Item): void {
+  if ('error' in item) listener.onError(item.error)
+  else listener.onFrame(item.frame)
+}
+
+function settle(waiter: Waiter, item: Item): void {
+  if ('error' in item) waiter.reject(item.error)
+  else waiter.resolve(item.frame)
+}
+
+function settleEnd(waiter: Waiter, error: Error | null): void {
+  if (error === null) waiter.resolve(null)
+  else waiter.reject(error)
+}

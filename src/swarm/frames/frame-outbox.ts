@@ -1,0 +1,163 @@
+import type { Uint8ArrayList } from 'uint8arraylist'
+import { SwarmError } from '../errors.ts'
+import { WRITE_STALL_MS } from '../node/limits.ts'
+import type { ByteStream } from '../node/loopback.ts'
+
+export interface SendOptions {
+  signal?: AbortSignal
+  /** How long the peer may take no bytes at all; 30 s unless told. A slow peer that goes on reading is not cut off. */
+  timeoutMs?: number
+}
+
+interface Pending {
+  bytes: Uint8Array | Uint8ArrayList
+  written: boolean
+  readonly stallMs: number
+  settle(error?: unknown): void
+}
+
+/**
+ * The sending side of a stream. libp2p takes any amount into its own unbounded buffer, and its `onDrain()` works only
+ * once per stream, so frames wait here, in order, until the stream has taken everything before them.
+ */
+export class FrameOutbox {
+  readonly #stream: ByteStream
+  readonly #maxBacklogBytes: number
+  readonly #abort: (error: Error) => void
+  readonly #pending: Pending[] = []
+  #backlogBytes = 0
+  #error: Error | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  /** `abort` ends the whole stream. */
+  constructor(stream: ByteStream, maxBacklogBytes: number, abort: (error: Error) => void) {
+    this.#stream = stream
+    this.#abort = abort
+    this.#maxBacklogBytes = maxBacklogBytes
+    // libp2p's own drain listener goes first and writes in a microtask; this one looks after that.
+    stream.addEventListener('drain', () => queueMicrotask(() => this.#flush()))
+  }
+
+  /** Bytes of frames whose `write` has not settled. */
+  get backlogBytes(): number {
+    return this.#backlogBytes
+  }
+
+  /** Settles when the stream has taken the bytes and would take more. Memory in `bytes` is in use until then. */
+  async write(
+    bytes: Uint8Array | Uint8ArrayList,
+    { signal, timeoutMs = WRITE_STALL_MS }: SendOptions = {},
+  ): Promise<void> {
+    if (this.#error !== undefined) throw this.#error
+    signal?.throwIfAborted()
+    const first = this.#pending.length === 0
+    if (!first && this.#backlogBytes + bytes.byteLength > this.#maxBacklogBytes) {
+      throw new SwarmError(
+        'SWARM_BACKLOG',
+        `${this.#backlogBytes} bytes already wait to be sent on this stream: await send() before the next`,
+      )
+    }
+    if (first && !this.#congested) {
+      this.#hand(bytes)
+      if (!this.#congested) return
+      await this.#wait(bytes, true, signal, timeoutMs)
+    } else {
+      await this.#wait(bytes, false, signal, timeoutMs)
+    }
+  }
+
+  /** Ends all waiting, and refuses what comes later. */
+  fail(error: Error): void {
+    this.#error ??= error
+    clearTimeout(this.#timer)
+    for (const pending of this.#pending.splice(0)) pending.settle(this.#error)
+    this.#backlogBytes = 0
+  }
+
+  get #congested(): boolean {
+    return this.#stream.writableNeedsDrain || this.#stream.writeBufferLength > 0
+  }
+
+  #hand(bytes: Uint8Array | Uint8ArrayList): void {
+    try {
+      this.#stream.send(bytes)
+    } catch (error) {
+      throw new SwarmError('SWARM_STREAM_LOST', 'the stream is closed for writing', { cause: error })
+    }
+  }
+
+  async #wait(
+    bytes: Uint8Array | Uint8ArrayList,
+    written: boolean,
+    signal: AbortSignal | undefined,
+    stallMs: number,
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const pending: Pending = {
+      bytes,
+      written,
+      stallMs,
+      settle: (error) => (error === undefined ? resolve() : reject(error)),
+    }
+    const onAbort = () => this.#giveUp(pending, signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    this.#pending.push(pending)
+    this.#backlogBytes += bytes.byteLength
+    if (this.#pending.length === 1) this.#watch()
+    try {
+      await promise
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** A frame that is partly written cannot be taken back: then the stream goes with it. */
+  #giveUp(pending: Pending, reason: unknown): void {
+    const index = this.#pending.indexOf(pending)
+    if (index < 0) return
+    this.#remove(index)
+    pending.settle(reason)
+    if (pending.written)
+      this.#abort(new SwarmError('SWARM_STREAM_LOST', 'a frame was given up half-written', { cause: reason }))
+  }
+
+  #remove(index: number): void {
+    const [pending] = this.#pending.splice(index, 1)
+    this.#backlogBytes -= pending?.bytes.byteLength ?? 0
+    if (index === 0) this.#watch()
+  }
+
+  #flush(): void {
+    while (!this.#congested) {
+      const head = this.#pending[0]
+      if (head === undefined) return
+      if (head.written) {
+        this.#remove(0)
+        head.settle()
+        continue
+      }
+      head.written = true
+      try {
+        this.#hand(head.bytes)
+      } catch (error) {
+        this.fail(error as Error)
+      }
+    }
+  }
+
+  /** One timer for the frame at the head, only while something waits. */
+  #watch(): void {
+    clearTimeout(this.#timer)
+    const head = this.#pending[0]
+    if (head === undefined) return
+    const unsentBytes = this.#stream.writeBufferLength
+    this.#timer = setTimeout(() => {
+      this.#flush()
+      if (this.#pending[0] !== head) return
+      if (this.#stream.writeBufferLength < unsentBytes) return this.#watch()
+      const error = new SwarmError('SWARM_TIMEOUT', `the peer took no bytes for ${head.stallMs} ms`)
+      this.fail(error)
+      this.#abort(error)
+    }, head.stallMs)
+  }
+}

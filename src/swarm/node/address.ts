@@ -1,0 +1,81 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { SwarmError } from '../errors.ts'
+
+/** A peer and where it may be dialled. Without addresses an open connection, or the DHT, must know it. */
+export interface PeerTarget {
+  peerId: string
+  multiaddrs: readonly string[]
+}
+
+const EXAMPLE = '/ip4/192.0.2.1/tcp/31337/p2p/12D3KooW…'
+
+/** Throws `SWARM_ADDRESS`. */
+export function parseAddress(text: string): Multiaddr {
+  try {
+    return multiaddr(text)
+  } catch (error) {
+    throw new SwarmError('SWARM_ADDRESS', `${JSON.stringify(text)} is no multiaddr: write it like ${EXAMPLE}`, {
+      cause: error,
+    })
+  }
+}
+
+/** An address that says whom it leads to. Throws `SWARM_ADDRESS` if it lacks its `/p2p/` part. */
+export function parsePeerAddress(text: string): PeerTarget {
+  const peerId = parseAddress(text)
+    .getComponents()
+    .findLast(({ name }) => name === 'p2p')?.value
+  if (peerId === undefined) {
+    throw new SwarmError(
+      'SWARM_ADDRESS',
+      `the address ${text} does not say whose it is: end it with the peer's id, like ${EXAMPLE}`,
+    )
+  }
+  return { peerId, multiaddrs: [text] }
+}
+
+/** An address to listen on or to announce. Throws `SWARM_ADDRESS` if it is not of TCP. */
+export function checkTcpAddress(text: string): void {
+  if (
+    parseAddress(text)
+      .getComponents()
+      .some(({ name }) => name === 'tcp')
+  )
+    return
+  throw new SwarmError('SWARM_ADDRESS', `the address ${text} has no /tcp/ part, like /ip4/0.0.0.0/tcp/31337`)
+}
+
+/** Several addresses of one peer become one target. Throws `SWARM_ADDRESS`. */
+export function groupByPeer(addresses: readonly string[]): PeerTarget[] {
+  const targets = new Map<string, string[]>()
+  for (const address of addresses) {
+    const { peerId } = parsePeerAddress(address)
+    targets.set(peerId, [...(targets.get(peerId) ?? []), address])
+  }
+  return [...targets].map(([peerId, multiaddrs]) => ({ peerId, multiaddrs }))
+}
+
+/** The addresses with the peer's id at the end. Throws `SWARM_ADDRESS`, also for an improper peer id. */
+export function dialAddresses({ peerId, multiaddrs }: PeerTarget): Multiaddr[] {
+  parsePeerId(peerId)
+  return multiaddrs.map((text) => {
+    const address = parseAddress(text)
+    const named = address.getComponents().some(({ name }) => name === 'p2p')
+    return named ? address : address.encapsulate(`/p2p/${peerId}`)
+  })
+}
+
+/** Throws `SWARM_ADDRESS`. */
+export function parsePeerId(peerId: string): ReturnType<typeof peerIdFromString> {
+  try {
+    return peerIdFromString(peerId)
+  } catch (error) {
+    throw new SwarmError('SWARM_ADDRESS', `${JSON.stringify(peerId)} is no peer id`, { cause: error })
+  }
+}
+
+/** Whether every address is one of this machine's loopback. */
+export function isLoopbackOnly(addresses: readonly string[]): boolean {
+  return addresses.every((address) => address.startsWith('/ip4/127.') || address.startsWith('/ip6/::1/'))
+}

@@ -1,0 +1,105 @@
+import { errorMessage } from '../../base/errors.ts'
+import type { PeerTarget } from './address.ts'
+import { pause, withDeadline } from '../deadline.ts'
+import { SwarmError } from '../errors.ts'
+
+export interface BootstrapModules {
+  dial(target: PeerTarget, signal: AbortSignal): Promise<void>
+  isConnected(peerId: string): boolean
+  /** Told of each failure, to log it. */
+  onFailure(peerId: string, error: unknown): void
+}
+
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 30_000
+/** Looks after a connected peer this often; a disconnect wakes the loop at once. */
+const CHECK_MS = 15_000
+
+interface Watched {
+  readonly target: PeerTarget
+  readonly firstTry: PromiseWithResolvers<void>
+  wake: AbortController
+}
+
+/**
+ * Keeps bootstrap peers connected for as long as the node lives: libp2p's bootstrap module dials once, and its
+ * keep-alive gives a peer up for good after half a minute.
+ */
+export class BootstrapLoop {
+  readonly #modules: BootstrapModules
+  readonly #peers: Watched[]
+  readonly #stop = new AbortController()
+
+  constructor(targets: readonly PeerTarget[], modules: BootstrapModules) {
+    this.#modules = modules
+    this.#peers = targets.map((target) => ({ target, firstTry: Promise.withResolvers(), wake: new AbortController() }))
+    for (const { firstTry } of this.#peers) firstTry.promise.catch(() => undefined)
+  }
+
+  start(): void {
+    for (const peer of this.#peers) void this.#keep(peer)
+  }
+
+  stop(): void {
+    this.#stop.abort()
+    for (const peer of this.#peers) {
+      peer.wake.abort()
+      peer.firstTry.reject(new SwarmError('SWARM_STATE', 'the node was stopped'))
+    }
+  }
+
+  /** A peer's last connection was closed. */
+  disconnected(peerId: string): void {
+    this.#peers.find(({ target }) => target.peerId === peerId)?.wake.abort()
+  }
+
+  /**
+   * Resolves once a bootstrap peer has been reached, at once if there are none to reach. Throws `SWARM_UNREACHABLE`, or
+   * `SWARM_HANDSHAKE`, once all of them have failed; the loop goes on trying.
+   */
+  async ready(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#peers.length === 0 || this.#peers.some(({ target }) => this.#modules.isConnected(target.peerId))) return
+    await withDeadline('no bootstrap peer has answered', timeoutMs, signal, async (ended) => {
+      const { promise, reject } = Promise.withResolvers<never>()
+      ended.addEventListener('abort', () => reject(ended.reason), { once: true })
+      try {
+        await Promise.race([Promise.any(this.#peers.map(({ firstTry }) => firstTry.promise)), promise])
+      } catch (error) {
+        if (!(error instanceof AggregateError)) throw error
+        const reasons = error.errors.map(
+          (reason, i) => `${this.#peers[i]?.target.multiaddrs.join(', ')}: ${errorMessage(reason)}`,
+        )
+        const refused = error.errors.every(
+          (reason) => reason instanceof SwarmError && reason.code === 'SWARM_HANDSHAKE',
+        )
+        if (refused)
+          throw new SwarmError('SWARM_HANDSHAKE', `no bootstrap peer took the handshake (${reasons.join('; ')})`)
+        throw new SwarmError(
+          'SWARM_UNREACHABLE',
+          `no bootstrap peer could be reached (${reasons.join('; ')}): check that it runs and that the address is right`,
+        )
+      }
+    })
+  }
+
+  async #keep(peer: Watched): Promise<void> {
+    const { dial, isConnected, onFailure } = this.#modules
+    const { peerId } = peer.target
+    let failures = 0
+    while (!this.#stop.signal.aborted) {
+      peer.wake = new AbortController()
+      try {
+        if (!isConnected(peerId)) await dial(peer.target, this.#stop.signal)
+        failures = 0
+        peer.firstTry.resolve()
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        failures += 1
+        peer.firstTry.reject(error)
+        onFailure(peerId, error)
+      }
+      const waitMs = failures === 0 ? CHECK_MS : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
+      await pause(waitMs * (0.75 + Math.random() / 2), failures === 0 ? peer.wake.signal : this.#stop.signal)
+    }
+  }
+}

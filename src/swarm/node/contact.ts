@@ -1,0 +1,111 @@
+import { connect } from 'node:net'
+import { errorMessage } from '../../base/errors.ts'
+import type { PeerTarget } from './address.ts'
+import { withDeadline } from '../deadline.ts'
+import { SwarmError, cleanText } from '../errors.ts'
+import type { FrameStream } from '../frames/frame-stream.ts'
+import type { SwarmNode } from './node.ts'
+
+/** What a peer says when it is asked how it sees this node. */
+export interface ContactAnswer {
+  /** The peer's petals-node version. */
+  readonly version: string
+  /** Round trip of the question, in milliseconds. */
+  readonly roundTripMs: number
+  /** How far the peer's clock is ahead of this one's, give or take half the round trip. */
+  readonly clockAheadMs: number
+  /** Whether the peer could open a TCP connection back to the port it was told; undefined where none was named. */
+  readonly reachable: boolean | undefined
+}
+
+const REQUEST_TIMEOUT_MS = 10_000
+/** Long enough for a packet that a firewall drops to be sent again once. */
+const DIAL_BACK_TIMEOUT_MS = 3000
+
+/**
+ * Serves `contact`: the version, the time, and whether the asking peer's port can be reached from here. Only the
+ * address that the question came from is dialled, so that nobody can be made to knock at a third party's door.
+ */
+export async function serveContact(node: SwarmNode, version: string): Promise<void> {
+  await node.handle('contact', async (stream) => {
+    const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
+    if (request === null) return
+    const { port } = request.header.numbers ?? {}
+    const reachable = port === undefined ? undefined : await dialBack(node, stream, port)
+    await stream.send({
+      header: {
+        kind: 'contact',
+        version,
+        numbers: { nowMs: Date.now(), ...(reachable !== undefined && { reachable: reachable ? 1 : 0 }) },
+      },
+      tensors: [],
+    })
+  })
+}
+
+/** Asks a peer how it sees this node; with a port, whether it can connect back to it. Throws like `SwarmNode.open`. */
+export async function askContact(
+  node: SwarmNode,
+  peer: PeerTarget,
+  port?: number,
+  signal?: AbortSignal,
+): Promise<ContactAnswer> {
+  return await withDeadline(`contact with peer ${peer.peerId}`, REQUEST_TIMEOUT_MS, signal, async (signal) => {
+    const stream = await node.open(peer, 'contact', { signal })
+    try {
+      const clock = await ask(stream, {}, signal)
+      await stream.end()
+      const reachable = port === undefined ? undefined : await askDialBack(node, peer, port, signal)
+      return { ...clock, reachable }
+    } catch (error) {
+      stream.abort(new SwarmError('SWARM_STREAM_LOST', `the request failed: ${errorMessage(error)}`))
+      throw error
+    }
+  })
+}
+
+async function askDialBack(node: SwarmNode, peer: PeerTarget, port: number, signal: AbortSignal): Promise<boolean> {
+  const stream = await node.open(peer, 'contact', { signal })
+  try {
+    const { reachable } = await ask(stream, { port }, signal)
+    return reachable === true
+  } finally {
+    await stream.end()
+  }
+}
+
+/** One question, so that the time that a dial takes is not taken for a clock that runs late. */
+async function ask(stream: FrameStream, numbers: Record<string, number>, signal: AbortSignal): Promise<ContactAnswer> {
+  const askedAt = Date.now()
+  const began = performance.now()
+  await stream.send({ header: { kind: 'contact', numbers }, tensors: [] }, { signal })
+  const answer = await stream.receive({ signal })
+  const roundTripMs = performance.now() - began
+  const { nowMs, reachable } = answer?.header.numbers ?? {}
+  if (nowMs === undefined)
+    throw new SwarmError('SWARM_FRAME', `peer ${stream.remotePeer} does not answer contact as this version does`)
+  return {
+    version: cleanText(answer?.header.version ?? '', 32),
+    roundTripMs,
+    clockAheadMs: nowMs - (askedAt + roundTripMs / 2),
+    reachable: reachable === undefined ? undefined : reachable === 1,
+  }
+}
+
+/** Whether a TCP connection opens to `port` of the host that the stream's peer is connected from. */
+async function dialBack(node: SwarmNode, stream: FrameStream, port: number): Promise<boolean> {
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new SwarmError('SWARM_FRAME', `a contact request names port ${port}`)
+  const host = node.remoteHost(stream.remotePeer)
+  if (host === undefined) return false
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })
+  socket.once('connect', () => resolve(true))
+  socket.once('error', () => resolve(false))
+  socket.once('timeout', () => resolve(false))
+  try {
+    return await promise
+  } finally {
+    socket.destroy()
+  }
+}

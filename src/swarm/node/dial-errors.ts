@@ -1,0 +1,52 @@
+import { errorMessage } from '../../base/errors.ts'
+import { parsePeerId, type PeerTarget } from './address.ts'
+import { SwarmError, cleanText } from '../errors.ts'
+import type { SwarmLibp2p } from './libp2p.ts'
+import { type Rpc, protocolId } from './limits.ts'
+import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from './protocol-version.ts'
+
+export interface DialContext {
+  readonly libp2p: SwarmLibp2p
+  readonly peer: PeerTarget
+  /** Undefined where only a connection was wanted. */
+  readonly rpc: Rpc | undefined
+  readonly hasSwarmKey: boolean
+}
+
+/** What a failed dial means, as one of our errors; anything else comes back as it is. */
+export async function describeDialError(error: unknown, context: DialContext): Promise<unknown> {
+  if (!(error instanceof Error) || error instanceof SwarmError) return error
+  const { peer, rpc, hasSwarmKey } = context
+  if (error.name === 'UnsupportedProtocolError' && rpc !== undefined) return unsupported(error, context, rpc)
+  const where = peer.multiaddrs.length === 0 ? 'without known addresses' : `at ${peer.multiaddrs.join(', ')}`
+  if (isHandshakeFailure(error)) {
+    const guess = hasSwarmKey ? 'has it a different swarm key, or none' : 'is it of a private swarm (--swarm-key)'
+    return new SwarmError(
+      'SWARM_HANDSHAKE',
+      `peer ${peer.peerId} ${where} took the connection but not the handshake: ${guess}, or is it frozen? (${errorMessage(error)})`,
+      { cause: error },
+    )
+  }
+  return new SwarmError('SWARM_UNREACHABLE', `peer ${peer.peerId} ${where} cannot be reached: ${errorMessage(error)}`, {
+    cause: error,
+  })
+}
+
+/** libp2p tells of each address in an AggregateError; one that answered wrongly says more than others that did not. */
+function isHandshakeFailure(error: Error): boolean {
+  if (error instanceof AggregateError)
+    return error.errors.some((one) => one instanceof Error && isHandshakeFailure(one))
+  return ['EncryptionFailedError', 'InvalidCryptoExchangeError'].includes(error.name)
+}
+
+async function unsupported(error: Error, { libp2p, peer }: DialContext, rpc: Rpc): Promise<SwarmError> {
+  const prefix = protocolId(rpc).slice(0, -PROTOCOL_SUFFIX.length)
+  const known = await libp2p.peerStore.get(parsePeerId(peer.peerId)).catch(() => undefined)
+  const other = known?.protocols.find((name) => name.startsWith(prefix))?.slice(prefix.length)
+  if (other !== undefined && other !== PROTOCOL_SUFFIX) {
+    return new SwarmError('SWARM_VERSION', mismatchText(peer.peerId, cleanText(other, 32)), { cause: error })
+  }
+  return new SwarmError('SWARM_PROTOCOL', `peer ${peer.peerId} does not serve ${rpc} ${PROTOCOL_VERSION}`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,321 @@
+import type { PrivateKey, Stream } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { Logger } from 'pino'
+import { errorMessage } from '../../base/errors.ts'
+import { VERSION } from '../../base/version.ts'
+import {
+  checkTcpAddress,
+  dialAddresses,
+  groupByPeer,
+  parsePeerAddress,
+  parsePeerId,
+  type PeerTarget,
+} from './address.ts'
+import { BootstrapLoop } from './bootstrap.ts'
+import { withDeadline } from '../deadline.ts'
+import { describeDialError } from './dial-errors.ts'
+import { SwarmError } from '../errors.ts'
+import { FrameStream } from '../frames/frame-stream.ts'
+import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
+import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from './limits.ts'
+import { RecordVerifier } from '../records/record.ts'
+import { RecordExchange } from '../records/record-exchange.ts'
+import { type RpcHandler, RpcServer } from './rpc-server.ts'
+import { trafficByRpc } from './traffic.ts'
+
+export type SwarmLogger = Pick<Logger, 'debug' | 'info' | 'warn'>
+
+export interface SwarmNodeOptions {
+  identity: PrivateKey
+  /** Multiaddrs to listen on; empty for a node that only dials. */
+  listen?: readonly string[]
+  /** What to tell others instead of the addresses listened on: behind a NAT or in a container. */
+  announce?: readonly string[]
+  /** Addresses, with `/p2p/`, of peers to be connected with at all times. */
+  bootstrap?: readonly string[]
+  /** The 32 bytes of a private swarm's key: without it nobody gets in, and only peers with the same one are met. */
+  swarmKey?: Uint8Array | undefined
+  /** Makes libp2p's own metrics. */
+  metrics?: Libp2pMetrics | undefined
+  logger: SwarmLogger
+}
+
+/** Checks the options and builds a node that is not started yet. Throws `SWARM_ADDRESS`. */
+export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmNode> {
+  return new SwarmNode(options)
+}
+
+/** Peers of another version that are remembered as told of. */
+const MAX_MISMATCHED = 256
+
+interface Running {
+  readonly libp2p: SwarmLibp2p
+  readonly bootstrap: BootstrapLoop
+}
+
+/** A peer of the swarm: a libp2p node that speaks the request protocols. */
+export class SwarmNode {
+  readonly peerId: string
+  readonly identity: PrivateKey
+  readonly logger: SwarmLogger
+  /** Shared by all that verifies records here, so that no signature is checked twice. */
+  readonly verifier = new RecordVerifier()
+  /** What it knows of who serves what; started by whoever needs it, and shared by all that use this node. */
+  readonly records: RecordExchange
+  readonly bootstrapPeers: readonly PeerTarget[]
+  readonly swarmKey: Uint8Array | undefined
+  readonly traffic = trafficByRpc()
+  readonly #listen: readonly string[]
+  readonly #announce: readonly string[]
+  readonly #metrics: Libp2pMetrics | undefined
+  readonly #rpcs: RpcServer
+  /** Peers of another protocol version that were told of. */
+  readonly #mismatched = new Set<string>()
+  readonly #disconnectListeners = new Set<(peerId: string) => void>()
+  #running: Running | undefined
+  #transition: Promise<void> = Promise.resolve()
+
+  constructor({
+    identity,
+    listen = ['/ip4/0.0.0.0/tcp/0'],
+    announce = [],
+    bootstrap = [],
+    swarmKey,
+    metrics,
+    logger,
+  }: SwarmNodeOptions) {
+    for (const address of [...listen, ...announce]) checkTcpAddress(address)
+    this.identity = identity
+    this.peerId = peerIdFromPrivateKey(identity).toString()
+    this.logger = logger
+    this.bootstrapPeers = groupByPeer(bootstrap).filter(({ peerId }) => peerId !== this.peerId)
+    this.swarmKey = swarmKey
+    this.#metrics = metrics
+    this.#listen = listen
+    this.#announce = announce
+    this.#rpcs = new RpcServer(logger, this.traffic)
+    this.records = new RecordExchange(this, { version: VERSION })
+  }
+
+  /** The running libp2p node. Throws `SWARM_STATE` while there is none. */
+  get libp2p(): SwarmLibp2p {
+    if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
+    return this.#running.libp2p
+  }
+
+  get isStarted(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** Where this node can be dialled, each with `/p2p/`; empty while it is not started. */
+  get multiaddrs(): string[] {
+    return this.#running?.libp2p.getMultiaddrs().map(String) ?? []
+  }
+
+  get numPeers(): number {
+    return this.#running?.libp2p.getPeers().length ?? 0
+  }
+
+  /** Streams that peers hold open here, by rpc. */
+  get numServedStreams(): Partial<Record<Rpc, number>> {
+    return this.#rpcs.numStreams
+  }
+
+  /** Listens and begins to dial the bootstrap peers. Throws `SWARM_LISTEN`; what was begun is undone then. */
+  start(): Promise<void> {
+    return this.#inTurn(() => this.#start())
+  }
+
+  /** Closes all connections. May be called at any time and more than once; `start` works again afterwards. */
+  stop(): Promise<void> {
+    return this.#inTurn(() => this.#stop())
+  }
+
+  /** Resolves once a bootstrap peer is connected. Throws `SWARM_UNREACHABLE`, `SWARM_TIMEOUT`. */
+  async ready({
+    timeoutMs = OPEN_TIMEOUT_MS,
+    signal,
+  }: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
+    await this.#running.bootstrap.ready(timeoutMs, signal)
+  }
+
+  /**
+   * Serves an rpc. The handler owns the stream until its promise settles: then the stream is ended, after an `error`
+   * frame if it rejected. May be called before `start`; one handler per rpc.
+   */
+  async handle(rpc: Rpc, handler: RpcHandler, limits: RpcLimits = RPC_LIMITS[rpc]): Promise<void> {
+    this.#rpcs.add(rpc, handler, limits)
+    if (this.#running !== undefined) await this.#rpcs.register(this.#running.libp2p, rpc)
+  }
+
+  async unhandle(rpc: Rpc): Promise<void> {
+    this.#rpcs.remove(rpc)
+    await this.#running?.libp2p.unhandle(protocolId(rpc))
+  }
+
+  /**
+   * A new stream to a peer, over the connection with it if there is one; to this node itself in process. Throws
+   * `SWARM_UNREACHABLE`, `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
+   */
+  async open(peer: PeerTarget, rpc: Rpc, { signal }: { signal?: AbortSignal } = {}): Promise<FrameStream> {
+    const { libp2p } = this
+    signal?.throwIfAborted()
+    if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
+    const target =
+      this.isConnected(peer.peerId) || peer.multiaddrs.length === 0 ? parsePeerId(peer.peerId) : dialAddresses(peer)
+    const stream = await withDeadline(
+      `opening ${rpc} with peer ${peer.peerId}`,
+      OPEN_TIMEOUT_MS,
+      signal,
+      async (signal) => openStream(libp2p, target, rpc, signal),
+    ).catch((error: unknown) => this.#failDial(error, peer, rpc, signal))
+    // No await between libp2p's promise and this: events before the listeners would be lost.
+    return new FrameStream(
+      stream,
+      peer.peerId,
+      RPC_LIMITS[rpc],
+      (error) => this.#reportListener(rpc, error),
+      this.traffic[rpc],
+    )
+  }
+
+  /** Dials an address with `/p2p/` and gives the peer's id. Throws like `open`. */
+  async connect(address: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
+    const target = parsePeerAddress(address)
+    await this.#dial(target, signal)
+    return target.peerId
+  }
+
+  isConnected(peerId: string): boolean {
+    return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
+  }
+
+  /** The host that a connected peer is connected from, as this node sees it. */
+  remoteHost(peerId: string): string | undefined {
+    const [connection] = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
+    return connection?.remoteAddr.getComponents().find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  }
+
+  /** Calls `listener` when the last connection with a peer is closed, until the returned function is called. */
+  onPeerDisconnect(listener: (peerId: string) => void): () => void {
+    this.#disconnectListeners.add(listener)
+    return () => this.#disconnectListeners.delete(listener)
+  }
+
+  async #dial(target: PeerTarget, signal?: AbortSignal): Promise<void> {
+    if (target.peerId === this.peerId)
+      throw new SwarmError('SWARM_SELF', `${target.multiaddrs.join(', ')} is this node itself`)
+    const { libp2p } = this
+    await withDeadline(`dialling peer ${target.peerId}`, OPEN_TIMEOUT_MS, signal, async (signal) =>
+      libp2p.dial(dialAddresses(target), { signal }),
+    ).catch((error: unknown) => this.#failDial(error, target, undefined, signal))
+  }
+
+  async #failDial(
+    error: unknown,
+    peer: PeerTarget,
+    rpc: Rpc | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<never> {
+    if (signal?.aborted) throw signal.reason
+    const described = await describeDialError(error, {
+      libp2p: this.libp2p,
+      peer,
+      rpc,
+      hasSwarmKey: this.swarmKey !== undefined,
+    })
+    if (described instanceof SwarmError && described.code === 'SWARM_VERSION')
+      this.#warnOfVersion(peer.peerId, described)
+    throw described
+  }
+
+  /** Once per peer: it is met again at every refresh. */
+  #warnOfVersion(peerId: string, { message }: SwarmError): void {
+    if (this.#mismatched.has(peerId) || this.#mismatched.size >= MAX_MISMATCHED) return
+    this.#mismatched.add(peerId)
+    this.logger.warn(message)
+  }
+
+  /** The tag keeps the connection when libp2p has too many and closes some. */
+  async #dialBootstrap(target: PeerTarget, signal: AbortSignal): Promise<void> {
+    await this.#dial(target, signal)
+    await this.libp2p.peerStore.merge(parsePeerId(target.peerId), { tags: { 'petals-bootstrap': { value: 100 } } })
+  }
+
+  /** start and stop never overlap, in whatever order they are called. */
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const done = this.#transition.then(step)
+    this.#transition = done.catch(() => undefined)
+    return done
+  }
+
+  async #start(): Promise<void> {
+    if (this.#running !== undefined) return
+    const libp2p = await buildLibp2p({
+      identity: this.identity,
+      listen: this.#listen,
+      announce: this.#announce,
+      verifier: this.verifier,
+      swarmKey: this.swarmKey,
+      metrics: this.#metrics,
+    })
+    libp2p.addEventListener('peer:disconnect', (event) => this.#disconnected(event.detail.toString()))
+    try {
+      await this.#rpcs.registerAll(libp2p)
+      await libp2p.start()
+    } catch (error) {
+      await Promise.resolve(libp2p.stop()).catch(() => undefined)
+      throw describeListenError(this.#listen, error)
+    }
+    const bootstrap = new BootstrapLoop(this.bootstrapPeers, {
+      dial: (target, signal) => this.#dialBootstrap(target, signal),
+      isConnected: (peerId) => this.isConnected(peerId),
+      onFailure: (peerId, error) =>
+        this.logger.debug({ peerId, reason: errorMessage(error) }, 'bootstrap peer not reached'),
+    })
+    this.#running = { libp2p, bootstrap }
+    bootstrap.start()
+  }
+
+  async #stop(): Promise<void> {
+    const running = this.#running
+    if (running === undefined) return
+    running.bootstrap.stop()
+    this.#running = undefined
+    this.#rpcs.abortOwn()
+    await running.libp2p.stop()
+  }
+
+  #disconnected(peerId: string): void {
+    this.#running?.bootstrap.disconnected(peerId)
+    for (const listener of this.#disconnectListeners) {
+      try {
+        listener(peerId)
+      } catch (error) {
+        this.logger.warn({ reason: errorMessage(error) }, 'a listener for disconnects failed')
+      }
+    }
+  }
+
+  #reportListener(rpc: Rpc, error: Error): void {
+    this.logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
+  }
+}
+
+async function openStream(
+  libp2p: SwarmLibp2p,
+  target: Parameters<SwarmLibp2p['dialProtocol']>[0],
+  rpc: Rpc,
+  signal: AbortSignal,
+): Promise<Stream> {
+  return await libp2p.dialProtocol(target, protocolId(rpc), { signal, maxOutboundStreams: MAX_OUTBOUND_STREAMS })
+}
+
+function describeListenError(listen: readonly string[], error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'UnsupportedListenAddressesError') return error
+  const reason = error.message.includes('EADDRINUSE')
+    ? 'the port is in use; choose another, or 0 for any free one'
+    : error.message.slice(error.message.indexOf('\n')).replaceAll(/\s+/g, ' ').trim()
+  return new SwarmError('SWARM_LISTEN', `cannot listen on ${listen.join(', ')}: ${reason}`, { cause: error })
+}

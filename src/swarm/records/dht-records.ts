@@ -1,0 +1,25 @@
+import { SwarmError } from '../errors.ts'
+import { readRecord, type RecordVerifier } from './record.ts'
+
+/** The DHT namespace of signed records; keys are `/pn/<model key>/<peer id>`. */
+export const RECORD_NAMESPACE = 'pn'
+
+export function recordKey(modelKey: string, peerId: string): Uint8Array {
+  return Buffer.from(`/${RECORD_NAMESPACE}/${modelKey}/${peerId}`)
+}
+
+/** Lets a node store and return only valid records under their own keys. The DHT itself sets no limit of size. */
+export function recordValidator(verifier: RecordVerifier): (key: Uint8Array, value: Uint8Array) => Promise<void> {
+  return async (key, value) => {
+    const record = await verifier.verify(value, Date.now())
+    if (!Buffer.from(recordKey(record.modelKey, record.peerId)).equals(key)) {
+      throw new SwarmError('SWARM_RECORD', 'a server record is stored under a foreign key')
+    }
+  }
+}
+
+/** The newest of several valid answers. */
+export function selectRecord(_key: Uint8Array, values: Uint8Array[]): number {
+  const sequences = values.map((value) => readRecord(value).sequence)
+  return sequences.indexOf(Math.max(...sequences))
+}

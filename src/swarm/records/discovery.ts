@@ -1,0 +1,255 @@
+import { errorMessage } from '../../base/errors.ts'
+import type { PeerTarget } from '../node/address.ts'
+import { BlockKeys } from './block-keys.ts'
+import { pause, withDeadline } from '../deadline.ts'
+import type { Directory } from './directory.ts'
+import type { SwarmNode } from '../node/node.ts'
+import { signRecord } from './record.ts'
+import type { RecordExchange } from './record-exchange.ts'
+import type { ServerRecord } from './record-fields.ts'
+
+export interface DiscoveryOptions {
+  node: SwarmNode
+  exchange: RecordExchange
+  modelKey: string
+  /** Blocks of the whole model, to see which of them nobody serves. */
+  numBlocks: number
+  refreshIntervalMs?: number
+}
+
+const REFRESH_INTERVAL_MS = 15_000
+const REFRESH_TIMEOUT_MS = 10_000
+/** Peers asked in one refresh beside the bootstrap peers; each answers with the whole map. */
+const ASK_PEERS = 3
+/** Once one peer has answered, the others are waited for this long only. */
+const ASK_GRACE_MS = 300
+/** Block keys looked up in one refresh, spread over the holes. */
+const HOLE_LOOKUPS = 4
+/** Servers of the model to stay connected with, so that gossip survives the bootstrap peer. */
+const MESH_PEERS = 4
+/**
+ * Pauses between attempts to spread a record while nobody takes it: subscriptions are known 0.1 to 0.5 s after a dial.
+ */
+const SPREAD_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
+/** A DHT put asks twenty peers; gossip carries what changes more often. */
+const PUT_INTERVAL_MS = 60_000
+
+/** Who serves one model, kept fresh; and how a server says so. */
+export class Discovery {
+  readonly directory: Directory
+  readonly #node: SwarmNode
+  readonly #exchange: RecordExchange
+  readonly #modelKey: string
+  readonly #numBlocks: number
+  readonly #refreshIntervalMs: number
+  readonly #blockKeys: BlockKeys
+  #running: AbortController | undefined
+  #spreading = new AbortController()
+  #refreshing: Promise<void> | undefined
+  #lastPut = { atMs: 0, state: '' }
+
+  constructor({ node, exchange, modelKey, numBlocks, refreshIntervalMs = REFRESH_INTERVAL_MS }: DiscoveryOptions) {
+    this.#node = node
+    this.#exchange = exchange
+    this.#modelKey = modelKey
+    this.#numBlocks = numBlocks
+    this.#refreshIntervalMs = refreshIntervalMs
+    this.#blockKeys = new BlockKeys(node, modelKey)
+    this.directory = exchange.store.hold(modelKey, this)
+  }
+
+  /** Refreshes from now on, first at once. Needs a started node and exchange. */
+  start(): void {
+    if (this.#running !== undefined) return
+    this.#running = new AbortController()
+    this.#exchange.store.hold(this.#modelKey, this)
+    void this.#refreshForever(this.#running.signal)
+  }
+
+  /** Ends everything in the background. Says nothing to others: announce OFFLINE before. */
+  stop(): void {
+    this.#running?.abort()
+    this.#running = undefined
+    this.#spreading.abort()
+    this.#blockKeys.stop()
+    this.#exchange.store.release(this.#modelKey, this)
+  }
+
+  /** Blocks of which no unexpired record is known. */
+  holes(): number[] {
+    const held = new Set<number>()
+    for (const { start, end } of this.directory.records()) {
+      for (let block = start; block < Math.min(end, this.#numBlocks); block += 1) held.add(block)
+    }
+    return Array.from({ length: this.#numBlocks }, (_, block) => block).filter((block) => !held.has(block))
+  }
+
+  /**
+   * Signs this node's record and makes it known. Resolves after the first attempt to gossip it and to hand it to the
+   * bootstrap peers; further attempts, and the DHT, follow in the background. Throws `SWARM_RECORD` for a bad record
+   * only.
+   */
+  async announce(record: ServerRecord): Promise<void> {
+    const bytes = await signRecord(record, this.#node.identity)
+    await this.#exchange.store.add(bytes)
+    this.#spreading.abort()
+    this.#spreading = new AbortController()
+    const untold = new Set(this.#bootstrapOrSome())
+    const reached = await this.#spreadOnce(bytes, untold, false, this.#spreading.signal)
+    void this.#spreadOn(bytes, untold, reached, this.#spreading.signal)
+    void this.#enterDht(record, bytes)
+  }
+
+  /**
+   * Asks bootstrap and other peers for all records of the model, and the DHT about blocks that nobody is known for.
+   * Callers at the same time share one refresh. Never fails for lack of answers; throws the signal's reason.
+   */
+  async refresh({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+    })
+    const shared = this.#refreshing
+    await withDeadline('refreshing the swarm map', REFRESH_TIMEOUT_MS * 2, signal, async (signal) => {
+      const { promise, reject } = Promise.withResolvers<never>()
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+      await Promise.race([shared, promise])
+    })
+  }
+
+  async #refreshForever(signal: AbortSignal): Promise<void> {
+    do {
+      await this.refresh({ signal }).catch((error: unknown) => this.#log('refresh', error))
+    } while (await pause(this.#refreshIntervalMs * (0.75 + Math.random() / 2), signal))
+  }
+
+  async #refresh(): Promise<void> {
+    await this.#askAll(this.#peersToAsk())
+    const holes = this.holes()
+    if (holes.length > 0) await this.#fillHoles(holes)
+    this.#meetServers()
+  }
+
+  #peersToAsk(): PeerTarget[] {
+    const servers = this.#others().filter(({ peerId }) => this.#node.isConnected(peerId))
+    const known = new Set([...this.#node.bootstrapPeers, ...servers].map(({ peerId }) => peerId))
+    const strangers = known.size > 0 ? [] : this.#connected()
+    return [...this.#node.bootstrapPeers, ...pickSome(servers, ASK_PEERS), ...pickSome(strangers, ASK_PEERS)]
+  }
+
+  /** Resolves shortly after the first answer, or when all have failed. */
+  async #askAll(peers: readonly PeerTarget[]): Promise<void> {
+    const grace = Promise.withResolvers<void>()
+    let timer: NodeJS.Timeout | undefined
+    const asks = peers.map(async (peer) => {
+      if (await this.#ask(peer)) timer ??= setTimeout(() => grace.resolve(), ASK_GRACE_MS)
+    })
+    await Promise.race([Promise.all(asks), grace.promise])
+    clearTimeout(timer)
+  }
+
+  async #ask(peer: PeerTarget): Promise<boolean> {
+    try {
+      await this.#exchange.ask(peer, this.#modelKey, this.#running?.signal)
+      return true
+    } catch (error) {
+      this.#log('info', error)
+      return false
+    }
+  }
+
+  async #fillHoles(holes: readonly number[]): Promise<void> {
+    const picked = new Set(
+      Array.from({ length: HOLE_LOOKUPS }, (_, i) => holes[Math.floor((i * holes.length) / HOLE_LOOKUPS)]!),
+    )
+    const found = await Promise.all(
+      [...picked].map((block) => this.#blockKeys.find(block, this.#running?.signal).catch(() => [])),
+    )
+    const unknown = new Map(
+      found
+        .flat()
+        .filter(({ peerId }) => this.directory.get(peerId) === undefined)
+        .map((peer) => [peer.peerId, peer]),
+    )
+    await Promise.all(pickSome([...unknown.values()], ASK_PEERS).map((peer) => this.#askOrGet(peer)))
+  }
+
+  async #askOrGet(peer: PeerTarget): Promise<void> {
+    if (await this.#ask(peer)) return
+    const record = await this.#blockKeys.get(peer.peerId)
+    if (record !== undefined)
+      await this.#exchange.store.add(record).catch((error: unknown) => this.#log('record', error))
+  }
+
+  /** Peers that only the bootstrap peer connects would lose each other with it. */
+  #meetServers(): void {
+    const others = this.#others()
+    const missing = MESH_PEERS - others.filter(({ peerId }) => this.#node.isConnected(peerId)).length
+    const candidates = others.filter(
+      (peer) =>
+        peer.multiaddrs.length > 0 && !this.#node.isConnected(peer.peerId) && !this.directory.isGone(peer.peerId),
+    )
+    for (const peer of pickSome(candidates, Math.max(0, missing))) void this.#ask(peer)
+  }
+
+  async #spreadOn(bytes: Uint8Array, untold: Set<PeerTarget>, reached: boolean, signal: AbortSignal): Promise<void> {
+    for (const pauseMs of SPREAD_PAUSES_MS) {
+      if (reached && untold.size === 0) return
+      if (!(await pause(pauseMs, signal))) return
+      reached = await this.#spreadOnce(bytes, untold, reached, signal)
+    }
+  }
+
+  /** Gossips unless that has `reached` somebody, and tells whom it can of `untold`, which shrinks. */
+  async #spreadOnce(
+    bytes: Uint8Array,
+    untold: Set<PeerTarget>,
+    reached: boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const tells = [...untold].map(async (peer) => {
+      try {
+        await this.#exchange.tell(peer, bytes, signal)
+        untold.delete(peer)
+      } catch (error) {
+        this.#log('announce', error)
+      }
+    })
+    const [numRecipients] = await Promise.all([reached ? 1 : this.#exchange.publish(this.#modelKey, bytes), ...tells])
+    return numRecipients > 0
+  }
+
+  async #enterDht(record: ServerRecord, bytes: Uint8Array): Promise<void> {
+    const gone = record.state === 'OFFLINE'
+    const provided = gone ? this.#blockKeys.provide(0, 0) : this.#blockKeys.provide(record.start, record.end)
+    if (record.state !== this.#lastPut.state || Date.now() - this.#lastPut.atMs > PUT_INTERVAL_MS) {
+      this.#lastPut = { atMs: Date.now(), state: record.state }
+      await this.#blockKeys.put(bytes)
+    }
+    await provided
+  }
+
+  /** Live servers of the model except this node. */
+  #others(): ServerRecord[] {
+    return this.directory.records().filter(({ peerId }) => peerId !== this.#node.peerId)
+  }
+
+  #bootstrapOrSome(): readonly PeerTarget[] {
+    return this.#node.bootstrapPeers.length > 0 ? this.#node.bootstrapPeers : pickSome(this.#connected(), ASK_PEERS)
+  }
+
+  #connected(): PeerTarget[] {
+    return this.#node.libp2p.getPeers().map((peerId) => ({ peerId: peerId.toString(), multiaddrs: [] }))
+  }
+
+  #log(what: string, error: unknown): void {
+    this.#node.logger.debug({ what, reason: errorMessage(error) }, 'discovery: a peer did not help')
+  }
+}
+
+function pickSome<T>(items: readonly T[], count: number): T[] {
+  return items
+    .map((item) => ({ item, key: Math.random() }))
+    .sort((a, b) => a.key - b.key)
+    .slice(0, count)
+    .map(({ item }) => item)
+}

@@ -1,0 +1,240 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Message, TopicValidatorResult } from '@libp2p/gossipsub'
+import { errorCode, errorMessage } from '../../base/errors.ts'
+import type { PeerTarget } from '../node/address.ts'
+import { withDeadline } from '../deadline.ts'
+import { SwarmError } from '../errors.ts'
+import type { Frame } from '../frames/frame.ts'
+import type { FrameStream } from '../frames/frame-stream.ts'
+import { MAX_HEADER_BYTES } from '../node/limits.ts'
+import type { SwarmNode } from '../node/node.ts'
+import { PROTOCOL_VERSION } from '../node/protocol-version.ts'
+import { RecordStore } from './record-store.ts'
+
+export interface RecordExchangeOptions {
+  /** This package's version, told to whoever asks. */
+  version: string
+  now?: () => number
+}
+
+/** What a peer answered to `info`. */
+export interface InfoAnswer {
+  version: string
+  /** The version of the protocol that the peer speaks; empty where it does not say. */
+  protocol: string
+  numRecords: number
+  /** Records that were news here. */
+  numNew: number
+}
+
+const REQUEST_TIMEOUT_MS = 5000
+/** Thousands of records: what one peer may make another verify with one answer. */
+const MAX_ANSWER_BYTES = 16 << 20
+/** Room in a header for everything beside the records. */
+const HEADER_RESERVE_BYTES = 1024
+/** A signature costs half a millisecond of the event loop, which sessions share. */
+const VERIFY_SLICE = 16
+
+/**
+ * Passes signed server records between peers: `info` asks for all that a peer knows, `announce` hands over one's own,
+ * and gossip spreads changes. Every node keeps what it hears and relays the gossip of models that it knows, so that a
+ * bootstrap node, which serves nothing, connects the others.
+ */
+export class RecordExchange {
+  readonly store: RecordStore
+  readonly #node: SwarmNode
+  readonly #version: string
+  readonly #now: () => number
+  /** Who wants it running: a server and a client on one node share it. */
+  readonly #users = new Set<object>()
+  #release: (() => void)[] = []
+
+  constructor(node: SwarmNode, { version, now = Date.now }: RecordExchangeOptions) {
+    this.#node = node
+    this.#version = version
+    this.#now = now
+    this.store = new RecordStore({ verifier: node.verifier, now })
+  }
+
+  /**
+   * Needs a started node, and is to be called again after the node was stopped and started. It runs until all users
+   * stop.
+   */
+  async start(user: object = this): Promise<void> {
+    this.#users.add(user)
+    if (this.#release.length > 0) return
+    this.#release = [
+      this.store.onModel((modelKey, known) => (known ? this.#join(modelKey) : this.#leave(modelKey))),
+      this.#node.onPeerDisconnect((peerId) => this.store.markGone(peerId)),
+    ]
+    for (const modelKey of this.store.modelKeys) this.#join(modelKey)
+    await this.#node.handle('info', (stream) => this.#serveInfo(stream))
+    await this.#node.handle('announce', (stream) => this.#serveAnnounce(stream))
+  }
+
+  /** May also be called after the node was stopped. */
+  async stop(user: object = this): Promise<void> {
+    this.#users.delete(user)
+    if (this.#release.length === 0 || this.#users.size > 0) return
+    for (const release of this.#release.splice(0)) release()
+    for (const modelKey of this.store.modelKeys) this.#leave(modelKey)
+    await this.#node.unhandle('info')
+    await this.#node.unhandle('announce')
+  }
+
+  /**
+   * Fetches all records that a peer knows of a model (of all models: ''), and keeps the valid ones. Throws like `open`.
+   */
+  async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
+    return await this.#request(peer, 'info', signal, async (stream, signal) => {
+      await stream.send({ header: { kind: 'info', modelKey }, tensors: [] }, { signal })
+      const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0 }
+      let answerBytes = 0
+      for (let frame = await stream.receive({ signal }); frame !== null; frame = await stream.receive({ signal })) {
+        const { records = [], version = '', protocol = '' } = expectKind(frame, 'info').header
+        answerBytes += records.reduce((sum, record) => sum + record.byteLength, 0)
+        if (answerBytes > MAX_ANSWER_BYTES)
+          throw new SwarmError('SWARM_FRAME', `peer ${peer.peerId} answers info without end`)
+        answer.version = version
+        answer.protocol = protocol
+        answer.numRecords += records.length
+        answer.numNew += await this.#addAll(records)
+      }
+      return answer
+    })
+  }
+
+  /** Hands one's own record to a peer. Throws like `open`, or the peer's refusal. */
+  async tell(peer: PeerTarget, record: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#request(peer, 'announce', signal, async (stream, signal) => {
+      await stream.send({ header: { kind: 'announce', records: [record] }, tensors: [] }, { signal })
+      const answer = await stream.receive({ signal })
+      if (answer === null) throw new SwarmError('SWARM_STREAM_LOST', `peer ${peer.peerId} did not answer to announce`)
+    })
+  }
+
+  /** Gossips a record; gives the number of peers that it was sent to. */
+  async publish(modelKey: string, record: Uint8Array): Promise<number> {
+    try {
+      const { recipients } = await this.#node.libp2p.services.pubsub.publish(topicOf(modelKey), record)
+      return recipients.length
+    } catch (error) {
+      // Straight after connecting a peer's subscriptions are not known yet: nobody to send to is no fault.
+      this.#node.logger.debug({ reason: errorMessage(error) }, 'record not gossiped')
+      return 0
+    }
+  }
+
+  async #request<T>(
+    peer: PeerTarget,
+    rpc: 'info' | 'announce',
+    signal: AbortSignal | undefined,
+    work: (stream: FrameStream, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return await withDeadline(`${rpc} with peer ${peer.peerId}`, REQUEST_TIMEOUT_MS, signal, async (signal) => {
+      const stream = await this.#node.open(peer, rpc, { signal })
+      try {
+        const result = await work(stream, signal)
+        await stream.end()
+        return result
+      } catch (error) {
+        stream.abort(new SwarmError('SWARM_STREAM_LOST', `the request failed: ${errorMessage(error)}`))
+        throw error
+      }
+    })
+  }
+
+  async #addAll(records: readonly Uint8Array[]): Promise<number> {
+    let numNew = 0
+    for (const [i, record] of records.entries()) {
+      if (i % VERIFY_SLICE === VERIFY_SLICE - 1) await nextTurn()
+      try {
+        if (await this.store.add(record)) numNew += 1
+      } catch (error) {
+        this.#node.logger.debug(
+          { code: errorCode(error), reason: errorMessage(error) },
+          'a peer passed on a bad record',
+        )
+      }
+    }
+    return numNew
+  }
+
+  async #serveInfo(stream: FrameStream): Promise<void> {
+    const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
+    if (request === null) return
+    const { modelKey = '' } = expectKind(request, 'info').header
+    for (const records of batches(this.store.signed(modelKey))) {
+      await stream.send({
+        header: { kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records },
+        tensors: [],
+      })
+    }
+  }
+
+  async #serveAnnounce(stream: FrameStream): Promise<void> {
+    const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
+    if (request === null) return
+    const [record] = expectKind(request, 'announce').header.records ?? []
+    if (record === undefined) throw new SwarmError('SWARM_FRAME', 'an announce request needs a record')
+    const { peerId } = await this.#node.verifier.verify(record, this.#now())
+    if (peerId !== stream.remotePeer)
+      throw new SwarmError('SWARM_RECORD', `peer ${stream.remotePeer} announces a record of ${peerId}`)
+    const isNew = await this.store.add(record)
+    await stream.send({ header: { kind: 'announce', numbers: { accepted: isNew ? 1 : 0 } }, tensors: [] })
+  }
+
+  #join(modelKey: string): void {
+    if (!this.#node.isStarted) return
+    const { pubsub } = this.#node.libp2p.services
+    pubsub.topicValidators.set(topicOf(modelKey), (_from, message) => this.#onGossip(modelKey, message))
+    pubsub.subscribe(topicOf(modelKey))
+  }
+
+  #leave(modelKey: string): void {
+    if (!this.#node.isStarted) return
+    const { pubsub } = this.#node.libp2p.services
+    pubsub.unsubscribe(topicOf(modelKey))
+    pubsub.topicValidators.delete(topicOf(modelKey))
+  }
+
+  /** Keeps the record where it is checked; only what is valid travels on. */
+  async #onGossip(modelKey: string, { data }: Message): Promise<TopicValidatorResult> {
+    try {
+      const record = await this.#node.verifier.verify(data, this.#now())
+      if (record.modelKey !== modelKey) return TopicValidatorResult.Reject
+      await this.store.add(data)
+      return TopicValidatorResult.Accept
+    } catch (error) {
+      return errorCode(error) === 'SWARM_RECORD_TIME' ? TopicValidatorResult.Ignore : TopicValidatorResult.Reject
+    }
+  }
+}
+
+function topicOf(modelKey: string): string {
+  return `/petals-node/records/1.0.0/${modelKey}`
+}
+
+function expectKind(frame: Frame, kind: string): Frame {
+  if (frame.header.kind === kind) return frame
+  throw new SwarmError('SWARM_FRAME', `expected a frame of kind ${kind}, got ${JSON.stringify(frame.header.kind)}`)
+}
+
+/** As many records to a frame as its header holds; at least one frame, which tells the version. */
+function batches(records: readonly Uint8Array[]): Uint8Array[][] {
+  const result: Uint8Array[][] = [[]]
+  let batchBytes = 0
+  let totalBytes = 0
+  for (const record of records) {
+    const bytes = record.byteLength + 4
+    totalBytes += bytes
+    if (totalBytes > MAX_ANSWER_BYTES) return result
+    if (batchBytes + bytes > MAX_HEADER_BYTES - HEADER_RESERVE_BYTES) {
+      result.push([])
+      batchBytes = 0
+    }
+    result.at(-1)!.push(record)
+    batchBytes += bytes
+  }
+  return result
+}

@@ -1,0 +1,94 @@
+import { multiaddr } from '@multiformats/multiaddr'
+import { isDType } from '../../tensor/dtype.ts'
+import { SwarmError } from '../errors.ts'
+
+export const RECORD_STATES = ['JOINING', 'ONLINE', 'DRAINING', 'OFFLINE'] as const
+export type RecordState = (typeof RECORD_STATES)[number]
+
+/** What a server says about itself. Times are ms of the wall clock. */
+export interface ServerRecord {
+  peerId: string
+  multiaddrs: string[]
+  modelKey: string
+  /** The span: blocks `start` to `end`, as a slice. */
+  start: number
+  end: number
+  state: RecordState
+  dtype: string
+  quant: string
+  /** How it caches keys and values, where not in `dtype`. */
+  kvDType?: string
+  device: string
+  /** Tokens that the KV cache can still take, and in all. */
+  cacheTokensLeft: number
+  cacheTokens: number
+  /** Tokens per second of one decode step through the span. */
+  throughput: number
+  /** A digest of each block's stored weights; empty while they are not known. */
+  blockDigests: string[]
+  /** The package's version. */
+  version: string
+  /** The version of the protocol that the server speaks; 1.0.0 where it does not say. */
+  protocol?: string
+  publicName?: string
+  /** Names of the adapters that requests may go through. */
+  adapters: string[]
+  /** Whether clients may bring adapters of their own. */
+  clientAdapters?: boolean
+  /** Grows with each record of this peer, also over restarts. */
+  sequence: number
+  issuedAt: number
+  expiresAt: number
+}
+
+const MAX_BLOCKS = 100_000
+const MAX_ADDRESSES = 32
+const MAX_ADAPTERS = 64
+const MAX_TEXT = 256
+const DEVICES = new Set(['cpu', 'cuda'])
+const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
+const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
+
+/** Throws `SWARM_RECORD`, naming the field. */
+export function checkFields(record: ServerRecord): void {
+  const { start, end, blockDigests, multiaddrs, publicName } = record
+  for (const field of ['peerId', 'modelKey', 'dtype', 'quant', 'version'] as const) checkText(field, record[field], 1)
+  if (record.kvDType !== undefined) checkText('kvDType', record.kvDType, 1)
+  if (publicName !== undefined) checkText('publicName', publicName, 0)
+  if (record.protocol !== undefined) require(VERSION.test(record.protocol), 'protocol', record.protocol)
+  for (const field of ['cacheTokensLeft', 'cacheTokens', 'sequence', 'issuedAt', 'expiresAt'] as const) {
+    require(Number.isSafeInteger(record[field]) && record[field] >= 0, field, record[field])
+  }
+  require(Number.isInteger(start) && start >= 0, 'start', start)
+  require(Number.isInteger(end) && end > start && end <= MAX_BLOCKS, 'end', end)
+  require(RECORD_STATES.includes(record.state), 'state', record.state)
+  require(isDType(record.dtype), 'dtype', record.dtype)
+  require(DEVICES.has(record.device), 'device', record.device)
+  require(record.cacheTokensLeft <= record.cacheTokens, 'cacheTokensLeft', record.cacheTokensLeft)
+  require(Number.isFinite(record.throughput) && record.throughput >= 0, 'throughput', record.throughput)
+  require(blockDigests.length === 0 ||
+    blockDigests.length === end - start, 'number of blockDigests', blockDigests.length)
+  for (const digest of blockDigests) checkText('blockDigests', digest, 1)
+  require(record.adapters.length <= MAX_ADAPTERS, 'number of adapters', record.adapters.length)
+  for (const adapter of record.adapters) checkText('adapters', adapter, 1)
+  require(multiaddrs.length <= MAX_ADDRESSES, 'number of multiaddrs', multiaddrs.length)
+  for (const address of multiaddrs) checkAddress(address)
+}
+
+function checkText(field: string, text: string, minChars: number): void {
+  require(text.length >= minChars && text.length <= MAX_TEXT && PRINTABLE.test(text), field, text)
+}
+
+function checkAddress(address: string): void {
+  require(address.length <= MAX_TEXT, 'multiaddrs', address)
+  try {
+    multiaddr(address)
+  } catch {
+    require(false, 'multiaddrs', address)
+  }
+}
+
+function require(holds: boolean, field: string, value: string | number): void {
+  if (holds) return
+  throw new SwarmError('SWARM_RECORD', `a server record has a bad ${field}: ${JSON.stringify(value).slice(0, 80)}`)
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { Engine } from '../../../src/engine/engine.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+
+const FOLDER = new URL('../../fixtures/llama', import.meta.url).pathname
+
+test('loading that is given up at any moment rejects with the reason, and the process lives on', async () => {
+  const checkpoint = await openCheckpoint(FOLDER)
+  const options = {
+    checkpoint,
+    start: 0,
+    end: 3,
+    device: CPU,
+    dtype: 'float32',
+    threads: 1,
+    spin: false,
+    cacheTokens: 1024,
+  } as const
+  const reason = new Error('given up')
+  // Threads that were terminated while they loaded a native module have aborted the process.
+  for (const delayMs of [0, 0, 10, 30, 50, 70, 90, 110]) {
+    const controller = new AbortController()
+    setTimeout(() => controller.abort(reason), delayMs)
+    const loading = Engine.load({ ...options, signal: controller.signal })
+    await loading.then(
+      (engine) => engine.close(),
+      (error: unknown) => assert.equal(error, reason),
+    )
+  }
+  const engine = await Engine.load(options)
+  assert.equal(engine.numSessions, 0)
+  await engine.close()
+})

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { cp, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { readBytes, readTensor } from '../../../src/checkpoint/weights/read.ts'
+import type { PackedQuant } from '../../../src/checkpoint/weights/stored-quant.ts'
+import {
+  computeBlock,
+  type StoredValues,
+  unpackMatrix,
+  type UnpackedMatrix,
+  widenFloat8,
+} from '../../../src/checkpoint/weights/unpack.ts'
+import { Engine } from '../../../src/engine/engine.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import type { Quantization } from '../../../src/tensor/quantize.ts'
+import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { seededRandom, temporaryFolder, writeSafetensors } from '../../checkpoint/write.ts'
+import { floats, loadFixture, maxError, readTensors } from '../../families/support.ts'
+
+const FOLDER = join(import.meta.dirname, '../../fixtures-stored')
+const TOKENS = 5
+
+function nibble(bytes: Uint8Array, i: number): number {
+  return (bytes[i >> 1]! >> ((i % 2) * 4)) & 15
+}
+
+/** By the definition: (code - zero) * scale. */
+function plain(
+  { codes, scales, zeros }: UnpackedMatrix,
+  { bits }: PackedQuant,
+  block: number,
+  [out, inner]: readonly [number, number],
+): Float32Array {
+  const blocks = inner / block
+  return Float32Array.from({ length: out * inner }, (_, i) => {
+    const row = Math.floor(i / inner),
+      at = Math.floor((i % inner) / block)
+    const code =
+      bits === 8
+        ? codes[i]! - 128
+        : nibble(codes, i) - (zeros === undefined ? 8 : nibble(zeros, row * 2 * Math.ceil(blocks / 2) + at))
+    return code * scales[row * blocks + at]!
+  })
+}
+
+async function outputs(checkpoint: Checkpoint, quant: Quantization = 'none'): Promise<Float32Array> {
+  const { hiddenSize } = checkpoint.config
+  const random = seededRandom(3)
+  const hidden = fromFloat32(
+    Float32Array.from({ length: TOKENS * hiddenSize }, () => 2 * random() - 1),
+    [1, TOKENS, hiddenSize],
+  )
+  const engine = await Engine.load({
+    checkpoint,
+    start: 0,
+    end: 1,
+    device: CPU,
+    dtype: 'float32',
+    quant,
+    threads: 1,
+    spin: false,
+    cacheTokens: 64,
+  })
+  try {
+    return asFloat32(await engine.forward(hidden, { start: 0, end: 1, timeoutMs: 1000 }))
+  } finally {
+    await engine.close()
+  }
+}
+
+/** The llama that a fixture was made from, with what its weights mean in float32. */
+async function plainCheckpoint(name: string, context: TestContext): Promise<Checkpoint> {
+  const folder = await temporaryFolder(context)
+  await cp(join(FOLDER, name), folder, { recursive: true })
+  const file = join(folder, 'config.json')
+  await writeFile(
+    file,
+    JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), quantization_config: undefined }),
+  )
+  const { weights } = await loadFixture('llama')
+  const outside = [...weights].filter(([tensor]) => !tensor.includes('layers.'))
+  await writeSafetensors(
+    join(folder, 'model.safetensors'),
+    Object.fromEntries([...outside, ...(await readTensors(join(FOLDER, name, 'plain.safetensors')))]),
+  )
+  return openCheckpoint(folder)
+}
+
+describe('a checkpoint that was quantized before', () => {
+  for (const name of readdirSync(FOLDER)) {
+    it(`means what ${name} says, to the bit, and is computed with as it is`, async (context) => {
+      const checkpoint = await openCheckpoint(join(FOLDER, name))
+      const quant = checkpoint.config.storedQuant!
+      const exact = await readTensors(join(FOLDER, name, 'plain.safetensors'))
+      for (const [
+        tensor,
+        {
+          shape: [out = 0, inner = 0],
+        },
+      ] of exact) {
+        if (inner === 0) continue
+        const module = tensor.replace(/\.weight$/, '')
+        const stored: StoredValues = {
+          bytes: (piece) => readBytes(checkpoint.tensors.get(`${module}.${piece}`)!),
+          floats: (piece) => asFloat32(readTensor(checkpoint.tensors.get(`${module}.${piece}`)!, 'float32')),
+        }
+        const found =
+          quant.method === 'fp8'
+            ? asFloat32(widenFloat8(quant, [out, inner], stored))
+            : plain(unpackMatrix(quant, [out, inner], stored), quant, computeBlock(quant, inner), [out, inner])
+        assert.equal(maxError(found, floats(exact, tensor)), 0, tensor)
+      }
+      const expected = await outputs(await plainCheckpoint(name, context))
+      const largest = expected.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
+      // The kernels for integers round activations.
+      assert.ok(maxError(await outputs(checkpoint), expected) < (quant.method === 'fp8' ? 1e-5 : 0.03) * largest)
+    })
+  }
+
+  it('is not rounded again; fp8 may be', async () => {
+    await assert.rejects(
+      openCheckpoint(join(FOLDER, 'gptq')).then((checkpoint) => outputs(checkpoint, 'int8')),
+      { code: 'GRAPH_UNSUPPORTED', message: /quantized already: leave --quant away/ },
+    )
+    const checkpoint = await openCheckpoint(join(FOLDER, 'float8-block'))
+    const [full, int8] = [await outputs(checkpoint), await outputs(checkpoint, 'int8')]
+    const error = maxError(full, int8)
+    assert.ok(error > 1e-4 && error < 0.1, `${error}`)
+  })
+})

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { openAdapter } from '../../../src/checkpoint/adapter/adapter.ts'
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { readTensor } from '../../../src/checkpoint/weights/read.ts'
+import { readSafetensorsHeader } from '../../../src/checkpoint/weights/safetensors.ts'
+import { AdapterMemory } from '../../../src/engine/adapters/adapter-memory.ts'
+import { Adapters } from '../../../src/engine/adapters/adapters.ts'
+import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
+import { CacheMemory } from '../../../src/engine/cache/memory.ts'
+import { DeviceRunner } from '../../../src/engine/run/device-runner.ts'
+import { type ResidentBlock, loadResidentBlocks, releaseResident } from '../../../src/engine/loading/resident.ts'
+import { RopeTables } from '../../../src/engine/run/rope-tables.ts'
+import { cacheBytes, type LoadedSpan } from '../../../src/engine/run/runner.ts'
+import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
+import { SpanSessions } from '../../../src/engine/run/span-sessions.ts'
+import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
+import { blockGraphs, cacheShape } from '../../../src/families/graphs.ts'
+import type { Target } from '../../../src/graph/lowering.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { type Environment, createEnvironment } from '../../../src/runtime/environment.ts'
+import { asFloat32 } from '../../../src/tensor/tensor.ts'
+import { floats, readTensors } from '../../families/support.ts'
+
+const FOLDER = new URL('../../fixtures/llama', import.meta.url).pathname
+const ADAPTER = new URL('../../fixtures-adapters/llama-patterns', import.meta.url).pathname
+const ROWS = 8,
+  CAPACITY = 128,
+  TOKENS = 12
+const ROPE_KEY = 'default'
+
+type Step = Pick<Batch, 'tokens' | 'pastLengths'> & Partial<Pick<Batch, 'start' | 'end' | 'offset' | 'adapters'>>
+
+/** What runs on CUDA, on the CPU: its memory, its sessions and its bookkeeping are the same, the graphs in float32. */
+const FORMS: readonly (readonly [string, Target, boolean])[] = [
+  ['fused attention, recorded steps', { device: 'cpu', dtype: 'float32', adapters: true }, true],
+  ['fused attention', { device: 'cpu', dtype: 'float32', adapters: true }, false],
+  ['attention of float32 on CUDA', { device: 'cuda', dtype: 'float32', adapters: true }, false],
+]
+
+function bytes(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}
+
+function assertClose(actual: Float32Array, expected: Float32Array): void {
+  const error = actual.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0)
+  assert.ok(actual.length === expected.length && error < 1e-4, `max error ${error}`)
+}
+
+for (const [form, target, records] of FORMS) {
+  describe(`a span in the device's memory, ${form}`, () => {
+    let checkpoint: Checkpoint,
+      env: Environment,
+      blocks: ResidentBlock[],
+      cache: CacheMemory,
+      runner: DeviceRunner,
+      ropes: RopeTables,
+      adapters: Adapters
+    let golden: Map<string, Float32Array>, width: number
+
+    before(async () => {
+      checkpoint = await openCheckpoint(FOLDER)
+      width = checkpoint.config.hiddenSize
+      const slices = await readSafetensorsHeader(`${FOLDER}/golden.safetensors`)
+      golden = new Map(
+        slices
+          .filter(({ dtype }) => dtype === 'float32')
+          .map((slice) => [slice.name, asFloat32(readTensor(slice, 'float32'))]),
+      )
+      env = createEnvironment({ threads: 1, spin: false })
+      const graphs = blockGraphs(checkpoint.config, target)
+      const progress: number[] = []
+      blocks = loadResidentBlocks(
+        CPU,
+        graphs,
+        blockSlices({ checkpoint, start: 0, end: 3 }, graphs),
+        new WeightMemory(),
+        (count) => progress.push(count),
+      )
+      assert.deepEqual(progress, [1, 2, 3])
+      const { kvHeads, headDim } = cacheShape(checkpoint.config, target)
+      const sizes = {
+        device: CPU,
+        dtype: 'float32',
+        quant: undefined,
+        sessions: [],
+        hiddenSize: width,
+        kvHeads,
+        cacheHeadDim: headDim,
+        start: 0,
+        inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
+      } as const
+      cache = new CacheMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
+      adapters = new Adapters(new AdapterMemory(CPU, graphs, 'float32', 8), {
+        config: checkpoint.config,
+        device: CPU,
+        dtype: 'float32',
+        start: 0,
+      })
+      adapters.add(await openAdapter(ADAPTER))
+      const span: LoadedSpan = { ...sizes, caches: cache.blocks, adapters: adapters.stacks, resident: blocks }
+      runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, records })
+      ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
+      ropes.acquire(CAPACITY, CAPACITY)
+    })
+    after(() => {
+      runner.close()
+      cache.release()
+      adapters.close()
+      releaseResident({ device: CPU, resident: blocks })
+    })
+
+    /** Row `sequence` of the reference's two, positions `from` to `to`. */
+    const part = (name: string, sequence: number, from: number, to: number) =>
+      golden.get(name)!.subarray((sequence * TOKENS + from) * width, (sequence * TOKENS + to) * width)
+
+    function run(
+      input: Float32Array,
+      { tokens, pastLengths, start = 0, end = 3, offset = 0, adapters }: Step,
+    ): Float32Array {
+      const output = new Float32Array(input.length)
+      runner.run(
+        {
+          offset,
+          capacity: CAPACITY,
+          start,
+          end,
+          tokens,
+          pastLengths,
+          ropeKey: ROPE_KEY,
+          adapters,
+          input: bytes(input),
+          output: bytes(output),
+        },
+        ropes.get(ROPE_KEY),
+      )
+      return output
+    }
+
+    test('gives the reference for a prefill in chunks and for steps after it', () => {
+      for (const [from, to] of [
+        [0, 5],
+        [5, 9],
+        [9, 10],
+        [10, 11],
+        [11, 12],
+      ] as const) {
+        assertClose(
+          run(part('block0_input', 0, from, to), { tokens: to - from, pastLengths: [from] }),
+          part('block2_output', 0, from, to),
+        )
+      }
+    })
+
+    test('gives rows of one step their own adapters', async () => {
+      const { range } = await adapters.acquire('llama-patterns')
+      const expected = await readTensors(`${ADAPTER}/golden.safetensors`)
+      const input = floats(expected, 'block0_input')
+      const wanted = (row: number, at: number) =>
+        row === 0
+          ? floats(expected, 'output').subarray(at * width, (at + 1) * width)
+          : part('block2_output', 0, at, at + 1)
+      for (const row of [0, 1])
+        run(input.slice(0, 6 * width), {
+          tokens: 6,
+          pastLengths: [0],
+          offset: row * CAPACITY,
+          adapters: row === 0 ? [range] : undefined,
+        })
+      const output = run(Float32Array.from([...input.subarray(6 * width), ...input.subarray(6 * width)]), {
+        tokens: 1,
+        pastLengths: [6, 6],
+        adapters: [range, undefined],
+      })
+      for (const row of [0, 1]) assertClose(output.subarray(row * width, (row + 1) * width), wanted(row, 6))
+    })
+
+    test('gives the reference to rows of different lengths in one step, and to the same rows at the next', () => {
+      const lengths = [3, 7, 1, 5]
+      lengths.forEach((length, i) =>
+        run(part('block0_input', i % 2, 0, length), { tokens: length, pastLengths: [0], offset: i * CAPACITY }),
+      )
+      for (let step = 0; step < 3; step++) {
+        const past = lengths.map((length) => length + step)
+        const rows = (name: string) =>
+          Float32Array.from(past.flatMap((position, i) => [...part(name, i % 2, position, position + 1)]))
+        assertClose(run(rows('block0_input'), { tokens: 1, pastLengths: past }), rows('block2_output'))
+      }
+    })
+
+    test('gives the reference for part of the span, while the rest goes on', () => {
+      for (const [start, end] of [
+        [1, 2],
+        [1, 3],
+        [0, 1],
+        [0, 3],
+      ] as const) {
+        const input = start === 0 ? 'block0_input' : `block${start - 1}_output`
+        for (const [from, to] of [
+          [0, 11],
+          [11, 12],
+        ] as const) {
+          const output = run(part(input, 1, from, to), {
+            tokens: to - from,
+            pastLengths: [from],
+            start,
+            end,
+            offset: 2 * CAPACITY,
+          })
+          assertClose(output, part(`block${end - 1}_output`, 1, from, to))
+        }
+      }
+    })
+
+    test('a failed step leaves the next one as it was', () => {
+      run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+      assert.throws(() => run(part('block0_input', 0, 4, 5), { tokens: 1, pastLengths: [CAPACITY] }))
+      assertClose(run(part('block0_input', 0, 4, 5), { tokens: 1, pastLengths: [4] }), part('block2_output', 0, 4, 5))
+      assert.throws(
+        () => run(new Float32Array(17 * width), { tokens: 17, pastLengths: [0] }),
+        /17 tokens is larger than the 16/,
+      )
+    })
+
+    test('sessions are made when first needed, shared, and bounded', () => {
+      const sessions = new SpanSessions(env, CPU, blockGraphs(checkpoint.config, target), blocks, 2 ** 30)
+      const whole = sessions.get({ start: 0, end: 3, records: false })
+      assert.equal(sessions.get({ start: 0, end: 3, records: false }), whole)
+      assert.notEqual(sessions.get({ start: 0, end: 3, records: true }), whole)
+      for (const records of [true, false])
+        for (const [start, end] of [
+          [0, 1],
+          [0, 2],
+          [1, 2],
+          [1, 3],
+          [2, 3],
+        ] as const)
+          sessions.get({ start, end, records })
+      assert.equal(sessions.numSessions, 8)
+      sessions.close()
+      assert.equal(sessions.numSessions, 0)
+    })
+  })
+}
