@@ -1,7 +1,7 @@
 import { PetalsError } from '../../src/base/errors.ts'
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import type { EngineSession } from '../../src/engine/engine-session.ts'
+import type { EngineSession } from '../../src/engine/session/engine-session.ts'
 import type { RunReport } from '../../src/engine/thread/messages.ts'
 import { DEVICE_TO_DEVICE, loadCudaRuntime } from '../../src/runtime/cuda-runtime.ts'
 import type { Device } from '../../src/runtime/device.ts'

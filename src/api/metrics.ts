@@ -26,7 +26,7 @@ export function createMetrics(): Registry {
 /** Counts an engine's device runs from now on; sizes are read when they are scraped. */
 export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine): void {
   const registers = [registry]
-  const labelNames = ['kind', 'priority'] as const
+  const labelNames = ['kind'] as const
   const runs = new Counter({ name: 'petals_device_runs_total', help: 'Device runs', labelNames, registers })
   const tokens = new Counter({
     name: 'petals_tokens_computed_total',
@@ -36,7 +36,7 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   })
   const rows = new Histogram({
     name: 'petals_run_rows',
-    help: 'Sequences in a device run',
+    help: 'Tasks in a device run',
     buckets: ROW_BUCKETS,
     registers,
   })
@@ -48,12 +48,12 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   })
   const failed = new Counter({
     name: 'petals_run_failures_total',
-    help: 'Sequences whose device run failed',
+    help: 'Tasks whose device run failed',
     registers,
   })
   const busy = new Counter({ name: 'petals_engine_busy_seconds_total', help: 'Time spent in device runs', registers })
   engine.on('run', (report) => {
-    const labels = { kind: report.kind, priority: report.priority }
+    const labels = { kind: report.kind }
     runs.inc(labels)
     tokens.inc(labels, report.tokens)
     rows.observe(report.rows)
@@ -65,7 +65,7 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   registerGauge(
     registry,
     'petals_cache_tokens_left',
-    'Tokens of the KV cache that no session has reserved',
+    'Tokens of the KV cache that no session has taken',
     () => engine.cacheTokensLeft,
   )
   registerGauge(registry, 'petals_sessions', 'Sessions that hold a part of the KV cache', () => engine.numSessions)

@@ -35,8 +35,8 @@ type ReserveRequest = NonNullable<FrameHeader['open']> & Pick<SessionOptions, 'a
 
 const FIRST_FRAME_TIMEOUT_MS = 10_000
 
-/** A forward request waits this long for cache to compute in. */
-const FORWARD_ALLOC_TIMEOUT_MS = 60_000
+/** A forward request that is not done by then is given up: whoever asked for so much asks for less at a time. */
+const FORWARD_TIMEOUT_MS = 600_000
 
 const RPCS = ['inference', 'push', 'forward', 'probe', 'adapter'] as const
 
@@ -152,7 +152,16 @@ export class BlockServer {
     this.#opening.add(sessionId)
     try {
       return await this.#shares.take(stream.remotePeer, maxLength, this.#engine.cacheTokens, () =>
-        this.#engine.openSession({ start, end, maxLength, adapter, prompts, timeoutMs, signal: gone.signal }),
+        this.#engine.openSession({
+          start,
+          end,
+          maxLength,
+          adapter,
+          prompts,
+          client: stream.remotePeer,
+          timeoutMs,
+          signal: gone.signal,
+        }),
       )
     } finally {
       this.#opening.delete(sessionId)
@@ -191,7 +200,8 @@ export class BlockServer {
         end: header.end ?? engine.end,
         adapter: header.adapter,
         prompts,
-        timeoutMs: FORWARD_ALLOC_TIMEOUT_MS,
+        client: stream.remotePeer,
+        timeoutMs: FORWARD_TIMEOUT_MS,
         signal: gone.signal,
       })
     })

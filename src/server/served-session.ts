@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
-import type { EngineSession } from '../engine/engine-session.ts'
+import type { EngineSession } from '../engine/session/engine-session.ts'
 import type { Frame } from '../swarm/frames/frame.ts'
 import type { FrameStream } from '../swarm/frames/frame-stream.ts'
 import type { FrameHeader, Hop } from '../swarm/frames/wire.ts'

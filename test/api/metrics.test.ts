@@ -11,7 +11,7 @@ class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
   cacheTokensLeft = 1024
   numSessions = 0
 
-  run(report: Pick<RunReport, 'kind' | 'priority' | 'rows' | 'tokens' | 'seconds'>): void {
+  run(report: Pick<RunReport, 'kind' | 'rows' | 'tokens' | 'seconds'>): void {
     this.emit('run', { type: 'run', results: [], ...report })
   }
 }
@@ -37,19 +37,19 @@ test('the endpoint counts device runs and reads sizes when it is scraped', async
     { host: '127.0.0.1', port: 0 },
   )
   t.after(() => server.stop())
-  engine.run({ kind: 'decode', priority: 'inference', rows: 5, tokens: 5, seconds: 0.003 })
-  engine.run({ kind: 'decode', priority: 'inference', rows: 1, tokens: 1, seconds: 0.5 })
-  engine.run({ kind: 'prefill', priority: 'forward', rows: 1, tokens: 200, seconds: 0.25 })
+  engine.run({ kind: 'decode', rows: 5, tokens: 5, seconds: 0.003 })
+  engine.run({ kind: 'decode', rows: 1, tokens: 1, seconds: 0.5 })
+  engine.run({ kind: 'pass', rows: 1, tokens: 200, seconds: 0.25 })
   engine.cacheTokensLeft = 896
   engine.numSessions = 1
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`)
   assert.match(response.headers.get('content-type')!, /^text\/plain/)
   const scraped = values(await response.text())
   const expected = {
-    'petals_device_runs_total{kind="decode",priority="inference"}': 2,
-    'petals_device_runs_total{kind="prefill",priority="forward"}': 1,
-    'petals_tokens_computed_total{kind="decode",priority="inference"}': 6,
-    'petals_tokens_computed_total{kind="prefill",priority="forward"}': 200,
+    'petals_device_runs_total{kind="decode"}': 2,
+    'petals_device_runs_total{kind="pass"}': 1,
+    'petals_tokens_computed_total{kind="decode"}': 6,
+    'petals_tokens_computed_total{kind="pass"}': 200,
     'petals_run_rows_bucket{le="4"}': 2,
     'petals_run_rows_bucket{le="8"}': 3,
     'petals_run_seconds_bucket{le="0.004"}': 1,

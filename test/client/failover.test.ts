@@ -19,9 +19,15 @@ interface GoldenText {
 
 /** Tokens that a server has computed for sessions, beside those of its own start. */
 async function tokensComputed(server: LocalServer, before: ReadonlyMap<LocalServer, number>): Promise<number> {
-  return (
-    (await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')) - (before.get(server) ?? 0)
+  return (await inferredTokens(server)) - (before.get(server) ?? 0)
+}
+
+/** Tokens of decode steps and prefills; those of a server's own probe are a pass. */
+async function inferredTokens({ metricsPort }: LocalServer): Promise<number> {
+  const [decoded = 0, prefilled = 0] = await Promise.all(
+    ['decode', 'prefill'].map((kind) => readMetric(metricsPort!, 'petals_tokens_computed_total', kind)),
   )
+  return decoded + prefilled
 }
 
 async function withSwarm(
@@ -60,12 +66,7 @@ async function loseBothHalves(killed: 'first' | 'second'): Promise<void> {
       route = links.map(({ remote }) => remote.peerId)
     })
     const before = new Map(
-      await Promise.all(
-        swarm.servers.map(
-          async (server) =>
-            [server, await readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')] as const,
-        ),
-      ),
+      await Promise.all(swarm.servers.map(async (server) => [server, await inferredTokens(server)] as const)),
     )
     const serverOf = (peerId: string): LocalServer => swarm.servers.find((server) => server.peerId === peerId)!
 

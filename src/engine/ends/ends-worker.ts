@@ -66,7 +66,7 @@ function attempt(taskIds: readonly number[], task: () => void): void {
 function loop(runner: EndsRunner): void {
   for (;;) {
     const heads: HeadCommand[] = []
-    for (const command of receiveSync<EndsCommand>(receiver, true)) {
+    for (const command of receiveSync<EndsCommand>(receiver, Infinity)) {
       if (command.type === 'close') return
       if (command.type === 'head') {
         heads.push(command)

@@ -8,7 +8,7 @@ const { receiver, left } = workerData as ReadWorkerData
 
 function serve(): void {
   for (;;) {
-    for (const job of receiveSync<ReadJob | typeof END>(receiver, true)) {
+    for (const job of receiveSync<ReadJob | typeof END>(receiver, Infinity)) {
       if (job === END) return
       helpReading(job, ({ address, byteLength }) => viewOf(address, byteLength))
     }

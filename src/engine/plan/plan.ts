@@ -5,7 +5,7 @@ import type { Target } from '../../graph/lowering.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import { byteLength } from '../../tensor/tensor.ts'
-import { ROW_UNIT } from '../cache/row-allocator.ts'
+import { ROW_UNIT } from '../cache/rows/row.ts'
 import { intermediateBytes } from './plan-workspace.ts'
 
 /** Tokens of one prefill chunk where nobody says. */

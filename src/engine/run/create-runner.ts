@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import { type LoadedSpan, type Runner, SpanRunner } from './runner.ts'
+import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { SchedulerLimits } from '../schedule/scheduler.ts'
 
 /** Whether a span's decode steps are recorded as CUDA graphs: not in the form of attention that is for checking. */
@@ -12,8 +13,7 @@ export function recordsSteps({ device, dtype }: Pick<LoadedSpan, 'device' | 'dty
 export async function createRunner(
   env: Environment,
   config: ModelConfig,
-  span: LoadedSpan,
-  { maxBatchRows, prefillChunkTokens }: SchedulerLimits,
+  { span, memory, limits }: { span: LoadedSpan; memory: RowMemory; limits: SchedulerLimits },
 ): Promise<Runner> {
   if (span.resident === undefined) return new SpanRunner(env, span)
   // Only now: what builds and writes graphs takes memory that a thread on a CPU can do without.
@@ -21,12 +21,10 @@ export async function createRunner(
     import('./device-runner.ts'),
     import('../../families/graphs.ts'),
   ])
-  const graphs = blockGraphs(
-    config,
-    { device: span.device.kind, dtype: span.dtype, quant: span.quant, adapters: span.adapters !== undefined },
-    span.start,
-    span.start + span.resident.length,
-  )
-  const maxTokens = Math.max(maxBatchRows, prefillChunkTokens)
-  return new DeviceRunner(env, span, graphs, span.resident, { maxTokens, records: recordsSteps(span) })
+  const { device, dtype, quant, start, resident } = span
+  const target = { device: device.kind, dtype, quant, adapters: span.adapters !== undefined }
+  const graphs = blockGraphs(config, target, start, start + resident.length)
+  const maxTokens = Math.max(limits.maxBatchRows, limits.prefillChunkTokens)
+  const recorded = recordsSteps(span) ? memory : undefined
+  return new DeviceRunner(env, span, graphs, resident, { maxTokens, recorded })
 }

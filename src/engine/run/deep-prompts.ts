@@ -1,7 +1,7 @@
 import { convert } from '../../tensor/convert.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../tensor/tensor.ts'
-import type { Batch } from '../schedule/scheduler.ts'
+import type { RowBatch } from './row-batch.ts'
 
 /** Of one step: what is added to each block's input at the step's first `tokens` positions. */
 export interface StepPrompts {
@@ -30,7 +30,12 @@ export function promptsOfStep(prompts: Tensor | undefined, position: number, tok
 }
 
 /** Runs a batch of one row block by block, its prompts being added in between. */
-export function runPrompted(batch: Batch, prompts: BatchPrompts, dtype: FloatDType, run: (part: Batch) => void): void {
+export function runPrompted(
+  batch: RowBatch,
+  prompts: BatchPrompts,
+  dtype: FloatDType,
+  run: (part: RowBatch) => void,
+): void {
   const tokenBytes = batch.input.byteLength / batch.tokens
   const from = prompts.first * tokenBytes
   const until = Math.min(prompts.tokens, prompts.first + batch.tokens) * tokenBytes
@@ -44,7 +49,7 @@ export function runPrompted(batch: Batch, prompts: BatchPrompts, dtype: FloatDTy
 }
 
 /** Adds to the first elements; what is there is rounded to the dtype once. */
-function addTo(target: Uint8Array, addend: Uint8Array, dtype: FloatDType): void {
+export function addTo(target: Uint8Array, addend: Uint8Array, dtype: FloatDType): void {
   const floats = (data: Uint8Array) =>
     asFloat32(convert({ dtype, shape: [data.byteLength / dtypeSize(dtype)], data: data.slice() }, 'float32'))
   const added = floats(addend)

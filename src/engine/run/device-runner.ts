@@ -11,18 +11,19 @@ import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
 import { bindMask, bindStacks, coveringRange } from '../adapters/adapter-batch.ts'
 import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
+import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
-import { type LoadedSpan, type Runner, cacheBytes } from './runner.ts'
-import type { Batch } from '../schedule/scheduler.ts'
+import type { LoadedSpan, Runner } from './runner.ts'
+import type { RowBatch } from './row-batch.ts'
 import { type RecordedRun, type SpanSession, SpanSessions } from './span-sessions.ts'
 import { StepMemory } from './step-memory.ts'
 
 export interface DeviceRunnerOptions {
   /** Most tokens of one run, over all rows. */
   readonly maxTokens: number
-  /** Whether decode steps are recorded as CUDA graphs and replayed. */
-  readonly records: boolean
+  /** Whose decode steps are recorded as CUDA graphs and replayed: where its rows lie never changes. */
+  readonly recorded: RowMemory | undefined
 }
 
 /**
@@ -65,11 +66,12 @@ export class DeviceRunner implements Runner {
     this.#memory = memoryInfo(env.ort, span.device)
   }
 
-  run(batch: Batch, rope: RopeTensors): void {
+  run(batch: RowBatch, rope: RopeTensors): void {
     const table = this.#ropes.get(rope)
     this.#step.write(batch)
     // Adapters come and go: where they lie is not recorded.
-    if (this.#options.records && batch.tokens === 1 && batch.adapters === undefined) this.#replay(batch, table)
+    if (this.#options.recorded === batch.memory && batch.tokens === 1 && batch.adapters === undefined)
+      this.#replay(batch, table)
     else this.#runOnce(batch, table)
     this.#step.read(batch.output)
   }
@@ -82,7 +84,7 @@ export class DeviceRunner implements Runner {
     this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
   }
 
-  #runOnce(batch: Batch, table: DeviceRope): void {
+  #runOnce(batch: RowBatch, table: DeviceRope): void {
     const session = this.#sessions.get({ ...batch, records: false })
     // With the chunk's own length here, the operator takes the chunk for a first prompt and ignores the cache.
     using run = this.#bind(session, batch, table, Math.max(...batch.pastLengths) + batch.tokens)
@@ -90,7 +92,7 @@ export class DeviceRunner implements Runner {
   }
 
   /** The first step of its kind records the run. What differs from step to step lies in the device's memory. */
-  #replay(batch: Batch, table: DeviceRope): void {
+  #replay(batch: RowBatch, table: DeviceRope): void {
     const session = this.#sessions.get({ ...batch, records: true })
     const key = `${batch.offset}:${batch.capacity}:${batch.pastLengths.length}:${table.id}`
     const recorded = session.recorded.get(key, (): RecordedRun => {
@@ -109,7 +111,7 @@ export class DeviceRunner implements Runner {
 
   #bindAdapters(
     scope: TensorScope,
-    { start, end, pastLengths, adapters = pastLengths.map(() => undefined) }: Batch,
+    { start, end, pastLengths, adapters = pastLengths.map(() => undefined) }: RowBatch,
   ): Bound[] {
     const { adapters: stacks, dtype } = this.#span
     if (stacks === undefined) return []
@@ -123,8 +125,9 @@ export class DeviceRunner implements Runner {
     return [bindMask(binding, adapters), ...own]
   }
 
-  #bind(session: SpanSession, batch: Batch, table: DeviceRope, totalLength: number, graphId?: number): BoundRun {
-    const { dtype, hiddenSize, kvHeads, cacheHeadDim, caches } = this.#span
+  #bind(session: SpanSession, batch: RowBatch, table: DeviceRope, totalLength: number, graphId?: number): BoundRun {
+    const { dtype, hiddenSize, kvHeads, cacheHeadDim } = this.#span
+    const { blocks: caches, tokenBytes } = batch.memory
     const rows = batch.pastLengths.length
     const scope = new TensorScope(this.#env.ort)
     try {
@@ -140,7 +143,7 @@ export class DeviceRunner implements Runner {
         ['position_ids', scope.wrap(this.#memory, 'int64', [rows, batch.tokens], this.#step.positions)],
       ]
       const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
-      const start = BigInt(batch.offset * cacheBytes(this.#span))
+      const start = BigInt(batch.offset * tokenBytes)
       const cached = caches.slice(batch.start, batch.end).flatMap(({ key, value }, i) => [
         { block: i, part: 'key', value: onDevice(cacheShape, key + start) },
         { block: i, part: 'value', value: onDevice(cacheShape, value + start) },

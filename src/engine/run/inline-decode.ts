@@ -1,21 +1,20 @@
 import type { Environment } from '../../runtime/environment.ts'
 import type { RankRange } from '../adapters/adapter-memory.ts'
-import { RowBases } from '../cache/window.ts'
-import type { RunReport } from '../thread/messages.ts'
-import type { Row } from '../cache/row-allocator.ts'
+import type { Place, SequenceId } from '../cache/kv-cache.ts'
+import type { RowMemory } from '../cache/rows/row-memory.ts'
+import { RowBases } from '../cache/rows/window.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
 import { type LoadedSpan, SpanRunner } from './runner.ts'
 
-/** One row's decode step, blocks counted within the span. */
+/** One sequence's decode step, blocks counted within the span. */
 export interface InlineStep {
-  readonly rowId: number
-  readonly row: Row
+  readonly sequence: SequenceId
+  readonly place: Place
   readonly ropeKey: string
   readonly adapter?: RankRange | undefined
   readonly start: number
   readonly end: number
   readonly position: number
-  readonly hidden: Uint8Array
 }
 
 /** A step that takes longer does not belong on a thread that answers others; its hand-over costs a quarter of a ms. */
@@ -25,7 +24,7 @@ const MAX_SECONDS = 0.002
 const MAX_TABLES = 16
 
 /** While several sessions decode, the engine thread makes one run of their steps. */
-const OTHER_ROW_MS = 20
+const OTHER_SEQUENCE_MS = 20
 
 /**
  * Short decode steps on the caller's own thread: the hand-over to the engine thread and back costs about as much as a
@@ -33,16 +32,18 @@ const OTHER_ROW_MS = 20
  */
 export class InlineDecode {
   readonly #runner: SpanRunner | undefined
+  readonly #memory: RowMemory
   readonly #bases: RowBases | undefined
   readonly #tables = new Map<string, RopeTensors>()
   #stepSeconds = Infinity
-  #lastRowId = -1
-  #otherRowAt = -Infinity
+  #lastSequence = -1
+  #otherSequenceAt = -Infinity
 
-  constructor(env: Environment, span: LoadedSpan) {
+  constructor(env: Environment, span: LoadedSpan, memory: RowMemory) {
     // What a device has recorded belongs to the engine thread.
     this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
-    this.#bases = span.window && new RowBases(span.window)
+    this.#memory = memory
+    this.#bases = memory.window && new RowBases(memory.window)
   }
 
   /** A table of the engine thread's; a step whose table is gone from here, or not filled so far, goes there. */
@@ -52,41 +53,46 @@ export class InlineDecode {
     for (const [oldest] of this.#tables) if (this.#tables.size > MAX_TABLES) this.#tables.delete(oldest)
   }
 
-  /** Learns from a run how long a step of one row takes. */
-  observe({ kind, rows, seconds }: Pick<RunReport, 'kind' | 'rows' | 'seconds'>): void {
+  /** Learns from a run how long a step of one sequence takes. */
+  observe({ kind, rows, seconds }: { readonly kind: string; readonly rows: number; readonly seconds: number }): void {
     if (kind === 'decode' && rows === 1) this.#stepSeconds = seconds
   }
 
-  /** Notes a decode step of a row and says whether it may run here. */
-  suits(rowId: number, ropeKey: string, row: Row, position: number): boolean {
-    const now = performance.now()
-    if (rowId !== this.#lastRowId) this.#otherRowAt = now
-    this.#lastRowId = rowId
+  /** Learns which sequence decodes now. */
+  noteStep(sequence: SequenceId): void {
+    if (sequence !== this.#lastSequence) this.#otherSequenceAt = performance.now()
+    this.#lastSequence = sequence
+  }
+
+  /** Whether the step may run here, which was noted before. */
+  suits({ ropeKey, place, position }: InlineStep): boolean {
     const table = this.#tables.get(ropeKey)
     return (
       this.#runner !== undefined &&
       this.#stepSeconds < MAX_SECONDS &&
-      now - this.#otherRowAt > OTHER_ROW_MS &&
+      performance.now() - this.#otherSequenceAt > OTHER_SEQUENCE_MS &&
       table !== undefined &&
-      table.positions >= row.capacity &&
+      table.positions >= place.capacity &&
       filledPositions(table) > position &&
       // What else would have to move first takes its time.
-      (this.#bases?.hasRoom(row, position, 1) ?? true)
+      (this.#bases?.hasRoom(place, position, 1) ?? true)
     )
   }
 
-  /** Throws `RuntimeError`; then the row is as before. */
-  run({ row, ropeKey, adapter, start, end, position, hidden }: InlineStep): { output: Uint8Array; report: RunReport } {
+  /** Computes `hidden` [1, hidden]. Throws `RuntimeError`; then the sequence is as before. */
+  run(step: InlineStep, hidden: Uint8Array): { output: Uint8Array; seconds: number } {
+    const { place, ropeKey, adapter, start, end, position } = step
     const began = performance.now()
     const output = new Uint8Array(hidden.byteLength)
     this.#runner!.run(
       {
-        ...row,
+        ...place,
+        memory: this.#memory,
+        bases: this.#bases && [this.#bases.get(place)],
         start,
         end,
         tokens: 1,
         pastLengths: [position],
-        ropeKey,
         adapters: adapter && [adapter],
         input: hidden,
         output,
@@ -94,17 +100,8 @@ export class InlineDecode {
       this.#tables.get(ropeKey)!,
     )
     const seconds = (performance.now() - began) / 1000
-    const report: RunReport = {
-      type: 'run',
-      kind: 'decode',
-      priority: 'inference',
-      rows: 1,
-      tokens: 1,
-      seconds,
-      results: [],
-    }
-    this.observe(report)
-    return { output, report }
+    this.observe({ kind: 'decode', rows: 1, seconds })
+    return { output, seconds }
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type { DecodeRun, ReadyRow } from '../schedule/batching.ts'
+import type { DecodeRun, ReadyRow } from './decode-runs.ts'
 
 /** Where rows may be added to a run: `bridgeable` as in `planDecodeRuns`, for rows that end within `cacheTokens`. */
 export interface WindowLimits {

@@ -1,6 +1,4 @@
 import { ropeInputs } from '../../families/input-names.ts'
-import type { KvDType } from '../../graph/lowering.ts'
-import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import { CPU, type Device } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -8,38 +6,22 @@ import { type Bound, runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from '../adapters/adapter-batch.ts'
 import type { AdapterStack } from '../adapters/adapter-memory.ts'
-import type { BlockCache } from '../cache/memory.ts'
-import { CacheScales } from '../cache/scales.ts'
-import type { SpanWindow } from '../cache/window.ts'
+import type { CacheShape, RowMemory } from '../cache/rows/row-memory.ts'
+import { CacheScales } from '../cache/rows/scales.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
-import type { RopeTensors } from './rope-tables.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
-import type { Batch } from '../schedule/scheduler.ts'
-import { WindowSlider } from '../cache/window-slider.ts'
+import type { RopeTensors } from './rope-tables.ts'
+import type { RowBatch } from './row-batch.ts'
 
-/** What the engine thread knows of its span: handles and sizes, no weights. */
-export interface LoadedSpan {
+/** What the engine thread knows of its span: handles and sizes, no weights. Plain data. */
+export interface LoadedSpan extends CacheShape {
   readonly device: Device
-  readonly dtype: FloatDType
   readonly quant: Quantization | undefined
   /** Of the model's blocks, the first that it holds. */
   readonly start: number
   /** One session per block, in the order of the span, on a CPU. */
   readonly sessions: readonly Pointer[]
-  /** How keys and values are kept: in `dtype` where not given. */
-  readonly kvDType?: KvDType | undefined
-  /** Of each block, the scales of a cache of int8. */
-  readonly scales?: readonly SharedArrayBuffer[] | undefined
   readonly hiddenSize: number
-  readonly kvHeads: number
-  readonly cacheHeadDim: number
-  /** Of each block, in the same order. */
-  readonly caches: readonly BlockCache[]
-  /**
-   * Of a span with windowed blocks whose rows slide; a batch has all blocks of its rows, or was prepared as a whole
-   * before.
-   */
-  readonly window?: SpanWindow | undefined
   /** Of each block, the names of what its graph takes. */
   readonly inputs: readonly ReadonlySet<string>[]
   /** Of each block, where adapters lie; of a span that has a place for them. */
@@ -52,18 +34,8 @@ export interface LoadedSpan {
  * Runs batches through a span's blocks, synchronously. Throws where the device fails; nothing of the batch counts then.
  */
 export interface Runner {
-  run(batch: Batch, rope: RopeTensors): void
+  run(batch: RowBatch, rope: RopeTensors): void
   close(): void
-}
-
-/** Bytes of one token's keys (or values) in one block. */
-export function cacheBytes({
-  kvHeads,
-  cacheHeadDim,
-  dtype,
-  kvDType,
-}: Pick<LoadedSpan, 'kvHeads' | 'cacheHeadDim' | 'dtype' | 'kvDType'>): number {
-  return kvHeads * cacheHeadDim * dtypeSize(kvDType ?? dtype)
 }
 
 /**
@@ -77,10 +49,9 @@ export class SpanRunner implements Runner {
   readonly #cpu: Pointer
   readonly #memory: Pointer
   readonly #runOptions: Pointer
-  readonly #tokenBytes: number
   readonly #needsPositionIds: boolean
-  readonly #slider: WindowSlider | undefined
-  readonly #scales: CacheScales | undefined
+  /** Of each memory that batches have brought. */
+  readonly #scales = new WeakMap<RowMemory, CacheScales>()
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
   constructor(env: Environment, span: LoadedSpan) {
@@ -89,22 +60,19 @@ export class SpanRunner implements Runner {
     this.#cpu = memoryInfo(env.ort, CPU)
     this.#memory = memoryInfo(env.ort, span.device)
     this.#runOptions = env.ort.create('CreateRunOptions')
-    this.#tokenBytes = cacheBytes(span)
     this.#needsPositionIds = span.inputs.some((inputs) => inputs.has('position_ids'))
-    this.#slider = span.window && new WindowSlider(span, span.window)
-    this.#scales = span.scales && new CacheScales(span, span.scales)
   }
 
-  run(batch: Batch, rope: RopeTensors): void {
+  run(batch: RowBatch, rope: RopeTensors): void {
     using scope = new TensorScope(this.#env.ort)
-    const bases = this.#slider?.prepare(batch)
+    const { memory, bases } = batch
     const others = this.#sharedInputs(batch, rope, scope)
     const shared = [...this.#lengths(batch, scope), ...others]
     const windowed = bases === undefined ? shared : [...this.#lengths(batch, scope, bases), ...others]
     let input = batch.input
     for (let block = batch.start; block < batch.end; block++) {
       const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
-      this.#runBlock(batch, block, input, output, this.#span.window?.blocks[block] ? windowed : shared)
+      this.#runBlock(batch, block, input, output, memory.window?.blocks[block] ? windowed : shared)
       input = output
     }
   }
@@ -121,7 +89,7 @@ export class SpanRunner implements Runner {
   }
 
   /** How far each row is filled, counted from the position in its slot 0. */
-  #lengths({ tokens, pastLengths }: Batch, scope: TensorScope, bases?: readonly number[]): Bound[] {
+  #lengths({ tokens, pastLengths }: RowBatch, scope: TensorScope, bases?: readonly number[]): Bound[] {
     const past = bases === undefined ? pastLengths : pastLengths.map((length, i) => length - bases[i]!)
     // The length of the longest row *after* the run: with the chunk's own length here, the operator takes the chunk for
     // a first prompt and ignores the cache, without an error.
@@ -141,7 +109,7 @@ export class SpanRunner implements Runner {
   }
 
   /** Inputs that are the same for every block of the run that takes them, beside the lengths. */
-  #sharedInputs({ tokens, pastLengths, adapters }: Batch, rope: RopeTensors, scope: TensorScope): Bound[] {
+  #sharedInputs({ tokens, pastLengths, adapters }: RowBatch, rope: RopeTensors, scope: TensorScope): Bound[] {
     const rows = pastLengths.length
     const shared: Bound[] = []
     for (const [i, { cos, sin }] of rope.ropes.entries()) {
@@ -166,21 +134,23 @@ export class SpanRunner implements Runner {
     return { scope, host: this.#cpu, memory: this.#memory, dtype: this.#span.dtype }
   }
 
-  #runBlock(batch: Batch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
+  #runBlock(batch: RowBatch, block: number, input: Uint8Array, output: Uint8Array, shared: readonly Bound[]): void {
     const { dtype, kvDType = dtype, hiddenSize, kvHeads, cacheHeadDim, sessions } = this.#span
     const rows = batch.pastLengths.length
     const hiddenShape = [rows, batch.tokens, hiddenSize]
     const cacheShape = [rows, kvHeads, batch.capacity, cacheHeadDim]
-    const start = BigInt(batch.offset * this.#tokenBytes)
-    const cache = this.#span.caches[block]!,
-      inputs = this.#span.inputs[block]!
+    const { tokenBytes, blocks } = batch.memory
+    const start = BigInt(batch.offset * tokenBytes)
+    const cache = blocks[block]!
+    const inputs = this.#span.inputs[block]!
     using scope = new TensorScope(this.#env.ort)
     const keys = scope.wrap(this.#memory, kvDType, cacheShape, cache.key + start)
     const cachedValues = scope.wrap(this.#memory, kvDType, cacheShape, cache.value + start)
     const stacks = this.#span.adapters?.[block]
     const adapters =
       stacks === undefined ? [] : bindStacks(this.#binding(scope), stacks, coveringRange(batch.adapters ?? []))
-    const scales = this.#scales?.bind((shape, data) => scope.wrap(this.#cpu, 'float32', shape, data), batch, block)
+    const cacheScales = this.#scalesOf(batch.memory)
+    const scales = cacheScales?.bind((shape, data) => scope.wrap(this.#cpu, 'float32', shape, data), batch, block)
     runBound(
       this.#env.ort,
       sessions[block]!,
@@ -200,6 +170,13 @@ export class SpanRunner implements Runner {
         ...(scales?.outputs ?? []),
       ],
     )
-    this.#scales?.keep(batch, block)
+    cacheScales?.keep(batch, block)
+  }
+
+  #scalesOf(memory: RowMemory): CacheScales | undefined {
+    if (memory.scales === undefined) return undefined
+    const known = this.#scales.get(memory) ?? new CacheScales(this.#span, memory.scales)
+    this.#scales.set(memory, known)
+    return known
   }
 }

@@ -1,6 +1,6 @@
 import type { Pointer } from '../../runtime/library.ts'
 import type { DeviceHeap } from '../../runtime/memory.ts'
-import type { Batch } from '../schedule/scheduler.ts'
+import type { RowBatch } from './row-batch.ts'
 
 /** Tensors begin at multiples of this. */
 const ALIGNMENT = 256
@@ -54,7 +54,7 @@ export class StepMemory {
   }
 
   /** Brings a batch's inputs to the device. Throws `RangeError` for one of more tokens than there is room for. */
-  write({ pastLengths, tokens, input }: Batch): void {
+  write({ pastLengths, tokens, input }: RowBatch): void {
     const count = pastLengths.length * tokens
     if (count > this.#maxTokens)
       throw new RangeError(`a step of ${count} tokens is larger than the ${this.#maxTokens} that were declared`)

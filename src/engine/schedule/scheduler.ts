@@ -1,248 +1,162 @@
-import { errorCode, errorMessage } from '../../base/errors.ts'
-import type { RankRange } from '../adapters/adapter-memory.ts'
-import type { BatchPrompts } from '../run/deep-prompts.ts'
-import { type DecodeRun, type ReadyRow, planDecodeRuns } from './batching.ts'
-import type { Priority, RunReport, StepCommand, TaskResult } from '../thread/messages.ts'
-import type { Row } from '../cache/row-allocator.ts'
-import { widenToWindow } from '../run/row-window.ts'
-
-/**
- * Adjacent rows of the cache, each with `tokens` new positions behind its `pastLengths`, through blocks `start` to
- * `end`.
- */
-export interface Batch {
-  readonly offset: number
-  readonly capacity: number
-  readonly start: number
-  readonly end: number
-  readonly tokens: number
-  readonly pastLengths: readonly number[]
-  readonly ropeKey: string
-  /** [rows, tokens, hidden] in the span's dtype. */
-  readonly input: Uint8Array
-  readonly output: Uint8Array
-  /** Of each row the ranks of its adapter, where any row has one. */
-  readonly adapters?: readonly (RankRange | undefined)[] | undefined
-  /** Of a batch of one row. */
-  readonly prompts?: BatchPrompts | undefined
-}
-
-/** Whether one token fits behind a row's `length` as it lies there, without anything else of it being moved. */
-export type RoomCheck = (row: Row, length: number) => boolean
-
-/** What turns a batch into device runs; throws where the device fails, and then nothing of the batch counts as done. */
-export type BatchRunner = (batch: Batch) => void
+import type { SequenceId } from '../cache/kv-cache.ts'
+import { BackgroundShare } from './background-share.ts'
+import { ClientShares } from './client-shares.ts'
+import { DecodeRhythm } from './decode-rhythm.ts'
+import type { Batch, CacheStep, Pass, Work } from './work.ts'
 
 export interface SchedulerLimits {
-  /** Most sequences in one decode run. */
+  /** Most sequences in one decode batch. */
   readonly maxBatchRows: number
   /** Tokens of one prefill chunk: what a decode step may have to wait for. */
   readonly prefillChunkTokens: number
-  /** Bytes of one token's hidden state. */
-  readonly hiddenBytes: number
-  /** Cache tokens, where decode runs are widened to windows of rows that recorded steps exist for. */
-  readonly windowCacheTokens?: number | undefined
 }
 
-interface RowState {
-  readonly row: Row
-  readonly ropeKey: string
-  readonly adapter: RankRange | undefined
-  /** Filled positions; what lies beyond may be overwritten at any time. */
-  length: number
+/** What to do next: compute a batch, or wait for so many milliseconds, or until something comes where nothing is left. */
+export type Decision = Batch | { readonly kind: 'wait'; readonly milliseconds: number }
+
+/** What became of a batch, or of the part of it that one device run has carried. */
+export interface Progress {
+  readonly works: readonly Work[]
+  /** Computed for each of them. */
+  readonly tokens: number
+  /** Whether they are done with it. */
+  readonly finished: boolean
+  readonly milliseconds: number
 }
 
-interface Task extends StepCommand {
-  readonly output: Uint8Array
+interface Waiting<T extends Work> {
+  readonly work: T
+  readonly client: string
+  readonly since: number
+  /** Tokens of a step that were computed. */
   done: number
 }
 
-interface ReadyTask extends ReadyRow {
-  readonly task: Task
-  readonly state: RowState
-}
-
 /**
- * Decides what runs next: all ready decode steps, batched; then one prefill chunk, taking turns among sessions; other
- * work only while no inference waits. It owns the queues and the rows' lengths and never looks into a tensor.
+ * Decides what runs next, by sequences and tokens alone: it never sees a tensor or a device. All decode steps that are
+ * ready are one batch; then one prefill chunk, in turn; passes get the time that inference leaves, and a share of it
+ * where it leaves none. Within each kind it is the turn of the client that has had the fewest tokens computed, and
+ * within a client of its sequences, one after the other.
  */
 export class Scheduler {
-  readonly #run: BatchRunner
   readonly #limits: SchedulerLimits
-  readonly #hasRoom: RoomCheck
-  readonly #rows = new Map<number, RowState>()
-  #decode: Task[] = []
-  readonly #prefill: Task[] = []
-  readonly #forward: Task[] = []
+  readonly #shares = new ClientShares()
+  readonly #background = new BackgroundShare()
+  readonly #rhythm = new DecodeRhythm()
+  #decode: Waiting<CacheStep>[] = []
+  #prefill: Waiting<CacheStep>[] = []
+  #passes: Waiting<Pass>[] = []
+  /** The step or pass of which a part is being computed. */
+  #running: Waiting<CacheStep> | Waiting<Pass> | undefined
+  /** After a decode batch a prefill chunk is next, where one waits. */
+  #prefillIsNext = false
 
-  constructor(run: BatchRunner, limits: SchedulerLimits, hasRoom: RoomCheck = () => true) {
-    this.#run = run
+  constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#hasRoom = hasRoom
   }
 
-  get hasWork(): boolean {
-    return this.#decode.length + this.#prefill.length + this.#forward.length > 0
-  }
-
-  open(rowId: number, row: Row, ropeKey: string, adapter?: RankRange): void {
-    this.#rows.set(rowId, { row, ropeKey, adapter, length: 0 })
-  }
-
-  /** Where an open row lies. */
-  rowOf(rowId: number): Row {
-    return this.#rows.get(rowId)!.row
-  }
-
-  /** The row was computed elsewhere up to `length`. */
-  setLength(rowId: number, length: number): void {
-    const state = this.#rows.get(rowId)
-    if (state !== undefined) state.length = length
-  }
-
-  /** Forgets the row and whatever still waits for it. */
-  release(rowId: number): void {
-    this.#rows.delete(rowId)
-    this.#decode = this.#decode.filter((task) => task.rowId !== rowId)
-    for (const queue of [this.#prefill, this.#forward]) {
-      for (let i = queue.length - 1; i >= 0; i--) if (queue[i]!.rowId === rowId) queue.splice(i, 1)
-    }
-  }
-
-  add(step: StepCommand): void {
-    const task: Task = { ...step, output: new Uint8Array(step.tokens * this.#limits.hiddenBytes), done: 0 }
-    if (step.priority === 'forward') this.#forward.push(task)
-    else if (step.tokens === 1 && step.prompts === undefined) this.#decode.push(task)
-    else this.#prefill.push(task)
-  }
-
-  /** One turn of the loop: a report per device run, as soon as it has ended. */
-  *turn(): Generator<RunReport> {
-    const ready = this.#decode.map((task) => this.#readyTask(task))
-    this.#decode = []
-    for (const run of this.#planRuns(ready)) yield this.#runDecode(run)
-    if (this.#prefill.length > 0) yield this.#runChunk(this.#prefill, 'inference')
-    else if (this.#forward.length > 0 && ready.length === 0) yield this.#runChunk(this.#forward, 'forward')
-  }
-
-  #planRuns(ready: readonly ReadyTask[]): DecodeRun<ReadyTask>[] {
-    const { maxBatchRows: maxRows, windowCacheTokens: cacheTokens } = this.#limits
-    const bridgeable = (offset: number, capacity: number): boolean => this.#bridgeable(offset, capacity)
-    if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
-    return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) =>
-      widenToWindow(run, { maxRows, cacheTokens, bridgeable }),
-    )
-  }
-
-  #readyTask(task: Task): ReadyTask {
-    const state = this.#rows.get(task.rowId)!
-    return { task, state, ...state.row, start: task.start, end: task.end, ropeKey: state.ropeKey }
-  }
-
-  #bridgeable(offset: number, capacity: number): boolean {
-    for (const { row, length } of this.#rows.values()) {
-      if (row.offset >= offset + capacity || row.offset + row.capacity <= offset) continue
-      // Another run of the same turn may add a token to it before.
-      if (row.offset !== offset || row.capacity !== capacity || length + 1 >= capacity || !this.#hasRoom(row, length))
-        return false
-    }
-    return true
-  }
-
-  #lengthAt(offset: number): number {
-    for (const { row, length } of this.#rows.values()) if (row.offset === offset) return length
-    return 0
-  }
-
-  #runDecode({ offset, capacity, rows }: DecodeRun<ReadyTask>): RunReport {
-    const first = rows.find((row) => row !== undefined)!
-    const { hiddenBytes } = this.#limits
-    const single = rows.length === 1
-    const input = single ? first.task.hidden : new Uint8Array(rows.length * hiddenBytes)
-    const output = single ? first.task.output : new Uint8Array(rows.length * hiddenBytes)
-    const pastLengths = rows.map((row, i) => row?.task.position ?? this.#lengthAt(offset + i * capacity))
-    if (!single)
-      rows.forEach((row, i) => {
-        if (row !== undefined) input.set(row.task.hidden, i * hiddenBytes)
-      })
-    const { start, end, ropeKey } = first
-    const carried = rows.flatMap((row, i) => (row === undefined ? [] : [{ ...row, i }]))
-    const adapters = carried.some(({ state }) => state.adapter !== undefined)
-      ? rows.map((row) => row?.state.adapter)
-      : undefined
-    const { seconds, failure } = this.#timed({
-      offset,
-      capacity,
-      start,
-      end,
-      tokens: 1,
-      pastLengths,
-      ropeKey,
-      input,
-      output,
-      adapters,
-    })
-    const results = carried.map(({ task, state, i }): TaskResult => {
-      if (failure !== undefined) return { taskId: task.taskId, ...failure }
-      state.length = task.position + 1
-      return { taskId: task.taskId, output: output.subarray(i * hiddenBytes, (i + 1) * hiddenBytes) }
-    })
-    return {
-      type: 'run',
-      kind: 'decode',
-      priority: 'inference',
-      rows: carried.length,
-      tokens: carried.length,
-      seconds,
-      results,
-    }
-  }
-
-  #runChunk(queue: Task[], priority: Priority): RunReport {
-    const task = queue.shift()!
-    const state = this.#rows.get(task.rowId)!
-    const { hiddenBytes, prefillChunkTokens } = this.#limits
-    const tokens = Math.min(prefillChunkTokens, task.tokens - task.done)
-    const past = task.position + task.done
-    const from = task.done * hiddenBytes,
-      to = (task.done + tokens) * hiddenBytes
-    const { seconds, failure } = this.#timed({
-      ...state.row,
-      start: task.start,
-      end: task.end,
-      tokens,
-      pastLengths: [past],
-      ropeKey: state.ropeKey,
-      adapters: state.adapter && [state.adapter],
-      input: task.hidden.subarray(from, to),
-      output: task.output.subarray(from, to),
-      prompts:
-        task.prompts !== undefined && task.done < task.prompts.tokens
-          ? { ...task.prompts, first: task.done }
-          : undefined,
-    })
-    const results: TaskResult[] = []
-    if (failure === undefined) {
-      task.done += tokens
-      state.length = past + tokens
-      if (task.done === task.tokens) results.push({ taskId: task.taskId, output: task.output })
-      else queue.push(task)
+  /** `now`, here and below: milliseconds of any clock that never goes back. */
+  add(work: Work, now: number): void {
+    this.#shares.join(work.client)
+    const waiting = { client: work.client, since: now, done: 0 }
+    if (work.kind !== 'step') {
+      if (this.#passes.length === 0) this.#background.begin(now)
+      this.#passes.push({ ...waiting, work })
+    } else if (isDecode(work)) {
+      this.#rhythm.arrived(work.sequence, now)
+      this.#decode.push({ ...waiting, work })
     } else {
-      results.push({ taskId: task.taskId, ...failure })
+      this.#prefill.push({ ...waiting, work })
     }
-    return { type: 'run', kind: 'prefill', priority, rows: 1, tokens, seconds, results }
   }
 
-  #timed(batch: Batch): { seconds: number; failure?: { code: string; message: string } } {
-    const began = performance.now()
-    try {
-      this.#run(batch)
-      return { seconds: (performance.now() - began) / 1000 }
-    } catch (error) {
-      return {
-        seconds: (performance.now() - began) / 1000,
-        failure: { code: errorCode(error), message: errorMessage(error) },
-      }
-    }
+  /** Forgets a task that is not wanted any more. */
+  cancel(taskId: number): void {
+    this.#drop(({ work }) => work.taskId === taskId)
   }
+
+  /** Forgets whatever still waits for a sequence that is over; returns the tasks. */
+  release(sequence: SequenceId): number[] {
+    this.#rhythm.forget(sequence)
+    return this.#drop(({ work }) => work.kind === 'step' && work.sequence === sequence)
+  }
+
+  /** What to compute now; it is out of the queues until `commit` or `fail`. */
+  schedule(now: number): Decision {
+    const inferenceWaits = this.#decode.length + this.#prefill.length > 0
+    const delay = this.#passes.length > 0 ? this.#background.delay(inferenceWaits, now) : Infinity
+    if (delay === 0) return this.#nextPass()
+    if (this.#prefill.length > 0 && (this.#prefillIsNext || this.#decode.length === 0)) return this.#nextChunk()
+    if (this.#decode.length === 0) return { kind: 'wait', milliseconds: delay }
+    const patience = this.#prefill.length > 0 ? 0 : this.#companionsWait(now)
+    return patience > 0 ? { kind: 'wait', milliseconds: Math.min(delay, patience) } : this.#nextDecode()
+  }
+
+  /** A device run has ended well. */
+  commit({ works, tokens, finished, milliseconds }: Progress, now: number): void {
+    for (const work of works) this.#shares.charge(work.client, tokens)
+    this.#ended(works, milliseconds, now)
+    if (finished || this.#running === undefined) return
+    const { work, client, done } = this.#running
+    // A pass that has begun holds memory: it goes on before others of its client.
+    if (work.kind === 'step') this.#prefill.push({ work, client, since: now, done: done + tokens })
+    else this.#passes.unshift({ work, client, since: now, done: done + tokens })
+  }
+
+  /** A device run has failed: its tasks are over. */
+  fail({ works, milliseconds }: Pick<Progress, 'works' | 'milliseconds'>, now: number): void {
+    this.#ended(works, milliseconds, now)
+  }
+
+  #nextDecode(): Batch {
+    const steps = this.#shares.take(this.#decode, this.#limits.maxBatchRows)
+    const taken = new Set(steps)
+    this.#decode = this.#decode.filter((waiting) => !taken.has(waiting))
+    this.#prefillIsNext = true
+    this.#running = undefined
+    return { kind: 'decode', steps: steps.map(({ work }) => work) }
+  }
+
+  #nextChunk(): Batch {
+    const next = this.#shares.next(this.#prefill)!
+    this.#prefill = this.#prefill.filter((waiting) => waiting !== next)
+    this.#prefillIsNext = false
+    this.#running = next
+    const tokens = Math.min(this.#limits.prefillChunkTokens, next.work.tokens - next.done)
+    return { kind: 'prefill', step: next.work, first: next.done, tokens }
+  }
+
+  #nextPass(): Batch {
+    const next = this.#shares.next(this.#passes)!
+    this.#passes = this.#passes.filter((waiting) => waiting !== next)
+    this.#running = next
+    return { kind: 'pass', pass: next.work }
+  }
+
+  #companionsWait(now: number): number {
+    if (this.#decode.length >= this.#limits.maxBatchRows) return 0
+    const ready = new Set(this.#decode.map(({ work }) => work.sequence))
+    return this.#rhythm.wait(ready, this.#decode[0]!.since, now)
+  }
+
+  #ended(works: readonly Work[], milliseconds: number, now: number): void {
+    const [first] = works
+    if (first === undefined) return
+    if (first.kind !== 'step') return this.#background.pieceRan(milliseconds, now)
+    this.#background.inferenceRan(now)
+    const decoded = works.flatMap((work) => (isDecode(work) ? [work.sequence] : []))
+    if (decoded.length > 0) this.#rhythm.ran(decoded, milliseconds, now)
+  }
+
+  #drop(unwanted: (waiting: Waiting<Work>) => boolean): number[] {
+    const dropped = [...this.#decode, ...this.#prefill, ...this.#passes].filter(unwanted)
+    this.#decode = this.#decode.filter((waiting) => !unwanted(waiting))
+    this.#prefill = this.#prefill.filter((waiting) => !unwanted(waiting))
+    this.#passes = this.#passes.filter((waiting) => !unwanted(waiting))
+    return dropped.map(({ work }) => work.taskId)
+  }
+}
+
+function isDecode(work: Work): work is CacheStep {
+  return work.kind === 'step' && work.tokens === 1 && !work.prompted
 }

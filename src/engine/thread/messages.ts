@@ -1,61 +1,56 @@
 import type { RankRange } from '../adapters/adapter-memory.ts'
-import type { StepPrompts } from '../run/deep-prompts.ts'
-import type { Row } from '../cache/row-allocator.ts'
+import type { Place, SequenceId } from '../cache/kv-cache.ts'
+import type { TaskInput } from '../run/batch-runner.ts'
 import type { RopeTensors } from '../run/rope-tables.ts'
-
-/** Inference goes before everything else that a span computes. */
-export type Priority = 'inference' | 'forward'
+import type { Work } from '../schedule/work.ts'
 
 /** What the engine thread is told. Buffers are transferred, never copied. */
 export type EngineCommand =
   | OpenCommand
-  | { readonly type: 'release'; readonly rowId: number }
-  | StepCommand
+  | { readonly type: 'release'; readonly sequence: SequenceId }
+  | ComputeCommand
   | ForkCommand
-  /** The caller has itself computed the row up to `length`. */
-  | { readonly type: 'length'; readonly rowId: number; readonly length: number }
+  | AdvancedCommand
+  /** Nobody waits for the task any more. */
+  | { readonly type: 'cancel'; readonly taskId: number }
   | { readonly type: 'close' }
 
 export interface OpenCommand {
   readonly type: 'open'
-  readonly rowId: number
-  readonly row: Row
+  readonly sequence: SequenceId
+  readonly place: Place
   readonly maxLength: number
-  /** Where the row's adapter lies. */
+  /** Where the sequence's adapter lies. */
   readonly adapter: RankRange | undefined
 }
 
-/**
- * `hidden` holds `tokens` hidden states for positions `position` and on of blocks `start` to `end` (within the span).
- */
-export interface StepCommand {
-  readonly type: 'step'
-  readonly taskId: number
-  readonly rowId: number
-  readonly start: number
-  readonly end: number
-  readonly position: number
-  readonly tokens: number
-  readonly priority: Priority
-  readonly hidden: Uint8Array
-  readonly prompts?: StepPrompts | undefined
+export interface ComputeCommand {
+  readonly type: 'compute'
+  readonly work: Work
+  readonly input: TaskInput
 }
 
 /**
- * Row `rowId` takes over the first `tokens` positions of row `fromRowId`, for blocks `start` to `end` (within the
- * span).
+ * A sequence takes over the first `tokens` positions of another, for blocks `start` to `end` (within the span).
  */
 export interface ForkCommand {
   readonly type: 'fork'
   readonly taskId: number
-  readonly rowId: number
-  readonly fromRowId: number
+  readonly sequence: SequenceId
+  readonly from: SequenceId
   readonly start: number
   readonly end: number
   readonly tokens: number
 }
 
-/** A fork was done, or failed and left nothing that counts in its row. */
+/** The caller has itself computed the position of a sequence. */
+export interface AdvancedCommand {
+  readonly type: 'advanced'
+  readonly sequence: SequenceId
+  readonly position: number
+}
+
+/** A fork was done, or failed and left nothing that counts in its sequence. */
 export interface ForkReport {
   readonly type: 'forked'
   readonly taskId: number
@@ -65,9 +60,9 @@ export interface ForkReport {
 /** One device run and the tasks that it ended. */
 export interface RunReport {
   readonly type: 'run'
-  readonly kind: 'decode' | 'prefill'
-  readonly priority: Priority
-  /** Sequences that the run carried, and tokens over all of them. */
+  /** `pass`: a piece of a forward or backward pass. */
+  readonly kind: 'decode' | 'prefill' | 'pass'
+  /** Tasks that the run carried, and tokens over all of them. */
   readonly rows: number
   readonly tokens: number
   readonly seconds: number
@@ -78,7 +73,7 @@ export type TaskResult =
   | { readonly taskId: number; readonly output: Uint8Array }
   | { readonly taskId: number; readonly code: string; readonly message: string }
 
-/** The rotary table of rows with this key, in shared memory; a later one covers more positions. */
+/** The rotary table of sequences with this key, in shared memory; a later one covers more positions. */
 export interface RopeReady {
   readonly type: 'rope'
   readonly key: string

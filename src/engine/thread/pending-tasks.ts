@@ -1,8 +1,10 @@
 import { PetalsError } from '../../base/errors.ts'
+import type { SequenceId } from '../cache/kv-cache.ts'
 import type { TaskResult } from './messages.ts'
 
 interface PendingTask {
-  readonly rowId: number
+  /** Undefined of a pass, which belongs to none. */
+  readonly sequence: SequenceId | undefined
   readonly resolve: (output: Uint8Array) => void
   readonly reject: (error: Error) => void
 }
@@ -16,10 +18,10 @@ export class PendingTasks {
     return this.#tasks.size
   }
 
-  add(rowId: number): { taskId: number; output: Promise<Uint8Array> } {
+  add(sequence?: SequenceId): { taskId: number; output: Promise<Uint8Array> } {
     const taskId = this.#nextId++
     const { promise: output, resolve, reject } = Promise.withResolvers<Uint8Array>()
-    this.#tasks.set(taskId, { rowId, resolve, reject })
+    this.#tasks.set(taskId, { sequence, resolve, reject })
     return { taskId, output }
   }
 
@@ -36,11 +38,17 @@ export class PendingTasks {
     return error
   }
 
-  cancel(rowId: number): void {
+  /** Nobody waits for the task any more. */
+  abandon(taskId: number, error: Error): void {
+    this.#tasks.get(taskId)?.reject(error)
+    this.#tasks.delete(taskId)
+  }
+
+  /** Rejects what waits for a sequence that is over. */
+  cancel(sequence: SequenceId): void {
     for (const [taskId, task] of this.#tasks) {
-      if (task.rowId !== rowId) continue
-      this.#tasks.delete(taskId)
-      task.reject(new PetalsError('SESSION_CLOSED', 'the session was closed while a step was under way'))
+      if (task.sequence !== sequence) continue
+      this.abandon(taskId, new PetalsError('SESSION_CLOSED', 'the session was closed while a step was under way'))
     }
   }
 

@@ -30,9 +30,10 @@ export function postSync(channel: SyncChannel, message: unknown, transfer: Array
 }
 
 /**
- * The worker's side: everything that has arrived; where nothing has and `block` is set, sleeps until something does.
+ * The worker's side: everything that has arrived; where nothing has, sleeps until something does, for at most `waitMs`
+ * milliseconds.
  */
-export function* receiveSync<T>(receiver: SyncReceiver, block: boolean): Generator<T> {
+export function* receiveSync<T>(receiver: SyncReceiver, waitMs: number): Generator<T> {
   const signal = new Int32Array(receiver.signal)
   for (let received = 0; ;) {
     const seen = Atomics.load(signal, 0)
@@ -44,8 +45,7 @@ export function* receiveSync<T>(receiver: SyncReceiver, block: boolean): Generat
       received++
       yield next.message as T
     }
-    if (!block || received > 0) return
-    Atomics.wait(signal, 0, seen)
+    if (waitMs <= 0 || received > 0 || Atomics.wait(signal, 0, seen, waitMs) === 'timed-out') return
   }
 }
 

@@ -199,7 +199,7 @@ test('closing a fork gives its rows back and leaves its source alone', async (t)
   await fork.close()
   await sleep(20)
   assert.deepEqual(
-    servers.map(({ rows }) => rows.numRows),
+    servers.map(({ rows }) => rows.numSequences),
     [1, 1, 1],
   )
   await feed(session, [...PROMPT, 1])

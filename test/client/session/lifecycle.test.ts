@@ -60,7 +60,7 @@ test('closed in the middle of a step, a session says so, blames nobody and gives
   await reached
   await session.close()
   await step
-  await eventually(() => first.rows.numRows + last.rows.numRows === 0)
+  await eventually(() => first.rows.numSequences + last.rows.numSequences === 0)
   go()
   await sleep(50)
   assert.deepEqual([first.blocks.numSessions, last.blocks.numSessions, swarm.banned.size], [0, 0, 0])
@@ -82,7 +82,7 @@ test('closed while its servers let it wait for cache, a session says so and leav
   await session.close()
   await holder.close()
   await step
-  await eventually(() => swarm.servers.every(({ numOpened, rows }) => numOpened === 2 && rows.numRows === 0))
+  await eventually(() => swarm.servers.every(({ numOpened, rows }) => numOpened === 2 && rows.numSequences === 0))
   assert.equal(swarm.banned.size, 0)
 })
 
@@ -92,7 +92,7 @@ test('where one part between two cuts cannot be opened, the others are given bac
   const session = swarm.session({ cuts: [3], recoveryTimeoutMs: 300 })
   await assert.rejects(session.step(hidden([1])), { code: 'NO_ROUTE' })
   assert.ok(server.numOpened > 0, 'the first part was opened')
-  await eventually(() => server.rows.numRows + server.blocks.numSessions === 0)
+  await eventually(() => server.rows.numSequences + server.blocks.numSessions === 0)
 })
 
 test('a server drops a step that it has seen before, and one of an older epoch', async (t) => {
@@ -141,7 +141,7 @@ test('a session id is refused while another session has it, or waits for cache u
   }
   await holder.end()
   assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.header.kind, 'opened')
-  assert.deepEqual([server.blocks.numSessions, server.rows.numRows], [1, 1])
+  assert.deepEqual([server.blocks.numSessions, server.rows.numSequences], [1, 1])
 })
 
 test('a client that goes away while it waits for cache leaves no row taken', async (t) => {
@@ -150,10 +150,10 @@ test('a client that goes away while it waits for cache leaves no row taken', asy
   const holder = await openRaw(swarm, server, 'a'.repeat(32), 128)
   await openRaw(swarm, server, 'b'.repeat(32), 256)
   await openRaw(swarm, server, 'c'.repeat(32), 128)
-  await eventually(() => server.rows.numRows === 2)
+  await eventually(() => server.rows.numSequences === 2)
   await holder.end()
-  await eventually(() => server.rows.numRows === 1)
+  await eventually(() => server.rows.numSequences === 1)
   swarm.network.kill('client')
-  await eventually(() => server.rows.numRows + server.blocks.numSessions === 0)
+  await eventually(() => server.rows.numSequences + server.blocks.numSessions === 0)
   assert.deepEqual([server.rows.tokensLeft, server.numOpened], [256, 2])
 })

@@ -111,7 +111,7 @@ test('a replacement that fails while it replays is itself replaced', async (t) =
   await feed(session, sequence(3))
   swarm.kill(last)
   await feed(session, sequence(4))
-  assert.deepEqual([weak.computedTokens, good.computedTokens, weak.rows.numRows], [0, 4, 0])
+  assert.deepEqual([weak.computedTokens, good.computedTokens, weak.rows.numSequences], [0, 4, 0])
   assert.deepEqual(swarm.banned, new Set([last.id, weak.id]))
 })
 
@@ -181,7 +181,7 @@ test('a step that failed for good can be tried again with other tokens, whatever
   assert.deepEqual(first.computed.slice(1), [{ position: 3, tokens: 2 }])
   for (const server of [last, spare]) server.beforeStep = () => undefined
   await feed(session, [...sequence(3), 55, 56])
-  swarm.kill(last.rows.numRows > 0 ? last : spare)
+  swarm.kill(last.rows.numSequences > 0 ? last : spare)
   await feed(session, [...sequence(3), 55, 56, 57])
 })
 

@@ -3,8 +3,8 @@ import { pino } from 'pino'
 import type { SwarmAccess } from '../../../src/client/session/chain.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
 import type { Engine, SessionOptions } from '../../../src/engine/engine.ts'
-import { EngineSession } from '../../../src/engine/engine-session.ts'
-import { RowAllocator } from '../../../src/engine/cache/row-allocator.ts'
+import { EngineSession } from '../../../src/engine/session/engine-session.ts'
+import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
 import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
@@ -53,7 +53,7 @@ export class TestServer {
   readonly start: number
   readonly end: number
   readonly peer: MemoryPeer
-  readonly rows: RowAllocator
+  readonly rows: RowAccounts
   readonly blocks: BlockServer
   /** The steps that were computed, in their order. */
   readonly computed: { position: number; tokens: number }[] = []
@@ -74,7 +74,7 @@ export class TestServer {
     this.start = start
     this.end = end
     this.peer = peer
-    this.rows = new RowAllocator(cacheTokens)
+    this.rows = new RowAccounts({ totalTokens: cacheTokens })
     const engine: Pick<Engine, 'dtype' | 'openSession'> = {
       dtype: 'float32',
       openSession: (options) => this.#openSession(options),

@@ -127,7 +127,12 @@ test('damaged adapters are refused or work, and the span that was to take them g
       [1, 2, 64],
     )
     const run = async (adapter?: string) =>
-      asFloat32(await engine.forward(hidden, { start: 0, end: 3, adapter, timeoutMs: 1000 }))
+      asFloat32(
+        await engine.forward(
+          { ...hidden, data: hidden.data.slice() },
+          { start: 0, end: 3, adapter, timeoutMs: 60_000 },
+        ),
+      )
     const before = await run()
     const { folder, damage } = await damaged(
       context,
@@ -180,7 +185,7 @@ test('damaged checkpoints are refused or work', async (context) => {
         await engine.forward(fromFloat32(new Float32Array(hiddenSize).fill(0.1), [1, 1, hiddenSize]), {
           start: 0,
           end: numBlocks,
-          timeoutMs: 1000,
+          timeoutMs: 60_000,
         })
       } finally {
         await engine.close()

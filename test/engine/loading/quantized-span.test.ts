@@ -38,7 +38,9 @@ async function outputs(checkpoint: Checkpoint, quant: Quantization, quantCache?:
     cacheTokens: 64,
   })
   try {
-    return asFloat32(await engine.forward(hidden, { start: 0, end: numBlocks, timeoutMs: 1000 }))
+    return asFloat32(
+      await engine.forward({ ...hidden, data: hidden.data.slice() }, { start: 0, end: numBlocks, timeoutMs: 60_000 }),
+    )
   } finally {
     await engine.close()
   }

@@ -65,7 +65,9 @@ async function outputs(checkpoint: Checkpoint, quant: Quantization = 'none'): Pr
     cacheTokens: 64,
   })
   try {
-    return asFloat32(await engine.forward(hidden, { start: 0, end: 1, timeoutMs: 1000 }))
+    return asFloat32(
+      await engine.forward({ ...hidden, data: hidden.data.slice() }, { start: 0, end: 1, timeoutMs: 60_000 }),
+    )
   } finally {
     await engine.close()
   }

@@ -7,12 +7,12 @@ import { readSafetensorsHeader } from '../../../src/checkpoint/weights/safetenso
 import { AdapterMemory } from '../../../src/engine/adapters/adapter-memory.ts'
 import { Adapters } from '../../../src/engine/adapters/adapters.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
-import { CacheMemory } from '../../../src/engine/cache/memory.ts'
+import { BlockMemory, cacheBytes, type RowMemory } from '../../../src/engine/cache/rows/row-memory.ts'
 import { DeviceRunner } from '../../../src/engine/run/device-runner.ts'
 import { type ResidentBlock, loadResidentBlocks, releaseResident } from '../../../src/engine/loading/resident.ts'
 import { RopeTables } from '../../../src/engine/run/rope-tables.ts'
-import { cacheBytes, type LoadedSpan } from '../../../src/engine/run/runner.ts'
-import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
+import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
+import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
 import { SpanSessions } from '../../../src/engine/run/span-sessions.ts'
 import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
 import { blockGraphs, cacheShape } from '../../../src/families/graphs.ts'
@@ -29,7 +29,7 @@ const ROWS = 8,
   TOKENS = 12
 const ROPE_KEY = 'default'
 
-type Step = Pick<Batch, 'tokens' | 'pastLengths'> & Partial<Pick<Batch, 'start' | 'end' | 'offset' | 'adapters'>>
+type Step = Pick<RowBatch, 'tokens' | 'pastLengths'> & Partial<Pick<RowBatch, 'start' | 'end' | 'offset' | 'adapters'>>
 
 /** What runs on CUDA, on the CPU: its memory, its sessions and its bookkeeping are the same, the graphs in float32. */
 const FORMS: readonly (readonly [string, Target, boolean])[] = [
@@ -52,7 +52,8 @@ for (const [form, target, records] of FORMS) {
     let checkpoint: Checkpoint,
       env: Environment,
       blocks: ResidentBlock[],
-      cache: CacheMemory,
+      cache: BlockMemory,
+      memory: RowMemory,
       runner: DeviceRunner,
       ropes: RopeTables,
       adapters: Adapters
@@ -90,7 +91,7 @@ for (const [form, target, records] of FORMS) {
         start: 0,
         inputs: graphs.map(({ inputs }) => new Set(inputs.map(({ name }) => name))),
       } as const
-      cache = new CacheMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
+      cache = new BlockMemory(CPU, 3, ROWS * CAPACITY * cacheBytes(sizes))
       adapters = new Adapters(new AdapterMemory(CPU, graphs, 'float32', 8), {
         config: checkpoint.config,
         device: CPU,
@@ -98,8 +99,9 @@ for (const [form, target, records] of FORMS) {
         start: 0,
       })
       adapters.add(await openAdapter(ADAPTER))
-      const span: LoadedSpan = { ...sizes, caches: cache.blocks, adapters: adapters.stacks, resident: blocks }
-      runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, records })
+      const span: LoadedSpan = { ...sizes, adapters: adapters.stacks, resident: blocks }
+      memory = { device: CPU, kvHeads, tokenBytes: cacheBytes(sizes), blocks: cache.blocks, discards: false }
+      runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: records ? memory : undefined })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
       ropes.acquire(CAPACITY, CAPACITY)
     })
@@ -121,13 +123,13 @@ for (const [form, target, records] of FORMS) {
       const output = new Float32Array(input.length)
       runner.run(
         {
+          memory,
           offset,
           capacity: CAPACITY,
           start,
           end,
           tokens,
           pastLengths,
-          ropeKey: ROPE_KEY,
           adapters,
           input: bytes(input),
           output: bytes(output),

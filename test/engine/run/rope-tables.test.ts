@@ -6,7 +6,7 @@ import { ropeTable } from '../../../src/families/rope.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 
-const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname
+const fixture = (name: string): string => new URL(`../../fixtures/${name}`, import.meta.url).pathname
 
 test('sessions of one kind share a table, which grows with the longest row', async () => {
   const made: string[] = []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { planDecodeRuns } from '../../../src/engine/schedule/batching.ts'
+import { planDecodeRuns } from '../../../src/engine/run/decode-runs.ts'
 import { type WindowLimits, widenToWindow } from '../../../src/engine/run/row-window.ts'
 
 const CAPACITY = 128

@@ -1,86 +1,268 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import type { RunReport } from '../../../src/engine/thread/messages.ts'
-import { type Batch, Scheduler } from '../../../src/engine/schedule/scheduler.ts'
-import { RuntimeError } from '../../../src/runtime/errors.ts'
+import { describe, it } from 'node:test'
+import { Scheduler } from '../../../src/engine/schedule/scheduler.ts'
+import type { Batch, CacheStep, ForwardPass, Work } from '../../../src/engine/schedule/work.ts'
 
-const HIDDEN_BYTES = 4
+/** What a made-up device takes for a batch, in milliseconds. */
+type Cost = (batch: Batch) => number
 
-/** A runner that answers with its input plus one, except for batches that hold the row at `failing`. */
-function faulty(failing: { offset: number }, ran: Batch[]): (batch: Batch) => void {
-  return (batch) => {
-    ran.push(batch)
-    const rows = batch.pastLengths.map((_, i) => batch.offset + i * batch.capacity)
-    if (rows.includes(failing.offset)) throw new RuntimeError('RUNTIME_MEMORY', 'onnxruntime Run: out of memory')
-    batch.output.set(batch.input.map((byte) => byte + 1))
+const PIECES = 4
+
+/** A scheduler, a clock of its own, and a device that computes nothing but takes its time. */
+class Machine {
+  readonly scheduler = new Scheduler({ maxBatchRows: 4, prefillChunkTokens: 16 })
+  readonly ran: { batch: Batch; began: number; ended: number }[] = []
+  now = 0
+  #nextTask = 1
+  readonly #pieces = new Map<number, number>()
+  readonly #cost: Cost
+
+  constructor(cost: Cost = () => 1) {
+    this.#cost = cost
+  }
+
+  step(client: string, sequence: number, { position = 0, tokens = 1, prompted = false } = {}): CacheStep {
+    const taskId = this.#nextTask++
+    const step = { kind: 'step', taskId, client, sequence, start: 0, end: 2, position, tokens, prompted } as const
+    this.scheduler.add(step, this.now)
+    return step
+  }
+
+  pass(client: string): ForwardPass {
+    const taskId = this.#nextTask++
+    const pass = { kind: 'forward', taskId, client, start: 0, end: 2, sequences: 1, tokens: 16 } as const
+    this.scheduler.add(pass, this.now)
+    return pass
+  }
+
+  /** One decision carried out: what was computed, or for how long to wait, which has passed then. */
+  turn(): Batch | number {
+    const decision = this.scheduler.schedule(this.now)
+    if (decision.kind === 'wait') {
+      if (Number.isFinite(decision.milliseconds)) this.now += decision.milliseconds
+      return decision.milliseconds
+    }
+    const began = this.now
+    const milliseconds = this.#cost(decision)
+    this.now += milliseconds
+    const { works, tokens, finished } = this.#outcome(decision)
+    this.scheduler.commit({ works, tokens, finished, milliseconds }, this.now)
+    this.ran.push({ batch: decision, began, ended: this.now })
+    return decision
+  }
+
+  /** Until nothing waits any more. */
+  drain(): Batch[] {
+    const from = this.ran.length
+    while (this.turn() !== Infinity);
+    return this.ran.slice(from).map(({ batch }) => batch)
+  }
+
+  #outcome(batch: Batch): { works: readonly Work[]; tokens: number; finished: boolean } {
+    if (batch.kind === 'decode') return { works: batch.steps, tokens: 1, finished: true }
+    if (batch.kind === 'prefill') {
+      const { step, first, tokens } = batch
+      return { works: [step], tokens, finished: first + tokens === step.tokens }
+    }
+    const done = (this.#pieces.get(batch.pass.taskId) ?? 0) + 1
+    this.#pieces.set(batch.pass.taskId, done)
+    return { works: [batch.pass], tokens: batch.pass.tokens / PIECES, finished: done === PIECES }
   }
 }
 
-function newScheduler(failing: { offset: number }, ran: Batch[] = []): Scheduler {
-  return new Scheduler(faulty(failing, ran), { maxBatchRows: 8, prefillChunkTokens: 2, hiddenBytes: HIDDEN_BYTES })
-}
-
-function addStep(scheduler: Scheduler, rowId: number, position: number, tokens: number): void {
-  const hidden = new Uint8Array(tokens * HIDDEN_BYTES).fill(10 * rowId)
-  scheduler.add({
-    type: 'step',
-    taskId: rowId,
-    rowId,
-    start: 0,
-    end: 1,
-    position,
-    tokens,
-    priority: 'inference',
-    hidden,
+function clientsOf(batches: readonly Batch[]): string[] {
+  return batches.map((batch) => {
+    if (batch.kind === 'decode') return batch.steps.map(({ client }) => client).join('')
+    return batch.kind === 'prefill' ? batch.step.client : batch.pass.client
   })
 }
 
-function outcomes(reports: readonly RunReport[]): Record<number, string | number> {
-  return Object.fromEntries(
-    reports
-      .flatMap(({ results }) => results)
-      .map((result) => [result.taskId, 'output' in result ? result.output[0]! : result.code]),
-  )
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
-test('a failed run fails its own requests with a typed error and no others', () => {
-  const scheduler = newScheduler({ offset: 0 })
-  // Rows 1 and 2 are neighbours and make one batch; row 3 is of another capacity, row 4 prefills.
-  scheduler.open(1, { offset: 0, capacity: 128 }, 'rope')
-  scheduler.open(2, { offset: 128, capacity: 128 }, 'rope')
-  scheduler.open(3, { offset: 256, capacity: 256 }, 'rope')
-  scheduler.open(4, { offset: 512, capacity: 128 }, 'rope')
-  for (const rowId of [1, 2, 3]) addStep(scheduler, rowId, 0, 1)
-  addStep(scheduler, 4, 0, 2)
-  const reports = [...scheduler.turn()]
-  assert.deepEqual(outcomes(reports), { 1: 'RUNTIME_MEMORY', 2: 'RUNTIME_MEMORY', 3: 31, 4: 41 })
-  assert.equal(scheduler.hasWork, false)
+describe('a scheduler', () => {
+  it('makes all decode steps that are ready one batch, then a chunk of a prefill', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { tokens: 40 })
+    for (const sequence of [2, 3, 4]) machine.step('a', sequence)
+    machine.turn()
+    machine.step('a', 2, { position: 1 })
+    machine.drain()
+    assert.deepEqual(
+      machine.ran.map(({ batch }) => (batch.kind === 'prefill' ? [batch.first, batch.tokens] : batch.kind)),
+      ['decode', [0, 16], 'decode', [16, 16], [32, 8]],
+    )
+    const decoded = machine.ran.flatMap(({ batch }) => (batch.kind === 'decode' ? [batch.steps.length] : []))
+    assert.deepEqual(decoded, [3, 1])
+  })
+
+  it('computes a step with deep prompts alone, however short it is', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { prompted: true })
+    machine.step('a', 2)
+    assert.deepEqual(
+      machine
+        .drain()
+        .map(({ kind }) => kind)
+        .toSorted(),
+      ['decode', 'prefill'],
+    )
+  })
+
+  it('takes turns among the prefills of one client', () => {
+    const machine = new Machine()
+    const [first, second] = [machine.step('a', 1, { tokens: 32 }), machine.step('a', 2, { tokens: 32 })]
+    const order = machine.drain().map((batch) => (batch.kind === 'prefill' ? batch.step.taskId : 0))
+    assert.deepEqual(order, [first.taskId, second.taskId, first.taskId, second.taskId])
+  })
+
+  it('gives each client as many tokens, however many sequences it has', () => {
+    const machine = new Machine()
+    for (let sequence = 0; sequence < 8; sequence++) machine.step('a', sequence, { tokens: 32 })
+    machine.step('b', 100, { tokens: 64 })
+    const turns = clientsOf(machine.drain())
+    assert.deepEqual(turns.slice(0, 8), ['a', 'b', 'a', 'b', 'a', 'b', 'a', 'b'])
+    assert.equal(turns.length, 16 + 4)
+  })
+
+  it('lets nobody save up turns, and makes nobody pay for what it had while it was alone', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { tokens: 16 * 50 })
+    machine.drain()
+    machine.step('a', 1, { position: 800, tokens: 64 })
+    machine.step('b', 2, { tokens: 64 })
+    const turns = clientsOf(machine.drain())
+    assert.deepEqual([turns.slice(0, 4).filter((client) => client === 'a').length], [2])
+  })
+
+  it('shares the rows of a batch among clients where there are more steps than rows', () => {
+    const machine = new Machine()
+    for (let sequence = 0; sequence < 8; sequence++) machine.step('a', sequence)
+    for (let sequence = 8; sequence < 10; sequence++) machine.step('b', sequence)
+    assert.deepEqual(
+      clientsOf(machine.drain()).map((clients) => [...clients].toSorted().join('')),
+      ['aabb', 'aaaa', 'aa'],
+    )
+  })
+
+  it('forgets what was cancelled, and whatever waits for a sequence that is over', () => {
+    const machine = new Machine()
+    const pass = machine.pass('a')
+    const [kept, released] = [machine.step('a', 1), machine.step('a', 2)]
+    machine.scheduler.cancel(pass.taskId)
+    assert.deepEqual(machine.scheduler.release(2), [released.taskId])
+    const [batch, ...others] = machine.drain()
+    assert.deepEqual(batch, { kind: 'decode', steps: [kept] })
+    assert.equal(others.length, 0)
+  })
+
+  it('drops a task whose run failed and goes on with others', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { tokens: 32 })
+    const decision = machine.scheduler.schedule(0)
+    assert.ok(decision.kind === 'prefill')
+    machine.scheduler.fail({ works: [decision.step], milliseconds: 1 }, 1)
+    machine.step('a', 2)
+    assert.deepEqual(
+      machine.drain().map(({ kind }) => kind),
+      ['decode'],
+    )
+  })
+
+  it('waits for nothing but a command where nothing is left', () => {
+    assert.deepEqual(new Scheduler({ maxBatchRows: 1, prefillChunkTokens: 1 }).schedule(0), {
+      kind: 'wait',
+      milliseconds: Infinity,
+    })
+  })
 })
 
-test('rows of a failed batch go on once the device works again', () => {
-  const failing = { offset: 0 }
-  const scheduler = newScheduler(failing)
-  scheduler.open(1, { offset: 0, capacity: 128 }, 'rope')
-  scheduler.open(2, { offset: 128, capacity: 128 }, 'rope')
-  for (const rowId of [1, 2]) addStep(scheduler, rowId, 0, 1)
-  assert.deepEqual(outcomes([...scheduler.turn()]), { 1: 'RUNTIME_MEMORY', 2: 'RUNTIME_MEMORY' })
-  failing.offset = -1
-  for (const rowId of [1, 2]) addStep(scheduler, rowId, 0, 1)
-  assert.deepEqual(outcomes([...scheduler.turn()]), { 1: 11, 2: 21 })
+describe('passes beside inference', () => {
+  it('run at once while nothing else does, one of a client after the other', () => {
+    const machine = new Machine()
+    const [first, second] = [machine.pass('a'), machine.pass('a')]
+    const order = machine.drain().map((batch) => (batch.kind === 'pass' ? batch.pass.taskId : 0))
+    assert.deepEqual(order, [...Array<number>(PIECES).fill(first.taskId), ...Array<number>(PIECES).fill(second.taskId)])
+  })
+
+  for (const [device, pieceMs] of [
+    ['short pieces', 2],
+    ['pieces longer than a step', 12],
+  ] as const) {
+    it(`get a tenth of the time and more beside steady decoding, which takes at most 1.3 times as long: ${device}`, () => {
+      const stepMs = 4
+      const pauseMs = 2
+      const latencies: Record<'alone' | 'beside', number[]> = { alone: [], beside: [] }
+      let share = 0
+      for (const kind of ['alone', 'beside'] as const) {
+        const machine = new Machine((batch) => (batch.kind === 'decode' ? stepMs : pieceMs))
+        if (kind === 'beside') for (let i = 0; i < 1000; i++) machine.pass('b')
+        let asked = 0
+        for (let position = 0; machine.now < 5000; position++) {
+          asked = machine.now
+          const step = machine.step('a', 1, { position })
+          const isDone = () =>
+            machine.ran.some(
+              ({ batch }) => batch.kind === 'decode' && batch.steps.some(({ taskId }) => taskId === step.taskId),
+            )
+          while (!isDone()) machine.turn()
+          latencies[kind].push(machine.now - asked)
+          // What the client does until its next step; the device may go on meanwhile.
+          const next = machine.now + pauseMs
+          while (machine.now < next) {
+            const before = machine.now
+            if (typeof machine.turn() === 'number') machine.now = Math.min(next, before + 0.1)
+          }
+          machine.ran.splice(0, Math.max(0, machine.ran.length - 50)).forEach(({ batch, began, ended }) => {
+            if (batch.kind === 'pass') share += (ended - began) / 5000
+          })
+        }
+      }
+      assert.ok(share > 0.1, `${share} of the time`)
+      assert.ok(mean(latencies.beside) < 1.3 * mean(latencies.alone), `${mean(latencies.beside)} ms a step`)
+    })
+  }
+
+  it('take all the time again once inference has been quiet for a moment', () => {
+    const machine = new Machine((batch) => (batch.kind === 'pass' ? 10 : 1))
+    machine.step('a', 1)
+    machine.turn()
+    machine.pass('b')
+    machine.pass('b')
+    machine.drain()
+    assert.equal(machine.ran.filter(({ batch }) => batch.kind === 'pass').length, 2 * PIECES)
+    assert.ok(machine.now < 300, `${machine.now} ms`)
+  })
 })
 
-test('a prefill that fails in its second chunk ends there and leaves nothing queued', () => {
-  const failing = { offset: -1 }
-  const ran: Batch[] = []
-  const scheduler = newScheduler(failing, ran)
-  scheduler.open(1, { offset: 0, capacity: 128 }, 'rope')
-  addStep(scheduler, 1, 0, 5)
-  assert.deepEqual(outcomes([...scheduler.turn()]), {})
-  failing.offset = 0
-  assert.deepEqual(outcomes([...scheduler.turn()]), { 1: 'RUNTIME_MEMORY' })
-  assert.equal(scheduler.hasWork, false)
-  assert.deepEqual(
-    ran.map(({ pastLengths }) => pastLengths[0]),
-    [0, 2],
-  )
+describe('decode steps that come together', () => {
+  it('are waited for, for a moment', () => {
+    const machine = new Machine(() => 8)
+    const sequences = [1, 2, 3]
+    for (let round = 0; round < 5; round++) {
+      for (const sequence of sequences) machine.step('a', sequence, { position: round })
+      machine.drain()
+      machine.now += 1
+    }
+    machine.step('a', 1, { position: 5 })
+    const wait = machine.scheduler.schedule(machine.now)
+    assert.ok(wait.kind === 'wait' && wait.milliseconds > 0 && wait.milliseconds < 8, JSON.stringify(wait))
+    for (const sequence of [2, 3]) machine.step('a', sequence, { position: 5 })
+    const decision = machine.scheduler.schedule(machine.now)
+    assert.ok(decision.kind === 'decode' && decision.steps.length === 3)
+  })
+
+  it('are not waited for when they have stopped, nor where one comes alone', () => {
+    const machine = new Machine(() => 8)
+    for (let round = 0; round < 5; round++)
+      for (const sequence of [1, 2]) {
+        machine.step('a', sequence, { position: round })
+        machine.drain()
+      }
+    machine.scheduler.release(2)
+    machine.now += 100
+    machine.step('a', 1, { position: 5 })
+    assert.equal(machine.scheduler.schedule(machine.now).kind, 'decode')
+  })
 })

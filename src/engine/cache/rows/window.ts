@@ -1,5 +1,5 @@
-import type { LayerConfig } from '../../checkpoint/config/layer-config.ts'
-import { ROW_UNIT, type Row } from './row-allocator.ts'
+import type { LayerConfig } from '../../../checkpoint/config/layer-config.ts'
+import { ROW_UNIT, type Row } from './row.ts'
 
 /** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
 const MARGIN_TOKENS = 128
@@ -9,6 +9,9 @@ const SLACK_SHARE = 1 / 4
 
 /** Address space is free, but there is no use in more of it than this for each token of memory. */
 const MAX_STRETCH = 16
+
+/** Sessions are declared longer than they become: so much address space for each token of memory where rows are whole. */
+const DECLARED_STRETCH = 4
 
 /**
  * What the blocks of a span that attend within a window hold of rows that are longer than `slots`: only the latest
@@ -39,12 +42,18 @@ export function rowCost({ blocks, slots }: CacheWindow, capacity: number): numbe
 }
 
 /**
- * The positions that rows of the longest kind can have in the memory of `totalTokens` tokens that every block holds.
+ * Where rows can lie, in tokens, in a memory of `totalTokens` tokens for each of `numBlocks` blocks that is only taken as
+ * it is written. `window`: of a span with windowed blocks.
  */
-export function stretchedTokens(window: CacheWindow, totalTokens: number, maxLength: number): number {
-  // A system refuses a single piece of address space that is larger than its memory: keys, or values, of one block are
-  // one.
-  const stretch = Math.min(maxLength / rowCost(window, maxLength), MAX_STRETCH, 2 * window.blocks.length)
+export function stretchedTokens(
+  window: CacheWindow | undefined,
+  numBlocks: number,
+  totalTokens: number,
+  maxLength: number,
+): number {
+  const wanted = DECLARED_STRETCH * (window === undefined ? 1 : maxLength / rowCost(window, maxLength))
+  // A system refuses a piece of address space that is larger than its memory: keys, or values, of one block are one.
+  const stretch = Math.min(wanted, MAX_STRETCH, 2 * numBlocks)
   return Math.floor(totalTokens * Math.max(1, stretch))
 }
 
@@ -52,8 +61,6 @@ export function stretchedTokens(window: CacheWindow, totalTokens: number, maxLen
 export interface SpanWindow extends CacheWindow {
   /** Of each row its position in slot 0, one int32 for each unit of the cache, in memory that all threads share. */
   readonly bases: SharedArrayBuffer
-  /** Whether memory of rows that are over goes back to the system: other rows take it then. */
-  readonly discards: boolean
 }
 
 export function basesMemory(positions: number): SharedArrayBuffer {

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
-import { CacheScales, scalesOf } from '../../../src/engine/cache/scales.ts'
-import type { EngineSession } from '../../../src/engine/engine-session.ts'
-import { Engine } from '../../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
-import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
-import { CPU } from '../../../src/runtime/device.ts'
-import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
-import { seededRandom } from '../../checkpoint/write.ts'
+import { type Checkpoint, openCheckpoint } from '../../../../src/checkpoint/checkpoint.ts'
+import { CacheScales, scalesOf } from '../../../../src/engine/cache/rows/scales.ts'
+import type { EngineSession } from '../../../../src/engine/session/engine-session.ts'
+import { Engine } from '../../../../src/engine/engine.ts'
+import { CPU } from '../../../../src/runtime/device.ts'
+import { asFloat32, fromFloat32 } from '../../../../src/tensor/tensor.ts'
+import { seededRandom } from '../../../checkpoint/write.ts'
 
-const FIXTURES = join(import.meta.dirname, '../../fixtures')
+const FIXTURES = join(import.meta.dirname, '../../../fixtures')
 const TOKENS = 60
 
 /** Shares of the root mean square of what is exact. */
@@ -125,14 +123,14 @@ describe('the scales of an int8 cache', () => {
     channels = 16
 
   function setUp() {
-    const span = { kvDType: 'int8', kvHeads: 2, cacheHeadDim: 8, inputs: [new Set<string>()] } as unknown as LoadedSpan
-    const scales = new CacheScales(span, scalesOf(span, 4 * capacity)!)
+    const shape = { kvDType: 'int8', dtype: 'float32', kvHeads: 2, cacheHeadDim: 8 } as const
+    const scales = new CacheScales(shape, scalesOf(shape, 1, 4 * capacity)!)
     /**
      * A run that uses one scale throughout each row, where none is given. Returns what it was given, of each row's
      * first key and last value.
      */
     const run = (pastLengths: readonly number[], used: readonly number[]): number[][] => {
-      const batch = { offset: capacity, capacity, pastLengths } as Batch
+      const batch = { offset: capacity, capacity, pastLengths }
       const tensors: Float32Array[] = []
       scales.bind((_, data) => BigInt(tensors.push(data)), batch, 0)
       const [keys, values, usedKeys, usedValues] = tensors

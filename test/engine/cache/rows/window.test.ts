@@ -1,21 +1,25 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
-import { basesMemory, cacheWindow, RowBases, rowCost, stretchedTokens } from '../../../src/engine/cache/window.ts'
-import { CacheMemory } from '../../../src/engine/cache/memory.ts'
-import type { EngineSession } from '../../../src/engine/engine-session.ts'
-import { Engine } from '../../../src/engine/engine.ts'
-import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
-import type { Batch } from '../../../src/engine/schedule/scheduler.ts'
-import { WindowSlider } from '../../../src/engine/cache/window-slider.ts'
-import { CPU } from '../../../src/runtime/device.ts'
-import { viewOf } from '../../../src/runtime/library.ts'
-import { memoryIsSparse } from '../../../src/runtime/system-memory.ts'
-import { asFloat32, fromFloat32, type Tensor } from '../../../src/tensor/tensor.ts'
-import { seededRandom } from '../../checkpoint/write.ts'
+import { type Checkpoint, openCheckpoint } from '../../../../src/checkpoint/checkpoint.ts'
+import { RowCache } from '../../../../src/engine/cache/rows/row-cache.ts'
+import {
+  basesMemory,
+  cacheWindow,
+  RowBases,
+  rowCost,
+  stretchedTokens,
+} from '../../../../src/engine/cache/rows/window.ts'
+import { BlockMemory } from '../../../../src/engine/cache/rows/row-memory.ts'
+import type { EngineSession } from '../../../../src/engine/session/engine-session.ts'
+import { Engine } from '../../../../src/engine/engine.ts'
+import { CPU } from '../../../../src/runtime/device.ts'
+import { viewOf } from '../../../../src/runtime/library.ts'
+import { memoryIsSparse } from '../../../../src/runtime/system-memory.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../../../../src/tensor/tensor.ts'
+import { seededRandom } from '../../../checkpoint/write.ts'
 
-const FIXTURES = join(import.meta.dirname, '../../fixtures')
+const FIXTURES = join(import.meta.dirname, '../../../fixtures')
 const TOKENS = 700
 const TOLERANCE = 2e-5
 
@@ -180,11 +184,18 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     assert.ok(error! < 0.05 * size!, `${error! / size!}`)
   })
 
-  it('cost what they can hold, so that more of them fit', { skip: !memoryIsSparse() }, async (context) => {
+  it('cost what they hold, so that more of them fit', { skip: !memoryIsSparse() }, async (context) => {
     const engine = await load(context, await openLong('mistral'), SLIDING)
-    const sessions = await Promise.all(Array.from({ length: 8192 / 256 }, () => open(engine)))
+    const input = states(1, engine.config.hiddenSize)
+    const sessions: EngineSession[] = []
+    // Rows that are declared longer than their slots never cost more than these, 256 tokens.
+    for (let i = 0; i < 8192 / 256; i++) {
+      sessions.push(await open(engine))
+      await feed(sessions.at(-1)!, input, 300, 64)
+    }
     assert.equal(engine.cacheTokensLeft, 0)
     await assert.rejects(open(engine, 1), { code: 'CACHE_FULL' })
+    await feed(sessions[0]!, input, TOKENS, 64)
     for (const session of sessions) session.release()
     assert.equal(engine.cacheTokensLeft, 8192)
   })
@@ -207,33 +218,47 @@ describe('the window of a cache', () => {
   it('makes rows cheaper that are longer than it', () => {
     assert.equal(rowCost(window, 384), 384)
     assert.equal(rowCost(window, 3072), (3072 + 2 * 384) / 3)
-    assert.equal(stretchedTokens(window, 1000, 128), 1000)
-    assert.equal(stretchedTokens(window, 1000, 3072), 2400)
+    assert.equal(stretchedTokens(window, 3, 1000, 128), 4000)
+    assert.equal(stretchedTokens(window, 3, 1000, 3072), 6000)
+    assert.equal(stretchedTokens(window, 32, 1000, 3072), 9600)
+    assert.equal(stretchedTokens(undefined, 32, 1000, 3072), 4000)
   })
 
   it('slides rows to their latest positions, in its own blocks alone, and gives memory back', (context) => {
     const capacity = 1024,
       headDim = 4,
       kvHeads = 2
-    const cache = new CacheMemory(CPU, 3, 4 * capacity * kvHeads * headDim * 4)
+    const cache = new BlockMemory(CPU, 3, 4 * capacity * kvHeads * headDim * 4)
     context.after(() => cache.release())
     const positions = cache.blocks
       .flatMap(({ key, value }) => [key, value])
       .map((address) => new Float32Array(viewOf(address, 4 * capacity * kvHeads * headDim * 4).buffer))
     for (const values of positions)
       for (let i = 0; i < values.length; i++) values[i] = Math.floor(i / headDim) % capacity
-    const shared = { ...window, bases: basesMemory(4 * capacity), discards: true }
-    const slider = new WindowSlider(
-      { caches: cache.blocks, kvHeads, cacheHeadDim: headDim, dtype: 'float32' } as LoadedSpan,
-      shared,
-    )
+    const shared = { ...window, bases: basesMemory(4 * capacity) }
+    const tokenBytes = kvHeads * headDim * 4
+    const memory = {
+      device: CPU,
+      kvHeads,
+      tokenBytes,
+      blocks: cache.blocks,
+      window: shared,
+      discards: memoryIsSparse(),
+    }
+    const rows = new RowCache(memory, { kvHeads, cacheHeadDim: headDim })
     const bases = new RowBases(shared)
-    const batch = { offset: capacity, capacity, start: 0, end: 3, tokens: 1 } as Batch
+    const row = { offset: capacity, capacity }
+    const place = (length: number) => {
+      rows.truncate(1, length)
+      rows.slide(1, 1, { start: 0, end: 3 })
+      return rows.basesOf([row])
+    }
+    rows.reserve(1, row)
+    rows.append(1, 1000)
 
-    assert.deepEqual(slider.prepare({ ...batch, pastLengths: [383, 200] }), [0, 0])
-    assert.deepEqual(slider.prepare({ ...batch, pastLengths: [384, 200] }), [384 - 99 - 128, 0])
-    const first = (block: number, row: number, head: number) =>
-      positions[2 * block]![(row * kvHeads + head) * capacity * headDim]
+    assert.deepEqual(place(384), [384 - 99 - 128])
+    const first = (block: number, at: number, head: number) =>
+      positions[2 * block]![(at * kvHeads + head) * capacity * headDim]
     assert.deepEqual(
       [0, 1, 2].map((block) => first(block, 1, 1)),
       [157, 0, 157],
@@ -242,8 +267,6 @@ describe('the window of a cache', () => {
       [0, 1, 2].map((block) => first(block, 2, 1)),
       [0, 0, 0],
     )
-
-    const row = { offset: capacity, capacity }
     assert.deepEqual(
       [
         [255, false],
@@ -252,11 +275,12 @@ describe('the window of a cache', () => {
       ].map(([at]) => bases.reaches(row, at as number)),
       [false, true, true],
     )
-    assert.throws(() => slider.prepare({ ...batch, pastLengths: [255, 3] }), { code: 'SESSION_POSITION' })
-    assert.deepEqual(slider.prepare({ ...batch, pastLengths: [0, 3] }), [0, 0])
+    assert.throws(() => rows.truncate(1, 255), { code: 'SESSION_POSITION' })
+    assert.equal(rows.lengthOf(1), 384)
+    assert.deepEqual(place(0), [0])
 
+    rows.release(1)
     if (!memoryIsSparse()) return
-    slider.discard(row)
     const middle = (kvHeads * capacity + capacity) * headDim
     assert.deepEqual(
       positions.map((values) => values[middle]),

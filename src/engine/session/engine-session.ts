@@ -1,10 +1,9 @@
-import { PetalsError } from '../base/errors.ts'
-import type { Tensor } from '../tensor/tensor.ts'
-import type { Priority } from './thread/messages.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 
 interface EngineSessionModules {
   readonly maxLength: number
-  readonly step: (position: number, hidden: Tensor, priority: Priority) => Promise<Tensor>
+  readonly step: (position: number, hidden: Tensor) => Promise<Tensor>
   /** Takes over the cache of another session up to `tokens`; where it throws, nothing of this one's cache counts. */
   readonly copyFrom: (source: EngineSession, tokens: number) => Promise<void>
   /** Whether the cache still holds all that a step at `position` attends to. */
@@ -37,7 +36,7 @@ export class EngineSession {
    * Computes the next `tokens` positions from `hidden` [tokens, hidden], whose buffer is taken over; returns the same
    * shape. Throws `SESSION_OVERFLOW` beyond the declared length, and what the device run threw.
    */
-  async step(hidden: Tensor, priority: Priority = 'inference'): Promise<Tensor> {
+  async step(hidden: Tensor): Promise<Tensor> {
     const [tokens = 0] = hidden.shape
     if (this.#released) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
     if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step of this session is still under way')
@@ -50,7 +49,7 @@ export class EngineSession {
     }
     this.#busy = true
     try {
-      const output = await this.#modules.step(this.#position, hidden, priority)
+      const output = await this.#modules.step(this.#position, hidden)
       this.#position += tokens
       return output
     } catch (error) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { planDecodeRuns } from '../../../src/engine/schedule/batching.ts'
+import { planDecodeRuns } from '../../../src/engine/run/decode-runs.ts'
 
 const row = (offset: number, capacity = 128, start = 0, end = 3, ropeKey = 'default') => ({
   offset,

@@ -1,20 +1,20 @@
-import type { Pointer } from '../../runtime/library.ts'
-import type { Bound } from '../../runtime/run.ts'
-import { ROW_UNIT, type Row } from './row-allocator.ts'
-import type { LoadedSpan } from '../run/runner.ts'
-import type { Batch } from '../schedule/scheduler.ts'
+import type { Pointer } from '../../../runtime/library.ts'
+import type { Bound } from '../../../runtime/run.ts'
+import { ROW_UNIT, type Row, type RowRange } from './row.ts'
+import type { CacheShape } from './row-memory.ts'
 
 /**
  * Of each block the scales of all rows, keys' before values', in memory that all threads share, and 0 where nothing is
  * there yet; `undefined` for a cache that needs none.
  */
 export function scalesOf(
-  { kvDType, kvHeads, cacheHeadDim, inputs }: Omit<LoadedSpan, 'caches'>,
+  { kvDType, kvHeads, cacheHeadDim }: CacheShape,
+  numBlocks: number,
   positions: number,
 ): SharedArrayBuffer[] | undefined {
   if (kvDType === undefined) return undefined
   const rowBytes = 2 * kvHeads * cacheHeadDim * Float32Array.BYTES_PER_ELEMENT
-  return inputs.map(() => new SharedArrayBuffer(Math.ceil(positions / ROW_UNIT) * rowBytes))
+  return Array.from({ length: numBlocks }, () => new SharedArrayBuffer(Math.ceil(positions / ROW_UNIT) * rowBytes))
 }
 
 /**
@@ -26,7 +26,10 @@ export class CacheScales {
   #given = new Float32Array(0)
   #used = new Float32Array(0)
 
-  constructor({ kvHeads, cacheHeadDim }: LoadedSpan, memory: readonly SharedArrayBuffer[]) {
+  constructor(
+    { kvHeads, cacheHeadDim }: Pick<CacheShape, 'kvHeads' | 'cacheHeadDim'>,
+    memory: readonly SharedArrayBuffer[],
+  ) {
     this.#blocks = memory.map((scales) => new Float32Array(scales))
     this.#channels = kvHeads * cacheHeadDim
   }
@@ -37,7 +40,7 @@ export class CacheScales {
    */
   bind(
     wrap: (shape: readonly number[], data: Float32Array) => Pointer,
-    { offset, capacity, pastLengths }: Batch,
+    { offset, capacity, pastLengths }: RowRange,
     block: number,
   ): { inputs: Bound[]; outputs: Bound[] } {
     const rows = pastLengths.length,
@@ -65,7 +68,7 @@ export class CacheScales {
   }
 
   /** Keeps what the latest run, of this batch and block, has set. */
-  keep({ offset, capacity, pastLengths }: Batch, block: number): void {
+  keep({ offset, capacity, pastLengths }: RowRange, block: number): void {
     const size = pastLengths.length * this.#channels
     for (const [i, past] of pastLengths.entries()) {
       if (past > 0) continue

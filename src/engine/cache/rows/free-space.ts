@@ -1,0 +1,39 @@
+import type { Row } from './row.ts'
+
+/** Which tokens of a cache are taken by rows that never overlap. */
+export class FreeSpace {
+  readonly #positions: number
+  /** By their offsets, in order. */
+  readonly #rows: Row[] = []
+
+  /** Rows lie within tokens 0 to `positions`. */
+  constructor(positions: number) {
+    this.#positions = positions
+  }
+
+  get numRows(): number {
+    return this.#rows.length
+  }
+
+  /** The first free row of `capacity` tokens whose offset is a multiple of `step`; `undefined` where none is. */
+  find(capacity: number, step: number): Row | undefined {
+    let offset = 0
+    for (const row of this.#rows) {
+      if (offset + capacity <= row.offset) break
+      offset = Math.max(offset, Math.ceil((row.offset + row.capacity) / step) * step)
+    }
+    return offset + capacity <= this.#positions ? { offset, capacity } : undefined
+  }
+
+  take(row: Row): void {
+    const behind = this.#rows.findIndex(({ offset }) => offset > row.offset)
+    this.#rows.splice(behind === -1 ? this.#rows.length : behind, 0, row)
+  }
+
+  /** Whether the row was taken; it no longer is. */
+  free({ offset }: Row): boolean {
+    const index = this.#rows.findIndex((row) => row.offset === offset)
+    if (index !== -1) this.#rows.splice(index, 1)
+    return index !== -1
+  }
+}

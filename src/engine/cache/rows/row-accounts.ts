@@ -1,0 +1,165 @@
+import { PetalsError } from '../../../base/errors.ts'
+import type { CacheAccounts, ReserveOptions } from '../kv-cache.ts'
+import { FreeSpace } from './free-space.ts'
+import { ROW_UNIT, type Row, wholeUnits } from './row.ts'
+import type { RowBases } from './window.ts'
+
+export interface RowAccountsOptions {
+  /** Memory, in tokens that every block holds; rounded up to whole units. */
+  readonly totalTokens: number
+  /** Where rows can lie, in tokens: as many, or more where memory is only taken as it is written. */
+  readonly positions?: number | undefined
+  /** What a row of so many written tokens takes of the memory, in tokens that every block holds. */
+  readonly costOf?: ((tokens: number) => number) | undefined
+  /** Whether a row takes memory as it is written, and not all of it when it is reserved. */
+  readonly sparse?: boolean | undefined
+  /** Where windowed blocks begin, in a span that has some. */
+  readonly bases?: RowBases | undefined
+}
+
+interface Waiter {
+  /** Whether it got what it waits for. */
+  readonly attempt: () => boolean
+}
+
+/**
+ * Deals out rows of the cache. Capacities are powers of two and offsets their multiples, so that rows of one capacity
+ * that lie side by side can be bound as one batch. Where memory is taken only as it is written, a row costs what its
+ * sequence has written, so many may be declared longer than they become; a new one is let in only where its whole
+ * length would fit into what is free just then. Pure bookkeeping: it never sees the memory.
+ */
+export class RowAccounts implements CacheAccounts {
+  readonly totalTokens: number
+  readonly positions: number
+  readonly #costOf: (tokens: number) => number
+  readonly #sparse: boolean
+  readonly #bases: RowBases | undefined
+  readonly #space: FreeSpace
+  /** What each row has taken, by its offset. */
+  readonly #taken = new Map<number, number>()
+  /** Rows that have to grow go before those that have yet to begin. */
+  readonly #growing = new Set<Waiter>()
+  readonly #opening = new Set<Waiter>()
+  #usedTokens = 0
+
+  constructor({ totalTokens, positions, costOf, sparse, bases }: RowAccountsOptions) {
+    this.totalTokens = wholeUnits(totalTokens)
+    this.positions = wholeUnits(positions ?? totalTokens)
+    this.#costOf = costOf ?? ((tokens) => tokens)
+    this.#sparse = sparse ?? false
+    this.#bases = bases
+    this.#space = new FreeSpace(this.positions)
+  }
+
+  get tokensLeft(): number {
+    return this.totalTokens - this.#usedTokens
+  }
+
+  get numSequences(): number {
+    return this.#space.numRows
+  }
+
+  /** As `CacheAccounts.reserve`. A smaller request may overtake a waiting larger one. */
+  async reserve(maxLength: number, { timeoutMs, signal }: ReserveOptions): Promise<Row> {
+    signal?.throwIfAborted()
+    const shape = this.#shapeOf(maxLength)
+    if (shape === undefined) {
+      throw new PetalsError(
+        'CACHE_TOO_SMALL',
+        `a session of ${maxLength} tokens does not fit into a cache of ${this.totalTokens} tokens; ` +
+          'ask for a shorter one, or serve with a larger --attn-cache-tokens',
+      )
+    }
+    let row: Row | undefined
+    const attempt = (): boolean => {
+      if (this.#costOf(shape.wanted) > this.tokensLeft) return false
+      row = this.#space.find(shape.capacity, shape.step)
+      if (row === undefined) return false
+      this.#space.take(row)
+      this.#charge(row, this.#sparse ? ROW_UNIT : shape.wanted)
+      return true
+    }
+    if (!attempt()) {
+      const what = `a session of ${maxLength} tokens`
+      await this.#wait(this.#opening, attempt, what, { timeoutMs, signal })
+    }
+    return row!
+  }
+
+  grow(row: Row, length: number, options: ReserveOptions): Promise<void> | undefined {
+    if (!this.#sparse) return undefined
+    const attempt = (): boolean => {
+      const taken = this.#taken.get(row.offset)
+      // A row that was released meanwhile needs nothing any more.
+      if (taken === undefined) return true
+      if (this.#costOf(wholeUnits(length)) - taken > this.tokensLeft) return false
+      this.#charge(row, length)
+      return true
+    }
+    if (attempt()) return undefined
+    return this.#wait(this.#growing, attempt, `${length} tokens of a session`, options)
+  }
+
+  reaches(row: Row, position: number): boolean {
+    return this.#bases?.reaches(row, position) ?? true
+  }
+
+  release(row: Row): void {
+    if (!this.#space.free(row)) return
+    this.#usedTokens -= this.#taken.get(row.offset)!
+    this.#taken.delete(row.offset)
+    for (const waiters of [this.#growing, this.#opening]) for (const { attempt } of waiters) attempt()
+  }
+
+  /** What a row of `length` written tokens takes; never less than it has taken before. */
+  #charge({ offset }: Row, length: number): void {
+    const before = this.#taken.get(offset) ?? 0
+    const cost = Math.max(before, this.#costOf(wholeUnits(length)))
+    this.#taken.set(offset, cost)
+    this.#usedTokens += cost - before
+  }
+
+  #wait(
+    waiters: Set<Waiter>,
+    attempt: () => boolean,
+    what: string,
+    { timeoutMs, signal }: ReserveOptions,
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // Left at once: what is freed before the caller has seen that must not go to somebody who has gone.
+    const waiter: Waiter = {
+      attempt: () => {
+        if (!attempt()) return false
+        waiters.delete(waiter)
+        resolve()
+        return true
+      },
+    }
+    waiters.add(waiter)
+    const leave = (reason: Error): void => {
+      waiters.delete(waiter)
+      reject(reason)
+    }
+    const timer = setTimeout(() => {
+      const seconds = timeoutMs / 1000
+      const held = `${this.tokensLeft} of ${this.totalTokens} cache tokens are free, ${this.numSequences} sessions hold the rest`
+      leave(new PetalsError('CACHE_FULL', `no room for ${what} within ${seconds} s: ${held}`))
+    }, timeoutMs)
+    const onAbort = (): void => leave(signal?.reason as Error)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    return promise.finally(() => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    })
+  }
+
+  /** A power of two where one fits, so that rows of it can lie side by side; `wanted` tokens of it may be written. */
+  #shapeOf(maxLength: number): { capacity: number; step: number; wanted: number } | undefined {
+    const power = Math.max(ROW_UNIT, 2 ** Math.ceil(Math.log2(maxLength)))
+    const exact = wholeUnits(maxLength)
+    return [
+      { capacity: power, step: power, wanted: this.#sparse ? exact : power },
+      { capacity: exact, step: ROW_UNIT, wanted: exact },
+    ].find(({ capacity, wanted }) => capacity <= this.positions && this.#costOf(wanted) <= this.totalTokens)
+  }
+}

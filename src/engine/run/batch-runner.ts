@@ -1,0 +1,53 @@
+import type { RankRange } from '../adapters/adapter-memory.ts'
+import type { SequenceId } from '../cache/kv-cache.ts'
+import type { Batch, Work } from '../schedule/work.ts'
+import type { StepPrompts } from './deep-prompts.ts'
+
+/** What a task computes on; its buffers are taken over. */
+export interface TaskInput {
+  /** [tokens, hidden], or [sequences, tokens, hidden], in the span's dtype. */
+  readonly hidden: Uint8Array
+  /** Deep prompts that fall into it. */
+  readonly prompts?: StepPrompts | undefined
+  /** Of a pass, where its adapter lies; that of a step is its sequence's. */
+  readonly adapter?: RankRange | undefined
+}
+
+/** What is true of a sequence for as long as it is open. */
+export interface SequenceTraits {
+  /** Tokens that it was declared to have at most. */
+  readonly maxLength: number
+  /** Where its adapter lies. */
+  readonly adapter: RankRange | undefined
+}
+
+/** What a run of the device has computed. */
+export interface RunOutcome {
+  /** Tokens of each of its works: a share of a token's blocks counts as that share of a token. */
+  readonly tokens: number
+  /** Whether its works are done with it. */
+  readonly finished: boolean
+}
+
+/** One run of the device, which carries all or a part of a batch. */
+export interface DeviceRun {
+  readonly works: readonly Work[]
+  /** Throws where the device fails; nothing of the run counts then. */
+  execute(): RunOutcome
+}
+
+/** Turns what the scheduler has chosen into runs of the device, and holds the tensors meanwhile. Synchronous. */
+export interface BatchRunner {
+  /** A sequence that the cache has a place for. */
+  open(sequence: SequenceId, traits: SequenceTraits): void
+  close(sequence: SequenceId): void
+  accept(work: Work, input: TaskInput): void
+  /** The runs of a batch: each ends, well or badly, before the next one is executed. */
+  prepare(batch: Batch): readonly DeviceRun[]
+  /** What a finished task gave, in the shape of its input; the task is forgotten. */
+  take(taskId: number): Uint8Array
+  /** Forgets a task that has failed or is not wanted any more. */
+  drop(taskId: number): void
+  /** Gives back what the device holds. */
+  shutDown(): void
+}

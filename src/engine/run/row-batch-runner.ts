@@ -1,0 +1,259 @@
+import type { RankRange } from '../adapters/adapter-memory.ts'
+import type { SequenceId } from '../cache/kv-cache.ts'
+import type { RowCache } from '../cache/rows/row-cache.ts'
+import type { Row } from '../cache/rows/row.ts'
+import type { Batch, CacheStep, DecodeBatch, ForwardPass, Pass, PrefillChunk, Work } from '../schedule/work.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { BatchRunner, DeviceRun, RunOutcome, SequenceTraits, TaskInput } from './batch-runner.ts'
+import { type DecodeRun, type ReadyRow, planDecodeRuns } from './decode-runs.ts'
+import { runPrompted } from './deep-prompts.ts'
+import { ForwardRun } from './forward-run.ts'
+import type { RopeTables } from './rope-tables.ts'
+import type { RowBatch } from './row-batch.ts'
+import { widenToWindow } from './row-window.ts'
+import type { LoadedSpan, Runner } from './runner.ts'
+
+export interface RowRunnerLimits {
+  /** Most rows of one decode run. */
+  readonly maxBatchRows: number
+  /** Most tokens of one piece of a pass. */
+  readonly prefillChunkTokens: number
+  /** Cache tokens, where decode runs are widened to windows of rows that recorded steps exist for. */
+  readonly windowCacheTokens?: number | undefined
+}
+
+export interface RowRunnerModules {
+  readonly span: LoadedSpan
+  readonly runner: Runner
+  readonly cache: RowCache
+  readonly ropes: RopeTables
+}
+
+interface Sequence {
+  readonly ropeKey: string
+  readonly adapter: RankRange | undefined
+}
+
+interface Task {
+  readonly input: TaskInput
+  readonly output: Uint8Array
+  /** Of a pass that has begun. */
+  forward?: ForwardRun
+}
+
+interface ReadyStep extends ReadyRow {
+  readonly step: CacheStep
+}
+
+/** Runs batches on a cache of rows: rows that lie side by side are bound in place as one batch. */
+export class RowBatchRunner implements BatchRunner {
+  readonly #modules: RowRunnerModules
+  readonly #limits: RowRunnerLimits
+  readonly #sequences = new Map<SequenceId, Sequence>()
+  readonly #tasks = new Map<number, Task>()
+  /** Inputs and outputs of runs of several rows. */
+  #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
+
+  constructor(modules: RowRunnerModules, limits: RowRunnerLimits) {
+    this.#modules = modules
+    this.#limits = limits
+  }
+
+  open(sequence: SequenceId, { maxLength, adapter }: SequenceTraits): void {
+    const { cache, ropes } = this.#modules
+    const ropeKey = ropes.acquire(maxLength, cache.rowOf(sequence).capacity)
+    this.#sequences.set(sequence, { ropeKey, adapter })
+  }
+
+  close(sequence: SequenceId): void {
+    this.#modules.ropes.release(this.#sequences.get(sequence)!.ropeKey)
+    this.#sequences.delete(sequence)
+  }
+
+  accept(work: Work, input: TaskInput): void {
+    // A pass is computed in its own buffer.
+    const output = work.kind === 'step' ? new Uint8Array(input.hidden.byteLength) : input.hidden
+    this.#tasks.set(work.taskId, { input, output })
+  }
+
+  prepare(batch: Batch): readonly DeviceRun[] {
+    switch (batch.kind) {
+      case 'decode':
+        return this.#prepareDecode(batch)
+      case 'prefill':
+        return [this.#prepareChunk(batch)]
+      case 'pass':
+        return [this.#preparePiece(batch.pass)]
+    }
+  }
+
+  take(taskId: number): Uint8Array {
+    const { output } = this.#tasks.get(taskId)!
+    this.drop(taskId)
+    return output
+  }
+
+  drop(taskId: number): void {
+    this.#tasks.get(taskId)?.forward?.release()
+    this.#tasks.delete(taskId)
+  }
+
+  shutDown(): void {
+    for (const taskId of this.#tasks.keys()) this.drop(taskId)
+    this.#modules.runner.close()
+  }
+
+  #prepareDecode({ steps }: DecodeBatch): DeviceRun[] {
+    const refused: DeviceRun[] = []
+    const ready: ReadyStep[] = []
+    for (const step of steps) {
+      try {
+        ready.push(this.#ready(step))
+      } catch (error) {
+        refused.push(failing(step, error))
+      }
+    }
+    return [...refused, ...this.#planRuns(ready).map((run) => this.#decodeRun(run))]
+  }
+
+  /** Makes a step's place ready for it. Throws `SESSION_POSITION`. */
+  #ready(step: CacheStep): ReadyStep {
+    const { cache } = this.#modules
+    const { sequence, position, tokens } = step
+    if (cache.lengthOf(sequence) !== position) cache.truncate(sequence, position)
+    cache.slide(sequence, tokens, step)
+    const { start, end } = step
+    return { step, start, end, ...cache.rowOf(sequence), ropeKey: this.#sequences.get(sequence)!.ropeKey }
+  }
+
+  #planRuns(ready: readonly ReadyStep[]): DecodeRun<ReadyStep>[] {
+    const { maxBatchRows: maxRows, windowCacheTokens: cacheTokens } = this.#limits
+    const bridgeable = (offset: number, capacity: number) => this.#modules.cache.mayWriteIdly(offset, capacity)
+    if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
+    return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) =>
+      widenToWindow(run, { maxRows, cacheTokens, bridgeable }),
+    )
+  }
+
+  #decodeRun({ offset, capacity, rows }: DecodeRun<ReadyStep>): DeviceRun {
+    const { cache } = this.#modules
+    const steps = rows.flatMap((row) => (row === undefined ? [] : [row.step]))
+    const [{ start, end, ropeKey }] = rows.filter((row) => row !== undefined) as [ReadyStep]
+    const execute = (): RunOutcome => {
+      const tasks = rows.map((row) => row && this.#tasks.get(row.step.taskId)!)
+      const [input, output] = this.#gather(tasks)
+      const adapters = rows.map((row) => row && this.#sequences.get(row.step.sequence)!.adapter)
+      const pastLengths = rows.map((row, i) => row?.step.position ?? cache.lengthAt(offset + i * capacity))
+      const places = rows.map((_, i) => ({ offset: offset + i * capacity, capacity }))
+      const batch = { offset, capacity, start, end, tokens: 1, pastLengths, input, output }
+      this.#run(
+        { ...batch, ...this.#memoryOf(places), adapters: adapters.some(Boolean) ? adapters : undefined },
+        ropeKey,
+      )
+      for (const step of steps) cache.append(step.sequence, 1)
+      scatter(output, tasks)
+      return { tokens: 1, finished: true }
+    }
+    return { works: steps, execute }
+  }
+
+  /** Where a run of these tasks' rows reads and writes: one task's own buffers, or room for all, idle rows included. */
+  #gather(tasks: readonly (Task | undefined)[]): [input: Uint8Array, output: Uint8Array] {
+    const [first] = tasks.filter((task) => task !== undefined) as [Task]
+    if (tasks.length === 1) return [first.input.hidden, first.output]
+    const rowBytes = first.output.byteLength
+    const bytes = tasks.length * rowBytes
+    if (this.#scratch[0].byteLength < bytes) this.#scratch = [new Uint8Array(bytes), new Uint8Array(bytes)]
+    const [input, output] = this.#scratch.map((buffer) => buffer.subarray(0, bytes)) as [Uint8Array, Uint8Array]
+    for (const [i, task] of tasks.entries()) {
+      if (task === undefined) input.fill(0, i * rowBytes, (i + 1) * rowBytes)
+      else input.set(task.input.hidden, i * rowBytes)
+    }
+    return [input, output]
+  }
+
+  #prepareChunk({ step, first, tokens }: PrefillChunk): DeviceRun {
+    const { cache, span, runner, ropes } = this.#modules
+    const { taskId, sequence, start, end } = step
+    const execute = (): RunOutcome => {
+      const { row, ropeKey, adapter } = this.#placeChunk({ ...step, position: step.position + first, tokens })
+      const { input, output } = this.#tasks.get(taskId)!
+      const hiddenBytes = output.byteLength / step.tokens
+      const [from, until] = [first * hiddenBytes, (first + tokens) * hiddenBytes]
+      const batch: RowBatch = {
+        ...row,
+        ...this.#memoryOf([row]),
+        start,
+        end,
+        tokens,
+        pastLengths: [step.position + first],
+        input: input.hidden.subarray(from, until),
+        output: output.subarray(from, until),
+        adapters: adapter && [adapter],
+      }
+      if (input.prompts !== undefined && first < input.prompts.tokens) {
+        const tables = ropes.get(ropeKey, step.position + first + tokens)
+        runPrompted(batch, { ...input.prompts, first }, span.dtype, (part) => runner.run(part, tables))
+      } else {
+        this.#run(batch, ropeKey)
+      }
+      cache.append(sequence, tokens)
+      return { tokens, finished: first + tokens === step.tokens }
+    }
+    return { works: [step], execute }
+  }
+
+  #placeChunk(step: CacheStep): Sequence & { readonly row: Row } {
+    this.#ready(step)
+    return { ...this.#sequences.get(step.sequence)!, row: this.#modules.cache.rowOf(step.sequence) }
+  }
+
+  #preparePiece(pass: Pass): DeviceRun {
+    if (pass.kind === 'backward')
+      return failing(pass, new PetalsError('RUNTIME_UNSUPPORTED', 'backward passes are not computed here'))
+    const task = this.#tasks.get(pass.taskId)!
+    const execute = (): RunOutcome => {
+      const forward = (task.forward ??= this.#beginForward(pass, task.input))
+      const tokens = forward.step()
+      return { tokens, finished: forward.isFinished }
+    }
+    return { works: [pass], execute }
+  }
+
+  #beginForward(pass: ForwardPass, input: TaskInput): ForwardRun {
+    const { runner, span, ropes } = this.#modules
+    const key = ropes.acquire(pass.tokens, pass.tokens)
+    try {
+      const tables = ropes.get(key, pass.tokens)
+      return new ForwardRun(runner, span, { pass, input, ropes: tables, maxTokens: this.#limits.prefillChunkTokens })
+    } finally {
+      // What the pass holds of the table stays readable without a place among those of open sequences.
+      ropes.release(key)
+    }
+  }
+
+  #memoryOf(rows: readonly Row[]): Pick<RowBatch, 'memory' | 'bases'> {
+    const { cache } = this.#modules
+    return { memory: cache.memory, bases: cache.basesOf(rows) }
+  }
+
+  #run(batch: RowBatch, ropeKey: string): void {
+    const { runner, ropes } = this.#modules
+    runner.run(batch, ropes.get(ropeKey, Math.max(...batch.pastLengths) + batch.tokens))
+  }
+}
+
+/** Gives each task its row of what a run has given; a single one has it already. */
+function scatter(output: Uint8Array, tasks: readonly (Task | undefined)[]): void {
+  if (tasks.length === 1) return
+  const rowBytes = output.byteLength / tasks.length
+  for (const [i, task] of tasks.entries()) task?.output.set(output.subarray(i * rowBytes, (i + 1) * rowBytes))
+}
+
+/** A run of a task that cannot be computed. */
+function failing(work: Work, error: unknown): DeviceRun {
+  const execute = (): never => {
+    throw error
+  }
+  return { works: [work], execute }
+}

@@ -1,0 +1,141 @@
+import { EventEmitter, once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { PetalsError, errorMessage } from '../../base/errors.ts'
+import { workerUrl } from '../../base/worker-url.ts'
+import type { TaskInput } from '../run/batch-runner.ts'
+import type { CacheStep, Work } from '../schedule/work.ts'
+import type { EngineWorkerData } from './engine-worker.ts'
+import type { EngineCommand, EngineEvent, ForkCommand, RopeReady, RunReport, TaskResult } from './messages.ts'
+import { PendingTasks } from './pending-tasks.ts'
+import { type SyncChannel, createSyncChannel, postSync, transferable } from './sync-channel.ts'
+
+/** A task for the engine thread, before it has its id. */
+export type WorkRequest = Work extends infer W ? (W extends Work ? Omit<W, 'taskId'> : never) : never
+
+/** Ends a task that is under way; the reason is what its caller is told. */
+export type CancelTask = (reason: Error) => void
+
+interface EngineThreadEvents {
+  run: [RunReport]
+  fault: [PetalsError]
+  rope: [RopeReady]
+  failed: [PetalsError]
+}
+
+/**
+ * The engine thread, as the thread that asks it sees it: commands go in, each task is a promise. Events: `run` after each
+ * device run, `fault` when one failed, `rope` for each rotary table that is made, `failed` (`ENGINE_LOST`) when the
+ * thread has died: everything is rejected from then on.
+ */
+export class EngineThread extends EventEmitter<EngineThreadEvents> {
+  readonly #worker: Worker
+  readonly #channel: SyncChannel
+  readonly #pending = new PendingTasks()
+  #failure: Error | undefined
+
+  constructor(data: Omit<EngineWorkerData, 'receiver'>) {
+    super()
+    this.#channel = createSyncChannel()
+    const workerData: EngineWorkerData = { ...data, receiver: this.#channel.receiver }
+    this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'), {
+      workerData,
+      transferList: [this.#channel.receiver.port],
+      execArgv: [],
+    })
+    this.#worker.on('error', (error) => this.#died(errorMessage(error)))
+    this.#worker.on('exit', (code) => this.#died(`it ended with code ${code}`))
+    this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
+  }
+
+  /** Whether nothing is under way. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0
+  }
+
+  /** Why nothing works any more. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** Computes, on buffers that are taken over. Rejects with what the device run threw, or the reason of `cancel`. */
+  compute(request: WorkRequest, input: TaskInput): { output: Promise<Uint8Array>; cancel: CancelTask } {
+    const { taskId, output } = this.#pending.add(request.kind === 'step' ? request.sequence : undefined)
+    const hidden = transferable(input.hidden)
+    const work = { ...request, taskId } as Work
+    this.tell({ type: 'compute', work, input: { ...input, hidden } }, [hidden.buffer as ArrayBuffer])
+    const cancel = (reason: Error): void => {
+      this.#pending.abandon(taskId, reason)
+      this.tell({ type: 'cancel', taskId })
+    }
+    return { output, cancel }
+  }
+
+  /** Rejects with `SESSION_FORK` and what the device threw. */
+  async fork(command: Omit<ForkCommand, 'type' | 'taskId'>): Promise<void> {
+    const { taskId, output } = this.#pending.add(command.sequence)
+    this.tell({ ...command, type: 'fork', taskId })
+    await output
+  }
+
+  /** Rejects what waits for a sequence that is over. */
+  release(sequence: CacheStep['sequence']): void {
+    this.#pending.cancel(sequence)
+    this.tell({ type: 'release', sequence })
+  }
+
+  /** Throws why nothing works any more, but for commands that only give something back. */
+  tell(command: EngineCommand, transfer: ArrayBuffer[] = []): void {
+    if (this.#failure === undefined) return postSync(this.#channel, command, transfer)
+    if (command.type !== 'release' && command.type !== 'cancel') throw this.#failure
+  }
+
+  /** Tells it without waking it up: it is read before the next command that matters. */
+  tellLater(command: EngineCommand): void {
+    this.#channel.port.postMessage(command, [])
+  }
+
+  /** Ends the thread after the run that it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
+  async close(): Promise<void> {
+    if (this.#failure === undefined) {
+      // A thread that dies now is gone as well.
+      const exited = once(this.#worker, 'exit').catch(() => undefined)
+      this.tell({ type: 'close' })
+      this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
+      await exited
+    }
+    await this.#worker.terminate()
+    this.#channel.port.close()
+  }
+
+  #onEvent(event: EngineEvent): void {
+    switch (event.type) {
+      case 'closed':
+        return
+      case 'rope':
+        this.emit('rope', event)
+        return
+      case 'forked':
+        return this.#settle({ taskId: event.taskId, ...(event.fault ?? { output: new Uint8Array(0) }) })
+      case 'run':
+        for (const result of event.results) this.#settle(result)
+        this.emit('run', event)
+    }
+  }
+
+  #settle(result: TaskResult): void {
+    const error = this.#pending.settle(result)
+    if (error !== undefined) this.emit('fault', error)
+  }
+
+  #died(reason: string): void {
+    if (this.#failure !== undefined) return
+    const error = new PetalsError('ENGINE_LOST', `the engine thread died: ${reason}`)
+    this.#fail(error)
+    this.emit('failed', error)
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#pending.failAll(error)
+  }
+}

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RowCache } from '../../../src/engine/cache/rows/row-cache.ts'
+import type { RopeTables } from '../../../src/engine/run/rope-tables.ts'
+import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
+import { RowBatchRunner } from '../../../src/engine/run/row-batch-runner.ts'
+import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
+import { Scheduler } from '../../../src/engine/schedule/scheduler.ts'
+import { EngineLoop } from '../../../src/engine/thread/engine-loop.ts'
+import type { EngineEvent } from '../../../src/engine/thread/messages.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { RuntimeError } from '../../../src/runtime/errors.ts'
+
+const CAPACITY = 128
+const HIDDEN_BYTES = 4
+const LIMITS = { maxBatchRows: 8, prefillChunkTokens: 2 }
+
+/** A runner that answers with its input plus one, except for batches that hold the row at `failing`. */
+class Faulty {
+  failing = -1
+  readonly ran: { offset: number; pastLengths: readonly number[]; input: number[] }[] = []
+
+  run({ offset, capacity, pastLengths, input, output }: RowBatch): void {
+    this.ran.push({ offset, pastLengths, input: [...input] })
+    if (pastLengths.some((_, i) => offset + i * capacity === this.failing))
+      throw new RuntimeError('RUNTIME_MEMORY', 'onnxruntime Run: out of memory')
+    output.set(input.map((byte) => byte + 1))
+  }
+
+  close(): void {}
+}
+
+/** The engine thread's loop over a device that is made up; what it reports is kept. */
+function newLoop({ windowCacheTokens }: { windowCacheTokens?: number } = {}) {
+  const device = new Faulty()
+  const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as LoadedSpan
+  const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
+  const ropes = { acquire: () => 'rope', release: () => undefined, get: () => undefined } as unknown as RopeTables
+  const runner = new RowBatchRunner({ span, runner: device, cache, ropes }, { ...LIMITS, windowCacheTokens })
+  const events: EngineEvent[] = []
+  const scheduler = new Scheduler(LIMITS)
+  const loop = new EngineLoop({ scheduler, runner, cache, report: (event) => events.push(event), now: () => 0 })
+  const open = (sequence: number, offset: number, capacity = CAPACITY, length = 0): void => {
+    loop.handle({ type: 'open', sequence, place: { offset, capacity }, maxLength: capacity, adapter: undefined })
+    cache.append(sequence, length)
+  }
+  const step = (sequence: number, position: number, tokens = 1): void => {
+    const hidden = new Uint8Array(tokens * HIDDEN_BYTES).fill(10 * sequence)
+    const work = { kind: 'step', taskId: sequence, client: '', sequence, start: 0, end: 1, position, tokens } as const
+    loop.handle({ type: 'compute', work: { ...work, prompted: false }, input: { hidden } })
+  }
+  /** The first byte of each task's output, or its code. */
+  const settle = (): Record<number, string | number> => {
+    events.length = 0
+    for (let turns = 0; turns < 20; turns++) loop.turn()
+    const results = events.flatMap((event) => (event.type === 'run' ? event.results : []))
+    return Object.fromEntries(results.map((each) => [each.taskId, 'output' in each ? each.output[0]! : each.code]))
+  }
+  return { device, loop, cache, open, step, settle }
+}
+
+test('a failed run fails its own requests with a typed error and no others', () => {
+  const { device, open, step, settle } = newLoop()
+  // Rows 1 and 2 are neighbours and make one batch; row 3 is of another capacity, row 4 prefills.
+  open(1, 0)
+  open(2, 128)
+  open(3, 256, 256)
+  open(4, 512)
+  device.failing = 0
+  for (const sequence of [1, 2, 3]) step(sequence, 0)
+  step(4, 0, 2)
+  assert.deepEqual(settle(), { 1: 'RUNTIME_MEMORY', 2: 'RUNTIME_MEMORY', 3: 31, 4: 41 })
+  device.failing = -1
+  for (const sequence of [1, 2]) step(sequence, 0)
+  assert.deepEqual(settle(), { 1: 11, 2: 21 })
+})
+
+test('a prefill that fails in its second chunk ends there and leaves nothing queued', () => {
+  const { device, loop, open, step, settle } = newLoop()
+  open(1, 0)
+  step(1, 0, 5)
+  loop.turn()
+  device.failing = 0
+  assert.deepEqual(settle(), { 1: 'RUNTIME_MEMORY' })
+  assert.deepEqual(
+    device.ran.map(({ pastLengths }) => pastLengths[0]),
+    [0, 2],
+  )
+})
+
+test('a step at a position that the cache does not hold fails alone', () => {
+  const { open, step, settle } = newLoop()
+  open(1, 0, CAPACITY, 5)
+  open(2, 128, CAPACITY, 5)
+  step(1, 7)
+  step(2, 3)
+  assert.deepEqual(settle(), { 1: 'SESSION_POSITION', 2: 21 })
+})
+
+test('what waits for a sequence that is released is forgotten', () => {
+  const { device, loop, open, step, settle } = newLoop()
+  open(1, 0)
+  step(1, 0, 4)
+  loop.turn()
+  loop.handle({ type: 'release', sequence: 1 })
+  assert.deepEqual(settle(), {})
+  assert.equal(device.ran.length, 1)
+  open(2, 0)
+  step(2, 0)
+  assert.deepEqual(settle(), { 2: 21 })
+})
+
+/** A loop whose decode steps are recorded, with sequences in the rows of `open`, which hold so many tokens. */
+function recorded(open: Record<number, number>, steps: readonly number[]) {
+  const { device, step, settle, ...loop } = newLoop({ windowCacheTokens: 8 * CAPACITY })
+  for (const [index, length] of Object.entries(open))
+    loop.open(Number(index) + 1, Number(index) * CAPACITY, CAPACITY, length)
+  for (const index of steps) step(index + 1, open[index]!)
+  const expected = Object.fromEntries(steps.map((index) => [index + 1, 10 * (index + 1) + 1]))
+  assert.deepEqual(settle(), expected)
+  return device.ran
+}
+
+test('recorded steps go through aligned windows, whose other rows are written where nothing counts yet', () => {
+  const [batch, ...others] = recorded({ 1: 5, 2: 7, 3: 9 }, [1, 2])
+  assert.deepEqual([batch!.offset, batch!.pastLengths], [0, [0, 5, 7, 9]])
+  assert.deepEqual(
+    batch!.input.filter((_, i) => i % HIDDEN_BYTES === 0),
+    [0, 20, 30, 0],
+  )
+  assert.equal(others.length, 0)
+})
+
+test('a full row is never bridged, nor one that another run of the batch may fill', () => {
+  for (const length of [CAPACITY, CAPACITY - 1]) {
+    const [batch] = recorded({ 1: 5, 2: 7, 3: length }, [1, 2])
+    assert.deepEqual([batch!.offset, batch!.pastLengths], [CAPACITY, [5, 7]])
+  }
+})
+
+test('rows far apart are one run where an idle row costs nothing', () => {
+  const ran = recorded({ 0: 3, 7: 4 }, [0, 7])
+  assert.deepEqual(
+    ran.map(({ pastLengths }) => pastLengths),
+    [[3, 0, 0, 0, 0, 0, 0, 4]],
+  )
+})
