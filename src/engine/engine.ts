@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../base/errors.ts'
-import { workerUrl } from '../base/worker-url.ts'
+import { startWorker } from '../base/thread/start-worker.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from './session-limit.ts'
 import { ropeKey } from '../families/rope.ts'
@@ -142,10 +142,9 @@ export class Engine extends EventEmitter<{ run: [RunReport]; fault: [PetalsError
         windowCacheTokens: recordsSteps(span) ? rows.totalTokens : undefined,
       },
     }
-    this.#worker = new Worker(workerUrl(import.meta.url, 'thread/engine-worker'), {
+    this.#worker = startWorker(import.meta.url, 'thread/engine-worker', {
       workerData,
       transferList: [this.#channel.receiver.port],
-      execArgv: [],
     })
     this.#worker.on('error', (error) => this.#died(errorMessage(error)))
     this.#worker.on('exit', (code) => this.#died(`it ended with code ${code}`))

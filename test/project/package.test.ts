@@ -107,12 +107,15 @@ describe('the packed package', () => {
     ])
     const modules = names.filter((name) => name.endsWith('.js'))
     for (const name of modules) assert.ok(names.includes(name.replace(/\.js$/, '.d.ts')), `${name} has no types`)
+    let started = 0
     for (const name of modules) {
       const text = await readFile(join(installed, name), 'utf8')
-      const workers = matches(String.raw`workerUrl\(import\.meta\.url, '([^']+)'\)`, text)
+      const workers = matches(String.raw`(?:startWorker|workerUrl)\(\s*import\.meta\.url,\s*'([^']+)'`, text)
       for (const worker of workers)
         assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
+      started += workers.length
     }
+    assert.ok(started > 0)
   })
 
   test('needs only what it declares', async () => {
