@@ -1,4 +1,4 @@
-import { startLocalSwarm } from '../src/cli/demo/local-swarm.ts'
+import { startLocalSwarm } from '../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
 import { BareRing } from './bare-ring.ts'
 import { readMetric } from './metrics.ts'

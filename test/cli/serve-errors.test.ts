@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 import { cp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { ReadyReport } from '../../src/cli/ready-file.ts'
-import { BUNDLED_MODEL } from '../../src/cli/bundled-model.ts'
+import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
+import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import { LOOPBACK, MAIN, marked, readJson, run, start, tempFolder, until } from './kit.ts'
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '2048']

@@ -110,7 +110,7 @@ describe('the packed package', () => {
     let started = 0
     for (const name of modules) {
       const text = await readFile(join(installed, name), 'utf8')
-      const workers = matches(String.raw`(?:startWorker|workerUrl)\(\s*import\.meta\.url,\s*'([^']+)'`, text)
+      const workers = matches(String.raw`(?:startWorker|moduleUrl)\(\s*import\.meta\.url,\s*'([^']+)'`, text)
       for (const worker of workers)
         assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
       started += workers.length

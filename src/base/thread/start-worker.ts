@@ -1,5 +1,5 @@
 import { type Transferable, Worker } from 'node:worker_threads'
-import { workerUrl } from '../worker-url.ts'
+import { moduleUrl } from '../module-url.ts'
 
 export interface WorkerStart {
   /** What the thread finds in `workerData`: plain data. */
@@ -12,5 +12,5 @@ export interface WorkerStart {
 export function startWorker(importMetaUrl: string, name: string, start: WorkerStart = {}): Worker {
   const { workerData, transferList = [] } = start
   // Options of the process's own script, such as --eval's --input-type, make a worker fail.
-  return new Worker(workerUrl(importMetaUrl, name), { workerData, transferList, execArgv: [] })
+  return new Worker(moduleUrl(importMetaUrl, name), { workerData, transferList, execArgv: [] })
 }

@@ -1,5 +1,5 @@
 import type { ProgramCommand } from '../command.ts'
-import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../exit-codes.ts'
+import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../process/exit-codes.ts'
 import { type Option, defaultText, flagOf, oneOf, variableOf } from '../options/option-table.ts'
 import { OTHER_VARIABLES } from '../options/environment.ts'
 import { GROUPS } from '../options/options.ts'
@@ -9,7 +9,7 @@ type Described = Pick<ProgramCommand, 'name' | 'options'>
 
 const INTRODUCTION = `# Configuration
 
-<!-- Written by "npm run docs" from src/cli/options.ts and the commands; do not edit. -->
+<!-- Written by "npm run docs" from src/cli/options/options.ts and the commands; do not edit. -->
 
 Each option can be given in three ways. A flag goes before a variable, a variable before the config file, and that before
 the default.

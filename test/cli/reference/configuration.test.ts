@@ -7,7 +7,7 @@ import { parseConfig } from '../../../src/cli/options/config-file.ts'
 import { choose, readOptions } from '../../../src/cli/options/read-options.ts'
 import { configurationPage } from '../../../src/cli/reference/configuration-page.ts'
 import { completionScript } from '../../../src/cli/reference/completion-script.ts'
-import { EXIT_CODES } from '../../../src/cli/exit-codes.ts'
+import { EXIT_CODES } from '../../../src/cli/process/exit-codes.ts'
 import { flagOf } from '../../../src/cli/options/option-table.ts'
 import { ROOT, startProgram } from '../kit.ts'
 

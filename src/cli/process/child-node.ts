@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { PetalsError } from '../base/errors.ts'
-import { withoutOptions } from './options/environment.ts'
+import { PetalsError } from '../../base/errors.ts'
+import { moduleUrl } from '../../base/module-url.ts'
+import { withoutOptions } from '../options/environment.ts'
 import type { ReadyMessage, ReadyReport } from './ready-file.ts'
 
 const MAX_LINES = 10
@@ -21,8 +22,7 @@ export class ChildNode {
 
   /** Starts `petals-node ARGS`; `name` is what messages call it. */
   constructor(name: string, args: readonly string[]) {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const main = fileURLToPath(new URL(`./main.${extension}`, import.meta.url))
+    const main = fileURLToPath(moduleUrl(import.meta.url, '../main'))
     this.#name = name
     this.process = spawn(process.execPath, [main, ...args], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

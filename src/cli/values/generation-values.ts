@@ -1,7 +1,7 @@
-import type { GenerationDefaults } from '../checkpoint/config/generation.ts'
-import type { GenerationOptions } from '../client/generation/options/options.ts'
-import type { OptionValues } from './options/option-table.ts'
-import type { answerOptions } from './options/options.ts'
+import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
+import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { answerOptions } from '../options/options.ts'
 
 /**
  * The library's options from those of a command line. `newTokens` is the longest answer where neither it nor the model

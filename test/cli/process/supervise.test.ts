@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
-import type { SuperviseEvent } from '../../src/base/supervise.ts'
+import type { SuperviseEvent } from '../../../src/cli/process/supervise.ts'
 
 const SUPERVISOR = new URL('supervise-child.ts', import.meta.url).pathname
 

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
-import { UsageError, errorMessage } from '../base/errors.ts'
+import { UsageError, errorMessage } from '../../base/errors.ts'
 
 /** What a node tells whoever started it, once it really serves. */
 export interface ReadyReport {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { ProgressView } from '../../src/cli/progress.ts'
+import { ProgressView } from '../../../src/cli/terminal/progress.ts'
 
 /** What is logged while a clock is moved by hand. */
 function logged(): { view: ProgressView; lines: string[]; clock: { ms: number } } {

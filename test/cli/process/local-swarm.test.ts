@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { BUNDLED_MODEL } from '../../../src/cli/bundled-model.ts'
-import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../../../src/cli/demo/local-swarm.ts'
+import { BUNDLED_MODEL } from '../../../src/cli/values/bundled-model.ts'
+import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../../../src/cli/process/local-swarm.ts'
 import { goldenContinuation, run, start, until } from '../kit.ts'
 
 const PROMPT = 'Fellow-citizens of the Senate and House of Representatives:'

@@ -1,4 +1,4 @@
-import { PetalsError, UsageError } from '../base/errors.ts'
+import { PetalsError, UsageError } from '../../base/errors.ts'
 
 /** What the exit code of every command means; 128 + N says that signal N cut it short. */
 export const EXIT_CODES = {

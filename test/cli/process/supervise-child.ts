@@ -1,5 +1,5 @@
 /** Supervises the command line that it is given, says what happens on stdout, and ends as told. */
-import { superviseProcess } from '../../src/base/supervise.ts'
+import { superviseProcess } from '../../../src/cli/process/supervise.ts'
 
 const [program, ...args] = process.argv.slice(2)
 process.exitCode = await superviseProcess({

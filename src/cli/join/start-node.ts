@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises'
-import { loadIdentity } from '../swarm/node/identity.ts'
-import type { Libp2pMetrics } from '../swarm/node/libp2p.ts'
-import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../swarm/node/node.ts'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
+import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { checkBootstrap, checkTcpAddresses } from './addresses.ts'
-import type { Cleanup } from './cleanup.ts'
-import type { OptionValues } from './options/option-table.ts'
-import type { nodeOptions, swarmOptions } from './options/options.ts'
+import type { Cleanup } from '../process/cleanup.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { nodeOptions, swarmOptions } from '../options/options.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions>

@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
-import { ChildNode } from '../child-node.ts'
-import type { ReadyReport } from '../ready-file.ts'
-import { orAborted } from '../shutdown.ts'
-import { type Span, spanText } from '../span.ts'
+import { ChildNode } from './child-node.ts'
+import type { ReadyReport } from './ready-file.ts'
+import { orAborted } from './shutdown.ts'
+import { type Span, spanText } from '../values/span.ts'
 
 export interface LocalSwarmOptions {
   /** Folder of the checkpoint. */

@@ -1,8 +1,8 @@
-import type { GenerationResult } from '../client/generation/generate.ts'
-import type { GenerationOptions } from '../client/generation/options/options.ts'
-import type { AutoDistributedModelForCausalLM, Prompt } from '../client/model/model.ts'
-import type { Link } from '../client/session/chain.ts'
-import type { Recovery } from '../client/session/inference-session.ts'
+import type { GenerationResult } from '../../client/generation/generate.ts'
+import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
+import type { Link } from '../../client/session/chain.ts'
+import type { Recovery } from '../../client/session/inference-session.ts'
 import { shortPeer } from './short-peer.ts'
 
 /** Generated text on stdout, nothing else there; on stderr who computes it and what happens meanwhile. */

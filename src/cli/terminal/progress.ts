@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
-import { sizeText } from '../base/size.ts'
-import { type DownloadProgress, TransferRate } from '../checkpoint/hub/download/progress.ts'
-import type { LoadProgress } from '../engine/loading/load.ts'
+import { sizeText } from '../../base/size.ts'
+import { type DownloadProgress, TransferRate } from '../../checkpoint/hub/download/progress.ts'
+import type { LoadProgress } from '../../engine/loading/load.ts'
 import { REST_OF_LINE } from './logger.ts'
 
 const LOG_INTERVAL_MS = 5000

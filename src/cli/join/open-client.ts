@@ -1,11 +1,11 @@
 import type { Logger } from 'pino'
-import { loadAdapter } from '../client/remote/request-adapter.ts'
-import { AutoDistributedModelForCausalLM } from '../client/model/model.ts'
-import { BUNDLED_MODEL } from './bundled-model.ts'
-import type { Cleanup } from './cleanup.ts'
-import type { OptionValues } from './options/option-table.ts'
-import type { adapterOptions, modelOptions, swarmOptions, threadOptions } from './options/options.ts'
-import { ProgressView } from './progress.ts'
+import { loadAdapter } from '../../client/remote/request-adapter.ts'
+import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { BUNDLED_MODEL } from '../values/bundled-model.ts'
+import type { Cleanup } from '../process/cleanup.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { adapterOptions, modelOptions, swarmOptions, threadOptions } from '../options/options.ts'
+import { ProgressView } from '../terminal/progress.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type ClientValues = OptionValues<

@@ -1,4 +1,4 @@
-import { UsageError } from '../base/errors.ts'
+import { UsageError } from '../../base/errors.ts'
 
 /** Blocks `start` to `end`, as a slice. */
 export type Span = readonly [start: number, end: number]
