@@ -62,9 +62,8 @@ function checkCommand([name]: readonly string[], commands: readonly ProgramComma
   if (names.includes(name) || GLOBAL_WORDS.has(name)) return
   const near = closest(name, names)
   if (name.startsWith('-')) throw new UsageError(`a command comes before its options, like petals-node serve ${name}`)
-  throw new UsageError(
-    `there is no command ${JSON.stringify(name)}${near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`}`,
-  )
+  const cure = near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`
+  throw new UsageError(`there is no command ${JSON.stringify(name)}${cure}`)
 }
 
 function report(error: unknown, args: readonly string[], commands: readonly ProgramCommand[]): void {

@@ -318,7 +318,8 @@ export class Engine extends EventEmitter<{ run: [RunReport]; fault: [PetalsError
     ) {
       throw new PetalsError(
         'SESSION_FORK',
-        'caches can only be copied between sessions of the same blocks and adapter whose declared lengths give the same angles',
+        'caches can only be copied between sessions of the same blocks and adapter whose declared lengths ' +
+          'give the same angles',
       )
     }
     const { taskId, output } = this.#pending.add(rowId)

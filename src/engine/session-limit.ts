@@ -17,6 +17,7 @@ export function checkPrompts(prompts: Tensor, numBlocks: number, hiddenSize: num
   if (prompts.shape.length === 3 && blocks === numBlocks && width === hiddenSize) return
   throw new PetalsError(
     'TENSOR_SHAPE',
-    `deep prompts [${prompts.shape}]: expected [${numBlocks}, tokens, ${hiddenSize}], for each block what is added to its input`,
+    `deep prompts [${prompts.shape}]: expected [${numBlocks}, tokens, ${hiddenSize}], for each block what is ` +
+      'added to its input',
   )
 }

@@ -11,7 +11,9 @@ export interface Parameter {
   readonly shape: readonly number[]
   /** `inline`: its bytes are written into the model. `external`: it is given to the session in memory. */
   readonly placement: 'inline' | 'external'
-  /** Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists. */
+  /**
+   * Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists.
+   */
   readonly packed: boolean
   /** How its bytes are made of tensors of the checkpoint. */
   readonly source: ParameterSource
@@ -76,7 +78,9 @@ export interface MatrixPart {
   readonly pieces: readonly Piece[]
 }
 
-/** `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have. */
+/**
+ * `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have.
+ */
 export interface Piece {
   readonly row: number
   readonly column: number

@@ -27,7 +27,7 @@ async function reference(): Promise<Reference> {
   )!
 }
 
-test('a beam search over three servers computes each token of each beam once; with one of them killed it gives the same', async () => {
+test('a beam search over three servers computes each token once, and gives the same with one killed', async () => {
   const { promptIds, options, sequences } = await reference()
   const swarm = await startLocalSwarm({
     model: MODEL,

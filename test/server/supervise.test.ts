@@ -28,7 +28,7 @@ async function readyReport(file: string): Promise<Ready> {
   throw new Error(`${file} was not written`)
 }
 
-test('a server killed in mid-generation is restarted under its identity, and the client has gone on elsewhere', async (t) => {
+test('a server killed in mid-generation is restarted as the same peer; the client has gone on elsewhere', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'petals-supervise-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const meetingPoint = await startNode(t)

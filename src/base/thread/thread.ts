@@ -15,9 +15,9 @@ export interface CallOptions<R> {
 }
 
 /**
- * A worker thread that answers calls (its module uses `answerCalls`). Errors arrive as `PetalsError` with the name
- * and the code that they had there. A thread that is lost or ended rejects what waits and whatever is asked later. One that nobody waits
- * for does not keep the process alive.
+ * A worker thread that answers calls (its module uses `answerCalls`). Errors arrive as `PetalsError` with the name and
+ * the code that they had there. A thread that is lost or ended rejects what waits and whatever is asked later. One that
+ * nobody waits for does not keep the process alive.
  */
 export class Thread<C extends Calls<C>> {
   readonly #worker: Worker

@@ -55,7 +55,8 @@ async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
     config: { numBlocks },
   } = await openCheckpoint(BUNDLED_MODEL)
   say(
-    `Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ${numBlocks} blocks.`,
+    `Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ` +
+      `${numBlocks} blocks.`,
   )
   return startLocalSwarm({
     model: BUNDLED_MODEL,
@@ -73,7 +74,10 @@ function describe(event: LocalSwarmEvent): string {
 /** Sessions wait a while for somebody to take over the blocks. */
 function describeCure({ blocks, bootstrap }: LocalSwarmEvent & { readonly type: 'died' }): string {
   if (blocks === null) return 'The servers know each other and go on without it.'
-  return `Nobody holds its blocks now; start another, from another terminal:\n  npx petals-node serve --blocks ${blocks} --bootstrap ${bootstrap}`
+  return (
+    'Nobody holds its blocks now; start another, from another terminal:\n' +
+    `  npx petals-node serve --blocks ${blocks} --bootstrap ${bootstrap}`
+  )
 }
 
 async function firstPrompt(): Promise<string> {

@@ -18,7 +18,9 @@ export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string
   failed: 'failed, or a check found something wrong; the message on stderr says what',
   usage: 'an option, a variable or a line of the config file cannot be; trying again does not help',
   unavailable: 'the swarm could not be reached in time, or nobody serves some blocks; trying again later may help',
-  lost: 'a server lost its device or its engine and could not load the span again; a new process may (--supervise, systemd)',
+  lost:
+    'a server lost its device or its engine and could not load the span again; ' +
+    'a new process may (--supervise, systemd)',
   hangup: 'cut short by SIGHUP',
   interrupted: 'cut short by Ctrl-C (SIGINT), or stopped at once by a second one',
   terminated: 'cut short by SIGTERM, or stopped at once by a second one',

@@ -73,7 +73,10 @@ function describeRoute(links: readonly Link[]): string {
 
 function describeRecovery({ lost, seconds, replayedTokens, reason }: Recovery): string {
   const who = lost.length === 0 ? 'a server' : lost.map(shortPeer).join(', ')
-  return `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again (${reason})`
+  return (
+    `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again ` +
+    `(${reason})`
+  )
 }
 
 const ENDINGS = {
@@ -88,5 +91,8 @@ const ENDINGS = {
 export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
   const rate =
     tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
-  return `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ${ENDINGS[finishReason]}`
+  return (
+    `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ` +
+    `${ENDINGS[finishReason]}`
+  )
 }

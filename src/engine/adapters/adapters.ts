@@ -69,7 +69,8 @@ export class Adapters {
     if (fitted.rank > this.#ranks) {
       throw new PetalsError(
         'ADAPTER_MEMORY',
-        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more --adapter-memory`,
+        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more ` +
+          '--adapter-memory',
       )
     }
     this.#known.set(adapter.name, fitted)
@@ -137,7 +138,8 @@ export class Adapters {
       if (idle === undefined) {
         throw new PetalsError(
           'ADAPTER_MEMORY',
-          `there is no room for adapter ${name} of rank ${rank} beside those in use; try again later, or serve with more --adapter-memory`,
+          `there is no room for adapter ${name} of rank ${rank} beside those in use; try again later, or ` +
+            'serve with more --adapter-memory',
         )
       }
       this.#loaded.delete(idle[0])

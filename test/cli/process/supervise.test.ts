@@ -35,7 +35,8 @@ async function expectType<T extends SuperviseEvent['type']>(
 
 /** Lives until it is told to stop, or its supervisor is gone. */
 const DAEMON =
-  'setInterval(() => {}, 1000); process.on("SIGTERM", () => process.exit(0)); process.on("disconnect", () => process.exit(1))'
+  'setInterval(() => {}, 1000); process.on("SIGTERM", () => process.exit(0)); ' +
+  'process.on("disconnect", () => process.exit(1))'
 
 for (const code of [0, 2]) {
   test(`a program that ends with ${code} is not started again`, async (t) => {

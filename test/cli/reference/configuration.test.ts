@@ -43,7 +43,9 @@ test('every example file is valid for every command, also with its commented opt
 
 /** What bash offers for the last of some words. */
 async function complete(t: Parameters<typeof startProgram>[0], ...words: string[]): Promise<string[]> {
-  const script = `${completionScript('bash', COMMANDS)}COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _petals_node; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const script =
+    `${completionScript('bash', COMMANDS)}COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ` +
+    `_petals_node; printf '%s\\n' "\${COMPREPLY[@]}"`
   const { ended, out } = startProgram(t, 'bash', ['-c', script, 'bash', 'petals-node', ...words])
   assert.equal(await ended, 0, out.stderr)
   return out.stdout.trim().split('\n')
