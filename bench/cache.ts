@@ -45,7 +45,8 @@ export async function benchCache(): Promise<void> {
     const checkpoint = await openCheckpoint(folder)
     console.log(`one session of ${TOKENS} tokens, ${SIZES.numBlocks} blocks of hidden size ${SIZES.hiddenSize}`)
     console.log(
-      'cache                                              MB taken   KB a token and block   prefill, s   decode, ms a block',
+      'cache                                              MB taken   ' +
+        'KB a token and block   prefill, s   decode, ms a block',
     )
     for (const { name, windowed, kvDType } of CACHES) {
       const layers = checkpoint.config.layers.map((layer, i) => (i < windowed ? { ...layer, window: WINDOW } : layer))

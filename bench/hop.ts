@@ -1,4 +1,4 @@
-import { startLocalSwarm } from '../src/cli/demo/local-swarm.ts'
+import { startLocalSwarm } from '../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
 import { BareRing } from './bare-ring.ts'
 import { readMetric } from './metrics.ts'
@@ -49,8 +49,9 @@ export async function benchHop(): Promise<void> {
       overheads.push(chain.overheadMs)
       bare.push(median(times))
       console.log(
-        `round ${round + 1}: a token ${chain.tokenMs.toFixed(2)} ms, of it computation ${chain.computeMs.toFixed(2)} ms, ` +
-          `beyond it ${chain.overheadMs.toFixed(2)} ms; bare ring ${median(times).toFixed(2)} ms; ratio ${(chain.overheadMs / median(times)).toFixed(2)}`,
+        `round ${round + 1}: a token ${chain.tokenMs.toFixed(2)} ms, ` +
+          `of it computation ${chain.computeMs.toFixed(2)} ms, beyond it ${chain.overheadMs.toFixed(2)} ms; ` +
+          `bare ring ${median(times).toFixed(2)} ms; ratio ${(chain.overheadMs / median(times)).toFixed(2)}`,
       )
     }
     console.log(
@@ -59,7 +60,8 @@ export async function benchHop(): Promise<void> {
     )
     console.log(
       `a bare ring whose servers read memory for ${PAUSE_MS} ms before they send on, as blocks do: ` +
-        `${median(paused).toFixed(2)} ms beyond that, ${(median(paused) / median(bare)).toFixed(2)} times the bare ring`,
+        `${median(paused).toFixed(2)} ms beyond that, ${(median(paused) / median(bare)).toFixed(2)} times ` +
+        'the bare ring',
     )
   } finally {
     ring.stop()

@@ -76,8 +76,9 @@ async function benchRate(folder: string): Promise<void> {
     ratios.push(catSeconds / seconds)
     delays.push(maxDelayMs)
     console.log(
-      `round ${round + 1}: read and converted to float32 at ${rate(seconds)}, cat into ${MEMORY_FILES} ${rate(catSeconds)}, ` +
-        `ratio ${(catSeconds / seconds).toFixed(2)}; event loop held up for at most ${maxDelayMs.toFixed(1)} ms`,
+      `round ${round + 1}: read and converted to float32 at ${rate(seconds)}, ` +
+        `cat into ${MEMORY_FILES} ${rate(catSeconds)}, ratio ${(catSeconds / seconds).toFixed(2)}; ` +
+        `event loop held up for at most ${maxDelayMs.toFixed(1)} ms`,
     )
   }
   console.log(
@@ -133,17 +134,21 @@ async function benchMemory(folder: string): Promise<void> {
   const grown = (bytes: number): string =>
     `${(bytes / 1e6).toFixed(0)} MB, ${(bytes / weightBytes).toFixed(2)} times the weights`
   console.log(
-    `a span of ${(weightBytes / 1e6).toFixed(0)} MB in float32, ${numBlocks} blocks; resident memory is counted from before it was loaded`,
+    `a span of ${(weightBytes / 1e6).toFixed(0)} MB in float32, ${numBlocks} blocks; resident memory is ` +
+      'counted from before it was loaded',
   )
   console.log(`loaded and decoding: ${grown(report.loadedBytes)} (goal: at most 1.3)`)
   console.log(
-    `peak while loading: ${grown(report.peakBytes)} (goal: at most ${((1.3 * weightBytes + 2 * blockBytes) / weightBytes).toFixed(2)}: two blocks more)`,
+    `peak while loading: ${grown(report.peakBytes)} (goal: at most ` +
+      `${((1.3 * weightBytes + 2 * blockBytes) / weightBytes).toFixed(2)}: two blocks more)`,
   )
   console.log(
     `after a prefill of ${report.sessionTokens} tokens: ${grown(report.servingBytes)}; of it KV cache ` +
-      `${((report.sessionTokens * tokenBytes * numBlocks) / 1e6).toFixed(0)} MB, planned workspace ${(workspaceBytes / 1e6).toFixed(0)} MB`,
+      `${((report.sessionTokens * tokenBytes * numBlocks) / 1e6).toFixed(0)} MB, planned workspace ` +
+      `${(workspaceBytes / 1e6).toFixed(0)} MB`,
   )
   console.log(
-    `loaded, hashed and packed in ${report.loadSeconds.toFixed(2)} s; event loop held up for at most ${report.maxDelayMs.toFixed(1)} ms (goal: under 20)`,
+    `loaded, hashed and packed in ${report.loadSeconds.toFixed(2)} s; event loop held up for at most ` +
+      `${report.maxDelayMs.toFixed(1)} ms (goal: under 20)`,
   )
 }

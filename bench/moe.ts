@@ -38,7 +38,8 @@ export async function benchMoe(): Promise<void> {
     const [fewMs, manyMs] = [await few.blockMs(), await many.blockMs()]
     ratios.push(manyMs / fewMs)
     console.log(
-      `round ${round + 1}: ${fewMs.toFixed(2)} ms a block with ${CHOSEN} experts, ${manyMs.toFixed(2)} with ${MANY}, ratio ${(manyMs / fewMs).toFixed(2)}`,
+      `round ${round + 1}: ${fewMs.toFixed(2)} ms a block with ${CHOSEN} experts, ${manyMs.toFixed(2)} with ` +
+        `${MANY}, ratio ${(manyMs / fewMs).toFixed(2)}`,
     )
   }
   console.log(`median ratio ${median(ratios).toFixed(2)} (goal: at most 1.3)`)

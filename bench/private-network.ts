@@ -60,7 +60,8 @@ async function source(): Promise<void> {
   const last = await stream.receive({ timeoutMs: 60_000 })
   const seconds = (performance.now() - began) / 1000
   console.log(
-    `${last?.header.step} of ${numMessages} messages, ${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
+    `${last?.header.step} of ${numMessages} messages, ` +
+      `${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
   )
   console.log(`sender MB   ${own.join(' ')}`)
   console.log(`receiver MB ${memory.join(' ')}`)

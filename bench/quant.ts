@@ -73,7 +73,8 @@ function report(spans: readonly QuantizedSpan[], bareRatios: readonly number[]):
     )
   }
   console.log(
-    `int4: goal at least 3 times as fast as float32; ${median(bareRatios).toFixed(2)} times a bare chain of the same MatMulNBits (goal: at most 1.1)`,
+    `int4: goal at least 3 times as fast as float32; ${median(bareRatios).toFixed(2)} times a bare chain of ` +
+      'the same MatMulNBits (goal: at most 1.1)',
   )
 }
 

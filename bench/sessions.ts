@@ -1,4 +1,4 @@
-import { startLocalSwarm } from '../src/cli/demo/local-swarm.ts'
+import { startLocalSwarm } from '../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
 import { readMetric } from './metrics.ts'
 import { median } from './statistics.ts'
@@ -31,8 +31,9 @@ export async function benchSessions(): Promise<void> {
       const runs = (await readMetric(port, 'petals_device_runs_total', 'decode')) - before
       ratios.push(together / alone)
       console.log(
-        `round ${round + 1}: 1 session ${alone.toFixed(0)} tokens/s, ${SESSIONS} sessions ${together.toFixed(0)} tokens/s, ` +
-          `ratio ${(together / alone).toFixed(2)}; ${((SESSIONS * (TOKENS - 1)) / runs).toFixed(1)} rows a run`,
+        `round ${round + 1}: 1 session ${alone.toFixed(0)} tokens/s, ` +
+          `${SESSIONS} sessions ${together.toFixed(0)} tokens/s, ratio ${(together / alone).toFixed(2)}; ` +
+          `${((SESSIONS * (TOKENS - 1)) / runs).toFixed(1)} rows a run`,
       )
     }
     console.log(`median ratio ${median(ratios).toFixed(2)} (goal: at least 3)`)

@@ -23,7 +23,8 @@ eight blocks of Llama 3 8B's shape, beside what this machine's PyTorch does with
 
 npm run gpu-check [-- --device cuda:N|cpu]    on the CPU only the reference models are run, in float32
 
-Exit code: 0 where all that was run was right, 1 otherwise, or where there is no usable GPU. Speeds are printed, not judged.`
+Exit code: 0 where all that was run was right, 1 otherwise, or where there is no usable GPU. Speeds are
+printed, not judged.`
 
 const notRun: string[] = []
 
@@ -44,7 +45,8 @@ async function checkFixtures(device: Device): Promise<boolean> {
         const { error, limit } = await checkFixture(fixture, device, dtype)
         right &&= error < limit
         console.log(
-          `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ${error.toExponential(1)} of ${limit.toExponential(1)}`,
+          `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
+            `${error.toExponential(1)} of ${limit.toExponential(1)}`,
         )
       } catch (error) {
         right = false
@@ -77,8 +79,9 @@ function printSpeed(
   console.log(`-- ${dtype}`)
   for (const row of rows) console.log(row)
   console.log(
-    `batch ${BATCHES.at(-1)} takes ${(last.deviceMs / first.deviceMs).toFixed(2)} times batch 1; goals (${GOALS.copyShare * 100} % ` +
-      `of the copy rate, ${GOALS.batchFactor} times): ${reached ? 'reached' : 'not reached'}`,
+    `batch ${BATCHES.at(-1)} takes ${(last.deviceMs / first.deviceMs).toFixed(2)} times batch 1; ` +
+      `goals (${GOALS.copyShare * 100} % of the copy rate, ${GOALS.batchFactor} times): ` +
+      `${reached ? 'reached' : 'not reached'}`,
   )
   console.log(
     `prefill of ${CACHED_TOKENS}: ${prefill.deviceMs.toFixed(2)} ms${fromCaller(prefill.wallMs)}, ` +
@@ -86,15 +89,16 @@ function printSpeed(
   )
   const known = (bytes: number | undefined) => (bytes === undefined ? 'unknown' : gb(bytes))
   console.log(
-    `loaded in ${loadSeconds.toFixed(1)} s; device memory: ${known(loadedBytes)} after loading (weights ${gb(weights)}), ` +
-      `${known(workBytes)} more for sessions and runs; this process grew by ${gb(hostBytes)}`,
+    `loaded in ${loadSeconds.toFixed(1)} s; device memory: ${known(loadedBytes)} after loading ` +
+      `(weights ${gb(weights)}), ${known(workBytes)} more for sessions and runs; this process grew by ${gb(hostBytes)}`,
   )
 }
 
 async function checkSpeed(device: Device): Promise<boolean> {
   const rate = copyRate(device)
   console.log(
-    `== speed: ${LLAMA_3_8B.numBlocks} blocks of Llama 3 8B's shape, random weights, ${CACHED_TOKENS} cached tokens, medians of ${STEPS}`,
+    `== speed: ${LLAMA_3_8B.numBlocks} blocks of Llama 3 8B's shape, random weights, ${CACHED_TOKENS} cached ` +
+      `tokens, medians of ${STEPS}`,
   )
   console.log(`a copy within the device reads and writes ${(rate / 1e9).toFixed(0)} GB/s`)
   using checkpoint = syntheticCheckpoint(LLAMA_3_8B)
@@ -145,8 +149,8 @@ async function main(): Promise<boolean> {
     }
     const gpu = gpuMemory(device.index)!
     console.log(
-      `GPU ${device.index}: ${gpu.name}, driver ${gpu.driverVersion}, ${gb(gpu.freeBytes)} of ${gb(gpu.totalBytes)} free; ` +
-        `provider from ${inspectCuda().provider?.folder}`,
+      `GPU ${device.index}: ${gpu.name}, driver ${gpu.driverVersion}, ` +
+        `${gb(gpu.freeBytes)} of ${gb(gpu.totalBytes)} free; provider from ${inspectCuda().provider?.folder}`,
     )
   }
   let right = await checkFixtures(device)

@@ -1,10 +1,9 @@
 import yargs from 'yargs'
 import { PetalsError, UsageError, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
-import { closest } from './closest.ts'
-import type { CommandContext } from './command.ts'
-import { COMMANDS } from './commands.ts'
-import { InterruptedError, exitCodeOf } from './exit-codes.ts'
+import { closest } from './terminal/closest.ts'
+import type { CommandContext, ProgramCommand } from './command.ts'
+import { InterruptedError, exitCodeOf } from './process/exit-codes.ts'
 
 /** What may stand in the place of a command. */
 const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version'])
@@ -16,7 +15,7 @@ export async function runCli(args: readonly string[], context: CommandContext): 
   try {
     await parse(args, context)
   } catch (error) {
-    report(error, args)
+    report(error, args, context.commands)
     process.exitCode = exitCodeOf(error)
   }
   // Everything is closed by now, but a library's timer may run on. The write ends behind all others.
@@ -42,8 +41,8 @@ async function parse(args: readonly string[], context: CommandContext): Promise<
       throw isOfYargs(error) ? usageError(error.message) : (error ?? usageError(message))
     })
   program.wrap(Math.min(MAX_WIDTH, program.terminalWidth()))
-  for (const command of COMMANDS) command.addTo(program, context, COMMANDS)
-  checkCommand(args)
+  for (const command of context.commands) command.addTo(program, context)
+  checkCommand(args, context.commands)
   await program.parseAsync()
 }
 
@@ -57,21 +56,20 @@ function usageError(message: string): UsageError {
 }
 
 /** yargs suggests a command only for some slips, and takes no command at all for none. */
-function checkCommand([name]: readonly string[]): void {
-  const names = COMMANDS.map((command) => command.name)
+function checkCommand([name]: readonly string[], commands: readonly ProgramCommand[]): void {
+  const names = commands.map((command) => command.name)
   if (name === undefined) throw new UsageError(`no command given; there are ${names.join(', ')}`)
   if (names.includes(name) || GLOBAL_WORDS.has(name)) return
   const near = closest(name, names)
   if (name.startsWith('-')) throw new UsageError(`a command comes before its options, like petals-node serve ${name}`)
-  throw new UsageError(
-    `there is no command ${JSON.stringify(name)}${near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`}`,
-  )
+  const cure = near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`
+  throw new UsageError(`there is no command ${JSON.stringify(name)}${cure}`)
 }
 
-function report(error: unknown, args: readonly string[]): void {
+function report(error: unknown, args: readonly string[], commands: readonly ProgramCommand[]): void {
   if (error instanceof InterruptedError) return
   process.stderr.write(`petals-node: ${errorMessage(error)}\n`)
-  const command = COMMANDS.find(({ name }) => name === args[0])
+  const command = commands.find(({ name }) => name === args[0])
   if (error instanceof UsageError)
     process.stderr.write(`See: petals-node ${command === undefined ? '' : `${command.name} `}--help\n`)
   else if (!(error instanceof PetalsError)) process.stderr.write(faultText(error, args))

@@ -5,11 +5,13 @@ import { fromEnvironment } from './options/environment.ts'
 import { fromFlags } from './options/flags.ts'
 import type { GivenOptions } from './options/given.ts'
 import { choose, nameSource, readOptions } from './options/read-options.ts'
-import type { Shutdown } from './shutdown.ts'
+import type { Shutdown } from './process/shutdown.ts'
 
 /** What a command is given beside its options. */
 export interface CommandContext {
   readonly shutdown: Shutdown
+  /** All commands that there are. */
+  readonly commands: readonly ProgramCommand[]
 }
 
 export interface Command<T extends OptionTable = OptionTable> {
@@ -25,16 +27,16 @@ export interface Command<T extends OptionTable = OptionTable> {
 
 /** A command as the program sees it. */
 export interface ProgramCommand extends Pick<Command, 'name' | 'summary' | 'options' | 'examples'> {
-  /** Adds it to the program, which runs it if it is chosen; `commands` are all that there are. */
-  addTo(program: Argv, context: CommandContext, commands: readonly ProgramCommand[]): void
+  /** Adds it to the program, which runs it if it is chosen. */
+  addTo(program: Argv, context: CommandContext): void
 }
 
 /** Checks the types of a command's options against its `run`. */
 export function defineCommand<const T extends OptionTable>(command: Command<T>): Command<T> & ProgramCommand {
   return {
     ...command,
-    addTo: (program, context, commands) => {
-      addCommand(program, command, context, commands)
+    addTo: (program, context) => {
+      addCommand(program, command, context)
     },
   }
 }
@@ -42,12 +44,7 @@ export function defineCommand<const T extends OptionTable>(command: Command<T>):
 const SOURCES =
   'Each option is also a variable (--log-level: PETALS_LOG_LEVEL) and a line of a --config file (logLevel: debug).'
 
-function addCommand<T extends OptionTable>(
-  program: Argv,
-  command: Command<T>,
-  context: CommandContext,
-  commands: readonly ProgramCommand[],
-): void {
+function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, context: CommandContext): void {
   program.command(
     command.name,
     command.summary,
@@ -65,7 +62,7 @@ function addCommand<T extends OptionTable>(
       } = argv as Record<string, unknown> & { _: unknown[] }
       if (strays.length > 0)
         throw new UsageError(`unexpected ${JSON.stringify(String(strays[0]))}: options begin with --`)
-      const given = await gather(command, commands, raw)
+      const given = await gather(command, context.commands, raw)
       const values = readOptions(command.options, given)
       await command.run(values, context).catch((error: unknown) => {
         throw nameSource(error, given)

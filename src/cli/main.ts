@@ -1,5 +1,6 @@
 import { runCli } from './cli.ts'
-import { watchShutdown } from './shutdown.ts'
+import { COMMANDS } from './commands.ts'
+import { watchShutdown } from './process/shutdown.ts'
 
 // Whoever read the output has gone: nobody is left to tell.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -7,4 +8,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 const shutdown = watchShutdown()
-await runCli(process.argv.slice(2), { shutdown })
+await runCli(process.argv.slice(2), { shutdown, commands: COMMANDS })

@@ -40,9 +40,9 @@ interface EngineEvents {
 }
 
 /**
- * A loaded span: sessions on its KV cache, and forward passes. It owns what was loaded, the cache's memory and the engine
- * thread, and gives all of it back. Events: `run` (a RunReport) after each device run; `fault` when one failed, which
- * only its own requests feel; `cache` when a session has taken or given back a part of the cache; `failed`
+ * A loaded span: sessions on its KV cache, and forward passes. It owns what was loaded, the cache's memory and the
+ * engine thread, and gives all of it back. Events: `run` (a RunReport) after each device run; `fault` when one failed,
+ * which only its own requests feel; `cache` when a session has taken or given back a part of the cache; `failed`
  * (`ENGINE_LOST`) when the engine thread has died: nothing works from then on, and `close` gives everything back.
  */
 export class Engine extends EventEmitter<EngineEvents> {
@@ -61,7 +61,10 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #sessions: EngineSessions
   #closed: Promise<void> | undefined
 
-  /** Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left then. */
+  /**
+   * Loads the span in threads of its own and starts the engine thread. Throws what loading throws; nothing is left
+   * then.
+   */
   static async load(options: EngineOptions): Promise<Engine> {
     const loaded = await loadSpan(options)
     try {

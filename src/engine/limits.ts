@@ -25,7 +25,8 @@ export function checkPrompts(prompts: Tensor, numBlocks: number, hiddenSize: num
   if (prompts.shape.length === 3 && blocks === numBlocks && width === hiddenSize) return
   throw new PetalsError(
     'TENSOR_SHAPE',
-    `deep prompts [${prompts.shape}]: expected [${numBlocks}, tokens, ${hiddenSize}], for each block what is added to its input`,
+    `deep prompts [${prompts.shape}]: expected [${numBlocks}, tokens, ${hiddenSize}], for each block what is ` +
+      'added to its input',
   )
 }
 
@@ -38,7 +39,10 @@ export function checkSpan(span: BlockRange, { start, end }: BlockRange): void {
   )
 }
 
-/** Throws `TENSOR_SHAPE` for anything but hidden states [..., hidden] of so many axes in the span's dtype, of one token or more. */
+/**
+ * Throws `TENSOR_SHAPE` for anything but hidden states [..., hidden] of so many axes in the span's dtype, of one token
+ * or more.
+ */
 export function checkHidden(hidden: Tensor, axes: 2 | 3, { dtype, hiddenSize }: HiddenKind): void {
   const { shape } = hidden
   const isRight = hidden.dtype === dtype && shape.length === axes && shape.at(-1) === hiddenSize

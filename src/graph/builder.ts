@@ -1,7 +1,8 @@
 import type { DType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { GraphError } from './errors.ts'
-import type { Attribute, Constant, Domain, GraphOutput, Node, Parameter, Shape, Value, ValueType } from './value.ts'
+import type { Parameter } from './parameter.ts'
+import type { Attribute, Constant, Domain, GraphOutput, Node, Shape, Value, ValueType } from './value.ts'
 
 export interface NodeSpec {
   readonly op: string

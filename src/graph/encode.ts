@@ -3,7 +3,8 @@ import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { ONNX_DTYPES } from './onnx-dtypes.ts'
 import { ModelProto } from './onnx-schema.ts'
-import { type Attribute, describe, type Node, type Parameter, type Shape, type Value, type ValueType } from './value.ts'
+import type { Parameter } from './parameter.ts'
+import { type Attribute, describe, type Node, type Shape, type Value, type ValueType } from './value.ts'
 
 const IR_VERSION = 10
 const OPSETS = [

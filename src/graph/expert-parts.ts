@@ -1,4 +1,4 @@
-import type { ParameterPart } from './value.ts'
+import type { MatrixPart } from './parameter.ts'
 
 export interface ExpertsOptions {
   readonly numExperts: number
@@ -17,7 +17,7 @@ export interface ExpertsOptions {
 /** All experts' matrices of one kind as one parameter. */
 export interface ExpertMatrix {
   readonly shape: readonly [number, number, number]
-  readonly parts: readonly ParameterPart[]
+  readonly parts: readonly MatrixPart[]
 }
 
 const MAX_SLICES = 8
@@ -47,8 +47,8 @@ export function expertParts(
   slices: number,
 ): { readonly gateUp: ExpertMatrix; readonly down: ExpertMatrix } {
   const width = intermediateSize / slices
-  const gateUp: ParameterPart[] = []
-  const down: ParameterPart[] = []
+  const gateUp: MatrixPart[] = []
+  const down: MatrixPart[] = []
   for (let expert = 0; expert < numExperts; expert++) {
     const stored = names(expert)
     const each = Array.from({ length: slices }, (_, slice) => ({ slice, index: slice * numExperts + expert }))

@@ -12,6 +12,7 @@ import {
 import { quantizedParameters } from './linear.ts'
 import { lowerExperts, quantOf, type Target } from './lowering.ts'
 import type { ExpertWeight } from './moe.ts'
+import type { FloatMatrix } from './parameter.ts'
 
 export interface ExpertWeights {
   readonly gateUp: ExpertWeight
@@ -38,7 +39,7 @@ export function expertWeights(g: Graph, target: Target, name: string, options: E
   const { gateUp, down } = expertParts(options, slices)
   if (quant !== undefined) checkBlocks(quant, options)
   const declare = (part: string, { shape, parts }: ExpertMatrix): ExpertWeight => {
-    const matrix = { name: `${name}.${part}`, shape, parts }
+    const matrix: FloatMatrix = { name: `${name}.${part}`, shape, source: { kind: 'assembled', parts } }
     if (format === undefined || quant === undefined) {
       return { matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', packed: false }), shape }
     }

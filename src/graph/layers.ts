@@ -68,6 +68,7 @@ export class Layers {
       shape: [numRows, size],
       placement: 'external',
       packed: false,
+      source: { kind: 'stored' },
     })
     return gather(this.graph, table, ids, name)
   }
@@ -190,7 +191,14 @@ export class Layers {
   }
 
   #vector(name: string, size: number): Value {
-    return this.graph.parameter({ name, dtype: this.dtype, shape: [size], placement: 'inline', packed: false })
+    return this.graph.parameter({
+      name,
+      dtype: this.dtype,
+      shape: [size],
+      placement: 'inline',
+      packed: false,
+      source: { kind: 'stored' },
+    })
   }
 
   #channels(x: Value, name: string): number {

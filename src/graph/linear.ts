@@ -7,7 +7,8 @@ import { type LinearForm, lowerLinear, quantOf, type Target } from './lowering.t
 import { matMulTransposed } from './ops.ts'
 import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
-import type { StoredMatrix, Value } from './value.ts'
+import type { FloatMatrix } from './parameter.ts'
+import type { Value } from './value.ts'
 
 /** Whether CPU sessions keep a packed copy of the weight, so that the original may go. */
 const PACKED: Record<LinearForm, boolean> = { FusedMatMul: true, MatMulNBits: true, MatMulBnb4: false }
@@ -23,12 +24,11 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
   const { stored } = target
   if (stored !== undefined && stored.method !== 'fp8')
     return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
-  const matrix: StoredMatrix = {
+  const shape: [number, number] = [outFeatures, inFeatures]
+  const matrix: FloatMatrix = {
     name: `${name}.weight`,
-    shape: [outFeatures, inFeatures],
-    ...(stored !== undefined && {
-      stored: { quant: stored, part: 'weight', module: name, matrixShape: [outFeatures, inFeatures] },
-    }),
+    shape,
+    source: stored === undefined ? { kind: 'stored' } : { kind: 'widened', quant: stored, module: { name, shape } },
   }
   const form = lowerLinear(target),
     format = quantOf(target)
@@ -83,7 +83,7 @@ function storedLinear(
       shape,
       placement: 'external',
       packed: PACKED.MatMulNBits,
-      stored: { quant, part, module, matrixShape },
+      source: { kind: 'unpacked', quant, part, module: { name: module, shape: matrixShape } },
     })
   const weight = {
     codes: declare('codes', 'uint8', [outFeatures, blocks, (block * quant.bits) / 8]),
@@ -98,13 +98,13 @@ function storedLinear(
 
 export interface QuantizedSpec {
   readonly format: QuantFormat
-  readonly matrix: StoredMatrix
+  readonly matrix: FloatMatrix
   readonly shapes: { readonly codes: readonly number[]; readonly scales: readonly number[] }
   readonly packed: boolean
   readonly dtype: Target['dtype']
 }
 
-/** The two parameters that a stored matrix becomes. */
+/** The two parameters that a matrix of floats becomes. */
 export function quantizedParameters(
   g: Graph,
   { format, matrix, shapes, packed, dtype }: QuantizedSpec,
@@ -116,7 +116,7 @@ export function quantizedParameters(
       shape: shapes[part],
       placement: 'external',
       packed,
-      quantized: { format, part, matrix },
+      source: { kind: 'quantized', format, part, matrix },
     })
   return { codes: declare('codes', 'uint8'), scales: declare('scales', dtype) }
 }

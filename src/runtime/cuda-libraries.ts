@@ -93,5 +93,8 @@ export function packageOf(name: string, cudaMajor: string | undefined): string {
   if (known === undefined) return 'a package of the system, such as libc6, libgcc-s1 or libstdc++6'
   const apt = cudaMajor === '12' ? `${known[0]}-12-8` : `${known[0]}-${cudaMajor ?? 13}-0`
   const pip = cudaMajor === '12' ? `${known[1]}-cu12` : known[1]
-  return `apt package ${apt} (or cuda-libraries-${cudaMajor === '12' ? '12-8' : `${cudaMajor ?? 13}-0`}, which has all of CUDA's) or pip package ${pip}`
+  return (
+    `apt package ${apt} (or cuda-libraries-${cudaMajor === '12' ? '12-8' : `${cudaMajor ?? 13}-0`}, which has ` +
+    `all of CUDA's) or pip package ${pip}`
+  )
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { workerUrl } from '../base/worker-url.ts'
+import { moduleUrl } from '../base/module-url.ts'
 import { type LibraryCheck, checkLibraries, libraryFolders } from './cuda-libraries.ts'
 import type { Device } from './device.ts'
 import { runtimeLocation } from './library.ts'
@@ -60,7 +60,7 @@ export function tryDevice(device: Device): string | undefined {
 }
 
 function runTrial(name: string): string | undefined {
-  const script = fileURLToPath(workerUrl(import.meta.url, 'cuda-trial'))
+  const script = fileURLToPath(moduleUrl(import.meta.url, 'cuda-trial'))
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
     encoding: 'utf8',
     timeout: TRIAL_TIMEOUT_MS,

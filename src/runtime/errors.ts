@@ -26,8 +26,14 @@ const LOST_WORDS = new RegExp(
   ].join('|'),
   'i',
 )
-const KERNEL =
-  /\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) |CUDA error|Non-zero status code returned while running/i
+const KERNEL = new RegExp(
+  [
+    String.raw`\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) `,
+    'CUDA error',
+    'Non-zero status code returned while running',
+  ].join('|'),
+  'i',
+)
 
 const CODES: readonly (readonly [code: string, pattern: RegExp])[] = [
   [

@@ -120,7 +120,8 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     this.#resolveFailed(
       new PetalsError(
         'SPAN_LOST',
-        `the span's engine was lost and could not be loaded again in ${pausesMs.length} attempts; the reason: ${cause.message}`,
+        `the span's engine was lost and could not be loaded again in ${pausesMs.length} attempts; the reason: ` +
+          `${cause.message}`,
       ),
     )
   }

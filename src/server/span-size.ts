@@ -96,7 +96,8 @@ function checkPlan(plan: SpanPlan, { numBlocks }: SpanSizeOptions, logger: Swarm
   if (numBlocks === undefined && plan.numBlocks === 0) {
     throw new UsageError(
       `not one block of this model fits: with cache and workspace it takes ${sizeText(blockBytes + totalBytes)}, ` +
-        `${sizeText(memoryBytes)} are free. Free some memory, ask for less cache with --attn-cache-tokens, or say --num-blocks 1 to try all the same.`,
+        `${sizeText(memoryBytes)} are free. Free some memory, ask for less cache with --attn-cache-tokens, or ` +
+        'say --num-blocks 1 to try all the same.',
     )
   }
   if (numBlocks === undefined) return

@@ -30,7 +30,7 @@ test('without a GPU the check says so in one sentence and fails', () => {
   assert.match(stderr, /^The GPU cannot be checked: no NVIDIA GPU.*\.\n$/)
 })
 
-test('the speed of random weights is measured through the engine, batch by batch, and nothing is left behind', async () => {
+test('the speed of random weights is measured through the engine, batch by batch; nothing is left behind', async () => {
   const checkpoint = syntheticCheckpoint({
     numBlocks: 2,
     hiddenSize: 64,

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 import { cp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { ReadyReport } from '../../src/cli/ready-file.ts'
-import { BUNDLED_MODEL } from '../../src/cli/bundled-model.ts'
+import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
+import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import { LOOPBACK, MAIN, marked, readJson, run, start, tempFolder, until } from './kit.ts'
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '2048']
@@ -65,7 +65,7 @@ test('a port in use, a bad key and a bad identity are one sentence each, and not
   }
 })
 
-test("a value from the environment or a file is told by its place, and other commands' options are ignored", async (t) => {
+test("a value is told by its place in the environment or a file; other commands' options are ignored", async (t) => {
   const config = join(await tempFolder(t), 'my.yaml')
   await writeFile(config, 'topP: 0.5\nserve:\n  blocks: 6:12\n')
   const cases: [Record<string, string>, string[], RegExp][] = [
@@ -108,7 +108,7 @@ test('a server that is told to stop while it loads takes its record back, and en
   assert.deepEqual(JSON.parse(stdout), { models: [] })
 })
 
-test('keygen makes a key that only its owner can read, and servers and clients with it form a swarm of their own', async (t) => {
+test('keygen makes a key that only its owner can read; servers and clients with it form their own swarm', async (t) => {
   const folder = await tempFolder(t)
   const key = join(folder, 'swarm.key')
   assert.deepEqual(await run(t, 'keygen', '--out', key), { code: 0, stdout: '', stderr: '' })

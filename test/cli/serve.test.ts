@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
-import { BUNDLED_MODEL } from '../../src/cli/bundled-model.ts'
-import type { ReadyReport } from '../../src/cli/ready-file.ts'
+import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
+import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
 import { LOOPBACK, readJson, run, start, tempFolder, until } from './kit.ts'
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '4096']

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { modelStatus, numBlocksOf } from '../../src/cli/status/model-status.ts'
 import { renderStatus } from '../../src/cli/status/render.ts'
-import { splitEvenly } from '../../src/cli/span.ts'
+import { splitEvenly } from '../../src/cli/values/span.ts'
 import { recordOf } from '../swarm/kit.ts'
 
 const NOW = 1_800_000_000_000

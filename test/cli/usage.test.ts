@@ -46,7 +46,8 @@ for (const [line, code, message] of cases) {
 test('help loads neither the network nor the runtime', async (t) => {
   const hook =
     'import { registerHooks } from "node:module"; registerHooks({ load(url, context, next) {' +
-    ' if (/libp2p|koffi|onnx|prom-client/.test(url)) process.stderr.write(`LOADED ${url}`); return next(url, context) } })'
+    ' if (/libp2p|koffi|onnx|prom-client/.test(url)) process.stderr.write(`LOADED ${url}`);' +
+    ' return next(url, context) } })'
   const { ended, out } = startProgram(t, process.execPath, [
     '--import',
     `data:text/javascript,${encodeURIComponent(hook)}`,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { type LocalServer, startLocalSwarm } from '../../src/cli/demo/local-swarm.ts'
+import { type LocalServer, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import type { GenerationOptions } from '../../src/client/generation/options/options.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
@@ -27,7 +27,7 @@ async function reference(): Promise<Reference> {
   )!
 }
 
-test('a beam search over three servers computes each token of each beam once; with one of them killed it gives the same', async () => {
+test('a beam search over three servers computes each token once, and gives the same with one killed', async () => {
   const { promptIds, options, sequences } = await reference()
   const swarm = await startLocalSwarm({
     model: MODEL,

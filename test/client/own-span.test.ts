@@ -30,7 +30,7 @@ function protocolsTo({ node }: TestServer): string[] {
 const spans = ({ links }: { links: readonly Link[] }) =>
   links.map(({ remote: { span, peerId } }) => ({ peerId, start: span.start, end: span.end }))
 
-test('a node that serves and generates computes its own blocks in process, with what others compute for the rest', async () => {
+test('a node that serves and generates computes its own blocks in process, and others the rest', async () => {
   const [text] = await goldenTexts()
   const expected = text!.greedy_ids.slice(text!.input_ids.length, text!.input_ids.length + NEW_TOKENS)
   // The stranger holds everything and would be the shorter way.

@@ -116,7 +116,7 @@ describe('an engine over the Llama fixture', () => {
     session.release()
   })
 
-  test('a session forked from another goes on as that would have, whatever it held and however long its row is', async () => {
+  test('a fork goes on as its session would have, whatever that held and however long its row is', async () => {
     const input = row(await golden('block0_input'), 0),
       other = row(await golden('block0_input'), 1)
     const expected = row(await golden('block2_output'), 0)

@@ -69,9 +69,9 @@ function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
   return new Map(
     parameters.flatMap((parameter) => {
       const value =
-        parameter.parts === undefined
-          ? byBareName.get(bareName(parameter.name))
-          : assemble(parameter, 'float32', (name) => stored.get(name)!.data)
+        parameter.source.kind === 'assembled'
+          ? assemble(parameter.shape, parameter.source.parts, 'float32', (name) => stored.get(name)!.data)
+          : byBareName.get(bareName(parameter.name))
       return value === undefined ? [] : [[parameter.name, value] as const]
     }),
   )

@@ -38,7 +38,14 @@ describe('Graph', () => {
   it('refuses a name that is taken', () => {
     const g = new Graph('test')
     const x = g.input('x', 'float32', [4])
-    const parameter = { name: 'x', dtype: 'float32', shape: [4], placement: 'inline', packed: false } as const
+    const parameter = {
+      name: 'x',
+      dtype: 'float32',
+      shape: [4],
+      placement: 'inline',
+      packed: false,
+      source: { kind: 'stored' },
+    } as const
     assert.throws(() => g.input('x', 'int64', []), { code: 'GRAPH_NAME', message: /test.*x/ })
     assert.throws(() => g.parameter(parameter), { code: 'GRAPH_NAME' })
     const y = relu(g, x)

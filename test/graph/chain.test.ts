@@ -19,7 +19,14 @@ function link(): Graph {
   const x = graph.input('x', 'float32', [1])
   const shared = graph.input('shared', 'float32', [1])
   const state = graph.input('state', 'float32', [1])
-  const weight = graph.parameter({ name: 'weight', dtype: 'float32', shape: [1], placement: 'inline', packed: false })
+  const weight = graph.parameter({
+    name: 'weight',
+    dtype: 'float32',
+    shape: [1],
+    placement: 'inline',
+    packed: false,
+    source: { kind: 'stored' },
+  })
   graph.output('y', add(graph, add(graph, mul(graph, x, weight), shared), state))
   graph.output('next', add(graph, state, state))
   return graph

@@ -62,7 +62,9 @@ test('a config is read without the native runtime; both ends of a model load it,
     foreign(loadedBy('client/index.ts', `await client.AutoDistributedConfig.fromPretrained(${demo})`)),
     [],
   )
-  const loading = `await client.AutoDistributedModel.fromPretrained(${demo}, { bootstrap: ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'] }).catch(() => 0)`
+  const loading =
+    'const bootstrap = ["/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"];' +
+    `await client.AutoDistributedModel.fromPretrained(${demo}, { bootstrap }).catch(() => 0)`
   const urls = loadedBy('client/index.ts', loading)
   assert.ok(foreign(urls).length > 0)
   assert.deepEqual(

@@ -30,7 +30,8 @@ await model.close()
 `
 
 const TYPED = `
-import { AutoDistributedModel, DistributedLlamaForCausalLM, type GenerationResult, type Tensor } from 'petals-node/client'
+import { AutoDistributedModel, DistributedLlamaForCausalLM } from 'petals-node/client'
+import type { GenerationResult, Tensor } from 'petals-node/client'
 import { createSwarmNode, loadIdentity, openModel, serve } from 'petals-node'
 export async function write(folder: string): Promise<GenerationResult> {
   await using model = await DistributedLlamaForCausalLM.fromPretrained(folder, { bootstrap: ['/ip4/127.0.0.1/tcp/1'] })
@@ -42,8 +43,11 @@ export async function hidden(folder: string): Promise<Tensor> {
   const model = await AutoDistributedModel.fromPretrained(folder, { bootstrap: [] })
   return model.forward([[1, 2, 3]])
 }
-// @ts-expect-error a number is no prompt
-export const wrong = async (folder: string) => (await DistributedLlamaForCausalLM.fromPretrained(folder, {})).generate(3)
+export async function wrong(folder: string) {
+  const model = await DistributedLlamaForCausalLM.fromPretrained(folder, {})
+  // @ts-expect-error a number is no prompt
+  return model.generate(3)
+}
 export const parts = { createSwarmNode, loadIdentity, openModel, serve }
 `
 
@@ -107,12 +111,15 @@ describe('the packed package', () => {
     ])
     const modules = names.filter((name) => name.endsWith('.js'))
     for (const name of modules) assert.ok(names.includes(name.replace(/\.js$/, '.d.ts')), `${name} has no types`)
+    let started = 0
     for (const name of modules) {
       const text = await readFile(join(installed, name), 'utf8')
-      const workers = matches(String.raw`workerUrl\(import\.meta\.url, '([^']+)'\)`, text)
+      const workers = matches(String.raw`(?:startWorker|moduleUrl)\(\s*import\.meta\.url,\s*'([^']+)'`, text)
       for (const worker of workers)
         assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
+      started += workers.length
     }
+    assert.ok(started > 0)
   })
 
   test('needs only what it declares', async () => {

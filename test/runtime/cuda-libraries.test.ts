@@ -51,7 +51,9 @@ describe('the libraries that a provider needs', () => {
 
   test("the loader's list is read, the first architecture first", () => {
     const text =
-      '2 libs found in cache\n\tlibc.so.6 (libc6,x86-64) => /lib64/libc.so.6\n\tlibc.so.6 (libc6) => /lib32/libc.so.6\n' +
+      '2 libs found in cache\n' +
+      '\tlibc.so.6 (libc6,x86-64) => /lib64/libc.so.6\n' +
+      '\tlibc.so.6 (libc6) => /lib32/libc.so.6\n' +
       '\tlibcuda.so.1 (libc6,x86-64, OS ABI: Linux 3.2.0) => /usr/lib/libcuda.so.1\n'
     assert.deepEqual(
       [...parseLoaderCache(text)],

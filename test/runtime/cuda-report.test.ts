@@ -37,7 +37,7 @@ test(
     )
     writeFileSync(join(folder, 'libonnxruntime_providers_shared.so'), writeElf({}))
     const code = `
-    const { chooseDevice } = await import(${JSON.stringify(new URL('../../src/runtime/choose-device.ts', import.meta.url).href)})
+    const { chooseDevice } = await import('${new URL('../../src/runtime/choose-device.ts', import.meta.url)}')
     console.log(chooseDevice('auto').kind)
     try { chooseDevice('cuda:1') } catch (error) { console.log(error.code, error.message) }`
     const env = { ...process.env, PETALS_CUDA_LIBS: folder, XDG_CACHE_HOME: join(folder, 'cache') }

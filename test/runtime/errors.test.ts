@@ -8,7 +8,8 @@ const PLACE =
 
 for (const [message, code] of [
   [
-    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17',
+    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for ' +
+      'requested buffer of size 17',
     'RUNTIME_MEMORY',
   ],
   ['bfc_arena.cc:404 Available memory of 16777216 is smaller than requested bytes of 33554432', 'RUNTIME_MEMORY'],

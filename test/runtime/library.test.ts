@@ -5,9 +5,13 @@ import { RuntimeError, runtimeError } from '../../src/runtime/errors.ts'
 import { createEnvironment, wrapTensor } from '../../src/runtime/environment.ts'
 import { loadOnnxRuntime } from '../../src/runtime/library.ts'
 
+function urlOf(module: string): string {
+  return new URL(`../../src/runtime/${module}.ts`, import.meta.url).href
+}
+
 test('the library stays loaded when everything that could be collected is', () => {
   const script = `
-    const { createEnvironment, memoryInfo } = await import(${JSON.stringify(new URL('../../src/runtime/environment.ts', import.meta.url).href)})
+    const { createEnvironment, memoryInfo } = await import('${urlOf('environment')}')
     const env = createEnvironment({ threads: 1, spin: false })
     for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 10)) }
     env.ort.release('ReleaseMemoryInfo', memoryInfo(env.ort, { kind: 'cpu', index: 0 }))
@@ -27,7 +31,8 @@ test('a refused call is a typed error in readable words', () => {
 test("messages lose the paths of the library's build and gain a code", () => {
   const memory = runtimeError(
     'RunWithBinding',
-    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for requested buffer of size 17',
+    '/onnxruntime_src/core/framework/bfc_arena.cc:376 void* Alloc(size_t) Failed to allocate memory for ' +
+      'requested buffer of size 17',
   )
   assert.equal(memory.code, 'RUNTIME_MEMORY')
   assert.doesNotMatch(memory.message, /onnxruntime_src/)
@@ -39,7 +44,8 @@ test("messages lose the paths of the library's build and gain a code", () => {
 
 test('a library that does not exist is one clear error', () => {
   loadOnnxRuntime()
-  const script = `await import(${JSON.stringify(new URL('../../src/runtime/library.ts', import.meta.url).href)}).then((m) => m.loadOnnxRuntime('/no/such/libonnxruntime.so'))
+  const script = `await import('${urlOf('library')}')
+    .then((m) => m.loadOnnxRuntime('/no/such/libonnxruntime.so'))
     .catch((error) => console.log(error.code, error.message))`
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
   assert.match(child.stdout, /^RUNTIME_LIBRARY cannot load \/no\/such/)

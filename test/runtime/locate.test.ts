@@ -103,10 +103,11 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
   test('the real runtime, loaded through links, looks for its provider among them', () => {
     const given = provider('given', runtimeVersion(libraryPath()))
     const code = `
-      const { createEnvironment } = await import(${JSON.stringify(new URL('../../src/runtime/environment.ts', import.meta.url).href)})
+      const { createEnvironment } = await import('${new URL('../../src/runtime/environment.ts', import.meta.url)}')
       const { ort } = createEnvironment({ threads: 1, spin: false })
       const options = ort.create('CreateCUDAProviderOptions')
-      try { ort.call('UpdateCUDAProviderOptions', options, ['device_id'], ['0'], 1) } catch (error) { console.log(ort.path, error.message) }`
+      try { ort.call('UpdateCUDAProviderOptions', options, ['device_id'], ['0'], 1) }
+      catch (error) { console.log(ort.path, error.message) }`
     const env = { ...process.env, PETALS_CUDA_LIBS: given, XDG_CACHE_HOME: join(root, 'home') }
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
       encoding: 'utf8',

@@ -115,7 +115,7 @@ test('a span whose engine is lost is loaded again, and a session over it goes on
   await session.close()
 })
 
-test('a device that fails one run after another is taken for lost; one failure, or a request too large, is not', async (t) => {
+test('a device that fails run after run is taken for lost; one failure, or a request too large, is not', async (t) => {
   const served = await startServer(t, [0, 1], await startNode(t), { reloadPausesMs: [10] })
   const { engine } = served.server
   const fault = (code = 'RUNTIME') => engine.emit('fault', new PetalsError(code, 'onnxruntime Run: a kernel failed'))
@@ -193,7 +193,7 @@ test('Engine.load ends with its signal, in mid-load too', async () => {
   await assert.rejects(Engine.load({ ...options, signal: stop.signal }), /Ctrl-C/)
 })
 
-test('a request is found under one id in the logs of the client and of every server, and its session is not', async (t) => {
+test('one id finds a request in the logs of the client and of every server; its session is not there', async (t) => {
   const lines: { node: string; trace?: string; text: string }[] = []
   const loggerOf = (node: string): SwarmLogger => {
     const log = (fields: { trace?: string }, message: string) =>

@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SuperviseEvent } from '../../src/base/supervise.ts'
+import type { SuperviseEvent } from '../../src/cli/process/supervise.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO, goldenTexts, startServers } from '../client/kit.ts'
 import { startNode } from '../swarm/kit.ts'
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
-const SUPERVISOR = new URL('../base/supervise-child.ts', import.meta.url).pathname
+const SUPERVISOR = new URL('../cli/process/supervise-child.ts', import.meta.url).pathname
 
 interface Ready {
   peerId: string
@@ -28,7 +28,7 @@ async function readyReport(file: string): Promise<Ready> {
   throw new Error(`${file} was not written`)
 }
 
-test('a server killed in mid-generation is restarted under its identity, and the client has gone on elsewhere', async (t) => {
+test('a server killed in mid-generation is restarted as the same peer; the client has gone on elsewhere', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'petals-supervise-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const meetingPoint = await startNode(t)

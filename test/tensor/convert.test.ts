@@ -117,7 +117,7 @@ test('the same dtype is returned as it is, other types are refused', () => {
   })
 })
 
-test('the event loop has its turn while a large tensor is converted in pieces, and the result is the same', async () => {
+test('the event loop has its turn while a large tensor is converted in pieces; the result is the same', async () => {
   const source = halves(
     'bfloat16',
     Array.from({ length: 2_500_000 }, (_, i) => (i * 7919) & 0x7f7f),

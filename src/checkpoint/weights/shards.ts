@@ -55,7 +55,8 @@ async function readWeightMap(file: string): Promise<Map<string, string>> {
     if (typeof shard !== 'string' || !isPlainName(shard)) {
       throw new CheckpointError(
         'CHECKPOINT_INDEX',
-        `${file} puts tensor ${name} into ${JSON.stringify(shard)}, which is not the name of a .safetensors file beside it`,
+        `${file} puts tensor ${name} into ${JSON.stringify(shard)}, which is not the name of a .safetensors ` +
+          'file beside it',
       )
     }
     shards.set(name, shard)

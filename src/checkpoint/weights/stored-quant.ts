@@ -88,7 +88,8 @@ function parseAwq(fields: Fields, config: JsonObject): StoredQuant {
   if (bits !== 4 || config['zero_point'] !== true || String(version).toLowerCase() !== 'gemm') {
     unsupported(
       fields,
-      `awq of bits ${JSON.stringify(bits)}, zero_point ${JSON.stringify(config['zero_point'])}, version ${JSON.stringify(version)}`,
+      `awq of bits ${JSON.stringify(bits)}, zero_point ${JSON.stringify(config['zero_point'])}, ` +
+        `version ${JSON.stringify(version)}`,
     )
   }
   return {
@@ -128,7 +129,8 @@ function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
     return { method: 'fp8', scale: 'weight_scale', blockRows: 1, blockColumns: 0 }
   return unsupported(
     fields,
-    `compressed-tensors of format ${JSON.stringify(format)}, ${JSON.stringify(bits)} bits of type ${JSON.stringify(type)}, strategy ${JSON.stringify(strategy)}`,
+    `compressed-tensors of format ${JSON.stringify(format)}, ${JSON.stringify(bits)} bits of type ` +
+      `${JSON.stringify(type)}, strategy ${JSON.stringify(strategy)}`,
   )
 }
 

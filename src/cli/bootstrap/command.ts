@@ -1,15 +1,10 @@
 import { defineCommand } from '../command.ts'
-import type { OptionValues } from '../options/option-table.ts'
-import { nodeLogOptions, nodeOptions, swarmOptions } from '../options/options.ts'
-
-const options = { ...swarmOptions, ...nodeOptions, ...nodeLogOptions }
-
-export type BootstrapValues = OptionValues<typeof options>
+import { bootstrapOptions } from './options.ts'
 
 export const bootstrapCommand = defineCommand({
   name: 'bootstrap',
   summary: 'Run a node that computes nothing and through which others find one another',
-  options,
+  options: bootstrapOptions,
   examples: [
     ['$0 bootstrap --listen /ip4/0.0.0.0/tcp/31337 --identity ~/.petals/key', 'a well-known address to begin with'],
     ['$0 bootstrap --bootstrap ADDR', 'a second one, in case the first is down'],

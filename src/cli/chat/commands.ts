@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
 import type { Conversation } from '../../client/chat/conversation.ts'
-import { closest } from '../closest.ts'
+import { closest } from '../terminal/closest.ts'
 
 /** What is to be done after a line: have the model answer, show something, or end. */
 export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note'; readonly text: string }

@@ -1,7 +1,7 @@
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import type { ChatAnswer } from '../../client/chat/chat-session.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import { TextPrinter, describeResult } from '../text-printer.ts'
+import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 
 /** Where answers go. */
 export interface ChatOutput {

@@ -1,18 +1,10 @@
 import { defineCommand } from '../command.ts'
-import type { OptionValues } from '../options/option-table.ts'
-import { toolLogOptions } from '../options/options.ts'
-
-const options = {
-  once: { type: 'flag', group: 'Demo', description: 'Print the continuation of one prompt on stdout and end' },
-  ...toolLogOptions,
-} as const
-
-export type DemoValues = OptionValues<typeof options>
+import { demoOptions } from './options.ts'
 
 export const demoCommand = defineCommand({
   name: 'demo',
   summary: 'Start a small swarm on this machine, watch it form, and have it continue your texts',
-  options,
+  options: demoOptions,
   examples: [
     ['$0 demo', 'three servers share the blocks of the bundled model; an empty line or Ctrl-D leaves'],
     ['$0 demo --once', 'one text on stdout, to see that everything works'],

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { openCheckpoint } from '../../checkpoint/checkpoint.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../bundled-model.ts'
-import { Cleanup } from '../cleanup.ts'
+import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../values/bundled-model.ts'
+import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import type { DemoValues } from './command.ts'
-import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from './local-swarm.ts'
-import { createLogger } from '../logger.ts'
-import { orAborted } from '../shutdown.ts'
-import { splitEvenly } from '../span.ts'
-import { TextPrinter, describeResult } from '../text-printer.ts'
+import type { DemoValues } from './options.ts'
+import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../process/local-swarm.ts'
+import { createLogger } from '../terminal/logger.ts'
+import { orAborted } from '../process/shutdown.ts'
+import { splitEvenly } from '../values/span.ts'
+import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 import { continueLines } from './lines.ts'
 
 const NUM_SERVERS = 3
@@ -55,7 +55,8 @@ async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
     config: { numBlocks },
   } = await openCheckpoint(BUNDLED_MODEL)
   say(
-    `Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ${numBlocks} blocks.`,
+    `Starting a swarm on this machine: a bootstrap node and ${NUM_SERVERS} servers that share the model's ` +
+      `${numBlocks} blocks.`,
   )
   return startLocalSwarm({
     model: BUNDLED_MODEL,
@@ -73,7 +74,10 @@ function describe(event: LocalSwarmEvent): string {
 /** Sessions wait a while for somebody to take over the blocks. */
 function describeCure({ blocks, bootstrap }: LocalSwarmEvent & { readonly type: 'died' }): string {
   if (blocks === null) return 'The servers know each other and go on without it.'
-  return `Nobody holds its blocks now; start another, from another terminal:\n  npx petals-node serve --blocks ${blocks} --bootstrap ${bootstrap}`
+  return (
+    'Nobody holds its blocks now; start another, from another terminal:\n' +
+    `  npx petals-node serve --blocks ${blocks} --bootstrap ${bootstrap}`
+  )
 }
 
 async function firstPrompt(): Promise<string> {

@@ -1,34 +1,10 @@
 import { defineCommand } from '../command.ts'
-import type { OptionValues } from '../options/option-table.ts'
-import {
-  adapterOptions,
-  generationOptions,
-  modelOptions,
-  swarmOptions,
-  threadOptions,
-  toolLogOptions,
-} from '../options/options.ts'
-
-const options = {
-  ...modelOptions,
-  ...adapterOptions,
-  ...generationOptions,
-  json: {
-    type: 'flag',
-    group: 'Output',
-    description: 'Print one JSON object with all texts, token ids and times instead',
-  },
-  ...swarmOptions,
-  ...threadOptions,
-  ...toolLogOptions,
-} as const
-
-export type GenerateValues = OptionValues<typeof options>
+import { generateOptions } from './options.ts'
 
 export const generateCommand = defineCommand({
   name: 'generate',
   summary: 'Continue a text with a model that a swarm holds; only the new text goes to stdout',
-  options,
+  options: generateOptions,
   examples: [
     ['$0 generate --model ./llama --bootstrap ADDR --prompt "Once upon a time"', 'the likeliest continuation'],
     [

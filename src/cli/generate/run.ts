@@ -1,15 +1,15 @@
 import { UsageError } from '../../base/errors.ts'
 import type { GenerationResult } from '../../client/generation/generate.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
-import { requireBootstrap } from '../addresses.ts'
-import { Cleanup } from '../cleanup.ts'
+import { requireBootstrap } from '../join/addresses.ts'
+import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import type { GenerateValues } from './command.ts'
-import { generationOptions } from '../generation-values.ts'
-import { createLogger } from '../logger.ts'
-import { openClient } from '../open-client.ts'
-import { orAborted } from '../shutdown.ts'
-import { TextPrinter, describeResult } from '../text-printer.ts'
+import type { GenerateValues } from './options.ts'
+import { generationOptions } from '../values/generation-values.ts'
+import { createLogger } from '../terminal/logger.ts'
+import { openClient } from '../join/open-client.ts'
+import { orAborted } from '../process/shutdown.ts'
+import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 
 const NEW_TOKENS = 64
 

@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { closest } from '../closest.ts'
+import { closest } from '../terminal/closest.ts'
 import { type OptionTable, variableOf } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
@@ -50,6 +50,7 @@ function unknownVariable(variable: string, known: readonly string[]): UsageError
     known.map((other) => other.slice(PREFIX.length)),
   )
   return new UsageError(
-    `${variable}: no command has such an option${near === undefined ? '; unset it' : `: did you mean ${PREFIX}${near}?`}`,
+    `${variable}: no command has such an option` +
+      (near === undefined ? '; unset it' : `: did you mean ${PREFIX}${near}?`),
   )
 }

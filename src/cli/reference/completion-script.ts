@@ -22,7 +22,8 @@ function bashScript(commands: readonly Described[]): string {
       .map(([option, spec]) => `    '${name} ${flagOf(option)}') ${bashValues(spec)} ;;`),
   )
   return `_petals_node() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}" words=''
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
+  local command="\${COMP_WORDS[1]}" words=''
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W '${names} --help --version' -- "$current"))
@@ -54,7 +55,8 @@ function fishScript(commands: readonly Described[]): string {
     lines.push(`complete -c petals-node -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`)
     for (const [option, spec] of Object.entries(options)) {
       lines.push(
-        `complete -c petals-node -n '__fish_seen_subcommand_from ${name}' -l ${flagOf(option).slice(2)}${fishValues(spec)} -d ${quoted(spec.description)}`,
+        `complete -c petals-node -n '__fish_seen_subcommand_from ${name}' -l ` +
+          `${flagOf(option).slice(2)}${fishValues(spec)} -d ${quoted(spec.description)}`,
       )
     }
   }

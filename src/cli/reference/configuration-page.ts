@@ -1,5 +1,5 @@
 import type { ProgramCommand } from '../command.ts'
-import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../exit-codes.ts'
+import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../process/exit-codes.ts'
 import { type Option, defaultText, flagOf, oneOf, variableOf } from '../options/option-table.ts'
 import { OTHER_VARIABLES } from '../options/environment.ts'
 import { GROUPS } from '../options/options.ts'
@@ -9,19 +9,19 @@ type Described = Pick<ProgramCommand, 'name' | 'options'>
 
 const INTRODUCTION = `# Configuration
 
-<!-- Written by "npm run docs" from src/cli/options.ts and the commands; do not edit. -->
+<!-- Written by "npm run docs" from src/cli/options/options.ts and the commands; do not edit. -->
 
-Each option can be given in three ways. A flag goes before a variable, a variable before the config file, and that before
-the default.
+Each option can be given in three ways. A flag goes before a variable, a variable before the config file, and that
+before the default.
 
-- **Flag**: \`--drain-timeout 10\`. A switch is \`--spin\`, or \`--no-spin\` against a variable or file that turns it on. A list
-  is given by repeating the flag.
-- **Environment**: \`PETALS_DRAIN_TIMEOUT=10\`. A switch is true or false (also yes, no, 1, 0), a list is separated by commas
-  or spaces, and an empty variable gives nothing. An option of other commands is ignored; a \`PETALS_\` variable that no
-  command knows is refused.
-- **File**: YAML, named by \`--config FILE\` or \`PETALS_CONFIG\`. A key is \`drainTimeout\` or \`drain-timeout\`. Keys at the top
-  level are for every command that has the option; keys in a map under a command's name are for that command alone and go
-  before those. Unknown keys are refused. [config/](../config) has examples.
+- **Flag**: \`--drain-timeout 10\`. A switch is \`--spin\`, or \`--no-spin\` against a variable or file that turns it
+  on. A list is given by repeating the flag.
+- **Environment**: \`PETALS_DRAIN_TIMEOUT=10\`. A switch is true or false (also yes, no, 1, 0), a list is separated by
+  commas or spaces, and an empty variable gives nothing. An option of other commands is ignored; a \`PETALS_\` variable
+  that no command knows is refused.
+- **File**: YAML, named by \`--config FILE\` or \`PETALS_CONFIG\`. A key is \`drainTimeout\` or \`drain-timeout\`. Keys
+  at the top level are for every command that has the option; keys in a map under a command's name are for that command
+  alone and go before those. Unknown keys are refused. [config/](../config) has examples.
 
 Of two options that exclude each other, the one given in the higher place counts.
 `
@@ -30,7 +30,8 @@ Of two options that exclude each other, the one given in the higher place counts
 export function configurationPage(commands: readonly Described[]): string {
   const rows = optionRows(commands)
   const groups = new Set([...GROUPS, ...rows.map(({ option }) => option.group)])
-  return `${[INTRODUCTION, ...[...groups].map((group) => groupSection(group, rows, commands.length)), variablesSection(), exitCodesSection()].join('\n')}`
+  const sections = [...groups].map((group) => groupSection(group, rows, commands.length))
+  return [INTRODUCTION, ...sections, variablesSection(), exitCodesSection()].join('\n')
 }
 
 interface Row {

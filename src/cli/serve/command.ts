@@ -1,29 +1,10 @@
 import { defineCommand } from '../command.ts'
-import type { OptionValues } from '../options/option-table.ts'
-import {
-  computeOptions,
-  modelOptions,
-  nodeLogOptions,
-  nodeOptions,
-  serverOptions,
-  swarmOptions,
-} from '../options/options.ts'
-
-const options = {
-  ...modelOptions,
-  ...computeOptions,
-  ...swarmOptions,
-  ...nodeOptions,
-  ...serverOptions,
-  ...nodeLogOptions,
-}
-
-export type ServeValues = OptionValues<typeof options>
+import { serveOptions } from './options.ts'
 
 export const serveCommand = defineCommand({
   name: 'serve',
   summary: "Hold a span of a model's blocks and compute it for others",
-  options,
+  options: serveOptions,
   examples: [
     ['$0 serve --model ./llama', 'start a swarm with all blocks of a model; the log says how others join it'],
     ['$0 serve --model ./llama --blocks 10:20 --bootstrap ADDR', 'join a swarm with blocks 10 to 19'],

@@ -1,7 +1,7 @@
 import type { RunningServer } from '../../server/serve.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
-import type { Cleanup } from '../cleanup.ts'
+import type { Cleanup } from '../process/cleanup.ts'
 
 export interface ServerMetrics {
   /** Null where nobody asked for metrics. */

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { UsageError } from '../../base/errors.ts'
-import { superviseProcess } from '../../base/supervise.ts'
-import { EXIT_CODES } from '../exit-codes.ts'
-import type { ServeValues } from './command.ts'
+import { superviseProcess } from '../process/supervise.ts'
+import { EXIT_CODES } from '../process/exit-codes.ts'
+import type { ServeValues } from './options.ts'
 
 /** What a restart does not cure, or was asked for. */
 const FINAL = [EXIT_CODES.ok, EXIT_CODES.usage, EXIT_CODES.hangup, EXIT_CODES.interrupted, EXIT_CODES.terminated]

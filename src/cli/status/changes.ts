@@ -1,5 +1,5 @@
-import { shortPeer } from '../short-peer.ts'
-import { spanText } from '../span.ts'
+import { shortPeer } from '../terminal/short-peer.ts'
+import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
 /** What has come, changed or gone, a line each. Figures that always move, such as the free cache, are no change. */

@@ -1,5 +1,5 @@
-import { shortPeer } from '../short-peer.ts'
-import { spanText } from '../span.ts'
+import { shortPeer } from '../terminal/short-peer.ts'
+import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
 export interface FrameSize {
@@ -18,7 +18,9 @@ const MIN_MAP = 8
 /** The lines of a screen: for each model a map of who holds which blocks. */
 export function renderFrame(models: readonly ModelStatus[], { columns, rows, now }: FrameSize): string[] {
   const numServers = models.reduce((sum, { servers }) => sum + servers.length, 0)
-  const title = `${now.toLocaleTimeString('en-GB')}  ${plural(models.length, 'model')}, ${plural(numServers, 'server')}  (q leaves)`
+  const title =
+    `${now.toLocaleTimeString('en-GB')}  ${plural(models.length, 'model')}, ` +
+    `${plural(numServers, 'server')}  (q leaves)`
   const lines = [title, '', ...models.flatMap((model) => [...modelLines(model, columns), ''])]
   if (models.length === 0) lines.push('nobody serves anything here yet')
   if (lines.length <= rows) return lines

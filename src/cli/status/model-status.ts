@@ -1,5 +1,5 @@
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { spanText } from '../span.ts'
+import { spanText } from '../values/span.ts'
 
 /** A server's record, and whether it answered just now: a killed one's record lives on for a minute. */
 export interface ServerStatus extends ServerRecord {

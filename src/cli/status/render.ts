@@ -1,5 +1,5 @@
-import { shortPeer } from '../short-peer.ts'
-import { spanText } from '../span.ts'
+import { shortPeer } from '../terminal/short-peer.ts'
+import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
 const BLOCKS_PER_LINE = 64

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cleanup } from '../cleanup.ts'
+import type { Cleanup } from '../process/cleanup.ts'
 import { changesBetween } from './changes.ts'
 import { renderFrame } from './frame.ts'
 import type { ModelStatus } from './model-status.ts'

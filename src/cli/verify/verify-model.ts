@@ -3,7 +3,7 @@ import type { Golden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
-import { startLocalSwarm } from '../demo/local-swarm.ts'
+import { startLocalSwarm } from '../process/local-swarm.ts'
 
 export interface VerifyOptions {
   readonly folder: string

@@ -17,9 +17,8 @@ export class VerifyTable {
       this.#out.write(cut === '' ? '\nnot compared\n' : `\ncut at ${cut}\n`)
     }
     const figures = maxAbs === null ? '' : `${maxAbs.toExponential(1)} of ${tolerance!.toExponential(1)}`
-    this.#out.write(
-      `  ${MARKS[`${ok}`].padEnd(7)}${tensor.padEnd(28)}${figures.padEnd(20)}${path}${reason === undefined ? '' : `  ${reason}`}\n`,
-    )
+    const columns = [MARKS[`${ok}`].padEnd(7), tensor.padEnd(28), figures.padEnd(20), path]
+    this.#out.write(`  ${columns.join('')}${reason === undefined ? '' : `  ${reason}`}\n`)
   }
 
   finish(rows: readonly VerifyRow[]): void {

@@ -85,7 +85,8 @@ export function findRoute(
     const [a, b] = clash
     throw new NoRouteError(
       [],
-      `servers ${a.peerId} and ${b.peerId} hold different weights for the same blocks, and there is no chain without one of them`,
+      `servers ${a.peerId} and ${b.peerId} hold different weights for the same blocks, and there is no chain ` +
+        'without one of them',
     )
   }
   return routes.reduce((shortest, other) => (other.length < shortest.length ? other : shortest))
@@ -185,13 +186,15 @@ function noRoute(
     const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
     return new NoRouteError(
       missing,
-      `no server that is online holds blocks ${missing.join(', ')} of ${start}:${end} and computes with adapter ${adapter.label}; ` +
-        `servers have ${names}, and take a client's own with "petals-node serve --allow-client-adapters"`,
+      `no server that is online holds blocks ${missing.join(', ')} of ${start}:${end} ` +
+        `and computes with adapter ${adapter.label}; servers have ${names}, ` +
+        'and take a client\'s own with "petals-node serve --allow-client-adapters"',
     )
   }
   return new NoRouteError(
     missing,
     `no server that is online holds block${missing.length === 1 ? '' : 's'} ` +
-      `${missing.join(', ')} of ${start}:${end}${reason}; start one with "petals-node serve --blocks ${missing[0]}:${(missing.at(-1) ?? end) + 1}"`,
+      `${missing.join(', ')} of ${start}:${end}${reason}; start one with "petals-node serve --blocks ` +
+      `${missing[0]}:${(missing.at(-1) ?? end) + 1}"`,
   )
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../../base/errors.ts'
-import { workerUrl } from '../../base/worker-url.ts'
+import { startWorker } from '../../base/thread/start-worker.ts'
+import { Thread } from '../../base/thread/thread.ts'
 import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import { CLIENT_ADAPTER } from '../../checkpoint/adapter/adapter-digest.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
@@ -11,11 +10,7 @@ import type { FloatDType } from '../../tensor/dtype.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
 import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
-import type { WriteJob } from './write-adapter.ts'
-
-export type WrittenMessage =
-  | { readonly type: 'written' }
-  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+import type { WriteCalls, WriteJob } from './write-adapter.ts'
 
 export interface AdapterSpan {
   readonly config: ModelConfig
@@ -74,7 +69,8 @@ export class Adapters {
     if (fitted.rank > this.#ranks) {
       throw new PetalsError(
         'ADAPTER_MEMORY',
-        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more --adapter-memory`,
+        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more ` +
+          '--adapter-memory',
       )
     }
     this.#known.set(adapter.name, fitted)
@@ -142,7 +138,8 @@ export class Adapters {
       if (idle === undefined) {
         throw new PetalsError(
           'ADAPTER_MEMORY',
-          `there is no room for adapter ${name} of rank ${rank} beside those in use; try again later, or serve with more --adapter-memory`,
+          `there is no room for adapter ${name} of rank ${rank} beside those in use; try again later, or ` +
+            'serve with more --adapter-memory',
         )
       }
       this.#loaded.delete(idle[0])
@@ -176,7 +173,13 @@ export function openAdapters(options: LoadOptions): Adapters {
 }
 
 async function writeInThread(job: WriteJob): Promise<void> {
-  const worker = new Worker(workerUrl(import.meta.url, 'adapter-worker'), { workerData: job, execArgv: [] })
-  const [message] = (await once(worker, 'message')) as [WrittenMessage]
-  if (message.type === 'failed') throw new PetalsError(message.code, message.message)
+  const thread = new Thread<WriteCalls>(
+    startWorker(import.meta.url, 'adapter-worker'),
+    (reason) => new PetalsError('ENGINE_LOAD', `an adapter could not be loaded: ${reason}`),
+  )
+  try {
+    await thread.call('write', job)
+  } finally {
+    await thread.end()
+  }
 }

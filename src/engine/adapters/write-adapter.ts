@@ -18,6 +18,11 @@ export interface WriteJob {
   readonly places: readonly { readonly stack: AdapterStack; readonly module: FittedModule | undefined }[]
 }
 
+/** What the thread that loads an adapter is asked. */
+export interface WriteCalls {
+  write(job: WriteJob): void
+}
+
 /**
  * The largest float16: beyond it a product could become infinite, and infinity times another adapter's zero is no
  * number.

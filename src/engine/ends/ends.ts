@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { PetalsError } from '../../base/errors.ts'
-import { workerUrl } from '../../base/worker-url.ts'
+import { startWorker } from '../../base/thread/start-worker.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { type ThreadOptions, attachEnvironment } from '../../runtime/environment.ts'
@@ -70,10 +70,9 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> {
     this.vocabSize = options.checkpoint.config.vocabSize
     this.outputSize = options.output === 'hidden' ? this.hiddenSize : this.vocabSize
     this.#channel = createSyncChannel()
-    this.#worker = new Worker(workerUrl(import.meta.url, 'ends-worker'), {
+    this.#worker = startWorker(import.meta.url, 'ends-worker', {
       workerData: { ...options, receiver: this.#channel.receiver },
       transferList: [this.#channel.receiver.port],
-      execArgv: [],
     })
     this.#worker.on('error', (error) => this.#fail(error))
     this.#channel.port.on('message', (event: EndsEvent) => this.#onEvent(event))

@@ -1,4 +1,4 @@
-import type { ParameterPart, StoredMatrix } from '../../graph/value.ts'
+import type { MatrixPart } from '../../graph/parameter.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../../tensor/tensor.ts'
 import {
@@ -9,9 +9,13 @@ import {
   quantizeRows,
 } from '../../tensor/quantize.ts'
 
-/** Puts the pieces of stored matrices, whose bytes in `dtype` are given by `read`, in their places. */
+/**
+ * Puts the pieces of stored matrices, whose bytes in `dtype` are given by `read`, in their places in a tensor of this
+ * shape.
+ */
 export function assemble(
-  { shape, parts = [] }: StoredMatrix,
+  shape: readonly number[],
+  parts: readonly MatrixPart[],
   dtype: FloatDType,
   read: (name: string) => Uint8Array,
 ): Tensor {
@@ -30,7 +34,8 @@ export function assemble(
  * blocks of their own.
  */
 export function assembleQuantized(
-  { shape, parts = [] }: StoredMatrix,
+  shape: readonly number[],
+  parts: readonly MatrixPart[],
   format: QuantFormat,
   read: (name: string) => Float32Array,
 ): QuantizedMatrix {
@@ -68,7 +73,7 @@ export function quantize(
 }
 
 /** `copy` is told at which element of the stored matrix a row begins, and which row of the parameter it becomes. */
-function eachRow({ shape: [, columns], pieces }: ParameterPart, copy: (from: number, to: number) => void): void {
+function eachRow({ shape: [, columns], pieces }: MatrixPart, copy: (from: number, to: number) => void): void {
   for (const { row, column, rows, firstRow, rowStep } of pieces) {
     for (let i = 0; i < rows; i++) copy((row + i) * columns + column, firstRow + i * rowStep)
   }

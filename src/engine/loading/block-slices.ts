@@ -3,7 +3,7 @@ import { STORED_BESIDE } from '../../checkpoint/weights/stored-quant.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../families/index.ts'
 import type { Graph } from '../../graph/builder.ts'
-import { storedTensors } from '../../graph/value.ts'
+import { storedTensors } from '../../graph/parameter.ts'
 import type { BlockOptions } from './load.ts'
 
 /**

@@ -1,23 +1,17 @@
-import { parentPort, workerData } from 'node:worker_threads'
-import { errorCode, errorMessage } from '../../base/errors.ts'
-import type { BlockOptions, LoadedBlocks, LoadMessage } from './load.ts'
+import { Transferred, answerCalls } from '../../base/thread/answer-calls.ts'
+import type { LoadCalls } from './load.ts'
 import { loadBlocks } from './load-blocks.ts'
 
-/** The loading thread: one span, then it waits for its end. */
-function post(message: LoadMessage<LoadedBlocks>, transfer: ArrayBuffer[] = []): void {
-  parentPort!.postMessage(message, transfer)
-}
-
-post({ type: 'started' })
-// It must not end by itself: the runtime's library is unloaded with the last thread that uses it.
-parentPort!.on('message', () => undefined)
-
-try {
-  const result = loadBlocks(workerData as BlockOptions, (progress) => post({ type: 'progress', progress }))
-  post(
-    { type: 'done', result },
-    result.kept.map(({ data }) => data.buffer as ArrayBuffer),
-  )
-} catch (error) {
-  post({ type: 'failed', code: errorCode(error), message: errorMessage(error) })
-}
+/**
+ * The loading thread. It lives on until its owner ends it: the runtime's library is unloaded with the last thread that
+ * uses it.
+ */
+answerCalls<LoadCalls>(() => ({
+  load(options, report) {
+    const blocks = loadBlocks(options, report)
+    return new Transferred(
+      blocks,
+      blocks.kept.map(({ data }) => data.buffer as ArrayBuffer),
+    )
+  },
+}))

@@ -1,6 +1,6 @@
-import { Worker } from 'node:worker_threads'
 import { PetalsError } from '../../base/errors.ts'
-import { workerUrl } from '../../base/worker-url.ts'
+import { startWorker } from '../../base/thread/start-worker.ts'
+import { Thread } from '../../base/thread/thread.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { KvDType, Target } from '../../graph/lowering.ts'
 import type { Device } from '../../runtime/device.ts'
@@ -49,7 +49,7 @@ export function targetOf({
   return { device: device.kind, dtype, quant, kvDType, adapters: adapterBytes > 0 }
 }
 
-/** What the threads are told: plain data. */
+/** What both threads are told: plain data. */
 export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
 
 export interface LoadedBlocks {
@@ -64,11 +64,15 @@ export interface LoadResult extends LoadedBlocks {
   readonly blockDigests: readonly string[]
 }
 
-export type LoadMessage<T> =
-  | { readonly type: 'started' }
-  | { readonly type: 'progress'; readonly progress: LoadProgress }
-  | { readonly type: 'done'; readonly result: T }
-  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+/** What the loading thread is asked. */
+export interface LoadCalls {
+  load(options: BlockOptions, report: (progress: LoadProgress) => void): LoadedBlocks
+}
+
+/** What the hashing thread is asked: the blocks' digests. */
+export interface DigestCalls {
+  digest(options: BlockOptions): string[]
+}
 
 /**
  * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another: both take
@@ -78,18 +82,20 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
   signal?.throwIfAborted()
   shareHeaps()
   useFastQuantizedExperts()
-  const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
-  const hashing = new LoadingThread<string[]>('digest-worker', options)
+  const loading = new Thread<LoadCalls>(startWorker(import.meta.url, 'load-worker'), threadLost)
+  const hashing = new Thread<DigestCalls>(startWorker(import.meta.url, 'digest-worker'), threadLost)
+  const blocks = loading.call('load', options, { onReport: onProgress })
+  const blockDigests = hashing.call('digest', options)
   const onAbort = () => {
-    for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error)
+    for (const thread of [loading, hashing]) thread.abandon(signal?.reason as Error)
   }
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
-    const [blockDigests, blocks] = await Promise.all([hashing.result, loading.result])
-    return { ...blocks, blockDigests }
+    const [digests, loaded] = await Promise.all([blockDigests, blocks])
+    return { ...loaded, blockDigests: digests }
   } catch (error) {
     // Sessions belong to the process, not to the thread that has built them.
-    await loading.result.then(releaseSessions, () => undefined)
+    await blocks.then(releaseSessions, () => undefined)
     throw error
   } finally {
     signal?.removeEventListener('abort', onAbort)
@@ -110,40 +116,6 @@ export function releaseSessions({ span }: LoadedBlocks): void {
   releaseResident(span)
 }
 
-/** A thread with one result, which it keeps alive until it is ended. */
-class LoadingThread<T> {
-  readonly result: Promise<T>
-  readonly #worker: Worker
-  readonly #reject: (error: Error) => void
-  /** The thread has loaded what it needs, or is gone. */
-  readonly #started = Promise.withResolvers<void>()
-
-  constructor(name: string, workerData: BlockOptions, onProgress?: (progress: LoadProgress) => void) {
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    this.result = promise
-    this.#reject = reject
-    this.#worker = new Worker(workerUrl(import.meta.url, name), { workerData, execArgv: [] })
-    this.#worker.on('message', (message: LoadMessage<T>) => {
-      if (message.type === 'started') this.#started.resolve()
-      else if (message.type === 'progress') onProgress?.(message.progress)
-      else if (message.type === 'done') resolve(message.result)
-      else reject(new PetalsError(message.code, message.message))
-    })
-    this.#worker.on('error', reject)
-    this.#worker.on('exit', (code) => {
-      this.#started.resolve()
-      reject(new PetalsError('ENGINE_LOAD', `the loading thread ended with code ${code}`))
-    })
-  }
-
-  /** Rejects the result; what the thread still makes reaches nobody. */
-  giveUp(error: Error): void {
-    this.#reject(error)
-  }
-
-  /** A thread that is terminated while it still loads a native module aborts the process. */
-  async end(): Promise<void> {
-    await this.#started.promise
-    await this.#worker.terminate()
-  }
+function threadLost(reason: string): PetalsError {
+  return new PetalsError('ENGINE_LOAD', `loading failed: ${reason}`)
 }

@@ -1,7 +1,15 @@
 import { readBytes, readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../../checkpoint/weights/unpack.ts'
-import type { Parameter, QuantizedHalf, StoredHalf, StoredMatrix } from '../../graph/value.ts'
+import type {
+  FloatMatrix,
+  Parameter,
+  QuantizedSource,
+  StoredModule,
+  StoredSource,
+  UnpackedSource,
+  WidenedSource,
+} from '../../graph/parameter.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
@@ -34,12 +42,22 @@ export class ParameterReader {
 
   /** Throws as `readTensor`. */
   read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
-    if (parameter.quantized !== undefined) return this.#half(parameter, parameter.quantized, lent)
+    const { name, shape, source } = parameter
     const dtype = parameter.dtype as FloatDType
-    if (parameter.stored !== undefined) return this.#unpacked(parameter, parameter.stored)
-    if (parameter.parts !== undefined) return assemble(parameter, dtype, (name) => this.#stored(name, dtype).data)
-    const slice = this.#slices.get(parameter.name)!
-    return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
+    switch (source.kind) {
+      case 'stored': {
+        const slice = this.#slices.get(name)!
+        return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
+      }
+      case 'assembled':
+        return assemble(shape, source.parts, dtype, (part) => this.#stored(part, dtype).data)
+      case 'widened':
+        return convert(this.#widened(source), dtype)
+      case 'unpacked':
+        return this.#unpacked(parameter, source)
+      case 'quantized':
+        return this.#half(parameter, source, lent)
+    }
   }
 
   /** To be called when all of the graph's parameters have been read. Throws `QUANT_CACHE`. */
@@ -47,7 +65,7 @@ export class ParameterReader {
     this.#cache?.save()
   }
 
-  #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedHalf, lent: boolean): Tensor {
+  #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedSource, lent: boolean): Tensor {
     const found = this.#halves.get(matrix.name)
     const { codes, scales } = found ?? this.#cached(matrix, format) ?? this.#make(matrix, format, lent)
     if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
@@ -57,7 +75,7 @@ export class ParameterReader {
       : convert(fromFloat32(scales, shape), dtype as FloatDType)
   }
 
-  #cached({ name, shape }: StoredMatrix, format: QuantFormat): QuantizedMatrix | undefined {
+  #cached({ name, shape }: FloatMatrix, format: QuantFormat): QuantizedMatrix | undefined {
     const columns = shape.at(-1)!
     const { blocks, codeBytes } = quantizedSizes(format, numElements(shape) / columns, columns)
     const codes = this.#cache?.find(`${name}.codes`),
@@ -66,38 +84,43 @@ export class ParameterReader {
     return { codes: readBytes(codes), scales: new Float32Array(readBytes(scales).buffer) }
   }
 
-  #make(matrix: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+  #make(matrix: FloatMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
+    const { shape, source } = matrix
     const made =
-      matrix.parts === undefined
-        ? this.#quantize(matrix, format, lent)
-        : assembleQuantized(matrix, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+      source.kind === 'assembled'
+        ? assembleQuantized(shape, source.parts, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+        : this.#quantize(format, this.#floats(matrix.name, source), lent)
     this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
     this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))
     return made
   }
 
-  #unpacked({ dtype, shape }: Parameter, { quant, part, module, matrixShape }: StoredHalf): Tensor {
-    if (quant.method === 'fp8')
-      return convert(widenFloat8(quant, matrixShape, this.#storedValues(module)), dtype as FloatDType)
-    if (this.#last?.module !== module)
-      this.#last = { module, matrix: unpackMatrix(quant, matrixShape, this.#storedValues(module)) }
+  /** In memory that `#memory` is given back. */
+  #floats(name: string, source: StoredSource | WidenedSource): Tensor {
+    return source.kind === 'widened' ? this.#widened(source) : this.#memory.read(this.#slices.get(name)!, 'float32')
+  }
+
+  /** In float32. */
+  #widened({ quant, module }: WidenedSource): Tensor {
+    return widenFloat8(quant, module.shape, this.#storedValues(module))
+  }
+
+  #unpacked({ dtype, shape }: Parameter, { quant, part, module }: UnpackedSource): Tensor {
+    if (this.#last?.module !== module.name)
+      this.#last = { module: module.name, matrix: unpackMatrix(quant, module.shape, this.#storedValues(module)) }
     const { matrix } = this.#last
     if (part === 'scales') return convert(fromFloat32(matrix.scales, shape), dtype as FloatDType)
     return { dtype: 'uint8', shape, data: part === 'zeros' ? matrix.zeros! : matrix.codes }
   }
 
-  #storedValues(module: string): StoredValues {
+  #storedValues({ name }: StoredModule): StoredValues {
     return {
-      bytes: (piece) => readBytes(this.#slices.get(`${module}.${piece}`)!),
-      floats: (piece) => asFloat32(this.#stored(`${module}.${piece}`, 'float32')),
+      bytes: (piece) => readBytes(this.#slices.get(`${name}.${piece}`)!),
+      floats: (piece) => asFloat32(this.#stored(`${name}.${piece}`, 'float32')),
     }
   }
 
-  #quantize({ name, stored }: StoredMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
-    const full =
-      stored?.quant.method === 'fp8'
-        ? widenFloat8(stored.quant, stored.matrixShape, this.#storedValues(stored.module))
-        : this.#memory.read(this.#slices.get(name)!, 'float32')
+  #quantize(format: QuantFormat, full: Tensor, lent: boolean): QuantizedMatrix {
     const quantized = quantize(format, full, (bytes) => (lent ? this.#memory.take(bytes) : new Uint8Array(bytes)))
     this.#memory.give(full.data)
     return quantized

@@ -1,5 +1,4 @@
-import { Worker } from 'node:worker_threads'
-import { workerUrl } from '../../base/worker-url.ts'
+import { startWorker } from '../../base/thread/start-worker.ts'
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -50,11 +49,7 @@ export class ReadHelper {
   constructor() {
     const { receiver } = this.#channel
     const workerData: ReadWorkerData = { receiver, left: this.#left }
-    const worker = new Worker(workerUrl(import.meta.url, 'read-worker'), {
-      workerData,
-      transferList: [receiver.port],
-      execArgv: [],
-    })
+    const worker = startWorker(import.meta.url, 'read-worker', { workerData, transferList: [receiver.port] })
     // Without it loading is slower, no more.
     worker.on('error', () => undefined)
   }

@@ -19,10 +19,10 @@ interface Piece {
 }
 
 /**
- * A forward pass, piece by piece. Short sequences go through the blocks several at a time, long ones one after the other
- * in chunks. Where blocks are run singly, as on a CPU, all sequences go through one before any goes on to the next; so
- * the keys and values of one group of sequences in one block are all that is held. They lie in memory of the pass's
- * own, which its end gives back.
+ * A forward pass, piece by piece. Short sequences go through the blocks several at a time, long ones one after the
+ * other in chunks. Where blocks are run singly, as on a CPU, all sequences go through one before any goes on to the
+ * next; so the keys and values of one group of sequences in one block are all that is held. They lie in memory of the
+ * pass's own, which its end gives back.
  */
 export class ForwardRun {
   readonly #runner: Runner

@@ -11,7 +11,9 @@ export interface SchedulerLimits {
   readonly prefillChunkTokens: number
 }
 
-/** What to do next: compute a batch, or wait for so many milliseconds, or until something comes where nothing is left. */
+/**
+ * What to do next: compute a batch, or wait for so many milliseconds, or until something comes where nothing is left.
+ */
 export type Decision = Batch | { readonly kind: 'wait'; readonly milliseconds: number }
 
 /** What became of a batch, or of the part of it that one device run has carried. */

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../../base/errors.ts'
-import { workerUrl } from '../../base/worker-url.ts'
+import { startWorker } from '../../base/thread/start-worker.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
 import type { CacheStep, Work } from '../schedule/work.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
@@ -23,9 +23,9 @@ interface EngineThreadEvents {
 }
 
 /**
- * The engine thread, as the thread that asks it sees it: commands go in, each task is a promise. Events: `run` after each
- * device run, `fault` when one failed, `rope` for each rotary table that is made, `failed` (`ENGINE_LOST`) when the
- * thread has died: everything is rejected from then on.
+ * The engine thread, as the thread that asks it sees it: commands go in, each task is a promise. Events: `run` after
+ * each device run, `fault` when one failed, `rope` for each rotary table that is made, `failed` (`ENGINE_LOST`) when
+ * the thread has died: everything is rejected from then on.
  */
 export class EngineThread extends EventEmitter<EngineThreadEvents> {
   readonly #worker: Worker
@@ -37,10 +37,9 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     super()
     this.#channel = createSyncChannel()
     const workerData: EngineWorkerData = { ...data, receiver: this.#channel.receiver }
-    this.#worker = new Worker(workerUrl(import.meta.url, 'engine-worker'), {
+    this.#worker = startWorker(import.meta.url, 'engine-worker', {
       workerData,
       transferList: [this.#channel.receiver.port],
-      execArgv: [],
     })
     this.#worker.on('error', (error) => this.#died(errorMessage(error)))
     this.#worker.on('exit', (code) => this.#died(`it ended with code ${code}`))

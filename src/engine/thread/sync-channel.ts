@@ -2,8 +2,9 @@ import { type MessagePort, MessageChannel, receiveMessageOnPort } from 'node:wor
 
 /**
  * Messages to a thread that spends its life in synchronous native calls: it sleeps in `Atomics.wait` and takes its
- * messages without an event loop, which saves most of a round trip (30 instead of 210 us). Answers go back over the
- * same port as ordinary message events.
+ * messages without an event loop, which saves most of a round trip (30 instead of 210 us). Calls of `base/thread` need
+ * an event loop in the thread, so they are for threads that are asked rarely. Answers go back over the same port as
+ * ordinary message events.
  */
 export interface SyncChannel {
   readonly port: MessagePort

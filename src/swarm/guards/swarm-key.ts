@@ -18,7 +18,8 @@ export function parseSwarmKey(text: string, file: string): Uint8Array {
   const refuse = (what: string) =>
     new SwarmError(
       'SWARM_KEY',
-      `the swarm key file ${file} ${what}: copy it whole from another node of the swarm, or make a new one with "petals-node keygen"`,
+      `the swarm key file ${file} ${what}: copy it whole from another node of the swarm, or make a new one ` +
+        'with "petals-node keygen"',
     )
   const [header, encoding, digits = '', ...rest] = text.trim().split(/\s*\n\s*/)
   if (header !== HEADER) throw refuse(`does not begin with ${HEADER}`)
@@ -26,7 +27,8 @@ export function parseSwarmKey(text: string, file: string): Uint8Array {
     throw refuse('does not say /base16/ or /base64/ in its second line')
   if (rest.length > 0 || !DIGITS[encoding].test(digits)) {
     throw refuse(
-      `has ${digits.length} characters of key and ${rest.length} lines more where ${encoding} takes ${encoding === '/base16/' ? 64 : 44} and none`,
+      `has ${digits.length} characters of key and ${rest.length} lines more where ${encoding} takes ` +
+        `${encoding === '/base16/' ? 64 : 44} and none`,
     )
   }
   return Uint8Array.from(Buffer.from(digits, encoding === '/base16/' ? 'hex' : 'base64'))

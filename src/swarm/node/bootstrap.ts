@@ -76,7 +76,8 @@ export class BootstrapLoop {
           throw new SwarmError('SWARM_HANDSHAKE', `no bootstrap peer took the handshake (${reasons.join('; ')})`)
         throw new SwarmError(
           'SWARM_UNREACHABLE',
-          `no bootstrap peer could be reached (${reasons.join('; ')}): check that it runs and that the address is right`,
+          `no bootstrap peer could be reached (${reasons.join('; ')}): check that it runs and that the ` +
+            'address is right',
         )
       }
     })

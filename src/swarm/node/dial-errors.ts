@@ -23,7 +23,8 @@ export async function describeDialError(error: unknown, context: DialContext): P
     const guess = hasSwarmKey ? 'has it a different swarm key, or none' : 'is it of a private swarm (--swarm-key)'
     return new SwarmError(
       'SWARM_HANDSHAKE',
-      `peer ${peer.peerId} ${where} took the connection but not the handshake: ${guess}, or is it frozen? (${errorMessage(error)})`,
+      `peer ${peer.peerId} ${where} took the connection but not the handshake: ${guess}, or is it frozen? ` +
+        `(${errorMessage(error)})`,
       { cause: error },
     )
   }

@@ -36,7 +36,7 @@ function read(places: { flags?: Record<string, unknown>; env?: Environment; file
 const none = { blocks: undefined, numBlocks: undefined, bootstrap: [], spin: false, threads: 1 }
 
 describe('places', () => {
-  test("a flag goes before the environment, that before the command's own part of the file, that before its top level", () => {
+  test("a flag goes before the environment, that before a command's part of the file, that before the rest", () => {
     const places = { flags: { threads: '2' }, env: { PETALS_THREADS: '3' }, file: 'threads: 5\nserve:\n  threads: 4' }
     assert.equal(read(places).threads, 2)
     assert.equal(read({ ...places, flags: {} }).threads, 3)

@@ -7,7 +7,7 @@ import { parseConfig } from '../../../src/cli/options/config-file.ts'
 import { choose, readOptions } from '../../../src/cli/options/read-options.ts'
 import { configurationPage } from '../../../src/cli/reference/configuration-page.ts'
 import { completionScript } from '../../../src/cli/reference/completion-script.ts'
-import { EXIT_CODES } from '../../../src/cli/exit-codes.ts'
+import { EXIT_CODES } from '../../../src/cli/process/exit-codes.ts'
 import { flagOf } from '../../../src/cli/options/option-table.ts'
 import { ROOT, startProgram } from '../kit.ts'
 
@@ -43,7 +43,9 @@ test('every example file is valid for every command, also with its commented opt
 
 /** What bash offers for the last of some words. */
 async function complete(t: Parameters<typeof startProgram>[0], ...words: string[]): Promise<string[]> {
-  const script = `${completionScript('bash', COMMANDS)}COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _petals_node; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const script =
+    `${completionScript('bash', COMMANDS)}COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ` +
+    `_petals_node; printf '%s\\n' "\${COMPREPLY[@]}"`
   const { ended, out } = startProgram(t, 'bash', ['-c', script, 'bash', 'petals-node', ...words])
   assert.equal(await ended, 0, out.stderr)
   return out.stdout.trim().split('\n')

@@ -27,7 +27,7 @@ const renderAs = async (folder: string, choice: string) =>
   compileTemplate(await findTemplate(folder, choice)).render(MESSAGES)
 const compile = (text: string) => compileTemplate({ text, name: 'x.jinja', specialTokens: {}, stopStrings: [] })
 
-test("the model's template is chat_template.jinja, then chat_template.json, then tokenizer_config.json's", async (t) => {
+test("a model's template is in chat_template.jinja, else chat_template.json, else tokenizer_config.json", async (t) => {
   const inConfig = { chat_template: 'config', bos_token: { content: '<s>' } }
   const cases: [Record<string, unknown>, string][] = [
     [

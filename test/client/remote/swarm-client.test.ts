@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { SwarmClient } from '../../../src/client/remote/swarm-client.ts'
 import { silent, startNode } from '../../swarm/kit.ts'
 
-test('a ban is longer each time, and forgotten once the server has worked again or long enough without a failure', async (t) => {
+test('a ban is longer each time, and forgotten once the server has worked again or not failed for long', async (t) => {
   const node = await startNode(t)
   const client = await SwarmClient.connect({ bootstrap: [], node, modelKey: 'm', numBlocks: 1, logger: silent })
   t.after(() => client.close())

@@ -47,7 +47,7 @@ for (const seed of Array.from(
   { length: Number(process.env['SEEDS'] ?? 6) },
   (_, i) => i + Number(process.env['FROM'] ?? 0),
 )) {
-  test(`sessions that are forked at random while servers die and freeze at random hold what they should (seed ${seed})`, async (t) => {
+  test(`sessions forked at random while servers die and freeze hold what they should (seed ${seed})`, async (t) => {
     const random = seededRandom(seed)
     const below = (n: number): number => Math.floor(random() * n)
     const swarm = new TestSwarm(t)

@@ -72,7 +72,8 @@ test('a session may be forked into one that holds something else, again and agai
 
 for (const [index, name] of ['first', 'second', 'last'].entries()) {
   for (const settled of [false, true]) {
-    test(`where the ${name} server dies after a fork${settled ? ' and its copies have come' : ''}, its successor carries source and fork on`, async (t) => {
+    const when = settled ? ' and its copies have come' : ''
+    test(`where the ${name} server dies after a fork${when}, its successor carries source and fork on`, async (t) => {
       const { swarm, servers, session } = await prefilled(t)
       const fork = await session.fork()
       await feed(fork, [...PROMPT, 5])

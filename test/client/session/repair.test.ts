@@ -204,7 +204,7 @@ test('a prompt larger than a frame goes in pieces, and so does its replay', asyn
   )
 })
 
-test('a server whose cache no longer reaches back to a cut is sent its span again, alone, and keeps its place', async (t) => {
+test('a server whose cache does not reach back to a cut is sent its span again, and keeps its place', async (t) => {
   const swarm = new TestSwarm(t)
   const [first, second] = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
   const session = swarm.session()

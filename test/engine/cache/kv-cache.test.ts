@@ -12,7 +12,9 @@ const KV_HEADS = 2
 const HEAD_DIM = 4
 const WINDOW = 100
 
-/** Rows on a CPU: `sparse` ones take memory as it is written, `windowed` ones keep the latest positions in two blocks. */
+/**
+ * Rows on a CPU: `sparse` ones take memory as it is written, `windowed` ones keep the latest positions in two blocks.
+ */
 function rows({ sparse, windowed }: { sparse: boolean; windowed: boolean }): CacheUnderTest {
   const positions = sparse ? 4 * TOTAL_TOKENS : TOTAL_TOKENS
   const tokenBytes = KV_HEADS * HEAD_DIM * Float32Array.BYTES_PER_ELEMENT

@@ -112,7 +112,7 @@ describe('a quantized span computes what a span of the rounded weights does', ()
   })
 })
 
-it('quantized matrices are kept on disk where asked, and taken from there; damaged files are made anew', async (context) => {
+it('quantized matrices are kept on disk if asked, and taken from there; damaged files are remade', async (context) => {
   const folder = await temporaryFolder(context)
   for (const [name, format] of [
     ['llama', 'int4'],

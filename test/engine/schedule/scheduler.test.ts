@@ -190,7 +190,7 @@ describe('passes beside inference', () => {
     ['short pieces', 2],
     ['pieces longer than a step', 12],
   ] as const) {
-    it(`get a tenth of the time and more beside steady decoding, which takes at most 1.3 times as long: ${device}`, () => {
+    it(`get a tenth of the time beside steady decoding, which takes at most 1.3 times as long: ${device}`, () => {
       const stepMs = 4
       const pauseMs = 2
       const latencies: Record<'alone' | 'beside', number[]> = { alone: [], beside: [] }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { parentPort } from 'node:worker_threads'
 import { errorMessage } from '../../../base/errors.ts'
-import type { HashAnswer, HashRequest } from './hasher.ts'
+import { answerCalls } from '../../../base/thread/answer-calls.ts'
+import { checksumError, type FileDigest, type HashCalls } from './hasher.ts'
 
 const CHUNK_BYTES = 4 << 20
 const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
 
 /** The sha256 of a file, and the id that git would give it. */
-function digest(file: string, withGitId: boolean): { sha256: string; gitId?: string } {
+function digest(file: string, withGitId: boolean): FileDigest {
   const fd = openSync(file, 'r')
   try {
     const sha256 = createHash('sha256')
@@ -24,12 +24,12 @@ function digest(file: string, withGitId: boolean): { sha256: string; gitId?: str
   }
 }
 
-parentPort?.on('message', ({ id, file, withGitId }: HashRequest) => {
-  let answer: HashAnswer
-  try {
-    answer = { id, ...digest(file, withGitId) }
-  } catch (error) {
-    answer = { id, failure: errorMessage(error) }
-  }
-  parentPort?.postMessage(answer, [])
-})
+answerCalls<HashCalls>(() => ({
+  digest({ file, withGitId }) {
+    try {
+      return digest(file, withGitId)
+    } catch (error) {
+      throw checksumError(errorMessage(error))
+    }
+  },
+}))

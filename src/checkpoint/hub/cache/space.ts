@@ -57,7 +57,8 @@ export async function checkFreeSpace(folder: string, neededBytes: number): Promi
   throw new HubError(
     'HUB_DISK_FULL',
     `${sizeText(neededBytes)} are to be downloaded, but the disk of ${folder} has only ` +
-      `${sizeText(bavail * bsize)} left: free some space, set HF_HOME to a folder on a larger disk, or serve fewer blocks`,
+      `${sizeText(bavail * bsize)} left: free some space, set HF_HOME to a folder on a larger disk, or serve ` +
+      'fewer blocks',
   )
 }
 

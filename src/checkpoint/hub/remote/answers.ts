@@ -32,7 +32,8 @@ export function errorOfAnswer(response: Response, asked: Asked, settings: HubSet
       'HUB_TOKEN',
       settings.token === undefined
         ? `${settings.endpoint} refuses ${name} without a token (${status}${said}): ${HOW_TO_GIVE_A_TOKEN}`
-        : `${settings.endpoint} refuses the token for ${name} (${status}${said}): make a new one that may read this model`,
+        : `${settings.endpoint} refuses the token for ${name} (${status}${said}): make a new one that may read ` +
+            'this model',
     )
   }
   if (status === 404) {
@@ -58,7 +59,8 @@ function gated(repo: string, { endpoint, token }: HubSettings): HubError {
   return new HubError(
     'HUB_GATED',
     token === undefined
-      ? `${repo} is a gated model: ${accept}, then make a token at ${endpoint}/settings/tokens and ${HOW_TO_GIVE_A_TOKEN}`
+      ? `${repo} is a gated model: ${accept}, then make a token at ${endpoint}/settings/tokens and ` +
+          HOW_TO_GIVE_A_TOKEN
       : `${repo} is a gated model that the given token has no access to: ${accept} with the token's account, ` +
           'or give the token the right to read gated models',
   )

@@ -142,7 +142,8 @@ export class HubClient {
       await answer.discard()
       throw new HubError(
         'HUB_RANGES',
-        `${new URL(response.url).host} ignores byte ranges, so parts of ${file.name} cannot be had: choose another HF_ENDPOINT`,
+        `${new URL(response.url).host} ignores byte ranges, so parts of ${file.name} cannot be had: choose ` +
+          'another HF_ENDPOINT',
       )
     }
     await this.#expect(answer, { repo: file.repo, revision: file.commit, file: file.name }, 200, 206)
@@ -156,7 +157,8 @@ export class HubClient {
       etag !== undefined && plainEtag(etag) !== file.etag
         ? `its etag is ${shown(plainEtag(etag))} instead of ${file.etag}`
         : from !== start || to === undefined || to >= end || bytes !== file.bytes
-          ? `asked for bytes ${start}-${end - 1}/${file.bytes}, got ${shown(response.headers.get('content-range') ?? 'none')}`
+          ? `asked for bytes ${start}-${end - 1}/${file.bytes}, got ` +
+            shown(response.headers.get('content-range') ?? 'none')
           : undefined
     if (problem === undefined) return
     await answer.discard()
@@ -213,7 +215,8 @@ function plainEtag(etag: string): string {
 function changed(file: RemoteFile, problem: string): HubError {
   return new HubError(
     'HUB_CONTENT',
-    `${file.name} of ${file.repo} is not what it was when its version was pinned (${problem}): start again, or choose another HF_ENDPOINT`,
+    `${file.name} of ${file.repo} is not what it was when its version was pinned (${problem}): start again, ` +
+      'or choose another HF_ENDPOINT',
   )
 }
 

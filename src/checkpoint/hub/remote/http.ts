@@ -151,7 +151,8 @@ class Stall {
     const reason = this.signal.aborted ? `no data for ${STALL_MS / 1000} s` : reasonOf(cause)
     return new HubError(
       'HUB_CONNECTION',
-      `the connection to ${this.#host} failed (${reason}): check the network, a proxy, or HF_ENDPOINT; what has come so far is kept`,
+      `the connection to ${this.#host} failed (${reason}): check the network, a proxy, or HF_ENDPOINT; what ` +
+        'has come so far is kept',
       { cause: error },
     )
   }

@@ -17,7 +17,8 @@ export async function checkCacheFolder({ cacheFolder }: Pick<HubSettings, 'cache
     const folder = await nearestFolder(cacheFolder)
     await access(folder, constants.W_OK)
     const { bavail, bsize } = await statfs(folder)
-    const found = `${cacheFolder}: ${sizeText(bavail * bsize)} free${folder === cacheFolder ? '' : ' (it will be created)'}`
+    const found =
+      `${cacheFolder}: ${sizeText(bavail * bsize)} free` + (folder === cacheFolder ? '' : ' (it will be created)')
     return bavail * bsize < LITTLE_SPACE_BYTES
       ? note('Cache folder', found, 'HF_HOME names a folder on a larger disk')
       : ok('Cache folder', found)

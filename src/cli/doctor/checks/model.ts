@@ -5,8 +5,8 @@ import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { gpuMemory } from '../../../runtime/nvml.ts'
-import { parseKvDType } from '../../kv-dtype.ts'
-import type { DoctorValues } from '../command.ts'
+import { parseKvDType } from '../../values/kv-dtype.ts'
+import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 
@@ -43,9 +43,11 @@ function freeMemory({ kind, index }: Device): number {
 function describeSpan(plan: SpanPlan): Finding {
   const { numBlocks, modelBlocks, device, dtype, quant } = plan
   const found = [
-    `${numBlocks} of ${modelBlocks} blocks fit, on ${device} in ${dtype}${quant === 'none' ? '' : ` with weights in ${quant}`}, into ${sizeText(plan.memoryBytes)} of free memory:`,
+    `${numBlocks} of ${modelBlocks} blocks fit, on ${device} in ${dtype}` +
+      `${quant === 'none' ? '' : ` with weights in ${quant}`}, into ${sizeText(plan.memoryBytes)} of free memory:`,
     `${sizeText(plan.weightBytes)} weights (${sizeText(plan.blockBytes)} a block)`,
-    `${sizeText(plan.cacheBytes)} KV cache${plan.kvDType === undefined ? '' : ` in ${plan.kvDType}`} (${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
+    `${sizeText(plan.cacheBytes)} KV cache${plan.kvDType === undefined ? '' : ` in ${plan.kvDType}`} ` +
+      `(${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
     `${sizeText(plan.workspaceBytes)} workspace, ${sizeText(plan.reserveBytes)} reserve`,
   ].join('\n')
   if (numBlocks > 0) return ok('Serving', found)

@@ -4,7 +4,7 @@ import { groupByPeer, type PeerTarget } from '../../../swarm/node/address.ts'
 import { type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../swarm/node/node.ts'
 import { MAX_CLOCK_SKEW_MS } from '../../../swarm/records/record.ts'
-import { shortPeer } from '../../short-peer.ts'
+import { shortPeer } from '../../terminal/short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
 /** Asks each bootstrap peer how it sees this node: its version, its clock, and whether it can connect back. */

@@ -142,8 +142,9 @@ export class RowAccounts implements CacheAccounts {
     }
     const timer = setTimeout(() => {
       const seconds = timeoutMs / 1000
-      const held = `${this.tokensLeft} of ${this.totalTokens} cache tokens are free, ${this.numSequences} sessions hold the rest`
-      leave(new PetalsError('CACHE_FULL', `no room for ${what} within ${seconds} s: ${held}`))
+      const free = `${this.tokensLeft} of ${this.totalTokens} cache tokens are free`
+      const message = `no room for ${what} within ${seconds} s: ${free}, ${this.numSequences} sessions hold the rest`
+      leave(new PetalsError('CACHE_FULL', message))
     }, timeoutMs)
     const onAbort = (): void => leave(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort, { once: true })

@@ -98,8 +98,8 @@ export class RowCache implements KvCache {
   }
 
   /**
-   * Whether tokens `offset` to `offset + capacity` may be written at the next position of a row there without harm: they
-   * are free, or one row of that capacity that has room left as it lies.
+   * Whether tokens `offset` to `offset + capacity` may be written at the next position of a row there without harm:
+   * they are free, or one row of that capacity that has room left as it lies.
    */
   mayWriteIdly(offset: number, capacity: number): boolean {
     for (const { row, length } of this.#rows.values()) {

@@ -4,7 +4,9 @@ import type { Row } from './row.ts'
 import type { RowMemory } from './row-memory.ts'
 import type { RowBases, SpanWindow } from './window.ts'
 
-/** Keeps rows on a CPU within the slots that windowed blocks have for them, by moving their latest positions forward. */
+/**
+ * Keeps rows on a CPU within the slots that windowed blocks have for them, by moving their latest positions forward.
+ */
 export class WindowSlider {
   readonly #memory: RowMemory
   readonly #window: SpanWindow

@@ -10,7 +10,9 @@ const SLACK_SHARE = 1 / 4
 /** Address space is free, but there is no use in more of it than this for each token of memory. */
 const MAX_STRETCH = 16
 
-/** Sessions are declared longer than they become: so much address space for each token of memory where rows are whole. */
+/**
+ * Sessions are declared longer than they become: so much address space for each token of memory where rows are whole.
+ */
 const DECLARED_STRETCH = 4
 
 /**
@@ -42,8 +44,8 @@ export function rowCost({ blocks, slots }: CacheWindow, capacity: number): numbe
 }
 
 /**
- * Where rows can lie, in tokens, in a memory of `totalTokens` tokens for each of `numBlocks` blocks that is only taken as
- * it is written. `window`: of a span with windowed blocks.
+ * Where rows can lie, in tokens, in a memory of `totalTokens` tokens for each of `numBlocks` blocks that is only taken
+ * as it is written. `window`: of a span with windowed blocks.
  */
 export function stretchedTokens(
   window: CacheWindow | undefined,

@@ -79,7 +79,7 @@ test('the marks of dead processes do not count', async (t) => {
   await releaseTensors(used)
 })
 
-test('with a bound a shard that is wanted whole stays ours, checked against the hub, so that it can be evicted', async (t) => {
+test('with a bound a shard wanted whole stays ours, checked against the hub, so that it can be evicted', async (t) => {
   const { hub, settings, fetch } = await setup(t)
   const whole = await fetch(14, 20, 8 * BLOCK_BYTES)
   const { file } = whole.tensors.get('model.layers.15.mlp.up_proj.weight')!

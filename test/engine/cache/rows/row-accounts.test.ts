@@ -94,7 +94,7 @@ test('a new row is let in only where all of it would fit into what is free', asy
   assert.equal(rows.tokensLeft, 1024)
 })
 
-test('a row that outgrows the cache waits for others, before new ones, and gives up after the time it named', async () => {
+test('a row that outgrows the cache waits for others, before new ones, and gives up after its time', async () => {
   const rows = new RowAccounts(SPARSE)
   const [first, second] = [await rows.reserve(1024, NOW), await rows.reserve(800, NOW)]
   assert.equal(rows.grow(first, 896, NOW), undefined)

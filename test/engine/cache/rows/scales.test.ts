@@ -81,7 +81,7 @@ describe('an int8 cache', () => {
     })
   }
 
-  it('rounds by what the first run has shown: the same in whatever pieces the rest comes, alone or in a batch, forked or replayed', async (context) => {
+  it('rounds by its first run alone: the same in pieces, in a batch, forked or replayed', async (context) => {
     const checkpoint = await openCheckpoint(join(FIXTURES, 'llama'))
     const width = checkpoint.config.hiddenSize
     const inputs = [1, 2, 3, 4].map((seed) => states(seed, width))

@@ -1,0 +1,123 @@
+import type { Transferable, Worker } from 'node:worker_threads'
+import { PetalsError, errorMessage } from '../errors.ts'
+import type { Answer, Args, CallMessage, Calls, Fault, Report, ThreadMessage } from './calls.ts'
+
+interface Waiting {
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly onReport: ((report: never) => void) | undefined
+}
+
+export interface CallOptions<R> {
+  /** What of the arguments changes hands instead of being copied. */
+  readonly transfer?: readonly Transferable[] | undefined
+  readonly onReport?: ((report: R) => void) | undefined
+}
+
+/**
+ * A worker thread that answers calls (its module uses `answerCalls`). Errors arrive as `PetalsError` with the name and
+ * the code that they had there. A thread that is lost or ended rejects what waits and whatever is asked later. One that
+ * nobody waits for does not keep the process alive.
+ */
+export class Thread<C extends Calls<C>> {
+  readonly #worker: Worker
+  readonly #lost: (reason: string) => Error
+  readonly #waiting = new Map<number, Waiting>()
+  /** The thread has loaded its modules and prepared itself, or is gone. */
+  readonly #started = Promise.withResolvers<void>()
+  #isStarted = false
+  #nextId = 1
+  #failure: Error | undefined
+
+  /** `lost` makes the error that calls reject with when the thread has died: `reason` reads on from "...: ". */
+  constructor(worker: Worker, lost: (reason: string) => Error) {
+    this.#worker = worker
+    this.#lost = lost
+    worker.on('message', (message: ThreadMessage) => this.#onMessage(message))
+    worker.on('error', (error) => this.abandon(lost(errorMessage(error))))
+    worker.on('messageerror', (error) => this.abandon(lost(errorMessage(error))))
+    worker.on('exit', (code) => {
+      this.#started.resolve()
+      this.abandon(lost(`the thread ended with code ${code}`))
+    })
+  }
+
+  /** Resolves once the thread has prepared itself; rejects with what went wrong there. Calls need not wait for it. */
+  async ready(): Promise<void> {
+    await this.#started.promise
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Rejects with what the thread's function throws, or with the error of a thread that is lost or ended. */
+  call<K extends keyof C & string>(
+    name: K,
+    args: Args<C[K]>,
+    { transfer = [], onReport }: CallOptions<Report<C[K]>> = {},
+  ): Promise<Answer<C[K]>> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    const id = this.#nextId++
+    const { promise, resolve, reject } = Promise.withResolvers<Answer<C[K]>>()
+    this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject, onReport })
+    this.#worker.ref()
+    try {
+      this.#worker.postMessage({ id, name, args } satisfies CallMessage, transfer)
+    } catch (error) {
+      this.#settle(id)?.reject(error as Error)
+    }
+    return promise
+  }
+
+  /** Rejects what waits, and whatever is asked later; what the thread still does reaches nobody. */
+  abandon(error: Error): void {
+    this.#failure ??= error
+    for (const id of this.#waiting.keys()) this.#settle(id)?.reject(this.#failure)
+  }
+
+  /**
+   * Ends the thread, in the middle of a call if need be; what waits rejects with `error`. Resolves when it is gone. May
+   * be called again.
+   */
+  async end(error: Error = this.#lost('the thread was ended')): Promise<void> {
+    this.abandon(error)
+    this.#worker.ref()
+    // A thread that is terminated while it still loads a native module aborts the process.
+    await this.#started.promise
+    await this.#worker.terminate()
+  }
+
+  #onMessage(message: ThreadMessage): void {
+    switch (message.type) {
+      case 'started':
+        this.#isStarted = true
+        this.#started.resolve()
+        return this.#restWhenIdle()
+      case 'unusable':
+        this.abandon(errorOf(message.fault))
+        return this.#started.resolve()
+      case 'report':
+        return this.#waiting.get(message.id)?.onReport?.(message.report as never)
+      case 'answer':
+        return this.#settle(message.id)?.resolve(message.answer)
+      case 'fault':
+        return this.#settle(message.id)?.reject(errorOf(message.fault))
+    }
+  }
+
+  /** Takes a call from those that wait. */
+  #settle(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    this.#restWhenIdle()
+    return waiting
+  }
+
+  #restWhenIdle(): void {
+    if (this.#isStarted && this.#waiting.size === 0) this.#worker.unref()
+  }
+}
+
+function errorOf({ name, code, message }: Fault): PetalsError {
+  const error = new PetalsError(code, message)
+  error.name = name
+  return error
+}

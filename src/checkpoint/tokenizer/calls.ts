@@ -1,0 +1,24 @@
+import { PetalsError } from '../../base/errors.ts'
+import type { StreamState } from './stream.ts'
+
+/** What the tokenizer's thread starts with. */
+export interface TokenizerWorkerData {
+  readonly folder: string
+}
+
+/** What the tokenizer's thread is asked. */
+export interface TokenizerCalls {
+  encode(request: { readonly text: string; readonly addSpecialTokens: boolean }): number[]
+  decode(request: { readonly ids: readonly number[]; readonly skipSpecialTokens: boolean }): string
+  advance(request: StreamRequest & { readonly ids: readonly number[] }): { state: StreamState; piece: string }
+  rest(request: StreamRequest): string
+}
+
+interface StreamRequest {
+  readonly state: StreamState
+  readonly skipSpecialTokens: boolean
+}
+
+export function tokenizerError(reason: string): PetalsError {
+  return new PetalsError('TOKENIZER_FAILED', `the tokenizer failed: ${reason}`)
+}

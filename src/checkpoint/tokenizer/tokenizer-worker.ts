@@ -1,0 +1,27 @@
+import { workerData } from 'node:worker_threads'
+import { errorMessage } from '../../base/errors.ts'
+import { answerCalls } from '../../base/thread/answer-calls.ts'
+import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
+import { loadCodec } from './codec.ts'
+import { advance, rest } from './stream.ts'
+
+/** The tokenizer's thread: loading takes seconds, and long texts take long. */
+answerCalls<TokenizerCalls>(() => {
+  const codec = loadCodec((workerData as TokenizerWorkerData).folder)
+  const decoder = (skipSpecialTokens: boolean) => (ids: readonly number[]) => codec.decode(ids, skipSpecialTokens)
+  return {
+    encode: ({ text, addSpecialTokens }) => attempt(() => codec.encode(text, addSpecialTokens)),
+    decode: ({ ids, skipSpecialTokens }) => attempt(() => codec.decode(ids, skipSpecialTokens)),
+    advance: ({ state, ids, skipSpecialTokens }) => attempt(() => advance(decoder(skipSpecialTokens), state, ids)),
+    rest: ({ state, skipSpecialTokens }) => attempt(() => rest(decoder(skipSpecialTokens), state)),
+  }
+})
+
+/** Whatever the library throws is the tokenizer's failure. */
+function attempt<T>(compute: () => T): T {
+  try {
+    return compute()
+  } catch (error) {
+    throw tokenizerError(errorMessage(error))
+  }
+}

@@ -1,0 +1,22 @@
+import { basename } from 'node:path'
+import type { OptionValues } from '../options/option-table.ts'
+import { configOptions } from '../options/options.ts'
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const
+const ofUser = SHELLS.find((shell) => shell === basename(process.env['SHELL'] ?? '')) ?? 'bash'
+
+export type Shell = (typeof SHELLS)[number]
+
+export const completionOptions = {
+  shell: {
+    type: 'text',
+    group: 'Output',
+    choices: SHELLS,
+    default: ofUser,
+    defaultDescription: 'that of $SHELL, or bash',
+    description: 'Which shell',
+  },
+  ...configOptions,
+} as const
+
+export type CompletionValues = OptionValues<typeof completionOptions>

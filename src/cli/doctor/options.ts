@@ -1,0 +1,36 @@
+import type { OptionValues } from '../options/option-table.ts'
+import {
+  computeOptions,
+  modelOptions,
+  nodeOptions,
+  serverOptions,
+  swarmOptions,
+  toolLogOptions,
+} from '../options/options.ts'
+
+const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
+const { listen, announce, identity } = nodeOptions
+const { metricsHost, metricsPort } = serverOptions
+
+export const doctorOptions = {
+  model: {
+    ...modelOptions.model,
+    defaultDescription: 'no plan',
+    description: `${modelOptions.model.description}, to plan for`,
+  },
+  device,
+  dtype,
+  quant,
+  kvDtype,
+  attnCacheTokens,
+  ...swarmOptions,
+  listen,
+  announce,
+  identity,
+  metricsPort,
+  metricsHost,
+  json: { type: 'flag', group: 'Output', description: 'Print one JSON object instead of a table' },
+  ...toolLogOptions,
+} as const
+
+export type DoctorValues = OptionValues<typeof doctorOptions>

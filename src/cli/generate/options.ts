@@ -1,0 +1,25 @@
+import type { OptionValues } from '../options/option-table.ts'
+import {
+  adapterOptions,
+  generationOptions,
+  modelOptions,
+  swarmOptions,
+  threadOptions,
+  toolLogOptions,
+} from '../options/options.ts'
+
+export const generateOptions = {
+  ...modelOptions,
+  ...adapterOptions,
+  ...generationOptions,
+  json: {
+    type: 'flag',
+    group: 'Output',
+    description: 'Print one JSON object with all texts, token ids and times instead',
+  },
+  ...swarmOptions,
+  ...threadOptions,
+  ...toolLogOptions,
+} as const
+
+export type GenerateValues = OptionValues<typeof generateOptions>

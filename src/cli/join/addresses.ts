@@ -1,0 +1,31 @@
+import { UsageError, errorMessage } from '../../base/errors.ts'
+import { checkTcpAddress, parsePeerAddress } from '../../swarm/node/address.ts'
+
+/** Throws `USAGE`, naming the option, for an address that is no TCP multiaddr. */
+export function checkTcpAddresses(flag: string, addresses: readonly string[]): void {
+  for (const address of addresses) check(flag, () => checkTcpAddress(address))
+}
+
+/** Throws `USAGE` for an address of --bootstrap that does not say how to reach whom. */
+export function checkBootstrap(addresses: readonly string[]): void {
+  for (const address of addresses) check('--bootstrap', () => parsePeerAddress(address))
+}
+
+/** Throws `USAGE`, saying how to come by a swarm, where no peer of one was named. */
+export function requireBootstrap(addresses: readonly string[]): void {
+  if (addresses.length === 0) {
+    throw new UsageError(
+      'which swarm? Give --bootstrap the address of one of its nodes; ' +
+        '"petals-node serve" starts a swarm and logs its address, "petals-node demo" shows a small one on this machine',
+    )
+  }
+  checkBootstrap(addresses)
+}
+
+function check(flag: string, parse: () => unknown): void {
+  try {
+    parse()
+  } catch (error) {
+    throw new UsageError(`${flag}: ${errorMessage(error)}`, { cause: error })
+  }
+}

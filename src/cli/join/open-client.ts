@@ -1,0 +1,44 @@
+import type { Logger } from 'pino'
+import { loadAdapter } from '../../client/remote/request-adapter.ts'
+import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { BUNDLED_MODEL } from '../values/bundled-model.ts'
+import type { Cleanup } from '../process/cleanup.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { adapterOptions, modelOptions, swarmOptions, threadOptions } from '../options/options.ts'
+import { ProgressView } from '../terminal/progress.ts'
+import { readSwarmKey } from './swarm-key.ts'
+
+type ClientValues = OptionValues<
+  typeof modelOptions & typeof adapterOptions & typeof swarmOptions & typeof threadOptions
+>
+
+/**
+ * The model that a command's options name, joined to its swarm; `cleanup` closes it. Rejects with the signal's reason.
+ */
+export async function openClient(
+  values: ClientValues,
+  logger: Logger,
+  cleanup: Cleanup,
+  signal: AbortSignal,
+): Promise<AutoDistributedModelForCausalLM> {
+  const { bootstrap, dhtPrefix, threads, spin, maxDiskSpace } = values
+  const activeAdapter = values.ownAdapter === undefined ? values.activeAdapter : await loadAdapter(values.ownAdapter)
+  const progress = new ProgressView(logger)
+  try {
+    const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, {
+      bootstrap,
+      dhtPrefix,
+      threads,
+      spin,
+      logger,
+      activeAdapter,
+      swarmKey: await readSwarmKey(values.swarmKey),
+      download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
+    })
+    cleanup.add(() => model.close())
+    signal.throwIfAborted()
+    return model
+  } finally {
+    progress.stop()
+  }
+}

@@ -1,0 +1,43 @@
+import { rm } from 'node:fs/promises'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
+import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import { checkBootstrap, checkTcpAddresses } from './addresses.ts'
+import type { Cleanup } from '../process/cleanup.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { nodeOptions, swarmOptions } from '../options/options.ts'
+import { readSwarmKey } from './swarm-key.ts'
+
+type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions>
+
+/**
+ * A started node that has reached its swarm, if it was told of one; `cleanup` stops it. Throws `USAGE` for an
+ * address, `SWARM_IDENTITY`, `SWARM_KEY`, `SWARM_LISTEN`, `SWARM_UNREACHABLE`, `SWARM_TIMEOUT`.
+ */
+export async function startNode(
+  values: NodeValues,
+  logger: SwarmLogger,
+  cleanup: Cleanup,
+  metrics?: Libp2pMetrics,
+): Promise<SwarmNode> {
+  checkTcpAddresses('--listen', values.listen)
+  checkTcpAddresses('--announce', values.announce)
+  checkBootstrap(values.bootstrap)
+  // An earlier run that was killed may have left its own behind.
+  if (values.readyFile !== undefined) await rm(values.readyFile, { force: true })
+  const { listen, announce, bootstrap } = values
+  const swarmKey = await readSwarmKey(values.swarmKey)
+  const node = await createSwarmNode({
+    identity: await loadIdentity(values.identity),
+    listen,
+    announce,
+    bootstrap,
+    swarmKey,
+    metrics,
+    logger,
+  })
+  cleanup.add(() => node.stop())
+  await node.start()
+  await node.ready()
+  return node
+}

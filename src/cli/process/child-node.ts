@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { PetalsError } from '../../base/errors.ts'
+import { moduleUrl } from '../../base/module-url.ts'
+import { withoutOptions } from '../options/environment.ts'
+import type { ReadyMessage, ReadyReport } from './ready-file.ts'
+
+const MAX_LINES = 10
+const MAX_LINE_CHARS = 2000
+const STOP_TIMEOUT_MS = 5000
+
+/**
+ * A node in a process of its own. It stops by itself when this process goes, in whatever way: it watches the channel
+ * between the two. Ctrl-C in a terminal does not reach it, as it has a process group of its own.
+ */
+export class ChildNode {
+  readonly process: ChildProcess
+  readonly #name: string
+  readonly #lines: string[] = []
+  #stopping = false
+
+  /** Starts `petals-node ARGS`; `name` is what messages call it. */
+  constructor(name: string, args: readonly string[]) {
+    const main = fileURLToPath(moduleUrl(import.meta.url, '../main'))
+    this.#name = name
+    this.process = spawn(process.execPath, [main, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      detached: true,
+      env: withoutOptions(process.env),
+    })
+    this.#keepLastLines()
+  }
+
+  /** What the node reports once it serves. Throws `CHILD_FAILED`, with its last words, if it ends before that. */
+  ready(): Promise<ReadyReport> {
+    const { promise, resolve, reject } = Promise.withResolvers<ReadyReport>()
+    this.process.on('message', (message) => {
+      if ((message as ReadyMessage).type === 'ready') resolve((message as ReadyMessage).report)
+    })
+    this.process.once('error', (error) =>
+      reject(new PetalsError('CHILD_FAILED', `cannot start ${this.#name}: ${error.message}`)),
+    )
+    this.process.once('close', () => reject(new PetalsError('CHILD_FAILED', this.#lastWords())))
+    return promise
+  }
+
+  /** Calls `listener` if the node ends without being told to. */
+  onDeath(listener: (exit: string) => void): void {
+    this.process.once('exit', () => {
+      if (!this.#stopping) listener(this.#exit())
+    })
+  }
+
+  /** Ends the node without waiting for its sessions; resolves once it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    if (this.process.pid === undefined || !isAlive(this.process)) return
+    const exited = once(this.process, 'exit')
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    if (this.process.connected) this.process.disconnect()
+    else this.process.kill('SIGTERM')
+    await exited
+    clearTimeout(timer)
+  }
+
+  #keepLastLines(): void {
+    let rest = ''
+    this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n')
+      rest = (lines.pop() ?? '').slice(-MAX_LINE_CHARS)
+      this.#lines.push(...lines.map((line) => readable(line.slice(0, MAX_LINE_CHARS))))
+      this.#lines.splice(0, this.#lines.length - MAX_LINES)
+    })
+  }
+
+  #lastWords(): string {
+    return [`${this.#name} ended before it was ready (${this.#exit()}); it said last:`, ...this.#lines].join('\n  ')
+  }
+
+  #exit(): string {
+    const { exitCode, signalCode } = this.process
+    return signalCode === null ? `exit code ${exitCode}` : signalCode
+  }
+}
+
+function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null
+}
+
+/** The message of a JSON log line, or the line as it is. */
+function readable(line: string): string {
+  try {
+    const { msg } = JSON.parse(line) as { msg?: unknown }
+    return typeof msg === 'string' ? msg : line
+  } catch {
+    return line
+  }
+}

@@ -1,0 +1,47 @@
+import { PetalsError, UsageError } from '../../base/errors.ts'
+
+/** What the exit code of every command means; 128 + N says that signal N cut it short. */
+export const EXIT_CODES = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  unavailable: 3,
+  lost: 4,
+  hangup: 129,
+  interrupted: 130,
+  terminated: 143,
+} as const
+
+/** For the reference page. */
+export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string>> = {
+  ok: 'done; a node that was told to stop has drained and closed everything',
+  failed: 'failed, or a check found something wrong; the message on stderr says what',
+  usage: 'an option, a variable or a line of the config file cannot be; trying again does not help',
+  unavailable: 'the swarm could not be reached in time, or nobody serves some blocks; trying again later may help',
+  lost:
+    'a server lost its device or its engine and could not load the span again; ' +
+    'a new process may (--supervise, systemd)',
+  hangup: 'cut short by SIGHUP',
+  interrupted: 'cut short by Ctrl-C (SIGINT), or stopped at once by a second one',
+  terminated: 'cut short by SIGTERM, or stopped at once by a second one',
+}
+
+/** Errors that say nothing against the command: the swarm is not there just now. */
+const UNAVAILABLE = new Set(['SWARM_UNREACHABLE', 'SWARM_TIMEOUT', 'NO_ROUTE', 'TIMEOUT'])
+
+/** The work was cut short on request: nothing to report. */
+export class InterruptedError extends Error {
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super('interrupted')
+    this.exitCode = exitCode
+  }
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof InterruptedError) return error.exitCode
+  if (error instanceof UsageError) return EXIT_CODES.usage
+  if (error instanceof PetalsError && error.code === 'SPAN_LOST') return EXIT_CODES.lost
+  return error instanceof PetalsError && UNAVAILABLE.has(error.code) ? EXIT_CODES.unavailable : EXIT_CODES.failed
+}

@@ -1,0 +1,107 @@
+import type { ChildProcess } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { ChildNode } from './child-node.ts'
+import type { ReadyReport } from './ready-file.ts'
+import { orAborted } from './shutdown.ts'
+import { type Span, spanText } from '../values/span.ts'
+
+export interface LocalSwarmOptions {
+  /** Folder of the checkpoint. */
+  readonly model: string
+  /** One server for each. */
+  readonly spans: readonly Span[]
+  /** Whether a node of its own connects the servers (the default); otherwise the first server does. */
+  readonly bootstrap?: boolean
+  /** Compute threads of each server; by default the cores divided among them. */
+  readonly threads?: number
+  /** More options for each server, as on its command line. */
+  readonly extraArgs?: readonly string[]
+  readonly onEvent?: (event: LocalSwarmEvent) => void
+  /** Gives up starting: what was started is stopped then. */
+  readonly signal?: AbortSignal
+}
+
+export type LocalSwarmEvent =
+  | { readonly type: 'ready'; readonly name: string; readonly report: ReadyReport; readonly seconds: number }
+  /** A node ended without being told to. */
+  | {
+      readonly type: 'died'
+      readonly name: string
+      readonly blocks: string | null
+      readonly bootstrap: string
+      readonly exit: string
+    }
+
+export interface LocalServer extends ReadyReport {
+  readonly pid: number
+  readonly blocks: string
+  readonly process: ChildProcess
+}
+
+/** Nodes in processes of their own on 127.0.0.1. All of them end with this process, however it ends. */
+export interface LocalSwarm {
+  /** What to give to --bootstrap. */
+  readonly bootstrap: string
+  /** In the order of the spans. */
+  readonly servers: readonly LocalServer[]
+  /** Ends all nodes without waiting for their sessions; resolves once they are gone. */
+  stop(): Promise<void>
+}
+
+/**
+ * Resolves once every server serves. Throws `CHILD_FAILED` if a node does not get so far, or the
+ * signal's reason; nothing is left then.
+ */
+export async function startLocalSwarm(options: LocalSwarmOptions): Promise<LocalSwarm> {
+  const { model, spans, bootstrap: hasBootstrap = true, extraArgs = [], onEvent, signal } = options
+  const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / spans.length))
+  const nodes: ChildNode[] = []
+  /** The first node's address, by which the others join. */
+  let bootstrap: string | undefined
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.stop()))
+  }
+
+  const start = async (name: string, args: readonly string[]): Promise<{ node: ChildNode; report: ReadyReport }> => {
+    signal?.throwIfAborted()
+    const began = performance.now()
+    const node = new ChildNode(name, [...args, '--listen', '/ip4/127.0.0.1/tcp/0'])
+    nodes.push(node)
+    const report = await (signal === undefined ? node.ready() : orAborted(node.ready(), signal))
+    bootstrap ??= report.multiaddrs[0]!
+    const { blocks } = report
+    node.onDeath((exit) => onEvent?.({ type: 'died', name, blocks, bootstrap: bootstrap!, exit }))
+    onEvent?.({ type: 'ready', name, report, seconds: (performance.now() - began) / 1000 })
+    return { node, report }
+  }
+  const startServer = async (span: Span, join: readonly string[]): Promise<LocalServer> => {
+    const blocks = spanText(span)
+    const args = [
+      'serve',
+      '--model',
+      model,
+      '--blocks',
+      blocks,
+      '--threads',
+      String(threads),
+      '--metrics-port',
+      '0',
+      ...join,
+      ...extraArgs,
+    ]
+    const { node, report } = await start(`server ${blocks}`, args)
+    return { ...report, blocks, pid: node.process.pid!, process: node.process }
+  }
+
+  try {
+    const servers: LocalServer[] = []
+    if (!hasBootstrap) servers.push(await startServer(spans[0]!, []))
+    else await start('bootstrap', ['bootstrap'])
+    const join = ['--bootstrap', bootstrap!]
+    servers.push(...(await Promise.all(spans.slice(servers.length).map((span) => startServer(span, join)))))
+    return { bootstrap: bootstrap!, servers, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

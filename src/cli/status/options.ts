@@ -1,0 +1,21 @@
+import type { OptionValues } from '../options/option-table.ts'
+import { modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+
+export const statusOptions = {
+  ...modelOptions,
+  model: { ...modelOptions.model, defaultDescription: 'every model that the peer knows' },
+  ...swarmOptions,
+  watch: {
+    type: 'flag',
+    group: 'Output',
+    description: 'Stay and draw what changes; lines where stdout is no terminal',
+  },
+  json: {
+    type: 'flag',
+    group: 'Output',
+    description: 'Print one JSON object instead of tables; with --watch one per line',
+  },
+  ...toolLogOptions,
+} as const
+
+export type StatusValues = OptionValues<typeof statusOptions>

@@ -1,0 +1,131 @@
+import type { Logger } from 'pino'
+import { sizeText } from '../../base/size.ts'
+import { type DownloadProgress, TransferRate } from '../../checkpoint/hub/download/progress.ts'
+import type { LoadProgress } from '../../engine/loading/load.ts'
+import { REST_OF_LINE } from './logger.ts'
+
+const LOG_INTERVAL_MS = 5000
+const BAR_WIDTH = 24
+
+interface Shown {
+  readonly share: number
+  readonly detail: string
+}
+
+/** Shows how far long work has come: a bar on a terminal, elsewhere a line in the log every few seconds. */
+export class ProgressView {
+  readonly #logger: Logger
+  readonly #now: () => number
+  readonly #isTerminal: boolean
+  #line: BarLine | LogLine | undefined
+  #what = ''
+
+  constructor(
+    logger: Logger,
+    {
+      now = () => performance.now(),
+      isTerminal = process.stderr.isTTY,
+    }: { now?: () => number; isTerminal?: boolean } = {},
+  ) {
+    this.#logger = logger
+    this.#now = now
+    this.#isTerminal = isTerminal && logger.isLevelEnabled('info')
+  }
+
+  /** A listener for a download's progress. */
+  download(): (progress: DownloadProgress) => void {
+    const rate = new TransferRate()
+    return (progress) => {
+      const { bytes, totalBytes, downloadedBytes } = progress
+      if (downloadedBytes === 0) return
+      rate.add(progress, this.#now())
+      const speed = rate.bytesPerSecond === undefined ? '' : `, ${sizeText(rate.bytesPerSecond)}/s`
+      this.#show('downloading', {
+        share: bytes / totalBytes,
+        detail: `${sizeText(bytes)} of ${sizeText(totalBytes)}${speed}${leftText(rate.secondsLeft)}`,
+      })
+    }
+  }
+
+  /** A listener for the progress of loading blocks. */
+  loading(): (progress: LoadProgress) => void {
+    const began = this.#now()
+    return ({ blocksLoaded, numBlocks }) => {
+      const seconds = (this.#now() - began) / 1000
+      const left = blocksLoaded === 0 ? undefined : (seconds / blocksLoaded) * (numBlocks - blocksLoaded)
+      this.#show('loading', {
+        share: blocksLoaded / numBlocks,
+        detail: `${blocksLoaded} of ${numBlocks} blocks${leftText(left)}`,
+      })
+    }
+  }
+
+  /** Takes an unfinished bar away. */
+  stop(): void {
+    this.#line?.stop()
+    this.#line = undefined
+  }
+
+  #show(what: string, shown: Shown): void {
+    if (this.#what !== what || this.#line === undefined) {
+      this.stop()
+      this.#what = what
+      this.#line = this.#isTerminal ? new BarLine(what) : new LogLine(what, this.#logger, this.#now)
+    }
+    this.#line.update(shown)
+    if (shown.share >= 1) this.stop()
+  }
+}
+
+/** On a terminal. The cursor waits where the line begins, so that what is logged meanwhile takes its place. */
+class BarLine {
+  readonly #what: string
+
+  constructor(what: string) {
+    this.#what = what
+  }
+
+  update({ share, detail }: Shown): void {
+    const bar = '='.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH)
+    const line = `${this.#what} [${bar}] ${Math.floor(share * 100)}% ${detail}`
+    process.stderr.write(`${line.slice(0, process.stderr.columns - 1)}${REST_OF_LINE}\r`)
+  }
+
+  stop(): void {
+    process.stderr.write(REST_OF_LINE)
+  }
+}
+
+/** In a log: what takes less than the interval has no line. */
+class LogLine {
+  readonly #what: string
+  readonly #logger: Logger
+  readonly #now: () => number
+  #loggedAt: number
+  #hasLogged = false
+
+  constructor(what: string, logger: Logger, now: () => number) {
+    this.#what = what
+    this.#logger = logger
+    this.#now = now
+    this.#loggedAt = now()
+  }
+
+  update({ share, detail }: Shown): void {
+    const isDue = this.#now() - this.#loggedAt >= LOG_INTERVAL_MS || (share >= 1 && this.#hasLogged)
+    if (!isDue) return
+    this.#loggedAt = this.#now()
+    this.#hasLogged = true
+    this.#logger.info(`${this.#what}: ${detail}`)
+  }
+
+  stop(): void {
+    // A log has nothing to be taken away.
+  }
+}
+
+function leftText(seconds: number | undefined): string {
+  if (seconds === undefined || seconds < 1) return ''
+  if (seconds < 100) return `, ${Math.round(seconds)} s left`
+  return seconds < 6000 ? `, ${Math.round(seconds / 60)} min left` : `, ${Math.round(seconds / 3600)} h left`
+}

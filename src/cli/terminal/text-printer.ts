@@ -1,0 +1,98 @@
+import type { GenerationResult } from '../../client/generation/generate.ts'
+import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
+import type { Link } from '../../client/session/chain.ts'
+import type { Recovery } from '../../client/session/inference-session.ts'
+import { shortPeer } from './short-peer.ts'
+
+/** Generated text on stdout, nothing else there; on stderr who computes it and what happens meanwhile. */
+export class TextPrinter {
+  readonly #model: AutoDistributedModelForCausalLM
+  #withinLine = false
+  #route = ''
+
+  constructor(model: AutoDistributedModelForCausalLM) {
+    this.#model = model
+    model.on('route', (links) => this.#noteRoute(describeRoute(links)))
+    model.on('recovery', (recovery) => this.note(describeRecovery(recovery)))
+  }
+
+  /**
+   * Prints the continuation as it comes: as text, or as token ids where the model has no tokenizer. Rejects as `stream`
+   * does.
+   */
+  async print(prompt: Prompt, options: GenerationOptions): Promise<GenerationResult> {
+    const hasText = this.#model.tokenizer !== undefined
+    const chunks = this.#model.stream(prompt, options)
+    let separator = ''
+    for (;;) {
+      const next = await chunks.next()
+      if (next.done === true) return next.value
+      const { text, tokenIds } = next.value
+      const piece = hasText ? text : separator + tokenIds.join(' ')
+      separator = ' '
+      this.write(piece)
+    }
+  }
+
+  /** Writes a piece of text on stdout. */
+  write(piece: string): void {
+    if (piece !== '') this.#withinLine = true
+    process.stdout.write(piece)
+  }
+
+  /** Ends the line that the text stands in. */
+  endText(): void {
+    this.#withinLine = false
+    process.stdout.write('\n')
+  }
+
+  /** Writes a line on stderr; on a terminal below the text, wherever that stands. */
+  note(line: string): void {
+    if (this.#withinLine && process.stdout.isTTY) process.stdout.write('\n')
+    this.#withinLine = false
+    process.stderr.write(`${line}\n`)
+  }
+
+  #noteRoute(route: string): void {
+    if (route !== this.#route) this.note(route)
+    this.#route = route
+  }
+}
+
+function describeRoute(links: readonly Link[]): string {
+  const hops = links.map(
+    ({
+      remote: {
+        span: { server, start, end },
+      },
+    }) => `${start}:${end} on ${server.publicName ?? shortPeer(server.peerId)}`,
+  )
+  return `route: blocks ${hops.join(', ')}`
+}
+
+function describeRecovery({ lost, seconds, replayedTokens, reason }: Recovery): string {
+  const who = lost.length === 0 ? 'a server' : lost.map(shortPeer).join(', ')
+  return (
+    `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again ` +
+    `(${reason})`
+  )
+}
+
+const ENDINGS = {
+  length: 'as many as were asked for',
+  eos: 'the model ended the text',
+  stop: 'a stop text came',
+  criterion: 'a stopping criterion was met',
+  time: 'the time was up',
+  aborted: 'cut short',
+}
+
+export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
+  const rate =
+    tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
+  return (
+    `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ` +
+    `${ENDINGS[finishReason]}`
+  )
+}

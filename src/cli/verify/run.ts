@@ -1,0 +1,60 @@
+import { join } from 'node:path'
+import { PetalsError, UsageError } from '../../base/errors.ts'
+import { openModel } from '../../checkpoint/hub/open-model.ts'
+import { type Golden, openGolden } from '../../client/verification/golden.ts'
+import type { VerifyRow } from '../../client/verification/rows.ts'
+import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../values/bundled-model.ts'
+import type { CommandContext } from '../command.ts'
+import { createLogger } from '../terminal/logger.ts'
+import { readSwarmKey } from '../join/swarm-key.ts'
+import type { VerifyValues } from './options.ts'
+import { verifyModel } from './verify-model.ts'
+import { VerifyTable } from './verify-table.ts'
+
+/** Prints each comparison as it is made. Throws `VERIFY_FAILED` where one failed. */
+export async function runVerify(values: VerifyValues, { shutdown }: CommandContext): Promise<void> {
+  const { bootstrap, dhtPrefix, json } = values
+  const folder = values.model ?? BUNDLED_MODEL
+  const { config } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace })
+  const { numBlocks } = config
+  const options = {
+    folder,
+    numBlocks,
+    golden: await goldenOf(values, folder),
+    partitions: values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)],
+    bootstrap,
+    dhtPrefix,
+    swarmKey: await readSwarmKey(values.swarmKey),
+    logger: await createLogger(values.logLevel),
+    signal: shutdown.signal,
+  }
+  const table = json ? undefined : new VerifyTable(process.stdout)
+  const rows: VerifyRow[] = []
+  for await (const row of verifyModel(options)) {
+    rows.push(row)
+    table?.add(row)
+  }
+  table?.finish(rows)
+  if (json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
+  const bad = rows.filter(({ ok }) => ok === false).length
+  if (bad > 0) throw new PetalsError('VERIFY_FAILED', `${bad} of ${rows.length} comparisons failed`)
+}
+
+function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Golden> {
+  return openGolden(golden ?? (model === undefined ? BUNDLED_GOLDEN : join(folder, 'golden.safetensors')))
+}
+
+/** Each single cut, then all cuts at once. */
+function allPartitions(numBlocks: number): number[][] {
+  const cuts = Array.from({ length: numBlocks - 1 }, (_, i) => i + 1)
+  const single = cuts.map((cut) => [cut])
+  return cuts.length > 1 ? [...single, cuts] : single.length === 1 ? single : [[]]
+}
+
+function parseCuts(text: string, numBlocks: number): number[] {
+  const cuts = text.trim() === '' ? [] : text.split(',').map(Number)
+  const rising = cuts.every((cut, i) => Number.isInteger(cut) && cut > (cuts[i - 1] ?? 0) && cut < numBlocks)
+  if (!rising)
+    throw new UsageError(`--cuts ${text}: expected rising block numbers from 1 to ${numBlocks - 1}, like 1,2`)
+  return cuts
+}
