@@ -1,6 +1,6 @@
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
 import type { Engine, SessionOptions } from '../engine/engine.ts'
-import type { PeerTarget } from '../swarm/node/address.ts'
+import type { PeerTarget } from '../swarm/address.ts'
 import type { Frame } from '../swarm/frames/frame.ts'
 import type { FrameStream } from '../swarm/frames/frame-stream.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'

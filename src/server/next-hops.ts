@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import type { PeerTarget } from '../swarm/node/address.ts'
+import type { PeerTarget } from '../swarm/address.ts'
 import type { Directory } from '../swarm/records/directory.ts'
 import type { Hop } from '../swarm/frames/wire.ts'
 

@@ -1,5 +1,5 @@
 import { errorCode } from '../base/errors.ts'
-import { RemoteError } from '../swarm/errors.ts'
+import { RemoteError } from '../swarm/frames/remote-error.ts'
 
 /** What a server has done since it began, for its metrics. */
 export class ServerStats {

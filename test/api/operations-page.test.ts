@@ -10,8 +10,8 @@ import { libp2pMetrics, registerSwarmMetrics } from '../../src/api/swarm-metrics
 import { PetalsError } from '../../src/base/errors.ts'
 import { OutputBudget } from '../../src/server/output-budget.ts'
 import { ServerStats } from '../../src/server/server-stats.ts'
-import { RemoteError } from '../../src/swarm/errors.ts'
-import { trafficByRpc } from '../../src/swarm/node/traffic.ts'
+import { RemoteError } from '../../src/swarm/frames/remote-error.ts'
+import { trafficByRpc } from '../../src/swarm/frames/traffic.ts'
 import { startNode, targetOf } from '../swarm/kit.ts'
 
 const PAGE = new URL('../../docs/operations.md', import.meta.url)

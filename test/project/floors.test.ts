@@ -38,10 +38,7 @@ const APART: readonly (readonly [string, string])[] = [
 const CIRCLES: readonly (readonly string[])[] = [
   ['client/generation/options/option-rules.ts', 'client/generation/options/options.ts'],
   ['client/model/causal-session.ts', 'client/model/model.ts'],
-  ['client/remote/request-adapter.ts', 'client/remote/routing.ts'],
   ['engine/ends/ends-runner.ts', 'engine/ends/ends.ts'],
-  ['swarm/errors.ts', 'swarm/frames/wire.ts'],
-  ['swarm/node/node.ts', 'swarm/node/rpc-server.ts', 'swarm/records/record-exchange.ts'],
 ]
 
 const imports = await readImports(new URL('../../src', import.meta.url).pathname)

@@ -1,5 +1,5 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
-import { checkTcpAddress, parsePeerAddress } from '../../swarm/node/address.ts'
+import { checkTcpAddress, parsePeerAddress } from '../../swarm/address.ts'
 
 /** Throws `USAGE`, naming the option, for an address that is no TCP multiaddr. */
 export function checkTcpAddresses(flag: string, addresses: readonly string[]): void {

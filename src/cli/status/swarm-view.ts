@@ -1,6 +1,6 @@
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
-import { groupByPeer } from '../../swarm/node/address.ts'
+import { groupByPeer } from '../../swarm/address.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { RecordExchange } from '../../swarm/records/record-exchange.ts'

@@ -10,16 +10,13 @@ import { withDeadline } from '../../swarm/deadline.ts'
 import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { RouteSpan } from './routing.ts'
+import type { AdapterServers, RouteSpan } from './routing.ts'
 
 /** The name of an adapter that servers hold, or the client's own, which it brings them. */
 export type ActiveAdapter = string | Adapter
 
 /** An adapter that a session or a request goes through. */
-export interface RequestAdapter {
-  /** For messages. */
-  readonly label: string
-  servedBy(record: ServerRecord): boolean
+export interface RequestAdapter extends AdapterServers {
   /** What the server calls it; the client's own is brought there first, where it is not. */
   provide(swarm: AdapterAccess, span: RouteSpan): Promise<string>
 }

@@ -1,13 +1,19 @@
 import { PetalsError } from '../../base/errors.ts'
-import { isCompatible, mismatchText } from '../../swarm/node/protocol-version.ts'
+import { isCompatible, mismatchText } from '../../swarm/protocol-version.ts'
 import type { ServerRecord } from '../../swarm/records/record.ts'
-import type { RequestAdapter } from './request-adapter.ts'
 
 /** Part of a server's span that a session uses. */
 export interface RouteSpan {
   readonly server: ServerRecord
   readonly start: number
   readonly end: number
+}
+
+/** Which servers compute with an adapter. */
+export interface AdapterServers {
+  /** For messages. */
+  readonly label: string
+  servedBy(record: ServerRecord): boolean
 }
 
 export interface RouteRequest {
@@ -22,7 +28,7 @@ export interface RouteRequest {
   /** Dtype and kind of device that a replacement should share, so that a replay gives the same tokens. */
   readonly arithmetic?: string | undefined
   /** Only servers that compute with it are of use. */
-  readonly adapter?: Pick<RequestAdapter, 'label' | 'servedBy'> | undefined
+  readonly adapter?: AdapterServers | undefined
   /** The client's own peer id: its own span is used in process, and takes nothing from anybody else. */
   readonly ownPeer?: string | undefined
 }

@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import { RemoteError } from '../../swarm/errors.ts'
+import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Chain, Link } from './chain.ts'
 import type { RemoteSession } from './remote-session.ts'
 import { ANSWER_TIMEOUT_MS, type ReplayContext, ofLink } from './replay.ts'

@@ -1,5 +1,5 @@
 import { PetalsError, TimeoutError } from '../../base/errors.ts'
-import { RemoteError } from '../../swarm/errors.ts'
+import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Frame } from '../../swarm/frames/frame.ts'
 import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
 import type { FrameHeader } from '../../swarm/frames/wire.ts'

@@ -1,4 +1,4 @@
-import { RemoteError } from '../../swarm/errors.ts'
+import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import type { Chain, Link } from './chain.ts'
 import type { InputLog } from './input-log.ts'

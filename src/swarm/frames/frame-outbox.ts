@@ -1,7 +1,7 @@
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { SwarmError } from '../errors.ts'
-import { WRITE_STALL_MS } from '../node/limits.ts'
-import type { ByteStream } from '../node/loopback.ts'
+import { WRITE_STALL_MS } from '../limits.ts'
+import type { ByteStream } from './loopback.ts'
 
 export interface SendOptions {
   signal?: AbortSignal

@@ -1,12 +1,13 @@
 import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { errorCode, errorMessage } from '../../base/errors.ts'
-import { RemoteError, SwarmError } from '../errors.ts'
+import { SwarmError } from '../errors.ts'
+import { RemoteError } from './remote-error.ts'
 import { encodeFrame, type Frame, FrameDecoder } from './frame.ts'
 import { FrameInbox, type FrameListener, type ReceiveOptions } from './frame-inbox.ts'
 import { FrameOutbox, type SendOptions } from './frame-outbox.ts'
-import { type RpcLimits, WRITE_STALL_MS } from '../node/limits.ts'
-import type { ByteStream } from '../node/loopback.ts'
-import { newTraffic, type RpcTraffic } from '../node/traffic.ts'
+import { type RpcLimits, WRITE_STALL_MS } from '../limits.ts'
+import type { ByteStream } from './loopback.ts'
+import { newTraffic, type RpcTraffic } from './traffic.ts'
 
 /** What a queued frame costs beside its bytes, so that empty frames cannot queue without bound. */
 const FRAME_OVERHEAD_BYTES = 256

@@ -2,7 +2,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { type DType, isDType } from '../../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../../tensor/tensor.ts'
 import { SwarmError } from '../errors.ts'
-import { JOIN_BYTES, MAX_DIMS, MAX_TENSORS, type RpcLimits } from '../node/limits.ts'
+import { JOIN_BYTES, MAX_DIMS, MAX_TENSORS, type RpcLimits } from '../limits.ts'
 import { decodeHeader, encodeHeader, type FrameHeader, type TensorMeta } from './wire.ts'
 
 /**

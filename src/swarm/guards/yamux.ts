@@ -1,3 +1,8 @@
+/*
+ * guards/: what libp2p's own parts lack against hostile or merely unlucky peers: bounds on what others make this node
+ * keep, a private network that takes any message, and cryptography that does not cost a decode step its time. It stands
+ * on nothing of the swarm but its errors.
+ */
 import type { MessageStream, StreamMuxerFactory } from '@libp2p/interface'
 import { yamux, type YamuxMuxerInit } from '@libp2p/yamux'
 import type { Uint8ArrayList } from 'uint8arraylist'

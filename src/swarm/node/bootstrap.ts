@@ -1,5 +1,5 @@
 import { errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from './address.ts'
+import type { PeerTarget } from '../address.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from './address.ts'
+import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError, cleanText } from '../errors.ts'
 import type { FrameStream } from '../frames/frame-stream.ts'

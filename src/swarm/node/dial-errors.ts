@@ -1,9 +1,9 @@
 import { errorMessage } from '../../base/errors.ts'
-import { parsePeerId, type PeerTarget } from './address.ts'
+import { parsePeerId, type PeerTarget } from '../address.ts'
 import { SwarmError, cleanText } from '../errors.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
-import { type Rpc, protocolId } from './limits.ts'
-import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from './protocol-version.ts'
+import { type Rpc, protocolId } from '../limits.ts'
+import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from '../protocol-version.ts'
 
 export interface DialContext {
   readonly libp2p: SwarmLibp2p

@@ -1,6 +1,9 @@
+/*
+ * node/: one peer of the swarm. Its identity, the libp2p node with its limits, who may call it and how often, and dialling
+ * others. The topmost room: it puts guards/, frames/ and records/ together.
+ */
 import type { PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import type { Logger } from 'pino'
 import { errorMessage } from '../../base/errors.ts'
 import { VERSION } from '../../base/version.ts'
 import {
@@ -10,20 +13,21 @@ import {
   parsePeerAddress,
   parsePeerId,
   type PeerTarget,
-} from './address.ts'
+} from '../address.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { withDeadline } from '../deadline.ts'
 import { describeDialError } from './dial-errors.ts'
 import { SwarmError } from '../errors.ts'
 import { FrameStream } from '../frames/frame-stream.ts'
 import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
-import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from './limits.ts'
+import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
+import type { SwarmLogger } from '../logger.ts'
 import { RecordVerifier } from '../records/record.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
-import { trafficByRpc } from './traffic.ts'
+import { trafficByRpc } from '../frames/traffic.ts'
 
-export type SwarmLogger = Pick<Logger, 'debug' | 'info' | 'warn'>
+export type { SwarmLogger } from '../logger.ts'
 
 export interface SwarmNodeOptions {
   identity: PrivateKey

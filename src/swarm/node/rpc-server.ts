@@ -2,10 +2,10 @@ import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 import { FrameStream } from '../frames/frame-stream.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
-import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from './limits.ts'
-import { type ByteStream, loopback } from './loopback.ts'
-import type { SwarmLogger } from './node.ts'
-import { type RpcTraffic, type Traffic, newTraffic } from './traffic.ts'
+import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from '../limits.ts'
+import { type ByteStream, loopback } from '../frames/loopback.ts'
+import type { SwarmLogger } from '../logger.ts'
+import { type RpcTraffic, type Traffic, newTraffic } from '../frames/traffic.ts'
 
 /** Serves one stream. */
 export type RpcHandler = (stream: FrameStream) => Promise<void>

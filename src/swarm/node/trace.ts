@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { SwarmLogger } from './node.ts'
+import type { SwarmLogger } from '../logger.ts'
 
 const TRACE = /^[0-9a-f]{16}$/
 

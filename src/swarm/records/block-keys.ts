@@ -3,10 +3,10 @@ import type { SingleKadDHT } from '@libp2p/kad-dht'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import { errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from '../node/address.ts'
+import type { PeerTarget } from '../address.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import { recordKey } from './dht-records.ts'
-import type { SwarmNode } from '../node/node.ts'
+import type { RecordNode } from './record-node.ts'
 
 const RAW_CODEC = 0x55
 const SHA256_CODE = 0x12
@@ -28,12 +28,12 @@ export function blockKey(modelKey: string, block: number): CID {
 
 /** The DHT's side of discovery: slow, kept by others, good for first contact and for holes. */
 export class BlockKeys {
-  readonly #node: SwarmNode
+  readonly #node: RecordNode
   readonly #modelKey: string
   readonly #provided = new Set<number>()
   #providing = new AbortController()
 
-  constructor(node: SwarmNode, modelKey: string) {
+  constructor(node: RecordNode, modelKey: string) {
     this.#node = node
     this.#modelKey = modelKey
   }
@@ -160,6 +160,6 @@ export class BlockKeys {
 }
 
 /** The instance always has it; the type that the factory returns does not say so. */
-function routingTableSize(node: SwarmNode): number {
+function routingTableSize(node: RecordNode): number {
   return (node.libp2p.services.dht as SingleKadDHT).routingTable.size
 }

@@ -1,15 +1,15 @@
 import { errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from '../node/address.ts'
+import type { PeerTarget } from '../address.ts'
 import { BlockKeys } from './block-keys.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import type { Directory } from './directory.ts'
-import type { SwarmNode } from '../node/node.ts'
+import type { RecordNode } from './record-node.ts'
 import { signRecord } from './record.ts'
 import type { RecordExchange } from './record-exchange.ts'
 import type { ServerRecord } from './record-fields.ts'
 
 export interface DiscoveryOptions {
-  node: SwarmNode
+  node: RecordNode
   exchange: RecordExchange
   modelKey: string
   /** Blocks of the whole model, to see which of them nobody serves. */
@@ -37,7 +37,7 @@ const PUT_INTERVAL_MS = 60_000
 /** Who serves one model, kept fresh; and how a server says so. */
 export class Discovery {
   readonly directory: Directory
-  readonly #node: SwarmNode
+  readonly #node: RecordNode
   readonly #exchange: RecordExchange
   readonly #modelKey: string
   readonly #numBlocks: number

@@ -1,14 +1,19 @@
+/*
+ * records/: who serves what. What a server says of itself (record-fields, record), what a node keeps of it (directory,
+ * record-store), and how it travels (record-exchange, block-keys, discovery). It stands on frames/ and below node/, of
+ * which it knows what record-node names.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Message, TopicValidatorResult } from '@libp2p/gossipsub'
 import { errorCode, errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from '../node/address.ts'
+import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
 import type { Frame } from '../frames/frame.ts'
 import type { FrameStream } from '../frames/frame-stream.ts'
-import { MAX_HEADER_BYTES } from '../node/limits.ts'
-import type { SwarmNode } from '../node/node.ts'
-import { PROTOCOL_VERSION } from '../node/protocol-version.ts'
+import { MAX_HEADER_BYTES } from '../limits.ts'
+import type { RecordNode } from './record-node.ts'
+import { PROTOCOL_VERSION } from '../protocol-version.ts'
 import { RecordStore } from './record-store.ts'
 
 export interface RecordExchangeOptions {
@@ -42,14 +47,14 @@ const VERIFY_SLICE = 16
  */
 export class RecordExchange {
   readonly store: RecordStore
-  readonly #node: SwarmNode
+  readonly #node: RecordNode
   readonly #version: string
   readonly #now: () => number
   /** Who wants it running: a server and a client on one node share it. */
   readonly #users = new Set<object>()
   #release: (() => void)[] = []
 
-  constructor(node: SwarmNode, { version, now = Date.now }: RecordExchangeOptions) {
+  constructor(node: RecordNode, { version, now = Date.now }: RecordExchangeOptions) {
     this.#node = node
     this.#version = version
     this.#now = now

@@ -3,7 +3,7 @@ import type { PrivateKey, PublicKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import protobuf from 'protobufjs'
 import { SwarmError } from '../errors.ts'
-import { MAX_RECORD_BYTES } from '../node/limits.ts'
+import { MAX_RECORD_BYTES } from '../limits.ts'
 import { checkFields, type ServerRecord } from './record-fields.ts'
 
 export type { RecordState, ServerRecord } from './record-fields.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RemoteError } from '../../../src/swarm/errors.ts'
+import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
 import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 

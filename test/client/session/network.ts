@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { errorCode, errorMessage } from '../../../src/base/errors.ts'
-import { RemoteError, SwarmError } from '../../../src/swarm/errors.ts'
+import { SwarmError } from '../../../src/swarm/errors.ts'
+import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
 import { type Frame, FrameDecoder, encodeFrame } from '../../../src/swarm/frames/frame.ts'
 import { FrameInbox, type FrameListener, type ReceiveOptions } from '../../../src/swarm/frames/frame-inbox.ts'
 import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
-import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/node/limits.ts'
+import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/limits.ts'
 
 type Handler = (stream: FrameStream) => Promise<void>
 

@@ -5,11 +5,11 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { PetalsError } from '../../../src/base/errors.ts'
-import type { PeerTarget } from '../../../src/swarm/node/address.ts'
-import { RemoteError } from '../../../src/swarm/errors.ts'
+import type { PeerTarget } from '../../../src/swarm/address.ts'
+import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
 import type { Frame } from '../../../src/swarm/frames/frame.ts'
 import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
-import { protocolId } from '../../../src/swarm/node/limits.ts'
+import { protocolId } from '../../../src/swarm/limits.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import { bytesTensor, eventually, startNode, targetOf } from '../kit.ts'
 
@@ -208,7 +208,7 @@ test('a stream that ends without its last frame is lost, also in the middle of a
     void raw.close().catch(() => undefined)
   })
   const { FrameStream } = await import('../../../src/swarm/frames/frame-stream.ts')
-  const { RPC_LIMITS } = await import('../../../src/swarm/node/limits.ts')
+  const { RPC_LIMITS } = await import('../../../src/swarm/limits.ts')
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/half/1.0.0')
   const half = new FrameStream(raw, server.peerId, RPC_LIMITS.inference, assert.fail)
   await assert.rejects(half.receive(), { code: 'SWARM_STREAM_LOST', message: /middle of a frame/ })
@@ -221,7 +221,7 @@ test('a frame stream made late on a stream that is already over still says so', 
     raw.abort(new Error('no'))
   })
   const { FrameStream } = await import('../../../src/swarm/frames/frame-stream.ts')
-  const { RPC_LIMITS } = await import('../../../src/swarm/node/limits.ts')
+  const { RPC_LIMITS } = await import('../../../src/swarm/limits.ts')
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/brief/1.0.0')
   await sleep(50)
   const stream = new FrameStream(raw, server.peerId, RPC_LIMITS.inference, assert.fail)

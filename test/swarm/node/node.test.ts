@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
-import { RemoteError } from '../../../src/swarm/errors.ts'
+import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
-import { RPC_LIMITS } from '../../../src/swarm/node/limits.ts'
+import { RPC_LIMITS } from '../../../src/swarm/limits.ts'
 import { createSwarmNode } from '../../../src/swarm/node/node.ts'
 import { eventually, LOOPBACK, silent, startNode, targetOf } from '../kit.ts'
 

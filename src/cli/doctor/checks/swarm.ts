@@ -1,6 +1,6 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { VERSION } from '../../../base/version.ts'
-import { groupByPeer, type PeerTarget } from '../../../swarm/node/address.ts'
+import { groupByPeer, type PeerTarget } from '../../../swarm/address.ts'
 import { type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../swarm/node/node.ts'
 import { MAX_CLOCK_SKEW_MS } from '../../../swarm/records/record.ts'

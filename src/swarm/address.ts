@@ -1,6 +1,6 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
-import { SwarmError } from '../errors.ts'
+import { SwarmError } from './errors.ts'
 
 /** A peer and where it may be dialled. Without addresses an open connection, or the DHT, must know it. */
 export interface PeerTarget {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PROTOCOL_VERSION, isCompatible } from '../../../src/swarm/node/protocol-version.ts'
-import { signRecord, verifyRecord } from '../../../src/swarm/records/record.ts'
-import { eventually, recordOf, silent, startNode, targetOf } from '../kit.ts'
+import { PROTOCOL_VERSION, isCompatible } from '../../src/swarm/protocol-version.ts'
+import { signRecord, verifyRecord } from '../../src/swarm/records/record.ts'
+import { eventually, recordOf, silent, startNode, targetOf } from './kit.ts'
 
 test('the first number decides, and who does not say speaks version 1', () => {
   assert.deepEqual(

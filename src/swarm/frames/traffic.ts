@@ -1,4 +1,4 @@
-import { RPCS, type Rpc } from './limits.ts'
+import { RPCS, type Rpc } from '../limits.ts'
 
 /** What went through one rpc's streams since the node was made. */
 export interface RpcTraffic {

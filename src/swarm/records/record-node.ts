@@ -1,0 +1,29 @@
+import type { GossipSub } from '@libp2p/gossipsub'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { KadDHT } from '@libp2p/kad-dht'
+import type { PeerTarget } from '../address.ts'
+import type { FrameStream } from '../frames/frame-stream.ts'
+import type { SwarmLogger } from '../logger.ts'
+import type { RecordVerifier } from './record.ts'
+
+type RecordRpc = 'info' | 'announce'
+
+/**
+ * What records need of the node that carries them. The node stands above this room and holds an exchange of records
+ * itself, so the room names what it uses of it; `SwarmNode` is one.
+ */
+export interface RecordNode {
+  readonly peerId: string
+  readonly identity: PrivateKey
+  readonly logger: SwarmLogger
+  readonly verifier: RecordVerifier
+  readonly bootstrapPeers: readonly PeerTarget[]
+  readonly isStarted: boolean
+  /** Throws `SWARM_STATE` while the node is not started. */
+  readonly libp2p: Pick<Libp2p<{ dht: KadDHT; pubsub: GossipSub }>, 'services' | 'contentRouting' | 'getPeers'>
+  isConnected(peerId: string): boolean
+  onPeerDisconnect(listener: (peerId: string) => void): () => void
+  open(peer: PeerTarget, rpc: RecordRpc, options: { signal?: AbortSignal }): Promise<FrameStream>
+  handle(rpc: RecordRpc, handler: (stream: FrameStream) => Promise<void>): Promise<void>
+  unhandle(rpc: RecordRpc): Promise<void>
+}
