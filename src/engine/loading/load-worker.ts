@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../../base/errors.ts'
-import type { BlockOptions, LoadedBlocks, LoadMessage } from './load.ts'
+import type { LoadedBlocks, LoadMessage, LoadWorkerData } from './load.ts'
 import { loadBlocks } from './load-blocks.ts'
 
 /** The loading thread: one span, then it waits for its end. */
@@ -13,7 +13,7 @@ post({ type: 'started' })
 parentPort!.on('message', () => undefined)
 
 try {
-  const result = loadBlocks(workerData as BlockOptions, (progress) => post({ type: 'progress', progress }))
+  const result = loadBlocks(workerData as LoadWorkerData, (progress) => post({ type: 'progress', progress }))
   post(
     { type: 'done', result },
     result.kept.map(({ data }) => data.buffer as ArrayBuffer),

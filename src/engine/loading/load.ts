@@ -52,12 +52,22 @@ export function targetOf({
 /** What the threads are told: plain data. */
 export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
 
+export interface LoadWorkerData extends BlockOptions {
+  /** Whether the loading thread hashes as well. */
+  readonly withDigests: boolean
+}
+
+/** Smaller models are hashed before another thread would have started. */
+const MIN_HASHING_THREAD_BYTES = 64 << 20
+
 export interface LoadedBlocks {
   readonly environment: Pointer
   readonly span: Omit<LoadedSpan, 'caches' | 'adapters'>
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */
   readonly kept: readonly Tensor[]
+  /** Absent where another thread hashes. */
+  readonly blockDigests?: readonly string[] | undefined
 }
 
 export interface LoadResult extends LoadedBlocks {
@@ -71,22 +81,24 @@ export type LoadMessage<T> =
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
 
 /**
- * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another: both take
- * seconds and block. Throws what either throws; nothing is left behind.
+ * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another where there
+ * are many: both take seconds and block. Throws what either throws; nothing is left behind.
  */
 export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
   signal?.throwIfAborted()
   shareHeaps()
   useFastQuantizedExperts()
-  const loading = new LoadingThread<LoadedBlocks>('load-worker', options, onProgress)
-  const hashing = new LoadingThread<string[]>('digest-worker', options)
+  const withDigests = bytesOf(options.checkpoint) < MIN_HASHING_THREAD_BYTES
+  const workerData: LoadWorkerData = { ...options, withDigests }
+  const loading = new LoadingThread<LoadedBlocks>('load-worker', workerData, onProgress)
+  const hashing = withDigests ? undefined : new LoadingThread<string[]>('digest-worker', options)
   const onAbort = () => {
-    for (const thread of [loading, hashing]) thread.giveUp(signal?.reason as Error)
+    for (const thread of [loading, hashing]) thread?.giveUp(signal?.reason as Error)
   }
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
-    const [blockDigests, blocks] = await Promise.all([hashing.result, loading.result])
-    return { ...blocks, blockDigests }
+    const [digests, { blockDigests = [], ...blocks }] = await Promise.all([hashing?.result, loading.result])
+    return { ...blocks, blockDigests: digests ?? blockDigests }
   } catch (error) {
     // Sessions belong to the process, not to the thread that has built them.
     await loading.result.then(releaseSessions, () => undefined)
@@ -97,10 +109,14 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
       // Before the loading thread ends: with its last user the library would be unloaded, and the environment with it.
       loadOnnxRuntime()
     } finally {
-      await Promise.all([loading.end(), hashing.end()])
+      await Promise.all([loading.end(), hashing?.end()])
       trimHeap()
     }
   }
+}
+
+function bytesOf({ tensors }: Checkpoint): number {
+  return tensors.values().reduce((bytes, { byteLength }) => bytes + byteLength, 0)
 }
 
 /** Of a span that nothing runs any more. */
