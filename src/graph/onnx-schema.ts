@@ -1,4 +1,4 @@
-import protobuf from 'protobufjs'
+import { parseSchema } from '../base/protobuf.ts'
 
 /** The part of ONNX's schema that is written: syntax and field numbers as in onnx.proto. */
 const SCHEMA = `
@@ -72,4 +72,4 @@ message TensorShapeProto {
 }
 `
 
-export const ModelProto = protobuf.parse(SCHEMA, { keepCase: true }).root.lookupType('onnx.ModelProto')
+export const ModelProto = parseSchema(SCHEMA, { keepCase: true }).lookupType('onnx.ModelProto')

@@ -27,9 +27,9 @@ export function bytesTensor(numBytes: number, fill = 1): Tensor {
 /**
  * Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy).
  */
-export async function eventually(condition: () => boolean, withinMs = 20_000): Promise<void> {
+export async function eventually(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
   const deadlineMs = Date.now() + withinMs
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > deadlineMs) throw new Error(`still not true: ${condition.toString()}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

@@ -1,10 +1,11 @@
+import { blockDigests } from '../../checkpoint/weights/fingerprint.ts'
 import { blockGraphs, cacheShape } from '../../families/graphs.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type Environment, createEnvironment } from '../../runtime/environment.ts'
 import type { Session } from '../../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
 import { loadGraph } from './load-graph.ts'
-import { type BlockOptions, type LoadedBlocks, type LoadProgress, targetOf } from './load.ts'
+import { type BlockOptions, type LoadedBlocks, type LoadProgress, type LoadBlocksOptions, targetOf } from './load.ts'
 import { QuantCacheFile } from './quant-cache.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
@@ -16,12 +17,13 @@ import { WeightMemory } from './weight-memory.ts'
  * Builds one session per block on a CPU, and brings the weights to the device elsewhere, one block at a time: what is
  * read of a block is given back before the next.
  */
-export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
+export function loadBlocks(options: LoadBlocksOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
   const { checkpoint, start, end, device, dtype } = options
   const { config } = checkpoint
   const target = targetOf(options)
   const graphs = blockGraphs(config, target, start, end)
   const slices = blockSlices(options, graphs)
+  const digests = options.withDigests ? blockDigests(slices.map((block) => [...block.values()])) : undefined
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
@@ -57,6 +59,7 @@ export function loadBlocks(options: BlockOptions, onProgress: (progress: LoadPro
     environment: env.pointer,
     hiddenBytes: config.hiddenSize * dtypeSize(dtype),
     kept: sessions.flatMap(({ kept }) => kept),
+    blockDigests: digests,
     span: {
       device,
       dtype,

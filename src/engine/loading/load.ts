@@ -52,12 +52,23 @@ export function targetOf({
 /** What both threads are told: plain data. */
 export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
 
+/** What the loading thread is told. */
+export interface LoadBlocksOptions extends BlockOptions {
+  /** Whether the loading thread hashes as well. */
+  readonly withDigests: boolean
+}
+
+/** Smaller models are hashed before another thread would have started. */
+const MIN_HASHING_THREAD_BYTES = 64 << 20
+
 export interface LoadedBlocks {
   readonly environment: Pointer
-  readonly span: Omit<LoadedSpan, 'caches' | 'adapters'>
+  readonly span: Omit<LoadedSpan, 'adapters'>
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */
   readonly kept: readonly Tensor[]
+  /** Absent where another thread hashes. */
+  readonly blockDigests?: readonly string[] | undefined
 }
 
 export interface LoadResult extends LoadedBlocks {
@@ -66,7 +77,7 @@ export interface LoadResult extends LoadedBlocks {
 
 /** What the loading thread is asked. */
 export interface LoadCalls {
-  load(options: BlockOptions, report: (progress: LoadProgress) => void): LoadedBlocks
+  load(options: LoadBlocksOptions, report: (progress: LoadProgress) => void): LoadedBlocks
 }
 
 /** What the hashing thread is asked: the blocks' digests. */
@@ -75,24 +86,27 @@ export interface DigestCalls {
 }
 
 /**
- * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another: both take
- * seconds and block. Throws what either throws; nothing is left behind.
+ * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another where there
+ * are many: both take seconds and block. Throws what either throws; nothing is left behind.
  */
 export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
   signal?.throwIfAborted()
   shareHeaps()
   useFastQuantizedExperts()
+  const withDigests = bytesOf(options.checkpoint) < MIN_HASHING_THREAD_BYTES
   const loading = new Thread<LoadCalls>(startWorker(import.meta.url, 'load-worker'), threadLost)
-  const hashing = new Thread<DigestCalls>(startWorker(import.meta.url, 'digest-worker'), threadLost)
-  const blocks = loading.call('load', options, { onReport: onProgress })
-  const blockDigests = hashing.call('digest', options)
+  const hashing = withDigests
+    ? undefined
+    : new Thread<DigestCalls>(startWorker(import.meta.url, 'digest-worker'), threadLost)
+  const blocks = loading.call('load', { ...options, withDigests }, { onReport: onProgress })
+  const blockDigests = hashing?.call('digest', options)
   const onAbort = () => {
-    for (const thread of [loading, hashing]) thread.abandon(signal?.reason as Error)
+    for (const thread of [loading, hashing]) thread?.abandon(signal?.reason as Error)
   }
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
     const [digests, loaded] = await Promise.all([blockDigests, blocks])
-    return { ...loaded, blockDigests: digests }
+    return { ...loaded, blockDigests: digests ?? loaded.blockDigests ?? [] }
   } catch (error) {
     // Sessions belong to the process, not to the thread that has built them.
     await blocks.then(releaseSessions, () => undefined)
@@ -103,10 +117,14 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
       // Before the loading thread ends: with its last user the library would be unloaded, and the environment with it.
       loadOnnxRuntime()
     } finally {
-      await Promise.all([loading.end(), hashing.end()])
+      await Promise.all([loading.end(), hashing?.end()])
       trimHeap()
     }
   }
+}
+
+function bytesOf({ tensors }: Checkpoint): number {
+  return tensors.values().reduce((bytes, { byteLength }) => bytes + byteLength, 0)
 }
 
 /** Of a span that nothing runs any more. */

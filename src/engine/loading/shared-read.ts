@@ -3,7 +3,7 @@ import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
-import { type SyncReceiver, createSyncChannel, postSync } from '../thread/sync-channel.ts'
+import { type SyncChannel, type SyncReceiver, createSyncChannel, postSync } from '../thread/sync-channel.ts'
 
 /** One tensor that two threads read and convert, each whatever piece comes next. */
 export interface ReadJob {
@@ -38,21 +38,18 @@ const [ASLEEP, AT_WORK, DONE, FAILED, TOO_LATE] = [0, 1, 2, 3, 4]
 /** Longer than a thread takes to start. */
 const END_TIMEOUT_MS = 10_000
 
+/** What the helper's owner has of its thread. */
+interface HelperThread {
+  readonly channel: SyncChannel
+  readonly left: SharedArrayBuffer
+}
+
 /**
- * A second thread for reading weights. What it does not get to, its owner does: it is never waited for but in
- * mid-piece.
+ * A second thread for reading weights, started at the first tensor that is worth it. What it does not get to, its owner
+ * does: it is never waited for but in mid-piece.
  */
 export class ReadHelper {
-  readonly #channel = createSyncChannel()
-  readonly #left = new SharedArrayBuffer(4)
-
-  constructor() {
-    const { receiver } = this.#channel
-    const workerData: ReadWorkerData = { receiver, left: this.#left }
-    const worker = startWorker(import.meta.url, 'read-worker', { workerData, transferList: [receiver.port] })
-    // Without it loading is slower, no more.
-    worker.on('error', () => undefined)
-  }
+  #thread: HelperThread | undefined
 
   /** Reads a tensor into `data`, which lies at `address`. Synchronous. Throws as `readTensor`. */
   read(slice: TensorSlice, dtype: FloatDType, data: Uint8Array, address: Pointer): void {
@@ -61,7 +58,8 @@ export class ReadHelper {
       return
     }
     const job = { slice, dtype, address, byteLength: data.byteLength, state: new SharedArrayBuffer(8) }
-    postSync(this.#channel, job)
+    this.#thread ??= startThread()
+    postSync(this.#thread.channel, job)
     readPieces(job, data)
     const state = new Int32Array(job.state)
     Atomics.compareExchange(state, HELPER, ASLEEP!, TOO_LATE!)
@@ -74,10 +72,24 @@ export class ReadHelper {
    * Waits until it ends by itself: a thread that is terminated while it still loads a native module aborts the process.
    */
   end(): void {
-    postSync(this.#channel, END)
-    Atomics.wait(new Int32Array(this.#left), 0, 0, END_TIMEOUT_MS)
-    this.#channel.port.close()
+    if (this.#thread === undefined) return
+    const { channel, left } = this.#thread
+    this.#thread = undefined
+    postSync(channel, END)
+    Atomics.wait(new Int32Array(left), 0, 0, END_TIMEOUT_MS)
+    channel.port.close()
   }
+}
+
+function startThread(): HelperThread {
+  const channel = createSyncChannel()
+  const { receiver } = channel
+  const left = new SharedArrayBuffer(4)
+  const workerData: ReadWorkerData = { receiver, left }
+  const worker = startWorker(import.meta.url, 'read-worker', { workerData, transferList: [receiver.port] })
+  // Without it loading is slower, no more.
+  worker.on('error', () => undefined)
+  return { channel, left }
 }
 
 /** The helper's side of a job. */

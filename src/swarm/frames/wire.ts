@@ -1,4 +1,4 @@
-import protobuf from 'protobufjs'
+import { parseSchema } from '../../base/protobuf.ts'
 import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 
@@ -71,7 +71,7 @@ export interface FrameHeader {
 
 type RawHeader = FrameHeader & { tensors: TensorMeta[] }
 
-const headerType = protobuf.parse(SCHEMA).root.lookupType('Header')
+const headerType = parseSchema(SCHEMA).lookupType('Header')
 const MAX_KIND_CHARS = 32
 const UINT32_FIELDS = ['epoch', 'step', 'position', 'until', 'start', 'end'] as const
 

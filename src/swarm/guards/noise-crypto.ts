@@ -1,20 +1,60 @@
-import { createCipheriv, createDecipheriv, createSecretKey, getCiphers, type KeyObject } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  getCiphers,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto'
 import { pureJsCrypto, type ICryptoInterface } from '@libp2p/noise'
 
 const CIPHER = 'chacha20-poly1305'
 const TAG_BYTES = 16
 
+/** What stands before the 32 bytes of an X25519 key in DER. */
+const PRIVATE_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
+const PUBLIC_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
+
 /**
  * Noise's cryptography with the same bytes on the wire, but three times as fast for a decode step. Handing raw key
  * bytes to `createCipheriv` costs 30 us of the 40 us that noise's own implementation takes for 8 KB, so the key object
  * is kept as long as noise keeps the key; and a packet is one buffer, because libp2p makes a system call of every
- * piece. Where this build of Node lacks the cipher, everything is left to the pure JavaScript one.
+ * piece. Keys are made and agreed upon by OpenSSL: in JavaScript the first one takes as long as loading all of noise.
+ * Where this build of Node lacks the cipher, everything is left to the pure JavaScript one.
  */
 export function cachedKeyCrypto(ciphers: readonly string[] = getCiphers()): ICryptoInterface {
   if (!ciphers.includes(CIPHER)) return pureJsCrypto
   const keyOf = keyCache()
   return {
     ...pureJsCrypto,
+    hashSHA256: (data) => createHash('sha256').update(data.subarray()).digest(),
+    getHKDF(chainingKey, ikm) {
+      const keys = new Uint8Array(hkdfSync('sha256', ikm, chainingKey, '', 96))
+      return [keys.subarray(0, 32), keys.subarray(32, 64), keys.subarray(64)]
+    },
+    generateX25519KeyPair() {
+      const { publicKey, privateKey } = generateKeyPairSync('x25519', {
+        publicKeyEncoding: { type: 'spki', format: 'der' },
+        privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+      })
+      return {
+        publicKey: Uint8Array.from(publicKey.subarray(PUBLIC_PREFIX.length)),
+        privateKey: Uint8Array.from(privateKey.subarray(PRIVATE_PREFIX.length)),
+      }
+    },
+    generateX25519SharedKey(ownKey, theirKey) {
+      const key = Buffer.concat([PRIVATE_PREFIX, ownKey.subarray()])
+      const theirs = Buffer.concat([PUBLIC_PREFIX, theirKey.subarray()])
+      return diffieHellman({
+        privateKey: createPrivateKey({ key, format: 'der', type: 'pkcs8' }),
+        publicKey: createPublicKey({ key: theirs, format: 'der', type: 'spki' }),
+      })
+    },
     chaCha20Poly1305Encrypt(plaintext, nonce, ad, key) {
       const cipher = createCipheriv(CIPHER, keyOf(key), nonce, { authTagLength: TAG_BYTES })
       if (ad.byteLength > 0) cipher.setAAD(ad, { plaintextLength: plaintext.byteLength })

@@ -1,6 +1,6 @@
 /*
- * node/: one peer of the swarm. Its identity, the libp2p node with its limits, who may call it and how often, and dialling
- * others. The topmost room: it puts guards/, frames/ and records/ together.
+ * node/: one peer of the swarm. Its identity, the libp2p node with its limits, who may call it and how often, and
+ * dialling others. The topmost room: it puts guards/, frames/ and records/ together.
  */
 import type { PrivateKey, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'

@@ -31,6 +31,8 @@ const MESH_PEERS = 4
  * Pauses between attempts to spread a record while nobody takes it: subscriptions are known 0.1 to 0.5 s after a dial.
  */
 const SPREAD_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
+/** Pauses between questions to a peer that does not know yet that it should gossip to this node. */
+const CATCH_UP_PAUSES_MS = SPREAD_PAUSES_MS
 /** A DHT put asks twenty peers; gossip carries what changes more often. */
 const PUT_INTERVAL_MS = 60_000
 
@@ -45,6 +47,7 @@ export class Discovery {
   readonly #blockKeys: BlockKeys
   #running: AbortController | undefined
   #spreading = new AbortController()
+  #catchingUp = { stop: new AbortController(), peerIds: new Set<string>() }
   #refreshing: Promise<void> | undefined
   #lastPut = { atMs: 0, state: '' }
 
@@ -71,6 +74,8 @@ export class Discovery {
     this.#running?.abort()
     this.#running = undefined
     this.#spreading.abort()
+    this.#catchingUp.stop.abort()
+    this.#catchingUp = { stop: new AbortController(), peerIds: new Set() }
     this.#blockKeys.stop()
     this.#exchange.store.release(this.#modelKey, this)
   }
@@ -149,11 +154,35 @@ export class Discovery {
 
   async #ask(peer: PeerTarget): Promise<boolean> {
     try {
-      await this.#exchange.ask(peer, this.#modelKey, this.#running?.signal)
+      const { gossips } = await this.#exchange.ask(peer, this.#modelKey, this.#running?.signal)
+      if (!gossips) void this.#catchUp(peer)
       return true
     } catch (error) {
       this.#log('info', error)
       return false
+    }
+  }
+
+  /**
+   * Asks a peer again until it gossips to this node. What it has heard since its last answer would otherwise be known
+   * here only at the next refresh: straight after a dial it knows of no subscription.
+   */
+  async #catchUp(peer: PeerTarget): Promise<void> {
+    const {
+      peerIds,
+      stop: { signal },
+    } = this.#catchingUp
+    if (peerIds.has(peer.peerId)) return
+    peerIds.add(peer.peerId)
+    try {
+      for (const pauseMs of CATCH_UP_PAUSES_MS) {
+        if (!(await pause(pauseMs, signal))) return
+        if ((await this.#exchange.ask(peer, this.#modelKey, signal)).gossips) return
+      }
+    } catch (error) {
+      this.#log('info', error)
+    } finally {
+      peerIds.delete(peer.peerId)
     }
   }
 

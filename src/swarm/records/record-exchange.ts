@@ -30,6 +30,11 @@ export interface InfoAnswer {
   numRecords: number
   /** Records that were news here. */
   numNew: number
+  /**
+   * False while the peer does not know yet that this node takes gossip about the model: what it hears meanwhile does
+   * not come by itself.
+   */
+  gossips: boolean
 }
 
 const REQUEST_TIMEOUT_MS = 5000
@@ -93,15 +98,17 @@ export class RecordExchange {
   async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
     return await this.#request(peer, 'info', signal, async (stream, signal) => {
       await stream.send({ header: { kind: 'info', modelKey }, tensors: [] }, { signal })
-      const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0 }
+      const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0, gossips: true }
       let answerBytes = 0
       for (let frame = await stream.receive({ signal }); frame !== null; frame = await stream.receive({ signal })) {
-        const { records = [], version = '', protocol = '' } = expectKind(frame, 'info').header
+        const { records = [], version = '', protocol = '', numbers = {} } = expectKind(frame, 'info').header
         answerBytes += records.reduce((sum, record) => sum + record.byteLength, 0)
         if (answerBytes > MAX_ANSWER_BYTES)
           throw new SwarmError('SWARM_FRAME', `peer ${peer.peerId} answers info without end`)
         answer.version = version
         answer.protocol = protocol
+        // Older peers do not say it.
+        answer.gossips = numbers['gossips'] !== 0
         answer.numRecords += records.length
         answer.numNew += await this.#addAll(records)
       }
@@ -169,12 +176,19 @@ export class RecordExchange {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
     const { modelKey = '' } = expectKind(request, 'info').header
+    // Before the records are read: what comes later is gossiped to it.
+    const numbers = { gossips: this.#gossipsTo(stream.remotePeer, modelKey) ? 1 : 0 }
     for (const records of batches(this.store.signed(modelKey))) {
       await stream.send({
-        header: { kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records },
+        header: { kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records, numbers },
         tensors: [],
       })
     }
+  }
+
+  #gossipsTo(peerId: string, modelKey: string): boolean {
+    const subscribers = this.#node.libp2p.services.pubsub.getSubscribers(topicOf(modelKey))
+    return subscribers.some((subscriber) => subscriber.toString() === peerId)
   }
 
   async #serveAnnounce(stream: FrameStream): Promise<void> {

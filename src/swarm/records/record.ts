@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import protobuf from 'protobufjs'
+import { parseSchema } from '../../base/protobuf.ts'
 import { SwarmError } from '../errors.ts'
 import { MAX_RECORD_BYTES } from '../limits.ts'
 import { checkFields, type ServerRecord } from './record-fields.ts'
@@ -19,7 +19,7 @@ message Record {
   string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
 }`
 
-const schema = protobuf.parse(SCHEMA).root
+const schema = parseSchema(SCHEMA)
 const envelopeType = schema.lookupType('Envelope')
 const recordType = schema.lookupType('Record')
 

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { blockGraphs } from '../../../src/families/graphs.ts'
+import { blockDigests } from '../../../src/checkpoint/weights/fingerprint.ts'
+import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
+import { loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
@@ -32,4 +36,30 @@ test('loading that is given up at any moment rejects with the reason, and the pr
   const engine = await Engine.load(options)
   assert.equal(engine.numSessions, 0)
   await engine.close()
+})
+
+test('a small model and a large one, which another thread hashes, have the same digests', async () => {
+  const checkpoint = await openCheckpoint(FOLDER)
+  const target = { device: CPU.kind, dtype: 'float32' } as const
+  const slices = blockSlices({ checkpoint, start: 1, end: 3 }, blockGraphs(checkpoint.config, target, 1, 3))
+  const digests = blockDigests(slices.map((block) => [...block.values()]))
+  assert.equal(new Set(digests).size, 2)
+  // Of no block: only its size is looked at.
+  const [slice] = checkpoint.tensors.values()
+  const filler = { ...slice!, name: 'filler', byteLength: 64 << 20 }
+  const large = { ...checkpoint, tensors: new Map([...checkpoint.tensors, [filler.name, filler]]) }
+  for (const model of [checkpoint, large]) {
+    const options = {
+      checkpoint: model,
+      start: 1,
+      end: 3,
+      device: CPU,
+      dtype: 'float32',
+      threads: 1,
+      spin: false,
+    } as const
+    const loaded = await loadSpan(options)
+    releaseSessions(loaded)
+    assert.deepEqual(loaded.blockDigests, digests)
+  }
 })

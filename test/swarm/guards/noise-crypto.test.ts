@@ -36,6 +36,27 @@ test('a changed byte, other associated data, another key or a short packet is re
   assert.throws(() => fast.chaCha20Poly1305Decrypt(packet.subarray(0, 10), nonce, noData, key))
 })
 
+test('hashes and derived keys are those of the pure JavaScript cryptography', () => {
+  for (const numBytes of [0, 32, 1000]) {
+    const data = new Uint8Array(randomBytes(numBytes))
+    assert.deepEqual(new Uint8Array(fast.hashSHA256(data)), pureJsCrypto.hashSHA256(data))
+    const list = new Uint8ArrayList(data.subarray(0, numBytes >> 1), data.subarray(numBytes >> 1))
+    assert.deepEqual(new Uint8Array(fast.hashSHA256(list)), pureJsCrypto.hashSHA256(data))
+    assert.deepEqual(fast.getHKDF(key, data), pureJsCrypto.getHKDF(key, data))
+  }
+})
+
+test('keys of either cryptography agree with those of the other; a key of low order or of another size is refused', () => {
+  const ours = fast.generateX25519KeyPair()
+  const theirs = pureJsCrypto.generateX25519KeyPair()
+  assert.deepEqual(pureJsCrypto.generateX25519KeyPairFromSeed(ours.privateKey).publicKey, ours.publicKey)
+  const shared = pureJsCrypto.generateX25519SharedKey(theirs.privateKey, ours.publicKey)
+  assert.deepEqual(new Uint8Array(fast.generateX25519SharedKey(ours.privateKey, theirs.publicKey)), shared)
+  assert.deepEqual(new Uint8Array(fast.generateX25519SharedKey(theirs.privateKey, ours.publicKey)), shared)
+  for (const bad of [new Uint8Array(32), new Uint8Array(31), new Uint8Array(33)])
+    assert.throws(() => fast.generateX25519SharedKey(ours.privateKey, bad))
+})
+
 test('a Node without the cipher gets the pure JavaScript one', () => {
   assert.equal(cachedKeyCrypto(['aes-256-gcm']), pureJsCrypto)
 })

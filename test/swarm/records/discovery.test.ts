@@ -68,6 +68,8 @@ test('a change reaches everybody by gossip, through a bootstrap node that serves
   const hub = await startHub(t)
   const [server, client] = [await startMember(t, hub.node.multiaddrs), await startMember(t, hub.node.multiaddrs)]
   await Promise.all([server.node.ready(), client.node.ready()])
+  // Once, and no more: what follows comes by gossip.
+  await client.discovery.refresh()
   await server.discovery.announce(recordFor(server, { sequence: 1 }))
   await eventually(() => peersIn(client).length === 1)
   let numChanges = 0
@@ -79,6 +81,17 @@ test('a change reaches everybody by gossip, through a bootstrap node that serves
   await server.discovery.announce(recordFor(server, { sequence: 3, state: 'OFFLINE' }))
   await eventually(() => peersIn(client).length === 0)
   assert.equal(numChanges, 2)
+})
+
+test('what a peer hears before it knows of a subscription is asked for again', async (t) => {
+  const [server, client] = [await startMember(t, []), await startMember(t, [])]
+  const { pubsub } = client.node.libp2p.services
+  for (const topic of pubsub.getTopics()) pubsub.unsubscribe(topic)
+  await client.node.connect(server.node.multiaddrs[0]!)
+  await client.discovery.refresh()
+  assert.deepEqual(peersIn(client), [])
+  await server.exchange.store.add(await signRecord(recordFor(server), server.node.identity))
+  await eventually(() => peersIn(client).length === 1)
 })
 
 test('peers that met keep each other after the bootstrap node is gone', async (t) => {
@@ -125,19 +138,12 @@ test('info answers with its version and all records, however many frames that ta
     await a.exchange.store.add(await signRecord(record, key))
   }
   const answer = await b.exchange.ask(targetOf(a.node), '')
-  assert.deepEqual(answer, { version: '1.2.3', protocol: '1.0.0', numRecords: 6, numNew: 6 })
-  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), {
-    version: '1.2.3',
-    protocol: '1.0.0',
-    numRecords: 6,
-    numNew: 0,
-  })
-  assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), {
-    version: '1.2.3',
-    protocol: '1.0.0',
-    numRecords: 0,
-    numNew: 0,
-  })
+  const expected = { version: '1.2.3', protocol: '1.0.0', numNew: 0, gossips: false }
+  assert.deepEqual(answer, { ...expected, numRecords: 6, numNew: 6 })
+  // The one model that b takes part in: soon a has heard of that.
+  await eventually(async () => (await b.exchange.ask(targetOf(a.node), MODEL)).gossips)
+  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), { ...expected, numRecords: 6, gossips: true })
+  assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), { ...expected, numRecords: 0 })
   assert.equal(b.node.verifier.numVerified, 6)
 })
 

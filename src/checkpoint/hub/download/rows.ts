@@ -1,8 +1,6 @@
 import type { Checkpoint } from '../../checkpoint.ts'
 import { readRows, rowRange } from '../../weights/read.ts'
 import type { TensorSlice } from '../../weights/safetensors.ts'
-import { HubClient } from '../remote/client.ts'
-import { downloadParts } from './download.ts'
 import { folderError } from '../errors.ts'
 
 /**
@@ -18,6 +16,8 @@ export async function readModelRows(
   const file = remote?.files.get(slice.file)
   const range = rowRange(slice, start, end)
   if (remote === undefined || file === undefined || range.start === range.end) return readRows(slice, start, end)
+  // Not before: the threads that load weights import this, too, and download nothing.
+  const [{ HubClient }, { downloadParts }] = await Promise.all([import('../remote/client.ts'), import('./download.ts')])
   try {
     const located = await downloadParts(new HubClient(remote.settings), [{ file, ranges: [range] }], {})
     const [place] = located.get(file)!
