@@ -210,7 +210,7 @@ export class RowBatchRunner implements BatchRunner {
 
   #preparePiece(pass: Pass): DeviceRun {
     if (pass.kind === 'backward')
-      return failing(pass, new PetalsError('RUNTIME_UNSUPPORTED', 'backward passes are not computed here'))
+      return failing(pass, new PetalsError('GRAPH_UNSUPPORTED', 'backward passes are not computed yet'))
     const task = this.#tasks.get(pass.taskId)!
     const execute = (): RunOutcome => {
       const forward = (task.forward ??= this.#beginForward(pass, task.input))

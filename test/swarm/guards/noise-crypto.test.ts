@@ -46,7 +46,7 @@ test('hashes and derived keys are those of the pure JavaScript cryptography', ()
   }
 })
 
-test('keys of either cryptography agree with those of the other; a key of low order or of another size is refused', () => {
+test('keys of either cryptography agree with those of the other; a key of low order or another size is refused', () => {
   const ours = fast.generateX25519KeyPair()
   const theirs = pureJsCrypto.generateX25519KeyPair()
   assert.deepEqual(pureJsCrypto.generateX25519KeyPairFromSeed(ours.privateKey).publicKey, ours.publicKey)
