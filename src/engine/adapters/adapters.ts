@@ -1,3 +1,7 @@
+/*
+ * The room `adapters/`: LoRA matrices, stacked in memory that all rows of a batch share; each row uses the ranks of its
+ * own adapter.
+ */
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'

@@ -1,3 +1,7 @@
+/*
+ * The room `loading/`: weights from safetensors, or from a file of quantized ones, into sessions of the runtime. It works
+ * in threads of its own, which end when all is there; what stays is a `LoadedSpan`, handles and sizes.
+ */
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'
@@ -12,7 +16,7 @@ import type { FloatDType } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { releaseResident } from './resident.ts'
-import type { LoadedSpan } from '../run/runner.ts'
+import type { LoadedSpan } from './loaded-span.ts'
 
 export interface LoadOptions extends ThreadOptions {
   readonly checkpoint: Checkpoint
@@ -63,7 +67,7 @@ const MIN_HASHING_THREAD_BYTES = 64 << 20
 
 export interface LoadedBlocks {
   readonly environment: Pointer
-  readonly span: Omit<LoadedSpan, 'adapters'>
+  readonly span: LoadedSpan
   readonly hiddenBytes: number
   /** Buffers that the sessions go on reading. */
   readonly kept: readonly Tensor[]

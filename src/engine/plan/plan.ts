@@ -1,3 +1,6 @@
+/*
+ * The room `plan/`: what a span will take of a device's memory, and so how much of a model fits, from its config alone.
+ */
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../families/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'

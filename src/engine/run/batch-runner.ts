@@ -1,3 +1,7 @@
+/*
+ * The room `run/`: turns what the scheduler chose, sequences and tokens, into runs of the device, with their tensors,
+ * rotary tables, adapters and places in the cache.
+ */
 import type { RankRange } from '../adapters/adapter-memory.ts'
 import type { SequenceId } from '../cache/kv-cache.ts'
 import type { Batch, Work } from '../schedule/work.ts'

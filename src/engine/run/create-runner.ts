@@ -1,11 +1,12 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Environment } from '../../runtime/environment.ts'
-import { type LoadedSpan, type Runner, SpanRunner } from './runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import { type Runner, SpanRunner } from './runner.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { SchedulerLimits } from '../schedule/scheduler.ts'
 
 /** Whether a span's decode steps are recorded as CUDA graphs: not in the form of attention that is for checking. */
-export function recordsSteps({ device, dtype }: Pick<LoadedSpan, 'device' | 'dtype'>): boolean {
+export function recordsSteps({ device, dtype }: Pick<RunnerSpan, 'device' | 'dtype'>): boolean {
   return device.kind === 'cuda' && dtype !== 'float32'
 }
 
@@ -13,7 +14,7 @@ export function recordsSteps({ device, dtype }: Pick<LoadedSpan, 'device' | 'dty
 export async function createRunner(
   env: Environment,
   config: ModelConfig,
-  { span, memory, limits }: { span: LoadedSpan; memory: RowMemory; limits: SchedulerLimits },
+  { span, memory, limits }: { span: RunnerSpan; memory: RowMemory; limits: SchedulerLimits },
 ): Promise<Runner> {
   if (span.resident === undefined) return new SpanRunner(env, span)
   // Only now: what builds and writes graphs takes memory that a thread on a CPU can do without.

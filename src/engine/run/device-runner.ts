@@ -14,7 +14,8 @@ import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
 import type { RopeTensors } from './rope-tables.ts'
-import type { LoadedSpan, Runner } from './runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import type { Runner } from './runner.ts'
 import type { RowBatch } from './row-batch.ts'
 import { type RecordedRun, type SpanSession, SpanSessions } from './span-sessions.ts'
 import { StepMemory } from './step-memory.ts'
@@ -38,7 +39,7 @@ const WORKSPACE_BYTES = 4 * 1024 ** 3
  */
 export class DeviceRunner implements Runner {
   readonly #env: Environment
-  readonly #span: LoadedSpan
+  readonly #span: RunnerSpan
   readonly #options: DeviceRunnerOptions
   readonly #heap: DeviceHeap
   readonly #ropes: DeviceRopes
@@ -50,7 +51,7 @@ export class DeviceRunner implements Runner {
   /** `graphs`: one for each of `blocks`. Throws `RuntimeError`. */
   constructor(
     env: Environment,
-    span: LoadedSpan,
+    span: RunnerSpan,
     graphs: readonly FinishedGraph[],
     blocks: readonly ResidentBlock[],
     options: DeviceRunnerOptions,

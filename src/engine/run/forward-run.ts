@@ -6,7 +6,8 @@ import type { ForwardPass } from '../schedule/work.ts'
 import type { TaskInput } from './batch-runner.ts'
 import { addTo } from './deep-prompts.ts'
 import type { RopeTensors } from './rope-tables.ts'
-import type { LoadedSpan, Runner } from './runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import type { Runner } from './runner.ts'
 
 /** Blocks `start` to `end` for sequences `row` to `row + rows`, positions `first` to `first + tokens` of each. */
 interface Piece {
@@ -26,7 +27,7 @@ interface Piece {
  */
 export class ForwardRun {
   readonly #runner: Runner
-  readonly #span: LoadedSpan
+  readonly #span: RunnerSpan
   readonly #pass: ForwardPass
   readonly #input: TaskInput
   readonly #ropes: RopeTensors
@@ -42,7 +43,7 @@ export class ForwardRun {
   /** `maxTokens`: of one piece, over its sequences. Throws `RUNTIME_MEMORY`; nothing is left behind then. */
   constructor(
     runner: Runner,
-    span: LoadedSpan,
+    span: RunnerSpan,
     { pass, input, ropes, maxTokens }: { pass: ForwardPass; input: TaskInput; ropes: RopeTensors; maxTokens: number },
   ) {
     this.#runner = runner

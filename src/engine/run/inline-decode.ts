@@ -4,7 +4,8 @@ import type { Place, SequenceId } from '../cache/kv-cache.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { RowBases } from '../cache/rows/window.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
-import { type LoadedSpan, SpanRunner } from './runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import { SpanRunner } from './runner.ts'
 
 /** One sequence's decode step, blocks counted within the span. */
 export interface InlineStep {
@@ -39,7 +40,7 @@ export class InlineDecode {
   #lastSequence = -1
   #otherSequenceAt = -Infinity
 
-  constructor(env: Environment, span: LoadedSpan, memory: RowMemory) {
+  constructor(env: Environment, span: RunnerSpan, memory: RowMemory) {
     // What a device has recorded belongs to the engine thread.
     this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
     this.#memory = memory

@@ -11,7 +11,8 @@ import { ForwardRun } from './forward-run.ts'
 import type { RopeTables } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
 import { widenToWindow } from './row-window.ts'
-import type { LoadedSpan, Runner } from './runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import type { Runner } from './runner.ts'
 
 export interface RowRunnerLimits {
   /** Most rows of one decode run. */
@@ -23,7 +24,7 @@ export interface RowRunnerLimits {
 }
 
 export interface RowRunnerModules {
-  readonly span: LoadedSpan
+  readonly span: RunnerSpan
   readonly runner: Runner
   readonly cache: RowCache
   readonly ropes: RopeTables

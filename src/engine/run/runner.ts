@@ -1,34 +1,15 @@
 import { ropeInputs } from '../../families/input-names.ts'
-import { CPU, type Device } from '../../runtime/device.ts'
+import { CPU } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type Bound, runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from '../adapters/adapter-batch.ts'
-import type { AdapterStack } from '../adapters/adapter-memory.ts'
-import type { CacheShape, RowMemory } from '../cache/rows/row-memory.ts'
+import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { CacheScales } from '../cache/rows/scales.ts'
-import type { ResidentBlock } from '../loading/resident.ts'
-import type { Quantization } from '../../tensor/quantize.ts'
+import type { RunnerSpan } from './runner-span.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
-
-/** What the engine thread knows of its span: handles and sizes, no weights. Plain data. */
-export interface LoadedSpan extends CacheShape {
-  readonly device: Device
-  readonly quant: Quantization | undefined
-  /** Of the model's blocks, the first that it holds. */
-  readonly start: number
-  /** One session per block, in the order of the span, on a CPU. */
-  readonly sessions: readonly Pointer[]
-  readonly hiddenSize: number
-  /** Of each block, the names of what its graph takes. */
-  readonly inputs: readonly ReadonlySet<string>[]
-  /** Of each block, where adapters lie; of a span that has a place for them. */
-  readonly adapters?: readonly (readonly AdapterStack[])[] | undefined
-  /** Of each block, where the weights lie in the device's memory; sessions are made when first needed then. */
-  readonly resident?: readonly ResidentBlock[] | undefined
-}
 
 /**
  * Runs batches through a span's blocks, synchronously. Throws where the device fails; nothing of the batch counts then.
@@ -45,7 +26,7 @@ export interface Runner {
  */
 export class SpanRunner implements Runner {
   readonly #env: Environment
-  readonly #span: LoadedSpan
+  readonly #span: RunnerSpan
   readonly #cpu: Pointer
   readonly #memory: Pointer
   readonly #runOptions: Pointer
@@ -54,7 +35,7 @@ export class SpanRunner implements Runner {
   readonly #scales = new WeakMap<RowMemory, CacheScales>()
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
-  constructor(env: Environment, span: LoadedSpan) {
+  constructor(env: Environment, span: RunnerSpan) {
     this.#env = env
     this.#span = span
     this.#cpu = memoryInfo(env.ort, CPU)

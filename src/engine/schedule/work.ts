@@ -1,3 +1,6 @@
+/*
+ * The room `schedule/`: what is computed next. It knows sequences, tokens, clients and time; no tensor and no device.
+ */
 import type { SequenceId } from '../cache/kv-cache.ts'
 
 /**

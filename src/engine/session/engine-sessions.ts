@@ -1,3 +1,6 @@
+/*
+ * The room `session/`: sequences of callers, from opening to release. It runs in the caller's thread.
+ */
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { ropeKey } from '../../families/rope.ts'

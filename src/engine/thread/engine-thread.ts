@@ -1,3 +1,7 @@
+/*
+ * The room `thread/`: the engine thread, which owns the scheduler, the runner and the cache's storage and makes
+ * synchronous native calls; the messages to it and from it; and what the thread that asks sees of it.
+ */
 import { EventEmitter, once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../../base/errors.ts'

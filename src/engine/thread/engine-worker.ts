@@ -7,7 +7,7 @@ import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { createRunner, recordsSteps } from '../run/create-runner.ts'
 import { RopeTables } from '../run/rope-tables.ts'
 import { RowBatchRunner } from '../run/row-batch-runner.ts'
-import type { LoadedSpan } from '../run/runner.ts'
+import type { RunnerSpan } from '../run/runner-span.ts'
 import { Scheduler, type SchedulerLimits } from '../schedule/scheduler.ts'
 import { EngineLoop } from './engine-loop.ts'
 import type { EngineCommand, EngineEvent } from './messages.ts'
@@ -18,7 +18,7 @@ export interface EngineWorkerData {
   readonly receiver: SyncReceiver
   readonly environment: Pointer
   readonly config: ModelConfig
-  readonly span: LoadedSpan
+  readonly span: RunnerSpan
   readonly memory: RowMemory
   readonly cacheTokens: number
   readonly limits: SchedulerLimits

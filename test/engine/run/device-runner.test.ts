@@ -12,7 +12,7 @@ import { DeviceRunner } from '../../../src/engine/run/device-runner.ts'
 import { type ResidentBlock, loadResidentBlocks, releaseResident } from '../../../src/engine/loading/resident.ts'
 import { RopeTables } from '../../../src/engine/run/rope-tables.ts'
 import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
-import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
+import type { RunnerSpan } from '../../../src/engine/run/runner-span.ts'
 import { SpanSessions } from '../../../src/engine/run/span-sessions.ts'
 import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
 import { blockGraphs, cacheShape } from '../../../src/families/graphs.ts'
@@ -99,7 +99,7 @@ for (const [form, target, records] of FORMS) {
         start: 0,
       })
       adapters.add(await openAdapter(ADAPTER))
-      const span: LoadedSpan = { ...sizes, adapters: adapters.stacks, resident: blocks }
+      const span: RunnerSpan = { ...sizes, adapters: adapters.stacks, resident: blocks }
       memory = { device: CPU, kvHeads, tokenBytes: cacheBytes(sizes), blocks: cache.blocks, discards: false }
       runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: records ? memory : undefined })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)

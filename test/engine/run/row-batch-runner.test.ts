@@ -4,7 +4,7 @@ import { RowCache } from '../../../src/engine/cache/rows/row-cache.ts'
 import type { RopeTables } from '../../../src/engine/run/rope-tables.ts'
 import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
 import { RowBatchRunner } from '../../../src/engine/run/row-batch-runner.ts'
-import type { LoadedSpan } from '../../../src/engine/run/runner.ts'
+import type { RunnerSpan } from '../../../src/engine/run/runner-span.ts'
 import { Scheduler } from '../../../src/engine/schedule/scheduler.ts'
 import { EngineLoop } from '../../../src/engine/thread/engine-loop.ts'
 import type { EngineEvent } from '../../../src/engine/thread/messages.ts'
@@ -33,7 +33,7 @@ class Faulty {
 /** The engine thread's loop over a device that is made up; what it reports is kept. */
 function newLoop({ windowCacheTokens }: { windowCacheTokens?: number } = {}) {
   const device = new Faulty()
-  const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as LoadedSpan
+  const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as RunnerSpan
   const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
   const ropes = { acquire: () => 'rope', release: () => undefined, get: () => undefined } as unknown as RopeTables
   const runner = new RowBatchRunner({ span, runner: device, cache, ropes }, { ...LIMITS, windowCacheTokens })
