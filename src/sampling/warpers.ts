@@ -66,12 +66,17 @@ export function topP(p: number, keep = 1): Warper {
     const max = candidates.max()
     const kept = leastToKeep(candidates, keep)
     let sum = 0
-    for (let i = 0; i < count; i++) {
-      values[i] = logits[i]!
-      sum += weights[i] = Math.exp(logits[i]! - max)
-    }
+    for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(logits[i]! - max)
     const target = Math.max(p * sum, Number.MIN_VALUE)
-    const cutoff = findCutoff(values, weights, count, target)
+    // All that weigh less than this weigh too little together to be needed: most of a vocabulary.
+    const negligible = ((1 - p) * sum) / (2 * count)
+    let length = 0
+    for (let i = 0; i < count; i++) {
+      if (weights[i]! < negligible) continue
+      values[length] = logits[i]!
+      weights[length++] = weights[i]!
+    }
+    const cutoff = findCutoff(values, weights, length, target)
     const weight = Math.exp(cutoff.value - max)
     let { above } = cutoff
     candidates.keep((i) => {

@@ -104,6 +104,17 @@ export const threadOptions = {
   },
 } as const satisfies OptionTable
 
+/** Where a client computes embedding and head. */
+export const endsOptions = {
+  endsDevice: {
+    type: 'text',
+    group: COMPUTE,
+    default: 'auto',
+    description: 'Where to compute embedding and head: auto, cpu, cuda or cuda:N',
+    reason: 'Auto is the device on which the same process serves, and the CPU where it does not serve',
+  },
+} as const satisfies OptionTable
+
 /** What a server computes and with what. */
 export const computeOptions = {
   ...threadOptions,
