@@ -4,6 +4,7 @@ import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
 import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
+import { benchSampling } from './sampling.ts'
 import { benchSessions } from './sessions.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
@@ -13,6 +14,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   moe: benchMoe,
   quant: benchQuant,
   'quant-error': benchQuantError,
+  sampling: benchSampling,
   sessions: benchSessions,
 }
 

@@ -3,17 +3,17 @@ import { inspectCuda, tryDevice } from './cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
 
 /**
- * The device that `--device` names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried in a child process,
+ * The device that `--device`, or another `flag`, names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried in a child process,
  * once: `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons. Synchronous and
  * slow (seconds) where there is a GPU.
  */
-export function chooseDevice(text: string): Device {
-  const device = parseDevice(text, () => true)
+export function chooseDevice(text: string, flag = '--device'): Device {
+  const device = parseDevice(text, () => true, flag)
   if (device.kind === 'cpu') return CPU
   const problems = cudaProblems(device)
   if (problems.length === 0) return device
   if (text.startsWith('auto')) return CPU
-  throw new UsageError(`--device ${text}: ${problems.join('; ')}`)
+  throw new UsageError(`${flag} ${text}: ${problems.join('; ')}`)
 }
 
 /** Why CUDA cannot be used on a device: all that is missing, or what a trial said; nothing where it works. */

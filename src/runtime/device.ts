@@ -9,15 +9,16 @@ export interface Device {
 
 export const CPU: Device = { kind: 'cpu', index: 0 }
 
-/** Reads `--device`: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes CUDA where `hasCuda` says so. */
-export function parseDevice(text: string, hasCuda: () => boolean): Device {
+/**
+ * Reads `--device`, or what another `flag` says: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes CUDA where `hasCuda`
+ * says so.
+ */
+export function parseDevice(text: string, hasCuda: () => boolean, flag = '--device'): Device {
   if (text === 'cpu' || (text === 'auto' && !hasCuda())) return CPU
   const match = /^(?:auto|cuda)(?::(\d+))?$/.exec(text)
-  if (match === null) throw new UsageError(`--device ${text}: expected auto, cpu, cuda or cuda:N`)
+  if (match === null) throw new UsageError(`${flag} ${text}: expected auto, cpu, cuda or cuda:N`)
   if (!hasCuda())
-    throw new UsageError(
-      `--device ${text}: no CUDA provider for onnxruntime was found on this machine; use --device cpu`,
-    )
+    throw new UsageError(`${flag} ${text}: no CUDA provider for onnxruntime was found on this machine; use ${flag} cpu`)
   return { kind: 'cuda', index: Number(match[1] ?? 0) }
 }
 

@@ -139,6 +139,10 @@ export async function serve(
     const first = await loadSpan(signal)
     let closeEngine = () => first.close()
     undo.push(() => closeEngine())
+    node.servingDevice = device.kind === 'cpu' ? 'cpu' : `${device.kind}:${device.index}`
+    undo.push(() => {
+      node.servingDevice = undefined
+    })
     const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: adapterBytes }) : undefined
     const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, key)
     const goOnline = async (engine: Engine): Promise<void> => {

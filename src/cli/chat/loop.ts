@@ -1,6 +1,6 @@
 import type { ChatAnswer, ChatSession } from '../../client/chat/chat-session.ts'
 import { Conversation } from '../../client/chat/conversation.ts'
-import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { applyLine } from './commands.ts'
 import type { ChatOutput } from './output.ts'
 

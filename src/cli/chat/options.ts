@@ -2,6 +2,7 @@ import type { OptionValues } from '../options/option-table.ts'
 import {
   adapterOptions,
   answerOptions,
+  endsOptions,
   modelOptions,
   swarmOptions,
   threadOptions,
@@ -34,6 +35,7 @@ export const chatOptions = {
   ...answerOptions,
   maxNewTokens: { ...answerOptions.maxNewTokens, defaultDescription: "the model's own, or 512" },
   ...swarmOptions,
+  ...endsOptions,
   ...threadOptions,
   ...toolLogOptions,
 } as const

@@ -1,6 +1,7 @@
 import type { OptionValues } from '../options/option-table.ts'
 import {
   adapterOptions,
+  endsOptions,
   generationOptions,
   modelOptions,
   swarmOptions,
@@ -18,6 +19,7 @@ export const generateOptions = {
     description: 'Print one JSON object with all texts, token ids and times instead',
   },
   ...swarmOptions,
+  ...endsOptions,
   ...threadOptions,
   ...toolLogOptions,
 } as const

@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import type { GenerationResult } from '../../client/generation/generate.ts'
+import type { GenerationResult } from '../../client/generation/result.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import { requireBootstrap } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
@@ -27,10 +27,10 @@ export async function runGenerate(values: GenerateValues, { shutdown: { signal }
 
 async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
   const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
-  const { numBeams, lengthPenalty, numReturnSequences } = values
+  const { numBeams, numReturnSequences } = values
   const options = { ...generationOptions(values, model.checkpoint.generation, NEW_TOKENS), signal }
   if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
-    const results = await model.generate([prompt], { ...options, numBeams, lengthPenalty, numReturnSequences })
+    const results = await model.generate([prompt], options)
     signal.throwIfAborted()
     printAll(model, results, values.json)
     return

@@ -4,12 +4,12 @@ import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { adapterOptions, modelOptions, swarmOptions, threadOptions } from '../options/options.ts'
+import type { adapterOptions, endsOptions, modelOptions, swarmOptions, threadOptions } from '../options/options.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type ClientValues = OptionValues<
-  typeof modelOptions & typeof adapterOptions & typeof swarmOptions & typeof threadOptions
+  typeof modelOptions & typeof adapterOptions & typeof swarmOptions & typeof endsOptions & typeof threadOptions
 >
 
 /**
@@ -21,13 +21,14 @@ export async function openClient(
   cleanup: Cleanup,
   signal: AbortSignal,
 ): Promise<AutoDistributedModelForCausalLM> {
-  const { bootstrap, dhtPrefix, threads, spin, maxDiskSpace } = values
+  const { bootstrap, dhtPrefix, endsDevice, threads, spin, maxDiskSpace } = values
   const activeAdapter = values.ownAdapter === undefined ? values.activeAdapter : await loadAdapter(values.ownAdapter)
   const progress = new ProgressView(logger)
   try {
     const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, {
       bootstrap,
       dhtPrefix,
+      endsDevice,
       threads,
       spin,
       logger,

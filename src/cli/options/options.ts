@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { QUANTIZATIONS } from '../../tensor/quantize.ts'
+import { answerFlags } from './answer-flags.ts'
 import type { OptionTable } from './option-table.ts'
 
 const MODEL = 'Model'
@@ -100,6 +101,17 @@ export const threadOptions = {
     group: COMPUTE,
     description: 'Let idle threads burn their cores for lower latency',
     reason: 'Several nodes on one machine would take the cores from each other',
+  },
+} as const satisfies OptionTable
+
+/** Where a client computes embedding and head. */
+export const endsOptions = {
+  endsDevice: {
+    type: 'text',
+    group: COMPUTE,
+    default: 'auto',
+    description: 'Where to compute embedding and head: auto, cpu, cuda or cuda:N',
+    reason: 'Auto is the device on which the same process serves, and the CPU where it does not serve',
   },
 } as const satisfies OptionTable
 
@@ -220,8 +232,6 @@ export const serverOptions = {
   },
 } as const satisfies OptionTable
 
-const OWN = "the model's own, or none"
-
 /** Which adapter a client's requests go through. */
 export const adapterOptions = {
   activeAdapter: {
@@ -239,108 +249,10 @@ export const adapterOptions = {
   },
 } as const satisfies OptionTable
 
+const { numBeams, lengthPenalty, numReturnSequences, ...oneAnswer } = answerFlags(TEXT)
+
 /** How an answer is written. */
-export const answerOptions = {
-  maxNewTokens: {
-    type: 'integer',
-    group: TEXT,
-    min: 1,
-    defaultDescription: "the model's own, or 64",
-    description: 'Tokens to generate at most',
-  },
-  minNewTokens: {
-    type: 'integer',
-    group: TEXT,
-    min: 0,
-    defaultDescription: OWN,
-    description: 'Tokens before which the text does not end',
-  },
-  maxTime: {
-    type: 'number',
-    group: TEXT,
-    above: 0,
-    defaultDescription: 'none',
-    description: 'Seconds after which the text ends',
-  },
-  temperature: {
-    type: 'number',
-    group: TEXT,
-    min: 0,
-    defaultDescription: "the model's own, or 0",
-    description: 'Randomness: 0 takes the likeliest token each time',
-  },
-  topK: {
-    type: 'integer',
-    group: TEXT,
-    min: 0,
-    defaultDescription: "the model's own, or 50",
-    description: 'Draw from the K likeliest tokens only; 0 for all',
-    reason: 'As transformers does',
-  },
-  topP: {
-    type: 'number',
-    group: TEXT,
-    above: 0,
-    max: 1,
-    defaultDescription: OWN,
-    description: 'Draw from the likeliest tokens that together have this probability',
-  },
-  minP: {
-    type: 'number',
-    group: TEXT,
-    min: 0,
-    max: 1,
-    defaultDescription: OWN,
-    description: 'Draw from tokens at least this many times as likely as the likeliest',
-  },
-  typicalP: {
-    type: 'number',
-    group: TEXT,
-    above: 0,
-    max: 1,
-    defaultDescription: OWN,
-    description: 'Draw from the most typical tokens that together have this probability',
-  },
-  repetitionPenalty: {
-    type: 'number',
-    group: TEXT,
-    above: 0,
-    defaultDescription: OWN,
-    description: 'Makes tokens of prompt and text less likely: 1 is none, 1.2 is much',
-  },
-  presencePenalty: {
-    type: 'number',
-    group: TEXT,
-    defaultDescription: 'none',
-    description: 'Taken from the logit of each token that the text has',
-  },
-  frequencyPenalty: {
-    type: 'number',
-    group: TEXT,
-    defaultDescription: 'none',
-    description: 'The same, as often as the text has the token',
-  },
-  noRepeatNgramSize: {
-    type: 'integer',
-    group: TEXT,
-    min: 0,
-    defaultDescription: OWN,
-    description: 'No run of so many tokens comes twice; 0 for no limit',
-  },
-  seed: {
-    type: 'integer',
-    group: TEXT,
-    defaultDescription: 'another each time',
-    description: 'Makes what is drawn repeatable',
-  },
-  stop: {
-    type: 'list',
-    group: TEXT,
-    default: [],
-    defaultDescription: 'none',
-    description: 'Text to stop before; may be repeated',
-  },
-} as const satisfies OptionTable
+export const answerOptions = oneAnswer
 
 /** What is continued, and how. */
 export const generationOptions = {
@@ -352,26 +264,9 @@ export const generationOptions = {
     description: 'Token ids to continue, like 5,17,3, instead of a text',
   },
   ...answerOptions,
-  numBeams: {
-    type: 'integer',
-    group: TEXT,
-    min: 1,
-    defaultDescription: '1',
-    description: 'Beams of a beam search; the text comes at its end then',
-  },
-  lengthPenalty: {
-    type: 'number',
-    group: TEXT,
-    defaultDescription: OWN,
-    description: 'Above 0, beam search prefers long texts, below 0 short ones',
-  },
-  numReturnSequences: {
-    type: 'integer',
-    group: TEXT,
-    min: 1,
-    defaultDescription: '1',
-    description: 'Texts to write: as many draws, or the best of the beams',
-  },
+  numBeams,
+  lengthPenalty,
+  numReturnSequences,
 } as const satisfies OptionTable
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const

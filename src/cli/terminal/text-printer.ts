@@ -1,5 +1,5 @@
-import type { GenerationResult } from '../../client/generation/generate.ts'
-import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { GenerationResult } from '../../client/generation/result.ts'
+import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import type { Link } from '../../client/session/chain.ts'
 import type { Recovery } from '../../client/session/inference-session.ts'

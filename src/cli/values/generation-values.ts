@@ -1,5 +1,6 @@
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
-import type { GenerationOptions } from '../../client/generation/options/options.ts'
+import type { GenerationOptions } from '../../sampling/options/options.ts'
+import { optionsOfFlags } from '../options/answer-flags.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type { answerOptions } from '../options/options.ts'
 
@@ -12,37 +13,7 @@ export function generationOptions(
   { options: own }: GenerationDefaults,
   newTokens: number,
 ): GenerationOptions {
-  const {
-    maxNewTokens,
-    minNewTokens,
-    temperature,
-    topK,
-    topP,
-    minP,
-    typicalP,
-    repetitionPenalty,
-    presencePenalty,
-    frequencyPenalty,
-    noRepeatNgramSize,
-    maxTime,
-    seed,
-    stop,
-  } = values
-  const ownLength = own.maxNewTokens ?? own.maxLength
-  return {
-    maxNewTokens: maxNewTokens ?? (ownLength === undefined ? newTokens : undefined),
-    minNewTokens,
-    temperature,
-    topK,
-    topP,
-    minP,
-    typicalP,
-    repetitionPenalty,
-    presencePenalty,
-    frequencyPenalty,
-    noRepeatNgramSize,
-    seed,
-    stopStrings: stop.length > 0 ? stop : undefined,
-    maxTimeMs: maxTime === undefined ? undefined : maxTime * 1000,
-  }
+  const given = optionsOfFlags(values)
+  const known = given.maxNewTokens ?? own.maxNewTokens ?? own.maxLength
+  return known === undefined ? { ...given, maxNewTokens: newTokens } : given
 }

@@ -1,6 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
-import type { GenerationChunk, GenerationResult } from '../generation/generate.ts'
-import type { GenerationOptions } from '../generation/options/options.ts'
+import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
+import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
 

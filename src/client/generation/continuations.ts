@@ -1,25 +1,38 @@
+import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import { deriveSeed } from '../../sampling/random.ts'
 import { type ForkableSource, Forks, allOver, prefill } from './beams/forkable.ts'
-import { type GenerationResult, type TextStream, type TokenSource, checkRequest, generate } from './generate.ts'
-import type { ResolvedOptions } from './options/options.ts'
-import { deriveSeed } from './options/random.ts'
+import type { BeforeHead, TokenSource } from './choosing/token-source.ts'
+import { checkRequest, generate } from './generate.ts'
+import type { GenerationResult } from './result.ts'
+import type { TextStream } from './text/text-output.ts'
 import { MAX_SESSIONS, runTogether } from './together.ts'
 
 /** A source that was fed the prompt already: the first step of a generation gives what came of it. */
 class PrefilledSource implements TokenSource {
   readonly heldIds: readonly number[]
+  readonly beforeHead: BeforeHead | undefined
   readonly #source: TokenSource
-  #logits: Float32Array | undefined
+  #state: Float32Array | undefined
 
-  constructor(source: TokenSource, heldIds: readonly number[], logits: Float32Array | undefined) {
+  constructor(source: TokenSource, heldIds: readonly number[], state: Float32Array | undefined) {
+    const { beforeHead } = source
     this.heldIds = heldIds
+    this.beforeHead = beforeHead && {
+      head: beforeHead.head,
+      feed: async (ids) => this.#take() ?? beforeHead.feed(ids),
+    }
     this.#source = source
-    this.#logits = logits
+    this.#state = state
   }
 
   async next(ids: readonly number[]): Promise<Float32Array> {
-    const logits = this.#logits
-    this.#logits = undefined
-    return logits ?? this.#source.next(ids)
+    return this.#take() ?? this.#source.next(ids)
+  }
+
+  #take(): Float32Array | undefined {
+    const state = this.#state
+    this.#state = undefined
+    return state
   }
 }
 
@@ -40,8 +53,8 @@ export async function generateContinuations(
   checkRequest(promptIds, options, newText())
   const began = performance.now()
   const heldIds = source.heldIds ?? []
-  const logits = await prefill(source, promptIds, signal)
-  const prefillSeconds = logits === undefined ? 0 : (performance.now() - began) / 1000
+  const state = await prefill(source, promptIds, options)
+  const prefillSeconds = state === undefined ? 0 : (performance.now() - began) / 1000
   const promptEnd = source.position
   const forks = new Forks(source)
   try {
@@ -52,7 +65,7 @@ export async function generateContinuations(
     const jobs = Array.from({ length: count }, (_, i) => async (either: AbortSignal) => {
       const own = free.pop()!
       own.position = promptEnd
-      const prefilled = new PrefilledSource(own, heldIds, logits)
+      const prefilled = new PrefilledSource(own, heldIds, state)
       const result = await resultOf(
         generate(
           prefilled,

@@ -1,45 +1,11 @@
 import { UsageError } from '../../base/errors.ts'
-import { type ResolvedOptions, checkOptions } from './options/options.ts'
-import { createSampler } from './sampling/sampler.ts'
-import { Steps, type TokenSource } from './steps.ts'
+import { checkOptions } from '../../sampling/options/check.ts'
+import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import { openText } from './choosing/open-text.ts'
+import { Steps } from './choosing/steps.ts'
+import type { TokenSource } from './choosing/token-source.ts'
+import type { FinishReason, GenerationChunk, GenerationResult } from './result.ts'
 import { TextOutput, type TextStream } from './text/text-output.ts'
-
-export type { TextStream, TokenSource }
-
-export interface GenerationChunk {
-  readonly tokenIds: number[]
-  /** May be '' while a character is incomplete or a stop string may begin. */
-  readonly text: string
-}
-
-/**
- * - `length`: all of `maxNewTokens` were generated
- * - `eos`: the last token ends the text
- * - `stop`: the last token completed a stop string
- * - `criterion`: one of the stopping criteria said so
- * - `time`: the last token came after `maxTimeMs`
- * - `aborted`: the signal
- */
-export type FinishReason = 'length' | 'eos' | 'stop' | 'criterion' | 'time' | 'aborted'
-
-export interface GenerationResult {
-  readonly promptIds: number[]
-  /** All that were generated, with the EOS and those of a stop string. */
-  readonly tokenIds: number[]
-  /** Of each generated token, under the model itself: before all processors. Empty unless asked for. */
-  readonly logprobs: number[]
-  /** Without the EOS and the stop string: the chunks' texts, joined. */
-  readonly text: string
-  readonly finishReason: FinishReason
-  /**
-   * Of a beam: the sum of its log-probabilities after all processors, divided by its length to the power of
-   * `lengthPenalty`.
-   */
-  readonly score?: number
-  readonly seconds: number
-  /** Until the first logits; 0 where there were none. */
-  readonly prefillSeconds: number
-}
 
 /**
  * Generates token by token: a chunk for each, the result as the generator's return value. The prompt is fed in one call
@@ -70,11 +36,11 @@ export async function* generate(
   const elapsed = stopwatch()
   const heldIds = source.heldIds ?? []
   const promptLength = heldIds.length + promptIds.length
-  const sample = createSampler(options, promptLength)
   const textDecides = stopStrings.length > 0 || stoppingCriteria.length > 0
   const output = new TextOutput(text, stopStrings)
-  const steps = new Steps(source, signal)
   const ids = [...heldIds, ...promptIds]
+  const open = openText(source, options, ids)
+  const steps = new Steps((fed) => open.step(fed), signal)
   const logprobs: number[] = []
   let shown = ''
   let prefillSeconds = 0
@@ -83,10 +49,10 @@ export async function* generate(
   try {
     steps.start([...promptIds])
     while (steps.underWay) {
-      const logits = await steps.logits()
-      if (logits === undefined) break
+      const choose = await steps.result()
+      if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob } = sample(logits, ids)
+      const { tokenId, logprob } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
@@ -111,6 +77,7 @@ export async function* generate(
     if (rest !== '') yield { tokenIds: [], text: rest }
   } finally {
     await steps.settled()
+    open.close()
   }
   return {
     promptIds: [...promptIds],

@@ -1,23 +1,32 @@
 import { type Tensor, asFloat32, sliceRows } from '../../tensor/tensor.ts'
 import { beamSearch } from '../generation/beams/beam-search.ts'
 import { generateContinuations } from '../generation/continuations.ts'
+import type { BeforeHead } from '../generation/choosing/token-source.ts'
 import { FedIds } from '../generation/fed-ids.ts'
 import type { ForkableSource } from '../generation/beams/forkable.ts'
-import { type GenerationChunk, type GenerationResult, type TextStream, generate } from '../generation/generate.ts'
-import type { GenerationOptions } from '../generation/options/options.ts'
-import { resolveOptions, resolveStreamOptions } from '../generation/options/resolve.ts'
-import type { AutoDistributedModelForCausalLM } from './model.ts'
+import { generate } from '../generation/generate.ts'
+import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
+import type { TextStream } from '../generation/text/text-output.ts'
+import type { GenerationOptions } from '../../sampling/options/options.ts'
+import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
+import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 
+/** What a session needs of its model. */
+export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>
+
 /** A session of a causal language model: takes token ids or hidden states, gives hidden states or logits. */
 export class CausalLMSession extends ModelSession implements ForkableSource {
-  readonly #model: AutoDistributedModelForCausalLM
+  readonly #model: SessionModel
   readonly #fed = new FedIds()
+  /** The model's head, which chooses tokens beside this thread. */
+  readonly beforeHead: BeforeHead
 
-  constructor(model: AutoDistributedModelForCausalLM, blocks: InferenceSession) {
+  constructor(model: SessionModel, blocks: InferenceSession) {
     super(model.ends, blocks)
     this.#model = model
+    this.beforeHead = { head: model.ends, feed: (ids) => this.#feed(ids) }
   }
 
   /** The ids in the caches; undefined where hidden states were fed. Penalties look at them too. */
@@ -34,9 +43,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
 
   /** Feeds token ids; returns the logits [vocab] after the last of them. Throws like `step`. */
   async next(ids: readonly number[]): Promise<Float32Array> {
-    const hidden = await this.step(ids)
-    const tokens = hidden.shape[0]!
-    return this.#model.ends.head(asFloat32(sliceRows(hidden, tokens - 1, tokens)).slice())
+    return this.#model.ends.head(await this.#feed(ids))
   }
 
   /**
@@ -92,6 +99,13 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     const ids = source.#fed.upTo(position)
     await this.blocks.forkFrom(source.blocks, position)
     this.#fed.record(0, ids)
+  }
+
+  /** Feeds token ids; returns the last block's output [hidden] after the last of them. */
+  async #feed(ids: readonly number[]): Promise<Float32Array> {
+    const hidden = await this.step(ids)
+    const tokens = hidden.shape[0]!
+    return asFloat32(sliceRows(hidden, tokens - 1, tokens)).slice()
   }
 
   #newText(): TextStream | undefined {

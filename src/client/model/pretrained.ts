@@ -6,9 +6,11 @@ import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
 import { type OpenModelOptions, openModel } from '../../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
-import type { EndsOutput, ModelEnds } from '../../engine/ends/ends.ts'
+import type { ModelEnds } from '../../engine/ends/ends.ts'
+import type { EndsOutput } from '../../engine/ends/ends-output.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
+import type { Device } from '../../runtime/device.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
 
 export interface PretrainedOptions {
@@ -27,6 +29,11 @@ export interface PretrainedOptions {
    * The name of an adapter that servers hold, or an own one (`loadAdapter`): what all goes through that names no other.
    */
   readonly activeAdapter?: ActiveAdapter | undefined
+  /**
+   * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. `auto`, the default, is the device on
+   * which `node` serves, and the CPU where it does not.
+   */
+  readonly endsDevice?: string | undefined
   /** Compute threads for embedding and head; by default one per core. */
   readonly threads?: number
   /** Whether idle compute threads burn their core, for lower latency. */
@@ -71,13 +78,15 @@ export async function openPretrained(
       'a model needs a way into its swarm: bootstrap, with the address of at least one peer, or else a node',
     )
   }
+  const device = await chooseEndsDevice(options)
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
   // Not at the top: the ends load the native runtime, which who only imports this library may never need.
-  const [{ ModelEnds }, { endsTensorNames }] = await Promise.all([
+  const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
     import('../../engine/loading/tensor-names.ts'),
+    import('../../runtime/device.ts'),
   ])
   const checkpoint = await fetchTensors(opened, endsTensorNames(opened, kind.output), options.download)
   const threads = { threads: options.threads ?? availableParallelism(), spin: options.spin ?? false }
@@ -91,7 +100,13 @@ export async function openPretrained(
       numBlocks: checkpoint.config.numBlocks,
       logger,
     }),
-    ModelEnds.load({ checkpoint, output: kind.output, ...threads }),
+    ModelEnds.load({
+      checkpoint,
+      output: kind.output,
+      device,
+      dtype: parseDType('auto', device, checkpoint.config.dtype),
+      ...threads,
+    }),
     checkpoint.hasTokenizer ? Tokenizer.load(checkpoint.folder) : undefined,
   ] as const)
   // The ends are in memory by now.
@@ -109,6 +124,13 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
   }
+}
+
+/** Throws `USAGE` for a device that there is not. Only where one is asked for is any looked for, which takes seconds. */
+async function chooseEndsDevice({ endsDevice = 'auto', node }: PretrainedOptions): Promise<Device> {
+  const text = endsDevice === 'auto' ? (node?.servingDevice ?? 'cpu') : endsDevice
+  const { chooseDevice } = await import('../../runtime/choose-device.ts')
+  return chooseDevice(text, '--ends-device')
 }
 
 /** Throws `FAMILY_MISMATCH`. */

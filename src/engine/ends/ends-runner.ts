@@ -3,7 +3,7 @@ import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
-import type { EndsOutput } from './ends.ts'
+import type { EndsOutput } from './ends-output.ts'
 
 /** Sessions of both ends of a model, valid in every thread. */
 export interface LoadedEnds {
@@ -15,8 +15,20 @@ export interface LoadedEnds {
   readonly outputSize: number
 }
 
-/** Runs embedding and head, synchronously, on the CPU in float32. */
-export class EndsRunner {
+/** Runs embedding and head, synchronously. */
+export interface EndsRunner {
+  /** Token ids -> hidden states [tokens, hidden]. */
+  embed(ids: BigInt64Array): Float32Array
+  /**
+   * Hidden states [tokens, hidden] -> logits [tokens, vocab], or without a head hidden states after the last norm.
+   * Where `into` is given they are written into it, and it is returned.
+   */
+  head(hidden: Float32Array, into?: Float32Array): Float32Array
+  close(): void
+}
+
+/** On the CPU in float32. */
+export class CpuEndsRunner implements EndsRunner {
   readonly #env: Environment
   readonly #ends: LoadedEnds
   readonly #cpu: Pointer
@@ -29,7 +41,6 @@ export class EndsRunner {
     this.#runOptions = env.ort.create('CreateRunOptions')
   }
 
-  /** Token ids -> hidden states [tokens, hidden]. */
   embed(ids: BigInt64Array): Float32Array {
     const { embed, hiddenSize } = this.#ends
     const output = new Float32Array(ids.length * hiddenSize)
@@ -44,11 +55,10 @@ export class EndsRunner {
     return output
   }
 
-  /** Hidden states [tokens, hidden] -> logits [tokens, vocab], or without a head hidden states after the last norm. */
-  head(hidden: Float32Array): Float32Array {
+  head(hidden: Float32Array, into?: Float32Array): Float32Array {
     const { head, hiddenSize, output, outputSize } = this.#ends
     const tokens = hidden.length / hiddenSize
-    const values = new Float32Array(tokens * outputSize)
+    const values = into ?? new Float32Array(tokens * outputSize)
     using scope = new TensorScope(this.#env.ort)
     runBound(
       this.#env.ort,

@@ -1,109 +1,91 @@
 import { workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../../base/errors.ts'
-import { reconcile } from '../../checkpoint/weights/reconcile.ts'
-import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
-import { familyOf } from '../../families/index.ts'
-import type { Graph } from '../../graph/builder.ts'
-import { CPU } from '../../runtime/device.ts'
-import { type Environment, createEnvironment } from '../../runtime/environment.ts'
-import type { Session } from '../../runtime/session.ts'
-import { EndsRunner } from './ends-runner.ts'
-import type { EndsCommand, EndsEvent, EndsOptions } from './ends.ts'
-import { loadGraph } from '../loading/load-graph.ts'
+import { createEnvironment } from '../../runtime/environment.ts'
 import { type SyncReceiver, receiveSync } from '../thread/sync-channel.ts'
+import { HeadRuns } from './head-runs.ts'
+import { type EndsOnDevice, loadEnds } from './load-ends.ts'
+import type { EndsCommand, EndsEvent, EndsOptions, HeadCommand } from './messages.ts'
+import { RowSampler } from './row-sampler.ts'
 
 /** The thread of a model's ends. Heads of several sequences that wait together are one run. */
-const { receiver, checkpoint, output = 'logits', ...threads } = workerData as EndsOptions & { receiver: SyncReceiver }
-const { hiddenSize, vocabSize } = checkpoint.config
-const outputSize = output === 'logits' ? vocabSize : hiddenSize
+const { receiver, ...options } = workerData as EndsOptions & { receiver: SyncReceiver }
 
-type HeadCommand = Extract<EndsCommand, { type: 'head' }>
+/** Of the head's first runs, after which its time is known: the first also brings its weights into memory. */
+const WARM_UP_RUNS = 2
 
 function post(event: EndsEvent): void {
-  receiver.port.postMessage(event, event.type === 'done' ? [event.values.buffer as ArrayBuffer] : [])
+  const values = event.type === 'done' && event.result instanceof Float32Array ? event.result : undefined
+  receiver.port.postMessage(event, values === undefined ? [] : [values.buffer as ArrayBuffer])
 }
 
 function fail(error: unknown, taskId?: number): void {
   post({ type: 'failed', taskId, code: errorCode(error), message: errorMessage(error) })
 }
 
-function load(env: Environment, graph: Graph): Session {
-  const { ignored } = familyOf(checkpoint.config).names(checkpoint.config)
-  const slices = reconcile(graph.parameters, checkpoint, { prefixes: [], ignore: [...ignored] })
-  return loadGraph(env, CPU, graph, slices)
-}
-
-function runHeads(runner: EndsRunner, heads: readonly HeadCommand[]): void {
-  const began = performance.now()
-  const single = heads.length === 1
-  const lengths = heads.map(({ hidden }) => hidden.length)
-  const hidden = single ? heads[0]!.hidden : new Float32Array(lengths.reduce((a, b) => a + b, 0))
-  let at = 0
-  if (!single)
-    for (const head of heads) {
-      hidden.set(head.hidden, at)
-      at += head.hidden.length
-    }
-  const logits = runner.head(hidden)
-  const seconds = (performance.now() - began) / 1000 / heads.length
-  at = 0
-  for (const [i, { taskId }] of heads.entries()) {
-    const count = (lengths[i]! / hiddenSize) * outputSize
-    post({ type: 'done', taskId, values: single ? logits : logits.slice(at, at + count), seconds })
-    at += count
+/** Seconds that the head takes for one row. */
+function timeHead({ runner }: EndsOnDevice): number {
+  const hidden = new Float32Array(options.checkpoint.config.hiddenSize)
+  let seconds = 0
+  for (let i = 0; i < WARM_UP_RUNS; i++) {
+    const began = performance.now()
+    runner.head(hidden)
+    seconds = (performance.now() - began) / 1000
   }
+  return seconds
 }
 
-/** Runs one task and reports its failure against all that it was for. */
-function attempt(taskIds: readonly number[], task: () => void): void {
-  try {
-    task()
-  } catch (error) {
-    for (const taskId of taskIds) fail(error, taskId)
-  }
-}
-
-function loop(runner: EndsRunner): void {
+function loop({ runner }: EndsOnDevice): void {
+  const { hiddenSize, vocabSize } = options.checkpoint.config
+  const sampler = new RowSampler()
+  const runs = new HeadRuns(runner, sampler, {
+    hiddenSize,
+    outputSize: options.output === 'hidden' ? hiddenSize : vocabSize,
+  })
   for (;;) {
     const heads: HeadCommand[] = []
     for (const command of receiveSync<EndsCommand>(receiver, Infinity)) {
-      if (command.type === 'close') return
-      if (command.type === 'head') {
-        heads.push(command)
-        continue
+      switch (command.type) {
+        case 'close':
+          return
+        case 'embed':
+          embed(command.taskId, command.ids)
+          break
+        case 'open-text':
+          sampler.openText(command.textId, command.options, command.ids)
+          break
+        case 'open-beams':
+          sampler.openBeams(command.textId, command.options, command.ids)
+          break
+        case 'close-text':
+          sampler.close(command.textId)
+          break
+        default:
+          heads.push(command)
       }
-      attempt([command.taskId], () => {
-        const began = performance.now()
-        const values = runner.embed(command.ids)
-        post({ type: 'done', taskId: command.taskId, values, seconds: (performance.now() - began) / 1000 })
-      })
     }
-    if (heads.length > 0)
-      attempt(
-        heads.map(({ taskId }) => taskId),
-        () => runHeads(runner, heads),
-      )
+    runs.run(heads, post)
+  }
+
+  function embed(taskId: number, ids: BigInt64Array): void {
+    const began = performance.now()
+    try {
+      const result = runner.embed(ids)
+      post({ type: 'done', taskId, result, seconds: (performance.now() - began) / 1000 })
+    } catch (error) {
+      fail(error, taskId)
+    }
   }
 }
 
-function start(): void {
-  const env = createEnvironment(threads)
-  const target = { device: CPU.kind, dtype: 'float32' } as const
-  const embed = load(env, buildEmbedGraph(checkpoint.config, target))
-  const head = load(env, (output === 'logits' ? buildHeadGraph : buildNormGraph)(checkpoint.config, target))
-  const ends = { embed: embed.pointer, head: head.pointer, hiddenSize, output, outputSize }
-  const kept = [...embed.kept, ...head.kept]
-  post({ type: 'ready', environment: env.pointer, ends })
-  const runner = new EndsRunner(env, ends)
-  loop(runner)
-  runner.close()
-  for (const { pointer } of [embed, head]) env.ort.release('ReleaseSession', pointer)
-  // Read by the sessions until here.
-  kept.length = 0
-}
-
 try {
-  start()
+  const env = createEnvironment(options)
+  const ends = loadEnds(env, options)
+  try {
+    post({ type: 'ready', environment: env.pointer, ends: ends.ends, headSeconds: timeHead(ends) })
+    loop(ends)
+  } finally {
+    ends.close()
+  }
 } catch (error) {
   fail(error)
 }

@@ -69,6 +69,8 @@ export class SwarmNode {
   readonly bootstrapPeers: readonly PeerTarget[]
   readonly swarmKey: Uint8Array | undefined
   readonly traffic = trafficByRpc()
+  /** Where this process serves a span, the device that it does that on: what else computes in it may go there too. */
+  servingDevice: string | undefined
   readonly #listen: readonly string[]
   readonly #announce: readonly string[]
   readonly #metrics: Libp2pMetrics | undefined

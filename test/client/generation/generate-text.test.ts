@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Tokenizer } from '../../../src/checkpoint/tokenizer/tokenizer.ts'
 import { generate } from '../../../src/client/generation/generate.ts'
-import type { ResolvedOptions } from '../../../src/client/generation/options/options.ts'
+import type { ResolvedOptions } from '../../../src/sampling/options/options.ts'
 import { ScriptSource, collect } from './support.ts'
 
 const VOCABULARY_SIZE = 4096

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type TextStream, type TokenSource, generate } from '../../../src/client/generation/generate.ts'
-import type { ResolvedOptions } from '../../../src/client/generation/options/options.ts'
+import { generate } from '../../../src/client/generation/generate.ts'
+import type { TokenSource } from '../../../src/client/generation/choosing/token-source.ts'
+import type { TextStream } from '../../../src/client/generation/text/text-output.ts'
+import type { ResolvedOptions } from '../../../src/sampling/options/options.ts'
 import { BigramSource, ScriptSource, collect, logitsFor, softmax } from './support.ts'
 
 /** Greedy: 0 -> 1 -> 2 -> 3 -> 0 ... */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import { type TestSwarm, startServers } from '../kit.ts'
-import { type Reference, readReference } from './reference.ts'
+import { type Reference, readReference } from '../../sampling/reference.ts'
 
 const FIXTURE = join(import.meta.dirname, '../../fixtures/llama')
 const PROMPTS = [

@@ -1,4 +1,5 @@
-import type { GenerationChunk, GenerationResult, TokenSource } from '../../../src/client/generation/generate.ts'
+import type { GenerationChunk, GenerationResult } from '../../../src/client/generation/result.ts'
+import type { TokenSource } from '../../../src/client/generation/choosing/token-source.ts'
 
 /** Softmax by the book. */
 export function softmax(logits: Iterable<number>): number[] {

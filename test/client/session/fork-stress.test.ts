@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { seededRandom } from '../../../src/client/generation/options/random.ts'
+import { seededRandom } from '../../../src/sampling/random.ts'
 import type { InferenceSession } from '../../../src/client/session/inference-session.ts'
 import { TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 

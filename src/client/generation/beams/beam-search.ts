@@ -1,11 +1,11 @@
+import type { BeamCandidate } from '../../../sampling/beam-sampler.ts'
+import type { ResolvedOptions } from '../../../sampling/options/options.ts'
+import { type OpenBeams, openBeams } from '../choosing/open-beams.ts'
+import { feed } from '../choosing/token-source.ts'
+import { checkRequest } from '../generate.ts'
+import type { FinishReason, GenerationResult } from '../result.ts'
 import { Beams, type JudgedCandidate } from './beams.ts'
 import { type ForkableSource, Forks, allOver, prefill } from './forkable.ts'
-import { type FinishReason, type GenerationResult, checkRequest } from '../generate.ts'
-import { type LogitsProcessor, expSum, maxLogit } from '../sampling/logits.ts'
-import { type ResolvedOptions, isSampling } from '../options/options.ts'
-import { createProcessors } from '../sampling/processors.ts'
-import { seededRandom } from '../options/random.ts'
-import { type Candidate, topCandidates } from '../sampling/top-candidates.ts'
 
 /** Gives the text of ids, special tokens left out. */
 export type DecodeText = (ids: readonly number[]) => Promise<string>
@@ -15,46 +15,38 @@ class BeamSearch {
   readonly beams: Beams
   readonly #options: ResolvedOptions
   readonly #prefix: readonly number[]
-  readonly #processors: readonly LogitsProcessor[]
-  readonly #random: (() => number) | undefined
-  readonly #numCandidates: number
+  readonly #open: OpenBeams
   readonly #decode: DecodeText | undefined
   readonly #began = performance.now()
 
   /** `prefix`: all tokens before the answer. */
-  constructor(prefix: readonly number[], options: ResolvedOptions, decode: DecodeText | undefined) {
-    const { numBeams = 1, lengthPenalty = 1, earlyStopping = false, maxNewTokens, eosTokenIds = [] } = options
-    const each = Math.max(2, eosTokenIds.length + 1)
+  constructor(
+    source: ForkableSource,
+    prefix: readonly number[],
+    options: ResolvedOptions,
+    decode: DecodeText | undefined,
+  ) {
+    const { numBeams = 1, lengthPenalty = 1, earlyStopping = false, maxNewTokens } = options
     this.beams = new Beams({ numBeams, lengthPenalty, earlyStopping, maxNewTokens })
     this.#options = options
     this.#prefix = prefix
-    this.#processors = createProcessors(options, { promptLength: prefix.length, minTokensToKeep: each })
-    this.#random = isSampling(options) ? seededRandom(options.seed) : undefined
-    // Even where each beam's best continuations all end, as many as there are beams go on.
-    this.#numCandidates = numBeams * each
+    this.#open = openBeams(source, options, prefix)
     this.#decode = decode
   }
 
-  /** Takes the logits [vocab] after each running beam, and chooses the beams that go on. */
-  async advance(logits: readonly Float32Array[]): Promise<void> {
-    const { running } = this.beams
-    const shifts = logits.map((row) => logOfSum(row))
-    const logProbs = logits.map((row, i) =>
-      this.#processed(
-        row.map((logit) => logit - shifts[i]!),
-        running[i]!.tokenIds,
-      ),
-    )
-    const candidates = topCandidates(
-      logProbs,
-      running.map(({ total }) => total),
-      this.#numCandidates,
-      this.#random,
-    )
-    const judged = candidates.map((candidate) =>
-      this.#judge(candidate, logits[candidate.beam]![candidate.tokenId]! - shifts[candidate.beam]!),
-    )
-    this.beams.advance(await Promise.all(judged))
+  /** Takes what `feed` gave for each running beam, and chooses the beams that go on. */
+  async advance(states: readonly Float32Array[]): Promise<void> {
+    const steps = this.beams.running.map(({ parent, tokenIds, total }) => ({
+      parent,
+      tokenId: tokenIds.at(-1),
+      total,
+    }))
+    const candidates = await this.#open.candidates(states, steps)
+    this.beams.advance(await Promise.all(candidates.map((candidate) => this.#judge(candidate))))
+  }
+
+  close(): void {
+    this.#open.close()
   }
 
   /** The answer's text: without the EOS, cut before the first stop string. */
@@ -64,21 +56,16 @@ class BeamSearch {
     return text.slice(0, Math.min(text.length, ...starts))
   }
 
-  #processed(logProbs: Float32Array, tokenIds: readonly number[]): Float32Array {
-    const ids = [...this.#prefix, ...tokenIds]
-    for (const process of this.#processors) process(logProbs, ids)
-    return logProbs
-  }
-
-  async #judge(candidate: Candidate, logprob: number): Promise<JudgedCandidate> {
-    const { tokenIds: before, logprobs } = this.beams.running[candidate.beam]!
-    const tokenIds = [...before, candidate.tokenId]
-    const finishReason = await this.#finishReason(tokenIds)
+  async #judge({ beam, tokenId, total, logprob }: BeamCandidate): Promise<JudgedCandidate> {
+    const { tokenIds: before, logprobs } = this.beams.running[beam]!
+    const tokenIds = [...before, tokenId]
     return {
-      ...candidate,
+      beam,
+      tokenId,
+      total,
       tokenIds,
       logprobs: this.#options.logprobs === true ? [...logprobs, logprob] : [],
-      finishReason,
+      finishReason: await this.#finishReason(tokenIds),
     }
   }
 
@@ -115,17 +102,22 @@ export async function beamSearch(
 ): Promise<GenerationResult[]> {
   checkRequest(promptIds, options, decode)
   const began = performance.now()
-  const search = new BeamSearch([...(source.heldIds ?? []), ...promptIds], options, decode)
-  const logits = await prefill(source, promptIds, options.signal)
-  const prefillSeconds = logits === undefined ? 0 : (performance.now() - began) / 1000
-  const promptEnd = source.position
+  const prefix = [...(source.heldIds ?? []), ...promptIds]
+  const search = new BeamSearch(source, prefix, options, decode)
   const forks = new Forks(source)
+  let prefillSeconds = 0
   try {
-    if (logits !== undefined) await run(search, source, forks, logits, options.signal)
+    const state = await prefill(source, promptIds, options)
+    const promptEnd = source.position
+    if (state !== undefined) {
+      prefillSeconds = (performance.now() - began) / 1000
+      await run(search, source, forks, state, options)
+    }
+    source.position = promptEnd
   } finally {
+    search.close()
     await forks.close()
   }
-  source.position = promptEnd
   const results = search.beams.results(options.numReturnSequences ?? 1)
   return Promise.all(
     results.map(async ({ tokenIds, logprobs, score, finishReason }) => ({
@@ -141,19 +133,15 @@ export async function beamSearch(
   )
 }
 
-function logOfSum(logits: Float32Array): number {
-  const max = maxLogit(logits)
-  return max + Math.log(expSum(logits, max))
-}
-
 async function run(
   search: BeamSearch,
   source: ForkableSource,
   forks: Forks,
   first: Float32Array,
-  signal: AbortSignal | undefined,
+  options: ResolvedOptions,
 ): Promise<void> {
   const { beams } = search
+  const { signal } = options
   const isAborted = (): boolean => signal?.aborted === true
   let sources = [source]
   await search.advance([first])
@@ -164,7 +152,7 @@ async function run(
         beams.running.map(({ parent }) => parent),
         forks,
       )
-      const fed = sources.map((each, i) => each.next([beams.running[i]!.tokenIds.at(-1)!]))
+      const fed = sources.map((each, i) => feed(each, [beams.running[i]!.tokenIds.at(-1)!], options))
       await search.advance(await allOver(fed))
     } catch (error) {
       if (!isAborted()) throw error

@@ -1,5 +1,5 @@
-import type { FinishReason } from '../generate.ts'
-import type { Candidate } from '../sampling/top-candidates.ts'
+import type { FinishReason } from '../result.ts'
+import type { Candidate } from '../../../sampling/top-candidates.ts'
 
 /** An answer that goes on. */
 export interface Beam {

@@ -1,4 +1,6 @@
-import { Steps, type TokenSource } from '../steps.ts'
+import type { ResolvedOptions } from '../../../sampling/options/options.ts'
+import { Steps } from '../choosing/steps.ts'
+import { type TokenSource, feed } from '../choosing/token-source.ts'
 
 /** A sequence whose state can be copied: what it was fed is computed once for all that follow from it. */
 export interface ForkableSource extends TokenSource {
@@ -11,15 +13,15 @@ export interface ForkableSource extends TokenSource {
   close(): Promise<void>
 }
 
-/** Feeds a prompt; gives the logits [vocab] after it, undefined where the signal is aborted. */
+/** Feeds a prompt; gives what the next token is chosen from, undefined where the signal is aborted. */
 export async function prefill(
   source: TokenSource,
   promptIds: readonly number[],
-  signal?: AbortSignal,
+  options: ResolvedOptions,
 ): Promise<Float32Array | undefined> {
-  const steps = new Steps(source, signal)
+  const steps = new Steps((ids) => feed(source, ids, options), options.signal)
   steps.start(promptIds)
-  return steps.logits()
+  return steps.result()
 }
 
 /** Sources that were made from one; they are closed together, also those that are still being made. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom } from '../../../../src/client/generation/options/random.ts'
+import { seededRandom } from '../../../../src/sampling/random.ts'
 import { StopStringFilter } from '../../../../src/client/generation/text/stop-strings.ts'
 
 /** Pushes the pieces one by one; what came out after each, and of the flush at the end. */

@@ -1,0 +1,95 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { openCheckpoint } from '../src/checkpoint/checkpoint.ts'
+import type { TokenSource } from '../src/client/generation/choosing/token-source.ts'
+import { resultOf } from '../src/client/generation/continuations.ts'
+import { generate } from '../src/client/generation/generate.ts'
+import { ModelEnds } from '../src/engine/ends/ends.ts'
+import type { ResolvedOptions } from '../src/sampling/options/options.ts'
+import { asFloat32, sliceRows } from '../src/tensor/tensor.ts'
+import { writeSyntheticLlama } from '../test/checkpoint/synthetic.ts'
+
+const TOKENS = 1024
+const SESSIONS = [1, 64]
+const THREADS = { threads: 2, spin: false }
+
+/** A vocabulary of 128 k behind a narrow head, so that the choice of tokens and not the head takes the time. */
+const MODEL = {
+  numBlocks: 1,
+  hiddenSize: 128,
+  intermediateSize: 64,
+  numHeads: 4,
+  numKvHeads: 4,
+  vocabSize: 128_256,
+  maxPositions: 8192,
+}
+
+const OPTIONS: Record<string, Partial<ResolvedOptions>> = {
+  greedy: {},
+  'temperature 0.8, top-k 50, top-p 0.9, repetition penalty': {
+    temperature: 0.8,
+    topK: 50,
+    topP: 0.9,
+    repetitionPenalty: 1.1,
+    seed: 1,
+  },
+  'temperature 0.8, top-p 0.9 of all, log-probabilities': { temperature: 0.8, topP: 0.9, logprobs: true, seed: 1 },
+}
+
+/** No blocks in between: what is left of a client is embedding, head and the choice of tokens. */
+function withoutBlocks(ends: ModelEnds): Required<Omit<TokenSource, 'heldIds'>> {
+  const feed = async (ids: readonly number[]): Promise<Float32Array> =>
+    asFloat32(sliceRows(await ends.embed(ids.slice(-1)), 0, 1)).slice()
+  return { next: async (ids) => ends.head(await feed(ids)), beforeHead: { head: ends, feed } }
+}
+
+/**
+ * What choosing tokens out of 128 k takes of a client's main thread, and how long that is held up at most: tokens
+ * chosen beside the head, and, as for own logits processors, on the main thread. Rounds alternate.
+ */
+export async function benchSampling(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'petals-node-bench-'))
+  await writeSyntheticLlama(folder, MODEL)
+  const ends = await ModelEnds.load({ checkpoint: await openCheckpoint(folder), ...THREADS })
+  const { next, beforeHead } = withoutBlocks(ends)
+  try {
+    for (const [what, options] of Object.entries(OPTIONS)) {
+      console.log(what)
+      for (const sessions of SESSIONS) {
+        await measure(`  ${sessions} sessions, logits on the main thread`, { next }, sessions, options)
+        await measure(`  ${sessions} sessions, tokens from the head's threads`, { next, beforeHead }, sessions, options)
+      }
+    }
+  } finally {
+    await ends.close()
+    await rm(folder, { recursive: true })
+  }
+}
+
+async function measure(
+  what: string,
+  source: TokenSource,
+  sessions: number,
+  options: Partial<ResolvedOptions>,
+): Promise<void> {
+  const run = (maxNewTokens: number) =>
+    Promise.all(
+      Array.from({ length: sessions }, (_, i) => resultOf(generate(source, [i + 1], { ...options, maxNewTokens }))),
+    )
+  await run(2)
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const cpu = process.threadCpuUsage()
+  const began = performance.now()
+  delay.enable()
+  await run(Math.max(8, TOKENS / (sessions === 1 ? 8 : sessions)))
+  delay.disable()
+  const tokens = sessions * Math.max(8, TOKENS / (sessions === 1 ? 8 : sessions))
+  const { user, system } = process.threadCpuUsage(cpu)
+  console.log(
+    `${what}: ${((user + system) / 1000 / tokens).toFixed(2)} ms of the main thread per token, ` +
+      `held up for at most ${(delay.max / 1e6).toFixed(1)} ms, ` +
+      `${((tokens * 1000) / (performance.now() - began)).toFixed(0)} tokens/s`,
+  )
+}

@@ -1,0 +1,43 @@
+import type { GenerationOptions } from '../../sampling/options/options.ts'
+import type { Kind, NumberKind } from '../../sampling/options/kinds.ts'
+import { type Declared, type Flag, OPTIONS } from '../../sampling/options/table.ts'
+import type { ListOption, NumberOption, Option } from './option-table.ts'
+
+type Table = typeof OPTIONS
+type Flagged = { [K in keyof Table]: Table[K] extends { readonly flag: Flag } ? K : never }[keyof Table]
+type FlagName<K extends Flagged> = Table[K]['flag'] extends { readonly name: infer N extends string } ? N : K
+
+/** The options of generation that a command line has. */
+type AnswerFlags = {
+  readonly [K in Flagged as FlagName<K>]: Table[K]['kind'] extends NumberKind ? NumberOption : ListOption
+}
+
+type AnswerValues = { readonly [name: string]: unknown }
+
+const FLAGGED = Object.entries<Declared>(OPTIONS).flatMap(([option, { flag, kind }]) =>
+  flag === undefined ? [] : [{ option, flag, kind, name: flag.name ?? option }],
+)
+
+/** Flags of all options that have one, listed under `group`. */
+export function answerFlags(group: string): AnswerFlags {
+  return Object.fromEntries(FLAGGED.map(({ name, flag, kind }) => [name, flagOption(flag, kind, group)])) as AnswerFlags
+}
+
+/** The options whose flags are among `values`; those that were not given are absent. */
+export function optionsOfFlags(values: AnswerValues): GenerationOptions {
+  const given = FLAGGED.flatMap(({ option, name, flag: { unit = 1 } }) => {
+    const value = values[name]
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) return []
+    return [[option, typeof value === 'number' ? value * unit : value]]
+  })
+  return Object.fromEntries(given) as GenerationOptions
+}
+
+function flagOption({ description, shownDefault, reason }: Flag, kind: Kind<unknown>, group: string): Option {
+  const shared = { group, description, defaultDescription: shownDefault, ...(reason !== undefined && { reason }) }
+  return isNumber(kind) ? { type: kind.type, ...kind.bounds, ...shared } : { type: 'list', default: [], ...shared }
+}
+
+function isNumber(kind: Kind<unknown>): kind is NumberKind {
+  return 'bounds' in kind
+}

@@ -1,0 +1,136 @@
+import { UsageError } from '../../base/errors.ts'
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
+import { checkOptions } from '../../sampling/options/check.ts'
+import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
+
+/** transformers' own, where neither the caller nor the model says something else. */
+const NEW_TOKENS = 20
+const TOP_K = 50
+
+/** Pairs that set one limit in two ways: where the caller gives either, the model's other one does not count. */
+const SAME_LIMIT = [
+  ['maxNewTokens', 'maxLength'],
+  ['minNewTokens', 'minLength'],
+] as const
+
+/**
+ * Options for a prompt of `promptLength` tokens, with the defaults of the model's generation_config.json and then
+ * transformers' (20 new tokens; the 50 likeliest where tokens are drawn). Without `doSample`, a temperature above 0 is
+ * a wish to draw and 0 one not to; without either the model's `do_sample` decides, and its temperature is for draws
+ * alone. Throws `USAGE` for options that cannot be: each alone, together, with this prompt or with this vocabulary.
+ */
+export function resolveOptions(
+  options: GenerationOptions,
+  { generation, config }: Pick<Checkpoint, 'generation' | 'config'>,
+  promptLength: number,
+): ResolvedOptions {
+  checkOptions(options)
+  const explicit = definedOnly(options)
+  const merged: GenerationOptions = {
+    topK: TOP_K,
+    eosTokenIds: generation.eosTokenIds,
+    ...modelOptions(generation, explicit),
+    ...explicit,
+  }
+  const {
+    doSample = explicit.temperature === undefined ? (generation.options.doSample ?? false) : explicit.temperature > 0,
+  } = explicit
+  checkVocabulary(merged, config.vocabSize)
+  return {
+    ...merged,
+    doSample,
+    maxNewTokens: answerLength(explicit, generation, promptLength),
+    numReturnSequences: numTexts(explicit, merged, doSample),
+  }
+}
+
+/**
+ * Options for one text that is shown as it comes: without beams, even where the model's defaults have some. Throws
+ * `USAGE` as `resolveOptions` does, and for several beams or texts.
+ */
+export function resolveStreamOptions(
+  options: GenerationOptions,
+  checkpoint: Pick<Checkpoint, 'generation' | 'config'>,
+  promptLength: number,
+): ResolvedOptions {
+  for (const name of ['numBeams', 'numReturnSequences'] as const) {
+    if ((options[name] ?? 1) > 1) {
+      throw new UsageError(
+        `${name} is ${options[name]}: a stream is one text as it comes; give the prompts to generate, in a list`,
+      )
+    }
+  }
+  return resolveOptions({ ...options, numBeams: 1, numReturnSequences: 1 }, checkpoint, promptLength)
+}
+
+function definedOnly(options: GenerationOptions): GenerationOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}
+
+function modelOptions({ options }: GenerationDefaults, explicit: GenerationOptions): GenerationOptions {
+  const own: GenerationOptions = { ...options }
+  const overridden = SAME_LIMIT.filter((pair) => pair.some((name) => explicit[name] !== undefined)).flat()
+  return Object.fromEntries(Object.entries(own).filter(([name]) => !overridden.some((other) => other === name)))
+}
+
+function answerLength(
+  explicit: GenerationOptions,
+  { options, maxPositions }: GenerationDefaults,
+  promptLength: number,
+): number {
+  if (explicit.maxNewTokens !== undefined) return explicit.maxNewTokens
+  if (explicit.maxLength !== undefined) return beyondPrompt(explicit.maxLength, promptLength, 'maxLength is')
+  if (options.maxNewTokens === undefined && options.maxLength !== undefined) {
+    const length = Math.min(options.maxLength, maxPositions)
+    return beyondPrompt(length, promptLength, "the model's own limit (max_length in its generation_config.json) is")
+  }
+  // At least one, so that a prompt that is too long is refused as one.
+  return Math.max(1, Math.min(options.maxNewTokens ?? NEW_TOKENS, maxPositions - promptLength))
+}
+
+function beyondPrompt(maxLength: number, promptLength: number, what: string): number {
+  if (maxLength > promptLength) return maxLength - promptLength
+  throw new UsageError(`${what} ${maxLength} tokens, and the prompt alone has ${promptLength}: give maxNewTokens`)
+}
+
+function numTexts(
+  explicit: GenerationOptions,
+  { numBeams = 1, numReturnSequences = 1 }: GenerationOptions,
+  doSample: boolean,
+): number {
+  if (numReturnSequences === 1) return 1
+  const possible = numBeams > 1 ? numBeams : doSample ? Infinity : 1
+  if (numReturnSequences <= possible) return numReturnSequences
+  if (explicit.numReturnSequences === undefined) return possible
+  throw new UsageError(
+    `numReturnSequences is ${numReturnSequences}, but ` +
+      (numBeams > 1
+        ? `numBeams ${numBeams}: give at most as many as there are beams`
+        : 'the likeliest tokens are taken, which give one text: give a temperature, doSample or numBeams'),
+  )
+}
+
+function checkVocabulary(options: GenerationOptions, vocabSize: number): void {
+  const {
+    logitBias = {},
+    sequenceBias = [],
+    badWordsIds = [],
+    forcedPrefixIds = [],
+    forcedBosTokenId = [],
+    forcedEosTokenId = [],
+  } = options
+  const named = {
+    logitBias: Object.keys(logitBias).map(Number),
+    sequenceBias: sequenceBias.flatMap(([ids]) => ids),
+    badWordsIds: badWordsIds.flat(),
+    forcedPrefixIds,
+    forcedBosTokenId: [forcedBosTokenId].flat(),
+    forcedEosTokenId: [forcedEosTokenId].flat(),
+  }
+  for (const [name, ids] of Object.entries(named)) {
+    const unknown = ids.find((id) => id >= vocabSize)
+    if (unknown !== undefined)
+      throw new UsageError(`${name} names token ${unknown}: the model has tokens 0 to ${vocabSize - 1}`)
+  }
+}

@@ -1,0 +1,84 @@
+import { reconcile } from '../../checkpoint/weights/reconcile.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
+import { familyOf } from '../../families/index.ts'
+import type { Graph } from '../../graph/builder.ts'
+import { CPU } from '../../runtime/device.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { openHeap } from '../../runtime/memory.ts'
+import { loadGraph } from '../loading/load-graph.ts'
+import { loadResidentBlock } from '../loading/resident.ts'
+import { WeightMemory } from '../loading/weight-memory.ts'
+import { DeviceEndsRunner, type ResidentEnd } from './device-ends-runner.ts'
+import { CpuEndsRunner, type EndsRunner, type LoadedEnds } from './ends-runner.ts'
+import type { EndsOptions } from './messages.ts'
+
+/** Both ends of a model, ready to run. */
+export interface EndsOnDevice {
+  readonly runner: EndsRunner
+  /** What other threads can run; none where a device computes. */
+  readonly ends: LoadedEnds | undefined
+  /** Gives all of it back. */
+  close(): void
+}
+
+/** Reads and builds both ends where the options say. Throws `CheckpointError`, `FamilyError` and `RuntimeError`. */
+export function loadEnds(env: Environment, options: EndsOptions): EndsOnDevice {
+  return (options.device ?? CPU).kind === 'cpu' ? loadOnCpu(env, options) : loadOnDevice(env, options, 'cuda')
+}
+
+function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
+  const { embed, head, sizes } = endGraphs(options, 'cpu')
+  using undo = new DisposableStack()
+  const load = (graph: Graph) => {
+    const session = loadGraph(env, CPU, graph, slicesOf(graph, options))
+    undo.defer(() => env.ort.release('ReleaseSession', session.pointer))
+    return session
+  }
+  const sessions = { embed: load(embed), head: load(head) }
+  const ends = { ...sizes, embed: sessions.embed.pointer, head: sessions.head.pointer }
+  const runner = undo.adopt(new CpuEndsRunner(env, ends), (own) => own.close())
+  const kept = [...sessions.embed.kept, ...sessions.head.kept]
+  // Read by the sessions until they are gone.
+  const release = undo.move()
+  release.adopt(kept, (tensors) => void tensors.splice(0))
+  return { runner, ends, close: () => release.dispose() }
+}
+
+/** `lowering`: whose operators the graphs have; a device's run on a CPU as well. */
+export function loadOnDevice(env: Environment, options: EndsOptions, lowering: 'cpu' | 'cuda'): EndsOnDevice {
+  const { device = CPU, dtype = 'float32' } = options
+  const { embed, head, sizes } = endGraphs(options, lowering)
+  using undo = new DisposableStack()
+  const heap = openHeap(device)
+  const memory = undo.adopt(new WeightMemory(), (own) => own.release())
+  using weights = new DisposableStack()
+  const load = (graph: Graph): ResidentEnd => {
+    const resident = loadResidentBlock(heap, graph, slicesOf(graph, options), memory)
+    weights.defer(() => heap.free(resident.allocation))
+    return { graph, weights: resident }
+  }
+  const ends = { ...sizes, device, dtype, embed: load(embed), head: load(head) }
+  const runner = weights.adopt(new DeviceEndsRunner(env, ends), (own) => own.close())
+  const release = weights.move()
+  return { runner, ends: undefined, close: () => release.dispose() }
+}
+
+function endGraphs({ checkpoint, output = 'logits', dtype = 'float32' }: EndsOptions, device: 'cpu' | 'cuda') {
+  const { config } = checkpoint
+  const target = { device, dtype: device === 'cpu' ? 'float32' : dtype } as const
+  return {
+    embed: buildEmbedGraph(config, target),
+    head: (output === 'logits' ? buildHeadGraph : buildNormGraph)(config, target),
+    sizes: {
+      hiddenSize: config.hiddenSize,
+      output,
+      outputSize: output === 'logits' ? config.vocabSize : config.hiddenSize,
+    },
+  }
+}
+
+function slicesOf({ parameters }: Graph, { checkpoint }: EndsOptions): Map<string, TensorSlice> {
+  const { ignored } = familyOf(checkpoint.config).names(checkpoint.config)
+  return reconcile(parameters, checkpoint, { prefixes: [], ignore: [...ignored] })
+}

@@ -1,0 +1,61 @@
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { Device } from '../../runtime/device.ts'
+import type { ThreadOptions } from '../../runtime/environment.ts'
+import type { Pointer } from '../../runtime/library.ts'
+import type { BeamCandidate } from '../../sampling/beam-sampler.ts'
+import type { BeamStep } from '../../sampling/choosing-head.ts'
+import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import type { Sample } from '../../sampling/sampler.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import type { LoadedEnds } from './ends-runner.ts'
+import type { EndsOutput } from './ends-output.ts'
+
+export interface EndsOptions extends ThreadOptions {
+  readonly checkpoint: Checkpoint
+  /** `logits` unless told. */
+  readonly output?: EndsOutput
+  /** The CPU unless told. */
+  readonly device?: Device
+  /** What a device computes in; a CPU in float32. */
+  readonly dtype?: FloatDType
+}
+
+/** A text or a beam search by a number of its own; `taskId` comes back with the answer. */
+export type EndsCommand =
+  | { readonly type: 'embed'; readonly taskId: number; readonly ids: BigInt64Array }
+  | HeadCommand
+  | {
+      readonly type: 'open-text' | 'open-beams'
+      readonly textId: number
+      readonly options: ResolvedOptions
+      readonly ids: readonly number[]
+    }
+  | { readonly type: 'close-text'; readonly textId: number }
+  | { readonly type: 'close' }
+
+/** What is done with the rows that the head gives for `hidden` [rows, hidden]. */
+export type HeadCommand = { readonly taskId: number; readonly hidden: Float32Array } & (
+  | { readonly type: 'head' }
+  | { readonly type: 'choose'; readonly textId: number }
+  | { readonly type: 'candidates'; readonly textId: number; readonly steps: readonly BeamStep[] }
+)
+
+export type EndsEvent =
+  | {
+      readonly type: 'ready'
+      readonly environment: Pointer
+      /** For the caller's thread; none where a device computes. */
+      readonly ends: LoadedEnds | undefined
+      readonly headSeconds: number
+    }
+  | { readonly type: 'failed'; readonly taskId?: number | undefined; readonly code: string; readonly message: string }
+  | {
+      readonly type: 'done'
+      readonly taskId: number
+      readonly result: EndsResult
+      readonly seconds: number
+      /** How long the head takes for a row; none where it was not run. */
+      readonly headSeconds?: number
+    }
+
+export type EndsResult = Float32Array | Sample | readonly BeamCandidate[]

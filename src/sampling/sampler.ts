@@ -1,0 +1,69 @@
+import type { Candidates } from './candidates.ts'
+import { expSum, likeliest, maxLogit } from './logits.ts'
+import { type ResolvedOptions, isSampling } from './options/options.ts'
+import { createProcessors } from './processors.ts'
+import { seededRandom } from './random.ts'
+import { createWarping, warp } from './warpers.ts'
+import { Workspace } from './workspace.ts'
+
+/** A token and, where asked for, its log-probability under the model itself: before all processors. */
+export interface Sample {
+  readonly tokenId: number
+  readonly logprob: number | undefined
+}
+
+/** Chooses the next token from the logits [vocab], which it leaves as they are; `ids` are the tokens so far. */
+export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
+
+/**
+ * A sampler for one text, whose draws follow from the seed. Takes checked options. Greedy prefers the lowest id among
+ * equals. Samplers of one thread can share a workspace. The sampler throws `LOGITS_NAN` for logits that a server cannot
+ * have computed rightly, and `USAGE` where the options leave no token.
+ */
+export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
+  const processors = createProcessors(options, promptLength, workspace)
+  const choose = isSampling(options) ? drawer(options, workspace.candidates) : likeliest
+  return (logits, ids) => {
+    let processed = logits
+    if (processors.length > 0) {
+      // Before anything is done to them, so that what is wrong with them is the server's fault.
+      likeliest(logits)
+      processed = workspace.copy(logits)
+      for (const process of processors) process(processed, ids)
+    }
+    const tokenId = choose(processed)
+    return { tokenId, logprob: options.logprobs === true ? logProbability(logits, tokenId) : undefined }
+  }
+}
+
+/** An exponential per word of the vocabulary: more than all the rest of a greedy step. */
+function logProbability(logits: Float32Array, tokenId: number): number {
+  const max = maxLogit(logits)
+  return logits[tokenId]! - max - Math.log(expSum(logits, max))
+}
+
+function drawer(options: ResolvedOptions, candidates: Candidates): (logits: Float32Array) => number {
+  const random = seededRandom(options.seed)
+  const warping = createWarping(options)
+  return (logits) => {
+    warp(candidates, logits, warping)
+    return draw(candidates, random())
+  }
+}
+
+/** The token at which the summed probabilities pass `uniform`, a number in [0, 1). */
+function draw(candidates: Candidates, uniform: number): number {
+  const { ids, logits, weights, count } = candidates
+  const max = candidates.max()
+  let total = 0
+  for (let i = 0; i < count; i++) total += weights[i] = Math.exp(logits[i]! - max)
+  const target = uniform * total
+  let sum = 0
+  let drawn = 0
+  for (let i = 0; i < count && sum <= target; i++) {
+    if (weights[i] === 0) continue
+    drawn = ids[i]!
+    sum += weights[i]!
+  }
+  return drawn
+}
