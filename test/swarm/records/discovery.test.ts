@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import { Discovery } from '../../../src/swarm/records/discovery.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import { type ServerRecord, signRecord } from '../../../src/swarm/records/record.ts'
@@ -125,16 +126,16 @@ test('info answers with its version and all records, however many frames that ta
     await a.exchange.store.add(await signRecord(record, key))
   }
   const answer = await b.exchange.ask(targetOf(a.node), '')
-  assert.deepEqual(answer, { version: '1.2.3', protocol: '1.0.0', numRecords: 6, numNew: 6 })
+  assert.deepEqual(answer, { version: '1.2.3', protocol: PROTOCOL_VERSION, numRecords: 6, numNew: 6 })
   assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), {
     version: '1.2.3',
-    protocol: '1.0.0',
+    protocol: PROTOCOL_VERSION,
     numRecords: 6,
     numNew: 0,
   })
   assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), {
     version: '1.2.3',
-    protocol: '1.0.0',
+    protocol: PROTOCOL_VERSION,
     numRecords: 0,
     numNew: 0,
   })
