@@ -7,7 +7,8 @@ import { once } from 'node:events'
 import { loadIdentity } from '../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../src/swarm/node/node.ts'
 import { parseSwarmKey } from '../src/swarm/guards/swarm-key.ts'
-import { tensor } from '../src/tensor/tensor.ts'
+import { newTrace } from '../src/swarm/node/trace.ts'
+import { asFloat32, fromFloat32, tensor } from '../src/tensor/tensor.ts'
 
 const MESSAGE_BYTES = 8 << 20
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined }
@@ -28,13 +29,13 @@ async function sink(): Promise<void> {
   })
   let received = 0
   await node.handle('forward', async (stream) => {
-    for (let frame = await stream.receive(); frame !== null; frame = await stream.receive()) {
-      if (frame.tensors[0]!.data.some((byte, i) => i % 4096 === 0 && byte !== (i >> 12) % 251))
+    for (let message = await stream.receive(); message !== null; message = await stream.receive()) {
+      if (message.hidden.data.some((byte, i) => i % 4096 === 0 && byte !== (i >> 12) % 251))
         throw new Error('wrong bytes')
       received += 1
       if (received % 16 === 0) process.send!({ received, memory: memoryMb() })
     }
-    await stream.send({ header: { kind: 'done', step: received }, tensors: [] })
+    await stream.send({ kind: 'output', hidden: fromFloat32(Float32Array.of(received), [1, 1, 1]) })
   })
   await node.start()
   process.send!({ peerId: node.peerId, multiaddrs: node.multiaddrs })
@@ -50,17 +51,18 @@ async function source(): Promise<void> {
   await node.start()
   const stream = await node.open(target, 'forward')
   const data = Uint8Array.from({ length: MESSAGE_BYTES }, (_, i) => (i >> 12) % 251)
+  const hidden = tensor('float32', [1, 1, MESSAGE_BYTES / 4], data)
   const own: number[] = []
   const began = performance.now()
   for (let i = 0; i < numMessages; i++) {
-    await stream.send({ header: { kind: 'forward' }, tensors: [tensor('uint8', [MESSAGE_BYTES], data)] })
+    await stream.send({ kind: 'forward', modelKey: 'bench', start: 0, end: 1, trace: newTrace(), hidden })
     if (i % 16 === 15) own.push(memoryMb())
   }
   await stream.end()
   const last = await stream.receive({ timeoutMs: 60_000 })
   const seconds = (performance.now() - began) / 1000
   console.log(
-    `${last?.header.step} of ${numMessages} messages, ` +
+    `${last === null ? 0 : asFloat32(last.hidden)[0]} of ${numMessages} messages, ` +
       `${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
   )
   console.log(`sender MB   ${own.join(' ')}`)

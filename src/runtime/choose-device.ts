@@ -3,9 +3,9 @@ import { inspectCuda, tryDevice } from './cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
 
 /**
- * The device that `--device`, or another `flag`, names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried in a child process,
- * once: `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons. Synchronous and
- * slow (seconds) where there is a GPU.
+ * The device that `--device`, or another `flag`, names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried
+ * in a child process, once: `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons.
+ * Synchronous and slow (seconds) where there is a GPU.
  */
 export function chooseDevice(text: string, flag = '--device'): Device {
   const device = parseDevice(text, () => true, flag)

@@ -1,7 +1,9 @@
 import { likeliest } from './logits.ts'
 import { SMALLEST, kthLargest } from './selection.ts'
 
-/** How far apart two float32 can be that a division makes equal: relative to them, and where it gives very small ones. */
+/**
+ * How far apart two float32 can be that a division makes equal: relative to them, and where it gives very small ones.
+ */
 const ROUNDING = 2 ** -22
 const SMALLEST_ROUNDING = 2 ** -148
 

@@ -16,7 +16,9 @@ export interface Warping {
   readonly warpers: readonly Warper[]
 }
 
-/** What checked options do before a draw, in transformers' order: nothing where none is drawn. At least `keep` are left. */
+/**
+ * What checked options do before a draw, in transformers' order: nothing where none is drawn. At least `keep` are left.
+ */
 export function createWarping(options: ResolvedOptions, keep = 1): Warping {
   if (!isSampling(options)) return { k: 0, temperature: 1, warpers: [] }
   const { temperature: t = 1, topK: k = 0, topP: p = 1, minP: least = 0, typicalP: typical = 1 } = options

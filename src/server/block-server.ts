@@ -1,11 +1,10 @@
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
-import type { Engine, SessionOptions } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { PeerTarget } from '../swarm/address.ts'
-import type { Frame } from '../swarm/frames/frame.ts'
-import type { FrameStream } from '../swarm/frames/frame-stream.ts'
+import type { FrameStream, RequestStream, ServedStream } from '../swarm/frames/frame-stream.ts'
+import type { AnyMessage, Request } from '../swarm/frames/messages.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
-import type { FrameHeader, Hop } from '../swarm/frames/wire.ts'
 import { convertInPieces } from '../tensor/convert.ts'
 import { CacheShares } from './cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
@@ -20,7 +19,7 @@ export interface BlockServerModules {
   /** Where clients may bring adapters of their own. */
   readonly clientAdapters?: ClientAdapters | undefined
   /** Where the next server that a client names may be dialled; throws where it may not. */
-  readonly findHop: (hop: Hop, clientId: string) => Promise<PeerTarget>
+  readonly findHop: (peerId: string, clientId: string) => Promise<PeerTarget>
 }
 
 export interface BlockServerOptions {
@@ -31,9 +30,9 @@ export interface BlockServerOptions {
   readonly sessionIdleMs: number
 }
 
-type ReserveRequest = NonNullable<FrameHeader['open']> & Pick<SessionOptions, 'adapter' | 'prompts'>
+type OpenRequest = Extract<Request<'inference'>, { kind: 'open' }>
 
-const FIRST_FRAME_TIMEOUT_MS = 10_000
+const FIRST_MESSAGE_TIMEOUT_MS = 10_000
 
 /** A forward request that is not done by then is given up: whoever asked for so much asks for less at a time. */
 const FORWARD_TIMEOUT_MS = 600_000
@@ -73,9 +72,9 @@ export class BlockServer {
     const { node } = this.#modules
     await node.handle('inference', (stream) => this.#inference(stream))
     await node.handle('push', (stream) => this.#push(stream))
-    await node.handle('forward', (stream) => this.#forward(stream))
+    await node.handle('forward', (stream) => this.#forward('forward', stream))
     await node.handle('adapter', (stream) => this.#adapter(stream))
-    await node.handle('probe', (stream) => this.#forward(stream))
+    await node.handle('probe', (stream) => this.#forward('probe', stream))
   }
 
   /** Sessions that are open go on; new ones are refused with `DRAINING`. */
@@ -100,24 +99,21 @@ export class BlockServer {
     for (const session of this.#sessions.values()) session.close()
   }
 
-  async #inference(stream: FrameStream): Promise<void> {
-    const {
-      header,
-      tensors: [prompts],
-    } = await this.#firstFrame(stream)
-    const log = tracedLogger(this.#modules.logger, header.trace)
+  async #inference(stream: ServedStream<'inference'>): Promise<void> {
+    const open = await this.#firstMessage(stream)
+    if (open.kind !== 'open') throw new PetalsError('SESSION_REQUEST', 'an inference stream begins with "open"')
+    const { sessionId, start, end, maxLength } = open
+    const log = tracedLogger(this.#modules.logger, open.trace)
     let session: ServedSession | undefined
-    const { sessionId, open } = await this.#orReport('open', log, async () => this.#checkOpen(header))
-    const { taken: cache, giveBack } = await this.#orReport('open', log, () =>
-      this.#reserve(stream, sessionId, { ...open, adapter: header.adapter, prompts }),
-    )
+    await this.#orReport('open', log, async () => this.#checkOpen(open))
+    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, open))
     try {
       session = new ServedSession(
         {
           stream,
           engine: cache,
           dtype: this.#engine.dtype,
-          openPush: (hop) => this.#openPush(hop, stream.remotePeer),
+          openPush: (peerId, sessionId) => this.#openPush(peerId, sessionId, stream.remotePeer),
           findSession: (id) => this.#sessions.get(id),
           outputBudget: this.outputBudget,
           onStep: (tokens) => this.#countStep(tokens),
@@ -127,12 +123,9 @@ export class BlockServer {
       )
       this.#sessions.set(sessionId, session)
       this.stats.sessionsOpened += 1
-      log.debug(
-        { peerId: stream.remotePeer, start: open.start, end: open.end, maxLength: open.maxLength },
-        'session opened',
-      )
-      await stream.send({ header: { kind: 'opened', sessionId }, tensors: [] })
-      await listen(stream, (frame) => session?.handle(frame, false))
+      log.debug({ peerId: stream.remotePeer, start, end, maxLength }, 'session opened')
+      await stream.send({ kind: 'opened' })
+      await listen(stream, (message) => session?.handle(message))
     } finally {
       log.debug({ tokens: session?.position }, 'session closed')
       session?.close()
@@ -142,9 +135,8 @@ export class BlockServer {
   }
 
   async #reserve(
-    stream: FrameStream,
-    sessionId: string,
-    { start, end, maxLength, allocTimeoutMs, adapter, prompts }: ReserveRequest,
+    stream: ServedStream<'inference'>,
+    { sessionId, start, end, maxLength, allocTimeoutMs, adapter, prompts }: OpenRequest,
   ) {
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
@@ -171,61 +163,50 @@ export class BlockServer {
   /**
    * The session's name is the right to push into it: only its client knows it, and tells nobody but the server before.
    */
-  async #push(stream: FrameStream): Promise<void> {
-    const {
-      header: { sessionId = '' },
-    } = await this.#firstFrame(stream)
-    const session = this.#sessions.get(sessionId)
+  async #push(stream: ServedStream<'push'>): Promise<void> {
+    const open = await this.#firstMessage(stream)
+    if (open.kind !== 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream begins with "open"')
+    const session = this.#sessions.get(open.sessionId)
     if (session === undefined) throw new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
-    await stream.send({ header: { kind: 'opened', sessionId }, tensors: [] })
-    await listen(stream, (frame) => session.handle(frame, true))
+    await stream.send({ kind: 'opened' })
+    await listen(stream, (message) => session.handlePushed(message))
   }
 
-  async #forward(stream: FrameStream): Promise<void> {
-    const {
-      header,
-      tensors: [hidden, prompts],
-    } = await this.#firstFrame(stream)
-    const log = tracedLogger(this.#modules.logger, header.trace)
-    const output = await this.#orReport(header.kind, log, async () => {
-      this.#checkServes(header.modelKey)
+  async #forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
+    const { modelKey, start, end, trace, hidden, adapter, prompts } = await this.#firstMessage(stream)
+    const log = tracedLogger(this.#modules.logger, trace)
+    const output = await this.#orReport(rpc, log, async () => {
+      this.#checkServes(modelKey)
       const engine = this.#engine
-      if (hidden === undefined || hidden.shape.length !== 3) {
-        throw new PetalsError('TENSOR_SHAPE', `forward takes one tensor [batch, tokens, ${engine.config.hiddenSize}]`)
-      }
       const gone = new AbortController()
       void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
-      return await engine.forward(await convertInPieces(hidden, engine.dtype), {
-        start: header.start ?? engine.start,
-        end: header.end ?? engine.end,
-        adapter: header.adapter,
-        prompts,
-        client: stream.remotePeer,
-        timeoutMs: FORWARD_TIMEOUT_MS,
-        signal: gone.signal,
-      })
+      const client = stream.remotePeer
+      const wait = { timeoutMs: FORWARD_TIMEOUT_MS, signal: gone.signal }
+      const options = { start, end, adapter, prompts, client, ...wait }
+      return await engine.forward(await convertInPieces(hidden, engine.dtype), options)
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
-    await stream.send({ header: { kind: 'output' }, tensors: [output] })
+    await stream.send({ kind: 'output', hidden: output })
   }
 
-  async #adapter(stream: FrameStream): Promise<void> {
-    const { header } = await this.#firstFrame(stream)
-    await this.#orReport('adapter', tracedLogger(this.#modules.logger, header.trace), async () => {
-      this.#checkServes(header.modelKey)
+  async #adapter(stream: ServedStream<'adapter'>): Promise<void> {
+    const offer = await this.#firstMessage(stream)
+    await this.#orReport('adapter', tracedLogger(this.#modules.logger, undefined), async () => {
+      if (offer.kind !== 'offer') throw new PetalsError('SESSION_REQUEST', 'an adapter stream begins with "offer"')
+      this.#checkServes(offer.modelKey)
       const { clientAdapters } = this.#modules
       if (clientAdapters === undefined)
         throw new PetalsError('ADAPTER_REFUSED', 'this server takes no adapters of clients')
-      await clientAdapters.receive(stream, header.adapter ?? '', this.#engine)
+      await clientAdapters.receive(stream, offer.adapter, this.#engine)
     })
   }
 
-  async #openPush(hop: Hop, clientId: string): Promise<FrameStream> {
+  async #openPush(peerId: string, sessionId: string, clientId: string): Promise<RequestStream<'push'>> {
     const { node, findHop } = this.#modules
-    const stream = await node.open(await findHop(hop, clientId), 'push')
+    const stream = await node.open(await findHop(peerId, clientId), 'push')
     try {
-      await stream.send({ header: { kind: 'open', sessionId: hop.sessionId }, tensors: [] })
-      const answer = await stream.receive({ timeoutMs: FIRST_FRAME_TIMEOUT_MS })
+      await stream.send({ kind: 'open', sessionId })
+      const answer = await stream.receive({ timeoutMs: FIRST_MESSAGE_TIMEOUT_MS })
       if (answer === null) throw new PetalsError('SESSION_REQUEST', 'the next server did not take the stream')
     } catch (error) {
       stream.abort(error as Error)
@@ -234,27 +215,20 @@ export class BlockServer {
     return stream
   }
 
-  async #firstFrame(stream: FrameStream): Promise<Frame> {
-    const frame = await stream.receive({ timeoutMs: FIRST_FRAME_TIMEOUT_MS })
-    if (frame === null) throw new PetalsError('SESSION_REQUEST', 'the stream ended before a request came')
-    return frame
+  async #firstMessage<M extends AnyMessage>(stream: Pick<FrameStream<never, M>, 'receive'>): Promise<M> {
+    const message = await stream.receive({ timeoutMs: FIRST_MESSAGE_TIMEOUT_MS })
+    if (message === null) throw new PetalsError('SESSION_REQUEST', 'the stream ended before a request came')
+    return message
   }
 
-  #checkOpen({ kind, sessionId, open }: FrameHeader): { sessionId: string; open: NonNullable<FrameHeader['open']> } {
-    if (kind !== 'open' || open === undefined || !/^[0-9a-f]{32}$/.test(sessionId ?? '')) {
-      throw new PetalsError(
-        'SESSION_REQUEST',
-        'an inference stream begins with "open" and a session id of 32 hex digits',
-      )
-    }
-    this.#checkServes(open.modelKey)
-    if (this.#sessions.has(sessionId!) || this.#opening.has(sessionId!))
+  #checkOpen({ sessionId, modelKey }: OpenRequest): void {
+    this.#checkServes(modelKey)
+    if (this.#sessions.has(sessionId) || this.#opening.has(sessionId))
       throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
     if (this.#draining) throw new PetalsError('DRAINING', 'this server is about to stop and takes no new sessions')
-    return { sessionId: sessionId!, open }
   }
 
-  #checkServes(modelKey: string | undefined): void {
+  #checkServes(modelKey: string): void {
     if (modelKey !== this.#options.modelKey) {
       throw new PetalsError('MODEL_UNKNOWN', `this server holds ${this.#options.modelKey}, not ${modelKey}`)
     }
@@ -281,9 +255,13 @@ export class BlockServer {
   }
 }
 
-/** Hands over every frame until the stream ends, in order or not. */
-function listen(stream: FrameStream, onFrame: (frame: Frame) => void): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  stream.onFrame({ onFrame, onError: () => undefined, onEnd: () => resolve() })
+/** Hands over every message until the stream ends, in order or not. Throws what a message was refused with. */
+function listen<M extends AnyMessage>(stream: Pick<FrameStream<never, M>, 'listen'>, onMessage: (message: M) => void) {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  stream.listen({
+    onMessage,
+    onError: () => undefined,
+    onEnd: (error) => (error !== null && errorCode(error) === 'SWARM_FRAME' ? reject(error) : resolve()),
+  })
   return promise
 }

@@ -2,11 +2,11 @@ import { PetalsError } from '../base/errors.ts'
 import type { AdapterModule } from '../checkpoint/adapter/adapter.ts'
 import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter/adapter-digest.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { Frame } from '../swarm/frames/frame.ts'
-import type { FrameStream } from '../swarm/frames/frame-stream.ts'
+import type { ServedStream } from '../swarm/frames/frame-stream.ts'
+import type { Request } from '../swarm/frames/messages.ts'
 
 /** A slow client's next matrices may take this long. */
-const FRAME_TIMEOUT_MS = 60_000
+const MESSAGE_TIMEOUT_MS = 60_000
 
 /** More modules than the blocks of any model have. */
 const MAX_MODULES = 4096
@@ -33,14 +33,14 @@ export class ClientAdapters {
    * Answers an offer, and takes the adapter where it is not here yet. Throws `ADAPTER_REFUSED` for what is too large or
    * not what its name says, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` and `ADAPTER_MEMORY`.
    */
-  async receive(stream: FrameStream, name: string, engine: Engine): Promise<void> {
+  async receive(stream: ServedStream<'adapter'>, name: string, engine: Engine): Promise<void> {
     if (!name.startsWith(CLIENT_ADAPTER)) throw refused('it has no proper name')
     if (engine.adapters.has(name)) {
       this.#touch(name, this.#held.get(name) ?? 0)
-      await stream.send({ header: { kind: 'have' }, tensors: [] })
+      await stream.send({ kind: 'have' })
       return
     }
-    await stream.send({ header: { kind: 'send' }, tensors: [] })
+    await stream.send({ kind: 'send' })
     const { modules, bytes } = await this.#collect(stream, name)
     this.#makeRoom(bytes, engine)
     // Another stream may have brought the same one meanwhile.
@@ -52,16 +52,17 @@ export class ClientAdapters {
       this.#forget(name, engine)
       throw error
     }
-    await stream.send({ header: { kind: 'taken' }, tensors: [] })
+    await stream.send({ kind: 'taken' })
   }
 
-  async #collect(stream: FrameStream, name: string): Promise<{ modules: AdapterModule[]; bytes: number }> {
+  async #collect(stream: ServedStream<'adapter'>, name: string): Promise<{ modules: AdapterModule[]; bytes: number }> {
     const digest = new AdapterDigest()
     const modules: LoadedModule[] = []
     let bytes = 0
     try {
-      for (let frame = await next(stream); frame.header.kind !== 'complete'; frame = await next(stream)) {
-        const module = readModule(frame)
+      for (let message = await next(stream); message.kind !== 'complete'; message = await next(stream)) {
+        if (message.kind !== 'module') throw refused('another offer came in the middle of it')
+        const module: LoadedModule = message
         const moduleBytes = module.a.data.byteLength + module.b.data.byteLength
         bytes += moduleBytes
         this.#arriving += moduleBytes
@@ -102,20 +103,10 @@ export class ClientAdapters {
   }
 }
 
-async function next(stream: FrameStream): Promise<Frame> {
-  const frame = await stream.receive({ timeoutMs: FRAME_TIMEOUT_MS })
-  if (frame === null) throw refused('it broke off')
-  return frame
-}
-
-function readModule({ header: { kind, adapter = '', numbers }, tensors: [a, b] }: Frame): LoadedModule {
-  const scaling = numbers?.['scaling'] ?? Number.NaN
-  const fits = kind === 'module' && adapter.length <= 512 && Number.isFinite(scaling)
-  if (!fits || a === undefined || b === undefined || a.shape.length !== 2 || b.shape.length !== 2)
-    throw refused('a frame of it is no module with two matrices')
-  for (const { dtype } of [a, b])
-    if (!['float32', 'float16', 'bfloat16'].includes(dtype)) throw refused(`a matrix is ${dtype}, not of a float type`)
-  return { name: adapter, scaling, a, b }
+async function next(stream: ServedStream<'adapter'>): Promise<Request<'adapter'>> {
+  const message = await stream.receive({ timeoutMs: MESSAGE_TIMEOUT_MS })
+  if (message === null) throw refused('it broke off')
+  return message
 }
 
 function refused(why: string): PetalsError {

@@ -1,7 +1,6 @@
 import { PetalsError } from '../base/errors.ts'
 import type { PeerTarget } from '../swarm/address.ts'
 import type { Directory } from '../swarm/records/directory.ts'
-import type { Hop } from '../swarm/frames/wire.ts'
 
 export interface NextHopModules {
   isConnected(peerId: string): boolean
@@ -33,7 +32,7 @@ export class NextHops {
    * Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model, `SWARM_BUSY` for a client that asks too
    * often.
    */
-  async find({ peerId }: Pick<Hop, 'peerId'>, clientId: string): Promise<PeerTarget> {
+  async find(peerId: string, clientId: string): Promise<PeerTarget> {
     const { isConnected, directory, refresh } = this.#modules
     if (isConnected(peerId)) return { peerId, multiaddrs: [] }
     this.#countDial(clientId)

@@ -2,6 +2,7 @@ import { PetalsError } from '../base/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { loadIdentity } from '../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../swarm/node/node.ts'
+import { newTrace } from '../swarm/node/trace.ts'
 import { convert } from '../tensor/convert.ts'
 import { asFloat32, fromFloat32 } from '../tensor/tensor.ts'
 
@@ -26,10 +27,9 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
       Float32Array.from({ length: config.hiddenSize }, (_, i) => Math.sin(i)),
       [1, 1, config.hiddenSize],
     )
-    await stream.send({ header: { kind: 'probe', modelKey, start, end }, tensors: [hidden] })
+    await stream.send({ kind: 'forward', modelKey, start, end, trace: newTrace(), hidden })
     const answer = await stream.receive({ timeoutMs: PROBE_TIMEOUT_MS })
-    const output = answer?.tensors[0]
-    if (output === undefined || !asFloat32(convert(output, 'float32')).every(Number.isFinite)) {
+    if (answer === null || !asFloat32(convert(answer.hidden, 'float32')).every(Number.isFinite)) {
       throw new PetalsError(
         'PROBE_FAILED',
         `the span ${start}:${end} answered its own probe with no finite hidden states`,

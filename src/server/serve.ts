@@ -214,7 +214,7 @@ function blockServer(modules: Omit<BlockServerModules, 'findHop'>, discovery: Di
     directory: discovery.directory,
     refresh: () => discovery.refresh(),
   })
-  const findHop: NextHops['find'] = (hop, clientId) => hops.find(hop, clientId)
+  const findHop: NextHops['find'] = (peerId, clientId) => hops.find(peerId, clientId)
   return new BlockServer(
     { ...modules, findHop },
     { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS },

@@ -1,17 +1,7 @@
 import { PROTOCOL_SUFFIX } from './protocol-version.ts'
 
 /** The request protocols; each is one libp2p protocol with one frame stream per request or session. */
-export const RPCS = [
-  'info',
-  'announce',
-  'inference',
-  'push',
-  'forward',
-  'backward',
-  'probe',
-  'contact',
-  'adapter',
-] as const
+export const RPCS = ['info', 'announce', 'inference', 'push', 'forward', 'probe', 'contact', 'adapter'] as const
 
 export type Rpc = (typeof RPCS)[number]
 
@@ -33,18 +23,12 @@ const MIB = 1024 * KIB
 /** Larger than any header that the protocols need; lists of records are spread over several frames. */
 export const MAX_HEADER_BYTES = 64 * KIB
 
-/** More than the tensors of any request: hidden states, prompts, position and row indices, gradients. */
-export const MAX_TENSORS = 8
-
-/** More axes than any tensor of a transformer has. */
-export const MAX_DIMS = 8
-
 /** Protocols that carry only headers: small, short, and few at a time. */
 const HEADER_ONLY: RpcLimits = { maxStreams: 16, headerBytes: MAX_HEADER_BYTES, payloadBytes: 0, queueBytes: MIB }
 
 /**
- * Inference: a prefill chunk of 1024 tokens of the widest models (16384) in float32 is 64 MiB. Training requests send
- * whole batches at once. Streams of sessions are many and nearly idle, those of training few and heavy.
+ * Inference: a prefill chunk of 1024 tokens of the widest models (16384) in float32 is 64 MiB. A forward pass sends
+ * whole batches at once. Streams of sessions are many and nearly idle, those of forward passes few and heavy.
  */
 export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   info: HEADER_ONLY,
@@ -52,7 +36,6 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   inference: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   push: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   forward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
-  backward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
   adapter: { maxStreams: 4, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   contact: { ...HEADER_ONLY, maxStreams: 2 },
   probe: { maxStreams: 8, headerBytes: MAX_HEADER_BYTES, payloadBytes: 4 * MIB, queueBytes: 4 * MIB },

@@ -12,6 +12,8 @@ import { OutputBudget } from '../../src/server/output-budget.ts'
 import { ServerStats } from '../../src/server/server-stats.ts'
 import { RemoteError } from '../../src/swarm/frames/remote-error.ts'
 import { trafficByRpc } from '../../src/swarm/frames/traffic.ts'
+import { newTrace } from '../../src/swarm/node/trace.ts'
+import { fromFloat32 } from '../../src/tensor/tensor.ts'
 import { startNode, targetOf } from '../swarm/kit.ts'
 
 const PAGE = new URL('../../docs/operations.md', import.meta.url)
@@ -59,7 +61,7 @@ test("what is counted elsewhere is read at each scrape, and a peer's codes are n
   const stats = new ServerStats()
   registerServerMetrics(registry, fakeServer(stats))
   stats.failed(new PetalsError('CACHE_FULL', 'full'))
-  stats.failed(new RemoteError('peer', { kind: 'error', fault: { code: 'MADE_UP', message: '' } }))
+  stats.failed(new RemoteError('peer', { code: 'MADE_UP', message: '' }))
   for (const count of [1, 2]) {
     const lines = await petalsLines(registry)
     assert.ok(lines.includes(`petals_server_failures_total{code="CACHE_FULL"} ${count}`), lines.join('\n'))
@@ -75,22 +77,23 @@ test("a node counts its frames, and libp2p's own metrics are in the same registr
   const registry = createMetrics()
   const node = await startNode(t, { metrics: libp2pMetrics(registry) })
   registerSwarmMetrics(registry, node)
+  const hidden = fromFloat32(Float32Array.of(1), [1, 1, 1])
   await node.handle('probe', async (stream) => {
     await stream.receive()
-    await stream.send({ header: { kind: 'probe' }, tensors: [] })
+    await stream.send({ kind: 'output', hidden })
   })
   await node.stop()
   await node.start()
   const client = await startNode(t, { listen: [] })
   const stream = await client.open(targetOf(node), 'probe')
-  await stream.send({ header: { kind: 'probe' }, tensors: [] })
+  await stream.send({ kind: 'forward', modelKey: 'm', start: 0, end: 1, trace: newTrace(), hidden })
   await stream.receive()
   const lines = (await registry.metrics()).split('\n')
   assert.ok(lines.includes('petals_swarm_frames_total{rpc="probe",direction="received"} 1'))
   assert.ok(lines.includes('petals_swarm_peers 1'))
   assert.ok(
     lines.some((line) =>
-      line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/1.0.0 received"}'),
+      line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/2.0.0 received"}'),
     ),
     lines
       .filter((line) => line.startsWith('libp2p'))

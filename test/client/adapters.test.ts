@@ -7,7 +7,7 @@ import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../../src/chec
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { ActiveAdapter } from '../../src/client/remote/request-adapter.ts'
-import type { Frame } from '../../src/swarm/frames/frame.ts'
+import type { Request } from '../../src/swarm/frames/messages.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { maxError } from '../families/support.ts'
 
@@ -32,8 +32,8 @@ function nameOf(...modules: LoadedModule[]): string {
   return digest.name()
 }
 
-function frame({ name, scaling, a, b }: LoadedModule): Frame {
-  return { header: { kind: 'module', adapter: name, numbers: { scaling } }, tensors: [a, b] }
+function message(loaded: LoadedModule): Request<'adapter'> {
+  return { kind: 'module', ...loaded }
 }
 
 describe('adapters in a swarm', () => {
@@ -126,55 +126,54 @@ describe('adapters in a swarm', () => {
 
   it("cannot be anything but what a client's adapter may be", async () => {
     const fitting = module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2])
-    const cases: [string, RegExp | string, string, Frame[]][] = [
+    const cases: [string, RegExp | string, string, Request<'adapter'>[]][] = [
       ['a name of no digest', 'ADAPTER_REFUSED', 'mine', []],
-      ['a false name', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'0'.repeat(64)}`, [frame(fitting)]],
+      ['a false name', 'ADAPTER_REFUSED', `${CLIENT_ADAPTER}${'0'.repeat(64)}`, [message(fitting)]],
       ['nothing', 'ADAPTER_REFUSED', nameOf(), []],
       [
         'a module that the model does not have',
         'ADAPTER_MISFIT',
         nameOf(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2])),
-        [frame(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2]))],
+        [message(module('model.layers.99.self_attn.q_proj', [2, 256], [256, 2]))],
       ],
       [
         'a shape that does not fit',
         'ADAPTER_MISFIT',
         nameOf(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2])),
-        [frame(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2]))],
+        [message(module('model.layers.0.self_attn.q_proj', [2, 8], [256, 2]))],
       ],
       [
         'weights that are no numbers',
         'ADAPTER_WEIGHT',
         nameOf(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN)),
-        [frame(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN))],
+        [message(module('model.layers.0.self_attn.q_proj', [2, 256], [256, 2], Number.NaN))],
       ],
       [
-        'a frame without matrices',
+        'another offer in the middle of it',
         'ADAPTER_REFUSED',
         `${CLIENT_ADAPTER}${'1'.repeat(64)}`,
-        [{ header: { kind: 'module', adapter: 'x', numbers: { scaling: 1 } }, tensors: [] }],
+        [message(fitting), { kind: 'offer', modelKey: base.swarm.modelKey, adapter: nameOf(fitting) }],
       ],
       [
         'more than fits',
         'ADAPTER_REFUSED',
         `${CLIENT_ADAPTER}${'2'.repeat(64)}`,
-        [frame(module('a', [2, 1 << 20], [1, 2])), frame(module('b', [2, 1 << 20], [1, 2]))],
+        [message(module('a', [2, 1 << 20], [1, 2])), message(module('b', [2, 1 << 20], [1, 2]))],
       ],
       [
         'a rank beyond the room',
         'ADAPTER_MEMORY',
         nameOf(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512])),
-        [frame(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512]))],
+        [message(module('model.layers.0.self_attn.q_proj', [512, 256], [256, 512]))],
       ],
     ]
     const server = base.swarm.records().find(({ start }) => start === 0)!
-    for (const [what, code, name, frames] of cases) {
+    for (const [what, code, name, messages] of cases) {
       const stream = await base.swarm.open(server, 'adapter', AbortSignal.timeout(10_000))
-      await stream.send({ header: { kind: 'offer', modelKey: base.swarm.modelKey, adapter: name }, tensors: [] })
+      await stream.send({ kind: 'offer', modelKey: base.swarm.modelKey, adapter: name })
       const exchange = async (): Promise<void> => {
         await stream.receive({ timeoutMs: 10_000 })
-        for (const each of [...frames, { header: { kind: 'complete' }, tensors: [] }])
-          await stream.send(each).catch(() => undefined)
+        for (const each of [...messages, { kind: 'complete' } as const]) await stream.send(each).catch(() => undefined)
         await stream.receive({ timeoutMs: 10_000 })
       }
       await assert.rejects(exchange(), { code }, what)

@@ -7,6 +7,7 @@ import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../src/server/serve.ts'
+import { newTrace } from '../../src/swarm/node/trace.ts'
 import { generateSwarmKey, parseSwarmKey } from '../../src/swarm/guards/swarm-key.ts'
 import type { SwarmLogger, SwarmNode, SwarmNodeOptions } from '../../src/swarm/node/node.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
@@ -143,14 +144,16 @@ test('a span that cannot be loaded again is given up, and requests say why', asy
   const served = await startServer(t, [0, NUM_BLOCKS], await startNode(t), { reloadPausesMs: [5, 5] }, load)
   const client = await startNode(t, { listen: [] })
   const stream = await client.open(served.node, 'inference')
-  const open = { modelKey: served.server.modelKey, start: 0, end: 1, maxLength: 8, allocTimeoutMs: 0 }
-  await stream.send({ header: { kind: 'open', sessionId: 'a'.repeat(32), open }, tensors: [] })
-  assert.equal((await stream.receive())?.header.kind, 'opened')
+  const { modelKey } = served.server
+  const blocks = { start: 0, end: 1, maxLength: 8, allocTimeoutMs: 0 }
+  const open = { kind: 'open', modelKey, ...blocks, trace: newTrace() } as const
+  await stream.send({ ...open, sessionId: 'a'.repeat(32) })
+  assert.equal((await stream.receive())?.kind, 'opened')
   served.server.engine.emit('failed', new PetalsError('ENGINE_LOST', 'the engine thread died: in a test'))
   await assert.rejects(stream.receive({ timeoutMs: 5000 }), { code: 'ENGINE_LOST' })
   assert.equal((await served.server.failed).code, 'SPAN_LOST')
   const late = await client.open(served.node, 'inference')
-  await late.send({ header: { kind: 'open', sessionId: 'b'.repeat(32), open }, tensors: [] })
+  await late.send({ ...open, sessionId: 'b'.repeat(32) })
   await assert.rejects(late.receive({ timeoutMs: 5000 }), { code: 'ENGINE_LOST' })
   assert.deepEqual([...served.server.blocks.stats.failures], [['ENGINE_LOST', 1]])
 })

@@ -2,6 +2,8 @@ import type { TestContext } from 'node:test'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { createSwarmNode, type SwarmLogger, type SwarmNode, type SwarmNodeOptions } from '../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../src/swarm/records/record.ts'
+import type { ServedStream } from '../../src/swarm/frames/frame-stream.ts'
+import type { Answer, StepMessage } from '../../src/swarm/frames/messages.ts'
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts'
 
 export const LOOPBACK = ['/ip4/127.0.0.1/tcp/0']
@@ -20,8 +22,34 @@ export function targetOf(node: SwarmNode): { peerId: string; multiaddrs: string[
   return { peerId: node.peerId, multiaddrs: node.multiaddrs }
 }
 
+/** Hidden states [1, numBytes / 2] of float16, all of whose bytes are alike. */
 export function bytesTensor(numBytes: number, fill = 1): Tensor {
-  return tensor('uint8', [numBytes], new Uint8Array(numBytes).fill(fill))
+  return tensor('float16', [1, numBytes / 2], new Uint8Array(numBytes).fill(fill))
+}
+
+/** A step that is told from others by its position, and what `echo` answers. */
+export function stepOf(position: number, numBytes = 1024): StepMessage {
+  const hidden = bytesTensor(numBytes, position % 256)
+  return { kind: 'step', epoch: 1, step: 1, position, push: false, hidden }
+}
+
+export function outputOf(position: number, numBytes = 1024): Answer<'inference'> {
+  const hidden = bytesTensor(numBytes, position % 256)
+  return { kind: 'output', epoch: 1, step: 1, position, hidden }
+}
+
+/** The position of a message that has one. */
+export function positionOf(message: Answer<'inference'> | null): number | undefined {
+  return message !== null && 'position' in message ? message.position : undefined
+}
+
+/** Answers each step with an output that is the same. */
+export async function echo(stream: ServedStream<'inference'>): Promise<void> {
+  for (let message = await stream.receive(); message !== null; message = await stream.receive()) {
+    if (message.kind !== 'step') throw new Error(`the echo got "${message.kind}"`)
+    const { epoch, step, position, hidden } = message
+    await stream.send({ kind: 'output', epoch, step, position, hidden })
+  }
 }
 
 /**

@@ -126,7 +126,9 @@ export async function openPretrained(
   }
 }
 
-/** Throws `USAGE` for a device that there is not. Only where one is asked for is any looked for, which takes seconds. */
+/**
+ * Throws `USAGE` for a device that there is not. Only where one is asked for is any looked for, which takes seconds.
+ */
 async function chooseEndsDevice({ endsDevice = 'auto', node }: PretrainedOptions): Promise<Device> {
   const text = endsDevice === 'auto' ? (node?.servingDevice ?? 'cpu') : endsDevice
   const { chooseDevice } = await import('../../runtime/choose-device.ts')

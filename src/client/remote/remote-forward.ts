@@ -1,6 +1,6 @@
 import { PetalsError, isTransient } from '../../base/errors.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
-import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import { convert } from '../../tensor/convert.ts'
@@ -13,7 +13,7 @@ export interface ForwardAccess extends Pick<
   SwarmAccess,
   'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'
 > {
-  open(server: ServerRecord, rpc: 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream>
+  open<R extends 'forward' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
 }
 
 export interface ForwardOptions {
@@ -81,9 +81,9 @@ async function forwardOnce(
     }
     const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
     try {
-      const tensors = prompts === undefined ? [hidden] : [hidden, sliceRows(prompts, 0, span!.end - start)]
       const name = await adapter?.provide(swarm, span!)
-      return { output: await request(swarm, span!, tensors, name), end: span!.end }
+      const ofSpan = prompts && sliceRows(prompts, 0, span!.end - start)
+      return { output: await request(swarm, span!, hidden, ofSpan, name), end: span!.end }
     } catch (error) {
       if (!isTransient(error) || attempt === ATTEMPTS) throw error
       swarm.avoid(span!.server.peerId)
@@ -95,29 +95,20 @@ async function forwardOnce(
 async function request(
   swarm: ForwardAccess,
   { server, start, end }: RouteSpan,
-  tensors: readonly Tensor[],
+  hidden: Tensor,
+  prompts: Tensor | undefined,
   adapter: string | undefined,
 ): Promise<Tensor> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) =>
     swarm.open(server, 'forward', signal),
   )
   try {
-    await stream.send({
-      header: {
-        kind: 'forward',
-        modelKey: swarm.modelKey,
-        start,
-        end,
-        trace: newTrace(),
-        ...(adapter !== undefined && { adapter }),
-      },
-      tensors,
-    })
+    const { modelKey } = swarm
+    await stream.send({ kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts })
     const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
-    if (answer?.tensors[0] === undefined)
-      throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
+    if (answer === null) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
     void stream.end()
-    return convert(answer.tensors[0], tensors[0]!.dtype)
+    return convert(answer.hidden, hidden.dtype)
   } catch (error) {
     // An orderly end would leave the server computing.
     stream.abort(error as Error)

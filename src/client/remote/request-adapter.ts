@@ -7,7 +7,8 @@ import { readRows } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
-import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
+import type { Answer } from '../../swarm/frames/messages.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { AdapterServers, RouteSpan } from './routing.ts'
@@ -23,7 +24,7 @@ export interface RequestAdapter extends AdapterServers {
 
 export interface AdapterAccess {
   readonly modelKey: string
-  open(server: ServerRecord, rpc: 'adapter', signal: AbortSignal): Promise<FrameStream>
+  open(server: ServerRecord, rpc: 'adapter', signal: AbortSignal): Promise<RequestStream<'adapter'>>
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -66,12 +67,10 @@ class OwnAdapter implements RequestAdapter {
       swarm.open(server, 'adapter', signal),
     )
     try {
-      await stream.send({ header: { kind: 'offer', modelKey: swarm.modelKey, adapter: name }, tensors: [] })
+      await stream.send({ kind: 'offer', modelKey: swarm.modelKey, adapter: name })
       if ((await answer(stream)) === 'send') {
-        for await (const { name: module, scaling, a, b } of this.#modules(span)) {
-          await stream.send({ header: { kind: 'module', adapter: module, numbers: { scaling } }, tensors: [a, b] })
-        }
-        await stream.send({ header: { kind: 'complete' }, tensors: [] })
+        for await (const module of this.#modules(span)) await stream.send({ kind: 'module', ...module })
+        await stream.send({ kind: 'complete' })
         await answer(stream)
       }
       void stream.end()
@@ -98,10 +97,10 @@ class OwnAdapter implements RequestAdapter {
   }
 }
 
-async function answer(stream: FrameStream): Promise<string> {
-  const frame = await stream.receive({ timeoutMs: ANSWER_TIMEOUT_MS })
-  if (frame === null) throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not answer an adapter`)
-  return frame.header.kind
+async function answer(stream: RequestStream<'adapter'>): Promise<Answer<'adapter'>['kind']> {
+  const message = await stream.receive({ timeoutMs: ANSWER_TIMEOUT_MS })
+  if (message === null) throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not answer an adapter`)
+  return message.kind
 }
 
 async function inMemory(matrix: TensorSlice | Tensor): Promise<Tensor> {

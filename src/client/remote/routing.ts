@@ -187,7 +187,7 @@ function noRoute(
   const other = records.find(
     (record) => !isCompatible(record.protocol) && missing.some((block) => record.start <= block && block < record.end),
   )
-  const reason = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol ?? '')})`
+  const reason = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol)})`
   if (adapter !== undefined) {
     const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
     return new NoRouteError(

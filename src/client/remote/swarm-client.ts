@@ -1,5 +1,5 @@
 import { Discovery } from '../../swarm/records/discovery.ts'
-import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
@@ -80,7 +80,11 @@ export class SwarmClient implements SwarmAccess {
     return this.discovery.refresh()
   }
 
-  open(server: ServerRecord, rpc: 'inference' | 'forward' | 'adapter', signal: AbortSignal): Promise<FrameStream> {
+  open<R extends 'inference' | 'forward' | 'adapter'>(
+    server: ServerRecord,
+    rpc: R,
+    signal: AbortSignal,
+  ): Promise<RequestStream<R>> {
     return this.node.open(server, rpc, { signal })
   }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
-import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
@@ -21,7 +21,7 @@ export interface SwarmAccess {
   records(): readonly ServerRecord[]
   /** Asks around for newer records. */
   refresh(): Promise<void>
-  open(server: ServerRecord, rpc: 'inference' | 'adapter', signal: AbortSignal): Promise<FrameStream>
+  open<R extends 'inference' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
   /** Servers not to be used for a while, by peer id. */
   avoided(): ReadonlySet<string>
   avoid(peerId: string): void
@@ -278,17 +278,12 @@ export class Chain {
   }
 
   /** Tells every server its next one. Where that cannot be dialled the client carries the hidden states itself. */
-  async connect(epoch: number): Promise<void> {
+  async connect(): Promise<void> {
     await Promise.all(
       this.#links.slice(0, -1).map(async (link, i) => {
-        const {
-          span: { server },
-          sessionId,
-          peerId,
-        } = this.#links[i + 1]!.remote
+        const { sessionId, peerId } = this.#links[i + 1]!.remote
         link.pushes = false
-        const next = { peerId, multiaddrs: server.multiaddrs, sessionId }
-        await link.remote.request({ kind: 'route', epoch, next }, 'routed', ROUTE_TIMEOUT_MS).then(
+        await link.remote.request({ kind: 'route', peerId, sessionId }, 'routed', ROUTE_TIMEOUT_MS).then(
           () => {
             link.pushes = true
           },

@@ -303,7 +303,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   async #connect(): Promise<void> {
-    await this.#chain.connect(this.#runner.epoch)
+    await this.#chain.connect()
     this.emit('route', this.#chain.links)
   }
 

@@ -1,19 +1,25 @@
 import { PetalsError, TimeoutError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
-import type { Frame } from '../../swarm/frames/frame.ts'
-import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
-import type { FrameHeader } from '../../swarm/frames/wire.ts'
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
+import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RouteSpan } from '../remote/routing.ts'
 
+type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
+
+/** Answers that say which request they are for, and requests that are answered by them. */
+type NumberedAnswer = Extract<Answer<'inference'>, { request: number }>
+type NumberedRequest = Extract<Request<'inference'>, { request: number }>
+type WithoutNumber<M> = M extends unknown ? Omit<M, 'request'> : never
+
 export interface RemoteSessionEvents {
   /** The last server of a chain, or one that has no next, gives a step's output. */
-  onOutput(session: RemoteSession, frame: Frame): void
+  onOutput(session: RemoteSession, output: AnswerOf<'output'>): void
   /** Hidden states that the server has sent on, for replay. Returns up to where they are held now. */
-  onCopies(session: RemoteSession, frame: Frame): number | undefined
+  onCopies(session: RemoteSession, copies: AnswerOf<'copies'>): number | undefined
   /** The server could not do a step, or not send it on. */
-  onStepFailed(session: RemoteSession, header: FrameHeader): void
+  onStepFailed(session: RemoteSession, failure: AnswerOf<'failed' | 'broken'>): void
   /** The server is gone. */
   onLost(session: RemoteSession, error: Error): void
 }
@@ -25,16 +31,15 @@ export interface OpenOptions {
   readonly hiddenSize: number
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
-  readonly trace?: string | undefined
+  readonly trace: string
   /** What the server calls the session's adapter. */
   readonly adapter?: string | undefined
   /** Deep prompts of the span's blocks. */
   readonly prompts?: Tensor | undefined
 }
 
-interface Pending {
-  readonly kind: string
-  readonly resolve: (frame: Frame) => void
+interface Pending<T> {
+  readonly resolve: (answer: T) => void
   readonly reject: (error: Error) => void
 }
 
@@ -43,34 +48,38 @@ export class RemoteSession {
   readonly span: RouteSpan
   readonly sessionId: string
   readonly #hiddenSize: number
-  readonly #stream: FrameStream
+  readonly #stream: RequestStream<'inference'>
   readonly #events: RemoteSessionEvents
-  readonly #pending = new Map<number, Pending>()
+  /** Requests by their number; steps that are to be answered straight back by theirs. */
+  readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
+  readonly #steps = new Map<number, Pending<Tensor>>()
   #nextRequest = 1
   #lost: Error | undefined
 
   /** Opens a session on a fresh stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
   static async open(
-    stream: FrameStream,
+    stream: RequestStream<'inference'>,
     span: RouteSpan,
     options: OpenOptions,
     events: RemoteSessionEvents,
   ): Promise<RemoteSession> {
     const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts } = options
     try {
-      const open = { modelKey, start: span.start, end: span.end, maxLength, allocTimeoutMs }
+      const { start, end } = span
       await stream.send({
-        header: {
-          kind: 'open',
-          sessionId,
-          open,
-          ...(trace !== undefined && { trace }),
-          ...(adapter !== undefined && { adapter }),
-        },
-        tensors: prompts === undefined ? [] : [prompts],
+        kind: 'open',
+        sessionId,
+        modelKey,
+        start,
+        end,
+        maxLength,
+        allocTimeoutMs,
+        trace,
+        adapter,
+        prompts,
       })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
-      if (answer?.header.kind !== 'opened')
+      if (answer?.kind !== 'opened')
         throw new PetalsError('SESSION_REQUEST', `peer ${stream.remotePeer} did not open the session`)
     } catch (error) {
       stream.abort(error as Error)
@@ -80,7 +89,7 @@ export class RemoteSession {
   }
 
   private constructor(
-    stream: FrameStream,
+    stream: RequestStream<'inference'>,
     span: RouteSpan,
     { sessionId, hiddenSize }: OpenOptions,
     events: RemoteSessionEvents,
@@ -90,8 +99,8 @@ export class RemoteSession {
     this.sessionId = sessionId
     this.#hiddenSize = hiddenSize
     this.#events = events
-    stream.onFrame({
-      onFrame: (frame) => this.#onFrame(frame),
+    stream.listen({
+      onMessage: (message) => this.#onMessage(message),
       onError: (error) => this.#onLost(error),
       onEnd: (error) =>
         this.#onLost(error ?? new PetalsError('SESSION_LOST', `peer ${this.peerId} closed the session`)),
@@ -106,25 +115,36 @@ export class RemoteSession {
     return this.#lost
   }
 
-  /** Resolves once the frame is on its way; a stream that fails reports itself through `onLost`. */
-  async send(frame: Frame): Promise<void> {
-    await this.#stream.send(frame).catch((error: Error) => this.#onLost(error))
+  /** Resolves once the message is on its way; a stream that fails reports itself through `onLost`. */
+  async send(message: Request<'inference'>): Promise<void> {
+    await this.#stream.send(message).catch((error: Error) => this.#onLost(error))
   }
 
   /** Sends a request and waits for its answer. Throws `TimeoutError`, `RemoteError`, or the reason of a lost stream. */
-  request(header: FrameHeader, answerKind: string, timeoutMs: number): Promise<Frame> {
-    return this.#ask(REQUEST_BASE + this.#nextRequest++, answerKind, { header, tensors: [] }, timeoutMs).answer
+  async request<K extends NumberedAnswer['kind']>(
+    request: WithoutNumber<NumberedRequest>,
+    answerKind: K,
+    timeoutMs: number,
+  ): Promise<AnswerOf<K>> {
+    const number = this.#nextRequest++
+    const { promise, resolve, reject } = Promise.withResolvers<NumberedAnswer>()
+    this.#requests.set(number, { answerKind, resolve, reject })
+    try {
+      const answer = this.#answered(promise, reject, request.kind, timeoutMs)
+      void this.send({ ...request, request: number } as NumberedRequest)
+      return (await answer) as AnswerOf<K>
+    } finally {
+      this.#requests.delete(number)
+    }
   }
 
   /** A step whose output comes straight back, however long it computes: whoever waits watches the server meanwhile. */
-  step(header: FrameHeader, hidden: Tensor): { sent: Promise<void>; output: Promise<Tensor> } {
-    const { sent, answer } = this.#ask(
-      header.step!,
-      'output',
-      { header: { ...header, kind: 'step', push: false }, tensors: [hidden] },
-      STEP_TIMEOUT_MS,
-    )
-    return { sent, output: answer.then(({ tensors }) => tensors[0]!) }
+  step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor> } {
+    const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
+    this.#steps.set(step.step, { resolve, reject })
+    const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
+    output.catch(() => undefined)
+    return { sent: this.send({ kind: 'step', ...step, push: false }), output }
   }
 
   async close(): Promise<void> {
@@ -138,59 +158,62 @@ export class RemoteSession {
     this.#onLost(error)
   }
 
-  #ask(
-    step: number,
-    kind: string,
-    { header, tensors }: Frame,
-    timeoutMs: number,
-  ): { sent: Promise<void>; answer: Promise<Frame> } {
-    const { promise, resolve, reject } = Promise.withResolvers<Frame>()
+  /** The promise, which `reject` rejects when the time is over or the server lost. */
+  async #answered<T>(promise: Promise<T>, reject: (e: Error) => void, kind: string, timeoutMs: number): Promise<T> {
     if (this.#lost !== undefined) reject(this.#lost)
-    this.#pending.set(step, { kind, resolve, reject })
     // One more turn of the event loop: after a pause of this process the answer may lie there unread.
     const timer = setTimeout(
-      () =>
-        setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${header.kind}"`, timeoutMs))),
+      () => setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${kind}"`, timeoutMs))),
       timeoutMs,
     )
-    const answer = promise.finally(() => {
-      clearTimeout(timer)
-      this.#pending.delete(step)
-    })
-    answer.catch(() => undefined)
-    return { sent: this.send({ header: { ...header, step }, tensors }), answer }
-  }
-
-  /** A peer's hidden states as float32 [tokens, hidden], whatever it computes in. Throws `TENSOR_SHAPE`. */
-  #checked({ header, tensors }: Frame): Frame {
-    for (const { shape } of tensors) {
-      if (shape.length === 2 && shape[1] === this.#hiddenSize) continue
-      throw new PetalsError(
-        'TENSOR_SHAPE',
-        `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`,
-      )
-    }
-    return { header, tensors: tensors.map((tensor) => convert(tensor, 'float32')) }
-  }
-
-  #onFrame(raw: Frame): void {
-    let frame: Frame
     try {
-      frame = this.#checked(raw)
+      return await promise
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #onMessage(raw: Answer<'inference'>): void {
+    let message: Answer<'inference'>
+    try {
+      message = this.#checked(raw)
     } catch (error) {
       return this.giveUp(error as Error)
     }
-    const { header, tensors } = frame
-    const pending = this.#pending.get(header.step ?? 0)
-    const failed = header.kind === 'failed' || header.kind === 'broken'
-    if (failed && pending !== undefined) return pending.reject(new RemoteError(this.peerId, header))
-    if (pending !== undefined && pending.kind === header.kind) return pending.resolve(frame)
-    if (header.kind === 'output') return this.#events.onOutput(this, frame)
-    if (failed) return this.#events.onStepFailed(this, header)
-    if (header.kind === 'copies' && tensors[0] !== undefined) {
-      const until = this.#events.onCopies(this, frame)
-      if (until !== undefined) void this.send({ header: { kind: 'ack', until }, tensors: [] })
+    if ('request' in message) return this.#onAnswer(message)
+    switch (message.kind) {
+      case 'output': {
+        const pending = this.#steps.get(message.step)
+        return pending === undefined ? this.#events.onOutput(this, message) : pending.resolve(message.hidden)
+      }
+      case 'failed':
+      case 'broken': {
+        const pending = this.#steps.get(message.step)
+        if (pending === undefined) return this.#events.onStepFailed(this, message)
+        return pending.reject(new RemoteError(this.peerId, message))
+      }
+      case 'copies': {
+        const until = this.#events.onCopies(this, message)
+        if (until !== undefined) void this.send({ kind: 'ack', until })
+      }
     }
+  }
+
+  #onAnswer(answer: NumberedAnswer): void {
+    const pending = this.#requests.get(answer.request)
+    if (answer.kind === 'refused') pending?.reject(new RemoteError(this.peerId, answer))
+    else if (answer.kind === pending?.answerKind) pending.resolve(answer)
+  }
+
+  /** A peer's hidden states as float32 [tokens, hidden], whatever it computes in. Throws `TENSOR_SHAPE`. */
+  #checked(message: Answer<'inference'>): Answer<'inference'> {
+    if (!('hidden' in message)) return message
+    const { shape } = message.hidden
+    if (shape[1] === this.#hiddenSize) return { ...message, hidden: convert(message.hidden, 'float32') }
+    throw new PetalsError(
+      'TENSOR_SHAPE',
+      `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`,
+    )
   }
 
   #onLost(error: Error): void {
@@ -202,13 +225,9 @@ export class RemoteSession {
   }
 
   #rejectPending(error: Error): void {
-    for (const { reject } of this.#pending.values()) reject(error)
-    this.#pending.clear()
+    for (const { reject } of [...this.#requests.values(), ...this.#steps.values()]) reject(error)
   }
 }
 
 /** Longer than any chunk computes. */
 const STEP_TIMEOUT_MS = 600_000
-
-/** Requests other than steps are numbered from here, so that an answer is never taken for a step's. */
-const REQUEST_BASE = 0x80000000

@@ -18,8 +18,8 @@ export interface ReplayContext {
   readonly onReplay: (tokens: number) => void
 }
 
-/** One frame of a replay: a server that is asked for a sign of life answers behind it. */
-const MAX_FRAME_BYTES = 4 << 20
+/** One message of a replay: a server that is asked for a sign of life answers behind it. */
+const MAX_MESSAGE_BYTES = 4 << 20
 
 /** Answers are waited for while the server lives; this is for one that lives and never answers. */
 export const ANSWER_TIMEOUT_MS = 600_000
@@ -32,12 +32,9 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
   const { chain, epoch, settled, failedStep } = context
   return Promise.all(
     chain.links.map(async ({ remote }) => {
-      const header = { kind: 'resume', epoch, position: settled, until: failedStep }
-      const answer = await ofLink(
-        remote,
-        whileAlive(remote.request(header, 'resumed', ANSWER_TIMEOUT_MS), remote, context.watchdog),
-      )
-      return answer.header.position ?? 0
+      const resume = { kind: 'resume', epoch, position: settled, until: failedStep } as const
+      const resumed = remote.request(resume, 'resumed', ANSWER_TIMEOUT_MS)
+      return (await ofLink(remote, whileAlive(resumed, remote, context.watchdog))).position
     }),
   )
 }
@@ -77,7 +74,7 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
 }
 
 /**
- * Sends a server inputs for the positions from `from` on, in as many steps as frames allow; returns all outputs. It
+ * Sends a server inputs for the positions from `from` on, in as many steps as messages allow; returns all outputs. It
  * begins as the session began: a server that rounds keys and values by what its first run shows then rounds as the lost
  * one did.
  */
@@ -85,14 +82,14 @@ async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, co
   const [tokens = 0, width = 0] = inputs.shape
   const output = new Uint8Array(inputs.data.byteLength)
   const rowBytes = inputs.data.byteLength / tokens
-  const piece = Math.max(1, Math.floor(MAX_FRAME_BYTES / rowBytes))
+  const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / rowBytes))
   for (let done = 0, until: number; done < tokens; done = until) {
     until = Math.min(
       tokens,
       done + (from + done === 0 ? Math.min(piece, context.chain.links[0]!.inputs.firstTokens) : piece),
     )
-    const header = { kind: 'step', epoch: context.epoch, step: context.nextStep(), position: from + done }
-    const step = remote.step(header, sliceRows(inputs, done, until))
+    const hidden = sliceRows(inputs, done, until)
+    const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden })
     await step.sent
     output.set((await ofLink(remote, whileAlive(step.output, remote, context.watchdog))).data, done * rowBytes)
   }
@@ -128,10 +125,10 @@ async function fetchOutputs(
   { remote }: Link,
   from: number,
   until: number,
-  { epoch, watchdog }: ReplayContext,
+  { watchdog }: ReplayContext,
 ): Promise<Tensor> {
-  const request = remote.request({ kind: 'fetch', epoch, position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
-  return (await ofLink(remote, whileAlive(request, remote, watchdog))).tensors[0]!
+  const request = remote.request({ kind: 'fetch', position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
+  return (await ofLink(remote, whileAlive(request, remote, watchdog))).hidden
 }
 
 /**

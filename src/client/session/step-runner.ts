@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import type { Frame } from '../../swarm/frames/frame.ts'
+import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
 import type { InputLog } from './input-log.ts'
@@ -44,8 +44,7 @@ export class StepRunner {
     const wait = new StepWait(this.epoch, step, links.at(-1)!.remote)
     this.#wait = wait
     try {
-      const header = { kind: 'step', epoch: this.epoch, step, position, push: true }
-      await links[0]!.remote.send({ header, tensors: [input] })
+      await links[0]!.remote.send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
       return await watchStep(
         wait.output,
         links.map(({ remote }) => remote),
@@ -64,19 +63,16 @@ export class StepRunner {
 
   #events(): RemoteSessionEvents {
     return {
-      onOutput: (remote, frame: Frame) => this.#wait?.deliver(remote, frame),
-      onCopies: (remote, { header, tensors }) => {
+      onOutput: (remote, output) => this.#wait?.deliver(remote, output),
+      onCopies: (remote, { epoch, position, hidden }) => {
         const inputs = this.chain.links[this.chain.indexOf(remote) + 1]?.inputs
-        if (header.epoch !== this.epoch) return undefined
-        inputs?.write(header.position ?? 0, tensors[0]!)
+        if (epoch !== this.epoch) return undefined
+        inputs?.write(position, hidden)
         return inputs?.until
       },
-      onStepFailed: (remote, { kind, step, fault }) => {
+      onStepFailed: (remote, { kind, step, ...fault }) => {
         if (step !== this.#wait?.step) return
-        const error = new PetalsError(
-          fault?.code ?? 'REMOTE',
-          `peer ${remote.peerId}: ${fault?.message ?? 'no reason given'}`,
-        )
+        const error = new RemoteError(remote.peerId, fault)
         if (kind === 'failed') remote.giveUp(error)
         this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
       },

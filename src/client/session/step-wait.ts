@@ -1,4 +1,4 @@
-import type { Frame } from '../../swarm/frames/frame.ts'
+import type { Answer } from '../../swarm/frames/messages.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RemoteSession } from './remote-session.ts'
 
@@ -24,9 +24,8 @@ export class StepWait {
     promise.catch(() => undefined)
   }
 
-  deliver(remote: RemoteSession, { header, tensors }: Frame): void {
-    if (remote === this.from && header.epoch === this.epoch && header.step === this.step && tensors[0] !== undefined)
-      this.#resolve(tensors[0])
+  deliver(remote: RemoteSession, { epoch, step, hidden }: Extract<Answer<'inference'>, { kind: 'output' }>): void {
+    if (remote === this.from && epoch === this.epoch && step === this.step) this.#resolve(hidden)
   }
 
   fail(error: Error): void {

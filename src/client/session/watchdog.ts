@@ -1,4 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
+import type { Answer } from '../../swarm/frames/messages.ts'
 import type { RemoteSession } from './remote-session.ts'
 
 export interface WatchdogOptions {
@@ -46,19 +47,20 @@ export async function whileAlive<T>(answer: Promise<T>, remote: RemoteSession, o
   return answer
 }
 
-type Progress = Record<string, number> | undefined
+type Progress = Extract<Answer<'inference'>, { kind: 'status' }>
 
-async function ask(remote: RemoteSession, answerMs: number): Promise<Progress> {
+async function ask(remote: RemoteSession, answerMs: number): Promise<Progress | undefined> {
   try {
-    return (await remote.request({ kind: 'status' }, 'status', answerMs)).header.numbers
+    return await remote.request({ kind: 'status' }, 'status', answerMs)
   } catch (error) {
     remote.giveUp(error as Error)
     return undefined
   }
 }
 
-function isBusy(progress: Progress, step: number): boolean {
-  const { received = 0, completed = 0, pushing = 0 } = progress ?? {}
+function isBusy(progress: Progress | undefined, step: number): boolean {
+  if (progress === undefined) return false
+  const { received, completed, pushing } = progress
   return (received >= step && completed < step) || pushing === step
 }
 

@@ -1,6 +1,6 @@
 /*
- * The room `loading/`: weights from safetensors, or from a file of quantized ones, into sessions of the runtime. It works
- * in threads of its own, which end when all is there; what stays is a `LoadedSpan`, handles and sizes.
+ * The room `loading/`: weights from safetensors, or from a file of quantized ones, into sessions of the runtime. It
+ * works in threads of its own, which end when all is there; what stays is a `LoadedSpan`, handles and sizes.
  */
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'

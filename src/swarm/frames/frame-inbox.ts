@@ -1,10 +1,10 @@
 import { SwarmError } from '../errors.ts'
-import type { Frame } from './frame.ts'
+import type { AnyMessage } from './messages.ts'
 
-/** Receives frames as they arrive, in the same turn of the event loop. What it throws ends the stream. */
-export interface FrameListener {
-  onFrame(frame: Frame): void
-  /** The peer reported a fault in an `error` frame; the stream goes on. */
+/** Receives messages as they arrive, in the same turn of the event loop. What it throws ends the stream. */
+export interface MessageListener<M extends AnyMessage> {
+  onMessage(message: M): void
+  /** The peer reported a fault in an `error` message; the stream goes on. */
   onError(error: Error): void
   /** Called once, last: null after the peer's explicit end, the reason otherwise. */
   onEnd(error: Error | null): void
@@ -12,23 +12,23 @@ export interface FrameListener {
 
 export interface ReceiveOptions {
   signal?: AbortSignal
-  /** How long to wait for the next frame. */
+  /** How long to wait for the next message. */
   timeoutMs?: number
 }
 
-type Item = { frame: Frame; bytes: number } | { error: Error; bytes: number }
+type Item<M> = { message: M; bytes: number } | { error: Error; bytes: number }
 
-interface Waiter {
-  resolve(frame: Frame | null): void
+interface Waiter<M> {
+  resolve(message: M | null): void
   reject(error: unknown): void
 }
 
-/** The received side of a stream: hands frames to a listener, or keeps them until `receive` asks. */
-export class FrameInbox {
-  readonly #items: Item[] = []
-  readonly #waiters: Waiter[] = []
+/** The received side of a stream: hands messages to a listener, or keeps them until `receive` asks. */
+export class FrameInbox<M extends AnyMessage> {
+  readonly #items: Item<M>[] = []
+  readonly #waiters: Waiter<M>[] = []
   readonly #onTaken: () => void
-  #listener: FrameListener | undefined
+  #listener: MessageListener<M> | undefined
   #queuedBytes = 0
   #ended: { error: Error | null } | undefined
 
@@ -45,7 +45,7 @@ export class FrameInbox {
     return this.#ended !== undefined
   }
 
-  deliver(item: Item): void {
+  deliver(item: Item<M>): void {
     if (this.#listener !== undefined) return handTo(this.#listener, item)
     const waiter = this.#waiters.shift()
     if (waiter !== undefined) return settle(waiter, item)
@@ -62,7 +62,7 @@ export class FrameInbox {
   }
 
   /** From now on everything goes to the listener, first what is queued. */
-  listen(listener: FrameListener): void {
+  listen(listener: MessageListener<M>): void {
     if (this.#listener !== undefined) throw new SwarmError('SWARM_STATE', 'the stream already has a listener')
     this.#listener = listener
     const queued = this.#items.splice(0)
@@ -72,7 +72,7 @@ export class FrameInbox {
     if (this.#ended !== undefined) listener.onEnd(this.#ended.error)
   }
 
-  async receive({ signal, timeoutMs }: ReceiveOptions = {}): Promise<Frame | null> {
+  async receive({ signal, timeoutMs }: ReceiveOptions = {}): Promise<M | null> {
     if (this.#listener !== undefined)
       throw new SwarmError('SWARM_STATE', 'the stream has a listener; receive() is not for it')
     signal?.throwIfAborted()
@@ -81,15 +81,15 @@ export class FrameInbox {
       this.#queuedBytes -= item.bytes
       this.#onTaken()
       if ('error' in item) throw item.error
-      return item.frame
+      return item.message
     }
     if (this.#ended?.error) throw this.#ended.error
     if (this.#ended !== undefined) return null
     return await this.#wait(signal, timeoutMs)
   }
 
-  async #wait(signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<Frame | null> {
-    const { promise, resolve, reject } = Promise.withResolvers<Frame | null>()
+  async #wait(signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<M | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<M | null>()
     const waiter = { resolve, reject }
     this.#waiters.push(waiter)
     const giveUp = (error: unknown) => {
@@ -102,7 +102,7 @@ export class FrameInbox {
     const timer =
       timeoutMs === undefined
         ? undefined
-        : setTimeout(() => giveUp(new SwarmError('SWARM_TIMEOUT', `no frame came within ${timeoutMs} ms`)), timeoutMs)
+        : setTimeout(() => giveUp(new SwarmError('SWARM_TIMEOUT', `no message came within ${timeoutMs} ms`)), timeoutMs)
     try {
       return await promise
     } finally {
@@ -112,17 +112,17 @@ export class FrameInbox {
   }
 }
 
-function handTo(listener: FrameListener, item: Item): void {
+function handTo<M extends AnyMessage>(listener: MessageListener<M>, item: Item<M>): void {
   if ('error' in item) listener.onError(item.error)
-  else listener.onFrame(item.frame)
+  else listener.onMessage(item.message)
 }
 
-function settle(waiter: Waiter, item: Item): void {
+function settle<M>(waiter: Waiter<M>, item: Item<M>): void {
   if ('error' in item) waiter.reject(item.error)
-  else waiter.resolve(item.frame)
+  else waiter.resolve(item.message)
 }
 
-function settleEnd(waiter: Waiter, error: Error | null): void {
+function settleEnd<M>(waiter: Waiter<M>, error: Error | null): void {
   if (error === null) waiter.resolve(null)
   else waiter.reject(error)
 }

@@ -1,40 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
-import { RemoteError } from './remote-error.ts'
-import { encodeFrame, type Frame, FrameDecoder } from './frame.ts'
-import { FrameInbox, type FrameListener, type ReceiveOptions } from './frame-inbox.ts'
+import { type Rpc, type RpcLimits, WRITE_STALL_MS } from '../limits.ts'
+import { CODECS, type MessageCodec } from './codec.ts'
+import { encodeFrame, FrameDecoder } from './frame.ts'
+import { FrameInbox, type MessageListener, type ReceiveOptions } from './frame-inbox.ts'
 import { FrameOutbox, type SendOptions } from './frame-outbox.ts'
-import { type RpcLimits, WRITE_STALL_MS } from '../limits.ts'
 import type { ByteStream } from './loopback.ts'
+import type { Answer, AnyMessage, CommonMessage, Request } from './messages.ts'
+import { RemoteError } from './remote-error.ts'
 import { newTraffic, type RpcTraffic } from './traffic.ts'
 
-/** What a queued frame costs beside its bytes, so that empty frames cannot queue without bound. */
+/** What a queued message costs beside its bytes, so that empty ones cannot queue without bound. */
 const FRAME_OVERHEAD_BYTES = 256
 
 /** Frames that wait to be sent, as a multiple of the largest frame. */
 const BACKLOG_FRAMES = 2
 
-const END: Frame = { header: { kind: 'end' }, tensors: [] }
+/** How long a peer whose message was refused may take to hear why. */
+const REFUSAL_MS = 1000
+
+/** What one side of a stream says and hears, and how much of it. */
+export interface StreamSide {
+  readonly outgoing: MessageCodec
+  readonly incoming: MessageCodec
+  readonly limits: RpcLimits
+}
+
+/** The side of whoever opens a stream of an rpc. */
+export function openingSide(rpc: Rpc, limits: RpcLimits): StreamSide {
+  const { requests, answers } = CODECS[rpc]
+  return { outgoing: requests, incoming: answers, limits }
+}
+
+/** The side of whoever serves it. */
+export function servingSide(rpc: Rpc, limits: RpcLimits): StreamSide {
+  const { requests, answers } = CODECS[rpc]
+  return { outgoing: answers, incoming: requests, limits }
+}
+
+/** A stream of an rpc as the one sees it who opened it, and as the one who serves it. */
+export type RequestStream<R extends Rpc> = FrameStream<Request<R>, Answer<R>>
+export type ServedStream<R extends Rpc> = FrameStream<Answer<R>, Request<R>>
 
 /**
- * Frames both ways over one libp2p stream. A killed peer looks to libp2p like an orderly close, so each side says `end`
- * in a frame of its own, and an end without it is a loss. Must be created in the turn in which libp2p hands out the
- * stream: events that fire before the listeners stand are lost.
+ * Messages both ways over one libp2p stream: `Out` is what this side says, `In` what it hears. A killed peer looks to
+ * libp2p like an orderly close, so each side says `end` in a message of its own, and an end without it is a loss. Must
+ * be created in the turn in which libp2p hands out the stream: events that fire before the listeners stand are lost.
  */
-export class FrameStream {
+export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMessage = AnyMessage> {
   readonly remotePeer: string
   /** Resolves once both directions are closed, however that came; never rejects. */
   readonly closed: Promise<void>
   readonly #stream: ByteStream
+  readonly #outgoing: MessageCodec
   readonly #limits: RpcLimits
-  readonly #inbox: FrameInbox
+  readonly #inbox: FrameInbox<In>
   readonly #outbox: FrameOutbox
   readonly #decoder: FrameDecoder
   readonly #resolveClosed: () => void
   readonly #report: (error: Error) => void
   readonly #traffic: RpcTraffic
   #abortError: Error | undefined
+  /** Whether something came that is no message: what follows it has no reader. */
+  #refused = false
   #ending: Promise<void> | undefined
 
   /**
@@ -44,7 +74,7 @@ export class FrameStream {
   constructor(
     stream: ByteStream,
     remotePeer: string,
-    limits: RpcLimits,
+    { outgoing, incoming, limits }: StreamSide,
     report: (error: Error) => void,
     traffic = newTraffic(),
   ) {
@@ -52,15 +82,18 @@ export class FrameStream {
     this.#report = report
     this.#traffic = traffic
     this.#stream = stream
+    this.#outgoing = outgoing
     this.#limits = limits
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
     this.#resolveClosed = resolve
-    this.#inbox = new FrameInbox(() => this.#resumeReading())
+    this.#inbox = new FrameInbox<In>(() => this.#resumeReading())
     this.#outbox = new FrameOutbox(stream, BACKLOG_FRAMES * (limits.payloadBytes + limits.headerBytes), (error) =>
       this.abort(error),
     )
-    this.#decoder = new FrameDecoder(limits, (frame, bytes) => this.#deliver(frame, bytes))
+    this.#decoder = new FrameDecoder(incoming, limits, (message, bytes) =>
+      this.#deliver(message as In | CommonMessage, bytes),
+    )
     stream.addEventListener('message', (event) => this.#read(event))
     stream.addEventListener('end', () => this.#finishReading())
     stream.addEventListener('close', (event) => this.#finish(event))
@@ -69,31 +102,28 @@ export class FrameStream {
   }
 
   /**
-   * Sends one frame. Settles when the stream has taken it and would take more; until then the tensors' memory is in
-   * use. Throws `SWARM_FRAME` (over the limits), `SWARM_STREAM_LOST`, `SWARM_TIMEOUT` (the peer takes nothing; the
-   * stream is aborted), `SWARM_BACKLOG`, or the signal's reason (a frame that was already partly written takes the
-   * stream with it).
+   * Sends one message. Settles when the stream has taken it and would take more; until then its tensors' memory is in
+   * use. Throws `SWARM_FRAME` (nothing that a receiver takes), `SWARM_STREAM_LOST`, `SWARM_TIMEOUT` (the peer takes
+   * nothing; the stream is aborted), `SWARM_BACKLOG`, or the signal's reason (a message that was already partly written
+   * takes the stream with it).
    */
-  async send(frame: Frame, options?: SendOptions): Promise<void> {
-    if (this.#ending !== undefined) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
-    const bytes = encodeFrame(frame, this.#limits)
-    this.#traffic.framesSent += 1
-    this.#traffic.bytesSent += bytes.byteLength
-    await this.#outbox.write(bytes, options)
+  async send(message: Out, options?: SendOptions): Promise<void> {
+    await this.#send(message, options)
   }
 
   /**
-   * The next frame, or null after the peer's explicit end. Throws `SWARM_STREAM_LOST` if the stream ended without one,
-   * `SWARM_TIMEOUT` (the stream goes on), `RemoteError` for an error frame (the stream goes on), `SWARM_FRAME`.
+   * The next message, or null after the peer's explicit end. Throws `SWARM_STREAM_LOST` if the stream ended without
+   * one, `SWARM_TIMEOUT` (the stream goes on), `RemoteError` for a fault that the peer reports (the stream goes on),
+   * `SWARM_FRAME` for what is no message of this stream (the peer is told, and the stream is over).
    */
-  receive(options?: ReceiveOptions): Promise<Frame | null> {
+  receive(options?: ReceiveOptions): Promise<In | null> {
     return this.#inbox.receive(options)
   }
 
   /**
-   * Hands every frame to the listener from now on, in the turn in which its last byte arrives; instead of `receive`.
+   * Hands every message to the listener from now on, in the turn in which its last byte arrives; instead of `receive`.
    */
-  onFrame(listener: FrameListener): void {
+  listen(listener: MessageListener<In>): void {
     try {
       this.#inbox.listen(listener)
     } catch (error) {
@@ -103,16 +133,16 @@ export class FrameStream {
 
   /** Says that nothing more will be sent. Settles when that is handed to libp2p; never rejects. */
   end(): Promise<void> {
-    this.#ending ??= this.#sayEnd(END)
+    this.#ending ??= this.#sayEnd()
     return this.#ending
   }
 
-  /** Reports a fault to the peer in an `error` frame, and ends. Only errors raised on purpose tell their message. */
+  /** Reports a fault to the peer in an `error` message, and ends. Only errors raised on purpose tell their message. */
   async fail(error: unknown): Promise<void> {
     if (this.#ending !== undefined) return this.#ending
     const code = errorCode(error)
     const message = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 1000)
-    await this.send({ header: { kind: 'error', fault: { code, message } }, tensors: [] }).catch(() => undefined)
+    await this.#send({ kind: 'error', code, message }).catch(() => undefined)
     await this.end()
   }
 
@@ -123,9 +153,17 @@ export class FrameStream {
     this.#lookOnce()
   }
 
-  async #sayEnd(last: Frame): Promise<void> {
+  async #send(message: Out | CommonMessage, options?: SendOptions): Promise<void> {
+    if (this.#ending !== undefined) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
+    const bytes = encodeFrame(message, this.#outgoing, this.#limits)
+    this.#traffic.framesSent += 1
+    this.#traffic.bytesSent += bytes.byteLength
+    await this.#outbox.write(bytes, options)
+  }
+
+  async #sayEnd(): Promise<void> {
     try {
-      await this.#outbox.write(encodeFrame(last, this.#limits))
+      await this.#outbox.write(encodeFrame({ kind: 'end' }, this.#outgoing, this.#limits))
       await this.#stream.close({ signal: AbortSignal.timeout(WRITE_STALL_MS) })
     } catch {
       this.#stream.abort(new SwarmError('SWARM_STREAM_LOST', 'the stream could not be ended in order'))
@@ -133,25 +171,38 @@ export class FrameStream {
   }
 
   #read(event: StreamMessageEvent): void {
+    if (this.#refused) return
     try {
       if (event.data instanceof Uint8Array) this.#decoder.push(event.data)
       else for (const chunk of event.data) this.#decoder.push(chunk)
     } catch (error) {
-      this.abort(asError(error))
+      if (error instanceof SwarmError && error.code === 'SWARM_FRAME') this.#refuse(error)
+      else this.abort(asError(error))
     }
   }
 
-  #deliver(frame: Frame, frameBytes: number): void {
+  #deliver(message: In | CommonMessage, frameBytes: number): void {
     if (this.#inbox.ended) throw new SwarmError('SWARM_FRAME', 'a frame came after the last one')
     this.#traffic.framesReceived += 1
     this.#traffic.bytesReceived += frameBytes
-    if (frame.header.kind === 'end') return this.#inbox.finish(null)
     const bytes = frameBytes + FRAME_OVERHEAD_BYTES
-    if (frame.header.kind === 'error')
-      this.#inbox.deliver({ error: new RemoteError(this.remotePeer, frame.header), bytes })
-    else this.#inbox.deliver({ frame, bytes })
+    if (isCommon(message)) {
+      if (message.kind === 'end') return this.#inbox.finish(null)
+      this.#inbox.deliver({ error: new RemoteError(this.remotePeer, message), bytes })
+    } else {
+      this.#inbox.deliver({ message, bytes })
+    }
     if (this.#inbox.queuedBytes > this.#limits.queueBytes && this.#stream.readStatus === 'readable')
       this.#stream.pause()
+  }
+
+  /** What came is no message of this stream: whoever reads learns it, then the peer, and then the stream is over. */
+  #refuse(error: SwarmError): void {
+    this.#refused = true
+    this.#abortError ??= error
+    this.#finishInbox(error)
+    const told = Promise.race([this.fail(error), sleep(REFUSAL_MS, undefined, { ref: false })])
+    void told.then(() => this.abort(error))
   }
 
   #resumeReading(): void {
@@ -169,13 +220,17 @@ export class FrameStream {
     const where = this.#decoder.midFrame ? 'in the middle of a frame' : 'without its last frame'
     const error =
       this.#abortError ?? new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} ended ${where}`)
+    this.#finishInbox(error)
+    this.#outbox.fail(error)
+    this.#stream.abort(error)
+  }
+
+  #finishInbox(error: Error): void {
     try {
       this.#inbox.finish(error)
     } catch (fault) {
       this.#report(asError(fault))
     }
-    this.#outbox.fail(error)
-    this.#stream.abort(error)
   }
 
   #finish(event?: StreamCloseEvent): void {
@@ -192,6 +247,10 @@ export class FrameStream {
     if (this.#stream.readableEnded) this.#finishReading()
     if (this.#stream.status !== 'open' && this.#stream.status !== 'closing') this.#finish()
   }
+}
+
+function isCommon(message: AnyMessage): message is CommonMessage {
+  return message.kind === 'end' || message.kind === 'error'
 }
 
 function asError(error: unknown): Error {

@@ -1,71 +1,50 @@
 import { Uint8ArrayList } from 'uint8arraylist'
-import { type DType, isDType } from '../../tensor/dtype.ts'
-import { byteLength, type Tensor } from '../../tensor/tensor.ts'
+import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import { SwarmError } from '../errors.ts'
-import { JOIN_BYTES, MAX_DIMS, MAX_TENSORS, type RpcLimits } from '../limits.ts'
-import { decodeHeader, encodeHeader, type FrameHeader, type TensorMeta } from './wire.ts'
+import { JOIN_BYTES, MAX_HEADER_BYTES, type RpcLimits } from '../limits.ts'
+import type { Decoded, Incoming, MessageCodec } from './codec.ts'
+import { HeaderWriter } from './header-bytes.ts'
+import type { AnyMessage } from './messages.ts'
 
-/**
- * One message between peers. On the wire: `u32le headerLength, u32le payloadLength, header, payload`, where the header
- * is protobuf and the payload the tensors' raw bytes one after another.
+/*
+ * A message on the wire: `u32le headerLength, u32le payloadLength, header, payload`. The header is the message without
+ * its tensors' data, the payload the raw little-endian bytes of the tensors, in the order in which the header has them.
  */
-export interface Frame {
-  readonly header: FrameHeader
-  readonly tensors: readonly Tensor[]
-}
-
 export type FrameLimits = Pick<RpcLimits, 'headerBytes' | 'payloadBytes'>
 
 const PRELUDE_BYTES = 8
 
+/** One for all streams: a header is written and copied in one turn. */
+const headerWriter = new HeaderWriter(MAX_HEADER_BYTES)
+
 /**
- * A frame's bytes: one buffer for a small frame, a list that refers to the tensors' own memory for a large one. Throws
+ * A message's bytes: one buffer for a small one, a list that refers to the tensors' own memory for a large one. Throws
  * `SWARM_FRAME` if it breaks the limits that the receiver would apply.
  */
-export function encodeFrame(frame: Frame, limits: FrameLimits): Uint8Array | Uint8ArrayList {
-  const payloadBytes = checkTensors(frame.tensors, limits.payloadBytes)
-  const header = encodeHeader(frame.header, frame.tensors)
+export function encodeFrame(
+  message: AnyMessage,
+  codec: MessageCodec,
+  limits: FrameLimits,
+): Uint8Array | Uint8ArrayList {
+  headerWriter.reset()
+  const tensors = codec.encode(headerWriter, message)
+  const header = headerWriter.written
+  const payloadBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0)
   checkLength('header', header.byteLength, limits.headerBytes)
+  checkLength('payload', payloadBytes, limits.payloadBytes)
   const totalBytes = PRELUDE_BYTES + header.byteLength + payloadBytes
   const joined = totalBytes <= JOIN_BYTES
   const head = Buffer.allocUnsafe(joined ? totalBytes : PRELUDE_BYTES + header.byteLength)
   head.writeUInt32LE(header.byteLength, 0)
   head.writeUInt32LE(payloadBytes, 4)
   head.set(header, PRELUDE_BYTES)
-  if (!joined) return new Uint8ArrayList(head, ...frame.tensors.map((tensor) => tensor.data))
+  if (!joined) return new Uint8ArrayList(head, ...tensors.map(({ data }) => data))
   let offset = PRELUDE_BYTES + header.byteLength
-  for (const { data } of frame.tensors) {
+  for (const { data } of tensors) {
     head.set(data, offset)
     offset += data.byteLength
   }
   return head
-}
-
-function checkTensors(tensors: readonly Tensor[], maxBytes: number): number {
-  const total = checkMetas(tensors)
-  for (const { dtype, shape, data } of tensors) {
-    if (data.byteLength !== byteLength(dtype, shape)) {
-      throw new SwarmError('SWARM_FRAME', `a ${dtype} tensor [${shape}] in a frame has ${data.byteLength} bytes`)
-    }
-  }
-  checkLength('payload', total, maxBytes)
-  return total
-}
-
-/** Checks counts, dtypes and shapes, and gives the bytes that they take. */
-function checkMetas(metas: readonly TensorMeta[]): number {
-  if (metas.length > MAX_TENSORS) {
-    throw new SwarmError('SWARM_FRAME', `a frame has ${metas.length} tensors; at most ${MAX_TENSORS} are allowed`)
-  }
-  let total = 0
-  for (const { dtype, shape } of metas) {
-    if (!isDType(dtype)) throw new SwarmError('SWARM_FRAME', 'a frame has a tensor of an unknown dtype')
-    if (shape.length > MAX_DIMS || shape.some((dim) => dim >>> 0 !== dim)) {
-      throw new SwarmError('SWARM_FRAME', `a frame has a tensor with the shape [${shape.slice(0, MAX_DIMS + 1)}]`)
-    }
-    total += byteLength(dtype, shape)
-  }
-  return total
 }
 
 function checkLength(what: string, bytes: number, maxBytes: number): void {
@@ -76,19 +55,15 @@ function checkLength(what: string, bytes: number, maxBytes: number): void {
   )
 }
 
-interface Incoming {
-  readonly header: FrameHeader
-  readonly metas: readonly TensorMeta[]
-}
-
 /** Of a longer payload only this much is allocated on the peer's word; the rest follows as bytes arrive. */
 const TRUSTED_BYTES = 4 << 20
 const GROWTH = 4
 
-/** Cuts a stream of bytes into frames. Every length and shape is checked before memory is allocated for it. */
+/** Cuts a stream of bytes into messages. Every length and shape is checked before memory is allocated for it. */
 export class FrameDecoder {
+  readonly #codec: MessageCodec
   readonly #limits: FrameLimits
-  readonly #emit: (frame: Frame, frameBytes: number) => void
+  readonly #emit: (message: AnyMessage, frameBytes: number) => void
   #stage: 'prelude' | 'header' | 'payload' = 'prelude'
   #needed = PRELUDE_BYTES
   #filled = 0
@@ -97,7 +72,8 @@ export class FrameDecoder {
   #payloadBytes = 0
   #incoming: Incoming | undefined
 
-  constructor(limits: FrameLimits, emit: (frame: Frame, frameBytes: number) => void) {
+  constructor(codec: MessageCodec, limits: FrameLimits, emit: (message: AnyMessage, frameBytes: number) => void) {
+    this.#codec = codec
     this.#limits = limits
     this.#emit = emit
   }
@@ -107,7 +83,7 @@ export class FrameDecoder {
     return this.#stage !== 'prelude' || this.#filled > 0
   }
 
-  /** Takes the next bytes and emits the frames that they complete. Throws `SWARM_FRAME`; use no further then. */
+  /** Takes the next bytes and emits the messages that they complete. Throws `SWARM_FRAME`; use no further then. */
   push(chunk: Uint8Array): void {
     let offset = 0
     while (offset < chunk.byteLength) {
@@ -151,33 +127,28 @@ export class FrameDecoder {
     this.#expect('header', this.#headerBytes)
   }
 
-  #startPayload(bytes: Uint8Array): void {
-    const { header, tensors } = decodeHeader(bytes)
-    const total = checkMetas(tensors)
+  #startPayload(header: Uint8Array): void {
+    const incoming = this.#codec.decode(header)
+    const total = incoming.tensors.reduce((sum, { tensor: { dtype, shape } }) => sum + byteLength(dtype, shape), 0)
     if (total !== this.#payloadBytes) {
       throw new SwarmError(
         'SWARM_FRAME',
         `a frame's tensors take ${total} bytes, but its payload has ${this.#payloadBytes}`,
       )
     }
-    this.#incoming = { header, metas: tensors }
-    if (total === 0) this.#finishFrame(new Uint8Array(0))
+    this.#incoming = incoming
+    if (total === 0) this.#finishFrame(header)
     else this.#expect('payload', total)
   }
 
   /** The payload has an ArrayBuffer of its own and of its size, so that it can be transferred to a worker. */
   #finishFrame(payload: Uint8Array): void {
-    const { header, metas } = this.#incoming!
-    const tensors: Tensor[] = []
+    const { message, tensors } = this.#incoming!
     let offset = 0
-    for (const { dtype, shape } of metas) {
-      const end = offset + byteLength(dtype as DType, shape)
-      tensors.push({ dtype: dtype as DType, shape: [...shape], data: payload.subarray(offset, end) })
-      offset = end
-    }
+    for (const { name, tensor } of tensors) offset = attach(message, name, tensor, payload, offset)
     this.#incoming = undefined
     this.#expect('prelude', PRELUDE_BYTES)
-    this.#emit({ header, tensors }, PRELUDE_BYTES + this.#headerBytes + this.#payloadBytes)
+    this.#emit(message, PRELUDE_BYTES + this.#headerBytes + this.#payloadBytes)
   }
 
   #expect(stage: 'prelude' | 'header' | 'payload', bytes: number): void {
@@ -186,6 +157,13 @@ export class FrameDecoder {
     this.#filled = 0
     this.#collected = undefined
   }
+}
+
+/** Gives a tensor of the message its data; returns where the next one's begins. */
+function attach(message: Decoded, name: string, { dtype, shape }: Tensor, payload: Uint8Array, offset: number): number {
+  const end = offset + byteLength(dtype, shape)
+  message[name] = { dtype, shape, data: payload.subarray(offset, end) } satisfies Tensor
+  return end
 }
 
 function readUint32(bytes: Uint8Array, at: number): number {

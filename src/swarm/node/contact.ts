@@ -3,7 +3,7 @@ import { errorMessage } from '../../base/errors.ts'
 import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError, cleanText } from '../errors.ts'
-import type { FrameStream } from '../frames/frame-stream.ts'
+import type { RequestStream } from '../frames/frame-stream.ts'
 import type { SwarmNode } from './node.ts'
 
 /** What a peer says when it is asked how it sees this node. */
@@ -30,16 +30,9 @@ export async function serveContact(node: SwarmNode, version: string): Promise<vo
   await node.handle('contact', async (stream) => {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    const { port } = request.header.numbers ?? {}
-    const reachable = port === undefined ? undefined : await dialBack(node, stream, port)
-    await stream.send({
-      header: {
-        kind: 'contact',
-        version,
-        numbers: { nowMs: Date.now(), ...(reachable !== undefined && { reachable: reachable ? 1 : 0 }) },
-      },
-      tensors: [],
-    })
+    const { port } = request
+    const isReachable = port === undefined ? undefined : await dialBack(node, stream.remotePeer, port)
+    await stream.send({ kind: 'contact', version, nowMs: Date.now(), isReachable })
   })
 }
 
@@ -53,7 +46,7 @@ export async function askContact(
   return await withDeadline(`contact with peer ${peer.peerId}`, REQUEST_TIMEOUT_MS, signal, async (signal) => {
     const stream = await node.open(peer, 'contact', { signal })
     try {
-      const clock = await ask(stream, {}, signal)
+      const clock = await ask(stream, undefined, signal)
       await stream.end()
       const reachable = port === undefined ? undefined : await askDialBack(node, peer, port, signal)
       return { ...clock, reachable }
@@ -67,7 +60,7 @@ export async function askContact(
 async function askDialBack(node: SwarmNode, peer: PeerTarget, port: number, signal: AbortSignal): Promise<boolean> {
   const stream = await node.open(peer, 'contact', { signal })
   try {
-    const { reachable } = await ask(stream, { port }, signal)
+    const { reachable } = await ask(stream, port, signal)
     return reachable === true
   } finally {
     await stream.end()
@@ -75,28 +68,29 @@ async function askDialBack(node: SwarmNode, peer: PeerTarget, port: number, sign
 }
 
 /** One question, so that the time that a dial takes is not taken for a clock that runs late. */
-async function ask(stream: FrameStream, numbers: Record<string, number>, signal: AbortSignal): Promise<ContactAnswer> {
+async function ask(
+  stream: RequestStream<'contact'>,
+  port: number | undefined,
+  signal: AbortSignal,
+): Promise<ContactAnswer> {
   const askedAt = Date.now()
   const began = performance.now()
-  await stream.send({ header: { kind: 'contact', numbers }, tensors: [] }, { signal })
+  await stream.send({ kind: 'contact', port }, { signal })
   const answer = await stream.receive({ signal })
   const roundTripMs = performance.now() - began
-  const { nowMs, reachable } = answer?.header.numbers ?? {}
-  if (nowMs === undefined)
+  if (answer === null)
     throw new SwarmError('SWARM_FRAME', `peer ${stream.remotePeer} does not answer contact as this version does`)
   return {
-    version: cleanText(answer?.header.version ?? '', 32),
+    version: cleanText(answer.version, 32),
     roundTripMs,
-    clockAheadMs: nowMs - (askedAt + roundTripMs / 2),
-    reachable: reachable === undefined ? undefined : reachable === 1,
+    clockAheadMs: answer.nowMs - (askedAt + roundTripMs / 2),
+    reachable: answer.isReachable,
   }
 }
 
-/** Whether a TCP connection opens to `port` of the host that the stream's peer is connected from. */
-async function dialBack(node: SwarmNode, stream: FrameStream, port: number): Promise<boolean> {
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new SwarmError('SWARM_FRAME', `a contact request names port ${port}`)
-  const host = node.remoteHost(stream.remotePeer)
+/** Whether a TCP connection opens to `port` of the host that a peer is connected from. */
+async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
+  const host = node.remoteHost(peerId)
   if (host === undefined) return false
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })

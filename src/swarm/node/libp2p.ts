@@ -10,6 +10,7 @@ import { VERSION } from '../../base/version.ts'
 import { isLoopbackOnly } from '../address.ts'
 import { RECORD_NAMESPACE, recordValidator, selectRecord } from '../records/dht-records.ts'
 import { BoundedDatastore } from '../guards/bounded-datastore.ts'
+import { joiningWrites } from '../guards/joined-writes.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
 import { privateNetwork } from '../guards/private-network.ts'
 import { guardedYamux } from '../guards/yamux.ts'
@@ -49,7 +50,7 @@ export async function buildLibp2p({
     datastore: new BoundedDatastore(),
     addresses: { listen: [...listen], announce: [...announce] },
     transports: [tcp()],
-    connectionEncrypters: [noise({ crypto: cachedKeyCrypto() })],
+    connectionEncrypters: [joiningWrites(noise({ crypto: cachedKeyCrypto() }))],
     streamMuxers: [
       guardedYamux({
         // A paused stream may still receive a whole window, which the read buffer has to hold.

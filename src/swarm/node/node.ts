@@ -18,7 +18,7 @@ import { BootstrapLoop } from './bootstrap.ts'
 import { withDeadline } from '../deadline.ts'
 import { describeDialError } from './dial-errors.ts'
 import { SwarmError } from '../errors.ts'
-import { FrameStream } from '../frames/frame-stream.ts'
+import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
 import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
 import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
@@ -148,9 +148,9 @@ export class SwarmNode {
 
   /**
    * Serves an rpc. The handler owns the stream until its promise settles: then the stream is ended, after an `error`
-   * frame if it rejected. May be called before `start`; one handler per rpc.
+   * message if it rejected. May be called before `start`; one handler per rpc.
    */
-  async handle(rpc: Rpc, handler: RpcHandler, limits: RpcLimits = RPC_LIMITS[rpc]): Promise<void> {
+  async handle<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits = RPC_LIMITS[rpc]): Promise<void> {
     this.#rpcs.add(rpc, handler, limits)
     if (this.#running !== undefined) await this.#rpcs.register(this.#running.libp2p, rpc)
   }
@@ -164,7 +164,11 @@ export class SwarmNode {
    * A new stream to a peer, over the connection with it if there is one; to this node itself in process. Throws
    * `SWARM_UNREACHABLE`, `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
    */
-  async open(peer: PeerTarget, rpc: Rpc, { signal }: { signal?: AbortSignal } = {}): Promise<FrameStream> {
+  async open<R extends Rpc>(
+    peer: PeerTarget,
+    rpc: R,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<RequestStream<R>> {
     const { libp2p } = this
     signal?.throwIfAborted()
     if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
@@ -180,7 +184,7 @@ export class SwarmNode {
     return new FrameStream(
       stream,
       peer.peerId,
-      RPC_LIMITS[rpc],
+      openingSide(rpc, RPC_LIMITS[rpc]),
       (error) => this.#reportListener(rpc, error),
       this.traffic[rpc],
     )

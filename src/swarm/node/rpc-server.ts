@@ -1,6 +1,6 @@
 import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
-import { FrameStream } from '../frames/frame-stream.ts'
+import { FrameStream, type RequestStream, type ServedStream, openingSide, servingSide } from '../frames/frame-stream.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
 import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from '../limits.ts'
 import { type ByteStream, loopback } from '../frames/loopback.ts'
@@ -8,10 +8,10 @@ import type { SwarmLogger } from '../logger.ts'
 import { type RpcTraffic, type Traffic, newTraffic } from '../frames/traffic.ts'
 
 /** Serves one stream. */
-export type RpcHandler = (stream: FrameStream) => Promise<void>
+export type RpcHandler<R extends Rpc> = (stream: ServedStream<R>) => Promise<void>
 
 interface Service {
-  readonly handler: RpcHandler
+  readonly handler: (stream: FrameStream) => Promise<void>
   readonly limits: RpcLimits
   /** Open streams by peer: libp2p itself counts per connection, and a peer may have several. */
   readonly streams: Map<string, number>
@@ -25,7 +25,7 @@ export class RpcServer {
   readonly #logger: SwarmLogger
   readonly #traffic: Traffic
   readonly #services = new Map<Rpc, Service>()
-  readonly #own = new Set<FrameStream>()
+  readonly #own = new Set<Pick<FrameStream, 'abort'>>()
 
   constructor(logger: SwarmLogger, traffic: Traffic) {
     this.#logger = logger
@@ -41,9 +41,11 @@ export class RpcServer {
     )
   }
 
-  add(rpc: Rpc, handler: RpcHandler, limits: RpcLimits): void {
+  add<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits): void {
     if (this.#services.has(rpc)) throw new SwarmError('SWARM_STATE', `${rpc} already has a handler`)
-    this.#services.set(rpc, { handler, limits, streams: new Map() })
+    // The table has handlers of all rpcs; each gets only streams of its own.
+    const stored = handler as unknown as Service['handler']
+    this.#services.set(rpc, { handler: stored, limits, streams: new Map() })
   }
 
   remove(rpc: Rpc): void {
@@ -74,11 +76,12 @@ export class RpcServer {
    * A stream of this node to itself, in process; it counts as no traffic. Throws `SWARM_PROTOCOL` where nobody serves
    * the rpc.
    */
-  openOwn(rpc: Rpc, peerId: string): FrameStream {
+  openOwn<R extends Rpc>(rpc: R, peerId: string): RequestStream<R> {
     const service = this.#services.get(rpc)
     if (service === undefined) throw new SwarmError('SWARM_PROTOCOL', `this node does not serve ${rpc}`)
     const [near, far] = loopback()
-    const stream = new FrameStream(near, peerId, service.limits, (error) => this.#reportListener(rpc, error))
+    const side = openingSide(rpc, service.limits)
+    const stream: RequestStream<R> = new FrameStream(near, peerId, side, (error) => this.#reportListener(rpc, error))
     this.#own.add(stream)
     void stream.closed.then(() => this.#own.delete(stream))
     this.#accept(rpc, service, far, peerId, newTraffic())
@@ -92,7 +95,8 @@ export class RpcServer {
 
   /** Not async, so that the frame stream's listeners stand before anything can happen. */
   #accept(rpc: Rpc, service: Service, bytes: ByteStream, peerId: string, traffic: RpcTraffic): void {
-    const stream = new FrameStream(bytes, peerId, service.limits, (error) => this.#reportListener(rpc, error), traffic)
+    const side = servingSide(rpc, service.limits)
+    const stream = new FrameStream(bytes, peerId, side, (error) => this.#reportListener(rpc, error), traffic)
     const { streams, limits } = service
     const open = streams.get(peerId) ?? 0
     if (open >= limits.maxStreams) {
@@ -111,7 +115,7 @@ export class RpcServer {
     void this.#serve(rpc, service.handler, stream)
   }
 
-  async #serve(rpc: Rpc, handler: RpcHandler, stream: FrameStream): Promise<void> {
+  async #serve(rpc: Rpc, handler: Service['handler'], stream: FrameStream): Promise<void> {
     try {
       await handler(stream)
       await stream.end()

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { SwarmLogger } from '../logger.ts'
 
-const TRACE = /^[0-9a-f]{16}$/
-
 /**
  * A fresh id under which one request is found in the logs of all nodes that it passes. It opens nothing and is no
  * secret.
@@ -14,9 +12,9 @@ export function newTrace(): string {
 /** A logger whose lines all tell the request's id. */
 export type TracedLogger = Record<'debug' | 'info' | 'warn', (fields: object, message: string) => void>
 
-/** The logger with the request's id on every line; an id that a peer made up is not repeated. */
+/** The logger with the request's id on every line. */
 export function tracedLogger(logger: SwarmLogger, trace: string | undefined): TracedLogger {
-  const fields = { trace: trace !== undefined && TRACE.test(trace) ? trace : 'none' }
+  const fields = { trace: trace ?? 'none' }
   return {
     debug: (data, message) => logger.debug({ ...fields, ...data }, message),
     info: (data, message) => logger.info({ ...fields, ...data }, message),

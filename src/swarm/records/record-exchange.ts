@@ -9,8 +9,7 @@ import { errorCode, errorMessage } from '../../base/errors.ts'
 import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
-import type { Frame } from '../frames/frame.ts'
-import type { FrameStream } from '../frames/frame-stream.ts'
+import type { RequestStream, ServedStream } from '../frames/frame-stream.ts'
 import { MAX_HEADER_BYTES } from '../limits.ts'
 import type { RecordNode } from './record-node.ts'
 import { PROTOCOL_VERSION } from '../protocol-version.ts'
@@ -25,7 +24,7 @@ export interface RecordExchangeOptions {
 /** What a peer answered to `info`. */
 export interface InfoAnswer {
   version: string
-  /** The version of the protocol that the peer speaks; empty where it does not say. */
+  /** The version of the protocol that the peer speaks; empty where it answers nothing. */
   protocol: string
   numRecords: number
   /** Records that were news here. */
@@ -97,18 +96,17 @@ export class RecordExchange {
    */
   async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
     return await this.#request(peer, 'info', signal, async (stream, signal) => {
-      await stream.send({ header: { kind: 'info', modelKey }, tensors: [] }, { signal })
+      await stream.send({ kind: 'info', modelKey }, { signal })
       const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0, gossips: true }
       let answerBytes = 0
-      for (let frame = await stream.receive({ signal }); frame !== null; frame = await stream.receive({ signal })) {
-        const { records = [], version = '', protocol = '', numbers = {} } = expectKind(frame, 'info').header
+      for (let part = await stream.receive({ signal }); part !== null; part = await stream.receive({ signal })) {
+        const { records, version, protocol, gossips } = part
         answerBytes += records.reduce((sum, record) => sum + record.byteLength, 0)
         if (answerBytes > MAX_ANSWER_BYTES)
           throw new SwarmError('SWARM_FRAME', `peer ${peer.peerId} answers info without end`)
         answer.version = version
         answer.protocol = protocol
-        // Older peers do not say it.
-        answer.gossips = numbers['gossips'] !== 0
+        answer.gossips = gossips
         answer.numRecords += records.length
         answer.numNew += await this.#addAll(records)
       }
@@ -119,7 +117,7 @@ export class RecordExchange {
   /** Hands one's own record to a peer. Throws like `open`, or the peer's refusal. */
   async tell(peer: PeerTarget, record: Uint8Array, signal?: AbortSignal): Promise<void> {
     await this.#request(peer, 'announce', signal, async (stream, signal) => {
-      await stream.send({ header: { kind: 'announce', records: [record] }, tensors: [] }, { signal })
+      await stream.send({ kind: 'announce', record }, { signal })
       const answer = await stream.receive({ signal })
       if (answer === null) throw new SwarmError('SWARM_STREAM_LOST', `peer ${peer.peerId} did not answer to announce`)
     })
@@ -137,11 +135,11 @@ export class RecordExchange {
     }
   }
 
-  async #request<T>(
+  async #request<R extends 'info' | 'announce', T>(
     peer: PeerTarget,
-    rpc: 'info' | 'announce',
+    rpc: R,
     signal: AbortSignal | undefined,
-    work: (stream: FrameStream, signal: AbortSignal) => Promise<T>,
+    work: (stream: RequestStream<R>, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return await withDeadline(`${rpc} with peer ${peer.peerId}`, REQUEST_TIMEOUT_MS, signal, async (signal) => {
       const stream = await this.#node.open(peer, rpc, { signal })
@@ -172,17 +170,13 @@ export class RecordExchange {
     return numNew
   }
 
-  async #serveInfo(stream: FrameStream): Promise<void> {
+  async #serveInfo(stream: ServedStream<'info'>): Promise<void> {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    const { modelKey = '' } = expectKind(request, 'info').header
     // Before the records are read: what comes later is gossiped to it.
-    const numbers = { gossips: this.#gossipsTo(stream.remotePeer, modelKey) ? 1 : 0 }
-    for (const records of batches(this.store.signed(modelKey))) {
-      await stream.send({
-        header: { kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records, numbers },
-        tensors: [],
-      })
+    const gossips = this.#gossipsTo(stream.remotePeer, request.modelKey)
+    for (const records of batches(this.store.signed(request.modelKey))) {
+      await stream.send({ kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records, gossips })
     }
   }
 
@@ -191,16 +185,15 @@ export class RecordExchange {
     return subscribers.some((subscriber) => subscriber.toString() === peerId)
   }
 
-  async #serveAnnounce(stream: FrameStream): Promise<void> {
+  async #serveAnnounce(stream: ServedStream<'announce'>): Promise<void> {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    const [record] = expectKind(request, 'announce').header.records ?? []
-    if (record === undefined) throw new SwarmError('SWARM_FRAME', 'an announce request needs a record')
+    const { record } = request
     const { peerId } = await this.#node.verifier.verify(record, this.#now())
     if (peerId !== stream.remotePeer)
       throw new SwarmError('SWARM_RECORD', `peer ${stream.remotePeer} announces a record of ${peerId}`)
     const isNew = await this.store.add(record)
-    await stream.send({ header: { kind: 'announce', numbers: { accepted: isNew ? 1 : 0 } }, tensors: [] })
+    await stream.send({ kind: 'announced', isNew })
   }
 
   #join(modelKey: string): void {
@@ -234,12 +227,7 @@ function topicOf(modelKey: string): string {
   return `/petals-node/records/1.0.0/${modelKey}`
 }
 
-function expectKind(frame: Frame, kind: string): Frame {
-  if (frame.header.kind === kind) return frame
-  throw new SwarmError('SWARM_FRAME', `expected a frame of kind ${kind}, got ${JSON.stringify(frame.header.kind)}`)
-}
-
-/** As many records to a frame as its header holds; at least one frame, which tells the version. */
+/** As many records to a message as its header holds; at least one message, which tells the version. */
 function batches(records: readonly Uint8Array[]): Uint8Array[][] {
   const result: Uint8Array[][] = [[]]
   let batchBytes = 0

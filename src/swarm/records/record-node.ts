@@ -2,7 +2,7 @@ import type { GossipSub } from '@libp2p/gossipsub'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { PeerTarget } from '../address.ts'
-import type { FrameStream } from '../frames/frame-stream.ts'
+import type { RequestStream, ServedStream } from '../frames/frame-stream.ts'
 import type { SwarmLogger } from '../logger.ts'
 import type { RecordVerifier } from './record.ts'
 
@@ -23,7 +23,7 @@ export interface RecordNode {
   readonly libp2p: Pick<Libp2p<{ dht: KadDHT; pubsub: GossipSub }>, 'services' | 'contentRouting' | 'getPeers'>
   isConnected(peerId: string): boolean
   onPeerDisconnect(listener: (peerId: string) => void): () => void
-  open(peer: PeerTarget, rpc: RecordRpc, options: { signal?: AbortSignal }): Promise<FrameStream>
-  handle(rpc: RecordRpc, handler: (stream: FrameStream) => Promise<void>): Promise<void>
+  open<R extends RecordRpc>(peer: PeerTarget, rpc: R, options: { signal?: AbortSignal }): Promise<RequestStream<R>>
+  handle<R extends RecordRpc>(rpc: R, handler: (stream: ServedStream<R>) => Promise<void>): Promise<void>
   unhandle(rpc: RecordRpc): Promise<void>
 }

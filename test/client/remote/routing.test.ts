@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NoRouteError, type RouteRequest, arithmeticClass, findRoute } from '../../../src/client/remote/routing.ts'
+import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 
 function server(peerId: string, start: number, end: number, more: Partial<ServerRecord> = {}): ServerRecord {
@@ -18,6 +19,7 @@ function server(peerId: string, start: number, end: number, more: Partial<Server
     cacheTokens: 1000,
     throughput: 100,
     version: '1',
+    protocol: PROTOCOL_VERSION,
     adapters: [],
     sequence: 1,
     issuedAt: 0,
@@ -92,10 +94,10 @@ test('the own span costs no hop and comes first, unless it lengthens the way thr
 })
 
 test('servers of another protocol version are left out, and named where no route remains without them', () => {
-  const newer = server('newer', 0, 8, { protocol: '2.0.0', version: '9.0.0' })
-  assert.equal(route([newer, server('a', 0, 8, { throughput: 1, protocol: '1.3.0' })]), 'a 0:8')
+  const newer = server('newer', 0, 8, { protocol: '3.0.0', version: '9.0.0' })
+  assert.equal(route([newer, server('a', 0, 8, { throughput: 1, protocol: '2.3.0' })]), 'a 0:8')
   assert.throws(() => route([newer, server('a', 0, 4)]), {
     code: 'NO_ROUTE',
-    message: /peer newer speaks protocol version 2\.0\.0, this node 1\.0\.0/,
+    message: /peer newer speaks protocol version 3\.0\.0, this node 2\.0\.0/,
   })
 })

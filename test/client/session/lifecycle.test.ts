@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
-import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
+import { newTrace } from '../../../src/swarm/node/trace.ts'
+import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
 async function eventually(holds: () => boolean): Promise<void> {
@@ -22,10 +23,15 @@ function hold(server: TestServer): { reached: Promise<void>; go: () => void } {
 }
 
 /** An inference stream as a client opens it, for requests that no session of ours would make. */
-async function openRaw(swarm: TestSwarm, server: TestServer, sessionId: string, maxLength = 100): Promise<FrameStream> {
-  const stream = await swarm.network.open(swarm.client, server.id, 'inference')
-  const open = { modelKey: 'test', start: server.start, end: server.end, maxLength, allocTimeoutMs: 5000 }
-  await stream.send({ header: { kind: 'open', sessionId, open }, tensors: [] })
+async function openRaw(
+  swarm: TestSwarm,
+  { id, start, end }: TestServer,
+  sessionId: string,
+  maxLength = 100,
+): Promise<RequestStream<'inference'>> {
+  const stream = await swarm.network.open(swarm.client, id, 'inference')
+  const reserve = { modelKey: 'test', start, end, maxLength, allocTimeoutMs: 5000 }
+  await stream.send({ kind: 'open', sessionId, ...reserve, trace: newTrace() })
   return stream
 }
 
@@ -106,21 +112,21 @@ test('a server drops a step that it has seen before, and one of an older epoch',
     { epoch: 1, step: 6, position: 1, token: 4 },
     { epoch: 3, step: 1, position: 1, token: 5 },
   ]
-  for (const { token, ...header } of steps)
-    await stream.send({ header: { kind: 'step', ...header }, tensors: [hidden([token])] })
-  await stream.send({ header: { kind: 'resume', epoch: 4, step: 100, until: 1 }, tensors: [] })
-  await stream.send({ header: { kind: 'step', epoch: 3, step: 7, position: 2 }, tensors: [hidden([6])] })
-  await stream.send({ header: { kind: 'fetch', step: 101, position: 0, until: 1 }, tensors: [] })
+  for (const { token, ...step } of steps)
+    await stream.send({ kind: 'step', ...step, push: false, hidden: hidden([token]) })
+  await stream.send({ kind: 'resume', request: 1, epoch: 4, position: 0, until: 1 })
+  await stream.send({ kind: 'step', epoch: 3, step: 7, position: 2, push: false, hidden: hidden([6]) })
+  await stream.send({ kind: 'fetch', request: 2, position: 0, until: 1 })
   const kinds: string[] = []
-  assert.equal((await stream.receive())?.header.kind, 'opened')
+  assert.equal((await stream.receive())?.kind, 'opened')
   const outputs: number[] = []
-  for (let kind = ''; kind !== 'failed';) {
-    const { header, tensors } = (await stream.receive({ timeoutMs: 1000 }))!
-    kind = header.kind
+  for (let kind = ''; kind !== 'refused';) {
+    const answer = (await stream.receive({ timeoutMs: 1000 }))!
+    kind = answer.kind
     kinds.push(kind)
-    if (tensors[0] !== undefined) outputs.push(...tokensOf(tensors[0]))
+    if ('hidden' in answer) outputs.push(...tokensOf(answer.hidden))
   }
-  assert.deepEqual(kinds, ['output', 'output', 'resumed', 'failed'])
+  assert.deepEqual(kinds, ['output', 'output', 'resumed', 'refused'])
   assert.deepEqual(outputs, expected([1, 5]))
   assert.equal(server.computedTokens, 2)
 })
@@ -130,7 +136,7 @@ test('a session id is refused while another session has it, or waits for cache u
   const server = await swarm.serve(0, 6, { cacheTokens: 128 })
   const [holds, waits] = ['a'.repeat(32), 'b'.repeat(32)]
   const holder = await openRaw(swarm, server, holds)
-  assert.equal((await holder.receive())?.header.kind, 'opened')
+  assert.equal((await holder.receive())?.kind, 'opened')
   const waiter = await openRaw(swarm, server, waits)
   for (const sessionId of [holds, waits]) {
     const second = await openRaw(swarm, server, sessionId)
@@ -140,7 +146,7 @@ test('a session id is refused while another session has it, or waits for cache u
     )
   }
   await holder.end()
-  assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.header.kind, 'opened')
+  assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.kind, 'opened')
   assert.deepEqual([server.blocks.numSessions, server.rows.numSequences], [1, 1])
 })
 

@@ -2,12 +2,20 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { errorCode, errorMessage } from '../../../src/base/errors.ts'
 import { SwarmError } from '../../../src/swarm/errors.ts'
 import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
-import { type Frame, FrameDecoder, encodeFrame } from '../../../src/swarm/frames/frame.ts'
-import { FrameInbox, type FrameListener, type ReceiveOptions } from '../../../src/swarm/frames/frame-inbox.ts'
-import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
-import { RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/limits.ts'
+import { FrameDecoder, encodeFrame } from '../../../src/swarm/frames/frame.ts'
+import { FrameInbox, type MessageListener, type ReceiveOptions } from '../../../src/swarm/frames/frame-inbox.ts'
+import {
+  type FrameStream,
+  type RequestStream,
+  type StreamSide,
+  openingSide,
+  servingSide,
+} from '../../../src/swarm/frames/frame-stream.ts'
+import type { AnyMessage } from '../../../src/swarm/frames/messages.ts'
+import { RPC_LIMITS, type Rpc } from '../../../src/swarm/limits.ts'
 
-type Handler = (stream: FrameStream) => Promise<void>
+/** Serves a stream of some rpc. */
+export type Handler = (stream: FrameStream) => Promise<void>
 
 /** What a class offers, without its private parts, so that a test can offer the same. */
 type PublicPart<T> = { [K in keyof T]: T[K] }
@@ -41,18 +49,18 @@ export class MemoryNetwork {
     return this.#peers.has(id)
   }
 
-  async open(from: MemoryPeer, to: string, rpc: Rpc, signal?: AbortSignal): Promise<FrameStream> {
+  async open<R extends Rpc>(from: MemoryPeer, to: string, rpc: R, signal?: AbortSignal): Promise<RequestStream<R>> {
     await nextTurn()
     const peer = this.#peers.get(to)
     const handler = peer?.handlers.get(rpc)
     if (peer === undefined || handler === undefined) throw new SwarmError('SWARM_UNREACHABLE', `peer ${to} is gone`)
     if (peer.frozen) await aborted(signal)
-    const [near, far] = MemoryStream.pair(from, peer, RPC_LIMITS[rpc])
+    const [near, far] = MemoryStream.pair(from, peer, rpc)
     handler(far).then(
       () => far.end(),
       (error: unknown) => far.fail(error),
     )
-    return near
+    return near as unknown as RequestStream<R>
   }
 
   /** The peer is gone at once: its streams are lost, what it still computes reaches nobody. */
@@ -80,60 +88,59 @@ class MemoryStream implements PublicPart<FrameStream> {
   readonly closed: Promise<void>
   readonly #resolveClosed: () => void
   readonly #owner: MemoryPeer
-  readonly #limits: RpcLimits
-  readonly #inbox = new FrameInbox(() => undefined)
+  readonly #side: StreamSide
+  readonly #inbox = new FrameInbox<AnyMessage>(() => undefined)
   readonly #wire: FrameDecoder
   #other: MemoryStream | undefined
   #ended = false
   #lost: Error | undefined
 
-  static pair(a: MemoryPeer, b: MemoryPeer, limits: RpcLimits): [FrameStream, FrameStream] {
-    const near = new MemoryStream(a, b.id, limits),
-      far = new MemoryStream(b, a.id, limits)
+  static pair(a: MemoryPeer, b: MemoryPeer, rpc: Rpc): [FrameStream, FrameStream] {
+    const near = new MemoryStream(a, b.id, openingSide(rpc, RPC_LIMITS[rpc])),
+      far = new MemoryStream(b, a.id, servingSide(rpc, RPC_LIMITS[rpc]))
     near.#other = far
     far.#other = near
     const ends: [PublicPart<FrameStream>, PublicPart<FrameStream>] = [near, far]
     return ends as [FrameStream, FrameStream]
   }
 
-  constructor(owner: MemoryPeer, remotePeer: string, limits: RpcLimits) {
+  constructor(owner: MemoryPeer, remotePeer: string, side: StreamSide) {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
     this.#resolveClosed = resolve
     this.#owner = owner
     this.remotePeer = remotePeer
-    this.#limits = limits
-    this.#wire = new FrameDecoder(limits, (frame) => this.#carry(frame))
+    this.#side = side
+    this.#wire = new FrameDecoder(side.outgoing, side.limits, (message) => this.#carry(message))
     owner.streams.add(this)
   }
 
-  async send(frame: Frame): Promise<void> {
+  async send(message: AnyMessage): Promise<void> {
     if (this.#lost !== undefined)
       throw new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`)
     if (this.#ended) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
-    const bytes = encodeFrame(frame, this.#limits)
+    const bytes = encodeFrame(message, this.#side.outgoing, this.#side.limits)
     for (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) this.#wire.push(chunk)
   }
 
-  receive(options?: ReceiveOptions): Promise<Frame | null> {
+  receive(options?: ReceiveOptions): Promise<AnyMessage | null> {
     return this.#inbox.receive(options)
   }
 
-  onFrame(listener: FrameListener): void {
+  listen(listener: MessageListener<AnyMessage>): void {
     this.#inbox.listen(listener)
   }
 
   async end(): Promise<void> {
     if (this.#ended || this.#lost !== undefined) return
-    await this.send({ header: { kind: 'end' }, tensors: [] })
+    await this.send({ kind: 'end' })
     this.#ended = true
     this.#closeIfDone()
   }
 
   async fail(error: unknown): Promise<void> {
     if (this.#ended || this.#lost !== undefined) return
-    const fault = { code: errorCode(error), message: errorMessage(error) }
-    await this.send({ header: { kind: 'error', fault }, tensors: [] })
+    await this.send({ kind: 'error', code: errorCode(error), message: errorMessage(error) } as AnyMessage)
     await this.end()
   }
 
@@ -147,21 +154,24 @@ class MemoryStream implements PublicPart<FrameStream> {
     )
   }
 
-  #carry(frame: Frame): void {
+  #carry(message: AnyMessage): void {
     const lagMs = this.#owner.lagMs.get(this.remotePeer)
-    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(frame))
-    else setTimeout(() => this.#other!.#arrive(frame), lagMs)
+    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(message))
+    else setTimeout(() => this.#other!.#arrive(message), lagMs)
   }
 
-  #arrive(frame: Frame): void {
+  #arrive(message: AnyMessage): void {
     if (this.#lost !== undefined || this.#owner.frozen) return
-    if (frame.header.kind === 'end') {
+    if (message.kind === 'end') {
       this.#inbox.finish(null)
       this.#closeIfDone()
-    } else if (frame.header.kind === 'error') {
-      this.#inbox.deliver({ error: new RemoteError(this.remotePeer, frame.header), bytes: 0 })
+    } else if (message.kind === 'error') {
+      this.#inbox.deliver({
+        error: new RemoteError(this.remotePeer, message as AnyMessage & { code: string; message: string }),
+        bytes: 0,
+      })
     } else {
-      this.#inbox.deliver({ frame, bytes: 0 })
+      this.#inbox.deliver({ message, bytes: 0 })
     }
   }
 

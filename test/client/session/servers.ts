@@ -6,11 +6,12 @@ import type { Engine, SessionOptions } from '../../../src/engine/engine.ts'
 import { EngineSession } from '../../../src/engine/session/engine-session.ts'
 import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
-import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
+import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
+import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
-import { MemoryNetwork, type MemoryPeer } from './network.ts'
+import { type Handler, MemoryNetwork, type MemoryPeer } from './network.ts'
 
 const NUM_BLOCKS = 6
 
@@ -81,7 +82,7 @@ export class TestServer {
     }
     const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
       handle: async (rpc, handler) => {
-        peer.handlers.set(rpc, handler)
+        peer.handlers.set(rpc, handler as unknown as Handler)
       },
       unhandle: async (rpc) => {
         peer.handlers.delete(rpc)
@@ -93,7 +94,7 @@ export class TestServer {
         node: node as SwarmNode,
         engine: engine as Engine,
         logger: pino({ level: 'silent' }),
-        findHop: async (hop) => hop,
+        findHop: async (peerId) => ({ peerId, multiaddrs: [] }),
       },
       { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 },
     )
@@ -128,6 +129,7 @@ export class TestServer {
       cacheTokens: totalTokens,
       throughput: 100,
       version: '1.0.0',
+      protocol: PROTOCOL_VERSION,
       sequence: 1,
       issuedAt: 0,
       expiresAt: Number.MAX_SAFE_INTEGER,
@@ -210,7 +212,11 @@ export class TestSwarm implements SwarmAccess {
 
   async refresh(): Promise<void> {}
 
-  open(server: ServerRecord, rpc: 'inference', signal: AbortSignal): Promise<FrameStream> {
+  open<R extends 'inference' | 'adapter'>(
+    server: ServerRecord,
+    rpc: R,
+    signal: AbortSignal,
+  ): Promise<RequestStream<R>> {
     return this.network.open(this.client, server.peerId, rpc, signal)
   }
 

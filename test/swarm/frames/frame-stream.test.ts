@@ -6,42 +6,40 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { PetalsError } from '../../../src/base/errors.ts'
 import type { PeerTarget } from '../../../src/swarm/address.ts'
+import { encodeFrame } from '../../../src/swarm/frames/frame.ts'
 import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
-import type { Frame } from '../../../src/swarm/frames/frame.ts'
-import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
-import { protocolId } from '../../../src/swarm/limits.ts'
+import {
+  FrameStream,
+  type RequestStream,
+  type ServedStream,
+  openingSide,
+  servingSide,
+} from '../../../src/swarm/frames/frame-stream.ts'
+import { RPC_LIMITS, protocolId } from '../../../src/swarm/limits.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
-import { bytesTensor, eventually, startNode, targetOf } from '../kit.ts'
+import { echo, eventually, outputOf, positionOf, startNode, stepOf as step, targetOf } from '../kit.ts'
 
 async function pair(
   t: TestContext,
-  handler: (stream: FrameStream) => Promise<void>,
-): Promise<{ client: SwarmNode; server: SwarmNode; stream: FrameStream }> {
+  handler: (stream: ServedStream<'inference'>) => Promise<void>,
+): Promise<{ client: SwarmNode; server: SwarmNode; stream: RequestStream<'inference'> }> {
   const [client, server] = [await startNode(t), await startNode(t)]
   await server.handle('inference', handler)
   return { client, server, stream: await client.open(targetOf(server), 'inference') }
 }
 
-async function echo(stream: FrameStream): Promise<void> {
-  for (let frame = await stream.receive(); frame !== null; frame = await stream.receive()) await stream.send(frame)
-}
-
-const step = (n: number, tensorBytes = 1024): Frame => ({
-  header: { kind: 'step', step: n },
-  tensors: [bytesTensor(tensorBytes, n % 256)],
-})
-
 test('many small frames and a payload of 4 MB come back as they were sent, then null', async (t) => {
   const { stream, server } = await pair(t, echo)
   for (let i = 0; i < 300; i += 1) {
     await stream.send(step(i))
-    assert.deepEqual(await stream.receive(), step(i))
+    assert.deepEqual(await stream.receive(), outputOf(i))
   }
   const sent = stream.send(step(7, 4 << 20))
   const bulk = await stream.receive({ timeoutMs: 5000 })
   await sent
-  assert.equal(bulk?.tensors[0]?.data.buffer.byteLength, 4 << 20)
-  assert.ok(bulk.tensors[0]!.data.every((byte) => byte === 7))
+  assert.ok(bulk?.kind === 'output')
+  assert.equal(bulk.hidden.data.buffer.byteLength, 4 << 20)
+  assert.ok(bulk.hidden.data.every((byte) => byte === 7))
   await stream.end()
   assert.equal(await stream.receive(), null)
   assert.equal(await stream.receive(), null)
@@ -53,7 +51,7 @@ test('many small frames and a payload of 4 MB come back as they were sent, then 
 test('frames sent without waiting for each other arrive complete and in order', async (t) => {
   const { stream } = await pair(t, echo)
   const sends = Array.from({ length: 60 }, (_, i) => stream.send(step(i, i % 3 === 0 ? 400_000 : 10)))
-  for (let i = 0; i < 60; i += 1) assert.equal((await stream.receive())?.header.step, i)
+  for (let i = 0; i < 60; i += 1) assert.equal(positionOf(await stream.receive()), i)
   await Promise.all(sends)
 })
 
@@ -63,9 +61,9 @@ test('a listener gets what was queued, then each frame, then the end', async (t)
   await sleep(50)
   const got: unknown[] = []
   const { promise, resolve } = Promise.withResolvers<void>()
-  stream.onFrame({
-    onFrame: (frame) => {
-      got.push(frame.header.step)
+  stream.listen({
+    onMessage: (message) => {
+      got.push(positionOf(message))
     },
     onError: (error) => {
       got.push(error)
@@ -85,8 +83,8 @@ test('a listener gets what was queued, then each frame, then the end', async (t)
 test('a listener that throws ends its stream and nothing else', async (t) => {
   const { stream, client, server } = await pair(t, echo)
   const ends: (Error | null)[] = []
-  stream.onFrame({
-    onFrame: () => {
+  stream.listen({
+    onMessage: () => {
       throw new Error('listener fault')
     },
     onError: () => undefined,
@@ -100,7 +98,7 @@ test('a listener that throws ends its stream and nothing else', async (t) => {
   assert.equal(ends[0]?.message, 'listener fault')
   const second = await client.open(targetOf(server), 'inference')
   await second.send(step(1))
-  assert.equal((await second.receive())?.header.step, 1)
+  assert.equal(positionOf(await second.receive()), 1)
 })
 
 test('a handler that fails on purpose tells its code; other faults tell nothing of their inside', async (t) => {
@@ -122,22 +120,25 @@ test('a handler that fails on purpose tells its code; other faults tell nothing 
   await assert.rejects(second.receive(), { code: 'INTERNAL', message: /internal error/ })
 })
 
-test('an error frame for one step leaves the stream usable', async (t) => {
-  const { stream } = await pair(t, async (stream) => {
-    await stream.send({
-      header: { kind: 'error', step: 4, fault: { code: 'not a code!', message: 'x'.repeat(3000) } },
-      tensors: [],
-    })
-    await echo(stream)
+test('an error message leaves the stream usable', async (t) => {
+  const { client, server } = await pair(t, echo)
+  await server.libp2p.handle('/faulty/1.0.0', (raw: Stream) => {
+    const side = servingSide('inference', RPC_LIMITS.inference)
+    const fault = { kind: 'error', code: 'not a code!', message: 'x'.repeat(3000) }
+    raw.send(encodeFrame(fault, side.outgoing, side.limits))
+    const far = new FrameStream(raw, client.peerId, side, assert.fail) as unknown as ServedStream<'inference'>
+    echo(far).catch(() => undefined)
   })
+  const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/faulty/1.0.0')
+  const side = openingSide('inference', RPC_LIMITS.inference)
+  const stream: RequestStream<'inference'> = new FrameStream(raw, server.peerId, side, assert.fail)
   await assert.rejects(stream.receive(), (error) => {
     assert.ok(error instanceof RemoteError)
     assert.equal(error.code, 'REMOTE')
-    assert.equal(error.header.step, 4)
     return error.message.length < 700
   })
   await stream.send(step(5))
-  assert.equal((await stream.receive())?.header.step, 5)
+  assert.equal(positionOf(await stream.receive()), 5)
 })
 
 test('send waits for a reader that does not read, and goes on when it does', async (t) => {
@@ -192,7 +193,7 @@ test('receive gives up by its limit or its signal, and the stream goes on', asyn
   controller.abort(reason)
   await assert.rejects(receiving, reason)
   await stream.send(step(3))
-  assert.equal((await stream.receive())?.header.step, 3)
+  assert.equal(positionOf(await stream.receive()), 3)
 })
 
 test('a stream that ends without its last frame is lost, also in the middle of a frame', async (t) => {
@@ -207,10 +208,8 @@ test('a stream that ends without its last frame is lost, also in the middle of a
     raw.send(Uint8Array.of(40, 0, 0, 0, 0))
     void raw.close().catch(() => undefined)
   })
-  const { FrameStream } = await import('../../../src/swarm/frames/frame-stream.ts')
-  const { RPC_LIMITS } = await import('../../../src/swarm/limits.ts')
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/half/1.0.0')
-  const half = new FrameStream(raw, server.peerId, RPC_LIMITS.inference, assert.fail)
+  const half = new FrameStream(raw, server.peerId, openingSide('inference', RPC_LIMITS.inference), assert.fail)
   await assert.rejects(half.receive(), { code: 'SWARM_STREAM_LOST', message: /middle of a frame/ })
   await half.closed
 })
@@ -220,11 +219,9 @@ test('a frame stream made late on a stream that is already over still says so', 
   await server.libp2p.handle('/brief/1.0.0', (raw: Stream) => {
     raw.abort(new Error('no'))
   })
-  const { FrameStream } = await import('../../../src/swarm/frames/frame-stream.ts')
-  const { RPC_LIMITS } = await import('../../../src/swarm/limits.ts')
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/brief/1.0.0')
   await sleep(50)
-  const stream = new FrameStream(raw, server.peerId, RPC_LIMITS.inference, assert.fail)
+  const stream = new FrameStream(raw, server.peerId, openingSide('inference', RPC_LIMITS.inference), assert.fail)
   await assert.rejects(stream.receive({ timeoutMs: 1000 }), { code: 'SWARM_STREAM_LOST' })
   await stream.closed
 })
@@ -233,7 +230,7 @@ const hostile: Record<string, Uint8Array> = {
   'a header of 4 GB': Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0),
   'a payload of 4 GB': Uint8Array.of(4, 0, 0, 0, 255, 255, 255, 255),
   noise: Buffer.from('08000000040000001122334455667788aabbccdd', 'hex'),
-  'a frame after the last one': Buffer.from('05000000000000000a03656e6405000000000000000a03656e64', 'hex'),
+  'a frame after the last one': Buffer.from('010000000000000000010000000000000000', 'hex'),
 }
 for (const [name, bytes] of Object.entries(hostile)) {
   test(`${name} ends that stream only`, async (t) => {
@@ -251,7 +248,7 @@ for (const [name, bytes] of Object.entries(hostile)) {
     await eventually(() => served.length === 1)
     assert.equal(served[0], name.startsWith('a frame after') ? 'end' : 'SWARM_FRAME')
     await stream.send(step(1))
-    assert.equal((await stream.receive())?.header.step, 1)
+    assert.equal(positionOf(await stream.receive()), 1)
     raw.abort(new Error('done'))
   })
 }
@@ -270,7 +267,7 @@ test('a killed process is a lost stream within a second', async (t) => {
   client.onPeerDisconnect((peerId) => gone.push(peerId))
   const stream = await client.open(target, 'inference')
   await stream.send(step(1))
-  assert.equal((await stream.receive())?.header.step, 1)
+  assert.equal(positionOf(await stream.receive()), 1)
   const waiting = stream.receive()
   child.kill('SIGKILL')
   const killedMs = performance.now()

@@ -2,18 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError } from '../../../src/base/errors.ts'
-import type { Frame } from '../../../src/swarm/frames/frame.ts'
-import type { FrameStream } from '../../../src/swarm/frames/frame-stream.ts'
-import { bytesTensor, eventually, startNode, targetOf } from '../kit.ts'
-
-async function echo(stream: FrameStream): Promise<void> {
-  for (let frame = await stream.receive(); frame !== null; frame = await stream.receive()) await stream.send(frame)
-}
-
-const step = (n: number, tensorBytes = 1024): Frame => ({
-  header: { kind: 'step', step: n },
-  tensors: [bytesTensor(tensorBytes, n % 256)],
-})
+import { echo, eventually, outputOf, positionOf, startNode, stepOf as step, targetOf } from '../kit.ts'
 
 test('a node that does not listen opens streams to itself, and no connection', async (t) => {
   const node = await startNode(t, { listen: [] })
@@ -22,7 +11,7 @@ test('a node that does not listen opens streams to itself, and no connection', a
   assert.equal(stream.remotePeer, node.peerId)
   for (const bytes of [10, 100_000, 9 << 20]) {
     await stream.send(step(3, bytes))
-    assert.deepEqual(await stream.receive(), step(3, bytes))
+    assert.deepEqual(await stream.receive(), outputOf(3, bytes))
   }
   assert.equal(node.numServedStreams.inference, 1)
   assert.equal(node.libp2p.getConnections().length, 0)
@@ -37,10 +26,10 @@ test('what arrives is a copy, so that either side may give its own memory away',
   const node = await startNode(t, { listen: [] })
   await node.handle('inference', echo)
   const stream = await node.open(targetOf(node), 'inference')
-  const frame = step(1, 200_000)
-  await stream.send(frame)
-  frame.tensors[0]!.data.fill(9)
-  assert.ok((await stream.receive())!.tensors[0]!.data.every((byte) => byte === 1))
+  const sent = step(1, 200_000)
+  await stream.send(sent)
+  sent.hidden.data.fill(9)
+  assert.deepEqual(await stream.receive(), outputOf(1, 200_000))
 })
 
 test('a side that does not read holds the other back, and all comes once it does', async (t) => {
@@ -60,7 +49,7 @@ test('a side that does not read holds the other back, and all comes once it does
   await sleep(100)
   assert.ok(sent > 4 && sent < 16, `${sent} MB were taken by a reader that does not read`)
   go.resolve()
-  for (let i = 0; i < 24; i += 1) assert.equal((await stream.receive())?.header.step, i)
+  for (let i = 0; i < 24; i += 1) assert.equal(positionOf(await stream.receive()), i)
   await Promise.all(sends)
 })
 
@@ -68,11 +57,12 @@ test('a fault, an abort and the end of the node reach the other side as over a n
   const node = await startNode(t, { listen: [] })
   const lost: (string | undefined)[] = []
   await node.handle('inference', async (stream) => {
-    const frame = await stream.receive().catch((error: PetalsError) => {
+    const message = await stream.receive().catch((error: PetalsError) => {
       lost.push(error.code)
     })
-    if (frame?.header.step === 1) throw new PetalsError('CACHE_FULL', 'no room')
-    if (frame?.header.step === 2) stream.abort(new Error('gone'))
+    const position = message?.kind === 'step' ? message.position : undefined
+    if (position === 1) throw new PetalsError('CACHE_FULL', 'no room')
+    if (position === 2) stream.abort(new Error('gone'))
     await stream.closed
   })
   const open = () => node.open(targetOf(node), 'inference')

@@ -5,7 +5,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import type { SwarmError } from '../../../src/swarm/errors.ts'
 import { KeyStream } from '../../../src/swarm/guards/private-network.ts'
 import { generateSwarmKey, parseSwarmKey } from '../../../src/swarm/guards/swarm-key.ts'
-import { bytesTensor, startNode, targetOf } from '../kit.ts'
+import { echo, outputOf, startNode, stepOf, targetOf } from '../kit.ts'
 
 const newKey = () => parseSwarmKey(generateSwarmKey(), 'swarm.key')
 
@@ -63,14 +63,11 @@ test('peers with the same key talk, in messages of any size', async (t) => {
   const swarmKey = newKey()
   const server = await startNode(t, { swarmKey })
   const client = await startNode(t, { swarmKey, listen: [] })
-  await server.handle('forward', async (stream) => {
-    for (let frame = await stream.receive(); frame !== null; frame = await stream.receive()) await stream.send(frame)
-  })
-  const stream = await client.open(targetOf(server), 'forward')
-  for (const numBytes of [1, 8 << 10, 300_000, 8 << 20]) {
-    await stream.send({ header: { kind: 'forward' }, tensors: [bytesTensor(numBytes, 3)] })
-    const echo = await stream.receive({ timeoutMs: 10_000 })
-    assert.ok(Buffer.from(echo!.tensors[0]!.data).equals(Buffer.alloc(numBytes, 3)), `${numBytes} bytes`)
+  await server.handle('inference', echo)
+  const stream = await client.open(targetOf(server), 'inference')
+  for (const numBytes of [2, 8 << 10, 300_000, 8 << 20]) {
+    await stream.send(stepOf(3, numBytes))
+    assert.deepEqual(await stream.receive({ timeoutMs: 10_000 }), outputOf(3, numBytes), `${numBytes} bytes`)
   }
   await stream.end()
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StreamMuxer } from '@libp2p/interface'
 import { guardFrames, guardedYamux, updateWindowsLazily } from '../../../src/swarm/guards/yamux.ts'
-import { bytesTensor, eventually, startNode, targetOf } from '../kit.ts'
+import { eventually, startNode, stepOf, targetOf } from '../kit.ts'
 
 test('a yamux frame that claims 4 GB closes the connection at once', async (t) => {
   const [victim, attacker] = [await startNode(t), await startNode(t)]
@@ -32,12 +32,12 @@ test('small messages are not answered with window updates, large transfers still
     if (type === 1 && highFlags === 0 && lowFlags === 0) numUpdates += 1
     return send(data)
   }
-  for (let i = 0; i < 12; i += 1) await stream.send({ header: { kind: 'step', step: i }, tensors: [bytesTensor(8192)] })
+  for (let i = 0; i < 12; i += 1) await stream.send(stepOf(i, 8192))
   await stream.end()
   await stream.closed
   const small = numUpdates
   const bulk = await a.open(targetOf(b), 'inference')
-  await bulk.send({ header: { kind: 'prefill' }, tensors: [bytesTensor(4 << 20)] })
+  await bulk.send(stepOf(0, 4 << 20))
   await bulk.end()
   await bulk.closed
   assert.equal(small, 0)

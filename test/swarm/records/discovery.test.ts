@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import { Discovery } from '../../../src/swarm/records/discovery.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import { type ServerRecord, signRecord } from '../../../src/swarm/records/record.ts'
@@ -138,7 +139,7 @@ test('info answers with its version and all records, however many frames that ta
     await a.exchange.store.add(await signRecord(record, key))
   }
   const answer = await b.exchange.ask(targetOf(a.node), '')
-  const expected = { version: '1.2.3', protocol: '1.0.0', numNew: 0, gossips: false }
+  const expected = { version: '1.2.3', protocol: PROTOCOL_VERSION, numNew: 0, gossips: false }
   assert.deepEqual(answer, { ...expected, numRecords: 6, numNew: 6 })
   // The one model that b takes part in: soon a has heard of that.
   await eventually(async () => (await b.exchange.ask(targetOf(a.node), MODEL)).gossips)

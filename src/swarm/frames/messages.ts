@@ -1,0 +1,183 @@
+/*
+ * frames/: what passes between two peers on one stream of bytes. This file has every message of every rpc; codec writes
+ * and reads their headers (fields, header-bytes), frame cuts bytes into messages with their tensors, frame-stream sends
+ * and receives them, with what waits on either side (frame-outbox, frame-inbox). It knows no libp2p node.
+ */
+import { MAX_RECORD_BYTES, type Rpc } from '../limits.ts'
+import { type AnyField, type Field, bytes, flag, id, optional, real, repeated, tensor, text, uint } from './fields.ts'
+
+/** A message: its number on the wire and its fields. Numbers are of this direction of this rpc. */
+export interface MessageSpec {
+  readonly code: number
+  readonly fields: Readonly<Record<string, AnyField>>
+}
+
+/** What one side of an rpc may say, by the name of the message. */
+export type MessageTable = Readonly<Record<string, MessageSpec>>
+
+function message<F extends Record<string, AnyField>>(code: number, fields: F): { code: number; fields: F } {
+  return { code, fields }
+}
+
+const SESSION_ID_BYTES = 16
+const TRACE_BYTES = 8
+const MAX_BLOCKS = 100_000
+const MAX_PORT = 65_535
+const MAX_NAME_BYTES = 512
+const MAX_CODE_BYTES = 64
+const MAX_REASON_BYTES = 4096
+
+const sessionId = (number: number) => id(number, SESSION_ID_BYTES)
+const block = (number: number) => uint(number, { max: MAX_BLOCKS })
+/** Steps of a session, and requests of a stream, are numbered from 1. */
+const ordinal = (number: number) => uint(number, { min: 1 })
+const name = (number: number) => text(number, MAX_NAME_BYTES)
+/** Why something failed: a stable code and a sentence. */
+const fault = (first: number) => ({ code: text(first, MAX_CODE_BYTES), message: text(first + 1, MAX_REASON_BYTES) })
+const prompts = (number: number) => optional(tensor(number, ['blocks', 'positions', 'hidden']))
+
+const STEP = message(3, {
+  epoch: uint(1),
+  step: ordinal(2),
+  position: uint(3),
+  push: flag(4),
+  hidden: tensor(5, ['tokens', 'hidden']),
+})
+
+/** What a server says of a session's state when it is asked. */
+const PROGRESS = {
+  request: ordinal(1),
+  epoch: uint(2),
+  position: uint(3),
+  received: uint(4),
+  completed: uint(5),
+  pushing: uint(6),
+}
+
+const STEP_FAULT = { epoch: uint(1), step: ordinal(2), ...fault(3) }
+
+/** Whole sequences through some blocks; a probe is the same with narrower limits. */
+const FORWARD = {
+  requests: {
+    forward: message(2, {
+      modelKey: name(1),
+      start: block(2),
+      end: block(3),
+      trace: id(4, TRACE_BYTES),
+      hidden: tensor(5, ['batch', 'tokens', 'hidden']),
+      adapter: optional(name(6)),
+      prompts: prompts(7),
+    }),
+  },
+  answers: { output: message(2, { hidden: tensor(1, ['batch', 'tokens', 'hidden']) }) },
+}
+
+/** What either side of any rpc may say: that it is done, or that it failed. */
+export const COMMON = { end: message(0, {}), error: message(1, fault(1)) }
+
+/** All messages but those that are common to all rpcs: requests of the side that opened the stream, and answers. */
+export const MESSAGES = {
+  info: {
+    requests: { info: message(2, { modelKey: name(1) }) },
+    answers: {
+      info: message(2, {
+        version: name(1),
+        protocol: name(2),
+        records: repeated(bytes(3, MAX_RECORD_BYTES)),
+        gossips: flag(4),
+      }),
+    },
+  },
+  announce: {
+    requests: { announce: message(2, { record: bytes(1, MAX_RECORD_BYTES) }) },
+    answers: { announced: message(2, { isNew: flag(1) }) },
+  },
+  contact: {
+    requests: { contact: message(2, { port: optional(uint(1, { min: 1, max: MAX_PORT })) }) },
+    answers: { contact: message(2, { version: name(1), nowMs: real(2), isReachable: optional(flag(3)) }) },
+  },
+  inference: {
+    requests: {
+      open: message(2, {
+        sessionId: sessionId(1),
+        modelKey: name(2),
+        start: block(3),
+        end: block(4),
+        maxLength: ordinal(5),
+        allocTimeoutMs: uint(6),
+        trace: id(7, TRACE_BYTES),
+        adapter: optional(name(8)),
+        prompts: prompts(9),
+      }),
+      step: STEP,
+      ack: message(4, { until: uint(1) }),
+      route: message(5, { request: ordinal(1), peerId: name(2), sessionId: sessionId(3) }),
+      status: message(6, { request: ordinal(1) }),
+      resume: message(7, { request: ordinal(1), epoch: uint(2), position: uint(3), until: uint(4) }),
+      fork: message(8, { request: ordinal(1), epoch: uint(2), position: uint(3), sessionId: sessionId(4) }),
+      fetch: message(9, { request: ordinal(1), position: uint(2), until: uint(3) }),
+    },
+    answers: {
+      opened: message(2, {}),
+      output: message(3, {
+        epoch: uint(1),
+        step: ordinal(2),
+        position: uint(3),
+        hidden: tensor(4, ['tokens', 'hidden']),
+      }),
+      copies: message(4, { epoch: uint(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
+      routed: message(5, { request: ordinal(1) }),
+      status: message(6, PROGRESS),
+      resumed: message(7, PROGRESS),
+      forked: message(8, PROGRESS),
+      fetched: message(9, { request: ordinal(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
+      refused: message(10, { request: ordinal(1), ...fault(2) }),
+      failed: message(11, STEP_FAULT),
+      broken: message(12, STEP_FAULT),
+    },
+  },
+  push: {
+    requests: { open: message(2, { sessionId: sessionId(1) }), step: STEP },
+    answers: { opened: message(2, {}) },
+  },
+  forward: FORWARD,
+  probe: FORWARD,
+  adapter: {
+    requests: {
+      offer: message(2, { modelKey: name(1), adapter: name(2) }),
+      module: message(3, {
+        name: name(1),
+        scaling: real(2),
+        a: tensor(3, ['rank', 'in']),
+        b: tensor(4, ['out', 'rank']),
+      }),
+      complete: message(4, {}),
+    },
+    answers: { have: message(2, {}), send: message(3, {}), taken: message(4, {}) },
+  },
+} satisfies Record<Rpc, { requests: MessageTable; answers: MessageTable }>
+
+type ValueOf<F> = F extends Field<infer T, infer P> ? (P extends 'repeated' ? readonly T[] : T) : never
+type OptionalKeys<F> = { [K in keyof F]: F[K] extends Field<infer _, 'optional'> ? K : never }[keyof F]
+type FieldValues<F> = { readonly [K in Exclude<keyof F, OptionalKeys<F>>]: ValueOf<F[K]> } & {
+  readonly [K in OptionalKeys<F>]?: ValueOf<F[K]> | undefined
+}
+type MessageOf<Table> = {
+  [K in keyof Table & string]: { readonly kind: K } & (Table[K] extends { fields: infer F } ? FieldValues<F> : never)
+}[keyof Table & string]
+
+/** What the side that opened a stream of this rpc says. */
+export type Request<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['requests']>
+
+/** What the side that serves it says. */
+export type Answer<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['answers']>
+
+export type CommonMessage = MessageOf<typeof COMMON>
+
+/** A message of which only its name is known: its fields are numbers, texts, bytes, lists of them, and tensors. */
+export interface AnyMessage {
+  readonly kind: string
+}
+
+/** The hidden states of one step on its way through a session's blocks. */
+export type StepMessage = Extract<Request<'inference'>, { kind: 'step' }>

@@ -1,0 +1,38 @@
+import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import type { SendResult } from '@libp2p/utils'
+import { Uint8ArrayList } from 'uint8arraylist'
+
+/** What a connection sends through, which is private there. */
+interface ConnectionInternals {
+  sendData: (data: Uint8ArrayList) => SendResult
+}
+
+/** Copying more than this costs more than the system call that it saves. */
+const JOIN_BYTES = 128 << 10
+
+type EncrypterFactory<Components> = (components: Components) => ConnectionEncrypter
+
+/**
+ * An encrypter whose connections write each packet at once. noise hands the socket a packet's length and the packet as
+ * two pieces: two system calls, two segments and, since sockets do not wait for more, two wake-ups of the peer.
+ */
+export function joiningWrites<Components>(create: EncrypterFactory<Components>): EncrypterFactory<Components> {
+  return (components) => {
+    const encrypter = create(components)
+    const secureInbound = encrypter.secureInbound.bind(encrypter)
+    const secureOutbound = encrypter.secureOutbound.bind(encrypter)
+    encrypter.secureInbound = (connection, options) => secureInbound(joinWrites(connection), options)
+    encrypter.secureOutbound = (connection, options) => secureOutbound(joinWrites(connection), options)
+    return encrypter
+  }
+}
+
+/** Makes a connection write the pieces of a small message as one. */
+export function joinWrites<Connection extends MessageStream>(connection: Connection): Connection {
+  const internal = connection as unknown as ConnectionInternals
+  if (typeof internal.sendData !== 'function')
+    throw new TypeError('this release of libp2p has other connections than the guards know: use ^3.3.11')
+  const sendData = internal.sendData.bind(connection)
+  internal.sendData = (data) => sendData(data.byteLength > JOIN_BYTES ? data : new Uint8ArrayList(data.subarray()))
+  return connection
+}

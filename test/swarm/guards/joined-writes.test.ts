@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { Socket } from 'node:net'
+import { test } from 'node:test'
+import type { MessageStream } from '@libp2p/interface'
+import { joinWrites } from '../../../src/swarm/guards/joined-writes.ts'
+import { echo, outputOf, startNode, stepOf, targetOf } from '../kit.ts'
+
+test('a message is one write to the socket, its answer too, and large ones come whole', async (t) => {
+  const [server, client] = [await startNode(t), await startNode(t, { listen: [] })]
+  await server.handle('inference', echo)
+  const stream = await client.open(targetOf(server), 'inference')
+  await stream.send(stepOf(1))
+  await stream.receive()
+  const write = t.mock.method(Socket.prototype, 'write')
+  const before = write.mock.callCount()
+  for (let i = 0; i < 10; i++) {
+    await stream.send(stepOf(i))
+    assert.deepEqual(await stream.receive(), outputOf(i))
+  }
+  const steps = write.mock.calls.slice(before).filter(({ arguments: [data] }) => (data as Uint8Array).length > 1024)
+  const pieces = write.mock.calls.slice(before).filter(({ arguments: [data] }) => (data as Uint8Array).length <= 2)
+  assert.deepEqual([steps.length, pieces.length], [20, 0])
+  await stream.send(stepOf(3, 3 << 20))
+  assert.deepEqual(await stream.receive(), outputOf(3, 3 << 20))
+})
+
+test('a connection with other internals is refused instead of being left as it is', () => {
+  assert.throws(() => joinWrites({} as MessageStream), /this release of libp2p/)
+})
