@@ -3,12 +3,12 @@ import { errorCode, errorMessage } from '../../src/base/errors.ts'
 import { cudaProblems } from '../../src/runtime/choose-device.ts'
 import { inspectCuda } from '../../src/runtime/cuda-report.ts'
 import { type Device, parseDevice } from '../../src/runtime/device.ts'
-import { gpuMemory } from '../../src/runtime/nvml.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { checkFixture, fixtureNames } from './fixtures.ts'
 import { runReference } from './pytorch.ts'
 import { type SpeedResult, copyRate, measureSpeed } from './speed.ts'
 import { LLAMA_3_8B, syntheticCheckpoint, weightBytes } from './synthetic.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16']
 const BATCHES = [1, 16]
@@ -147,7 +147,7 @@ async function main(): Promise<boolean> {
       console.error(`The GPU cannot be checked: ${problems.join('; ')}.`)
       return false
     }
-    const gpu = gpuMemory(device.index)!
+    const gpu = threadRuntime.gpuMemory(device.index)!
     console.log(
       `GPU ${device.index}: ${gpu.name}, driver ${gpu.driverVersion}, ` +
         `${gb(gpu.freeBytes)} of ${gb(gpu.totalBytes)} free; provider from ${inspectCuda().provider?.folder}`,

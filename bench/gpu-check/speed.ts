@@ -3,14 +3,13 @@ import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { EngineSession } from '../../src/engine/session/engine-session.ts'
 import type { RunReport } from '../../src/engine/thread/messages.ts'
-import { DEVICE_TO_DEVICE, loadCudaRuntime } from '../../src/runtime/cuda-runtime.ts'
+import { DEVICE_TO_DEVICE } from '../../src/runtime/cuda-runtime.ts'
 import type { Device } from '../../src/runtime/device.ts'
-import { openHeap } from '../../src/runtime/memory.ts'
-import { gpuMemory } from '../../src/runtime/nvml.ts'
 import { convert } from '../../src/tensor/convert.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { type Tensor, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { median } from '../statistics.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 /** Medians, in milliseconds: `device` is what a run takes in the engine thread, copies in and out included. */
 export interface StepTimes {
@@ -50,7 +49,7 @@ export async function measureSpeed(
   { device, dtype, batches, cachedTokens, steps }: SpeedOptions,
 ): Promise<SpeedResult> {
   const { numBlocks, hiddenSize } = checkpoint.config
-  const free = () => (device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined)
+  const free = () => (device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined)
   const maxLength = cachedTokens + WARM_UP_STEPS + steps
   const rowTokens = 2 ** Math.ceil(Math.log2(Math.max(128, maxLength)))
   const freeBefore = free(),
@@ -189,8 +188,8 @@ function hiddenStates(tokens: number, width: number, dtype: FloatDType): Tensor 
 
 /** Bytes per second that a copy within the device's memory reads and writes. */
 export function copyRate(device: Device, bytes: number = 2 ** 30, times: number = 20): number {
-  const heap = openHeap(device)
-  const cuda = loadCudaRuntime()
+  const heap = threadRuntime.heap(device)
+  const cuda = threadRuntime.cuda()
   const [from, to] = [heap.allocate(bytes), heap.allocate(bytes)]
   try {
     let began = 0

@@ -3,7 +3,7 @@ import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInp
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
 import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
-import { type CacheScales, scaleProjections } from './quantized-cache.ts'
+import { type ScaleValues, scaleProjections } from './quantized-cache.ts'
 import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
@@ -44,12 +44,12 @@ export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Pr
   /** int64 [rows, tokens]; there if the lowering rotates outside of the operator, or a window slides. */
   readonly positionIds?: Value | undefined
   /** Of a cache of int8. */
-  readonly scales?: CacheScales | undefined
+  readonly scales?: ScaleValues | undefined
 }
 
 export interface ScaledAttentionOutputs extends AttentionOutputs {
   /** Of a cache of int8, with those that this run has set. */
-  readonly scales?: CacheScales | undefined
+  readonly scales?: ScaleValues | undefined
 }
 
 /**

@@ -75,13 +75,13 @@ export interface FloatMatrix {
 export interface MatrixPart {
   readonly name: string
   readonly shape: readonly [number, number]
-  readonly pieces: readonly Piece[]
+  readonly pieces: readonly RowPiece[]
 }
 
 /**
  * `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have.
  */
-export interface Piece {
+export interface RowPiece {
   readonly row: number
   readonly column: number
   readonly rows: number

@@ -17,7 +17,7 @@ import {
 import type { Shape, Value } from './value.ts'
 
 /** What one step of an int8 cache stands for, of each row and channel: float32 [rows, 1, numKvHeads * headDim]. */
-export interface CacheScales {
+export interface ScaleValues {
   readonly key: Value
   readonly value: Value
 }
@@ -43,7 +43,7 @@ type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 export interface ScaledProjections {
   readonly projections: Projections
   /** The given scales; those that were unset as this run's keys and values set them. */
-  readonly used: CacheScales
+  readonly used: ScaleValues
   /** What attention makes of the scaled projections -> what it makes of the given ones. */
   restore(output: Value): Value
 }
@@ -57,7 +57,7 @@ export interface ScaledProjections {
 export function scaleProjections(
   g: Graph,
   { query, key, value }: Projections,
-  scales: CacheScales,
+  scales: ScaleValues,
   { numHeads, numKvHeads, headDim }: GroupQueryAttentionOptions,
   pairedDim: number,
 ): ScaledProjections {

@@ -1,6 +1,7 @@
 import { PetalsError, UsageError } from '../base/errors.ts'
-import { inspectCuda, tryDevice } from './cuda-report.ts'
+import { inspectCuda } from './cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
+import { threadRuntime } from './thread-runtime.ts'
 
 /**
  * The device that `--device`, or another `flag`, names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried
@@ -23,7 +24,7 @@ export function cudaProblems(device: Device): string[] {
     if (problems.length > 0) return [...problems]
     if (device.index >= gpus.length)
       return [`there is no GPU ${device.index}: this machine has ${gpus.length}, counted from 0`]
-    const problem = tryDevice(device)
+    const problem = threadRuntime.trials.problemOf(device)
     return problem === undefined ? [] : [problem]
   } catch (error) {
     if (error instanceof PetalsError) return [error.message]

@@ -1,11 +1,7 @@
-import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { moduleUrl } from '../base/module-url.ts'
 import { type LibraryCheck, checkLibraries, libraryFolders } from './cuda-libraries.ts'
-import type { Device } from './device.ts'
-import { runtimeLocation } from './library.ts'
 import { type ProviderFinding, PROVIDER_PACKAGE, neededByProvider } from './locate.ts'
-import { type GpuMemory, listGpus } from './nvml.ts'
+import type { GpuMemory } from './nvml.ts'
+import { threadRuntime } from './thread-runtime.ts'
 
 /** What a machine has of what CUDA needs, and all that is wrong with it. */
 export interface CudaReport {
@@ -17,12 +13,10 @@ export interface CudaReport {
   readonly problems: readonly string[]
 }
 
-const TRIAL_TIMEOUT_MS = 120_000
-
 /** Looks at files and asks the driver; loads nothing of CUDA. */
 export function inspectCuda(): CudaReport {
-  const { provider } = runtimeLocation()
-  const gpus = listGpus()
+  const { provider } = threadRuntime.location()
+  const gpus = threadRuntime.gpus()
   const noGpu =
     gpus.length > 0
       ? []
@@ -45,28 +39,4 @@ export function inspectCuda(): CudaReport {
     .filter(({ path }) => path === undefined)
     .map(({ name, install }) => `${name} is missing: install ${install}`)
   return { provider, libraries, gpus, problems: [...noGpu, ...missing] }
-}
-
-const trials = new Map<string, string | undefined>()
-
-/**
- * Computes something on a device in a child process, so that a crash there is a message; why it cannot be used, or
- * undefined. Synchronous and slow (a second or more), once per process and device.
- */
-export function tryDevice(device: Device): string | undefined {
-  const name = device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`
-  if (!trials.has(name)) trials.set(name, runTrial(name))
-  return trials.get(name)
-}
-
-function runTrial(name: string): string | undefined {
-  const script = fileURLToPath(moduleUrl(import.meta.url, 'cuda-trial'))
-  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
-    encoding: 'utf8',
-    timeout: TRIAL_TIMEOUT_MS,
-  })
-  if (status === 0) return undefined
-  if (error !== undefined) return `${name}: the trial process failed: ${error.message}`
-  const said = (stdout.trim() || stderr.trim()).split('\n').slice(-3).join(' ')
-  return `${name}: ${signal === null ? said : `the trial process crashed with ${signal} ${said}`.trim()}`
 }

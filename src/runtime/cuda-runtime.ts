@@ -1,8 +1,8 @@
 import type { LibraryHandle } from 'koffi'
 import { checkLibraries, libraryFolders } from './cuda-libraries.ts'
 import { RuntimeError, runtimeError } from './errors.ts'
-import { loadForGood, runtimeLocation, setNativeEnvironment } from './library.ts'
-import { neededByProvider } from './locate.ts'
+import { loadForGood, setNativeEnvironment } from './library.ts'
+import { type ProviderFinding, neededByProvider } from './locate.ts'
 
 /** The part of CUDA's runtime API (libcudart) that this project calls: result `cudaError_t`. No logic here. */
 const SIGNATURES = {
@@ -26,32 +26,21 @@ export const DEVICE_TO_DEVICE = 3
 
 type CudaArgument = bigint | number | ArrayBufferView
 
-/** CUDA's runtime, bound once per thread. */
+/** CUDA's runtime, as one thread calls it. */
 export interface CudaRuntime {
+  /** Held: koffi unloads a library whose handle is collected. */
+  readonly libraries: readonly LibraryHandle[]
   /** Throws `RuntimeError`: `RUNTIME_MEMORY`, `RUNTIME_DEVICE_LOST`, `RUNTIME_KERNEL`. */
   call(name: CudaFunction, ...args: CudaArgument[]): void
 }
 
-interface Bound extends CudaRuntime {
-  /** Held: koffi unloads a library whose handle is collected. */
-  readonly libraries: readonly LibraryHandle[]
-}
-
-let bound: Bound | undefined
-
 /**
  * Loads what the CUDA provider needs, also from folders in which the loader does not look, and binds the CUDA runtime
- * that it uses. To be called before the first CUDA session. Throws `RUNTIME_LIBRARY`, naming what is missing.
+ * that it uses. Throws `RUNTIME_LIBRARY`, naming what is missing.
  */
-export function loadCudaRuntime(): CudaRuntime {
-  bound ??= bind()
-  return bound
-}
-
-function bind(): Bound {
+export function bindCudaRuntime(provider: ProviderFinding | undefined): CudaRuntime {
   // Devices are numbered as nvidia-smi and NVML do, not by their speed.
   setNativeEnvironment('CUDA_DEVICE_ORDER', 'PCI_BUS_ID')
-  const { provider } = runtimeLocation()
   if (provider === undefined)
     throw new RuntimeError('RUNTIME_LIBRARY', 'there is no CUDA provider for onnxruntime on this machine')
   if (provider.problem !== undefined) throw provider.problem

@@ -2,9 +2,9 @@ import { errorMessage } from '../base/errors.ts'
 import { BoundRun } from './bound-run.ts'
 import { type Device, parseDevice } from './device.ts'
 import { createEnvironment, memoryInfo } from './environment.ts'
-import { openHeap } from './memory.ts'
 import { createResidentSession } from './session.ts'
 import { TensorScope } from './tensor-scope.ts'
+import { threadRuntime } from './thread-runtime.ts'
 
 /** A model of one node: y = x + x, float32 [4]. */
 const DOUBLE =
@@ -14,7 +14,7 @@ const DOUBLE =
 function trial(device: Device): void {
   const env = createEnvironment({ threads: 1, spin: false })
   const { ort } = env
-  const heap = openHeap(device)
+  const heap = threadRuntime.heap(device)
   const bytes = 4 * Float32Array.BYTES_PER_ELEMENT
   const [x, y] = [heap.allocate(bytes), heap.allocate(bytes)]
   heap.write(x, new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer))

@@ -9,7 +9,8 @@ import {
 import type { DType } from '../tensor/dtype.ts'
 import { byteLength } from '../tensor/tensor.ts'
 import type { Device } from './device.ts'
-import { type OnnxRuntime, type Pointer, loadOnnxRuntime } from './library.ts'
+import type { OnnxRuntime, Pointer } from './library.ts'
+import { threadRuntime } from './thread-runtime.ts'
 
 /** `threads` compute threads for the whole process; `spin` lets idle ones burn their core for lower latency. */
 export interface ThreadOptions {
@@ -27,7 +28,7 @@ export interface Environment {
 }
 
 export function createEnvironment({ threads, spin }: ThreadOptions): Environment {
-  const ort = loadOnnxRuntime()
+  const ort = threadRuntime.onnxRuntime()
   const options = ort.create('CreateThreadingOptions')
   try {
     ort.call('SetGlobalIntraOpNumThreads', options, threads)
@@ -58,7 +59,7 @@ function shareArena(ort: OnnxRuntime, environment: Pointer): void {
 
 /** The environment that another thread of this process has created. */
 export function attachEnvironment(pointer: Pointer): Environment {
-  return { ort: loadOnnxRuntime(), pointer }
+  return { ort: threadRuntime.onnxRuntime(), pointer }
 }
 
 /** Names a kind of memory to the library. Release with `ReleaseMemoryInfo`. */

@@ -12,7 +12,7 @@ export type Pointer = bigint
 type NativeArgument = Pointer | number | string | null | ArrayBufferView | readonly string[]
 type NativeFunction = (...args: NativeArgument[]) => unknown
 
-/** The C API, bound once per thread. Every call that returns a status throws `RuntimeError` where it is not OK. */
+/** The C API, as one thread calls it. Every call that returns a status throws `RuntimeError` where it is not OK. */
 export interface OnnxRuntime {
   readonly path: string
   /** koffi unloads a library whose handle is collected, and the next call jumps into nothing. */
@@ -25,34 +25,21 @@ export interface OnnxRuntime {
   release(name: FunctionName, handle: Pointer): void
 }
 
-let loaded: OnnxRuntime | undefined
-
-let located: RuntimeLocation | undefined
-
 /**
- * Where the shared library is, and a CUDA provider for it: one answer for all threads of a process, so that the same
- * file is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
+ * Finds the shared library, and a CUDA provider for it: one answer for all threads of a process, so that the same file
+ * is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
  */
-export function runtimeLocation(): RuntimeLocation {
-  if (located !== undefined) return located
+export function findRuntime(): RuntimeLocation {
   const home = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
   const own = packagedLibrary(home)
-  located = process.platform === 'linux' ? locateRuntime(locateOptions(own)) : { library: own }
-  return located
+  return process.platform === 'linux' ? locateRuntime(locateOptions(own)) : { library: own }
 }
 
-/** The shared library's path. */
-export function libraryPath(): string {
-  return runtimeLocation().library
-}
-
-/** Loads the library once per thread; handles made in one thread are valid in every other of the process. */
-export function loadOnnxRuntime(path: string = libraryPath()): OnnxRuntime {
-  loaded ??= bind(path)
-  return loaded
-}
-
-function bind(path: string): OnnxRuntime {
+/**
+ * Loads the library for the calling thread; handles made in one thread are valid in every other of the process. Throws
+ * `RUNTIME_LIBRARY`.
+ */
+export function bindOnnxRuntime(path: string): OnnxRuntime {
   // It reports its use to its maker over the network, unless it is told not to before it is loaded.
   setNativeEnvironment('ORT_DISABLE_TELEMETRY', '1')
   const library = open(path)

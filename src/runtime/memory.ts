@@ -1,5 +1,4 @@
-import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime, loadCudaRuntime } from './cuda-runtime.ts'
-import { CPU, type Device } from './device.ts'
+import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } from './cuda-runtime.ts'
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
 
@@ -27,17 +26,11 @@ export interface DeviceHeap {
   copy(copies: readonly PitchedCopy[]): void
 }
 
-/** Throws `RUNTIME_LIBRARY` and `RUNTIME_DEVICE_LOST` where CUDA cannot be used. */
-export function openHeap(device: Device): DeviceHeap {
-  if (device.kind === CPU.kind) return (hostHeap ??= new HostHeap())
-  return new CudaHeap(loadCudaRuntime(), device.index)
-}
-
-/** One per thread: what it has allocated lives until it is freed, or the thread ends. */
-let hostHeap: HostHeap | undefined
-
-/** Memory of this process: pages are only taken when first written. */
-class HostHeap implements DeviceHeap {
+/**
+ * Memory of this process: pages are only taken when first written. What it has allocated lives until it is freed, or
+ * the heap itself goes.
+ */
+export class HostHeap implements DeviceHeap {
   readonly #buffers = new Map<Pointer, Uint8Array>()
 
   allocate(bytes: number): Pointer {
@@ -69,7 +62,8 @@ class HostHeap implements DeviceHeap {
   }
 }
 
-class CudaHeap implements DeviceHeap {
+/** Memory of GPU `index`, as CUDA counts them. */
+export class CudaHeap implements DeviceHeap {
   readonly #cuda: CudaRuntime
   readonly #index: number
 

@@ -20,15 +20,16 @@ const SIGNATURES = [
 
 const TEXT_BYTES = 96
 
-type NvmlFunction = (...args: (bigint | number | string | ArrayBufferView)[]) => number
+type NvmlArgument = bigint | number | string | ArrayBufferView
+
+/** Calls one of NVML's functions by its name; the result is 0 where it succeeded. */
+export type Nvml = (name: string, ...args: NvmlArgument[]) => number
 
 /**
- * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such GPU
- * or no driver. Costs no device memory, unlike asking CUDA itself.
+ * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such
+ * GPU. Costs no device memory, unlike asking CUDA itself.
  */
-export function gpuMemory(index: number): GpuMemory | undefined {
-  const nvml = load()
-  if (nvml === undefined) return undefined
+export function gpuMemory(nvml: Nvml, index: number): GpuMemory | undefined {
   const wanted = visibleDevice(index, process.env.CUDA_VISIBLE_DEVICES)
   const device = new BigUint64Array(1)
   if (wanted === undefined) return undefined
@@ -44,9 +45,9 @@ export function gpuMemory(index: number): GpuMemory | undefined {
 }
 
 /** All GPUs that CUDA would see, in its order. */
-export function listGpus(): GpuMemory[] {
+export function listGpus(nvml: Nvml): GpuMemory[] {
   const gpus: GpuMemory[] = []
-  for (let gpu = gpuMemory(0); gpu !== undefined; gpu = gpuMemory(gpus.length)) gpus.push(gpu)
+  for (let gpu = gpuMemory(nvml, 0); gpu !== undefined; gpu = gpuMemory(nvml, gpus.length)) gpus.push(gpu)
   return gpus
 }
 
@@ -63,19 +64,18 @@ function textOf(fill: (text: Uint8Array) => number): string {
   return fill(text) === 0 ? Buffer.from(text).toString('latin1').split('\0')[0]! : 'unknown'
 }
 
-let loaded: ((name: string, ...args: Parameters<NvmlFunction>) => number) | undefined
-
-function load(): typeof loaded {
-  if (loaded !== undefined) return loaded
+/** Loads NVML for the calling thread; undefined where there is no driver. */
+export function bindNvml(): Nvml | undefined {
   try {
     const library = koffi.load(process.platform === 'win32' ? 'nvml.dll' : 'libnvidia-ml.so.1')
     const functions = new Map(
-      SIGNATURES.map((signature) => [/(\w+)\(/.exec(signature)![1]!, library.func(signature) as NvmlFunction]),
+      SIGNATURES.map((signature) => [
+        /(\w+)\(/.exec(signature)![1]!,
+        library.func(signature) as (...args: NvmlArgument[]) => number,
+      ]),
     )
-    const call = (name: string, ...args: Parameters<NvmlFunction>): number => functions.get(name)!(...args)
-    if (call('nvmlInit_v2') !== 0) return undefined
-    loaded = call
-    return call
+    const call: Nvml = (name, ...args) => functions.get(name)!(...args)
+    return call('nvmlInit_v2') === 0 ? call : undefined
   } catch {
     return undefined
   }

@@ -1,11 +1,11 @@
 import type { DType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { OPTIMIZE_BASIC } from './c-api.ts'
-import { loadCudaRuntime } from './cuda-runtime.ts'
 import { CPU, type Device } from './device.ts'
 import { type Environment, memoryInfo, wrapTensor } from './environment.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 import { TensorScope } from './tensor-scope.ts'
+import { threadRuntime } from './thread-runtime.ts'
 
 /** An external initializer. `packed`: the CPU session keeps its own copy, so the buffer may go once it exists. */
 export interface Initializer {
@@ -109,7 +109,7 @@ export function cudaOptions(
 }
 
 function appendCuda(ort: OnnxRuntime, sessionOptions: Pointer, device: Device, options: ResidentSessionOptions): void {
-  loadCudaRuntime()
+  threadRuntime.cuda()
   const cuda = ort.create('CreateCUDAProviderOptions')
   try {
     const entries = Object.entries(cudaOptions(device, options))

@@ -34,25 +34,45 @@ const COUNTS_ALL = '2'
 /** glibc's M_ARENA_MAX. */
 const ARENA_MAX = -8
 
-let functions: Functions | undefined
+/** Memory that the system gives and takes back by whole pages, as one thread asks for it. */
+export class SystemMemory {
+  #functions: Functions | undefined
 
-/**
- * `byteLength` bytes of zeros in huge pages, whose first touch costs a third of that of small ones. Where the system
- * has none, small ones; an ordinary buffer on anything but Linux.
- */
-export function mapMemory(byteLength: number): MappedMemory {
-  if (process.platform !== 'linux' || byteLength === 0) return ordinary(byteLength)
-  const { mmap, madvise, munmap } = (functions ??= bind())
-  const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
-  if (address === FAILED) return ordinary(byteLength)
-  // A hint: a refusal leaves small pages.
-  madvise(address, byteLength, HUGE_PAGES)
-  return {
-    bytes: new Uint8Array(koffi.view(address, byteLength)),
-    address,
-    unmap: () => {
-      munmap(address, byteLength)
-    },
+  /**
+   * `byteLength` bytes of zeros in huge pages, whose first touch costs a third of that of small ones. Where the system
+   * has none, small ones; an ordinary buffer on anything but Linux.
+   */
+  map(byteLength: number): MappedMemory {
+    if (process.platform !== 'linux' || byteLength === 0) return ordinary(byteLength)
+    const { mmap, madvise, munmap } = this.#bound()
+    const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
+    if (address === FAILED) return ordinary(byteLength)
+    // A hint: a refusal leaves small pages.
+    madvise(address, byteLength, HUGE_PAGES)
+    return {
+      bytes: new Uint8Array(koffi.view(address, byteLength)),
+      address,
+      unmap: () => {
+        munmap(address, byteLength)
+      },
+    }
+  }
+
+  /**
+   * Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is
+   * sparse.
+   */
+  discard(address: Pointer, byteLength: number): void {
+    const { getpagesize, madvise } = this.#bound()
+    const page = BigInt(getpagesize())
+    const first = ((address + page - 1n) / page) * page,
+      end = ((address + BigInt(byteLength)) / page) * page
+    if (end > first) madvise(first, Number(end - first), DONT_NEED)
+  }
+
+  #bound(): Functions {
+    this.#functions ??= bind()
+    return this.#functions
   }
 }
 
@@ -67,17 +87,6 @@ export function memoryIsSparse(): boolean {
   } catch {
     return false
   }
-}
-
-/**
- * Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is sparse.
- */
-export function discardMemory(address: Pointer, byteLength: number): void {
-  const { getpagesize, madvise } = (functions ??= bind())
-  const page = BigInt(getpagesize())
-  const first = ((address + page - 1n) / page) * page,
-    end = ((address + BigInt(byteLength)) / page) * page
-  if (end > first) madvise(first, Number(end - first), DONT_NEED)
 }
 
 /**

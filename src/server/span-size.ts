@@ -4,13 +4,13 @@ import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { type SpanPlan, planSpan } from '../engine/plan/plan.ts'
 import type { KvDType } from '../graph/lowering.ts'
 import type { Device } from '../runtime/device.ts'
-import { gpuMemory } from '../runtime/nvml.ts'
 import type { Discovery } from '../swarm/records/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Quantization } from '../tensor/quantize.ts'
 import { chooseBlocks, coverageOf } from './choose-blocks.ts'
 import { freeMemoryBytes } from './free-memory.ts'
+import { threadRuntime } from '../runtime/thread-runtime.ts'
 
 /** Which blocks to hold, and what to hold them in. */
 export interface SpanSizeOptions {
@@ -83,7 +83,7 @@ export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, '
 }
 
 function freeOn({ kind, index }: Device): number {
-  return kind === 'cpu' ? freeMemoryBytes() : (gpuMemory(index)?.freeBytes ?? 0)
+  return kind === 'cpu' ? freeMemoryBytes() : (threadRuntime.gpuMemory(index)?.freeBytes ?? 0)
 }
 
 function checkSpan(start: number, end: number, numBlocks: number): void {

@@ -5,16 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { chooseDevice } from '../../src/runtime/choose-device.ts'
-import { tryDevice } from '../../src/runtime/cuda-report.ts'
 import { CPU } from '../../src/runtime/device.ts'
-import { libraryPath } from '../../src/runtime/library.ts'
 import { runtimeVersion } from '../../src/runtime/locate.ts'
 import { visibleDevice } from '../../src/runtime/nvml.ts'
 import { cudaOptions } from '../../src/runtime/session.ts'
 import { writeElf } from './elf-writer.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 test('a device is tried in a process of its own', () => {
-  assert.equal(tryDevice(CPU), undefined)
+  assert.equal(threadRuntime.trials.problemOf(CPU), undefined)
 })
 
 test('a device name that cannot be is refused before anything is tried', () => {
@@ -30,7 +29,7 @@ test(
   { skip: process.platform !== 'linux' },
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'petals-report-'))
-    const version = runtimeVersion(libraryPath())
+    const version = runtimeVersion(threadRuntime.location().library)
     writeFileSync(
       join(folder, 'libonnxruntime_providers_cuda.so'),
       writeElf({ needed: ['libcublas.so.99', 'libcudart.so.99'], versions: [version] }),

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { readSharedObject } from '../../src/runtime/elf.ts'
-import { libraryPath } from '../../src/runtime/library.ts'
 import { runtimeVersion } from '../../src/runtime/locate.ts'
 import { writeElf } from './elf-writer.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 describe('reading shared libraries', () => {
   const folder = mkdtempSync(join(tmpdir(), 'petals-elf-'))
@@ -38,7 +38,7 @@ describe('reading shared libraries', () => {
   })
 
   test('reads the installed runtime', { skip: process.platform !== 'linux' }, () => {
-    assert.ok(readSharedObject(libraryPath()).needed.includes('libc.so.6'))
-    assert.match(runtimeVersion(libraryPath()), /^1\.\d+\.\d+$/)
+    assert.ok(readSharedObject(threadRuntime.location().library).needed.includes('libc.so.6'))
+    assert.match(runtimeVersion(threadRuntime.location().library), /^1\.\d+\.\d+$/)
   })
 })

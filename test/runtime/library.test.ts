@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { RuntimeError, runtimeError } from '../../src/runtime/errors.ts'
 import { createEnvironment, wrapTensor } from '../../src/runtime/environment.ts'
-import { loadOnnxRuntime } from '../../src/runtime/library.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 function urlOf(module: string): string {
   return new URL(`../../src/runtime/${module}.ts`, import.meta.url).href
@@ -43,9 +43,9 @@ test("messages lose the paths of the library's build and gain a code", () => {
 })
 
 test('a library that does not exist is one clear error', () => {
-  loadOnnxRuntime()
+  threadRuntime.onnxRuntime()
   const script = `await import('${urlOf('library')}')
-    .then((m) => m.loadOnnxRuntime('/no/such/libonnxruntime.so'))
+    .then((m) => m.bindOnnxRuntime('/no/such/libonnxruntime.so'))
     .catch((error) => console.log(error.code, error.message))`
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
   assert.match(child.stdout, /^RUNTIME_LIBRARY cannot load \/no\/such/)

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CPU } from '../../src/runtime/device.ts'
-import { openHeap } from '../../src/runtime/memory.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 test('a heap takes bytes, gives them back, and copies pieces from pitch to pitch', () => {
-  const heap = openHeap(CPU)
+  const heap = threadRuntime.heap(CPU)
   const memory = heap.allocate(64)
   heap.write(
     memory,

@@ -1,6 +1,6 @@
 import { type Transferable, parentPort } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../errors.ts'
-import type { Answer, Args, Call, CallMessage, Calls, Fault, Report, ThreadMessage } from './calls.ts'
+import type { Answer, Args, Call, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
 
 /** An answer that hands over memory instead of copying it: the thread has it no more. */
 export class Transferred<T> {
@@ -51,7 +51,7 @@ async function answer(handler: Handler<Call>, id: number, args: unknown): Promis
   }
 }
 
-function faultOf(error: unknown): Fault {
+function faultOf(error: unknown): CallFault {
   const name = error instanceof Error ? error.name : 'Error'
   return { name, code: errorCode(error), message: errorMessage(error) }
 }

@@ -12,7 +12,7 @@ export type Answer<F extends Call> = Awaited<ReturnType<F>>
 export type Report<F extends Call> = Parameters<F>[1] extends (report: infer R) => void ? R : never
 
 /** An error on its way to another thread: of its class only the name and the code arrive. */
-export interface Fault {
+export interface CallFault {
   readonly name: string
   readonly code: string
   readonly message: string
@@ -27,7 +27,7 @@ export interface CallMessage {
 /** The first message is `started` or `unusable`; then come, for each call, reports and one answer or fault. */
 export type ThreadMessage =
   | { readonly type: 'started' }
-  | { readonly type: 'unusable'; readonly fault: Fault }
+  | { readonly type: 'unusable'; readonly fault: CallFault }
   | { readonly type: 'report'; readonly id: number; readonly report: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
-  | { readonly type: 'fault'; readonly id: number; readonly fault: Fault }
+  | { readonly type: 'fault'; readonly id: number; readonly fault: CallFault }

@@ -1,6 +1,6 @@
 import type { Transferable, Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../errors.ts'
-import type { Answer, Args, CallMessage, Calls, Fault, Report, ThreadMessage } from './calls.ts'
+import type { Answer, Args, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
 
 interface Waiting {
   readonly resolve: (answer: unknown) => void
@@ -116,7 +116,7 @@ export class Thread<C extends Calls<C>> {
   }
 }
 
-function errorOf({ name, code, message }: Fault): PetalsError {
+function errorOf({ name, code, message }: CallFault): PetalsError {
   const error = new PetalsError(code, message)
   error.name = name
   return error

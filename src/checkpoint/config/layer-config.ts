@@ -4,7 +4,7 @@ import type { Fields } from './fields.ts'
 export interface LayerConfig {
   /** Which of the model's rotary embeddings it uses; none where positions enter otherwise. */
   readonly rope?: number | undefined
-  /** How many positions it attends to, its own included; all before it where not given. */
+  /** Its sliding window: how many positions it attends to, its own included; all before it where not given. */
   readonly window?: number | undefined
   /** Whether its MLP is a mixture of experts. */
   readonly sparse?: boolean | undefined

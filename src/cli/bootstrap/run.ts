@@ -7,7 +7,7 @@ import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
-import { aborted, orAborted } from '../process/shutdown.ts'
+import { aborted, orAborted } from '../../base/abort.ts'
 import { startNode } from '../join/start-node.ts'
 
 /** Connects others until it is asked to stop; its addresses go to stdout, the best one first. */

@@ -14,7 +14,7 @@ export interface ChatOutput {
 }
 
 /** Answers on stdout, all else on stderr. */
-export class TextOutput implements ChatOutput {
+export class TerminalOutput implements ChatOutput {
   readonly #printer: TextPrinter
 
   constructor(model: AutoDistributedModelForCausalLM) {

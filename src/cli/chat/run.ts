@@ -4,13 +4,14 @@ import { requireBootstrap } from '../join/addresses.ts'
 import type { ChatValues } from './options.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import { generationOptions } from '../values/generation-values.ts'
+import { toGenerationOptions } from '../values/generation-values.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { openClient } from '../join/open-client.ts'
-import { type Shutdown, orAborted } from '../process/shutdown.ts'
+import { orAborted } from '../../base/abort.ts'
+import type { Shutdown } from '../process/shutdown.ts'
 import { ChatLoop } from './loop.ts'
 import { readLines } from './lines.ts'
-import { JsonOutput, TextOutput } from './output.ts'
+import { JsonOutput, TerminalOutput } from './output.ts'
 
 const NEW_TOKENS = 512
 
@@ -35,9 +36,9 @@ async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): P
   shutdown.signal.throwIfAborted()
 
   const { generation } = model.checkpoint
-  const own = generationOptions(values, generation, NEW_TOKENS)
+  const own = toGenerationOptions(values, generation, NEW_TOKENS)
   const maxNewTokens = own.maxNewTokens ?? generation.options.maxNewTokens ?? NEW_TOKENS
-  const output = values.json ? new JsonOutput() : new TextOutput(model)
+  const output = values.json ? new JsonOutput() : new TerminalOutput(model)
   const loop = new ChatLoop(session, output, {
     ...own,
     maxNewTokens,

@@ -5,10 +5,10 @@ import { requireBootstrap } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { GenerateValues } from './options.ts'
-import { generationOptions } from '../values/generation-values.ts'
+import { toGenerationOptions } from '../values/generation-values.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { openClient } from '../join/open-client.ts'
-import { orAborted } from '../process/shutdown.ts'
+import { orAborted } from '../../base/abort.ts'
 import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 
 const NEW_TOKENS = 64
@@ -28,7 +28,7 @@ export async function runGenerate(values: GenerateValues, { shutdown: { signal }
 async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
   const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
   const { numBeams, numReturnSequences } = values
-  const options = { ...generationOptions(values, model.checkpoint.generation, NEW_TOKENS), signal }
+  const options = { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS), signal }
   if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
     const results = await model.generate([prompt], options)
     signal.throwIfAborted()

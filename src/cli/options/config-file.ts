@@ -24,11 +24,11 @@ export async function readConfigFile(
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new UsageError(`--config ${file}: ${errorMessage(error)}`, { cause: error })
   })
-  return parseConfig(text, file, command, commands)
+  return parseConfigFile(text, file, command, commands)
 }
 
 /** As `readConfigFile`: the command's own section first, then the top level. */
-export function parseConfig(
+export function parseConfigFile(
   text: string,
   file: string,
   command: KnownCommand,

@@ -3,8 +3,6 @@ import { closest } from '../terminal/closest.ts'
 import { type OptionTable, variableOf } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
-export type Environment = Readonly<Record<string, string | undefined>>
-
 const PREFIX = 'PETALS_'
 
 /** Variables of ours that are no options, each with what it does. */
@@ -21,7 +19,7 @@ const OF_KUBERNETES = /^PETALS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP
  * An empty variable gives nothing; lists are separated by commas or spaces. Throws `USAGE` for a PETALS_ variable that
  * nobody knows.
  */
-export function fromEnvironment(environment: Environment, table: OptionTable, known: OptionTable): GivenOptions {
+export function fromEnvironment(environment: NodeJS.ProcessEnv, table: OptionTable, known: OptionTable): GivenOptions {
   const names = new Map(Object.keys(known).map((name) => [variableOf(name), name]))
   const given = new Map<string, Given>()
   for (const [variable, text] of Object.entries(environment)) {
@@ -37,7 +35,7 @@ export function fromEnvironment(environment: Environment, table: OptionTable, kn
 }
 
 /** An environment for processes started here: they are told by flags what they need. */
-export function withoutOptions(environment: Environment): Record<string, string> {
+export function withoutOptions(environment: NodeJS.ProcessEnv): Record<string, string> {
   const kept = Object.entries(environment).filter(
     ([variable]) => !variable.startsWith(PREFIX) || Object.hasOwn(OTHER_VARIABLES, variable),
   )

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { ChildNode } from './child-node.ts'
 import type { ReadyReport } from './ready-file.ts'
-import { orAborted } from './shutdown.ts'
+import { orAborted } from '../../base/abort.ts'
 import { type Span, spanText } from '../values/span.ts'
 
 export interface LocalSwarmOptions {

@@ -7,7 +7,6 @@ import { openModel } from '../../checkpoint/hub/open-model.ts'
 import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
 import { chooseDevice } from '../../runtime/choose-device.ts'
 import { parseDType } from '../../runtime/device.ts'
-import { gpuMemory } from '../../runtime/nvml.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
@@ -19,11 +18,13 @@ import { createLogger } from '../terminal/logger.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
 import type { ServeValues } from './options.ts'
-import { type Shutdown, aborted, orAborted } from '../process/shutdown.ts'
+import { aborted, orAborted } from '../../base/abort.ts'
+import type { Shutdown } from '../process/shutdown.ts'
 import { parseSpan, spanText } from '../values/span.ts'
 import { startNode } from '../join/start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -99,7 +100,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     prefillChunkTokens: values.prefillChunkTokens,
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
-    memoryBytes: device.kind === 'cuda' ? gpuMemory(device.index)?.freeBytes : undefined,
+    memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
   }
 }

@@ -1,7 +1,7 @@
 import { requireBootstrap } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
-import { orAborted } from '../process/shutdown.ts'
+import { orAborted } from '../../base/abort.ts'
 import type { StatusValues } from './options.ts'
 import type { ModelStatus } from './model-status.ts'
 import { renderStatus } from './render.ts'

@@ -8,7 +8,7 @@ import type { answerOptions } from '../options/options.ts'
  * The library's options from those of a command line. `newTokens` is the longest answer where neither it nor the model
  * says.
  */
-export function generationOptions(
+export function toGenerationOptions(
   values: OptionValues<typeof answerOptions>,
   { options: own }: GenerationDefaults,
   newTokens: number,

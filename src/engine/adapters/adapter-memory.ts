@@ -2,8 +2,9 @@ import type { Graph } from '../../graph/builder.ts'
 import { type LoraModule, loraModules } from '../../graph/lora.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** The stacked matrices of one module: A [ranks, in] and B [ranks, out] of all adapters that are loaded. */
 export interface AdapterStack extends LoraModule {
@@ -40,7 +41,7 @@ export class AdapterMemory {
   /** Throws `RUNTIME_MEMORY`; then nothing is left behind. */
   constructor(device: Device, graphs: readonly Pick<Graph, 'inputs'>[], dtype: FloatDType, ranks: number) {
     this.ranks = ranks
-    this.#heap = openHeap(device)
+    this.#heap = threadRuntime.heap(device)
     try {
       this.blocks = graphs.map((graph) => this.#allocate(loraModules(graph), dtype))
     } catch (error) {

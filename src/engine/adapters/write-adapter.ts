@@ -2,12 +2,13 @@ import { PetalsError } from '../../base/errors.ts'
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Device } from '../../runtime/device.ts'
-import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
 import { convert } from '../../tensor/convert.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { asFloat32, fromFloat32, type Tensor } from '../../tensor/tensor.ts'
 import type { AdapterStack, RankRange } from './adapter-memory.ts'
 import type { FittedModule } from '../../families/fit-adapter.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** One adapter's way into the stacks of a span. Plain data. */
 export interface WriteJob {
@@ -34,7 +35,7 @@ const MAX_WEIGHT = 65_504
  * threads. Throws `ADAPTER_WEIGHT` for one that is not finite or too large, and `CheckpointError`.
  */
 export function writeAdapter({ device, dtype, range, places }: WriteJob): void {
-  const heap = openHeap(device)
+  const heap = threadRuntime.heap(device)
   for (const { stack, module } of places) {
     const { inFeatures, outFeatures } = stack
     const a = new Float32Array(range.ranks * inFeatures),

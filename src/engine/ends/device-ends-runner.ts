@@ -3,7 +3,8 @@ import { encodeModel } from '../../graph/encode.ts'
 import type { Device } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import { runBound } from '../../runtime/run.ts'
 import { createResidentSession } from '../../runtime/session.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
@@ -59,7 +60,7 @@ export class DeviceEndsRunner implements EndsRunner {
     const { ort } = env
     this.#env = env
     this.#ends = ends
-    this.#heap = openHeap(device)
+    this.#heap = threadRuntime.heap(device)
     const session = ({ graph, weights }: ResidentEnd): Pointer =>
       undo.adopt(
         createResidentSession(env, device, encodeModel(graph, weights.inline), weights.weights, {

@@ -5,7 +5,7 @@ import { familyOf } from '../../families/index.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
-import { openHeap } from '../../runtime/memory.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import { loadGraph } from '../loading/load-graph.ts'
 import { loadResidentBlock } from '../loading/resident.ts'
 import { WeightMemory } from '../loading/weight-memory.ts'
@@ -50,7 +50,7 @@ export function loadOnDevice(env: Environment, options: EndsOptions, lowering: '
   const { device = CPU, dtype = 'float32' } = options
   const { embed, head, sizes } = endGraphs(options, lowering)
   using undo = new DisposableStack()
-  const heap = openHeap(device)
+  const heap = threadRuntime.heap(device)
   const memory = undo.adopt(new WeightMemory(), (own) => own.release())
   using weights = new DisposableStack()
   const load = (graph: Graph): ResidentEnd => {

@@ -9,7 +9,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { KvDType, Target } from '../../graph/lowering.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { ThreadOptions } from '../../runtime/environment.ts'
-import { type Pointer, loadOnnxRuntime } from '../../runtime/library.ts'
+import type { Pointer } from '../../runtime/library.ts'
 import { useFastQuantizedExperts } from '../../runtime/quantized-experts.ts'
 import { shareHeaps, trimHeap } from '../../runtime/system-memory.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
@@ -17,6 +17,7 @@ import type { Quantization } from '../../tensor/quantize.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { releaseResident } from './resident.ts'
 import type { LoadedSpan } from './loaded-span.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 export interface LoadOptions extends ThreadOptions {
   readonly checkpoint: Checkpoint
@@ -119,7 +120,7 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
     signal?.removeEventListener('abort', onAbort)
     try {
       // Before the loading thread ends: with its last user the library would be unloaded, and the environment with it.
-      loadOnnxRuntime()
+      threadRuntime.onnxRuntime()
     } finally {
       await Promise.all([loading.end(), hashing?.end()])
       trimHeap()
@@ -133,7 +134,7 @@ function bytesOf({ tensors }: Checkpoint): number {
 
 /** Of a span that nothing runs any more. */
 export function releaseSessions({ span }: LoadedBlocks): void {
-  const ort = loadOnnxRuntime()
+  const ort = threadRuntime.onnxRuntime()
   for (const session of span.sessions) ort.release('ReleaseSession', session)
   releaseResident(span)
 }

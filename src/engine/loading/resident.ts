@@ -2,12 +2,13 @@ import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
 import type { ResidentWeight } from '../../runtime/session.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import { ParameterReader } from './parameter-reader.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
 import type { WeightMemory } from './weight-memory.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
 export interface ResidentBlock {
@@ -73,7 +74,7 @@ export function loadResidentBlocks(
   onBlock: (blocksLoaded: number) => void,
   cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
 ): ResidentBlock[] {
-  const heap = openHeap(device)
+  const heap = threadRuntime.heap(device)
   const resident: ResidentBlock[] = []
   try {
     for (const [i, block] of slices.entries())
@@ -94,6 +95,6 @@ export function releaseResident({
   readonly resident?: readonly ResidentBlock[] | undefined
 }): void {
   if (blocks === undefined) return
-  const heap = openHeap(device)
+  const heap = threadRuntime.heap(device)
   for (const { allocation } of blocks) heap.free(allocation)
 }

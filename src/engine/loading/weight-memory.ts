@@ -1,9 +1,10 @@
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
-import { type MappedMemory, mapMemory } from '../../runtime/system-memory.ts'
+import type { MappedMemory } from '../../runtime/system-memory.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import type { ReadHelper } from './shared-read.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /**
  * Memory for weights on their way to the runtime, which copies them: what one block has given back is filled again by
@@ -40,7 +41,7 @@ export class WeightMemory {
       return bytes
     }
     for (const bytes of this.#free) this.#unmap(bytes)
-    const memory = mapMemory(byteLength)
+    const memory = threadRuntime.systemMemory.map(byteLength)
     this.#mapped.set(memory.bytes, memory)
     return memory.bytes
   }

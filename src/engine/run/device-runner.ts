@@ -5,7 +5,7 @@ import { BoundRun } from '../../runtime/bound-run.ts'
 import { CPU } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
 import type { Bound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
@@ -19,6 +19,7 @@ import type { Runner } from './runner.ts'
 import type { RowBatch } from './row-batch.ts'
 import { type RecordedRun, type SpanSession, SpanSessions } from './span-sessions.ts'
 import { StepMemory } from './step-memory.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 export interface DeviceRunnerOptions {
   /** Most tokens of one run, over all rows. */
@@ -59,7 +60,7 @@ export class DeviceRunner implements Runner {
     this.#env = env
     this.#span = span
     this.#options = options
-    this.#heap = openHeap(span.device)
+    this.#heap = threadRuntime.heap(span.device)
     this.#ropes = new DeviceRopes(this.#heap)
     this.#step = new StepMemory(this.#heap, options.maxTokens, span.hiddenSize * dtypeSize(span.dtype))
     this.#sessions = new SpanSessions(env, span.device, graphs, blocks, WORKSPACE_BYTES)

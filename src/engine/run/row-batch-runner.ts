@@ -10,7 +10,7 @@ import { runPrompted } from './deep-prompts.ts'
 import { ForwardRun } from './forward-run.ts'
 import type { RopeTables } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
-import { widenToWindow } from './row-window.ts'
+import { widenToBucket } from './row-bucket.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
 
@@ -19,8 +19,8 @@ export interface RowRunnerLimits {
   readonly maxBatchRows: number
   /** Most tokens of one piece of a pass. */
   readonly prefillChunkTokens: number
-  /** Cache tokens, where decode runs are widened to windows of rows that recorded steps exist for. */
-  readonly windowCacheTokens?: number | undefined
+  /** Cache tokens, where decode runs are widened to buckets of rows that recorded steps exist for. */
+  readonly bucketCacheTokens?: number | undefined
 }
 
 export interface RowRunnerModules {
@@ -128,11 +128,11 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #planRuns(ready: readonly ReadyStep[]): DecodeRun<ReadyStep>[] {
-    const { maxBatchRows: maxRows, windowCacheTokens: cacheTokens } = this.#limits
+    const { maxBatchRows: maxRows, bucketCacheTokens: cacheTokens } = this.#limits
     const bridgeable = (offset: number, capacity: number) => this.#modules.cache.mayWriteIdly(offset, capacity)
     if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
     return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) =>
-      widenToWindow(run, { maxRows, cacheTokens, bridgeable }),
+      widenToBucket(run, { maxRows, cacheTokens, bridgeable }),
     )
   }
 

@@ -34,7 +34,7 @@ export interface SessionKey {
 /** The whole span with and without graphs, and a few parts of it: each takes some 70 MB of device memory. */
 const MAX_SESSIONS = 8
 
-/** Kinds of decode steps of one session: windows of rows, by capacity and rotary table. */
+/** Kinds of decode steps of one session: buckets of rows, by capacity and rotary table. */
 const MAX_RECORDED = 64
 
 /**

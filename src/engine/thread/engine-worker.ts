@@ -30,7 +30,7 @@ const cache = new RowCache(memory, span)
 const ropes = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
 const runner = new RowBatchRunner(
   { span, cache, ropes, runner: await createRunner(attachEnvironment(environment), config, { span, memory, limits }) },
-  { ...limits, windowCacheTokens: recordsSteps(span) ? cacheTokens : undefined },
+  { ...limits, bucketCacheTokens: recordsSteps(span) ? cacheTokens : undefined },
 )
 const scheduler = new Scheduler(limits)
 const loop = new EngineLoop({ scheduler, runner, cache, report, now: () => performance.now() })

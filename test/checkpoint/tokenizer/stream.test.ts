@@ -19,12 +19,12 @@ const decodeWords = (ids: readonly number[]) =>
 
 function pieces(decode: (ids: readonly number[]) => string, groups: readonly (readonly number[])[]) {
   let state = STREAM_START
-  let largestWindow = 0
+  let longestTail = 0
   const out = groups.map((ids) => {
     const step = advance(
-      (window) => {
-        largestWindow = Math.max(largestWindow, window.length)
-        return decode(window)
+      (tail) => {
+        longestTail = Math.max(longestTail, tail.length)
+        return decode(tail)
       },
       state,
       ids,
@@ -32,7 +32,7 @@ function pieces(decode: (ids: readonly number[]) => string, groups: readonly (re
     state = step.state
     return step.piece
   })
-  return { out: [...out, rest(decode, state)], largestWindow }
+  return { out: [...out, rest(decode, state)], longestTail }
 }
 
 const one = (ids: readonly number[]) => ids.map((id) => [id])
@@ -54,7 +54,7 @@ test('a real replacement character is kept', () => {
   assert.equal(pieces(decodeBytes, one([...Buffer.from('a\uFFFDb\uFFFD')])).out.join(''), 'a\uFFFDb\uFFFD')
 })
 
-test('random bytes in random groups join to the whole, and the window stays small', () => {
+test('random bytes in random groups join to the whole, and the tail stays short', () => {
   const random = seededRandom(7)
   for (let round = 0; round < 60; round++) {
     const ascii = round % 3 === 0
@@ -63,17 +63,17 @@ test('random bytes in random groups join to the whole, and the window stays smal
         ascii && random() < 0.5 ? 97 : 0x80 + Math.floor(random() * 0x80),
       ),
     )
-    const { out, largestWindow } = pieces(decodeBytes, groups)
+    const { out, longestTail } = pieces(decodeBytes, groups)
     assert.equal(out.join(''), decodeBytes(groups.flat()))
-    assert.ok(largestWindow < 80, `${largestWindow}`)
+    assert.ok(longestTail < 80, `${longestTail}`)
   }
 })
 
 test('a thousand bad bytes in a row neither block nor grow', () => {
   const bytes = Array.from({ length: 1000 }, () => 0x80)
-  const { out, largestWindow } = pieces(decodeBytes, one(bytes))
+  const { out, longestTail } = pieces(decodeBytes, one(bytes))
   assert.equal(out.join(''), '\uFFFD'.repeat(1000))
-  assert.ok(largestWindow <= 65)
+  assert.ok(longestTail <= 65)
 })
 
 test('spaces that depend on the token before are those of the whole', () => {

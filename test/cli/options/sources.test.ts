@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { UsageError } from '../../../src/base/errors.ts'
 import type { OptionTable } from '../../../src/cli/options/option-table.ts'
-import { parseConfig } from '../../../src/cli/options/config-file.ts'
-import { type Environment, fromEnvironment, withoutOptions } from '../../../src/cli/options/environment.ts'
+import { parseConfigFile } from '../../../src/cli/options/config-file.ts'
+import { fromEnvironment, withoutOptions } from '../../../src/cli/options/environment.ts'
 import { fromFlags } from '../../../src/cli/options/flags.ts'
 import { choose, nameSource, readOptions } from '../../../src/cli/options/read-options.ts'
 
@@ -24,11 +24,11 @@ const commands = [serveCommand, chatCommand]
 const all: OptionTable = { ...serveTable, ...chatCommand.options }
 
 /** What `serve` makes of the three places together. */
-function read(places: { flags?: Record<string, unknown>; env?: Environment; file?: string }) {
+function read(places: { flags?: Record<string, unknown>; env?: NodeJS.ProcessEnv; file?: string }) {
   const given = choose(serveTable, [
     fromFlags(serveTable, places.flags ?? {}),
     fromEnvironment(places.env ?? {}, serveTable, all),
-    ...parseConfig(places.file ?? '', 'my.yaml', { ...serveCommand }, commands),
+    ...parseConfigFile(places.file ?? '', 'my.yaml', { ...serveCommand }, commands),
   ])
   return readOptions(serveTable, given)
 }
@@ -78,7 +78,8 @@ describe('places', () => {
   test('the name of both an option and a command is the command where it has a map', () => {
     const table = { bootstrap: serveTable.bootstrap, listen: { type: 'text', group, description: 'where' } } as const
     const both = [{ name: 'bootstrap', options: table }]
-    const readBoth = (file: string) => readOptions(table, choose(table, parseConfig(file, 'my.yaml', both[0]!, both)))
+    const readBoth = (file: string) =>
+      readOptions(table, choose(table, parseConfigFile(file, 'my.yaml', both[0]!, both)))
     assert.deepEqual(readBoth('bootstrap: [a]').bootstrap, ['a'])
     assert.deepEqual(readBoth('bootstrap: { listen: here }'), { bootstrap: [], listen: 'here' })
   })
@@ -186,7 +187,7 @@ test('an error that names a flag later is told by the place of the value', () =>
   const given = choose(serveTable, [
     fromFlags(serveTable, { blocks: '3-6' }),
     fromEnvironment({ PETALS_BOOTSTRAP: 'x' }, serveTable, all),
-    ...parseConfig('threads: 4', 'my.yaml', serveCommand, commands),
+    ...parseConfigFile('threads: 4', 'my.yaml', serveCommand, commands),
   ])
   const told = (message: string) => (nameSource(new UsageError(message), given) as Error).message
   assert.equal(told('--blocks 3-6: expected START:END'), '--blocks 3-6: expected START:END')

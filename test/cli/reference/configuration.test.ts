@@ -3,7 +3,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { COMMANDS } from '../../../src/cli/commands.ts'
-import { parseConfig } from '../../../src/cli/options/config-file.ts'
+import { parseConfigFile } from '../../../src/cli/options/config-file.ts'
 import { choose, readOptions } from '../../../src/cli/options/read-options.ts'
 import { configurationPage } from '../../../src/cli/reference/configuration-page.ts'
 import { completionScript } from '../../../src/cli/reference/completion-script.ts'
@@ -36,7 +36,7 @@ test('every example file is valid for every command, also with its commented opt
     const text = await readFile(join(CONFIG, file), 'utf8')
     for (const variant of [text, text.replaceAll(/^( *)#(?=\S)/gm, '$1')]) {
       for (const command of COMMANDS)
-        readOptions(command.options, choose(command.options, parseConfig(variant, file, command, COMMANDS)))
+        readOptions(command.options, choose(command.options, parseConfigFile(variant, file, command, COMMANDS)))
     }
   }
 })

@@ -31,12 +31,12 @@ class Faulty {
 }
 
 /** The engine thread's loop over a device that is made up; what it reports is kept. */
-function newLoop({ windowCacheTokens }: { windowCacheTokens?: number } = {}) {
+function newLoop({ bucketCacheTokens }: { bucketCacheTokens?: number } = {}) {
   const device = new Faulty()
   const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as RunnerSpan
   const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
   const ropes = { acquire: () => 'rope', release: () => undefined, get: () => undefined } as unknown as RopeTables
-  const runner = new RowBatchRunner({ span, runner: device, cache, ropes }, { ...LIMITS, windowCacheTokens })
+  const runner = new RowBatchRunner({ span, runner: device, cache, ropes }, { ...LIMITS, bucketCacheTokens })
   const events: EngineEvent[] = []
   const scheduler = new Scheduler(LIMITS)
   const loop = new EngineLoop({ scheduler, runner, cache, report: (event) => events.push(event), now: () => 0 })
@@ -112,7 +112,7 @@ test('what waits for a sequence that is released is forgotten', () => {
 
 /** A loop whose decode steps are recorded, with sequences in the rows of `open`, which hold so many tokens. */
 function recorded(open: Record<number, number>, steps: readonly number[]) {
-  const { device, step, settle, ...loop } = newLoop({ windowCacheTokens: 8 * CAPACITY })
+  const { device, step, settle, ...loop } = newLoop({ bucketCacheTokens: 8 * CAPACITY })
   for (const [index, length] of Object.entries(open))
     loop.open(Number(index) + 1, Number(index) * CAPACITY, CAPACITY, length)
   for (const index of steps) step(index + 1, open[index]!)
@@ -121,7 +121,7 @@ function recorded(open: Record<number, number>, steps: readonly number[]) {
   return device.ran
 }
 
-test('recorded steps go through aligned windows, whose other rows are written where nothing counts yet', () => {
+test('recorded steps go through aligned buckets, whose other rows are written where nothing counts yet', () => {
   const [batch, ...others] = recorded({ 1: 5, 2: 7, 3: 9 }, [1, 2])
   assert.deepEqual([batch!.offset, batch!.pastLengths], [0, [0, 5, 7, 9]])
   assert.deepEqual(

@@ -4,11 +4,11 @@ import { openModel } from '../../../checkpoint/hub/open-model.ts'
 import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
-import { gpuMemory } from '../../../runtime/nvml.ts'
 import { parseKvDType } from '../../values/kv-dtype.ts'
 import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
+import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
 /** How many blocks of a model fit here; of a hub model only the small files and headers are downloaded for this. */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
@@ -37,7 +37,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
 }
 
 function freeMemory({ kind, index }: Device): number {
-  return kind === 'cpu' ? process.availableMemory() : (gpuMemory(index)?.freeBytes ?? 0)
+  return kind === 'cpu' ? process.availableMemory() : (threadRuntime.gpuMemory(index)?.freeBytes ?? 0)
 }
 
 function describeSpan(plan: SpanPlan): Finding {

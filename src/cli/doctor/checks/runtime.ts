@@ -1,10 +1,10 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
-import { type CudaReport, inspectCuda, tryDevice } from '../../../runtime/cuda-report.ts'
+import { type CudaReport, inspectCuda } from '../../../runtime/cuda-report.ts'
 import { CPU } from '../../../runtime/device.ts'
-import { libraryPath } from '../../../runtime/library.ts'
 import { runtimeVersion } from '../../../runtime/locate.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
+import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
 /** The runtime's library, tried in a child process, and all that CUDA needs. `device`: as --device has it. */
 export function checkRuntime(device: string): Finding[] {
@@ -15,8 +15,8 @@ export function checkRuntime(device: string): Finding[] {
 
 function checkLibrary(): Finding {
   try {
-    const path = libraryPath()
-    const failure = tryDevice(CPU)
+    const path = threadRuntime.location().library
+    const failure = threadRuntime.trials.problemOf(CPU)
     if (failure !== undefined)
       return problem('onnxruntime', `${path}: ${failure}`, 'install the packages again on this machine: npm ci')
     return ok('onnxruntime', `${versionOf(path)}, loads and computes`)
@@ -46,7 +46,7 @@ function describeCuda({ provider, libraries, gpus, problems }: CudaReport, missi
   return [
     ...findings,
     ...gpus.map((_, index) => {
-      const failure = tryDevice({ kind: 'cuda', index })
+      const failure = threadRuntime.trials.problemOf({ kind: 'cuda', index })
       return failure === undefined ? ok('CUDA', `cuda:${index} computes`) : missing('CUDA', failure)
     }),
   ]

@@ -1,5 +1,4 @@
 import { PetalsError } from '../../../base/errors.ts'
-import { discardMemory } from '../../../runtime/system-memory.ts'
 import type { BlockRange, KvCache, SequenceId } from '../kv-cache.ts'
 import { RowCopier } from './row-copier.ts'
 import type { Row } from './row.ts'
@@ -7,6 +6,7 @@ import type { CacheShape, RowMemory } from './row-memory.ts'
 import { CacheScales } from './scales.ts'
 import { WindowSlider } from './window-slider.ts'
 import { RowBases } from './window.ts'
+import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
 interface RowState {
   readonly row: Row
@@ -79,7 +79,7 @@ export class RowCache implements KvCache {
     if (!this.memory.discards) return
     const { tokenBytes, blocks } = this.memory
     for (const address of blocks.flatMap(({ key, value }) => [key, value]))
-      discardMemory(address + BigInt(row.offset * tokenBytes), row.capacity * tokenBytes)
+      threadRuntime.systemMemory.discard(address + BigInt(row.offset * tokenBytes), row.capacity * tokenBytes)
   }
 
   /** Where an open sequence lies. */

@@ -1,10 +1,11 @@
 import { PetalsError } from '../../../base/errors.ts'
-import { type DeviceHeap, openHeap } from '../../../runtime/memory.ts'
+import type { DeviceHeap } from '../../../runtime/memory.ts'
 import type { BlockRange } from '../kv-cache.ts'
 import type { Row } from './row.ts'
 import type { RowMemory } from './row-memory.ts'
 import type { CacheScales } from './scales.ts'
 import type { RowBases } from './window.ts'
+import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
 /** The first `tokens` positions of row `from` go to row `to`, which may differ in capacity. */
 export interface RowCopy {
@@ -29,7 +30,7 @@ export class RowCopier {
   constructor(memory: RowMemory, extras: RowExtras) {
     this.#memory = memory
     this.#extras = extras
-    this.#heap = openHeap(memory.device)
+    this.#heap = threadRuntime.heap(memory.device)
   }
 
   /**

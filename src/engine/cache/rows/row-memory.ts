@@ -1,9 +1,10 @@
 import type { KvDType } from '../../../graph/lowering.ts'
 import type { Device } from '../../../runtime/device.ts'
 import type { Pointer } from '../../../runtime/library.ts'
-import { type DeviceHeap, openHeap } from '../../../runtime/memory.ts'
+import type { DeviceHeap } from '../../../runtime/memory.ts'
 import { type FloatDType, dtypeSize } from '../../../tensor/dtype.ts'
 import type { SpanWindow } from './window.ts'
+import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
 /** What one token's keys, or values, are in one block. */
 export interface CacheShape {
@@ -49,7 +50,7 @@ export class BlockMemory {
 
   /** `bytes` for the keys of one block, and as many for its values. Throws `RUNTIME_MEMORY`; nothing is left then. */
   constructor(device: Device, numBlocks: number, bytes: number) {
-    this.#heap = openHeap(device)
+    this.#heap = threadRuntime.heap(device)
     try {
       for (let block = 0; block < numBlocks; block++)
         this.#blocks.push({ key: this.#allocate(bytes), value: this.#allocate(bytes) })

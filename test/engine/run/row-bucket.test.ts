@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { planDecodeRuns } from '../../../src/engine/run/decode-runs.ts'
-import { type WindowLimits, widenToWindow } from '../../../src/engine/run/row-window.ts'
+import { type BucketLimits, widenToBucket } from '../../../src/engine/run/row-bucket.ts'
 
 const CAPACITY = 128
 const row = (index: number) => ({ offset: index * CAPACITY, capacity: CAPACITY, start: 0, end: 3, ropeKey: 'default' })
-const LIMITS: WindowLimits = { maxRows: 16, cacheTokens: 32 * CAPACITY, bridgeable: () => true }
+const LIMITS: BucketLimits = { maxRows: 16, cacheTokens: 32 * CAPACITY, bridgeable: () => true }
 
-/** First row and number of rows of the window, and which of them were asked for. */
-function window(rows: readonly number[], limits: Partial<WindowLimits> = {}): unknown[] {
+/** First row and number of rows of the bucket, and which of them were asked for. */
+function bucket(rows: readonly number[], limits: Partial<BucketLimits> = {}): unknown[] {
   const [run] = planDecodeRuns(rows.map(row), 16, () => true, 16)
-  const { offset, rows: widened } = widenToWindow(run!, { ...LIMITS, ...limits })
+  const { offset, rows: widened } = widenToBucket(run!, { ...LIMITS, ...limits })
   return [offset / CAPACITY, widened.map((one) => (one === undefined ? '-' : one.offset / CAPACITY)).join('')]
 }
 
@@ -37,19 +37,19 @@ for (const [rows, expected] of [
     [0, '-------78-------'],
   ],
 ] as const) {
-  test(`rows ${rows.join(' and ')} go through the window ${expected.join(': ')}`, () =>
-    assert.deepEqual(window(rows), expected))
+  test(`rows ${rows.join(' and ')} go through the bucket ${expected.join(': ')}`, () =>
+    assert.deepEqual(bucket(rows), expected))
 }
 
-test("a window that would write another's tokens, leave the cache or carry too much is not opened", () => {
-  assert.deepEqual(window([5, 6], { bridgeable: (offset) => offset !== 7 * CAPACITY }), [5, '56'])
-  assert.deepEqual(window([5, 6], { cacheTokens: 7 * CAPACITY }), [5, '56'])
-  assert.deepEqual(window([3, 4], { maxRows: 4 }), [3, '34'])
+test("a bucket that would write another's tokens, leave the cache or carry too much is not used", () => {
+  assert.deepEqual(bucket([5, 6], { bridgeable: (offset) => offset !== 7 * CAPACITY }), [5, '56'])
+  assert.deepEqual(bucket([5, 6], { cacheTokens: 7 * CAPACITY }), [5, '56'])
+  assert.deepEqual(bucket([3, 4], { maxRows: 4 }), [3, '34'])
 })
 
 test('a row at no multiple of its length stays alone', () => {
   const run = { offset: 128, capacity: 1536, rows: [{ ...row(1), capacity: 1536 }] }
-  assert.equal(widenToWindow(run, LIMITS), run)
+  assert.equal(widenToBucket(run, LIMITS), run)
 })
 
 test('where gaps cost nothing, rows far apart are one run', () => {

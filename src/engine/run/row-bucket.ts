@@ -1,20 +1,21 @@
 import type { DecodeRun, ReadyRow } from './decode-runs.ts'
 
 /** Where rows may be added to a run: `bridgeable` as in `planDecodeRuns`, for rows that end within `cacheTokens`. */
-export interface WindowLimits {
+export interface BucketLimits {
   readonly maxRows: number
   readonly cacheTokens: number
   readonly bridgeable: (offset: number, capacity: number) => boolean
 }
 
 /**
- * Widens a run to a window of 2^n rows that begins at a multiple of its own length, with rows that nobody asked for;
- * the run itself where one of those may not be written. A CUDA graph is good for one window only: of windows like these
- * there are twice as many as rows, of any others as many as pairs of rows; and on a GPU 16 rows take as long as one.
+ * Widens a run to a bucket: 2^n rows that begin at a multiple of their own number, some of which nobody asked for. The
+ * run itself where one of those may not be written. A CUDA graph is good for the rows that it was recorded with only:
+ * there are twice as many buckets as rows, but as many other ranges as pairs of rows; and on a GPU 16 rows take as long
+ * as one.
  */
-export function widenToWindow<T extends ReadyRow>(
+export function widenToBucket<T extends ReadyRow>(
   run: DecodeRun<T>,
-  { maxRows, cacheTokens, bridgeable }: WindowLimits,
+  { maxRows, cacheTokens, bridgeable }: BucketLimits,
 ): DecodeRun<T> {
   const { offset, capacity, rows } = run
   const first = offset / capacity

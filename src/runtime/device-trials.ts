@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { moduleUrl } from '../base/module-url.ts'
+import type { Device } from './device.ts'
+
+const TRIAL_TIMEOUT_MS = 120_000
+
+/** Whether devices compute, each tried once in a process of its own: a crash there is a message here. */
+export class DeviceTrials {
+  readonly #problems = new Map<string, string | undefined>()
+
+  /**
+   * Why a device cannot be used; undefined where it computes. Synchronous; the first time for a device it takes a
+   * second or more.
+   */
+  problemOf(device: Device): string | undefined {
+    const name = device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`
+    if (!this.#problems.has(name)) this.#problems.set(name, tryOnce(name))
+    return this.#problems.get(name)
+  }
+}
+
+function tryOnce(name: string): string | undefined {
+  const script = fileURLToPath(moduleUrl(import.meta.url, 'cuda-trial'))
+  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
+    encoding: 'utf8',
+    timeout: TRIAL_TIMEOUT_MS,
+  })
+  if (status === 0) return undefined
+  if (error !== undefined) return `${name}: the trial process failed: ${error.message}`
+  const said = (stdout.trim() || stderr.trim()).split('\n').slice(-3).join(' ')
+  return `${name}: ${signal === null ? said : `the trial process crashed with ${signal} ${said}`.trim()}`
+}
