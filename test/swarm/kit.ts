@@ -4,6 +4,8 @@ import { createSwarmNode, type SwarmLogger, type SwarmNode, type SwarmNodeOption
 import type { ServerRecord } from '../../src/swarm/records/record.ts'
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts'
 
+export { eventually } from '../eventually.ts'
+
 export const LOOPBACK = ['/ip4/127.0.0.1/tcp/0']
 
 export const silent: SwarmLogger = { debug: () => undefined, info: () => undefined, warn: () => undefined }
@@ -22,17 +24,6 @@ export function targetOf(node: SwarmNode): { peerId: string; multiaddrs: string[
 
 export function bytesTensor(numBytes: number, fill = 1): Tensor {
   return tensor('uint8', [numBytes], new Uint8Array(numBytes).fill(fill))
-}
-
-/**
- * Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy).
- */
-export async function eventually(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const deadlineMs = Date.now() + withinMs
-  while (!(await condition())) {
-    if (Date.now() > deadlineMs) throw new Error(`still not true: ${condition.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }
 
 export function recordOf(peerId: string, changes: Partial<ServerRecord> = {}): ServerRecord {
