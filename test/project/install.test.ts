@@ -8,7 +8,7 @@ const readJson = async <T>(name: string): Promise<T> =>
 /** Its postinstall downloads a CUDA provider from outside the npm registry, and fails where that is not reached. */
 const DOWNLOADER = 'onnxruntime-node'
 
-test("installing runs all packages' scripts but the one that downloads from elsewhere, in every version of npm", async () => {
+test("installing runs all packages' scripts but the one that downloads, in every version of npm", async () => {
   const { packages } = await readJson<{ packages: Record<string, { hasInstallScript?: boolean }> }>('package-lock.json')
   const { allowScripts } = await readJson<{ allowScripts: Record<string, boolean> }>('package.json')
   const withScripts = Object.entries(packages)
