@@ -74,7 +74,7 @@ export async function tempFolder(t: TestContext): Promise<string> {
 export async function until<T>(
   what: string,
   read: () => Promise<T | undefined> | T | undefined,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadlineMs = Date.now() + timeoutMs
   for (;;) {

@@ -17,48 +17,28 @@ function verify(...args: string[]): Promise<{ code: number; rows: VerifyRow[]; s
   return promise
 }
 
-for (const name of ['llama', 'llama3-rope']) {
-  test(`${name}: every tensor of the reference, at every cut, through servers over the network`, async () => {
-    const { code, rows, stderr } = await verify('--model', fixture(name))
-    assert.equal(code, 0, stderr)
-    assert.deepEqual([...new Set(rows.map(({ cut }) => cut))], ['1', '2', '1,2', ''])
-    for (const cut of ['1', '2', '1,2']) {
-      const tensors = new Set(rows.filter((row) => row.cut === cut && row.ok === true).map(({ tensor }) => tensor))
-      for (const tensor of [
-        'block0_output',
-        'block1_output',
-        'block2_output',
-        'logits',
-        'greedy_ids',
-        'greedy_logprobs',
-        'logits_with_deep_prompts',
-      ])
-        assert.ok(tensors.has(tensor), tensor)
-    }
-    assert.ok(rows.every(({ ok, maxAbs }) => ok === null || (ok === true && maxAbs! < 1e-4)))
-    assert.ok(
-      rows.filter(({ ok }) => ok === null).every(({ tensor, reason }) => /grad/.test(tensor) && reason !== undefined),
-    )
-  })
-}
-
-for (const name of [
-  'llama-biases',
-  'llama-dynamic',
-  'llama-head20',
-  'llama-linear',
-  'llama-longrope',
-  'llama-yarn',
-  'gemma3-scaled',
-  'phi3-longrope-partial',
-  'qwen2-window',
-]) {
-  test(`${name}: its reference, cut in the middle`, async () => {
-    const { code, rows, stderr } = await verify('--model', fixture(name), '--cuts', '1')
-    assert.equal(code, 0, stderr)
-    assert.ok(rows.some(({ tensor, ok }) => tensor === 'logits' && ok === true))
-  })
-}
+test('every tensor of the reference, at every cut, through servers over the network', async () => {
+  const { code, rows, stderr } = await verify('--model', fixture('llama'))
+  assert.equal(code, 0, stderr)
+  assert.deepEqual([...new Set(rows.map(({ cut }) => cut))], ['1', '2', '1,2', ''])
+  for (const cut of ['1', '2', '1,2']) {
+    const tensors = new Set(rows.filter((row) => row.cut === cut && row.ok === true).map(({ tensor }) => tensor))
+    for (const tensor of [
+      'block0_output',
+      'block1_output',
+      'block2_output',
+      'logits',
+      'greedy_ids',
+      'greedy_logprobs',
+      'logits_with_deep_prompts',
+    ])
+      assert.ok(tensors.has(tensor), tensor)
+  }
+  assert.ok(rows.every(({ ok, maxAbs }) => ok === null || (ok === true && maxAbs! < 1e-4)))
+  assert.ok(
+    rows.filter(({ ok }) => ok === null).every(({ tensor, reason }) => /grad/.test(tensor) && reason !== undefined),
+  )
+})
 
 test('a wrong reference is found out, and what nobody can check is a failed row', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'petals-verify-'))

@@ -31,7 +31,10 @@ export interface TestSwarm {
   stop(): Promise<void>
 }
 
-/** Servers in this process, over real TCP on 127.0.0.1; the first is the others' bootstrap peer. */
+/**
+ * Servers in this process, over real TCP on 127.0.0.1; the first is the others' bootstrap peer. None is left where one
+ * cannot start.
+ */
 export async function startServers(
   model: string,
   spans: readonly (readonly [number, number])[],
@@ -44,6 +47,12 @@ export async function startServers(
   const logger = pino({ level: 'silent' })
   const servers: TestServer[] = []
   const bootstrap: string[] = [...known]
+  const stop = async () => {
+    for (const { node, server } of servers.toReversed()) {
+      await server.stop()
+      await node.stop()
+    }
+  }
   for (const [start, end] of spans) {
     const node = await createSwarmNode({
       identity: await loadIdentity(),
@@ -51,24 +60,18 @@ export async function startServers(
       bootstrap,
       logger,
     })
-    await node.start()
-    if (bootstrap.length > 0) await node.ready()
-    const server = await serve(
-      node,
-      { checkpoint, start, end, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192, ...options },
-      logger,
-    )
-    servers.push({ node, server })
+    try {
+      await node.start()
+      if (bootstrap.length > 0) await node.ready()
+      const common = { device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192 } as const
+      const server = await serve(node, { checkpoint, start, end, ...common, ...options }, logger)
+      servers.push({ node, server })
+    } catch (error) {
+      await node.stop()
+      await stop()
+      throw error
+    }
     if (bootstrap.length === 0) bootstrap.push(node.multiaddrs[0]!)
   }
-  return {
-    bootstrap,
-    servers,
-    async stop() {
-      for (const { node, server } of servers.toReversed()) {
-        await server.stop()
-        await node.stop()
-      }
-    },
-  }
+  return { bootstrap, servers, stop }
 }

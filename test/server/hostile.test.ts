@@ -27,7 +27,7 @@ async function openRaw(client: SwarmNode, server: SwarmNode, rpc: Rpc) {
   return { raw, stream, send }
 }
 
-test('every request of every rpc, falsified in every field, is refused by name; the server gives all back', async (t) => {
+test('every request of every rpc, falsified in every field, is refused by name, and all is given back', async (t) => {
   const node = await startNode(t)
   const checkpoint = await openCheckpoint(FOLDER)
   const span = { start: 0, end: 1, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 1024 } as const

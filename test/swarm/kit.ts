@@ -6,6 +6,8 @@ import type { ServedStream } from '../../src/swarm/frames/frame-stream.ts'
 import type { Answer, StepMessage } from '../../src/swarm/frames/messages.ts'
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts'
 
+export { eventually } from '../eventually.ts'
+
 export const LOOPBACK = ['/ip4/127.0.0.1/tcp/0']
 
 export const silent: SwarmLogger = { debug: () => undefined, info: () => undefined, warn: () => undefined }
@@ -49,17 +51,6 @@ export async function echo(stream: ServedStream<'inference'>): Promise<void> {
     if (message.kind !== 'step') throw new Error(`the echo got "${message.kind}"`)
     const { epoch, step, position, hidden } = message
     await stream.send({ kind: 'output', epoch, step, position, hidden })
-  }
-}
-
-/**
- * Polls until the condition holds; fails with its text where it does not within a generous time (machines are busy).
- */
-export async function eventually(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const deadlineMs = Date.now() + withinMs
-  while (!(await condition())) {
-    if (Date.now() > deadlineMs) throw new Error(`still not true: ${condition.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
 

@@ -4,14 +4,17 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import type { SuperviseEvent } from '../../../src/cli/process/supervise.ts'
+import { eventually } from '../../eventually.ts'
 
 const SUPERVISOR = new URL('supervise-child.ts', import.meta.url).pathname
+
+type Told = SuperviseEvent | { type: 'listening' }
 
 /** A supervisor of a Node program given as its text, and the events that it tells of. */
 function supervise(
   t: TestContext,
   script: string,
-): { supervisor: ChildProcess; next: () => Promise<SuperviseEvent>; exitCode: Promise<number> } {
+): { supervisor: ChildProcess; next: () => Promise<Told>; exitCode: Promise<number> } {
   const supervisor = spawn(process.execPath, [SUPERVISOR, process.execPath, '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -19,24 +22,23 @@ function supervise(
   const lines = createInterface({ input: supervisor.stdout! })[Symbol.asyncIterator]()
   return {
     supervisor,
-    next: async () => JSON.parse((await lines.next()).value as string) as SuperviseEvent,
+    next: async () => JSON.parse((await lines.next()).value as string) as Told,
     exitCode: once(supervisor, 'exit').then(([code]) => code as number),
   }
 }
 
-async function expectType<T extends SuperviseEvent['type']>(
-  next: Promise<SuperviseEvent>,
-  type: T,
-): Promise<Extract<SuperviseEvent, { type: T }>> {
+async function expectType<T extends Told['type']>(next: Promise<Told>, type: T): Promise<Extract<Told, { type: T }>> {
   const event = await next
   assert.equal(event.type, type, JSON.stringify(event))
-  return event as Extract<SuperviseEvent, { type: T }>
+  return event as Extract<Told, { type: T }>
 }
 
-/** Lives until it is told to stop, or its supervisor is gone. */
-const DAEMON =
-  'setInterval(() => {}, 1000); process.on("SIGTERM", () => process.exit(0)); ' +
-  'process.on("disconnect", () => process.exit(1))'
+/** Lives until it is told to stop, or its supervisor is gone; says on the supervisor's output when it listens. */
+const DAEMON = `
+  setInterval(() => {}, 1000)
+  process.on('SIGTERM', () => process.exit(0))
+  process.on('disconnect', () => process.exit(1))
+  console.log(JSON.stringify({ type: 'listening' }))`
 
 for (const code of [0, 2]) {
   test(`a program that ends with ${code} is not started again`, async (t) => {
@@ -59,13 +61,12 @@ test('a program that crashes is started again, each time after a longer pause', 
 test('a killed program is started again, and a signal to the supervisor ends both in order', async (t) => {
   const { supervisor, next, exitCode } = supervise(t, DAEMON)
   const first = await expectType(next(), 'started')
+  await expectType(next(), 'listening')
   process.kill(first.pid, 'SIGKILL')
   assert.equal((await expectType(next(), 'crashed')).signal, 'SIGKILL')
   const second = await expectType(next(), 'started')
   assert.notEqual(second.pid, first.pid)
-  await new Promise((resolve) => {
-    setTimeout(resolve, 300)
-  })
+  await expectType(next(), 'listening')
   supervisor.kill('SIGTERM')
   assert.equal(await exitCode, 0)
   assert.throws(() => process.kill(second.pid, 0), { code: 'ESRCH' })
@@ -74,9 +75,7 @@ test('a killed program is started again, and a signal to the supervisor ends bot
 test('a program does not outlive its supervisor', async (t) => {
   const { supervisor, next } = supervise(t, DAEMON)
   const { pid } = await expectType(next(), 'started')
-  await new Promise((resolve) => {
-    setTimeout(resolve, 300)
-  })
+  await expectType(next(), 'listening')
   supervisor.kill('SIGKILL')
   const alive = () => {
     try {
@@ -85,9 +84,5 @@ test('a program does not outlive its supervisor', async (t) => {
       return false
     }
   }
-  for (let i = 0; i < 200 && alive(); i++)
-    await new Promise((resolve) => {
-      setTimeout(resolve, 20)
-    })
-  assert.equal(alive(), false)
+  await eventually(() => !alive())
 })

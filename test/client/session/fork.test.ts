@@ -7,6 +7,7 @@ import type {
   InferenceSessionOptions,
   Recovery,
 } from '../../../src/client/session/inference-session.ts'
+import { eventually } from '../../eventually.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
 /** Longer than a server keeps its outputs to itself before it sends copies. */
@@ -198,11 +199,7 @@ test('closing a fork gives its rows back and leaves its source alone', async (t)
   const { servers, session } = await prefilled(t)
   const fork = await session.fork()
   await fork.close()
-  await sleep(20)
-  assert.deepEqual(
-    servers.map(({ rows }) => rows.numSequences),
-    [1, 1, 1],
-  )
+  await eventually(() => servers.every(({ rows }) => rows.numSequences === 1))
   await feed(session, [...PROMPT, 1])
   await assert.rejects(fork.forkFrom(session), { code: 'SESSION_CLOSED' })
 })

@@ -2,14 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
+import { eventually } from '../../eventually.ts'
 import { newTrace } from '../../../src/swarm/node/trace.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
-
-async function eventually(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !holds(); i++) await sleep(2)
-  assert.ok(holds(), holds.toString())
-}
 
 /** A server whose next steps wait until `go` is called. */
 function hold(server: TestServer): { reached: Promise<void>; go: () => void } {
@@ -84,7 +80,7 @@ test('closed while its servers let it wait for cache, a session says so and leav
   await holder.step(hidden([1]))
   const session = swarm.session()
   const step = assert.rejects(session.step(hidden([1])), { code: 'SESSION_CLOSED' })
-  await sleep(30)
+  await eventually(() => swarm.servers.every(({ numAsked }) => numAsked === 2))
   await session.close()
   await holder.close()
   await step
@@ -95,7 +91,7 @@ test('closed while its servers let it wait for cache, a session says so and leav
 test('where one part between two cuts cannot be opened, the others are given back', async (t) => {
   const swarm = new TestSwarm(t)
   const server = await swarm.serve(0, 3)
-  const session = swarm.session({ cuts: [3], recoveryTimeoutMs: 300 })
+  const session = swarm.session({ cuts: [3], recoveryTimeoutMs: 1000 })
   await assert.rejects(session.step(hidden([1])), { code: 'NO_ROUTE' })
   assert.ok(server.numOpened > 0, 'the first part was opened')
   await eventually(() => server.rows.numSequences + server.blocks.numSessions === 0)
@@ -121,7 +117,7 @@ test('a server drops a step that it has seen before, and one of an older epoch',
   assert.equal((await stream.receive())?.kind, 'opened')
   const outputs: number[] = []
   for (let kind = ''; kind !== 'refused';) {
-    const answer = (await stream.receive({ timeoutMs: 1000 }))!
+    const answer = (await stream.receive({ timeoutMs: 20_000 }))!
     kind = answer.kind
     kinds.push(kind)
     if ('hidden' in answer) outputs.push(...tokensOf(answer.hidden))
@@ -141,12 +137,12 @@ test('a session id is refused while another session has it, or waits for cache u
   for (const sessionId of [holds, waits]) {
     const second = await openRaw(swarm, server, sessionId)
     await assert.rejects(
-      second.receive({ timeoutMs: 1000 }),
+      second.receive({ timeoutMs: 20_000 }),
       (error) => error instanceof RemoteError && error.code === 'SESSION_REQUEST',
     )
   }
   await holder.end()
-  assert.equal((await waiter.receive({ timeoutMs: 1000 }))?.kind, 'opened')
+  assert.equal((await waiter.receive({ timeoutMs: 20_000 }))?.kind, 'opened')
   assert.deepEqual([server.blocks.numSessions, server.rows.numSequences], [1, 1])
 })
 

@@ -58,6 +58,8 @@ export class TestServer {
   readonly blocks: BlockServer
   /** The steps that were computed, in their order. */
   readonly computed: { position: number; tokens: number }[] = []
+  /** Sessions that asked for a row. */
+  numAsked = 0
   /** Sessions that were given a row, whether they still have it or not. */
   numOpened = 0
   /** Caches that were copied from one session to another. */
@@ -139,6 +141,7 @@ export class TestServer {
   }
 
   async #openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
+    this.numAsked++
     const row = await this.rows.reserve(maxLength, reserve)
     this.numOpened++
     let cache: number[] = []

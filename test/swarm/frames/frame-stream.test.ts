@@ -153,9 +153,10 @@ test('send waits for a reader that does not read, and goes on when it does', asy
     for (; numSent < 40; numSent += 1) await stream.send(step(numSent, 1 << 20))
     await stream.end()
   })()
+  await eventually(() => numSent >= 8)
   await sleep(400)
   // The receiver queues 8 MB and a window; kernel buffers and one frame come on top.
-  assert.ok(numSent >= 8 && numSent < 25, `${numSent} MB were sent to a peer that does not read`)
+  assert.ok(numSent < 25, `${numSent} MB were sent to a peer that does not read`)
   gate.resolve()
   await sending
   await stream.closed
@@ -222,7 +223,7 @@ test('a frame stream made late on a stream that is already over still says so', 
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/brief/1.0.0')
   await sleep(50)
   const stream = new FrameStream(raw, server.peerId, openingSide('inference', RPC_LIMITS.inference), assert.fail)
-  await assert.rejects(stream.receive({ timeoutMs: 1000 }), { code: 'SWARM_STREAM_LOST' })
+  await assert.rejects(stream.receive({ timeoutMs: 20_000 }), { code: 'SWARM_STREAM_LOST' })
   await stream.closed
 })
 
@@ -253,7 +254,7 @@ for (const [name, bytes] of Object.entries(hostile)) {
   })
 }
 
-test('a killed process is a lost stream within a second', async (t) => {
+test('a killed process is a lost stream at once, not when it misses pings', async (t) => {
   const child = spawn(process.execPath, [new URL('../echo-child.ts', import.meta.url).pathname], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -272,6 +273,7 @@ test('a killed process is a lost stream within a second', async (t) => {
   child.kill('SIGKILL')
   const killedMs = performance.now()
   await assert.rejects(waiting, { code: 'SWARM_STREAM_LOST' })
-  assert.ok(performance.now() - killedMs < 1000)
+  // A ping is given up after 5 s.
+  assert.ok(performance.now() - killedMs < 4000)
   await eventually(() => gone.includes(target.peerId))
 })

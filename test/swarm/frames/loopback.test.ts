@@ -46,8 +46,9 @@ test('a side that does not read holds the other back, and all comes once it does
       sent += 1
     }),
   )
+  await eventually(() => sent > 4)
   await sleep(100)
-  assert.ok(sent > 4 && sent < 16, `${sent} MB were taken by a reader that does not read`)
+  assert.ok(sent < 16, `${sent} MB were taken by a reader that does not read`)
   go.resolve()
   for (let i = 0; i < 24; i += 1) assert.equal(positionOf(await stream.receive()), i)
   await Promise.all(sends)
@@ -85,15 +86,13 @@ test('frames to and fro leave timers and signals their turn', async (t) => {
   const node = await startNode(t, { listen: [] })
   await node.handle('inference', echo)
   const stream = await node.open(targetOf(node), 'inference')
-  let ticks = 0
-  const timer = setInterval(() => {
-    ticks += 1
-  }, 1)
-  const until = performance.now() + 100
-  while (performance.now() < until) {
+  const ticks: number[] = []
+  const timer = setInterval(() => ticks.push(performance.now()), 1)
+  const until = performance.now() + 20_000
+  while (ticks.length < 10 && performance.now() < until) {
     await stream.send(step(0, 8))
     await stream.receive()
   }
   clearInterval(timer)
-  assert.ok(ticks > 10, `${ticks} ticks in 100 ms`)
+  assert.ok(ticks.length >= 10, `${ticks.length} ticks`)
 })

@@ -15,7 +15,8 @@ test('a yamux frame that claims 4 GB closes the connection at once', async (t) =
   const started = performance.now()
   muxer.send(lie)
   await eventually(() => victim.numPeers === 0 && attacker.numPeers === 0)
-  assert.ok(performance.now() - started < 1000)
+  // The connection monitor would need 5 s.
+  assert.ok(performance.now() - started < 4000)
 })
 
 test('small messages are not answered with window updates, large transfers still flow', async (t) => {

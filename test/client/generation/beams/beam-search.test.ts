@@ -9,6 +9,7 @@ import type { GenerationResult } from '../../../../src/client/generation/result.
 import type { GenerationOptions } from '../../../../src/sampling/options/options.ts'
 import { AutoDistributedModelForCausalLM } from '../../../../src/client/model/model.ts'
 import { DEMO, type TestSwarm, startServers } from '../../kit.ts'
+import { eventually } from '../../../eventually.ts'
 import { softmax } from '../support.ts'
 
 interface Reference {
@@ -77,13 +78,7 @@ for (const [name, spans] of [
 
     test('gives every session back', async () => {
       await model.generate([3, 4, 5], { numBeams: 4, maxNewTokens: 5 })
-      await new Promise((resolve) => {
-        setTimeout(resolve, 50)
-      })
-      assert.deepEqual(
-        swarm.servers.map(({ server }) => server.engine.numSessions),
-        spans.map(() => 0),
-      )
+      await eventually(() => swarm.servers.every(({ server }) => server.engine.numSessions === 0))
     })
 
     test('texts drawn for one prompt are computed behind one prefill', async () => {

@@ -1,0 +1,39 @@
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { isFast } from './fast.ts'
+
+/**
+ * Runs the tests: `npm test` all of them, `npm run test:fast` those without processes, threads and sockets, and
+ * `npm test FILE...` some. The fast ones share one process, which loads what they import once; each of the others has a
+ * process of its own, two at a time, since they wait a lot.
+ */
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+/** Compiled code is kept for all processes and threads that tests start, and from one run to the next. */
+const COMPILED = fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url))
+
+const args = process.argv.slice(2)
+const onlyFast = args.includes('--fast')
+const options = args.filter((arg) => arg.startsWith('--') && arg !== '--fast')
+const named = args.filter((arg) => !arg.startsWith('--'))
+const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ROOT }).toSorted()
+const fast = files.filter((file) => isFast(`${ROOT}${file}`))
+const slow = onlyFast ? [] : files.filter((file) => !fast.includes(file))
+
+function run(howMany: readonly string[], tests: readonly string[]): boolean {
+  if (tests.length === 0) return true
+  const { status } = spawnSync(
+    process.execPath,
+    ['--test', '--test-timeout=180000', ...howMany, ...options, ...tests],
+    {
+      cwd: ROOT,
+      stdio: 'inherit',
+      env: { NODE_COMPILE_CACHE: COMPILED, ...process.env },
+    },
+  )
+  return status === 0
+}
+
+const passed = [run(['--test-isolation=none'], fast), run(['--test-concurrency=2'], slow)]
+process.exitCode = passed.every(Boolean) ? 0 : 1
