@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { errorCode, errorMessage } from '../../src/base/errors.ts'
 import { cudaProblems } from '../../src/runtime/choose-device.ts'
-import { inspectCuda } from '../../src/runtime/cuda-report.ts'
+import { inspectCuda } from '../../src/runtime/cuda/cuda-report.ts'
 import { type Device, parseDevice } from '../../src/runtime/device.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { checkFixture, fixtureNames } from './fixtures.ts'

@@ -1,3 +1,6 @@
+// Floor checkpoint/: a model's files as Hugging Face stores them. Rooms: config/ (what kind of model), weights/ (where
+// each tensor lies, and its bytes), adapter/ (LoRA), tokenizer/ (text to ids), hub/ (models that are not here yet).
+
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'

@@ -1,5 +1,5 @@
 import { PetalsError, UsageError } from '../base/errors.ts'
-import { inspectCuda } from './cuda-report.ts'
+import { inspectCuda } from './cuda/cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
 import { threadRuntime } from './thread-runtime.ts'
 

@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import { API_TABLE_LENGTH, API_VERSION, type FunctionName, SIGNATURES } from './c-api.ts'
 import { RuntimeError, runtimeError } from './errors.ts'
-import { type RuntimeLocation, locateOptions, locateRuntime } from './locate.ts'
-import { packagedLibrary } from './platform.ts'
+import { type RuntimeLocation, locateOptions, locateRuntime } from './locate/locate.ts'
+import { packagedLibrary } from './locate/platform.ts'
 
 /** A native address or handle. */
 export type Pointer = bigint

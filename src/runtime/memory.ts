@@ -1,4 +1,4 @@
-import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } from './cuda-runtime.ts'
+import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } from './cuda/cuda-runtime.ts'
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
 

@@ -1,10 +1,13 @@
-import { type CudaRuntime, bindCudaRuntime } from './cuda-runtime.ts'
+// Floor runtime/: native libraries: onnxruntime's C API (library, environment, session, run) and a device's memory.
+// Rooms: locate/ (which library files to load), cuda/ (the CUDA runtime, the driver's figures, whether a GPU computes).
+
+import { type CudaRuntime, bindCudaRuntime } from './cuda/cuda-runtime.ts'
 import type { Device } from './device.ts'
-import { DeviceTrials } from './device-trials.ts'
+import { DeviceTrials } from './cuda/device-trials.ts'
 import { type OnnxRuntime, bindOnnxRuntime, findRuntime } from './library.ts'
-import type { RuntimeLocation } from './locate.ts'
+import type { RuntimeLocation } from './locate/locate.ts'
 import { CudaHeap, type DeviceHeap, HostHeap } from './memory.ts'
-import { type GpuMemory, type Nvml, bindNvml, gpuMemory, listGpus } from './nvml.ts'
+import { type GpuMemory, type Nvml, bindNvml, gpuMemory, listGpus } from './cuda/nvml.ts'
 import { SystemMemory } from './system-memory.ts'
 
 /**

@@ -1,3 +1,5 @@
+// Room adapter/: LoRA adapters as PEFT saves them.
+
 import { basename, join, resolve } from 'node:path'
 import { PetalsError } from '../../base/errors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'

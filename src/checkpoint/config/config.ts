@@ -1,3 +1,5 @@
+// Room config/: config.json and generation_config.json, read, checked and put into one form.
+
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { CheckpointError } from '../errors.ts'
 import { Fields } from './fields.ts'

@@ -1,3 +1,6 @@
+// Room hub/: models of a model hub, of which only what is needed is brought here. Rooms: remote/ (asking the hub),
+// download/ (which bytes to fetch, and when), cache/ (what is on this disk, shared with other processes).
+
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
 import { isFile } from '../config/json.ts'

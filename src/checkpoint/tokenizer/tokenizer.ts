@@ -1,3 +1,5 @@
+// Room tokenizer/: tokenizer.json in a thread of its own, and decoding as ids come.
+
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'

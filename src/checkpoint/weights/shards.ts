@@ -1,3 +1,6 @@
+// Room weights/: safetensors files: which tensors there are, where their bytes lie, how they are read and hashed, and
+// how checkpoints that were quantized before are unpacked.
+
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, listSome } from '../errors.ts'

@@ -19,8 +19,8 @@ export async function removeLease(file: string): Promise<void> {
   await rm(file, { force: true })
 }
 
-/** The parts that living processes use. Leases of dead ones are removed. */
-export async function leasedKeys(partsFolder: string): Promise<Set<string>> {
+/** Removes the leases of processes that are dead; returns the parts that living ones use. */
+export async function sweepLeases(partsFolder: string): Promise<Set<string>> {
   const folder = leaseFolder(partsFolder)
   const names = await readdir(folder).catch(() => [])
   const leased = new Set<string>()

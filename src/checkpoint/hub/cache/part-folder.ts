@@ -1,3 +1,6 @@
+// Room cache/: what is on this disk: parts of files (ours), whole files (the cache of Python's huggingface_hub), locks,
+// leases and the bound on the space that they take.
+
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'

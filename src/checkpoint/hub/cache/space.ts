@@ -1,8 +1,8 @@
-import { lstat, mkdir, readdir, statfs } from 'node:fs/promises'
+import { lstat, readdir, statfs } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { sizeText } from '../../../base/size.ts'
 import { HubError } from '../errors.ts'
-import { leasedKeys, removeLease, writeLease } from './leases.ts'
+import { sweepLeases, removeLease, writeLease } from './leases.ts'
 import { tryLock, withLock } from './lock.ts'
 import { PartFolder } from './part-folder.ts'
 import { type ByteRange, parseRangeKey, rangeBytes, rangeKey } from '../remote/ranges.ts'
@@ -48,10 +48,9 @@ export async function reserve(
   })
 }
 
-/** Throws `HUB_DISK_FULL` where the disk has less than `neededBytes` left. */
+/** Throws `HUB_DISK_FULL` where the disk of a folder, which must exist, has less than `neededBytes` left. */
 export async function checkFreeSpace(folder: string, neededBytes: number): Promise<void> {
   if (neededBytes === 0) return
-  await mkdir(folder, { recursive: true })
   const { bavail, bsize } = await statfs(folder)
   if (bavail * bsize >= neededBytes) return
   throw new HubError(
@@ -64,7 +63,7 @@ export async function checkFreeSpace(folder: string, neededBytes: number): Promi
 
 async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
   const stored = await listParts(partsFolder)
-  const leased = await leasedKeys(partsFolder)
+  const leased = await sweepLeases(partsFolder)
   const inUse = [...leased].reduce((sum, key) => sum + keyBytes(key), 0)
   const free = stored.filter(({ key }) => !leased.has(key)).sort((a, b) => a.usedAt - b.usedAt)
   let used = inUse + free.reduce((sum, { bytes }) => sum + bytes, 0)

@@ -1,3 +1,5 @@
+// Room download/: brings ranges of the hub's files here, each byte once, checked.
+
 import { join } from 'node:path'
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { HubClient, RemoteFile } from '../remote/client.ts'
@@ -100,7 +102,7 @@ async function fetchFile(
     return
   }
   const folder = await PartFolder.open(path)
-  const pieces = await findPieces(download, folder, ranges, context)
+  const pieces = await dropDamaged(download, folder, ranges, context)
   await fetchPieces(download, { file, folder, pieces }, context)
   if (toCache) {
     for (const range of ranges) {
@@ -121,8 +123,8 @@ async function fetchFile(
   )
 }
 
-/** What is missing of the ranges; parts whose bytes are not what they were are thrown away and missing. */
-async function findPieces(
+/** Throws parts away whose bytes are not what they were; returns what is missing of the ranges then. */
+async function dropDamaged(
   download: Download,
   folder: PartFolder,
   ranges: readonly ByteRange[],

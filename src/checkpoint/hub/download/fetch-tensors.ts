@@ -1,4 +1,4 @@
-import { readdir, lstat } from 'node:fs/promises'
+import { lstat, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Checkpoint } from '../../checkpoint.ts'
 import { CheckpointError } from '../../errors.ts'
@@ -39,6 +39,7 @@ export async function fetchTensors(
   if (wanted.length === 0) return checkpoint
   const { settings } = remote
   try {
+    await mkdir(settings.partsFolder, { recursive: true })
     await checkFreeSpace(settings.partsFolder, await countMissing(settings.partsFolder, wanted))
     const lease = await reserve(settings.partsFolder, await partsOf(settings.partsFolder, wanted), options)
     try {

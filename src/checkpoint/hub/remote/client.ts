@@ -1,3 +1,5 @@
+// Room remote/: HTTP to a model hub: listings, files and byte ranges, with retries.
+
 import { isJsonObject, parseJsonObject } from '../../config/json.ts'
 import { type Asked, errorOfAnswer } from './answers.ts'
 import { HubError } from '../errors.ts'

@@ -1,8 +1,8 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
-import { type CudaReport, inspectCuda } from '../../../runtime/cuda-report.ts'
+import { type CudaReport, inspectCuda } from '../../../runtime/cuda/cuda-report.ts'
 import { CPU } from '../../../runtime/device.ts'
-import { runtimeVersion } from '../../../runtime/locate.ts'
+import { runtimeVersion } from '../../../runtime/locate/locate.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 

@@ -1,10 +1,10 @@
-import { errorMessage } from '../base/errors.ts'
-import { BoundRun } from './bound-run.ts'
-import { type Device, parseDevice } from './device.ts'
-import { createEnvironment, memoryInfo } from './environment.ts'
-import { createResidentSession } from './session.ts'
-import { TensorScope } from './tensor-scope.ts'
-import { threadRuntime } from './thread-runtime.ts'
+import { errorMessage } from '../../base/errors.ts'
+import { BoundRun } from '../bound-run.ts'
+import { type Device, parseDevice } from '../device.ts'
+import { createEnvironment, memoryInfo } from '../environment.ts'
+import { createResidentSession } from '../session.ts'
+import { TensorScope } from '../tensor-scope.ts'
+import { threadRuntime } from '../thread-runtime.ts'
 
 /** A model of one node: y = x + x, float32 [4]. */
 const DOUBLE =

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { moduleUrl } from '../base/module-url.ts'
-import type { Device } from './device.ts'
+import { moduleUrl } from '../../base/module-url.ts'
+import type { Device } from '../device.ts'
 
 const TRIAL_TIMEOUT_MS = 120_000
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { checkLibraries, packageOf, parseLoaderCache } from '../../src/runtime/cuda-libraries.ts'
+import { checkLibraries, packageOf, parseLoaderCache } from '../../../src/runtime/cuda/cuda-libraries.ts'
 
 const NEEDED = ['libcublasLt.so.13', 'libcublas.so.13', 'libcurand.so.10', 'libcudart.so.13', 'libcuda.so.1']
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
-import { packagedLibrary } from '../../src/runtime/platform.ts'
+import { packagedLibrary } from '../../../src/runtime/locate/platform.ts'
 
 const home = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { RuntimeError } from './errors.ts'
+import { RuntimeError } from '../errors.ts'
 
 /** What the dynamic loader reads of a 64-bit little-endian shared library, and the versions that its text names. */
 export interface SharedObject {

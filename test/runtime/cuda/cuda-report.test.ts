@@ -4,13 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { chooseDevice } from '../../src/runtime/choose-device.ts'
-import { CPU } from '../../src/runtime/device.ts'
-import { runtimeVersion } from '../../src/runtime/locate.ts'
-import { visibleDevice } from '../../src/runtime/nvml.ts'
-import { cudaOptions } from '../../src/runtime/session.ts'
-import { writeElf } from './elf-writer.ts'
-import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
+import { chooseDevice } from '../../../src/runtime/choose-device.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { runtimeVersion } from '../../../src/runtime/locate/locate.ts'
+import { visibleDevice } from '../../../src/runtime/cuda/nvml.ts'
+import { cudaOptions } from '../../../src/runtime/session.ts'
+import { writeElf } from '../locate/elf-writer.ts'
+import { threadRuntime } from '../../../src/runtime/thread-runtime.ts'
 
 test('a device is tried in a process of its own', () => {
   assert.equal(threadRuntime.trials.problemOf(CPU), undefined)
@@ -36,7 +36,7 @@ test(
     )
     writeFileSync(join(folder, 'libonnxruntime_providers_shared.so'), writeElf({}))
     const code = `
-    const { chooseDevice } = await import('${new URL('../../src/runtime/choose-device.ts', import.meta.url)}')
+    const { chooseDevice } = await import('${new URL('../../../src/runtime/choose-device.ts', import.meta.url)}')
     console.log(chooseDevice('auto').kind)
     try { chooseDevice('cuda:1') } catch (error) { console.log(error.code, error.message) }`
     const env = { ...process.env, PETALS_CUDA_LIBS: folder, XDG_CACHE_HOME: join(folder, 'cache') }

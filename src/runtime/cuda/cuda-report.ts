@@ -1,7 +1,7 @@
 import { type LibraryCheck, checkLibraries, libraryFolders } from './cuda-libraries.ts'
-import { type ProviderFinding, PROVIDER_PACKAGE, neededByProvider } from './locate.ts'
+import { type ProviderFinding, PROVIDER_PACKAGE, neededByProvider } from '../locate/locate.ts'
 import type { GpuMemory } from './nvml.ts'
-import { threadRuntime } from './thread-runtime.ts'
+import { threadRuntime } from '../thread-runtime.ts'
 
 /** What a machine has of what CUDA needs, and all that is wrong with it. */
 export interface CudaReport {

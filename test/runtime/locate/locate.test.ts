@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
-import { type LocateOptions, locateRuntime, runtimeVersion } from '../../src/runtime/locate.ts'
+import { type LocateOptions, locateRuntime, runtimeVersion } from '../../../src/runtime/locate/locate.ts'
 import { writeElf } from './elf-writer.ts'
-import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
+import { threadRuntime } from '../../../src/runtime/thread-runtime.ts'
 
 const RUNTIME = 'libonnxruntime.so.1'
 const PROVIDER = 'libonnxruntime_providers_cuda.so'
@@ -103,7 +103,7 @@ describe('looking for the runtime and a CUDA provider', { skip: process.platform
   test('the real runtime, loaded through links, looks for its provider among them', () => {
     const given = provider('given', runtimeVersion(threadRuntime.location().library))
     const code = `
-      const { createEnvironment } = await import('${new URL('../../src/runtime/environment.ts', import.meta.url)}')
+      const { createEnvironment } = await import('${new URL('../../../src/runtime/environment.ts', import.meta.url)}')
       const { ort } = createEnvironment({ threads: 1, spin: false })
       const options = ort.create('CreateCUDAProviderOptions')
       try { ort.call('UpdateCUDAProviderOptions', options, ['device_id'], ['0'], 1) }

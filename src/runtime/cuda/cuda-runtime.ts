@@ -1,8 +1,8 @@
 import type { LibraryHandle } from 'koffi'
 import { checkLibraries, libraryFolders } from './cuda-libraries.ts'
-import { RuntimeError, runtimeError } from './errors.ts'
-import { loadForGood, setNativeEnvironment } from './library.ts'
-import { type ProviderFinding, neededByProvider } from './locate.ts'
+import { RuntimeError, runtimeError } from '../errors.ts'
+import { loadForGood, setNativeEnvironment } from '../library.ts'
+import { type ProviderFinding, neededByProvider } from '../locate/locate.ts'
 
 /** The part of CUDA's runtime API (libcudart) that this project calls: result `cudaError_t`. No logic here. */
 const SIGNATURES = {

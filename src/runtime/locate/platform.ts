@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { RuntimeError } from './errors.ts'
+import { RuntimeError } from '../errors.ts'
 
 /** The runtime's library in the npm package onnxruntime-node, by platform and architecture. */
 const LIBRARIES: Readonly<Record<string, string>> = {

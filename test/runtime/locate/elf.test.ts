@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { readSharedObject } from '../../src/runtime/elf.ts'
-import { runtimeVersion } from '../../src/runtime/locate.ts'
+import { readSharedObject } from '../../../src/runtime/locate/elf.ts'
+import { runtimeVersion } from '../../../src/runtime/locate/locate.ts'
 import { writeElf } from './elf-writer.ts'
-import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
+import { threadRuntime } from '../../../src/runtime/thread-runtime.ts'
 
 describe('reading shared libraries', () => {
   const folder = mkdtempSync(join(tmpdir(), 'petals-elf-'))

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, s
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage } from '../../base/errors.ts'
 import { readSharedObject } from './elf.ts'
-import { RuntimeError } from './errors.ts'
+import { RuntimeError } from '../errors.ts'
 
 /** The npm package with a CUDA provider that fits the runtime's version: optional, 180 MB, for Linux on x64. */
 export const PROVIDER_PACKAGE = 'com.github.asus4.onnxruntime.linux-x64-gpu'
