@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
-import { type SyncChannel, createSyncChannel, postSync } from '../thread/sync-channel.ts'
+import { type SyncChannel, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
 import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand } from './messages.ts'
 
 type Ready = Extract<EndsEvent, { type: 'ready' }>

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import { createEnvironment } from '../../runtime/environment.ts'
-import { type SyncReceiver, receiveSync } from '../thread/sync-channel.ts'
+import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 import { HeadRuns } from './head-runs.ts'
 import { type EndsOnDevice, loadEnds } from './load-ends.ts'
 import type { EndsCommand, EndsEvent, EndsOptions, HeadCommand } from './messages.ts'

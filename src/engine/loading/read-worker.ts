@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { viewOf } from '../../runtime/library.ts'
 import { END, type ReadJob, type ReadWorkerData, helpReading } from './shared-read.ts'
-import { receiveSync } from '../thread/sync-channel.ts'
+import { receiveSync } from '../../base/thread/sync-channel.ts'
 
 /** A second thread that reads weights, until it is told to end. */
 const { receiver, left } = workerData as ReadWorkerData

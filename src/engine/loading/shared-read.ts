@@ -3,7 +3,7 @@ import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
-import { type SyncChannel, type SyncReceiver, createSyncChannel, postSync } from '../thread/sync-channel.ts'
+import { type SyncChannel, type SyncReceiver, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
 
 /** One tensor that two threads read and convert, each whatever piece comes next. */
 export interface ReadJob {

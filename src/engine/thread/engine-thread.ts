@@ -11,7 +11,7 @@ import type { CacheStep, Work } from '../schedule/work.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
 import type { EngineCommand, EngineEvent, ForkCommand, RopeReady, RunReport, TaskResult } from './messages.ts'
 import { PendingTasks } from './pending-tasks.ts'
-import { type SyncChannel, createSyncChannel, postSync, transferable } from './sync-channel.ts'
+import { type SyncChannel, createSyncChannel, postSync, transferable } from '../../base/thread/sync-channel.ts'
 
 /** A task for the engine thread, before it has its id. */
 export type WorkRequest = Work extends infer W ? (W extends Work ? Omit<W, 'taskId'> : never) : never

@@ -11,7 +11,7 @@ import type { RunnerSpan } from '../run/runner-span.ts'
 import { Scheduler, type SchedulerLimits } from '../schedule/scheduler.ts'
 import { EngineLoop } from './engine-loop.ts'
 import type { EngineCommand, EngineEvent } from './messages.ts'
-import { type SyncReceiver, receiveSync } from './sync-channel.ts'
+import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 
 /** What the engine thread begins with. Plain data. */
 export interface EngineWorkerData {
