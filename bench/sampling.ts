@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import type { TokenSource } from '../src/client/generation/choosing/token-source.ts'
 import { resultOf } from '../src/client/generation/continuations.ts'
@@ -11,7 +10,8 @@ import type { ResolvedOptions } from '../src/sampling/options/options.ts'
 import { asFloat32, sliceRows } from '../src/tensor/tensor.ts'
 import { writeSyntheticLlama } from '../test/checkpoint/synthetic.ts'
 
-const TOKENS = 1024
+const TOKENS = 512
+const TOKENS_ALONE = 128
 const SESSIONS = [1, 64]
 const THREADS = { threads: 2, spin: false }
 
@@ -79,17 +79,40 @@ async function measure(
       Array.from({ length: sessions }, (_, i) => resultOf(generate(source, [i + 1], { ...options, maxNewTokens }))),
     )
   await run(2)
-  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const each = sessions === 1 ? TOKENS_ALONE : TOKENS / sessions
+  const held = watchHoldUps()
   const cpu = process.threadCpuUsage()
   const began = performance.now()
-  delay.enable()
-  await run(Math.max(8, TOKENS / (sessions === 1 ? 8 : sessions)))
-  delay.disable()
-  const tokens = sessions * Math.max(8, TOKENS / (sessions === 1 ? 8 : sessions))
+  await run(each)
+  const seconds = (performance.now() - began) / 1000
   const { user, system } = process.threadCpuUsage(cpu)
+  const { late, computed } = held()
   console.log(
-    `${what}: ${((user + system) / 1000 / tokens).toFixed(2)} ms of the main thread per token, ` +
-      `held up for at most ${(delay.max / 1e6).toFixed(1)} ms, ` +
-      `${((tokens * 1000) / (performance.now() - began)).toFixed(0)} tokens/s`,
+    `${what}: ${((user + system) / 1000 / (sessions * each)).toFixed(2)} ms of the main thread per token, ` +
+      `at most ${computed.toFixed(0)} ms of it at a stretch, held up for at most ${late.toFixed(0)} ms, ${((sessions * each) / seconds).toFixed(0)} tokens/s`,
   )
+}
+
+/**
+ * Watches the event loop, by a timer of 1 ms; the function that it returns gives the longest it was late, in ms, and the
+ * longest that this thread itself computed between two of its ticks: on a busy machine it is late for others' sake.
+ */
+function watchHoldUps(): () => { late: number; computed: number } {
+  let last = performance.now()
+  let cpu = process.threadCpuUsage()
+  const longest = { late: 0, computed: 0 }
+  const look = (): void => {
+    const now = performance.now()
+    const { user, system } = process.threadCpuUsage(cpu)
+    longest.late = Math.max(longest.late, now - last - 1)
+    longest.computed = Math.max(longest.computed, (user + system) / 1000)
+    last = now
+    cpu = process.threadCpuUsage()
+  }
+  const timer = setInterval(look, 1)
+  return () => {
+    clearInterval(timer)
+    look()
+    return longest
+  }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Records transformers' beam searches over test/fixtures/llama and models/demo as test/fixtures/beams.json: for each its model,
-options (under the names of src/client/generation/options.ts), the prompt, and the sequences that are returned with their ids
+options (under the names of src/sampling/options/table.ts), the prompt, and the sequences that are returned with their ids
 and scores, best first. "gap" is the smallest difference between two neighbours among the candidates of any step: of random
 prompts the first with a gap above 1e-4 is taken.
 

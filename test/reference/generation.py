@@ -2,7 +2,7 @@
 """
 Records what transformers makes of logits and of the tiny checkpoint test/fixtures/llama, as test/fixtures/generation.json:
   logits: rows of made-up logits [vocab]
-  processed: for each case its options (under the names of src/client/generation/options.ts), the prompt's length, all ids so
+  processed: for each case its options (under the names of src/sampling/options/table.ts), the prompt's length, all ids so
     far, and what the processors made of each row: logits where no distribution is drawn from, else probabilities; null is
     -Infinity
   texts: greedy generations over the checkpoint: options, prompt, new ids, and the smallest gap between the two best
