@@ -6,10 +6,10 @@ import type { AnyMessage, Request } from '../swarm/frames/messages.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { convertInPieces } from '../tensor/convert.ts'
-import { CacheShares } from './cache-shares.ts'
+import { CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
-import { OutputBudget } from './output-budget.ts'
-import { ServedSession } from './served-session.ts'
+import { OutputBudget } from './session/output-budget.ts'
+import { ServedSession } from './session/served-session.ts'
 import { ServerStats } from './server-stats.ts'
 
 export interface BlockServerModules {
@@ -19,7 +19,7 @@ export interface BlockServerModules {
   /** Where clients may bring adapters of their own. */
   readonly clientAdapters?: ClientAdapters | undefined
   /** Where the next server that a client names may be dialled; throws where it may not. */
-  readonly findHop: (peerId: string, clientId: string) => Promise<PeerTarget>
+  readonly admitHop: (peerId: string, clientId: string) => Promise<PeerTarget>
 }
 
 export interface BlockServerOptions {
@@ -202,8 +202,8 @@ export class BlockServer {
   }
 
   async #openPush(peerId: string, sessionId: string, clientId: string): Promise<RequestStream<'push'>> {
-    const { node, findHop } = this.#modules
-    const stream = await node.open(await findHop(peerId, clientId), 'push')
+    const { node, admitHop } = this.#modules
+    const stream = await node.open(await admitHop(peerId, clientId), 'push')
     try {
       await stream.send({ kind: 'open', sessionId })
       const answer = await stream.receive({ timeoutMs: FIRST_MESSAGE_TIMEOUT_MS })

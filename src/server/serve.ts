@@ -3,23 +3,23 @@ import { VERSION } from '../base/version.ts'
 import type { Adapter } from '../checkpoint/adapter/adapter.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/weights/fingerprint.ts'
-import { fetchTensors, releaseTensors } from '../checkpoint/hub/download/fetch-tensors.ts'
 import type { DownloadOptions } from '../checkpoint/hub/remote/remote.ts'
-import { Engine, type EngineOptions } from '../engine/engine.ts'
+import { Engine } from '../engine/engine.ts'
 import type { LoadProgress } from '../engine/loading/load.ts'
-import { spanTensorNames } from '../engine/loading/tensor-names.ts'
 import { serveContact } from '../swarm/node/contact.ts'
 import { orAborted } from '../base/abort.ts'
 import { Discovery } from '../swarm/records/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
-import { Announcer } from './announcer.ts'
+import { Announcer } from './announce/announcer.ts'
 import { BlockServer, type BlockServerModules } from './block-server.ts'
 import { ClientAdapters } from './client-adapters.ts'
-import { EngineKeeper } from './engine-keeper.ts'
-import { NextHops } from './next-hops.ts'
-import { probeSelf } from './self-probe.ts'
-import { type SpanSizeOptions, sizeSpan } from './span-size.ts'
-import { measureThroughput } from './throughput.ts'
+import { EngineKeeper } from './span/engine-keeper.ts'
+import { NextHops } from './session/next-hops.ts'
+import { probeSelf } from './announce/self-probe.ts'
+import { type LoadEngine, SpanLoader } from './span/span-loader.ts'
+import { type SizedSpan, type SpanSizeOptions, sizeSpan } from './span/span-size.ts'
+import { measureThroughput } from './span/throughput.ts'
+import { Undo } from './undo.ts'
 
 export interface ServeOptions extends SpanSizeOptions {
   readonly checkpoint: Checkpoint
@@ -59,8 +59,6 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
-type Load = (options: EngineOptions) => Promise<Engine>
-
 const DRAIN_POLL_MS = 50
 
 /** A session that does not fit waits for room at most this long, whatever its client asks for. */
@@ -68,6 +66,16 @@ const MAX_ALLOC_TIMEOUT_MS = 600_000
 
 /** A chat that rests for longer is replayed when it goes on. */
 const SESSION_IDLE_MS = 30 * 60_000
+
+/** What is there from the start, before anything of the model is. */
+interface Site {
+  readonly node: SwarmNode
+  readonly logger: SwarmLogger
+  readonly discovery: Discovery
+  readonly modelKey: string
+  /** Takes back what was begun. */
+  readonly undo: Undo
+}
 
 /**
  * Fetches and loads a span and puts it on the air of a started node: announced as JOINING meanwhile, ONLINE once it has
@@ -77,95 +85,22 @@ export async function serve(
   node: SwarmNode,
   options: ServeOptions,
   logger: SwarmLogger,
-  load: Load = Engine.load,
+  load: LoadEngine = Engine.load,
 ): Promise<RunningServer> {
-  const {
-    checkpoint: { config },
-    device,
-    dtype,
-    signal,
-  } = options
+  const { download, signal, ...engineOptions } = options
+  const { config } = options.checkpoint
   const key = await modelKey(options.checkpoint, options.dhtPrefix)
   const discovery = new Discovery({ node, exchange: node.records, modelKey: key, numBlocks: config.numBlocks })
-  const size = await sizeSpan({ node, discovery, logger }, config, options, signal).catch((error: unknown) => {
-    discovery.stop()
-    throw error
-  })
-  const { start, end } = size
-  const announcer = new Announcer(
-    { node, discovery },
-    {
-      modelKey: key,
-      start,
-      end,
-      dtype,
-      quant: arithmeticOf(options),
-      device: device.kind,
-      version: VERSION,
-      clientAdapters: options.allowClientAdapters === true,
-      ...(options.kvDType !== undefined && { kvDType: options.kvDType }),
-      ...(options.publicName !== undefined && { publicName: options.publicName }),
-    },
-  )
-  const undo: (() => Promise<void> | void)[] = []
-  const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).toReversed()) await step()
-  }
+  const site: Site = { node, logger, discovery, modelKey: key, undo: new Undo() }
   try {
+    site.undo.push(() => discovery.stop())
+    const size = await sizeSpan(site, config, options, signal)
     signal?.throwIfAborted()
-    await node.records.start(announcer)
-    undo.push(() => node.records.stop(announcer))
-    await serveContact(node, VERSION)
-    undo.push(() => node.unhandle('contact'))
-    discovery.start()
-    undo.push(() => discovery.stop())
-    undo.push(() => announcer.become('OFFLINE'))
-    await orAborted(announcer.become('JOINING'), signal)
-
-    const names = spanTensorNames(options.checkpoint, start, end)
-    const checkpoint = await fetchTensors(options.checkpoint, names, { ...options.download, signal })
+    const announcer = await join(site, size, options)
+    const loader = await SpanLoader.fetch({ ...engineOptions, ...size }, download, load, signal)
     // Until then, since a lost span is loaded again from there.
-    undo.push(() => releaseTensors(checkpoint))
-    const {
-      signal: _,
-      download: __,
-      adapters = [],
-      allowClientAdapters = false,
-      adapterBytes = 0,
-      ...engineOptions
-    } = { ...options, checkpoint }
-    const loadSpan = (signal: AbortSignal | undefined): Promise<Engine> =>
-      loadWith(adapters, load, { ...engineOptions, ...size, adapterBytes, signal })
-    const first = await loadSpan(signal)
-    let closeEngine = () => first.close()
-    undo.push(() => closeEngine())
-    node.servingDevice = device.kind === 'cpu' ? 'cpu' : `${device.kind}:${device.index}`
-    undo.push(() => {
-      node.servingDevice = undefined
-    })
-    const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: adapterBytes }) : undefined
-    const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, key)
-    const goOnline = async (engine: Engine): Promise<void> => {
-      blocks.resume(engine)
-      announcer.describe(engine, await measureThroughput(engine))
-      await probeSelf(node, engine, key)
-      await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
-    }
-    await blocks.start()
-    undo.push(() => blocks.stop())
-    await orAborted(goOnline(first), signal)
-    const onLost = (error: PetalsError): void => {
-      blocks.suspend(error)
-      void announcer.become('JOINING')
-    }
-    const keeper = new EngineKeeper(
-      first,
-      { load: loadSpan, onLost, onLoaded: goOnline, logger },
-      options.reloadPausesMs,
-    )
-    closeEngine = () => keeper.stop()
-    keeper.on('cache', () => announcer.cacheChanged())
-    const drain = (timeoutMs: number) => drainSessions(blocks, announcer, timeoutMs)
+    site.undo.push(() => loader.release())
+    const { keeper, blocks } = await putOnAir(site, announcer, loader, options)
     return {
       modelKey: key,
       get engine() {
@@ -176,13 +111,87 @@ export async function serve(
       blocks,
       discovery,
       failed: keeper.failed,
-      drain,
-      stop,
+      drain: (timeoutMs) => drainSessions(blocks, announcer, timeoutMs),
+      stop: () => site.undo.run(),
     }
   } catch (error) {
-    await stop()
+    await site.undo.run()
     throw error
   }
+}
+
+/** Makes the server known as one that is loading its span. */
+async function join(
+  { node, discovery, modelKey, undo }: Site,
+  { start, end }: SizedSpan,
+  options: ServeOptions,
+): Promise<Announcer> {
+  const announcer = new Announcer(
+    { node, discovery },
+    {
+      modelKey,
+      start,
+      end,
+      dtype: options.dtype,
+      quant: arithmeticOf(options),
+      device: options.device.kind,
+      version: VERSION,
+      clientAdapters: options.allowClientAdapters === true,
+      ...(options.kvDType !== undefined && { kvDType: options.kvDType }),
+      ...(options.publicName !== undefined && { publicName: options.publicName }),
+    },
+  )
+  await node.records.start(announcer)
+  undo.push(() => node.records.stop(announcer))
+  await serveContact(node, VERSION)
+  undo.push(() => node.unhandle('contact'))
+  discovery.start()
+  undo.push(() => announcer.become('OFFLINE'))
+  await orAborted(announcer.become('JOINING'), options.signal)
+  return announcer
+}
+
+/** Loads the span, and serves it from now on, also after its engine was lost. */
+async function putOnAir(
+  { node, logger, discovery, modelKey, undo }: Site,
+  announcer: Announcer,
+  loader: SpanLoader,
+  { device, allowClientAdapters = false, adapterBytes = 0, reloadPausesMs, signal }: ServeOptions,
+): Promise<{ keeper: EngineKeeper; blocks: BlockServer }> {
+  const first = await loader.load(signal)
+  let closeEngine = () => first.close()
+  undo.push(() => closeEngine())
+  node.servingDevice = device.kind === 'cpu' ? 'cpu' : `${device.kind}:${device.index}`
+  undo.push(() => {
+    node.servingDevice = undefined
+  })
+  const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: adapterBytes }) : undefined
+  const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, modelKey)
+  const goOnline = async (engine: Engine): Promise<void> => {
+    blocks.resume(engine)
+    announcer.describe(engine, await measureThroughput(engine))
+    await probeSelf(node, engine, modelKey)
+    await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
+  }
+  await blocks.start()
+  undo.push(() => blocks.stop())
+  await orAborted(goOnline(first), signal)
+  const keeper = new EngineKeeper(
+    first,
+    {
+      load: (signal) => loader.load(signal),
+      onLost: (error) => {
+        blocks.suspend(error)
+        void announcer.become('JOINING')
+      },
+      onLoaded: goOnline,
+      logger,
+    },
+    reloadPausesMs,
+  )
+  closeEngine = () => keeper.stop()
+  keeper.on('cache', () => announcer.cacheChanged())
+  return { keeper, blocks }
 }
 
 /** What records call the form that the weights are kept in: integers of a quantized checkpoint stay what they are. */
@@ -195,28 +204,15 @@ function arithmeticOf({
   return storedQuant === undefined || storedQuant.method === 'fp8' ? quant : storedQuant.method
 }
 
-/** Nothing is left behind of an engine that an adapter does not fit. */
-async function loadWith(adapters: readonly Adapter[], load: Load, options: EngineOptions): Promise<Engine> {
-  const engine = await load(options)
-  try {
-    for (const adapter of adapters) engine.adapters.add(adapter)
-    return engine
-  } catch (error) {
-    await engine.close()
-    throw error
-  }
-}
-
-function blockServer(modules: Omit<BlockServerModules, 'findHop'>, discovery: Discovery, key: string): BlockServer {
+function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: Discovery, key: string): BlockServer {
   const { node } = modules
   const hops = new NextHops({
     isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
     directory: discovery.directory,
     refresh: () => discovery.refresh(),
   })
-  const findHop: NextHops['find'] = (peerId, clientId) => hops.find(peerId, clientId)
   return new BlockServer(
-    { ...modules, findHop },
+    { ...modules, admitHop: (peerId, clientId) => hops.admit(peerId, clientId) },
     { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS },
   )
 }

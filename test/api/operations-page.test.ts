@@ -8,7 +8,7 @@ import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '.
 import { type MeasuredServer, registerServerMetrics } from '../../src/api/server-metrics.ts'
 import { libp2pMetrics, registerSwarmMetrics } from '../../src/api/swarm-metrics.ts'
 import { PetalsError } from '../../src/base/errors.ts'
-import { OutputBudget } from '../../src/server/output-budget.ts'
+import { OutputBudget } from '../../src/server/session/output-budget.ts'
 import { ServerStats } from '../../src/server/server-stats.ts'
 import { RemoteError } from '../../src/swarm/frames/remote-error.ts'
 import { trafficByRpc } from '../../src/swarm/frames/traffic.ts'

@@ -204,7 +204,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#runner.fail(new PetalsError('SESSION_CLOSED', 'the session was closed'))
+    this.#runner.close(new PetalsError('SESSION_CLOSED', 'the session was closed'))
     await this.#chain.close()
   }
 

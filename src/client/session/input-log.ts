@@ -54,7 +54,7 @@ export class InputLog {
       const index = Math.floor(at / CHUNK_TOKENS)
       const until = Math.min(end, (index + 1) * CHUNK_TOKENS)
       const rows = input.data.subarray((at - position) * this.#rowBytes, (until - position) * this.#rowBytes)
-      this.#writable(index).set(rows, (at - index * CHUNK_TOKENS) * this.#rowBytes)
+      this.#makeWritable(index).set(rows, (at - index * CHUNK_TOKENS) * this.#rowBytes)
       at = until
     }
     this.#until = Math.max(this.#until, end)
@@ -95,7 +95,7 @@ export class InputLog {
     return tensor(this.#dtype, [until - from, this.#width], data)
   }
 
-  #writable(index: number): Uint8Array {
+  #makeWritable(index: number): Uint8Array {
     const chunk = this.#chunks[index]
     if (chunk !== undefined && !chunk.shared) return chunk.data
     const data = chunk?.data.slice() ?? new Uint8Array(CHUNK_TOKENS * this.#rowBytes)

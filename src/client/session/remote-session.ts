@@ -208,8 +208,9 @@ export class RemoteSession {
   /** A peer's hidden states as float32 [tokens, hidden], whatever it computes in. Throws `TENSOR_SHAPE`. */
   #checked(message: Answer<'inference'>): Answer<'inference'> {
     if (!('hidden' in message)) return message
-    const { shape } = message.hidden
-    if (shape[1] === this.#hiddenSize) return { ...message, hidden: convert(message.hidden, 'float32') }
+    const { dtype, shape } = message.hidden
+    if (shape[1] === this.#hiddenSize)
+      return dtype === 'float32' ? message : { ...message, hidden: convert(message.hidden, 'float32') }
     throw new PetalsError(
       'TENSOR_SHAPE',
       `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`,

@@ -3,9 +3,10 @@ import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
 import type { InputLog } from './input-log.ts'
+import { LateTimer } from './late-timer.ts'
 import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
 import { StepWait } from './step-wait.ts'
-import { type WatchdogOptions, watchStep } from './watchdog.ts'
+import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
 
 /** Sends the steps of one session, one at a time, along its chain and takes in what comes back. */
 export class StepRunner {
@@ -13,6 +14,7 @@ export class StepRunner {
   /** What servers send of an older one is stale. */
   epoch = 1
   readonly #watchdog: WatchdogOptions
+  readonly #late = new LateTimer()
   #wait: StepWait | undefined
 
   /** `root` holds the inputs of the first block. */
@@ -45,19 +47,21 @@ export class StepRunner {
     this.#wait = wait
     try {
       await links[0]!.remote.send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
-      return await watchStep(
-        wait.output,
-        links.map(({ remote }) => remote),
-        step,
-        this.#watchdog,
-      )
+      // Only now: a question waits behind what is still on its way out.
+      this.#late.set(this.#watchdog.deadlineMs, () => {
+        const remotes = links.map(({ remote }) => remote)
+        void watchLateStep(wait, remotes, this.#watchdog)
+      })
+      return await wait.output
     } finally {
+      this.#late.clear()
       this.#wait = undefined
     }
   }
 
-  /** Fails the step under way. */
-  fail(error: Error): void {
+  /** Fails the step under way; there will be no other. */
+  close(error: Error): void {
+    this.#late.close()
     this.#wait?.fail(error)
   }
 

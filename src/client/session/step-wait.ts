@@ -9,6 +9,7 @@ export class StepWait {
   /** Whose output it is. */
   readonly from: RemoteSession
   readonly output: Promise<Tensor>
+  #settled = false
   readonly #resolve: (output: Tensor) => void
   readonly #reject: (error: Error) => void
 
@@ -24,11 +25,19 @@ export class StepWait {
     promise.catch(() => undefined)
   }
 
+  /** Whether the output has come, or the chain broke. */
+  get settled(): boolean {
+    return this.#settled
+  }
+
   deliver(remote: RemoteSession, { epoch, step, hidden }: Extract<Answer<'inference'>, { kind: 'output' }>): void {
-    if (remote === this.from && epoch === this.epoch && step === this.step) this.#resolve(hidden)
+    if (remote !== this.from || epoch !== this.epoch || step !== this.step) return
+    this.#settled = true
+    this.#resolve(hidden)
   }
 
   fail(error: Error): void {
+    this.#settled = true
     this.#reject(error)
   }
 }

@@ -1,6 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
 import type { RemoteSession } from './remote-session.ts'
+import type { StepWait } from './step-wait.ts'
 
 export interface WatchdogOptions {
   /** How long a step may take before its servers are asked what they are doing. */
@@ -17,24 +18,22 @@ export class StalledError extends PetalsError {
 }
 
 /**
- * Waits for `output`, which step `step` of these servers is to give. A frozen peer looks like a slow one, so when the
- * step is late all are asked: who does not answer is given up, which fails the step; while one computes or sends, it is
- * waited for; where twice in a row nobody does, throws `StalledError`. Call it once the step has been sent: a question
- * waits behind what is still on its way out.
+ * Looks after a step that is late. A frozen peer looks like a slow one, so all servers are asked: who does not answer is
+ * given up, which fails the step; while one computes or sends, it is waited for; where twice in a row nobody does, the
+ * step fails with a `StalledError`. Never rejects.
  */
-export async function watchStep<T>(
-  output: Promise<T>,
+export async function watchLateStep(
+  wait: StepWait,
   remotes: readonly RemoteSession[],
-  step: number,
   options: WatchdogOptions,
-): Promise<T> {
-  let idleRounds = 0
-  for (;;) {
-    if (await settledWithin(output, options.deadlineMs)) return output
-    const busy = await Promise.all(remotes.map(async (remote) => isBusy(await ask(remote, options.answerMs), step)))
-    if (await settledWithin(output, 0)) return output
+): Promise<void> {
+  for (let idleRounds = 0; !wait.settled;) {
+    const busy = await Promise.all(
+      remotes.map(async (remote) => isBusy(await ask(remote, options.answerMs), wait.step)),
+    )
     idleRounds = busy.includes(true) ? 0 : idleRounds + 1
-    if (idleRounds >= 2) throw new StalledError(`step ${step} was lost between servers`)
+    if (idleRounds >= 2) wait.fail(new StalledError(`step ${wait.step} was lost between servers`))
+    await settledWithin(wait.output, options.deadlineMs)
   }
 }
 

@@ -97,13 +97,13 @@ export class FrameDecoder {
 
   #collect(piece: Uint8Array): void {
     const end = this.#filled + piece.byteLength
-    const target = this.#roomFor(end)
+    const target = this.#makeRoom(end)
     target.set(piece, this.#filled)
     this.#filled = end
     if (end === this.#needed) this.#finishStage(target)
   }
 
-  #roomFor(end: number): Uint8Array {
+  #makeRoom(end: number): Uint8Array {
     const old = this.#collected
     if (old !== undefined && old.byteLength >= end) return old
     const bytes = Math.min(this.#needed, Math.max(TRUSTED_BYTES, (old?.byteLength ?? 0) * GROWTH, end))

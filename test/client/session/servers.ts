@@ -96,7 +96,7 @@ export class TestServer {
         node: node as SwarmNode,
         engine: engine as Engine,
         logger: pino({ level: 'silent' }),
-        findHop: async (peerId) => ({ peerId, multiaddrs: [] }),
+        admitHop: async (peerId) => ({ peerId, multiaddrs: [] }),
       },
       { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 },
     )

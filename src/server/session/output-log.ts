@@ -1,4 +1,4 @@
-import { type Tensor, tensor } from '../tensor/tensor.ts'
+import { type Tensor, tensor } from '../../tensor/tensor.ts'
 import { OutputBudget, type Shedding } from './output-budget.ts'
 
 interface Entry {

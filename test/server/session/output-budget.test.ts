@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { OutputBudget } from '../../src/server/output-budget.ts'
-import { OutputLog } from '../../src/server/output-log.ts'
-import { fromFloat32 } from '../../src/tensor/tensor.ts'
+import { OutputBudget } from '../../../src/server/session/output-budget.ts'
+import { OutputLog } from '../../../src/server/session/output-log.ts'
+import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 
 /** 16 bytes of output for one position. */
 const output = () => fromFloat32(new Float32Array(4), [1, 4])

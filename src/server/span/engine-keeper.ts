@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
-import { PetalsError, errorMessage } from '../base/errors.ts'
-import type { Engine } from '../engine/engine.ts'
-import type { RunReport } from '../engine/thread/messages.ts'
-import { pause } from '../swarm/deadline.ts'
-import type { SwarmLogger } from '../swarm/node/node.ts'
+import { PetalsError, errorMessage } from '../../base/errors.ts'
+import type { Engine } from '../../engine/engine.ts'
+import type { RunReport } from '../../engine/thread/messages.ts'
+import { pause } from '../../swarm/deadline.ts'
+import type { SwarmLogger } from '../../swarm/node/node.ts'
 
 export interface EngineKeeperModules {
   readonly load: (signal: AbortSignal) => Promise<Engine>

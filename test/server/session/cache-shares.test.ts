@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CacheShares } from '../../src/server/cache-shares.ts'
+import { CacheShares } from '../../../src/server/session/cache-shares.ts'
 
 const now = async () => 'row'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { OutputLog } from '../../src/server/output-log.ts'
-import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
+import { OutputLog } from '../../../src/server/session/output-log.ts'
+import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 
 /** Outputs of width 1 whose values are their positions. */
 const outputs = (from: number, until: number, base = 0) =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chooseBlocks, coverageOf } from '../../src/server/choose-blocks.ts'
+import { chooseBlocks, coverageOf } from '../../../src/server/span/choose-blocks.ts'
 
 const cases: [string, number[], number, [number, number]][] = [
   ['nobody serves: the first blocks', [0, 0, 0, 0], 2, [0, 2]],

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { NextHops } from '../../src/server/next-hops.ts'
-import type { ServerRecord } from '../../src/swarm/records/record-fields.ts'
-import { recordOf } from '../swarm/kit.ts'
+import { NextHops } from '../../../src/server/session/next-hops.ts'
+import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
+import { recordOf } from '../../swarm/kit.ts'
 
 function hopsAmong(
   records: Map<string, ServerRecord>,
@@ -17,11 +17,11 @@ function hopsAmong(
 
 test("the addresses are those of the peer's own record and not the client's", async () => {
   const hops = hopsAmong(new Map([['peer', recordOf('peer', { multiaddrs: ['/ip4/10.0.0.1/tcp/1'] })]]))
-  assert.deepEqual(await hops.find('peer', 'client'), { peerId: 'peer', multiaddrs: ['/ip4/10.0.0.1/tcp/1'] })
+  assert.deepEqual(await hops.admit('peer', 'client'), { peerId: 'peer', multiaddrs: ['/ip4/10.0.0.1/tcp/1'] })
 })
 
 test('a peer that is connected needs no address', async () => {
-  assert.deepEqual(await hopsAmong(new Map(), { connected: ['peer'] }).find('peer', 'client'), {
+  assert.deepEqual(await hopsAmong(new Map(), { connected: ['peer'] }).admit('peer', 'client'), {
     peerId: 'peer',
     multiaddrs: [],
   })
@@ -34,13 +34,13 @@ test('a server that has just joined is asked for; one that nobody knows is not d
       records.set('new', recordOf('new'))
     },
   })
-  assert.equal((await hops.find('new', 'client')).peerId, 'new')
-  await assert.rejects(hops.find('stranger', 'client'), { code: 'HOP_UNKNOWN' })
+  assert.equal((await hops.admit('new', 'client')).peerId, 'new')
+  await assert.rejects(hops.admit('stranger', 'client'), { code: 'HOP_UNKNOWN' })
 })
 
 test('one client cannot make a server dial without end, and others still can', async () => {
   const hops = hopsAmong(new Map([['peer', recordOf('peer')]]))
-  for (let i = 0; i < 60; i++) await hops.find('peer', 'greedy')
-  await assert.rejects(hops.find('peer', 'greedy'), { code: 'SWARM_BUSY' })
-  assert.equal((await hops.find('peer', 'modest')).peerId, 'peer')
+  for (let i = 0; i < 60; i++) await hops.admit('peer', 'greedy')
+  await assert.rejects(hops.admit('peer', 'greedy'), { code: 'SWARM_BUSY' })
+  assert.equal((await hops.admit('peer', 'modest')).peerId, 'peer')
 })

@@ -1,4 +1,4 @@
-import type { ServerRecord } from '../swarm/records/record-fields.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 
 /** How many servers hold each block, of the records that are there to stay. */
 export function coverageOf(

@@ -1,4 +1,4 @@
-import { PetalsError } from '../base/errors.ts'
+import { PetalsError } from '../../base/errors.ts'
 
 /** What one peer's sessions may hold of the cache while other peers wait for some; alone it may have all. */
 const SHARE = 0.5

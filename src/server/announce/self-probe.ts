@@ -1,10 +1,10 @@
-import { PetalsError } from '../base/errors.ts'
-import type { Engine } from '../engine/engine.ts'
-import { loadIdentity } from '../swarm/node/identity.ts'
-import { type SwarmNode, createSwarmNode } from '../swarm/node/node.ts'
-import { newTrace } from '../swarm/node/trace.ts'
-import { convert } from '../tensor/convert.ts'
-import { asFloat32, fromFloat32 } from '../tensor/tensor.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { loadIdentity } from '../../swarm/node/identity.ts'
+import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import { newTrace } from '../../swarm/node/trace.ts'
+import { convert } from '../../tensor/convert.ts'
+import { asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 
 const PROBE_TIMEOUT_MS = 60_000
 

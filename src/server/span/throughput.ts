@@ -1,6 +1,6 @@
-import type { Engine } from '../engine/engine.ts'
-import { fromFloat32 } from '../tensor/tensor.ts'
-import { convert } from '../tensor/convert.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { fromFloat32 } from '../../tensor/tensor.ts'
+import { convert } from '../../tensor/convert.ts'
 
 const STEPS = 8
 

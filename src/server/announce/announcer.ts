@@ -1,8 +1,8 @@
-import type { Engine } from '../engine/engine.ts'
-import type { Discovery } from '../swarm/records/discovery.ts'
-import type { SwarmNode } from '../swarm/node/node.ts'
-import { PROTOCOL_VERSION } from '../swarm/protocol-version.ts'
-import type { RecordState, ServerRecord } from '../swarm/records/record-fields.ts'
+import type { Engine } from '../../engine/engine.ts'
+import type { Discovery } from '../../swarm/records/discovery.ts'
+import type { SwarmNode } from '../../swarm/node/node.ts'
+import { PROTOCOL_VERSION } from '../../swarm/protocol-version.ts'
+import type { RecordState, ServerRecord } from '../../swarm/records/record-fields.ts'
 
 export interface AnnouncerModules {
   readonly node: SwarmNode

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { totalmem } from 'node:os'
 import { test } from 'node:test'
-import { freeMemoryBytes, withinLimit } from '../../src/server/free-memory.ts'
+import { freeMemoryBytes, withinLimit } from '../../../src/server/span/free-memory.ts'
 
 const GB = 1e9
 const machine = { freeBytes: 20 * GB, totalBytes: 32 * GB, limitBytes: 0, leftBytes: 0, reclaimableBytes: 0 }

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { pino } from 'pino'
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { planSpan } from '../../src/engine/plan/plan.ts'
-import { CPU } from '../../src/runtime/device.ts'
-import { type ServeOptions, serve } from '../../src/server/serve.ts'
-import { planServed } from '../../src/server/span-size.ts'
-import { loadIdentity } from '../../src/swarm/node/identity.ts'
-import { createSwarmNode } from '../../src/swarm/node/node.ts'
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { planSpan } from '../../../src/engine/plan/plan.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { type ServeOptions, serve } from '../../../src/server/serve.ts'
+import { planServed } from '../../../src/server/span/span-size.ts'
+import { loadIdentity } from '../../../src/swarm/node/identity.ts'
+import { createSwarmNode } from '../../../src/swarm/node/node.ts'
 
-const DEMO = new URL('../../models/demo', import.meta.url).pathname
+const DEMO = new URL('../../../models/demo', import.meta.url).pathname
 const logger = pino({ level: 'silent' })
 
 describe('a server that is not told its blocks', () => {

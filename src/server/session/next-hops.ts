@@ -1,6 +1,6 @@
-import { PetalsError } from '../base/errors.ts'
-import type { PeerTarget } from '../swarm/address.ts'
-import type { Directory } from '../swarm/records/directory.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { PeerTarget } from '../../swarm/address.ts'
+import type { Directory } from '../../swarm/records/directory.ts'
 
 export interface NextHopModules {
   isConnected(peerId: string): boolean
@@ -29,10 +29,10 @@ export class NextHops {
   }
 
   /**
-   * Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model, `SWARM_BUSY` for a client that asks too
+   * Counts what has to be dialled for it. Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model, `SWARM_BUSY` for a client that asks too
    * often.
    */
-  async find(peerId: string, clientId: string): Promise<PeerTarget> {
+  async admit(peerId: string, clientId: string): Promise<PeerTarget> {
     const { isConnected, directory, refresh } = this.#modules
     if (isConnected(peerId)) return { peerId, multiaddrs: [] }
     this.#countDial(clientId)
