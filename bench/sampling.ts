@@ -89,13 +89,15 @@ async function measure(
   const { late, computed } = held()
   console.log(
     `${what}: ${((user + system) / 1000 / (sessions * each)).toFixed(2)} ms of the main thread per token, ` +
-      `at most ${computed.toFixed(0)} ms of it at a stretch, held up for at most ${late.toFixed(0)} ms, ${((sessions * each) / seconds).toFixed(0)} tokens/s`,
+      `at most ${computed.toFixed(0)} ms of it at a stretch, held up for at most ${late.toFixed(0)} ms, ` +
+      `${((sessions * each) / seconds).toFixed(0)} tokens/s`,
   )
 }
 
 /**
- * Watches the event loop, by a timer of 1 ms; the function that it returns gives the longest it was late, in ms, and the
- * longest that this thread itself computed between two of its ticks: on a busy machine it is late for others' sake.
+ * Watches the event loop, by a timer of 1 ms; the function that it returns gives the longest it was late, in ms, and
+ * the longest that this thread itself computed between two of its ticks: on a busy machine it is late for others'
+ * sake.
  */
 function watchHoldUps(): () => { late: number; computed: number } {
   let last = performance.now()

@@ -1,7 +1,7 @@
 // From logits to tokens, for any thread. `processors.ts`: what options do to all logits (`penalties.ts`,
-// `constraints.ts`); `warpers.ts`: what is left to draw from (`candidates.ts`, found by `selection.ts`); here: one token;
-// `beam-sampler.ts`: the candidates of a beam search. `text-state.ts` adds what belongs to one text. `options/`: what
-// options there are.
+// `constraints.ts`); `warpers.ts`: what is left to draw from (`candidates.ts`, found by `selection.ts`); here: one
+// token; `beam-sampler.ts`: the candidates of a beam search. `text-state.ts` adds what belongs to one text. `options/`:
+// what options there are.
 
 import type { Candidates } from './candidates.ts'
 import { expSum, likeliest, maxLogit } from './logits.ts'

@@ -1,7 +1,7 @@
-// Generation, from a prompt to texts. Here: one text, token by token. Around it: `continuations.ts`, several texts of one
-// prompt; `batch.ts`, several prompts; `resolve.ts`, the caller's options over the model's own. Rooms: `choosing/`, where
-// the next token comes from (the head's thread, or logits here); `beams/`, beam search; `text/`, ids to text and where it
-// ends. How a token is chosen from logits, and what options there are, is the floor `sampling/`.
+// Generation, from a prompt to texts. Here: one text, token by token. Around it: `continuations.ts`, several texts of
+// one prompt; `batch.ts`, several prompts; `resolve.ts`, the caller's options over the model's own. Rooms: `choosing/`,
+// where the next token comes from (the head's thread, or logits here); `beams/`, beam search; `text/`, ids to text and
+// where it ends. How a token is chosen from logits, and what options there are, is the floor `sampling/`.
 
 import { UsageError } from '../../base/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'

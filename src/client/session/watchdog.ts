@@ -18,9 +18,9 @@ export class StalledError extends PetalsError {
 }
 
 /**
- * Looks after a step that is late. A frozen peer looks like a slow one, so all servers are asked: who does not answer is
- * given up, which fails the step; while one computes or sends, it is waited for; where twice in a row nobody does, the
- * step fails with a `StalledError`. Never rejects.
+ * Looks after a step that is late. A frozen peer looks like a slow one, so all servers are asked: who does not answer
+ * is given up, which fails the step; while one computes or sends, it is waited for; where twice in a row nobody does,
+ * the step fails with a `StalledError`. Never rejects.
  */
 export async function watchLateStep(
   wait: StepWait,

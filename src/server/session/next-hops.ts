@@ -29,8 +29,8 @@ export class NextHops {
   }
 
   /**
-   * Counts what has to be dialled for it. Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model, `SWARM_BUSY` for a client that asks too
-   * often.
+   * Counts what has to be dialled for it. Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model,
+   * `SWARM_BUSY` for a client that asks too often.
    */
   async admit(peerId: string, clientId: string): Promise<PeerTarget> {
     const { isConnected, directory, refresh } = this.#modules
