@@ -58,8 +58,9 @@ export class TestServer {
   readonly blocks: BlockServer
   /** The steps that were computed, in their order. */
   readonly computed: { position: number; tokens: number }[] = []
-  /** Sessions that asked for a row. */
+  /** Sessions that asked for a row, and those that were given one or told why not. */
   numAsked = 0
+  numAnswered = 0
   /** Sessions that were given a row, whether they still have it or not. */
   numOpened = 0
   /** Caches that were copied from one session to another. */
@@ -142,7 +143,7 @@ export class TestServer {
 
   async #openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
     this.numAsked++
-    const row = await this.rows.reserve(maxLength, reserve)
+    const row = await this.rows.reserve(maxLength, reserve).finally(() => this.numAnswered++)
     this.numOpened++
     let cache: number[] = []
     const session = new EngineSession({
