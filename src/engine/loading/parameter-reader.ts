@@ -12,7 +12,7 @@ import type {
 } from '../../graph/parameter.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
-import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
+import { type BlockFormat, type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
 import { asFloat32, fromFloat32, numElements, type Tensor } from '../../tensor/tensor.ts'
 import { assemble, assembleQuantized, quantize } from './assemble.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
@@ -70,9 +70,7 @@ export class ParameterReader {
     const { codes, scales } = found ?? this.#cached(matrix, format) ?? this.#make(matrix, format, lent)
     if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
     else this.#halves.delete(matrix.name)
-    return part === 'codes'
-      ? { dtype: 'uint8', shape, data: codes }
-      : convert(fromFloat32(scales, shape), dtype as FloatDType)
+    return part === 'codes' ? { dtype, shape, data: codes } : convert(fromFloat32(scales, shape), dtype as FloatDType)
   }
 
   #cached({ name, shape }: FloatMatrix, format: QuantFormat): QuantizedMatrix | undefined {
@@ -88,7 +86,9 @@ export class ParameterReader {
     const { shape, source } = matrix
     const made =
       source.kind === 'assembled'
-        ? assembleQuantized(shape, source.parts, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+        ? assembleQuantized(shape, source.parts, format as BlockFormat, (stored) =>
+            asFloat32(this.#stored(stored, 'float32')),
+          )
         : this.#quantize(format, this.#floats(matrix.name, source), lent)
     this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
     this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))
