@@ -11,10 +11,7 @@ const DIGEST = /^[0-9a-f]{16}$/
  * `folder`, where one is given, and the others kept there. Synchronous: for worker threads. Throws as reading does, and
  * `QUANT_CACHE`.
  */
-export function keptDigests(
-  blocks: readonly ReadonlyMap<string, TensorSlice>[],
-  folder: string | undefined,
-): string[] {
+export function keptDigests(blocks: readonly ReadonlyMap<string, TensorSlice>[], folder: string | undefined): string[] {
   return blocks.map((block) => {
     const compute = () => blockDigests([[...block.values()]])[0]!
     if (folder === undefined) return compute()
