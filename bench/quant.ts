@@ -3,7 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { Engine } from '../src/engine/engine.ts'
-import type { EngineSession } from '../src/engine/engine-session.ts'
+import type { EngineSession } from '../src/engine/session/engine-session.ts'
 import { blockBytes } from '../src/engine/plan/plan.ts'
 import { CPU } from '../src/runtime/device.ts'
 import { QUANTIZATIONS, type Quantization } from '../src/tensor/quantize.ts'
@@ -41,8 +41,8 @@ const MATRICES: readonly (readonly [out: number, inner: number])[] = [
 ]
 
 /**
- * Load time, bytes and the times of decode steps, of batches and of prefills in each format; int4 beside nothing but its
- * matrix products.
+ * Load time, bytes and the times of decode steps, of batches and of prefills in each format; int4 beside nothing but
+ * its matrix products.
  */
 export async function benchQuant(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'petals-node-'))
@@ -72,7 +72,8 @@ function report(spans: readonly QuantizedSpan[], bareRatios: readonly number[]):
   const [full] = spans
   console.log(
     'format   load, MB of bf16 weights a second   MB a block   decode, ms a block   times as fast as float32' +
-      `   ${SESSIONS} rows, ms a block   tokens/s beside one row   prefill of ${PREFILL_TOKENS}, ms a block   beside float32`,
+      `   ${SESSIONS} rows, ms a block   tokens/s beside one row` +
+      `   prefill of ${PREFILL_TOKENS}, ms a block   beside float32`,
   )
   for (const span of spans) {
     const speedup = median(span.times.map((ms, i) => full!.times[i]! / ms))
@@ -95,9 +96,9 @@ function report(spans: readonly QuantizedSpan[], bareRatios: readonly number[]):
     )
   }
   console.log(
-    `goals: int8's prefill at most as long as float32's; int4's 16 rows at least 4 times one row's tokens/s; int4 at least ` +
-      `3 times as fast as float32; it takes ${median(bareRatios).toFixed(2)} times as long as a bare chain of the same ` +
-      `MatMulNBits (goal: at most 1.1)`,
+    "goals: int8's prefill at most as long as float32's; int4's 16 rows at least 4 times one row's tokens/s; " +
+      `int4 at least 3 times as fast as float32; it takes ${median(bareRatios).toFixed(2)} times as long as ` +
+      'a bare chain of the same MatMulNBits (goal: at most 1.1)',
   )
 }
 

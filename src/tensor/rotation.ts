@@ -2,8 +2,8 @@
 const MOST = 64
 
 /**
- * How many adjacent channels of a row are mixed by a rotation: the largest power of two up to 64 of which rows are whole
- * multiples.
+ * How many adjacent channels of a row are mixed by a rotation: the largest power of two up to 64 of which rows are
+ * whole multiples.
  */
 export function rotationSize(columns: number): number {
   return Math.min(MOST, columns & -columns)
@@ -11,8 +11,8 @@ export function rotationSize(columns: number): number {
 
 /**
  * The rotation [size, size]: Sylvester's Hadamard matrix, divided by the square root of its size. It is its own inverse
- * and transpose, so products of rotated rows are those of the rows themselves, and a channel that stands out in a row is
- * shared out among all that it is mixed with (Ashkboos et al., "QuaRot").
+ * and transpose, so products of rotated rows are those of the rows themselves, and a channel that stands out in a row
+ * is shared out among all that it is mixed with (Ashkboos et al., "QuaRot").
  */
 export function rotationMatrix(size: number): Float32Array {
   const matrix = new Float32Array(size * size)

@@ -83,7 +83,7 @@ describe('quantizeRows', () => {
     [33, 7],
     [1, 1],
   ] as const) {
-    it(`keeps each row of a matrix of ${rows} x ${columns} in int8-rows within half a step of what is kept, rotated`, () => {
+    it(`keeps each row of a matrix of ${rows} x ${columns} in int8-rows, rotated, within half a step`, () => {
       const values = Float32Array.from({ length: rows * columns }, normal)
       const { codes, scales } = quantized('int8-rows', values, columns)
       const back = dequantize('int8-rows', { codes, scales }, rows, columns)

@@ -15,8 +15,8 @@ export function makeFolder(folder: string): string {
 
 /**
  * A name for what is made of a block's stored tensors: 32 hex digits over `kind`, where the tensors lie and what the
- * system says of their files. Whoever writes to a file, puts another in its place or sets its times back changes the time
- * of its last change, which the system alone sets.
+ * system says of their files. Whoever writes to a file, puts another in its place or sets its times back changes the
+ * time of its last change, which the system alone sets.
  */
 export function identityOf(kind: string, slices: ReadonlyMap<string, TensorSlice>): string {
   const hash = createHash('sha256').update(kind)

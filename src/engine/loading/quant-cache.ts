@@ -14,7 +14,7 @@ const VERSION = 2
 
 const NAMES = { uint8: 'U8', float32: 'F32' } as const
 
-/** One block's quantized matrices on disk, as one safetensors file, which counts while the originals stay as they are. */
+/** One block's quantized matrices on disk: one safetensors file, which counts while the originals stay as they are. */
 export class QuantCacheFile {
   readonly #file: string
   readonly #found: ReadonlyMap<string, TensorSlice>

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../checkpoint/write.ts'
 
 const LLAMA = join(import.meta.dirname, '../../fixtures/llama')
 
-test('digests are kept and taken from there; a file changed behind its size and times is hashed anew', async (context) => {
+test('digests are kept and taken from there; a file changed behind its size and times is hashed', async (context) => {
   const folder = await temporaryFolder(context)
   const model = join(folder, 'llama'),
     cache = join(folder, 'cache')
