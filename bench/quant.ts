@@ -3,10 +3,11 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { Engine } from '../src/engine/engine.ts'
+import type { EngineSession } from '../src/engine/session/engine-session.ts'
 import { blockBytes } from '../src/engine/plan/plan.ts'
 import { CPU } from '../src/runtime/device.ts'
 import { QUANTIZATIONS, type Quantization } from '../src/tensor/quantize.ts'
-import { fromFloat32 } from '../src/tensor/tensor.ts'
+import { fromFloat32, type Tensor } from '../src/tensor/tensor.ts'
 import { writeSyntheticLlama } from '../test/checkpoint/synthetic.ts'
 import { seededRandom } from '../test/checkpoint/write.ts'
 import { BareChain } from './bare-chain.ts'
@@ -24,6 +25,9 @@ const SIZES = {
 const KV_SIZE = (SIZES.hiddenSize / SIZES.numHeads) * SIZES.numKvHeads
 const ROUNDS = 7
 const STEPS = 16
+const SESSIONS = 16
+const BATCHED_STEPS = 4
+const PREFILL_TOKENS = 512
 
 /** One block's matrices, [out, in], in an order in which each can take what the one before yields, or its input. */
 const MATRICES: readonly (readonly [out: number, inner: number])[] = [
@@ -36,7 +40,10 @@ const MATRICES: readonly (readonly [out: number, inner: number])[] = [
   [SIZES.hiddenSize, SIZES.intermediateSize],
 ]
 
-/** Load time, bytes and decode time of each format; int4 beside float32, and beside nothing but its matrix products. */
+/**
+ * Load time, bytes and the times of decode steps, of batches and of prefills in each format; int4 beside nothing but
+ * its matrix products.
+ */
 export async function benchQuant(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'petals-node-'))
   try {
@@ -47,7 +54,11 @@ export async function benchQuant(): Promise<void> {
     using bare = new BareChain(MATRICES, SIZES.numBlocks)
     const bareRatios: number[] = []
     for (let round = 0; round < ROUNDS; round++) {
-      for (const span of spans) span.times.push(await span.blockMs())
+      for (const span of spans) {
+        span.times.push(await span.blockMs())
+        span.batchTimes.push(await span.batchMs())
+        span.prefillTimes.push(await span.prefillMs())
+      }
       bareRatios.push(spans.find(({ quant }) => quant === 'int4')!.times.at(-1)! / bare.blockMs(STEPS))
     }
     report(spans, bareRatios)
@@ -59,7 +70,11 @@ export async function benchQuant(): Promise<void> {
 
 function report(spans: readonly QuantizedSpan[], bareRatios: readonly number[]): void {
   const [full] = spans
-  console.log('format   load, MB of bf16 weights a second   MB a block   decode, ms a block   times as fast as float32')
+  console.log(
+    'format   load, MB of bf16 weights a second   MB a block   decode, ms a block   times as fast as float32' +
+      `   ${SESSIONS} rows, ms a block   tokens/s beside one row` +
+      `   prefill of ${PREFILL_TOKENS}, ms a block   beside float32`,
+  )
   for (const span of spans) {
     const speedup = median(span.times.map((ms, i) => full!.times[i]! / ms))
     console.log(
@@ -69,12 +84,21 @@ function report(spans: readonly QuantizedSpan[], bareRatios: readonly number[]):
         (span.bytes / 1e6).toFixed(0).padStart(12),
         median(span.times).toFixed(2).padStart(20),
         speedup.toFixed(2).padStart(25),
+        median(span.batchTimes).toFixed(2).padStart(21),
+        median(span.times.map((ms, i) => (SESSIONS * ms) / span.batchTimes[i]!))
+          .toFixed(2)
+          .padStart(25),
+        median(span.prefillTimes).toFixed(1).padStart(30),
+        median(span.prefillTimes.map((ms, i) => ms / full!.prefillTimes[i]!))
+          .toFixed(2)
+          .padStart(16),
       ].join(' '),
     )
   }
   console.log(
-    `int4: goal at least 3 times as fast as float32; ${median(bareRatios).toFixed(2)} times a bare chain of ` +
-      'the same MatMulNBits (goal: at most 1.1)',
+    "goals: int8's prefill at most as long as float32's; int4's 16 rows at least 4 times one row's tokens/s; " +
+      `int4 at least 3 times as fast as float32; it takes ${median(bareRatios).toFixed(2)} times as long as ` +
+      'a bare chain of the same MatMulNBits (goal: at most 1.1)',
   )
 }
 
@@ -83,6 +107,8 @@ class QuantizedSpan {
   readonly loadRate: number
   readonly bytes: number
   readonly times: number[] = []
+  readonly batchTimes: number[] = []
+  readonly prefillTimes: number[] = []
   readonly #engine: Engine
   readonly #random = seededRandom(1)
 
@@ -104,7 +130,7 @@ class QuantizedSpan {
       quant,
       threads: availableParallelism(),
       spin: false,
-      cacheTokens: 1024,
+      cacheTokens: 16_384,
     })
     const seconds = (performance.now() - began) / 1000
     return new QuantizedSpan(
@@ -115,28 +141,53 @@ class QuantizedSpan {
     )
   }
 
+  /** Of one session's decode steps. */
   async blockMs(): Promise<number> {
-    const session = await this.#engine.openSession({
-      start: 0,
-      end: SIZES.numBlocks,
-      maxLength: STEPS,
-      timeoutMs: 1000,
-    })
+    const session = await this.#open(STEPS)
     const times: number[] = []
-    for (let step = 0; step < STEPS; step++) {
-      const hidden = fromFloat32(
-        Float32Array.from({ length: SIZES.hiddenSize }, () => this.#random() - 0.5),
-        [1, SIZES.hiddenSize],
-      )
-      const began = performance.now()
-      await session.step(hidden)
-      times.push(performance.now() - began)
-    }
+    for (let step = 0; step < STEPS; step++) times.push(await timed(session.step(this.#hidden(1))))
     session.release()
     return median(times) / SIZES.numBlocks
+  }
+
+  /** Of one decode step of all of 16 sessions. */
+  async batchMs(): Promise<number> {
+    const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => this.#open(BATCHED_STEPS)))
+    const times: number[] = []
+    for (let step = 0; step < BATCHED_STEPS; step++) {
+      const inputs = sessions.map(() => this.#hidden(1))
+      times.push(await timed(Promise.all(sessions.map((session, i) => session.step(inputs[i]!)))))
+    }
+    for (const session of sessions) session.release()
+    return median(times) / SIZES.numBlocks
+  }
+
+  async prefillMs(): Promise<number> {
+    const session = await this.#open(PREFILL_TOKENS)
+    const ms = await timed(session.step(this.#hidden(PREFILL_TOKENS)))
+    session.release()
+    return ms / SIZES.numBlocks
+  }
+
+  #open(maxLength: number): Promise<EngineSession> {
+    return this.#engine.openSession({ start: 0, end: SIZES.numBlocks, maxLength, timeoutMs: 1000 })
+  }
+
+  #hidden(tokens: number): Tensor {
+    const size = tokens * SIZES.hiddenSize
+    return fromFloat32(
+      Float32Array.from({ length: size }, () => this.#random() - 0.5),
+      [tokens, SIZES.hiddenSize],
+    )
   }
 
   async close(): Promise<void> {
     await this.#engine.close()
   }
+}
+
+async function timed(work: Promise<unknown>): Promise<number> {
+  const began = performance.now()
+  await work
+  return performance.now() - began
 }

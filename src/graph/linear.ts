@@ -1,9 +1,10 @@
 import type { PackedQuant } from '../checkpoint/weights/stored-quant.ts'
 import { computeBlock } from '../checkpoint/weights/unpack.ts'
-import type { QuantFormat } from '../tensor/quantize.ts'
+import type { BlockFormat } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
-import { type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
+import { matMulRows } from './integer-linear.ts'
+import { linearFormat, type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
 import { matMulTransposed } from './ops.ts'
 import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
@@ -11,7 +12,12 @@ import type { FloatMatrix } from './parameter.ts'
 import type { Value } from './value.ts'
 
 /** Whether CPU sessions keep a packed copy of the weight, so that the original may go. */
-const PACKED: Record<LinearForm, boolean> = { FusedMatMul: true, MatMulNBits: true, MatMulBnb4: false }
+const PACKED: Record<LinearForm, boolean> = {
+  FusedMatMul: true,
+  MatMulNBits: true,
+  MatMulBnb4: false,
+  MatMulIntegerToFloat: true,
+}
 
 /**
  * x [..., in] times the transpose of the stored matrix `name`.weight [out, in], in the form that the target takes:
@@ -31,11 +37,12 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
     source: stored === undefined ? { kind: 'stored' } : { kind: 'widened', quant: stored, module: { name, shape } },
   }
   const form = lowerLinear(target),
-    format = quantOf(target)
+    format = linearFormat(target)
   if (format === undefined) {
     const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', packed: PACKED[form] })
     return matMulTransposed(g, x, weight, name)
   }
+  if (format === 'int8-rows') return matMulRows(g, x, { ...rowParameters(g, matrix), outFeatures }, name)
   const shapes = quantizedShapes(format, outFeatures, inFeatures)
   return matMulQuantized(
     g,
@@ -96,8 +103,31 @@ function storedLinear(
   return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
 }
 
+function rowParameters(g: Graph, matrix: FloatMatrix): { readonly codes: Value; readonly scales: Value } {
+  const [out = 0, inner = 0] = matrix.shape
+  const format = 'int8-rows'
+  return {
+    codes: g.parameter({
+      name: `${matrix.name}.codes`,
+      dtype: 'int8',
+      shape: [inner, out],
+      placement: 'external',
+      packed: PACKED.MatMulIntegerToFloat,
+      source: { kind: 'quantized', format, part: 'codes', matrix },
+    }),
+    scales: g.parameter({
+      name: `${matrix.name}.scales`,
+      dtype: 'float32',
+      shape: [out],
+      placement: 'inline',
+      packed: false,
+      source: { kind: 'quantized', format, part: 'scales', matrix },
+    }),
+  }
+}
+
 export interface QuantizedSpec {
-  readonly format: QuantFormat
+  readonly format: BlockFormat
   readonly matrix: FloatMatrix
   readonly shapes: { readonly codes: readonly number[]; readonly scales: readonly number[] }
   readonly packed: boolean

@@ -1,6 +1,6 @@
 import type { StoredQuant } from '../checkpoint/weights/stored-quant.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import type { QuantFormat, Quantization } from '../tensor/quantize.ts'
+import type { BlockFormat, QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
 
 /** Where a graph will run, and in which dtype. */
@@ -21,7 +21,7 @@ export interface Target {
 export type KvDType = 'int8'
 
 /** A linear layer's matrix product; a bias is added by a node of its own. */
-export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4'
+export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
 
 /** How a mixture of experts is computed. */
 export type ExpertsForm = 'MoE' | 'QMoE'
@@ -102,6 +102,7 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
 
 /** Which kernel reads which quantized format. */
 const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
+  'int8-rows': 'MatMulIntegerToFloat',
   int8: 'MatMulNBits',
   int4: 'MatMulNBits',
   nf4: 'MatMulBnb4',
@@ -110,8 +111,14 @@ const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
 /** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
 export function lowerLinear(target: Target): LinearForm {
   const { linear } = kernels(target),
-    format = quantOf(target)
+    format = linearFormat(target)
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
+}
+
+/** How the matrices of linear layers are kept; those of experts are as `quantOf` says. */
+export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFormat | undefined {
+  const format = quantOf(target)
+  return format === 'int8' && target.device === 'cpu' ? 'int8-rows' : format
 }
 
 /** Throws `GRAPH_UNSUPPORTED` where the device has no kernel for quantized experts. */
@@ -130,7 +137,7 @@ export function lowerExperts(target: Target): ExpertsForm {
   return 'QMoE'
 }
 
-export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): QuantFormat | undefined {
+export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): BlockFormat | undefined {
   return quant === 'none' ? undefined : quant
 }
 

@@ -1,4 +1,4 @@
-import { QUANT_LAYOUTS, type QuantFormat, type QuantLayout, quantizedSizes } from '../tensor/quantize.ts'
+import { type BlockFormat, QUANT_LAYOUTS, type QuantLayout, quantizedSizes } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { wantDType, wantShape } from './ops.ts'
@@ -20,7 +20,7 @@ const NF4 = 1
 
 /** The shapes of a matrix's [out, in] codes and scales. */
 export function quantizedShapes(
-  format: QuantFormat,
+  format: BlockFormat,
   out: number,
   inner: number,
 ): { readonly codes: readonly number[]; readonly scales: readonly number[] } {
@@ -32,7 +32,7 @@ export function quantizedShapes(
 /** x [..., in] times the transpose of a weight [out, in]: [..., out]. */
 export function matMulQuantized(
   g: Graph,
-  format: QuantFormat,
+  format: BlockFormat,
   x: Value,
   { codes, scales, outFeatures }: QuantizedWeight,
   name: string,

@@ -1,12 +1,16 @@
+import { int8Rows } from './int8-rows.ts'
 import { nf4Codes } from './nf4.ts'
 
-/** How weights are kept in less than 16 bits. */
-export type QuantFormat = 'int8' | 'nf4' | 'int4'
+/** Formats whose scales belong to blocks of adjacent weights. */
+export type BlockFormat = 'int8' | 'nf4' | 'int4'
+
+/** How weights are kept in less than 16 bits: by blocks, or as `int8-rows.ts` says. */
+export type QuantFormat = BlockFormat | 'int8-rows'
 
 /** A matrix [rows, columns] as a quantized format keeps it. */
 export interface QuantizedMatrix {
   readonly codes: Uint8Array
-  /** One for each block, in the order of the blocks. */
+  /** One for each block, or row, in their order. */
   readonly scales: Float32Array
 }
 
@@ -27,7 +31,7 @@ export interface QuantLayout {
  * `int8` and `int4`: (code - 2^(bits - 1)) * scale, the lower half of a byte first, as `MatMulNBits` reads them. `nf4`:
  * a table's level times the scale, the upper half first (Dettmers et al., "QLoRA", and bitsandbytes).
  */
-export const QUANT_LAYOUTS: Readonly<Record<QuantFormat, QuantLayout>> = {
+export const QUANT_LAYOUTS: Readonly<Record<BlockFormat, QuantLayout>> = {
   int8: { blockSize: 32, bits: 8, blocksPerRow: true },
   int4: { blockSize: 32, bits: 4, blocksPerRow: true },
   nf4: { blockSize: 64, bits: 4, blocksPerRow: false },
@@ -39,6 +43,7 @@ export function quantizedSizes(
   rows: number,
   columns: number,
 ): { readonly blocks: number; readonly codeBytes: number } {
+  if (format === 'int8-rows') return { blocks: rows, codeBytes: rows * columns }
   const { blockSize, bits, blocksPerRow } = QUANT_LAYOUTS[format]
   if (!blocksPerRow)
     return { blocks: Math.ceil((rows * columns) / blockSize), codeBytes: Math.ceil((rows * columns * bits) / 8) }
@@ -58,6 +63,7 @@ export function quantizeRows(
   { codes, scales }: QuantizedMatrix,
 ): void {
   if (format === 'nf4') nf4Codes(values, codes, scales)
+  else if (format === 'int8-rows') int8Rows(values, columns, codes, scales)
   else if (format === 'int4')
     eachBlock(values, columns, (start, end, block) => int4Block(values, start, end, codes, block * HALF, scales, block))
   else

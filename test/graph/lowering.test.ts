@@ -33,8 +33,9 @@ describe('lowering', () => {
   it('reads each quantized format with its own operator', () => {
     assert.deepEqual(
       QUANTIZATIONS.map((quant) => lowerLinear({ device: 'cpu', dtype: 'float32', quant })),
-      ['FusedMatMul', 'MatMulNBits', 'MatMulBnb4', 'MatMulNBits'],
+      ['FusedMatMul', 'MatMulIntegerToFloat', 'MatMulBnb4', 'MatMulNBits'],
     )
+    assert.equal(lowerLinear({ device: 'cuda', dtype: 'float16', quant: 'int8' }), 'MatMulNBits')
     const experts = (['none', 'int8', 'int4'] as const).map((quant) =>
       lowerExperts({ device: 'cpu', dtype: 'float32', quant }),
     )

@@ -1,4 +1,5 @@
 import { NF4_LEVELS } from '../../src/tensor/nf4.ts'
+import { rotationMatrix, rotationSize } from '../../src/tensor/rotation.ts'
 import { QUANT_LAYOUTS, type QuantFormat, type QuantizedMatrix } from '../../src/tensor/quantize.ts'
 
 /** By the formats' definitions, one weight at a time: [rows, columns]. */
@@ -8,6 +9,7 @@ export function dequantize(
   rows: number,
   columns: number,
 ): Float32Array {
+  if (format === 'int8-rows') return dequantizeRows(codes, scales, rows, columns)
   const { blockSize } = QUANT_LAYOUTS[format]
   const perRow = Math.ceil(columns / blockSize)
   return Float32Array.from({ length: rows * columns }, (_, i) => {
@@ -18,5 +20,20 @@ export function dequantize(
     if (format === 'int8') return (codes[block * blockSize + within]! - 128) * scales[block]!
     const byte = codes[(block * blockSize + within) >> 1]!
     return ((within % 2 === 0 ? byte & 15 : byte >> 4) - 8) * scales[block]!
+  })
+}
+
+/** The rotation is its own inverse. */
+function dequantizeRows(codes: Uint8Array, scales: Float32Array, rows: number, columns: number): Float32Array {
+  const size = rotationSize(columns),
+    rotation = rotationMatrix(size)
+  return Float32Array.from({ length: rows * columns }, (_, i) => {
+    const row = Math.floor(i / columns),
+      within = (i % columns) % size,
+      first = (i % columns) - within
+    let sum = 0
+    for (let k = 0; k < size; k++)
+      sum += ((codes[(first + k) * rows + row]! << 24) >> 24) * rotation[k * size + within]!
+    return sum * scales[row]!
   })
 }

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { QUANT_LAYOUTS, type QuantFormat, quantizedSizes, quantizeRows } from '../../src/tensor/quantize.ts'
+import {
+  type BlockFormat,
+  QUANT_LAYOUTS,
+  type QuantFormat,
+  quantizedSizes,
+  quantizeRows,
+} from '../../src/tensor/quantize.ts'
 import { seededRandom } from '../checkpoint/write.ts'
 import { dequantize } from './dequantize.ts'
 
-const FORMATS: readonly QuantFormat[] = ['int8', 'nf4', 'int4']
+const BLOCK_FORMATS: readonly BlockFormat[] = ['int8', 'nf4', 'int4']
+const FORMATS: readonly QuantFormat[] = [...BLOCK_FORMATS, 'int8-rows']
 /** Of normally distributed weights, by the Euclidean norm: what the formats are known for. */
-const ERRORS: Record<QuantFormat, number> = { int8: 0.006, nf4: 0.1, int4: 0.09 }
+const ERRORS: Record<QuantFormat, number> = { int8: 0.006, nf4: 0.1, int4: 0.09, 'int8-rows': 0.015 }
 
 function quantized(
   format: QuantFormat,
@@ -23,7 +30,7 @@ describe('quantizeRows', () => {
   const random = seededRandom(5)
   const normal = () => Array.from({ length: 12 }, random).reduce((sum, x) => sum + x, -6)
 
-  for (const format of FORMATS) {
+  for (const format of BLOCK_FORMATS) {
     for (const [rows, columns] of [
       [8, 64],
       [5, 40],
@@ -48,7 +55,9 @@ describe('quantizeRows', () => {
         }
       })
     }
+  }
 
+  for (const format of FORMATS) {
     it(`has the error that ${format} is known for`, () => {
       const values = Float32Array.from({ length: 64 * 256 }, normal)
       const back = dequantize(format, quantized(format, values, 256), 64, 256)
@@ -67,6 +76,39 @@ describe('quantizeRows', () => {
       assert.ok(Number.isNaN(dequantize(format, quantized(format, values, 64), 1, 64)[3]))
     })
   }
+
+  for (const [rows, columns] of [
+    [8, 64],
+    [19, 40],
+    [33, 7],
+    [1, 1],
+  ] as const) {
+    it(`keeps each row of a matrix of ${rows} x ${columns} in int8-rows, rotated, within half a step`, () => {
+      const values = Float32Array.from({ length: rows * columns }, normal)
+      const { codes, scales } = quantized('int8-rows', values, columns)
+      const back = dequantize('int8-rows', { codes, scales }, rows, columns)
+      for (let row = 0; row < rows; row++) {
+        const square = values
+          .subarray(row * columns, (row + 1) * columns)
+          .reduce((sum, value, i) => sum + (value - back[row * columns + i]!) ** 2, 0)
+        assert.ok(Math.sqrt(square / columns) <= 0.5 * scales[row]! + 1e-6, `row ${row}`)
+      }
+    })
+  }
+
+  it('has no neighbours of one sign in int8-rows whose products with bytes could overflow 16 bits', () => {
+    const columns = 4096
+    const values = Float32Array.from({ length: 4 * columns }, normal)
+    const { codes } = quantized('int8-rows', values, columns)
+    const signed = new Int8Array(codes.buffer)
+    let most = 0
+    for (let row = 0; row < 4; row++)
+      for (let i = 0; i < columns; i += 2) {
+        const [a, b] = [signed[i * 4 + row]!, signed[(i + 1) * 4 + row]!]
+        if (a * b > 0) most = Math.max(most, Math.abs(a + b))
+      }
+    assert.ok(most <= 128 && most > 110, `${most}`)
+  })
 
   it('reproduces each level of NF4, and goes to the nearest one', () => {
     const values = new Float32Array(64)

@@ -60,8 +60,13 @@ export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position
 /** A whole tensor's bytes as stored. Synchronous. Throws as `readTensor`. */
 export function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
   const bytes = freshBytes(slice.byteLength)
-  readChunks(slice, (chunk, position) => bytes.set(chunk, position))
+  readBytesInto(slice, bytes)
   return bytes
+}
+
+/** Fills `target`, which has the tensor's size, with its bytes as stored. Synchronous. Throws as `readTensor`. */
+export function readBytesInto(slice: TensorSlice, target: Uint8Array): void {
+  withFile(slice.file, (fd) => readInto(fd, slice, 0, target))
 }
 
 /**

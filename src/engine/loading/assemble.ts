@@ -2,6 +2,7 @@ import type { MatrixPart } from '../../graph/parameter.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../../tensor/tensor.ts'
 import {
+  type BlockFormat,
   QUANT_LAYOUTS,
   type QuantFormat,
   type QuantizedMatrix,
@@ -36,7 +37,7 @@ export function assemble(
 export function assembleQuantized(
   shape: readonly number[],
   parts: readonly MatrixPart[],
-  format: QuantFormat,
+  format: BlockFormat,
   read: (name: string) => Float32Array,
 ): QuantizedMatrix {
   const columns = shape.at(-1)!

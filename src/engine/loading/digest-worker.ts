@@ -1,7 +1,7 @@
 import { answerCalls } from '../../base/thread/answer-calls.ts'
-import { blockDigests } from '../../checkpoint/weights/fingerprint.ts'
 import { blockGraphs } from '../../families/graphs.ts'
 import { blockSlices } from './block-slices.ts'
+import { keptDigests } from './kept-digests.ts'
 import { type DigestCalls, targetOf } from './load.ts'
 import { yieldToOthers } from './thread-priority.ts'
 
@@ -10,6 +10,6 @@ answerCalls<DigestCalls>(() => ({
   digest(options) {
     yieldToOthers()
     const graphs = blockGraphs(options.checkpoint.config, targetOf(options), options.start, options.end)
-    return blockDigests(blockSlices(options, graphs).map((block) => [...block.values()]))
+    return keptDigests(blockSlices(options, graphs), options.quantCache)
   },
 }))

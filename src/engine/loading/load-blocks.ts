@@ -1,9 +1,9 @@
-import { blockDigests } from '../../checkpoint/weights/fingerprint.ts'
 import { blockGraphs, cacheShape } from '../../families/graphs.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type Environment, createEnvironment } from '../../runtime/environment.ts'
 import type { Session } from '../../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
+import { keptDigests } from './kept-digests.ts'
 import { loadGraph } from './load-graph.ts'
 import { type BlockOptions, type LoadedBlocks, type LoadProgress, type LoadBlocksOptions, targetOf } from './load.ts'
 import { QuantCacheFile } from './quant-cache.ts'
@@ -23,7 +23,7 @@ export function loadBlocks(options: LoadBlocksOptions, onProgress: (progress: Lo
   const target = targetOf(options)
   const graphs = blockGraphs(config, target, start, end)
   const slices = blockSlices(options, graphs)
-  const digests = options.withDigests ? blockDigests(slices.map((block) => [...block.values()])) : undefined
+  const digests = options.withDigests ? keptDigests(slices, options.quantCache) : undefined
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()

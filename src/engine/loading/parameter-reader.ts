@@ -1,4 +1,4 @@
-import { readBytes, readTensor } from '../../checkpoint/weights/read.ts'
+import { readBytes, readBytesInto, readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../../checkpoint/weights/unpack.ts'
 import type {
@@ -12,7 +12,7 @@ import type {
 } from '../../graph/parameter.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
-import { type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
+import { type BlockFormat, type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
 import { asFloat32, fromFloat32, numElements, type Tensor } from '../../tensor/tensor.ts'
 import { assemble, assembleQuantized, quantize } from './assemble.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
@@ -67,28 +67,30 @@ export class ParameterReader {
 
   #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedSource, lent: boolean): Tensor {
     const found = this.#halves.get(matrix.name)
-    const { codes, scales } = found ?? this.#cached(matrix, format) ?? this.#make(matrix, format, lent)
+    const { codes, scales } = found ?? this.#cached(matrix, format, lent) ?? this.#make(matrix, format, lent)
     if (found === undefined) this.#halves.set(matrix.name, { codes, scales })
     else this.#halves.delete(matrix.name)
-    return part === 'codes'
-      ? { dtype: 'uint8', shape, data: codes }
-      : convert(fromFloat32(scales, shape), dtype as FloatDType)
+    return part === 'codes' ? { dtype, shape, data: codes } : convert(fromFloat32(scales, shape), dtype as FloatDType)
   }
 
-  #cached({ name, shape }: FloatMatrix, format: QuantFormat): QuantizedMatrix | undefined {
+  #cached({ name, shape }: FloatMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix | undefined {
     const columns = shape.at(-1)!
     const { blocks, codeBytes } = quantizedSizes(format, numElements(shape) / columns, columns)
     const codes = this.#cache?.find(`${name}.codes`),
       scales = this.#cache?.find(`${name}.scales`)
     if (codes?.byteLength !== codeBytes || scales?.byteLength !== 4 * blocks) return undefined
-    return { codes: readBytes(codes), scales: new Float32Array(readBytes(scales).buffer) }
+    const target = lent ? this.#memory.take(codeBytes) : new Uint8Array(codeBytes)
+    readBytesInto(codes, target)
+    return { codes: target, scales: new Float32Array(readBytes(scales).buffer) }
   }
 
   #make(matrix: FloatMatrix, format: QuantFormat, lent: boolean): QuantizedMatrix {
     const { shape, source } = matrix
     const made =
       source.kind === 'assembled'
-        ? assembleQuantized(shape, source.parts, format, (stored) => asFloat32(this.#stored(stored, 'float32')))
+        ? assembleQuantized(shape, source.parts, format as BlockFormat, (stored) =>
+            asFloat32(this.#stored(stored, 'float32')),
+          )
         : this.#quantize(format, this.#floats(matrix.name, source), lent)
     this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
     this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))

@@ -1,7 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { PetalsError, errorMessage } from '../../base/errors.ts'
 import {
   HEADER_LENGTH_BYTES,
   headerByteLength,
@@ -9,16 +7,14 @@ import {
   type TensorSlice,
 } from '../../checkpoint/weights/safetensors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import { identityOf, makeFolder, replaceFile } from './cache-folder.ts'
 
 /** Grows when a format comes to mean other codes. */
-const VERSION = 1
+const VERSION = 2
 
 const NAMES = { uint8: 'U8', float32: 'F32' } as const
 
-/**
- * One block's quantized matrices on disk, as one safetensors file; named by where the originals lie and when they were
- * last changed.
- */
+/** One block's quantized matrices on disk: one safetensors file, which counts while the originals stay as they are. */
 export class QuantCacheFile {
   readonly #file: string
   readonly #found: ReadonlyMap<string, TensorSlice>
@@ -26,12 +22,7 @@ export class QuantCacheFile {
 
   /** `slices` are the block's stored tensors. Throws `QUANT_CACHE` where the folder cannot be made. */
   constructor(folder: string, format: string, slices: ReadonlyMap<string, TensorSlice>) {
-    try {
-      mkdirSync(folder, { recursive: true })
-    } catch (error) {
-      throw new PetalsError('QUANT_CACHE', `--quant-cache ${folder}: ${errorMessage(error)}`, { cause: error })
-    }
-    this.#file = join(folder, `${nameOf(format, slices)}.safetensors`)
+    this.#file = join(makeFolder(folder), `${identityOf(`${VERSION} ${format}`, slices)}.safetensors`)
     this.#found = readHeader(this.#file)
   }
 
@@ -48,25 +39,9 @@ export class QuantCacheFile {
   /** Writes what was made. Throws `QUANT_CACHE` where it cannot be written; nothing is left behind then. */
   save(): void {
     if (this.#made.size === 0) return
-    const unfinished = `${this.#file}.${randomBytes(6).toString('hex')}.part`
-    try {
-      writeTensors(unfinished, this.#made)
-      renameSync(unfinished, this.#file)
-    } catch (error) {
-      rmSync(unfinished, { force: true })
-      throw new PetalsError('QUANT_CACHE', `${this.#file} cannot be written: ${errorMessage(error)}`, { cause: error })
-    }
+    replaceFile(this.#file, (unfinished) => writeTensors(unfinished, this.#made))
     this.#made.clear()
   }
-}
-
-function nameOf(format: string, slices: ReadonlyMap<string, TensorSlice>): string {
-  const hash = createHash('sha256').update(`${VERSION} ${format}`)
-  for (const [name, { file, offset, byteLength, dtype, shape }] of [...slices].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const { mtimeMs, size } = statSync(file)
-    hash.update(JSON.stringify([name, file, mtimeMs, size, offset, byteLength, dtype, shape]))
-  }
-  return hash.digest('hex').slice(0, 32)
 }
 
 /** Nothing where there is no such file, or a damaged one, which is written anew then. */
