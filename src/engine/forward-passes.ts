@@ -5,7 +5,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import type { Adapters } from './adapters/adapters.ts'
 import type { BlockRange } from './cache/kv-cache.ts'
-import { checkHidden, checkPrompts, checkSessionLength, checkSpan } from './limits.ts'
+import { checkHidden, checkPrompts, checkSessionLength, checkSpan } from './session/limits.ts'
 import { promptsOfStep } from './run/deep-prompts.ts'
 import type { EngineThread } from './thread/engine-thread.ts'
 

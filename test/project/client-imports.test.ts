@@ -50,7 +50,7 @@ test("the client's entry loads no server, no command line, no span and no native
     [],
   )
   assert.deepEqual(
-    own.filter((file) => /^engine\/(?!limits)/.test(file)),
+    own.filter((file) => /^engine\/(?!session\/limits)/.test(file)),
     [],
   )
   assert.deepEqual(foreign(urls), [])

@@ -35,6 +35,15 @@ const APART: readonly (readonly [string, string])[] = [
   ['client', 'server'],
 ]
 
+/**
+ * Of floors with rooms that stand on each other, the rooms from the ground up; '.' are the files beside them. A room
+ * imports only from itself and the rooms before it.
+ */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  engine: ['cache', 'loading', 'plan', 'adapters', 'ends', 'schedule', 'run', 'thread', 'session', '.'],
+  swarm: ['.', 'guards', 'frames', 'records', 'node'],
+}
+
 const imports = await readImports(new URL('../../src', import.meta.url).pathname)
 
 test('no floor imports from a floor above it, nor from one it must not know', () => {
@@ -51,6 +60,20 @@ test('no floor imports from a floor above it, nor from one it must not know', ()
     }
   }
   assert.ok(imports.size > 50)
+  assert.deepEqual(wrong, [])
+})
+
+test('no room imports from a room above it', () => {
+  const wrong: string[] = []
+  for (const [floor, rooms] of Object.entries(ROOMS)) {
+    const roomOf = (file: string): number => rooms.indexOf(file.split('/').length > 2 ? file.split('/')[1]! : '.')
+    for (const [file, targets] of imports) {
+      if (!file.startsWith(`${floor}/`)) continue
+      assert.ok(roomOf(file) >= 0, `${file} lies in no room`)
+      for (const target of targets)
+        if (target.startsWith(`${floor}/`) && roomOf(target) > roomOf(file)) wrong.push(`${file} -> ${target}`)
+    }
+  }
   assert.deepEqual(wrong, [])
 })
 

@@ -1,4 +1,4 @@
-import type { EndsOutput } from '../../engine/ends/ends-output.ts'
+import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { DistributedModel } from './distributed-model.ts'
 import { HiddenStatesSession } from './model-session.ts'
 import type { SessionOptions } from '../session/open.ts'

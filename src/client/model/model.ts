@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import type { EndsOutput } from '../../engine/ends/ends-output.ts'
+import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { CausalLMSession } from './causal-session.ts'
 import { DistributedModel, type Prompt } from './distributed-model.ts'
 import { generateBatch } from '../generation/batch.ts'

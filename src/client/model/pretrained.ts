@@ -7,7 +7,7 @@ import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetc
 import { type OpenModelOptions, openModel } from '../../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
-import type { EndsOutput } from '../../engine/ends/ends-output.ts'
+import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { checkPrompts } from '../../engine/limits.ts'
+import { checkPrompts } from '../../engine/session/limits.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ForwardAccess, remoteForward } from './remote-forward.ts'

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { checkPrompts, checkSessionLength } from '../../engine/limits.ts'
+import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
 import type { SwarmAccess } from './chain.ts'

@@ -13,7 +13,7 @@ import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import { asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
 import type { EndsRunner } from './ends-runner.ts'
-import type { EndsOutput } from './ends-output.ts'
+import type { EndsOutput } from '../loading/ends-output.ts'
 
 /** An end's graph with its weights in the device's memory. */
 export interface ResidentEnd {

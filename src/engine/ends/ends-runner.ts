@@ -3,7 +3,7 @@ import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
-import type { EndsOutput } from './ends-output.ts'
+import type { EndsOutput } from '../loading/ends-output.ts'
 
 /** Sessions of both ends of a model, valid in every thread. */
 export interface LoadedEnds {

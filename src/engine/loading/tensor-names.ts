@@ -3,7 +3,7 @@ import { reconcile } from '../../checkpoint/weights/reconcile.ts'
 import { blockGraphs, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
 import { familyOf } from '../../families/index.ts'
 import { blockSlices } from './block-slices.ts'
-import type { EndsOutput } from '../ends/ends-output.ts'
+import type { EndsOutput } from './ends-output.ts'
 
 /** Parameters have the same names on every device and in every dtype. */
 const TARGET = { device: 'cpu', dtype: 'float32' } as const

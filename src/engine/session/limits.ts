@@ -1,8 +1,8 @@
-import { PetalsError } from '../base/errors.ts'
-import type { ModelConfig } from '../checkpoint/config/config.ts'
-import type { FloatDType } from '../tensor/dtype.ts'
-import type { Tensor } from '../tensor/tensor.ts'
-import type { BlockRange } from './cache/kv-cache.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { BlockRange } from '../cache/kv-cache.ts'
 
 /** What hidden states of a span are. */
 export interface HiddenKind {
