@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { type LocalServer, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import { startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import type { GenerationOptions } from '../../src/sampling/options/options.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
-import { readMetric } from '../../bench/metrics.ts'
+import { inferredTokens } from '../../bench/metrics.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const REFERENCE = new URL('../fixtures/beams.json', import.meta.url)
@@ -50,7 +50,9 @@ test('a beam search over three servers computes each token once, and gives the s
       route = links.map(({ remote }) => remote.peerId)
     })
     const counts = (): Promise<number[]> =>
-      Promise.all(route.map((peerId) => computed(swarm.servers.find((each) => each.peerId === peerId)!)))
+      Promise.all(
+        route.map((peerId) => inferredTokens(swarm.servers.find((each) => each.peerId === peerId)!.metricsPort!)),
+      )
     const search = async (onStep?: (numTokens: number) => void): Promise<void> => {
       const logitsProcessors = [
         (_: Float32Array, ids: readonly number[]): void => onStep?.(ids.length - promptIds.length),
@@ -92,8 +94,3 @@ test('a beam search over three servers computes each token once, and gives the s
     await swarm.stop()
   }
 })
-
-/** Tokens that a server has computed for sessions. */
-function computed(server: LocalServer): Promise<number> {
-  return readMetric(server.metricsPort!, 'petals_tokens_computed_total', 'inference')
-}

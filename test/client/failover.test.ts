@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
-import { readMetric } from '../../bench/metrics.ts'
+import { inferredTokens } from '../../bench/metrics.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const GOLDEN = new URL('../../models/demo-golden.json', import.meta.url).pathname
@@ -19,15 +19,7 @@ interface GoldenText {
 
 /** Tokens that a server has computed for sessions, beside those of its own start. */
 async function tokensComputed(server: LocalServer, before: ReadonlyMap<LocalServer, number>): Promise<number> {
-  return (await inferredTokens(server)) - (before.get(server) ?? 0)
-}
-
-/** Tokens of decode steps and prefills; those of a server's own probe are a pass. */
-async function inferredTokens({ metricsPort }: LocalServer): Promise<number> {
-  const [decoded = 0, prefilled = 0] = await Promise.all(
-    ['decode', 'prefill'].map((kind) => readMetric(metricsPort!, 'petals_tokens_computed_total', kind)),
-  )
-  return decoded + prefilled
+  return (await inferredTokens(server.metricsPort!)) - (before.get(server) ?? 0)
 }
 
 async function withSwarm(
@@ -66,7 +58,9 @@ async function loseBothHalves(killed: 'first' | 'second'): Promise<void> {
       route = links.map(({ remote }) => remote.peerId)
     })
     const before = new Map(
-      await Promise.all(swarm.servers.map(async (server) => [server, await inferredTokens(server)] as const)),
+      await Promise.all(
+        swarm.servers.map(async (server) => [server, await inferredTokens(server.metricsPort!)] as const),
+      ),
     )
     const serverOf = (peerId: string): LocalServer => swarm.servers.find((server) => server.peerId === peerId)!
 
