@@ -1,10 +1,7 @@
 import type { SequenceId } from '../cache/kv-cache.ts'
 
 /** A run may wait for its companions as long as this share of what one takes. */
-const WAIT_SHARE = 0.25
-
-/** Whose next step usually comes later than this share of a run's time is not waited for. */
-const SOON_SHARE = 0.5
+const WAIT_SHARE = 1.5
 
 /** Weight of the latest pause in a sequence's usual one. */
 const LATEST = 0.3
@@ -43,14 +40,17 @@ export class DecodeRhythm {
     this.#companions.delete(sequence)
   }
 
-  /** Milliseconds for which a run of the ready ones, of which the first came at `since`, should wait for others. */
+  /**
+   * Milliseconds for which a run of the ready sequences, of which the first came at `since`, should wait for others: for
+   * as long as it may, where one of them is expected within that time.
+   */
   wait(ready: ReadonlySet<SequenceId>, since: number, now: number): number {
-    const left = since + WAIT_SHARE * this.#runMs - now
-    if (left <= 0) return 0
+    const until = since + WAIT_SHARE * this.#runMs
+    if (until <= now) return 0
     for (const [sequence, { doneAt, pauseMs }] of this.#companions) {
-      if (ready.has(sequence) || pauseMs > SOON_SHARE * this.#runMs) continue
+      if (ready.has(sequence) || doneAt + pauseMs > until) continue
       // One that is late by its whole pause again has stopped.
-      if (now < doneAt + 2 * pauseMs) return left
+      if (now < doneAt + 2 * pauseMs) return until - now
     }
     return 0
   }
