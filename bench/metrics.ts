@@ -9,7 +9,9 @@ export async function readMetric(metricsPort: number, name: string, label = ''):
     .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0)
 }
 
-/** Tokens of decode steps and prefills that a server has computed; those of passes, its own probe among them, are none. */
+/**
+ * Tokens of decode steps and prefills that a server has computed; those of passes, its own probe among them, are none.
+ */
 export async function inferredTokens(port: number): Promise<number> {
   const [decoded = 0, prefilled = 0] = await Promise.all(
     ['decode', 'prefill'].map((kind) => readMetric(port, 'petals_tokens_computed_total', kind)),

@@ -41,8 +41,8 @@ export class DecodeRhythm {
   }
 
   /**
-   * Milliseconds for which a run of the ready sequences, of which the first came at `since`, should wait for others: for
-   * as long as it may, where one of them is expected within that time.
+   * Milliseconds for which a run of the ready sequences, of which the first came at `since`, should wait for others:
+   * for as long as it may, where one of them is expected within that time.
    */
   wait(ready: ReadonlySet<SequenceId>, since: number, now: number): number {
     const until = since + WAIT_SHARE * this.#runMs
