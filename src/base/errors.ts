@@ -40,6 +40,7 @@ export function errorCode(error: unknown): string {
  * fault travels as its code, so the table is by code and not by class.
  */
 const TRANSIENT_CODES: ReadonlySet<string> = new Set([
+  'CACHE_OUTGROWN',
   'DRAINING',
   'ENGINE_CLOSED',
   'ENGINE_LOAD',

@@ -44,8 +44,8 @@ export interface CacheAccounts {
 
   /**
    * Takes what a sequence of `length` tokens needs, before they are written; `undefined` where it has it already.
-   * Nothing where the whole place was taken when it was reserved. Throws `CACHE_FULL` where others do not give enough
-   * back within the time.
+   * Nothing where the whole place was taken when it was reserved. Throws `CACHE_OUTGROWN` where others do not give
+   * enough back within the time.
    */
   grow(place: Place, length: number, options: ReserveOptions): Promise<void> | undefined
 

@@ -127,7 +127,8 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
 
   #settle(result: TaskResult): void {
     const error = this.#pending.settle(result)
-    if (error !== undefined) this.emit('fault', error)
+    // What a session itself has asked for wrongly says nothing about the device.
+    if (error !== undefined && !error.code.startsWith('SESSION_')) this.emit('fault', error)
   }
 
   #died(reason: string): void {

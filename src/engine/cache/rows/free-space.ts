@@ -30,10 +30,8 @@ export class FreeSpace {
     this.#rows.splice(behind === -1 ? this.#rows.length : behind, 0, row)
   }
 
-  /** Whether the row was taken; it no longer is. */
-  free({ offset }: Row): boolean {
-    const index = this.#rows.findIndex((row) => row.offset === offset)
-    if (index !== -1) this.#rows.splice(index, 1)
-    return index !== -1
+  /** Of a row that was taken. */
+  free(row: Row): void {
+    this.#rows.splice(this.#rows.indexOf(row), 1)
   }
 }

@@ -35,8 +35,8 @@ export class RowAccounts implements CacheAccounts {
   readonly #sparse: boolean
   readonly #bases: RowBases | undefined
   readonly #space: FreeSpace
-  /** What each row has taken, by its offset. */
-  readonly #taken = new Map<number, number>()
+  /** What each row has taken. */
+  readonly #taken = new Map<Row, number>()
   /** Rows that have to grow go before those that have yet to begin. */
   readonly #growing = new Set<Waiter>()
   readonly #opening = new Set<Waiter>()
@@ -80,7 +80,7 @@ export class RowAccounts implements CacheAccounts {
       return true
     }
     if (!attempt()) {
-      const what = `a session of ${maxLength} tokens`
+      const what = { code: 'CACHE_FULL', text: `a session of ${maxLength} tokens` }
       await this.#wait(this.#opening, attempt, what, { timeoutMs, signal })
     }
     return row!
@@ -89,7 +89,7 @@ export class RowAccounts implements CacheAccounts {
   grow(row: Row, length: number, options: ReserveOptions): Promise<void> | undefined {
     if (!this.#sparse) return undefined
     const attempt = (): boolean => {
-      const taken = this.#taken.get(row.offset)
+      const taken = this.#taken.get(row)
       // A row that was released meanwhile needs nothing any more.
       if (taken === undefined) return true
       if (this.#costOf(wholeUnits(length)) - taken > this.tokensLeft) return false
@@ -97,7 +97,8 @@ export class RowAccounts implements CacheAccounts {
       return true
     }
     if (attempt()) return undefined
-    return this.#wait(this.#growing, attempt, `${length} tokens of a session`, options)
+    const what = { code: 'CACHE_OUTGROWN', text: `${length} tokens of an open session` }
+    return this.#wait(this.#growing, attempt, what, options)
   }
 
   reaches(row: Row, position: number): boolean {
@@ -105,24 +106,26 @@ export class RowAccounts implements CacheAccounts {
   }
 
   release(row: Row): void {
-    if (!this.#space.free(row)) return
-    this.#usedTokens -= this.#taken.get(row.offset)!
-    this.#taken.delete(row.offset)
+    const taken = this.#taken.get(row)
+    if (taken === undefined) return
+    this.#taken.delete(row)
+    this.#space.free(row)
+    this.#usedTokens -= taken
     for (const waiters of [this.#growing, this.#opening]) for (const { attempt } of waiters) attempt()
   }
 
   /** What a row of `length` written tokens takes; never less than it has taken before. */
-  #charge({ offset }: Row, length: number): void {
-    const before = this.#taken.get(offset) ?? 0
+  #charge(row: Row, length: number): void {
+    const before = this.#taken.get(row) ?? 0
     const cost = Math.max(before, this.#costOf(wholeUnits(length)))
-    this.#taken.set(offset, cost)
+    this.#taken.set(row, cost)
     this.#usedTokens += cost - before
   }
 
   #wait(
     waiters: Set<Waiter>,
     attempt: () => boolean,
-    what: string,
+    what: { readonly code: string; readonly text: string },
     { timeoutMs, signal }: ReserveOptions,
   ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -143,8 +146,8 @@ export class RowAccounts implements CacheAccounts {
     const timer = setTimeout(() => {
       const seconds = timeoutMs / 1000
       const free = `${this.tokensLeft} of ${this.totalTokens} cache tokens are free`
-      const message = `no room for ${what} within ${seconds} s: ${free}, ${this.numSequences} sessions hold the rest`
-      leave(new PetalsError('CACHE_FULL', message))
+      const others = `${this.numSequences} sessions hold the rest`
+      leave(new PetalsError(what.code, `no room for ${what.text} within ${seconds} s: ${free}, ${others}`))
     }, timeoutMs)
     const onAbort = (): void => leave(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort, { once: true })

@@ -98,7 +98,7 @@ test('a row that outgrows the cache waits for others, before new ones, and gives
   const rows = new RowAccounts(SPARSE)
   const [first, second] = [await rows.reserve(1024, NOW), await rows.reserve(800, NOW)]
   assert.equal(rows.grow(first, 896, NOW), undefined)
-  await assert.rejects(Promise.resolve(rows.grow(second, 800, { timeoutMs: 10 })), { code: 'CACHE_FULL' })
+  await assert.rejects(Promise.resolve(rows.grow(second, 800, { timeoutMs: 10 })), { code: 'CACHE_OUTGROWN' })
   const opening = rows.reserve(1024, { timeoutMs: 5000 })
   const growing = rows.grow(second, 800, { timeoutMs: 5000 })
   rows.release(first)
@@ -107,6 +107,17 @@ test('a row that outgrows the cache waits for others, before new ones, and gives
   rows.release(second)
   rows.release(await opening)
   assert.equal(rows.tokensLeft, 1024)
+})
+
+test('a row that was given back is no other one that lies in its place', async () => {
+  const rows = new RowAccounts({ ...SPARSE, totalTokens: 256 })
+  const first = await rows.reserve(256, NOW)
+  rows.release(first)
+  const second = await rows.reserve(256, NOW)
+  assert.deepEqual(first, second)
+  assert.equal(rows.grow(first, 256, NOW), undefined)
+  rows.release(first)
+  assert.deepEqual([rows.numSequences, rows.tokensLeft], [1, 128])
 })
 
 test('a row that is given back while it waits to grow takes nothing any more', async () => {

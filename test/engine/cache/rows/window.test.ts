@@ -148,6 +148,7 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
 
     session.truncate(300)
     assert.equal(session.position, 0)
+    sliding.on('fault', (error) => assert.fail(`no fault of the device: ${error.message}`))
     await assert.rejects(fork.forkFrom(await filled(sliding, input), 10), { code: 'SESSION_FORK' })
     assert.equal(fork.position, 0)
     for (const empty of [session, fork]) assertEqual(await feed(empty, input, TOKENS, 99), expected!, 0)
