@@ -1,3 +1,4 @@
+import { PetalsError } from '../../base/errors.ts'
 import { blockGraphs, cacheShape } from '../../families/graphs.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type Environment, createEnvironment } from '../../runtime/environment.ts'
@@ -15,10 +16,15 @@ import { WeightMemory } from './weight-memory.ts'
 
 /**
  * Builds one session per block on a CPU, and brings the weights to the device elsewhere, one block at a time: what is
- * read of a block is given back before the next.
+ * read of a block is given back before the next. Throws what loading throws; nothing is left behind then.
  */
-export function loadBlocks(options: LoadBlocksOptions, onProgress: (progress: LoadProgress) => void): LoadedBlocks {
+export function loadBlocks(options: LoadBlocksOptions, report: (progress: LoadProgress) => void): LoadedBlocks {
   const { checkpoint, start, end, device, dtype } = options
+  const onBlock = (blocksLoaded: number): void => {
+    report({ blocksLoaded, numBlocks: end - start })
+    if (Atomics.load(new Int32Array(options.stop), 0) !== 0)
+      throw new PetalsError('ENGINE_LOAD', 'loading was ended before all blocks were there')
+  }
   const { config } = checkpoint
   const target = targetOf(options)
   const graphs = blockGraphs(config, target, start, end)
@@ -33,19 +39,11 @@ export function loadBlocks(options: LoadBlocksOptions, onProgress: (progress: Lo
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind === 'cuda')
-      resident = loadResidentBlocks(
-        device,
-        graphs,
-        slices,
-        memory,
-        (blocksLoaded) => onProgress({ blocksLoaded, numBlocks: end - start }),
-        cacheOf,
-      )
+    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf)
     else
       for (const [i, block] of slices.entries()) {
         sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))
-        onProgress({ blocksLoaded: sessions.length, numBlocks: end - start })
+        onBlock(sessions.length)
       }
   } catch (error) {
     releaseSessions(env, sessions)

@@ -34,7 +34,7 @@ export interface LoadOptions extends ThreadOptions {
   /** What LoRA adapters may take; without it the span has no place for any. */
   readonly adapterBytes?: number | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-  /** Ends loading at once; `load` rejects with the signal's reason. */
+  /** Ends loading after the block that is being loaded; `load` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -61,6 +61,8 @@ export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
 export interface LoadBlocksOptions extends BlockOptions {
   /** Whether the loading thread hashes as well. */
   readonly withDigests: boolean
+  /** One int32: not 0 once nobody wants the blocks any more. */
+  readonly stop: SharedArrayBuffer
 }
 
 /** Smaller models are hashed before another thread would have started. */
@@ -103,10 +105,13 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
   const hashing = withDigests
     ? undefined
     : new Thread<DigestCalls>(startWorker(import.meta.url, 'digest-worker'), threadLost)
-  const blocks = loading.call('load', { ...options, withDigests }, { onReport: onProgress })
+  const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  const blocks = loading.call('load', { ...options, withDigests, stop }, { onReport: onProgress })
   const blockDigests = hashing?.call('digest', options)
-  const onAbort = () => {
-    for (const thread of [loading, hashing]) thread?.abandon(signal?.reason as Error)
+  const onAbort = (): void => {
+    // The loading thread stops by itself, after the block that it is at: what it has made is not to be lost with it.
+    Atomics.store(new Int32Array(stop), 0, 1)
+    hashing?.abandon(signal?.reason as Error)
   }
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
@@ -115,6 +120,7 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
   } catch (error) {
     // Sessions belong to the process, not to the thread that has built them.
     await blocks.then(releaseSessions, () => undefined)
+    signal?.throwIfAborted()
     throw error
   } finally {
     signal?.removeEventListener('abort', onAbort)

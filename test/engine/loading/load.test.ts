@@ -4,7 +4,8 @@ import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { blockGraphs } from '../../../src/families/graphs.ts'
 import { blockDigests } from '../../../src/checkpoint/weights/fingerprint.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
-import { loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
+import { loadBlocks } from '../../../src/engine/loading/load-blocks.ts'
+import { type LoadProgress, loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
@@ -36,6 +37,22 @@ test('loading that is given up at any moment rejects with the reason, and the pr
   const engine = await Engine.load(options)
   assert.equal(engine.numSessions, 0)
   await engine.close()
+})
+
+test('a loading thread that is told to stop does so after the block that it is at', async () => {
+  const checkpoint = await openCheckpoint(FOLDER)
+  const stop = new SharedArrayBuffer(4)
+  const span = { checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', threads: 1, spin: false } as const
+  const reports: LoadProgress[] = []
+  const report = (progress: LoadProgress): void => {
+    reports.push(progress)
+    if (progress.blocksLoaded === 2) Atomics.store(new Int32Array(stop), 0, 1)
+  }
+  assert.throws(() => loadBlocks({ ...span, withDigests: false, stop }, report), { code: 'ENGINE_LOAD' })
+  assert.deepEqual(
+    reports.map(({ blocksLoaded }) => blocksLoaded),
+    [1, 2],
+  )
 })
 
 test('a small model and a large one, which another thread hashes, have the same digests', async () => {
