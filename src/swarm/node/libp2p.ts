@@ -72,10 +72,11 @@ export async function buildLibp2p({
       inboundConnectionThreshold: 100,
       // Ten silent sockets would shut the node for the time of an upgrade.
       maxIncomingPendingConnections: 256,
-      inboundUpgradeTimeout: 3000,
-      // Addresses are tried one after another: a dead one must not use up the whole dial.
-      addressDialTimeout: 3000,
-      dialTimeout: 6000,
+      inboundUpgradeTimeout: 5000,
+      // Addresses are tried one after another: a dead one must not use up the whole dial. A busy machine takes seconds
+      // for twenty handshakes at once.
+      addressDialTimeout: 5000,
+      dialTimeout: 9000,
       // Exempts a swarm on one machine from the limits per address above.
       allow: isLoopbackOnly([...listen, ...announce]) ? ['/ip4/127.0.0.1/ipcidr/8'] : [],
     },
