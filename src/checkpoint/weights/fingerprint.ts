@@ -5,7 +5,7 @@ import type { ModelConfig } from '../config/config.ts'
 import { CheckpointError } from '../errors.ts'
 import { readModelRows } from '../hub/download/rows.ts'
 import { modelTypeRow } from '../config/model-types/index.ts'
-import { readChunks } from './read.ts'
+import { chunkBuffer, readChunks } from './read.ts'
 import { bareName, findTensor } from './reconcile.ts'
 import type { TensorSlice } from './safetensors.ts'
 
@@ -44,12 +44,13 @@ export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Prom
  * the order of the names. `blocks` holds each block's tensors. Reads them all, synchronously: for worker threads.
  */
 export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): string[] {
+  const buffer = chunkBuffer(Math.max(0, ...blocks.flat().map(({ byteLength }) => byteLength)))
   return blocks.map((slices) => {
     const hash = createHash('sha256')
     const named = slices.map((slice) => ({ slice, name: nameInBlock(slice.name) }))
     for (const { slice, name } of named.sort((a, b) => compare(a.name, b.name))) {
       hash.update(canonicalJson([name, slice.dtype, slice.shape]))
-      readChunks(slice, (chunk) => hash.update(chunk))
+      readChunks(slice, (chunk) => hash.update(chunk), buffer)
     }
     return hash.digest('hex').slice(0, HEX_DIGITS)
   })

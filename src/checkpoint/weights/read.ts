@@ -46,15 +46,23 @@ function readConverted(fd: number, slice: TensorSlice, from: FloatDType, to: Flo
  * Hands a tensor's bytes as stored to `use`, up to 8 MB at a time and in order; the chunk is overwritten by the next
  * one. `position` counts from the tensor's first byte. Synchronous. Throws as `readTensor`.
  */
-export function readChunks(slice: TensorSlice, use: (chunk: Uint8Array, position: number) => void): void {
-  const buffer = freshBytes(Math.min(CHUNK_BYTES, slice.byteLength))
+export function readChunks(
+  slice: TensorSlice,
+  use: (chunk: Uint8Array, position: number) => void,
+  buffer: Uint8Array = chunkBuffer(slice.byteLength),
+): void {
   withFile(slice.file, (fd) => {
-    for (let position = 0; position < slice.byteLength; position += CHUNK_BYTES) {
+    for (let position = 0; position < slice.byteLength; position += buffer.byteLength) {
       const chunk = buffer.subarray(0, slice.byteLength - position)
       readInto(fd, slice, position, chunk)
       use(chunk, position)
     }
   })
+}
+
+/** For `readChunks` of tensors of at most so many bytes: one serves many, where a fresh one each would pile up. */
+export function chunkBuffer(maxBytes: number): Uint8Array<ArrayBuffer> {
+  return freshBytes(Math.max(1, Math.min(CHUNK_BYTES, maxBytes)))
 }
 
 /** A whole tensor's bytes as stored. Synchronous. Throws as `readTensor`. */
