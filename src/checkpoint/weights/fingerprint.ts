@@ -39,12 +39,15 @@ export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Prom
   return `${config.modelType}-${config.numBlocks}x${config.hiddenSize}-${hash.digest('hex').slice(0, HEX_DIGITS)}`
 }
 
+/** At a time: more is not hashed faster, and it would add to what loading takes beside it. */
+const HASHED_BYTES = 1 << 20
+
 /**
  * A digest of each block's weights as stored: 16 hex digits over names within the block, dtypes, shapes and bytes, in
  * the order of the names. `blocks` holds each block's tensors. Reads them all, synchronously: for worker threads.
  */
 export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): string[] {
-  const buffer = chunkBuffer(Math.max(0, ...blocks.flat().map(({ byteLength }) => byteLength)))
+  const buffer = chunkBuffer(HASHED_BYTES)
   return blocks.map((slices) => {
     const hash = createHash('sha256')
     const named = slices.map((slice) => ({ slice, name: nameInBlock(slice.name) }))
