@@ -18,11 +18,17 @@ export class ClientShares {
       if (served <= this.#level && other !== client) this.#served.delete(other)
   }
 
+  /** Nobody waits for anything: all are level again, and forgotten. */
+  reset(): void {
+    this.#served.clear()
+    this.#level = 0
+  }
+
   charge(client: string, tokens: number): void {
     this.#served.set(client, this.#servedOf(client) + tokens)
   }
 
-  /** The first entry of the client whose turn it is. Of no entries `undefined`. */
+  /** The first entry of the client whose turn it is; of no entries `undefined`. Who comes now begins level with it. */
   next<T extends { readonly client: string }>(entries: readonly T[]): T | undefined {
     let chosen: T | undefined
     for (const entry of entries) {
@@ -34,6 +40,8 @@ export class ClientShares {
 
   /** As many entries as may go at once, each client's in their order, as if each were charged one token in its turn. */
   take<T extends { readonly client: string }>(entries: readonly T[], count: number): readonly T[] {
+    // Who comes now begins level with these.
+    this.next(entries)
     if (entries.length <= count) return entries
     const left = Map.groupBy(entries, ({ client }) => client)
     const taken: T[] = []

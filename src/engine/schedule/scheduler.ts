@@ -89,7 +89,10 @@ export class Scheduler {
     const delay = this.#passes.length > 0 ? this.#background.delay(inferenceWaits, now) : Infinity
     if (delay === 0) return this.#nextPass()
     if (this.#prefill.length > 0 && (this.#prefillIsNext || this.#decode.length === 0)) return this.#nextChunk()
-    if (this.#decode.length === 0) return { kind: 'wait', milliseconds: delay }
+    if (this.#decode.length === 0) {
+      if (this.#passes.length === 0) this.#shares.reset()
+      return { kind: 'wait', milliseconds: delay }
+    }
     const patience = this.#prefill.length > 0 ? 0 : this.#companionsWait(now)
     return patience > 0 ? { kind: 'wait', milliseconds: Math.min(delay, patience) } : this.#nextDecode()
   }

@@ -69,8 +69,8 @@ export class EngineSessions {
   }
 
   /**
-   * Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, `TENSOR_SHAPE`, or as
-   * `Adapters.acquire`; nothing is held then.
+   * Throws `CACHE_FULL`, `CACHE_TOO_SMALL`, `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, `TENSOR_SHAPE`, `TENSOR_DTYPE`, or
+   * as `Adapters.acquire`; nothing is held then.
    */
   async open({
     start,
@@ -85,6 +85,7 @@ export class EngineSessions {
     checkSpan(span, { start, end })
     checkSessionLength(config, maxLength)
     if (prompts !== undefined) checkPrompts(prompts, end - start, config.hiddenSize)
+    const converted = prompts && convert(prompts, dtype)
     const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
     const place = await accounts.reserve(maxLength, wait).catch((error: unknown) => {
       use?.release()
@@ -97,7 +98,7 @@ export class EngineSessions {
       ropeKey: ropeKey(config.ropes, maxLength),
       start: start - span.start,
       end: end - span.start,
-      prompts: prompts && convert(prompts, dtype),
+      prompts: converted,
       client,
       released: new AbortController(),
     }
@@ -138,6 +139,8 @@ export class EngineSessions {
     checkHidden(hidden, 2, { dtype, hiddenSize: config.hiddenSize })
     const [tokens = 0] = hidden.shape
     await this.#grow(sequence, position + tokens)
+    // Released meanwhile, its place may be another's by now.
+    sequence.released.signal.throwIfAborted()
     const { id, start, end, client } = sequence
     const prompts = promptsOfStep(sequence.prompts, position, tokens)
     const prompted = prompts !== undefined
@@ -177,6 +180,7 @@ export class EngineSessions {
       )
     }
     await this.#grow(sequence, tokens)
+    sequence.released.signal.throwIfAborted()
     await this.#modules.thread.fork({ sequence: sequence.id, from: source.id, start, end, tokens })
   }
 

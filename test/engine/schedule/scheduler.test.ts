@@ -136,6 +136,16 @@ describe('a scheduler', () => {
     assert.deepEqual([turns.slice(0, 4).filter((client) => client === 'a').length], [2])
   })
 
+  it('remembers nothing of what clients had once nobody waits any more', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { tokens: 16 * 50 })
+    machine.drain()
+    assert.equal(machine.turn(), Infinity)
+    machine.step('a', 1, { position: 800, tokens: 32 })
+    machine.step('b', 2, { tokens: 32 })
+    assert.deepEqual(clientsOf(machine.drain()), ['a', 'b', 'a', 'b'])
+  })
+
   it('shares the rows of a batch among clients where there are more steps than rows', () => {
     const machine = new Machine()
     for (let sequence = 0; sequence < 8; sequence++) machine.step('a', sequence)

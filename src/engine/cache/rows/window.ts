@@ -97,9 +97,13 @@ export class RowBases {
     return base === 0 || position === 0 || position - this.#window.window + 1 >= base
   }
 
-  /** Whether a step of `tokens` at `position` fits behind what the row's slots hold. */
+  /**
+   * Whether a step of `tokens` at `position` fits behind what the row's slots hold. Not where they begin beyond it, as
+   * in a row that was cut back to nothing.
+   */
   hasRoom(row: Row, position: number, tokens: number): boolean {
-    return position + tokens - this.get(row) <= this.slots(row)
+    const slot = position - this.get(row)
+    return slot >= 0 && slot + tokens <= this.slots(row)
   }
 
   /** The base that leaves a step at `position` the most room. */

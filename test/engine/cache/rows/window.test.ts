@@ -154,6 +154,18 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     for (const empty of [session, fork]) assertEqual(await feed(empty, input, TOKENS, 99), expected!, 0)
   })
 
+  it('that were cut back to nothing begin anew with single tokens, in whichever thread', async (context) => {
+    const checkpoint = await openLong('mistral')
+    const input = states(1, checkpoint.config.hiddenSize)
+    const [sliding, whole] = [await load(context, checkpoint, SLIDING), await load(context, checkpoint, WHOLE)]
+    const [expected] = await references(whole, [input])
+    const session = await open(sliding)
+    await feed(session, input, 500, 64)
+    await feed(session, input, TOKENS, 1)
+    session.truncate(0)
+    assertEqual(await feed(session, input, 20, 1), expected!, 0)
+  })
+
   it('give what whole rows give under deep prompts that are longer than the slots', async (context) => {
     const checkpoint = await openLong('mistral')
     const { numBlocks, hiddenSize } = checkpoint.config
