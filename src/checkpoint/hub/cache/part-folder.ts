@@ -77,15 +77,18 @@ export class PartFolder {
     return this.#entries.get(rangeKey(range))?.usedAt
   }
 
-  /** How many of a part's first bytes are there. */
-  async peekPartialBytes(range: ByteRange): Promise<number> {
+  /** How many bytes of an incomplete part have arrived. */
+  async partialBytes(range: ByteRange): Promise<number> {
     const bytes = await fileBytes(this.partialPath(range))
     return bytes !== undefined && bytes <= rangeBytes(range) ? bytes : 0
   }
 
-  /** The same; what cannot be part of it is thrown away. */
-  async partialBytes(range: ByteRange): Promise<number> {
-    const bytes = await this.peekPartialBytes(range)
+  /**
+   * Prepares an incomplete part to be continued: returns how many bytes have arrived, and deletes a file that cannot be
+   * continued.
+   */
+  async resumePartial(range: ByteRange): Promise<number> {
+    const bytes = await this.partialBytes(range)
     if (bytes > 0) return bytes
     await rm(this.partialPath(range), { force: true, recursive: true })
     return 0

@@ -149,7 +149,7 @@ async function dropDamaged(
       }
       await folder.remove(part)
     }
-    const have = await folder.partialBytes(range)
+    const have = await folder.resumePartial(range)
     context.count(have, 'disk')
     pieces.push({ ...range, have })
   }
@@ -197,7 +197,7 @@ export async function countMissing(partsFolder: string, wanted: readonly WantedR
     const folder = await PartFolder.open(partFolderOf(partsFolder, file))
     for (const range of ranges) {
       if ((await folder.find(range)) !== undefined) continue
-      missing += rangeBytes(range) - (await folder.peekPartialBytes(range))
+      missing += rangeBytes(range) - (await folder.partialBytes(range))
     }
   }
   return missing
