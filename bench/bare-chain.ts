@@ -36,7 +36,7 @@ export class BareChain implements Disposable {
     // Each session packs a copy of its own.
     const initializers = graph.parameters.map(({ name, dtype, shape }) => ({
       name,
-      packed: true,
+      prepacked: true,
       tensor: { dtype, shape, data: randomBytes(dtype, shape) },
     }))
     this.#sessions = Array.from(

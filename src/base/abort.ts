@@ -7,8 +7,8 @@ export function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * The work's outcome, or the signal's reason as soon as that is aborted; the work itself goes on unheeded then. Nothing
- * is left on the signal afterwards.
+ * Resolves or rejects as `work` does, or rejects with the signal's reason as soon as the signal is aborted. An abort
+ * does not stop `work`: it goes on, and its outcome is ignored. The listener is removed from the signal in every case.
  */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work

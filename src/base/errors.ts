@@ -13,31 +13,39 @@ export class PetalsError extends Error {
   }
 }
 
-/** The user asked for something that cannot be: printed as one sentence, without a stack. */
+/**
+ * The user asked for something impossible (code `USAGE`). The command line prints the message as one sentence, without
+ * a stack.
+ */
 export class UsageError extends PetalsError {
   constructor(message: string, options?: ErrorOptions) {
     super('USAGE', message, options)
   }
 }
 
-/** A limit of time ran out. `what` reads on from "timed out after 3 s: ". */
+/**
+ * A time limit ran out (code `TIMEOUT`). The message is "timed out after 3 s: " followed by `what`, the thing waited
+ * for.
+ */
 export class TimeoutError extends PetalsError {
   constructor(what: string, timeoutMs: number) {
     super('TIMEOUT', `timed out after ${timeoutMs / 1000} s: ${what}`)
   }
 }
 
+/** The message of anything that was thrown; of a value that is no Error, its text. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** The stable code of an error that this project raised; `INTERNAL` for everything else. */
 export function errorCode(error: unknown): string {
   return error instanceof PetalsError ? error.code : 'INTERNAL'
 }
 
 /**
- * Codes of failures that say nothing about the request itself: another try, or another server, may do better. A peer's
- * fault travels as its code, so the table is by code and not by class.
+ * Error codes after which the same request may succeed when it is tried again, on this server or on another one: they
+ * say nothing against the request itself. A peer's error arrives as a code without its class, so the table lists codes.
  */
 const TRANSIENT_CODES: ReadonlySet<string> = new Set([
   'CACHE_OUTGROWN',
@@ -75,7 +83,10 @@ const TRANSIENT_CODES: ReadonlySet<string> = new Set([
   'TIMEOUT',
 ])
 
-/** Whether another try, or another server, may do better. Only errors raised on purpose can be. */
+/**
+ * Whether the same request may succeed when it is tried again, on this server or on another one. False for errors that
+ * this project did not raise.
+ */
 export function isTransient(error: unknown): boolean {
   return error instanceof PetalsError && TRANSIENT_CODES.has(error.code)
 }

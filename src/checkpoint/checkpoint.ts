@@ -11,23 +11,25 @@ import { isFile, readJsonObject } from './config/json.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
 import { readTensorSlices, type ShardSource } from './weights/shards.ts'
 
-/** A model's folder, read and checked but for the tensors' bytes. Plain data: it can be posted to a worker thread. */
+/** A model's files, read and checked except for the tensors' bytes. Plain data: it can be posted to a worker thread. */
 export interface Checkpoint {
-  /** Absolute. */
+  /** Absolute path of the model's folder. */
   readonly folder: string
   readonly config: ModelConfig
   readonly generation: GenerationDefaults
-  /** By name as stored. */
+  /** Where each tensor's bytes lie, by the tensor's name as stored. */
   readonly tensors: ReadonlyMap<string, TensorSlice>
-  /** Whether there is a tokenizer.json. */
+  /** Whether the folder has a tokenizer.json. */
   readonly hasTokenizer: boolean
-  /** Of a model of the hub: where the tensors are that are not here. `fetchTensors` brings them. */
+  /**
+   * For a model of a hub: where to download the tensors that are not on this machine. `fetchTensors` downloads them.
+   */
   readonly remote?: RemoteModel
 }
 
 /**
- * Reads config.json, generation_config.json and the headers of all weights, the latter from `shards` where they are not
- * in the folder. Throws `CheckpointError`.
+ * Reads config.json, generation_config.json and the headers of all weight files. The headers come from `shards` if
+ * given (for weights that are not in the folder), else from the folder. Throws `CheckpointError`.
  */
 export async function openCheckpoint(folder: string, shards?: ShardSource): Promise<Checkpoint> {
   const root = resolve(folder)
@@ -50,6 +52,7 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
   }
 }
 
+/** The float type of the first stored tensor that has one. */
 function storedDType(tensors: ReadonlyMap<string, TensorSlice>) {
   return [...tensors.values()].map((slice) => slice.dtype).find(isFloatDType)
 }

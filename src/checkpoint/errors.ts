@@ -24,7 +24,7 @@ export type CheckpointErrorCode =
   | 'CHECKPOINT_SHAPE'
   | 'CHECKPOINT_DTYPE'
 
-/** A checkpoint that cannot be used as it is: the user has to repair it, convert it or name another one. */
+/** A checkpoint that cannot be used as it is: the user has to repair it, convert it or choose another one. */
 export class CheckpointError extends PetalsError {
   declare readonly code: CheckpointErrorCode
 

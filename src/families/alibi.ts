@@ -2,8 +2,9 @@ import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 
 /**
- * Each head's slope (Press et al., "Train Short, Test Long"): a geometric progression for a power of two of heads, and
- * for what is left every other one of the next power's. Computed as transformers does, in float32.
+ * The slope of each head's ALiBi (Press et al., "Train Short, Test Long"): a geometric progression if the number of
+ * heads is a power of two; for the heads beyond such a number, every other slope of the next power of two. Computed in
+ * float32 as in transformers.
  */
 export function alibiSlopes(numHeads: number): Float32Array {
   const power = 2 ** Math.floor(Math.log2(numHeads))
@@ -17,8 +18,9 @@ function powerOf(power: number, exponent: number): number {
 }
 
 /**
- * What is added to each head's scores at each position: positions float32 [total] -> [1, heads, 1, total]. The slope
- * times the position itself: softmax takes no notice of what all of a token's scores have in common.
+ * ALiBi's addition to the scores: positions float32 [total] -> [1, heads, 1, total], each position times the head's
+ * slope. ALiBi takes the distance instead of the position, but the two differ by the same amount for all scores of a
+ * token, which softmax ignores.
  */
 export function alibi(layers: Layers, positions: Value, slopes: Float32Array): Value {
   return layers.scaleEach(positions, slopes, [1, slopes.length, 1, 1], 'alibi')

@@ -12,8 +12,8 @@ const FINAL_NORM = 'transformer.ln_f'
 const BIASED = { bias: true }
 
 /**
- * BigScience, "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model": LayerNorms, ALiBi, a norm of the
- * embeddings.
+ * BLOOM (BigScience, "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model"): LayerNorms, ALiBi, and a norm
+ * after the embedding.
  */
 export const bloom: Family = {
   check({ raw }) {

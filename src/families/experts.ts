@@ -3,18 +3,19 @@ import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { FamilyError } from './errors.ts'
 
+/** A mixture of experts as a family configures it. */
 export interface Experts {
   readonly numExperts: number
-  /** Experts that each token goes through. */
+  /** How many experts compute each token. */
   readonly topK: number
   readonly normalised: boolean
   readonly intermediateSize: number
-  /** The router's module, and an expert's matrices. */
+  /** The names of the router's module and of each expert's matrices. */
   readonly router: string
   readonly names: (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
 }
 
-/** A mixture of experts in place of an MLP: x [rows, tokens, hidden] -> the same. */
+/** Adds a mixture of experts in the place of an MLP: x [rows, tokens, hidden] -> [rows, tokens, hidden]. */
 export function experts(
   layers: Layers,
   { hiddenSize }: Pick<ModelConfig, 'hiddenSize'>,
@@ -33,7 +34,7 @@ export function experts(
   })
 }
 
-/** Throws `FAMILY_UNSUPPORTED` for what the operator does not do. */
+/** Throws `FAMILY_UNSUPPORTED` for a mixture of experts that onnxruntime's operator cannot compute. */
 export function checkExperts(
   { activation }: ModelConfig,
   { numExperts, topK }: Pick<Experts, 'numExperts' | 'topK'>,

@@ -12,20 +12,21 @@ import { checkActivation } from './llama-like.ts'
 const EMBEDDING = 'transformer.word_embeddings'
 const FINAL_NORM = 'transformer.ln_f'
 
+/** In what Falcon's models differ. */
 interface FalconOptions {
-  /** Of linear layers. */
+  /** Whether linear layers have biases. */
   readonly bias: boolean
   readonly alibi: boolean
-  /** Whether attention and MLP have the same input, and their outputs are added at once. */
+  /** Whether attention and MLP read the same input and their outputs are added together. */
   readonly parallel: boolean
-  /** Whether both have a norm of their own before them. */
+  /** Whether attention and MLP each have a norm of their own before them. */
   readonly twoNorms: boolean
 }
 
 /**
- * Almazrouei et al., "The Falcon Series of Open Language Models", in its three shapes: 7B (one head of keys and values
- * for all queries), 40B and 180B (`new_decoder_architecture`: grouped, a norm each for attention and MLP), RW (ALiBi,
- * biases).
+ * Falcon (Almazrouei et al., "The Falcon Series of Open Language Models") in its three architectures: 7B (one key and
+ * value head for all queries), 40B and 180B (`new_decoder_architecture`: grouped heads, separate norms for attention
+ * and MLP), and RW (ALiBi, biases).
  */
 export const falcon: Family = {
   check(config) {
@@ -64,7 +65,7 @@ export const falcon: Family = {
   },
 }
 
-/** Each group of queries lies before its keys and values. */
+/** Attention from a fused projection in which each group's queries precede the group's key and value. */
 function attention(layers: Layers, config: ModelConfig, x: Value, attend: BlockInputs['attend']): Value {
   const { numHeads, numKvHeads, headDim, hiddenSize } = config
   const { bias, alibi: hasAlibi } = optionsOf(config)
@@ -82,8 +83,8 @@ function attention(layers: Layers, config: ModelConfig, x: Value, attend: BlockI
 }
 
 /**
- * Falcon was trained with slopes, positions and their products in bfloat16, and with all of a score divided by
- * sqrt(headDim).
+ * ALiBi as Falcon was trained: slopes, positions and their products rounded to bfloat16, and the bias divided by
+ * sqrt(headDim) like the scores.
  */
 function scaledAlibi(layers: Layers, { numHeads, headDim }: ModelConfig, positions: Value): Value {
   const slopes = asFloat32(convert(convert(fromFloat32(alibiSlopes(numHeads), [numHeads]), 'bfloat16'), 'float32'))

@@ -6,27 +6,29 @@ import { blockGraphs } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { type LoraModule, loraModules } from '../graph/lora.ts'
 
-/** A module of an adapter and where in the model it belongs. */
+/** A module of an adapter, and the linear layer of the model that it changes. */
 export interface FittedModule extends AdapterModule {
   readonly block: number
-  /** Its name within the block. */
+  /** The linear layer's name within the block. */
   readonly module: string
+  /** The module's rank. */
   readonly rank: number
 }
 
+/** An adapter that fits the model. */
 export interface FittedAdapter {
   readonly name: string
-  /** The largest of its modules' ranks. */
+  /** The largest rank among its modules. */
   readonly rank: number
   readonly modules: readonly FittedModule[]
 }
 
-/** Modules have the same names and sizes on every device. */
+/** Any target will do to list linear layers: their names and sizes are the same on every device. */
 const TARGET = { device: 'cpu', dtype: 'float32', adapters: true } as const
 
 /**
- * Finds each module of an adapter in the model, whichever of its blocks are held. Throws `ADAPTER_MISFIT`, naming the
- * first matrix that does not fit.
+ * Assigns each module of an adapter to a linear layer of the model; which blocks are served does not matter. Throws
+ * `ADAPTER_MISFIT`, naming the first matrix that does not fit.
  */
 export function fitAdapter({ name, modules }: Adapter, config: ModelConfig): FittedAdapter {
   const places = modulesOf(config)

@@ -4,7 +4,10 @@ import type { Value } from '../graph/value.ts'
 
 export type GatedMlpSize = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'activation' | 'mlpBias'>
 
-/** down(act(gate(x)) * up(x)), its parameters in `mlp.` (Shazeer, "GLU Variants Improve Transformer"). */
+/**
+ * Adds a gated MLP, down(act(gate(x)) * up(x)), with its parameters under `mlp.` (Shazeer, "GLU Variants Improve
+ * Transformer"): x [rows, tokens, hidden] -> [rows, tokens, hidden].
+ */
 export function gatedMlp(
   layers: Layers,
   { hiddenSize, intermediateSize, activation, mlpBias: bias }: GatedMlpSize,

@@ -12,33 +12,35 @@ const EMBEDDING = 'model.embed_tokens'
 const HEAD = 'lm_head'
 const FINAL_NORM = 'model.norm'
 
-/** Norms are stored as their distance from one. */
+/** Gemma stores the weights of norms minus one. */
 const NORM_OFFSET = 1
 
+/** Gemma's own fields of config.json. */
 interface GemmaOptions {
-  /** Scores are divided by its square root. */
+  /** Attention scores are divided by the square root of this. */
   readonly queryScalar: number
-  /** Bounds of attention's scores and of the logits, softly kept. */
+  /** Soft caps of attention's scores and of the logits; undefined: none. */
   readonly scoreCap: number | undefined
   readonly logitCap: number | undefined
 }
 
-/** In what the families differ. */
+/** In what the Gemma families differ. */
 export interface GemmaParts {
   /**
-   * Where config.json leaves the cap out; null for a family that does not cap its scores, whatever config.json says.
+   * The soft cap of scores if config.json leaves it out. Null: this family never caps scores, whatever config.json
+   * says.
    */
   readonly scoreCap: number | null
   readonly logitCap: number | undefined
-  /** What becomes of queries and keys before they are rotated. */
+  /** Applied to queries and keys before they are rotated. */
   readonly prepareHeads?: (layers: Layers, config: ModelConfig, projections: Projections) => Projections
 }
 
 const QUERY_SCALAR = 256
 
 /**
- * Riviere et al., "Gemma 2": norms before and after attention and MLP, soft caps on scores and logits, embeddings
- * scaled by the square root of the hidden size, windows on some layers.
+ * A family built like Gemma 2 (Riviere et al., "Gemma 2"): norms before and after attention and MLP, soft caps on
+ * scores and logits, embeddings scaled by sqrt(hidden size), sliding windows in some layers.
  */
 export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap, prepareHeads }: GemmaParts): Family {
   const optionsOf = ({ raw }: ModelConfig): GemmaOptions => {
@@ -98,7 +100,7 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
   }
 }
 
-/** Each head's queries and keys normalised by themselves. */
+/** Applies an RMS norm to each head's queries and keys. */
 export function normaliseHeads(
   layers: Layers,
   { headDim, normEps }: ModelConfig,

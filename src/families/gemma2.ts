@@ -1,4 +1,7 @@
 import { gemmaLike } from './gemma-like.ts'
 
-/** Riviere et al., "Gemma 2: Improving Open Language Models at a Practical Size": every other layer has a window. */
+/**
+ * Gemma 2 (Riviere et al., "Gemma 2: Improving Open Language Models at a Practical Size"): every other layer has a
+ * window.
+ */
 export const gemma2 = gemmaLike({ scoreCap: 50, logitCap: 30 })

@@ -1,7 +1,7 @@
 import { gemmaLike, normaliseHeads } from './gemma-like.ts'
 
 /**
- * Kamath et al., "Gemma 3 Technical Report": five windowed layers with a RoPE of their own for each full one, no soft
- * caps.
+ * Gemma 3 (Kamath et al., "Gemma 3 Technical Report"): for each layer with full attention five windowed ones, which
+ * have another rotary embedding; no soft caps.
  */
 export const gemma3 = gemmaLike({ scoreCap: null, logitCap: undefined, prepareHeads: normaliseHeads })

@@ -9,18 +9,22 @@ import type { BlockInputs } from './family.ts'
 import { familyOf } from './index.ts'
 import { ropeInputs } from './input-names.ts'
 
-/** Heads and channels per head of the keys (and values) that a block caches for each token. */
+/** The number of key (and value) heads that a block caches for each token, and the channels of a head. */
 export interface CacheShape {
   readonly kvHeads: number
   readonly headDim: number
 }
 
-/** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
+/**
+ * The shape of a block's KV cache on a target. Throws `GRAPH_UNSUPPORTED` if the device cannot compute in the dtype.
+ */
 export function cacheShape(config: ModelConfig, target: Target): CacheShape {
   return { kvHeads: config.numKvHeads, headDim: lowerHeads(config, target, {}).cacheHeadDim }
 }
 
-/** The graphs of blocks `start` to `end`; blocks that are equal share one. Throws as `buildBlockGraph`. */
+/**
+ * The graphs of blocks `start` to `end`, `end` not included. Equal blocks share one graph. Throws as `buildBlockGraph`.
+ */
 export function blockGraphs(config: ModelConfig, target: Target, start = 0, end = config.numBlocks): Graph[] {
   const graphs = new Map<string, Graph>()
   return config.layers.slice(start, end).map((layer, i) => {
@@ -32,15 +36,23 @@ export function blockGraphs(config: ModelConfig, target: Target, start = 0, end 
 }
 
 /**
- * One block: parameters are named relative to the block's prefix.
- * Inputs: `hidden` [rows, tokens, hidden]; `past_key`, `past_value` [rows, kvHeads, capacity, cacheHeadDim];
- * `seqlens_k` int32 [rows], each row's length after the run minus one; `total_sequence_length` int32 [1], the longest
- * row's length after the run; as `ropeInputs` calls them, cos and sin [positions, rotaryDim / 2] where the block has a
- * rotary embedding; and, where the lowering needs them,
- * `position_ids` int64 [rows, tokens]. Outputs: `output` [rows, tokens, hidden]; `present_key`, `present_value`, for
- * which the past's own memory may be bound. With a cache of int8, `key_scale` and
- * `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim] are taken as well and `used_key_scale`, `used_value_scale`
- * given, as `graph/quantized-cache.ts` has them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * The graph of one block. Parameters are named relative to the block's prefix.
+ *
+ * Inputs:
+ * - `hidden` [rows, tokens, hidden]
+ * - `past_key`, `past_value` [rows, kvHeads, capacity, cacheHeadDim]: the KV cache
+ * - `seqlens_k` int32 [rows]: each row's length after the run, minus one
+ * - `total_sequence_length` int32 [1]: the longest row's length after the run
+ * - cos and sin [positions, rotaryDim / 2], named by `ropeInputs`, if the block has a rotary embedding
+ * - `position_ids` int64 [rows, tokens], if the lowering needs them
+ * - `key_scale`, `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim], if the cache is int8
+ *
+ * Outputs:
+ * - `output` [rows, tokens, hidden]
+ * - `present_key`, `present_value`: the cache with this run's keys and values; may be bound to the past's memory
+ * - `used_key_scale`, `used_value_scale`, if the cache is int8 (see `graph/quantized-cache.ts`)
+ *
+ * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildBlockGraph(config: ModelConfig, target: Target, block: number): Graph {
   const family = familyOf(config)
@@ -72,8 +84,8 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
 }
 
 /**
- * `ids` int64 [rows, tokens] -> `output` [rows, tokens, hidden]; parameters have their full names.
- * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * The embedding's graph: `ids` int64 [rows, tokens] -> `output` [rows, tokens, hidden]. Parameters have their full
+ * names. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildEmbedGraph(config: ModelConfig, target: Target): Graph {
   const graph = new Graph('embed')
@@ -83,7 +95,7 @@ export function buildEmbedGraph(config: ModelConfig, target: Target): Graph {
 }
 
 /**
- * `hidden` [tokens, hidden] -> `output` float32 [tokens, hidden], after the last norm; parameters have their full
+ * The last norm's graph: `hidden` [tokens, hidden] -> `output` float32 [tokens, hidden]. Parameters have their full
  * names. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildNormGraph(config: ModelConfig, target: Target): Graph {
@@ -95,8 +107,8 @@ export function buildNormGraph(config: ModelConfig, target: Target): Graph {
 }
 
 /**
- * `hidden` [tokens, hidden] -> `logits` float32 [tokens, vocab]; parameters have their full names.
- * Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
+ * The graph of last norm and head: `hidden` [tokens, hidden] -> `logits` float32 [tokens, vocab]. Parameters have their
+ * full names. Throws `FamilyError` and `GRAPH_UNSUPPORTED`.
  */
 export function buildHeadGraph(config: ModelConfig, target: Target): Graph {
   const graph = new Graph('head')
@@ -106,6 +118,7 @@ export function buildHeadGraph(config: ModelConfig, target: Target): Graph {
   return graph
 }
 
+/** How attention of this layer is built for the target. */
 function lowerHeads(config: ModelConfig, target: Target, layer: LayerConfig): AttentionLowering {
   return lowerAttention(target, { headDim: config.headDim, rotaryDim: rotaryDim(config, layer) })
 }
@@ -125,7 +138,7 @@ function attentionInputs(
   const scales = ['rows', 1, config.numKvHeads * cacheHeadDim]
   const table = ['positions', rotaryDim(config, layer) / 2]
   const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
-  // What lies shifted in the cache has other positions than its slots'.
+  // In a window that slides, a token's slot in the cache is not its position.
   const needsPositions = names !== undefined && (rotary === 'outside' || (windowSlides && layer.window !== undefined))
   return {
     pastKey: graph.input('past_key', kvDType ?? dtype, cache),

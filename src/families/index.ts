@@ -29,8 +29,8 @@ const FAMILIES: Record<ModelType, Family> = {
 }
 
 /**
- * The family of a model, all of whose options it supports. Throws `FAMILY_UNKNOWN` for other model types, with the list
- * of known ones, and `FAMILY_UNSUPPORTED` for options that would change the results.
+ * The family of a model, after all options of its config have been checked. Throws `FAMILY_UNKNOWN` with the list of
+ * supported model types, and `FAMILY_UNSUPPORTED` for an option that would change the results.
  */
 export function familyOf(config: ModelConfig): Family {
   const { modelType } = config

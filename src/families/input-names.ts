@@ -1,4 +1,4 @@
-/** What graphs call the table of the model's rotary embedding number `rope`. */
+/** The names of the graph inputs for the tables of rotary embedding number `rope` of the model. */
 export function ropeInputs(rope: number): { readonly cos: string; readonly sin: string } {
   return rope === 0 ? { cos: 'cos', sin: 'sin' } : { cos: `cos_${rope}`, sin: `sin_${rope}` }
 }

@@ -10,19 +10,22 @@ const EMBEDDING = 'model.embed_tokens'
 const FINAL_NORM = 'model.norm'
 const HEAD = 'lm_head'
 
-/** In what a family differs from Llama. */
+/** The parts in which a family can differ from Llama. */
 export interface LlamaParts {
-  /** x [rows, tokens, hidden] -> queries, keys and values. */
+  /** Queries, keys and values from x [rows, tokens, hidden]. */
   projections(layers: Layers, config: ModelConfig, x: Value): Projections
-  /** Whether the projection of attention's output has a bias. */
+  /** Whether attention's output projection has a bias. */
   outputBias(config: ModelConfig): boolean
-  /** x [rows, tokens, hidden] -> the same. */
+  /** The MLP: x [rows, tokens, hidden] -> [rows, tokens, hidden]. */
   mlp(layers: Layers, config: ModelConfig, x: Value, inputs: BlockInputs): Value
-  /** Throws `FAMILY_UNSUPPORTED`. */
+  /** Checks the parts' own options. Throws `FAMILY_UNSUPPORTED`. */
   check(config: ModelConfig): void
 }
 
-/** Blocks of RMS norms before attention and MLP, with the names that Llama gave to its tensors. */
+/**
+ * A family built like Llama, with Llama's tensor names: each block has an RMS norm before attention and one before the
+ * MLP. `own` replaces Llama's parts.
+ */
 export function llamaLike(own: Partial<LlamaParts> = {}): Family {
   const parts: LlamaParts = {
     projections: splitProjections,
@@ -67,7 +70,7 @@ export function llamaLike(own: Partial<LlamaParts> = {}): Family {
   }
 }
 
-/** Throws `FAMILY_UNSUPPORTED` for an activation that no graph has. */
+/** Throws `FAMILY_UNSUPPORTED` if there is no graph for the config's activation function. */
 export function checkActivation({ activation }: ModelConfig, field = 'hidden_act'): void {
   if (ACTIVATION_NAMES.includes(activation)) return
   throw new FamilyError(
@@ -78,7 +81,7 @@ export function checkActivation({ activation }: ModelConfig, field = 'hidden_act
   )
 }
 
-/** Queries, keys and values, each by a matrix of its own. */
+/** Queries, keys and values by three matrices. */
 export function splitProjections(
   layers: Layers,
   { numHeads, numKvHeads, headDim, attentionBias }: ModelConfig,

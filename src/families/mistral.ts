@@ -1,4 +1,4 @@
 import { llamaLike } from './llama-like.ts'
 
-/** Jiang et al., "Mistral 7B": Llama whose layers attend within a sliding window. */
+/** Mistral (Jiang et al., "Mistral 7B"): Llama whose layers attend within a sliding window. */
 export const mistral = llamaLike()

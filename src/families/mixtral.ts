@@ -3,7 +3,7 @@ import { Fields } from '../checkpoint/config/fields.ts'
 import { checkExperts, experts, type Experts } from './experts.ts'
 import { llamaLike } from './llama-like.ts'
 
-/** Jiang et al., "Mixtral of Experts": Mistral with a mixture of experts in each block. */
+/** Mixtral (Jiang et al., "Mixtral of Experts"): Mistral with a mixture of experts in each block. */
 export const mixtral = llamaLike({
   check: (config) => checkExperts(config, expertsOf(config)),
   mlp: (layers, config, x) => experts(layers, config, expertsOf(config), x),

@@ -5,8 +5,8 @@ import type { Value } from '../graph/value.ts'
 import { llamaLike } from './llama-like.ts'
 
 /**
- * Abdin et al., "Phi-3 Technical Report": Llama with queries, keys and values in one matrix, and gate and up in
- * another.
+ * Phi-3 (Abdin et al., "Phi-3 Technical Report"): Llama with one fused matrix for queries, keys and values, and one for
+ * gate and up.
  */
 export const phi3 = llamaLike({ projections: fusedProjections, outputBias: () => false, mlp: fusedMlp })
 

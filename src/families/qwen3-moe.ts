@@ -5,7 +5,7 @@ import { gatedMlp } from './gated-mlp.ts'
 import { llamaLike } from './llama-like.ts'
 import { normalisedProjections } from './qwen3.ts'
 
-/** Yang et al., "Qwen3 Technical Report": Qwen3 with a mixture of experts in most blocks. */
+/** Qwen3 MoE (Yang et al., "Qwen3 Technical Report"): Qwen3 with a mixture of experts in most blocks. */
 export const qwen3Moe = llamaLike({
   check(config) {
     if (config.layers.some(({ sparse }) => sparse)) checkExperts(config, expertsOf(config))

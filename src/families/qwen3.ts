@@ -4,7 +4,7 @@ import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { llamaLike, splitProjections } from './llama-like.ts'
 
-/** Yang et al., "Qwen3 Technical Report": Llama whose queries and keys are normalised, each head by itself. */
+/** Qwen3 (Yang et al., "Qwen3 Technical Report"): Llama with an RMS norm on each head's queries and keys. */
 export const qwen3 = llamaLike({ projections: normalisedProjections })
 
 export function normalisedProjections(layers: Layers, config: ModelConfig, x: Value): Projections {

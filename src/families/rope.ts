@@ -1,19 +1,26 @@
 import type { RopeConfig } from '../checkpoint/config/rope.ts'
 
-/** cos and sin of each position's angles, [positions, halfDim] row-major, with the attention factor multiplied in. */
+/**
+ * A table of rotary angles: cos and sin for each position, [positions, halfDim] row-major, already multiplied by the
+ * attention factor.
+ */
 export interface RopeTable {
   readonly cos: Float32Array
   readonly sin: Float32Array
-  /** Half the number of rotated channels: channel i is rotated with channel i + halfDim. */
+  /** Half the number of rotated channels. Channel i is rotated together with channel i + halfDim. */
   readonly halfDim: number
 }
 
+/** Which part of a rotary embedding's table is computed. */
 export interface RopeTableOptions {
-  /** The longest that the sequence may become. Where angles depend on length they follow from this alone. */
+  /**
+   * The most tokens that the sequence may reach. Frequencies that depend on a sequence's length are computed for this
+   * one.
+   */
   readonly maxLength: number
-  /** The first position that the table covers: 0 where not given. */
+  /** The table's first position; 0 by default. */
   readonly first?: number | undefined
-  /** How many positions it covers. */
+  /** The number of positions in the table. */
   readonly positions: number
 }
 
@@ -22,8 +29,8 @@ type Rope<T extends RopeConfig['type']> = Extract<RopeConfig, { type: T }>
 const f32 = Math.fround
 
 /**
- * The table of rotary angles for one session. transformers computes angles in float32; each of its roundings is
- * repeated here, since at position p an angle is off by p times its frequency's error.
+ * Computes the table of rotary angles of one session. It repeats each float32 rounding of transformers, because at
+ * position p an angle is off by p times the error of its frequency.
  */
 export function ropeTable(rope: RopeConfig, { maxLength, first = 0, positions }: RopeTableOptions): RopeTable {
   const frequencies = inverseFrequencies(rope, maxLength)
@@ -41,7 +48,10 @@ export function ropeTable(rope: RopeConfig, { maxLength, first = 0, positions }:
   return { cos, sin, halfDim }
 }
 
-/** Sessions of one model whose keys are equal have the same tables, but for their number of positions. */
+/**
+ * A key for the tables of a model's rotary embeddings at a session's maximum length: sessions with equal keys can share
+ * tables.
+ */
 export function ropeKey(ropes: readonly RopeConfig[], maxLength: number): string {
   return ropes.map((rope) => keyOf(rope, maxLength)).join()
 }
@@ -57,7 +67,7 @@ function keyOf(rope: RopeConfig, maxLength: number): string {
   }
 }
 
-/** Radians per position, one for each pair of rotated channels. */
+/** The rotation frequencies, in radians per position: one for each pair of rotated channels. */
 function inverseFrequencies(rope: RopeConfig, maxLength: number): Float32Array {
   switch (rope.type) {
     case 'default':
@@ -77,18 +87,21 @@ function inverseFrequencies(rope: RopeConfig, maxLength: number): Float32Array {
   }
 }
 
-/** theta^(2i / rotaryDim): positions per radian. */
+/** theta^(2i / rotaryDim) for each pair i: positions per radian. */
 function periods({ rotaryDim }: RopeConfig, theta: number): Float32Array {
   return Float32Array.from({ length: rotaryDim / 2 }, (_, i) => f32(theta) ** f32((2 * i) / rotaryDim))
 }
 
-/** "NTK-aware" scaling: the base grows so that the slowest angles stay in the trained range. */
+/**
+ * "Dynamic NTK" scaling: theta grows with the length, so that the slowest angles stay within the range seen in
+ * training. The formula is transformers'.
+ */
 function dynamicTheta({ theta, factor, rotaryDim, originalMaxPositions }: Rope<'dynamic'>, maxLength: number): number {
   const length = Math.max(maxLength, originalMaxPositions)
   return theta * ((factor * length) / originalMaxPositions - (factor - 1)) ** (rotaryDim / (rotaryDim - 2))
 }
 
-/** Slow angles are scaled, fast ones kept, those between blended. */
+/** Llama 3.1's scaling: slow rotations are divided by `factor`, fast ones kept, those between blended. */
 function llama3Frequency(rope: Rope<'llama3'>, frequency: number): number {
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = rope
   const wavelength = divided(2 * Math.PI, frequency)
@@ -98,19 +111,22 @@ function llama3Frequency(rope: Rope<'llama3'>, frequency: number): number {
   return f32(f32(f32(1 - kept) * frequency) / factor) + f32(kept * frequency)
 }
 
-/** A float32 quotient as torch computes a number over a tensor: times the reciprocal. */
+/** number / by, rounded as torch divides a number by a float32 tensor: it multiplies by the reciprocal. */
 function divided(number: number, by: number): number {
   return f32(f32(number) * f32(1 / by))
 }
 
-/** Peng et al., "YaRN": channels that turn often are kept, those that turn rarely are scaled, with a ramp between. */
+/**
+ * YaRN's scaling (Peng et al., "YaRN"): pairs of channels that turn often over the trained context are kept, those that
+ * turn rarely are divided by `factor`, with a linear ramp between.
+ */
 function yarnFrequencies(rope: Rope<'yarn'>): Float32Array {
   const { betaFast, betaSlow, factor, rotaryDim, truncate } = rope
   const first = channelOfTurns(rope, betaFast)
   const last = channelOfTurns(rope, betaSlow)
   const low = Math.max(truncate ? Math.floor(first) : first, 0)
   const high = Math.min(truncate ? Math.ceil(last) : last, rotaryDim - 1)
-  // A ramp of no width would divide by zero; transformers widens it by the same amount.
+  // Avoids a division by zero; transformers widens an empty ramp by the same amount.
   const width = high === low ? 0.001 : high - low
   return periods(rope, rope.theta).map((period, i) => {
     const ramp = Math.min(Math.max(f32(f32(i - low) / width), 0), 1)
@@ -119,7 +135,7 @@ function yarnFrequencies(rope: Rope<'yarn'>): Float32Array {
   })
 }
 
-/** The (fractional) pair of channels that makes this many turns over the original context. */
+/** The pair of channels, as a fraction, that makes this many turns over the trained context. */
 function channelOfTurns({ theta, rotaryDim, originalMaxPositions }: Rope<'yarn'>, turns: number): number {
   return (rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
 }

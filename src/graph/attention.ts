@@ -8,20 +8,24 @@ import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
+/** The number and the shape of attention's heads. */
 export interface Heads extends HeadShape {
   readonly numHeads: number
   readonly numKvHeads: number
 }
 
-/** In what models differ. */
+/** In what the attention of models differs. */
 export interface AttentionOptions {
-  /** Of the scores before softmax: 1 / sqrt(headDim) where not given. */
+  /** Factor of the scores before softmax; 1 / sqrt(headDim) by default. */
   readonly scale?: number | undefined
-  /** Scores s become cap * tanh(s / cap). */
+  /** Each score s becomes cap * tanh(s / cap). Absent: scores stay as they are. */
   readonly softcap?: number | undefined
-  /** How many positions a token attends to, its own included; all before it where not given. */
+  /** How many positions a token attends to, its own included. Absent: all positions before it. */
   readonly window?: number | undefined
-  /** From positions float32 [total], what is added to the scores of each head at each: [1, heads, 1, total]. */
+  /**
+   * Computes what is added to the scores, from the positions of the cached tokens, float32 [total], to [1, heads, 1,
+   * total].
+   */
   readonly bias?: ((positions: Value) => Value) | undefined
 }
 
@@ -29,32 +33,37 @@ export interface AttentionOptions {
 export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 
 /**
- * Each ignores what it does not need: the fused form the positions where it does not rotate, the other one the longest
- * row's length.
+ * The function that builds each form. Both take the same inputs, and each ignores those that it does not need: the
+ * fused form the positions if it does not rotate, the primitive form the longest row's length.
  */
 const FORMS: Record<AttentionForm, typeof primitiveAttention> = {
   GroupQueryAttention: groupQueryAttention,
   Primitives: primitiveAttention,
 }
 
-/** What a run binds besides its hidden states. */
+/** The values that attention takes besides the projections: the cache, lengths, positions and rotary tables. */
 export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary' | 'bias'> {
-  /** cos and sin [positions, rotaryDim / 2]; none where positions enter otherwise. */
+  /** Tables of cos and sin, [positions, rotaryDim / 2]. Absent for other position embeddings. */
   readonly rotary?: Angles | undefined
-  /** int64 [rows, tokens]; there if the lowering rotates outside of the operator, or a window slides. */
+  /**
+   * int64 [rows, tokens]: each token's position. Given if the rotation happens outside of the operator, or if the
+   * window slides.
+   */
   readonly positionIds?: Value | undefined
-  /** Of a cache of int8. */
+  /** The scales of an int8 cache. */
   readonly scales?: ScaleValues | undefined
 }
 
+/** What attention yields, with the scales of an int8 cache. */
 export interface ScaledAttentionOutputs extends AttentionOutputs {
-  /** Of a cache of int8, with those that this run has set. */
+  /** The scales of an int8 cache after this run: rows that had none have been given theirs. */
   readonly scales?: ScaleValues | undefined
 }
 
 /**
- * Causal attention of grouped heads over the KV cache, with the position embeddings of the state, in the form that the
- * lowering says. Heads that the operator does not take are padded with zeros, which leaves every score as it is.
+ * Adds causal grouped-query attention over the KV cache (Ainslie et al., "GQA"), with rotary embeddings if the state
+ * has their tables, in the form that the lowering chose. If the operator does not take the model's head size, heads are
+ * padded with zeros, which change no score. Returns the output [rows, tokens, numHeads * headDim] and the caches.
  */
 export function attention(
   g: Graph,
@@ -114,7 +123,10 @@ export function attention(
   return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), scales: scaled?.used }
 }
 
-/** The fused form takes it for each token of the run, the other one broadcasts. */
+/**
+ * The bias in the shape that the form takes: one row for each token of the run, or, for the primitive form, one row
+ * that is broadcast over the tokens.
+ */
 function scoreBias(
   g: Graph,
   form: AttentionForm,
@@ -126,7 +138,7 @@ function scoreBias(
   return form === 'Primitives' ? perHead : repeatLike(g, perHead, 2, query, 1, 'each_token')
 }
 
-/** Of the cache's columns, float32: as many as the form computes scores for. */
+/** The positions of the cache's columns, float32: as many as the form computes scores for. */
 function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequenceLength }: AttentionState): Value {
   const columns =
     form === 'Primitives'
@@ -135,12 +147,13 @@ function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequence
   return cast(g, columns, 'float32', 'positions')
 }
 
+/** Tables of cos and sin. */
 interface Angles {
   readonly cos: Value
   readonly sin: Value
 }
 
-/** [rows, tokens, 1, rotaryDim / 2] each. */
+/** cos and sin of each token's position: [rows, tokens, 1, rotaryDim / 2] each. */
 function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angles {
   const pick = (table: Value, name: string) =>
     g.scope(name, () => {
@@ -151,8 +164,8 @@ function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angle
 }
 
 /**
- * x [rows, tokens, heads, headDim] of (a, b, rest) -> (a cos - b sin, b cos + a sin, rest); a and b are the rotated
- * halves.
+ * Rotates x [rows, tokens, heads, headDim]: with its channels split into (a, b, rest), a and b of rotaryDim / 2
+ * channels each, the result is (a cos - b sin, b cos + a sin, rest).
  */
 function rotateHalves(g: Graph, x: Value, { cos, sin }: Angles): Value {
   const half = Number(lastDim(cos.shape))
@@ -165,11 +178,13 @@ function rotateHalves(g: Graph, x: Value, { cos, sin }: Angles): Value {
   )
 }
 
+/** Appends zeros to each head up to the cache's head size. */
 function padHeads(g: Graph, x: Value, { cacheHeadDim, padDType }: AttentionLowering): Value {
   if (lastDim(x.shape) === cacheHeadDim) return x
   return cast(g, padLast(g, cast(g, x, padDType), cacheHeadDim, 'pad_heads'), x.dtype)
 }
 
+/** Removes the channels that `padHeads` appended. */
 function unpadHeads(g: Graph, x: Value, { numHeads, headDim }: Heads, paddedDim: number): Value {
   if (paddedDim === headDim) return x
   return g.scope('output', () => {

@@ -4,10 +4,11 @@ import { GraphError } from './errors.ts'
 import type { Parameter } from './parameter.ts'
 import type { Attribute, Constant, Domain, GraphOutput, Node, Shape, Value, ValueType } from './value.ts'
 
+/** A node to be added. */
 export interface NodeSpec {
   readonly op: string
   readonly domain?: Domain
-  /** A readable name, within the current scope; the operator's own where not given. */
+  /** A readable name within the current scope; the operator's name by default. */
   readonly name?: string | undefined
   readonly inputs: readonly (Value | undefined)[]
   readonly outputs: readonly ValueType[]
@@ -15,8 +16,8 @@ export interface NodeSpec {
 }
 
 /**
- * A computation: what goes in, the nodes in an order in which they can run, and what comes out. It grows by its
- * methods; the functions in `ops.ts` check shapes and dtypes and add their nodes here.
+ * An ONNX graph under construction: inputs, parameters, constants, nodes in an order in which they can run, and
+ * outputs. It checks names only; the functions in `ops.ts` check shapes and dtypes before they add nodes.
  */
 export class Graph {
   readonly name: string
@@ -50,28 +51,28 @@ export class Graph {
     return this.#nodes
   }
 
-  /** Throws `GRAPH_NAME` where the name is taken. */
+  /** Adds an input. Throws `GRAPH_NAME` if the name is taken. */
   input(name: string, dtype: DType, shape: Shape): Value {
     const value = this.#define({ name, dtype, shape })
     this.#inputs.push(value)
     return value
   }
 
-  /** Throws `GRAPH_NAME` where the name is taken. */
+  /** Adds a parameter. Throws `GRAPH_NAME` if the name is taken. */
   parameter(parameter: Parameter): Value {
     const value = this.#define({ name: parameter.name, dtype: parameter.dtype, shape: parameter.shape })
     this.#parameters.push(parameter)
     return value
   }
 
-  /** A small tensor that is the same for every checkpoint; named within the current scope. */
+  /** Adds a small tensor that is the same for every checkpoint, named within the current scope. */
   constant(name: string, tensor: Tensor): Value {
     const value = this.#define({ name: this.#unique(name), dtype: tensor.dtype, shape: tensor.shape })
     this.#constants.push({ value, tensor })
     return value
   }
 
-  /** Adds a node and returns its results. Throws `GRAPH_VALUE` for an input of another graph. */
+  /** Adds a node and returns its results. Throws `GRAPH_VALUE` if an input belongs to another graph. */
   node(spec: NodeSpec): Value[] {
     const name = this.#unique(spec.name ?? spec.op)
     for (const input of spec.inputs) {
@@ -97,8 +98,8 @@ export class Graph {
   }
 
   /**
-   * Names a node's result as an output. Throws `GRAPH_VALUE` for anything else and `GRAPH_NAME` where the name is
-   * taken.
+   * Makes a node's result an output with this name. Throws `GRAPH_VALUE` for a value that is no node's result, and
+   * `GRAPH_NAME` if the name is taken.
    */
   output(name: string, value: Value): void {
     if (!this.#results.has(value) || this.#outputs.some((output) => output.value === value)) {
@@ -112,7 +113,7 @@ export class Graph {
     this.#outputs.push({ name, value })
   }
 
-  /** Runs `build` with `name.` put before the names of the nodes and constants that it adds. */
+  /** Runs `build`; the names of the nodes and constants that it adds begin with `name.`. */
   scope<T>(name: string, build: () => T): T {
     const outer = this.#scope
     this.#scope = `${outer}${name}.`
@@ -123,7 +124,7 @@ export class Graph {
     }
   }
 
-  /** The name that a node with this name would get now, for messages. */
+  /** The full name that a node would get in the current scope, for messages. */
   nodeName(name: string): string {
     return this.#scope + name
   }

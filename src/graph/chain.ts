@@ -2,25 +2,23 @@ import type { FinishedGraph } from './encode.ts'
 import { GraphError } from './errors.ts'
 import type { GraphOutput, Value } from './value.ts'
 
-/** How copies of graphs hang together. */
+/** How copies of a graph are linked into a chain. */
 export interface Links {
-  /** The input of each copy that is the result of the one before, and what that one calls it. */
+  /** The input of each copy that takes the previous copy's `output`. */
   readonly input: string
   readonly output: string
-  /**
-   * Inputs that each copy, where it has them, has for itself; all others are the same for all copies, by their names.
-   */
+  /** Inputs of which each copy gets one of its own. All other inputs are shared by the copies. */
   readonly own: readonly string[]
 }
 
-/** The name of a value of copy `index`: also of its inputs, outputs and parameters. */
+/** The name that a value of copy `index` has in the chain: an own input, an output, a parameter or a node's result. */
 export function nameInCopy(index: number, name: string): string {
   return `${index}.${name}`
 }
 
 /**
- * Copies of graphs, one behind the other, as one graph. Each copy's parameters, own inputs and other outputs are named
- * by `nameInCopy`. Throws `GRAPH_VALUE` where an input or output that is to be linked does not exist.
+ * Joins graphs into one: the linked output of each becomes the linked input of the next. Parameters, own inputs and
+ * unlinked outputs are renamed by `nameInCopy`. Throws `GRAPH_VALUE` if a linked input or output does not exist.
  */
 export function chain(graphs: readonly FinishedGraph[], { input, output, own }: Links): FinishedGraph {
   for (const name of own)

@@ -19,17 +19,18 @@ const ATTRIBUTE_TYPES: Record<Attribute['type'], number> = { float: 1, int: 2, s
 const EXTERNAL = 1
 
 /**
- * A path that exists: the runtime checks only that, and never reads it, because the bytes come by `AddInitializer`.
+ * Where an external parameter's bytes are said to lie. onnxruntime only checks that the path exists and never reads it:
+ * the bytes are given by `AddInitializer`.
  */
 const EXTERNAL_DATA = [{ key: 'location', value: '.' }]
 
-/** A graph as it stands, without its means to grow. */
+/** A graph that is only read. */
 export type FinishedGraph = Pick<Graph, 'name' | 'inputs' | 'outputs' | 'parameters' | 'constants' | 'nodes'>
 
 /**
- * Writes a graph as ONNX ModelProto bytes. `inline` holds the tensors of its inline parameters by name; external ones
- * become stubs, whose tensors the session is given in memory. Throws `GRAPH_PARAMETER` where an inline tensor is
- * missing or has another dtype or shape.
+ * Encodes a graph as ONNX ModelProto bytes. `inline` holds the tensors of its inline parameters by name; external
+ * parameters are written without bytes, and the session is given their tensors in memory. Throws `GRAPH_PARAMETER` if
+ * an inline tensor is missing or has another dtype or shape.
  */
 export function encodeModel(graph: FinishedGraph, inline: ReadonlyMap<string, Tensor>): Uint8Array {
   const outputNames = new Map(graph.outputs.map(({ name, value }) => [value, name]))

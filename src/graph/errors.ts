@@ -16,7 +16,7 @@ export type GraphErrorCode =
   | 'GRAPH_PARAMETER'
   | 'GRAPH_UNSUPPORTED'
 
-/** A graph that cannot be built or encoded. `subject` is what the problem is with, e.g. a node's name. */
+/** A graph that cannot be built or encoded. `subject` names what the problem is with, e.g. a node. */
 export class GraphError extends PetalsError {
   declare readonly code: GraphErrorCode
 

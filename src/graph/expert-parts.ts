@@ -1,20 +1,21 @@
 import type { MatrixPart } from './parameter.ts'
 
+/** A layer's mixture of experts. */
 export interface ExpertsOptions {
   readonly numExperts: number
   readonly intermediateSize: number
   readonly hiddenSize: number
-  /** Experts that each token goes through. */
+  /** How many experts compute each token. */
   readonly topK: number
-  /** Whether the chosen experts' weights add up to one. */
+  /** Whether the weights of a token's chosen experts are divided by their sum, so that they add up to one. */
   readonly normalised: boolean
   /**
-   * What the checkpoint calls an expert's matrices: gate and up [intermediate, hidden], down [hidden, intermediate].
+   * The stored names of an expert's matrices: gate and up are [intermediate, hidden], down is [hidden, intermediate].
    */
   readonly names: (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
 }
 
-/** All experts' matrices of one kind as one parameter. */
+/** One parameter that holds the matrices of one kind (gate and up, or down) of all experts. */
 export interface ExpertMatrix {
   readonly shape: readonly [number, number, number]
   readonly parts: readonly MatrixPart[]
@@ -23,14 +24,15 @@ export interface ExpertMatrix {
 const MAX_SLICES = 8
 const LEAST_WIDTH = 16
 
-/** Whether a kernel takes experts of a width. */
+/** Whether a kernel takes experts of this intermediate size. */
 export type WidthRule = (width: number) => boolean
 
+/** The rule of kernels for floats: only very narrow experts are avoided. */
 export const anyWidth: WidthRule = (width) => width >= LEAST_WIDTH
 
 /**
- * Into how many experts of equal width each is taken apart. The operator gives each of its threads a fixed range of the
- * experts: with two chosen of eight, one thread often had both, or with sixteen threads all but two had nothing to do.
+ * Into how many narrower experts (slices) each expert is divided. The operator assigns each of its threads a fixed
+ * range of experts; with two of eight experts chosen, most threads would have nothing to do.
  */
 export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidth): number {
   let slices = MAX_SLICES
@@ -39,8 +41,9 @@ export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidt
 }
 
 /**
- * Where the rows of gateUp [slices * experts, 2 * width, hidden] and down [slices * experts, hidden, width] come from.
- * All experts' first slices come first; gate and up take turns.
+ * Which rows of the stored matrices make up the two parameters: gateUp [slices * experts, 2 * width, hidden], in which
+ * rows of gate and up alternate, and down [slices * experts, hidden, width]. The first slices of all experts come
+ * first, then the second ones, and so on.
  */
 export function expertParts(
   { numExperts, intermediateSize, hiddenSize, names }: ExpertsOptions,

@@ -14,6 +14,7 @@ import { lowerExperts, quantOf, type Target } from './lowering.ts'
 import type { ExpertWeight } from './moe.ts'
 import type { FloatMatrix } from './parameter.ts'
 
+/** The parameters of a mixture of experts. */
 export interface ExpertWeights {
   readonly gateUp: ExpertWeight
   readonly down: ExpertWeight
@@ -22,8 +23,8 @@ export interface ExpertWeights {
 }
 
 /**
- * Declares the experts' matrices, which are stored one by one, as the parameters that the target's kernel takes. Throws
- * `GRAPH_UNSUPPORTED` where it has none.
+ * Declares the matrices of all experts, which checkpoints store one by one, as the two parameters that the target's
+ * kernel takes. Throws `GRAPH_UNSUPPORTED` if the target has no such kernel.
  */
 export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
   lowerExperts(target)
@@ -41,16 +42,20 @@ export function expertWeights(g: Graph, target: Target, name: string, options: E
   const declare = (part: string, { shape, parts }: ExpertMatrix): ExpertWeight => {
     const matrix: FloatMatrix = { name: `${name}.${part}`, shape, source: { kind: 'assembled', parts } }
     if (format === undefined || quant === undefined) {
-      return { matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', packed: false }), shape }
+      return {
+        matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', prepacked: false }),
+        shape,
+      }
     }
     const [experts, out, inner] = shape
     const shapes = { codes: [experts, out, (inner * quant.bits) / 8], scales: [experts, out, inner / quant.blockSize] }
-    const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, packed: false, dtype: target.dtype })
+    const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, prepacked: false, dtype: target.dtype })
     return { matrices: codes, scales, shape }
   }
   return { gateUp: declare('gate_up', gateUp), down: declare('down', down), slices, quant }
 }
 
+/** The rule of kernels for quantized experts: rows must be whole blocks. */
 function wholeBlocks({ blockSize }: QuantLayout): WidthRule {
   return (width) => width % blockSize === 0
 }

@@ -3,51 +3,54 @@ import { wantDType, wantShape } from './ops.ts'
 import { filled } from './primitive-ops.ts'
 import { float, int, type Shape, string, type Value } from './value.ts'
 
+/** The inputs of onnxruntime's operator GroupQueryAttention. */
 export interface GroupQueryAttentionInputs {
   /** [rows, tokens, numHeads * headDim] */
   readonly query: Value
-  /** [rows, tokens, numKvHeads * headDim], as `value`. */
+  /** Keys, like the values [rows, tokens, numKvHeads * headDim]. */
   readonly key: Value
   readonly value: Value
   /**
-   * [rows, numKvHeads, capacity, headDim], as `pastValue`; of int8, keys and values come in steps of it and are
-   * rounded.
+   * The cache of keys, like that of values [rows, numKvHeads, capacity, headDim]. If it is int8, keys and values must
+   * have been divided by its scales; the operator rounds them.
    */
   readonly pastKey: Value
   readonly pastValue: Value
-  /** int32 [rows]: filled length after this run, minus one. */
+  /** int32 [rows]: each row's length after this run, minus one. */
   readonly seqlensK: Value
   /** int32 [1]: the longest row's length after this run. */
   readonly totalSequenceLength: Value
-  /** cos and sin [positions, rotaryDim / 2] where the operator is to rotate queries and keys. */
+  /** Tables of cos and sin, [positions, rotaryDim / 2], if the operator is to rotate queries and keys. */
   readonly rotary?: { readonly cos: Value; readonly sin: Value } | undefined
-  /** int64 [rows, tokens]: by which the operator is to rotate; the slots' own in the cache where not given. */
+  /** int64 [rows, tokens]: the positions by which the operator rotates; by default the tokens' places in the cache. */
   readonly positionIds?: Value | undefined
-  /** What is added to the scores, after a soft cap: [1, numHeads, tokens, total], for each position from 0 on. */
+  /** Added to the scores after the soft cap: [1, numHeads, tokens, total]; column i belongs to position i. */
   readonly bias?: Value | undefined
 }
 
+/** The operator's attributes. */
 export interface GroupQueryAttentionOptions {
   readonly numHeads: number
   readonly numKvHeads: number
   readonly headDim: number
-  /** Of the scores before softmax. */
+  /** Factor of the scores before softmax. */
   readonly scale: number
-  /** Scores s become cap * tanh(s / cap). */
+  /** Each score s becomes cap * tanh(s / cap). */
   readonly softcap?: number | undefined
-  /** How many positions a token attends to, its own included; all before it where not given. */
+  /** How many positions a token attends to, its own included. Absent: all positions before it. */
   readonly window?: number | undefined
 }
 
+/** What attention yields. */
 export interface AttentionOutputs {
-  /** Of the query's shape. */
+  /** Same shape as the query. */
   readonly output: Value
-  /** The caches with this run's keys and values; may be bound to the same memory as the past. */
+  /** The caches with this run's keys and values added; may be bound to the same memory as the past caches. */
   readonly presentKey: Value
   readonly presentValue: Value
 }
 
-/** onnxruntime's fused causal attention over a preallocated KV cache. */
+/** Adds onnxruntime's fused causal attention over a preallocated KV cache. */
 export function groupQueryAttention(
   g: Graph,
   inputs: GroupQueryAttentionInputs,
@@ -107,7 +110,7 @@ export function groupQueryAttention(
   return { output: output!, presentKey: presentKey!, presentValue: presentValue! }
 }
 
-/** Inputs that may be left out, up to the last one that is given. */
+/** A list of optional inputs without the absent ones at its end. */
 function optional(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
   return inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1)
 }

@@ -8,26 +8,28 @@ import type { QuantizedWeight } from './quantized-ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
-/** Steps on either side of zero, and the byte that stands for zero. */
+/** Activations are rounded to -127 to 127 steps and stored as unsigned bytes, in which `ZERO` stands for 0. */
 const LEVELS = 127
 const ZERO = 128
 
-/** Of a row of zeros, whose own step would be zero. */
+/** The step of a row of zeros: a step of 0 would divide by zero. */
 const LEAST_STEP = 1e-30
 
-/** Activations [..., in] as bytes and, of each row, the size of a step [..., 1]. */
+/** Rounded activations [..., in] as bytes, and the size of each row's step [..., 1]. */
 interface RoundedRows {
   readonly bytes: Value
   readonly step: Value
 }
 
-/** What several matrices take is rounded once. */
+/**
+ * The rounded form of each value, so that an input of several matrices (e.g. of query, key and value) is rounded once.
+ */
 const rounded = new WeakMap<Value, RoundedRows>()
 
 /**
- * x [..., in] times the transpose of a weight [out, in] in `int8-rows`: [..., out]. Each row of x is rotated as the
- * weight's are, rounded to 255 levels by its own largest magnitude, and multiplied in integers: what a row yields
- * depends on no other row of the run, to the bit.
+ * x [..., in] times the transpose of a weight [out, in] in format `int8-rows`: [..., out]. Each row of x is rotated
+ * like the weight's rows, divided by a step of its own (its largest magnitude / 127), rounded and multiplied in
+ * integers. A row's result therefore does not depend on other rows of the run, to the bit.
  */
 export function matMulRows(g: Graph, x: Value, { codes, scales, outFeatures }: QuantizedWeight, name: string): Value {
   const op = 'MatMulIntegerToFloat'
@@ -55,6 +57,7 @@ export function matMulRows(g: Graph, x: Value, { codes, scales, outFeatures }: Q
   })
 }
 
+/** Rotates and rounds activations. */
 function roundRows(g: Graph, x: Value): RoundedRows {
   const found = rounded.get(x)
   if (found !== undefined) return found
@@ -73,6 +76,7 @@ function roundRows(g: Graph, x: Value): RoundedRows {
   return made
 }
 
+/** x with each group of channels rotated as `tensor/rotation.ts` says. */
 function rotated(g: Graph, x: Value): Value {
   const columns = Number(lastDim(x.shape)),
     size = rotationSize(columns)

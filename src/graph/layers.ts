@@ -32,7 +32,7 @@ type Activation = (g: Graph, x: Value, name: string) => Value
 const silu: Activation = (g, x, name) => quickGelu(g, x, 1, name)
 const geluTanh: Activation = (g, x, name) => gelu(g, x, 'tanh', name)
 
-/** By transformers' names. */
+/** Activation functions by transformers' names. */
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>([
   ['silu', silu],
   ['swish', silu],
@@ -46,13 +46,16 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>
 
 export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]
 
-/** The layers that models are written in: each declares its own parameters, named as in the checkpoint. */
+/**
+ * The layers that model families are written in. Each method adds a layer's nodes and declares its parameters, named as
+ * in the checkpoint.
+ */
 export class Layers {
   readonly graph: Graph
   readonly dtype: FloatDType
   readonly #target: Target
 
-  /** Throws `GRAPH_UNSUPPORTED` where the target's device cannot compute in its dtype. */
+  /** Throws `GRAPH_UNSUPPORTED` if the target's device cannot compute in the target's dtype. */
   constructor(graph: Graph, target: Target) {
     this.graph = graph
     this.dtype = target.dtype
@@ -60,20 +63,23 @@ export class Layers {
     lowerLinear(target)
   }
 
-  /** ids int64 [...] -> rows of the table `name`.weight, [..., size]. */
+  /** Embeds ids int64 [...] by the table `name`.weight [numRows, size]: [..., size]. */
   embedding(ids: Value, name: string, numRows: number, size: number): Value {
     const table = this.graph.parameter({
       name: `${name}.weight`,
       dtype: this.dtype,
       shape: [numRows, size],
       placement: 'external',
-      packed: false,
+      prepacked: false,
       source: { kind: 'stored' },
     })
     return gather(this.graph, table, ids, name)
   }
 
-  /** x [..., in] -> [..., outFeatures]: by `name`.weight [out, in], plus `name`.bias where the model has one. */
+  /**
+   * A linear layer: x [..., in] times the transpose of `name`.weight [out, in], plus `name`.bias [out] if `bias`: [...,
+   * outFeatures].
+   */
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
     const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
@@ -82,12 +88,18 @@ export class Layers {
       : product
   }
 
-  /** The scores by which tokens choose their experts, x [..., in] -> [..., numExperts]: in full precision always. */
+  /**
+   * A mixture of experts' router: x [..., in] -> scores [..., numExperts]. Never quantized, since a rounded score can
+   * choose another expert.
+   */
   router(x: Value, name: string, numExperts: number): Value {
     return linear(this.graph, { ...this.#target, quant: 'none' }, x, name, numExperts)
   }
 
-  /** x [..., n], normalised by its root mean square and scaled by `name`.weight [n], plus `offset`. */
+  /**
+   * Divides x [..., n] by its root mean square and multiplies it by `name`.weight [n] + `offset` (Zhang and Sennrich,
+   * "Root Mean Square Layer Normalization").
+   */
   rmsNorm(x: Value, name: string, eps: number, offset = 0): Value {
     const weight = this.#vector(`${name}.weight`, this.#channels(x, name))
     const scaling =
@@ -95,7 +107,7 @@ export class Layers {
     return rmsNorm(this.graph, x, scaling, eps, name)
   }
 
-  /** As `rmsNorm`, of each head by itself: x [..., heads * headDim], `name`.weight [headDim]. */
+  /** `rmsNorm` of each head by itself: x [..., heads * headDim], `name`.weight [headDim]. */
   headRmsNorm(x: Value, name: string, headDim: number, eps: number, offset = 0): Value {
     const heads = reshape(
       this.graph,
@@ -106,22 +118,25 @@ export class Layers {
     return reshape(this.graph, this.rmsNorm(heads, name, eps, offset), x.shape, `${name}.merge_heads`)
   }
 
-  /** x [..., n], with mean 0 and variance 1, scaled by `name`.weight [n], plus `name`.bias [n]. */
+  /**
+   * Shifts and scales x [..., n] to mean 0 and variance 1, multiplies it by `name`.weight [n] and adds `name`.bias [n]
+   * (Ba et al., "Layer Normalization").
+   */
   layerNorm(x: Value, name: string, eps: number): Value {
     const size = this.#channels(x, name)
     return layerNorm(this.graph, x, this.#vector(`${name}.weight`, size), this.#vector(`${name}.bias`, size), eps, name)
   }
 
   /**
-   * The weighted sum of each token's best experts: x [rows, tokens, hidden], scores [rows, tokens, experts] -> the same
-   * as x.
+   * A mixture of experts: each token's output is the weighted sum of its best experts' outputs. x [rows, tokens,
+   * hidden], scores [rows, tokens, experts] -> [rows, tokens, hidden].
    */
   experts(x: Value, scores: Value, name: string, options: ExpertsOptions): Value {
     const { gateUp, down, slices, quant } = expertWeights(this.graph, this.#target, name, options)
     return mixtureOfExperts(this.graph, { x, scores, gateUp, down }, { ...options, slices, quant }, name)
   }
 
-  /** `activation` as transformers names it, one of `ACTIVATION_NAMES`; throws `GRAPH_UNSUPPORTED` for others. */
+  /** Applies an activation function, one of `ACTIVATION_NAMES`. Throws `GRAPH_UNSUPPORTED` for other names. */
   activation(x: Value, activation: string, name: string): Value {
     const apply = ACTIVATIONS.get(activation)
     if (apply === undefined) {
@@ -142,12 +157,12 @@ export class Layers {
     return mul(this.graph, a, b, name)
   }
 
-  /** Each element times a constant. */
+  /** Multiplies each element by a constant. */
   scale(x: Value, factor: number, name: string): Value {
     return scale(this.graph, x, factor, name)
   }
 
-  /** x times constants of this shape, broadcast. */
+  /** Multiplies x by a constant tensor of this shape, broadcast. */
   scaleEach(x: Value, factors: Float32Array, shape: readonly number[], name: string): Value {
     return mul(
       this.graph,
@@ -157,24 +172,25 @@ export class Layers {
     )
   }
 
-  /** Each element rounded to another float type, in its own. */
+  /** Rounds each element to what another float type can hold; the result keeps x's dtype. */
   roundTo(x: Value, dtype: FloatDType, name: string): Value {
     return cast(this.graph, cast(this.graph, x, dtype, `${name}.to`), x.dtype, name)
   }
 
-  /** cap * tanh(x / cap) */
+  /** cap * tanh(x / cap). */
   softcap(x: Value, cap: number, name: string): Value {
     return softcap(this.graph, x, cap, name)
   }
 
-  /** x [..., sum of sizes] -> one value for each size. */
+  /** Cuts x [..., sum of sizes] along its last axis into one value for each size. */
   split(x: Value, sizes: readonly number[], name: string): Value[] {
     return splitAxis(this.graph, x, x.shape.length - 1, sizes, name)
   }
 
   /**
-   * A fused projection x [..., groups * sum(counts) * headDim], each group's heads of all kinds behind one another,
-   * taken apart: one value [..., groups * count * headDim] for each count.
+   * Takes a fused projection x [..., groups * sum(counts) * headDim] apart. Within each group, `counts[0]` heads of the
+   * first kind are followed by `counts[1]` of the second, and so on. Returns one value [..., groups * count * headDim]
+   * for each count.
    */
   splitGroups(x: Value, groups: number, counts: readonly number[], headDim: number, name: string): Value[] {
     const outer = x.shape.slice(0, -1)
@@ -196,7 +212,7 @@ export class Layers {
       dtype: this.dtype,
       shape: [size],
       placement: 'inline',
-      packed: false,
+      prepacked: false,
       source: { kind: 'stored' },
     })
   }

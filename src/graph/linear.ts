@@ -11,8 +11,8 @@ import { lastDim } from './shapes.ts'
 import type { FloatMatrix } from './parameter.ts'
 import type { Value } from './value.ts'
 
-/** Whether CPU sessions keep a packed copy of the weight, so that the original may go. */
-const PACKED: Record<LinearForm, boolean> = {
+/** Whether CPU sessions prepack the weight of each form (see `Parameter.prepacked`). */
+const PREPACKED: Record<LinearForm, boolean> = {
   FusedMatMul: true,
   MatMulNBits: true,
   MatMulBnb4: false,
@@ -21,7 +21,7 @@ const PACKED: Record<LinearForm, boolean> = {
 
 /**
  * x [..., in] times the transpose of the stored matrix `name`.weight [out, in], in the form that the target takes:
- * [..., out].
+ * [..., out]. Throws `GRAPH_UNSUPPORTED` if the target has none, and `GRAPH_SHAPE` if x's last axis has no fixed size.
  */
 export function linear(g: Graph, target: Target, x: Value, name: string, outFeatures: number): Value {
   const inFeatures = lastDim(x.shape)
@@ -39,7 +39,7 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
   const form = lowerLinear(target),
     format = linearFormat(target)
   if (format === undefined) {
-    const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', packed: PACKED[form] })
+    const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', prepacked: PREPACKED[form] })
     return matMulTransposed(g, x, weight, name)
   }
   if (format === 'int8-rows') return matMulRows(g, x, { ...rowParameters(g, matrix), outFeatures }, name)
@@ -48,12 +48,18 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
     g,
     format,
     x,
-    { ...quantizedParameters(g, { format, matrix, shapes, packed: PACKED[form], dtype: target.dtype }), outFeatures },
+    {
+      ...quantizedParameters(g, { format, matrix, shapes, prepacked: PREPACKED[form], dtype: target.dtype }),
+      outFeatures,
+    },
     name,
   )
 }
 
-/** By the integers that the checkpoint holds. Throws `GRAPH_UNSUPPORTED` where they would have to be rounded again. */
+/**
+ * The product for a checkpoint that is quantized already: uses the integers that it stores. Throws `GRAPH_UNSUPPORTED`
+ * where these would have to be rounded again.
+ */
 function storedLinear(
   g: Graph,
   target: Target,
@@ -89,7 +95,7 @@ function storedLinear(
       dtype,
       shape,
       placement: 'external',
-      packed: PACKED.MatMulNBits,
+      prepacked: PREPACKED.MatMulNBits,
       source: { kind: 'unpacked', quant, part, module: { name: module, shape: matrixShape } },
     })
   const weight = {
@@ -103,6 +109,7 @@ function storedLinear(
   return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
 }
 
+/** Declares the parameters of a matrix in format `int8-rows`. */
 function rowParameters(g: Graph, matrix: FloatMatrix): { readonly codes: Value; readonly scales: Value } {
   const [out = 0, inner = 0] = matrix.shape
   const format = 'int8-rows'
@@ -112,7 +119,7 @@ function rowParameters(g: Graph, matrix: FloatMatrix): { readonly codes: Value; 
       dtype: 'int8',
       shape: [inner, out],
       placement: 'external',
-      packed: PACKED.MatMulIntegerToFloat,
+      prepacked: PREPACKED.MatMulIntegerToFloat,
       source: { kind: 'quantized', format, part: 'codes', matrix },
     }),
     scales: g.parameter({
@@ -120,24 +127,25 @@ function rowParameters(g: Graph, matrix: FloatMatrix): { readonly codes: Value; 
       dtype: 'float32',
       shape: [out],
       placement: 'inline',
-      packed: false,
+      prepacked: false,
       source: { kind: 'quantized', format, part: 'scales', matrix },
     }),
   }
 }
 
+/** A matrix of floats that is to be quantized when it is loaded. */
 export interface QuantizedSpec {
   readonly format: BlockFormat
   readonly matrix: FloatMatrix
   readonly shapes: { readonly codes: readonly number[]; readonly scales: readonly number[] }
-  readonly packed: boolean
+  readonly prepacked: boolean
   readonly dtype: Target['dtype']
 }
 
-/** The two parameters that a matrix of floats becomes. */
+/** Declares the two parameters, codes and scales, that a matrix of floats becomes when it is quantized. */
 export function quantizedParameters(
   g: Graph,
-  { format, matrix, shapes, packed, dtype }: QuantizedSpec,
+  { format, matrix, shapes, prepacked, dtype }: QuantizedSpec,
 ): { readonly codes: Value; readonly scales: Value } {
   const declare = (part: 'codes' | 'scales', type: 'uint8' | Target['dtype']): Value =>
     g.parameter({
@@ -145,7 +153,7 @@ export function quantizedParameters(
       dtype: type,
       shape: shapes[part],
       placement: 'external',
-      packed,
+      prepacked,
       source: { kind: 'quantized', format, part, matrix },
     })
   return { codes: declare('codes', 'uint8'), scales: declare('scales', dtype) }

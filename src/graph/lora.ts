@@ -6,7 +6,7 @@ import { matMul } from './primitive-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
-/** A linear layer that adapters may change, by its name within the block. */
+/** A linear layer that adapters may change; `name` is its name within the block. */
 export interface LoraModule {
   readonly name: string
   readonly inFeatures: number
@@ -14,9 +14,10 @@ export interface LoraModule {
 }
 
 /**
- * `product`, which module `name` makes of x [rows, tokens, in], plus ((x A^T) * mask) B: all adapters of a run lie
- * behind one another along `ranks`, so that each row of a batch may have another one (Hu et al., "LoRA"; Chen et al.,
- * "Punica"). A [ranks, in] and B [ranks, out], scaled, are inputs: to load an adapter builds nothing.
+ * Adds what adapters contribute to a linear layer's `product`: product + ((x A^T) * mask) B, with x [rows, tokens, in]
+ * (Hu et al., "LoRA"). The matrices of all adapters of a run are stacked along `ranks`, and the mask selects each row's
+ * own, so that every row of a batch may use another adapter (Chen et al., "Punica"). A [ranks, in] and B [ranks, out],
+ * already scaled, are inputs of the graph: loading an adapter builds no new session.
  */
 export function addLora(g: Graph, x: Value, product: Value, name: string, outFeatures: number): Value {
   const names = loraInputs(name)
@@ -28,12 +29,12 @@ export function addLora(g: Graph, x: Value, product: Value, name: string, outFea
   return add(g, product, matMul(g, low, b, `${name}.lora_up`), `${name}.add_lora`)
 }
 
-/** The names of all adapters' matrices that a graph takes. */
+/** The names of all inputs of a graph that take adapters' matrices. */
 export function loraInputNames(graph: Pick<Graph, 'inputs'>): string[] {
   return loraModules(graph).flatMap(({ name }) => Object.values(loraInputs(name)))
 }
 
-/** The modules of a graph that was built for adapters. */
+/** The linear layers that adapters may change, read from the inputs of a graph that was built for adapters. */
 export function loraModules({ inputs }: Pick<Graph, 'inputs'>): LoraModule[] {
   return inputs
     .filter(({ name }) => name.startsWith(LORA_A))

@@ -3,55 +3,63 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import type { BlockFormat, QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
 
-/** Where a graph will run, and in which dtype. */
+/** What a graph is built for: the device, the dtype, and how weights and cache are kept. */
 export interface Target {
   readonly device: 'cpu' | 'cuda'
   readonly dtype: FloatDType
-  /** How the matrices of linear layers are kept. */
+  /** The quantization of linear layers' matrices. */
   readonly quant?: Quantization | undefined
-  /** How the checkpoint has them, where it was quantized before. */
+  /** How a checkpoint that was quantized before stores its linear layers. */
   readonly stored?: StoredQuant | undefined
-  /** How keys and values are kept: in `dtype` where not given. */
+  /** The dtype of keys and values in the cache; `dtype` by default. */
   readonly kvDType?: KvDType | undefined
-  /** Whether linear layers take LoRA adapters as inputs. */
+  /** Whether the graph has inputs for LoRA adapters. */
   readonly adapters?: boolean | undefined
 }
 
-/** What a KV cache can be kept in other than the dtype that the model computes in. */
+/** A dtype of the KV cache other than the dtype that the model computes in. */
 export type KvDType = 'int8'
 
-/** A linear layer's matrix product; a bias is added by a node of its own. */
+/** The ONNX operator of a linear layer's matrix product; a bias is added by another node. */
 export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
 
-/** How a mixture of experts is computed. */
+/** The operator that computes a mixture of experts. */
 export type ExpertsForm = 'MoE' | 'QMoE'
 
-/** onnxruntime's fused operator, or operators of ONNX itself: slower, and the whole cache is read at each step. */
+/**
+ * How attention is computed: by onnxruntime's fused operator, or by ONNX's own operators, which is slower and reads the
+ * whole cache at each step.
+ */
 export type AttentionForm = 'GroupQueryAttention' | 'Primitives'
 
-/** What decides about attention's form. */
+/** The properties of heads that the form of attention depends on. */
 export interface HeadShape {
   readonly headDim: number
-  /** How many channels of a head are rotated. */
+  /** How many of a head's channels are rotated. */
   readonly rotaryDim: number
 }
 
+/** How attention is built for a target. */
 export interface AttentionLowering {
   readonly form: AttentionForm
-  /** Whether the operator rotates queries and keys itself; if not, the graph needs `position_ids`. */
+  /** Whether the operator rotates queries and keys itself. If not, the graph rotates them and needs `position_ids`. */
   readonly rotary: 'inside' | 'outside'
-  /** Channels per head in the operator and in the KV cache: the model's, or padded with zeros. */
+  /**
+   * Channels per head in the operator and in the KV cache: the model's number, rounded up with zeros to what the
+   * operator takes.
+   */
   readonly cacheHeadDim: number
-  /** Whether windowed blocks may keep the latest positions only, at the front of their cache. */
+  /** Whether blocks with a sliding window may keep only the latest positions, at the front of their cache. */
   readonly windowSlides: boolean
   /** The dtype in which zeros are appended to heads. */
   readonly padDType: FloatDType
 }
 
+/** onnxruntime's kernels for one device and dtype. */
 interface Kernels {
   readonly linear: LinearForm
   readonly attention: AttentionForm
-  /** The operator takes head sizes that are multiples of this... */
+  /** The attention operator takes head sizes that are multiples of this... */
   readonly headMultiple: number
   /** ...rotates heads whose size is a multiple of this... */
   readonly rotaryHeadMultiple: number
@@ -61,6 +69,7 @@ interface Kernels {
   readonly padDType: FloatDType
 }
 
+/** Why a device does not compute in a dtype. */
 interface Refusal {
   readonly refusal: string
 }
@@ -73,7 +82,7 @@ const FUSED = {
   rotaryHalfMultiple: 8,
 } as const
 
-/** They take heads of any size, and rotate none. */
+/** ONNX's own operators: heads of any size, and no rotation inside of an operator. */
 const PRIMITIVES = {
   linear: 'FusedMatMul',
   attention: 'Primitives',
@@ -92,15 +101,15 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
     bfloat16: { refusal: CPU_COMPUTES_FLOAT32 },
   },
   cuda: {
-    // For checking: GroupQueryAttention has no float32 kernel there.
+    // Only for checking results: GroupQueryAttention has no float32 kernel on CUDA.
     float32: { ...PRIMITIVES, windowSlides: false, padDType: 'float32' },
     float16: { ...FUSED, windowSlides: false, padDType: 'float16' },
-    // Pad has no bfloat16 kernel.
+    // The operator Pad has no bfloat16 kernel.
     bfloat16: { ...FUSED, windowSlides: false, padDType: 'float32' },
   },
 }
 
-/** Which kernel reads which quantized format. */
+/** The operator that reads each quantized format. */
 const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
   'int8-rows': 'MatMulIntegerToFloat',
   int8: 'MatMulNBits',
@@ -108,20 +117,25 @@ const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
   nf4: 'MatMulBnb4',
 }
 
-/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype. */
+/**
+ * The operator for a linear layer's matrix product. Throws `GRAPH_UNSUPPORTED` if the device cannot compute in the
+ * dtype.
+ */
 export function lowerLinear(target: Target): LinearForm {
   const { linear } = kernels(target),
     format = linearFormat(target)
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
 }
 
-/** How the matrices of linear layers are kept; those of experts are as `quantOf` says. */
+/** The format of linear layers' matrices; undefined: not quantized. For the matrices of experts see `quantOf`. */
 export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFormat | undefined {
   const format = quantOf(target)
   return format === 'int8' && target.device === 'cpu' ? 'int8-rows' : format
 }
 
-/** Throws `GRAPH_UNSUPPORTED` where the device has no kernel for quantized experts. */
+/**
+ * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for quantized experts.
+ */
 export function lowerExperts(target: Target): ExpertsForm {
   const format = quantOf(target)
   if (format === undefined) return 'MoE'
@@ -137,11 +151,15 @@ export function lowerExperts(target: Target): ExpertsForm {
   return 'QMoE'
 }
 
+/** The block format that was asked for; undefined: not quantized. */
 export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): BlockFormat | undefined {
   return quant === 'none' ? undefined : quant
 }
 
-/** Throws `GRAPH_UNSUPPORTED` where the device cannot compute in the dtype, or keep the cache as wanted. */
+/**
+ * How attention is built for a target and heads of this shape. Throws `GRAPH_UNSUPPORTED` if the device cannot compute
+ * in the dtype or keep the cache as asked.
+ */
 export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
   if (target.kvDType !== undefined && target.device !== 'cpu') {
     throw new GraphError(

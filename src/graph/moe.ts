@@ -4,39 +4,41 @@ import { concatLast, mul, scale, wantDType, wantShape } from './ops.ts'
 import { filled, softmax } from './primitive-ops.ts'
 import { float, int, string, type Value } from './value.ts'
 
+/** The inputs of a mixture of experts. */
 export interface MixtureInputs {
   /** [rows, tokens, hidden] */
   readonly x: Value
   /** The router's scores before softmax: [rows, tokens, experts]. */
   readonly scores: Value
-  /** [slices * experts, 2 * width, hidden]: gate and up matrices, their rows in turn. */
+  /** [slices * experts, 2 * width, hidden]: gate and up matrices, with alternating rows. */
   readonly gateUp: ExpertWeight
   /** [slices * experts, hidden, width] */
   readonly down: ExpertWeight
 }
 
-/** Matrices [experts, out, in], or their codes and scales in a quantized format. */
+/** The matrices [experts, out, in] of all experts, or their codes and scales in a quantized format. */
 export interface ExpertWeight {
   readonly matrices: Value
-  /** [experts, out, blocks of in] */
+  /** [experts, out, blocks of a row]. */
   readonly scales?: Value | undefined
   readonly shape: readonly [number, number, number]
 }
 
+/** How experts are chosen and stored. */
 export interface MixtureOptions {
-  /** Experts that each token goes through. */
+  /** How many experts compute each token. */
   readonly topK: number
-  /** Whether the chosen experts' weights add up to one. */
+  /** Whether the weights of a token's chosen experts are divided by their sum, so that they add up to one. */
   readonly normalised: boolean
-  /** Experts in the operator's sense that one of the model's is taken apart into. */
+  /** How many experts of the operator make up one expert of the model (see `expertSlices`). */
   readonly slices: number
   readonly quant?: QuantLayout | undefined
 }
 
 /**
- * The weighted sum of each token's best experts, each of them down(silu(gate(x)) * up(x)): [rows, tokens, hidden]
- * (Shazeer et al., "Outrageously Large Neural Networks"). Only the weights of experts that some token has chosen are
- * read.
+ * Adds a mixture of experts: the weighted sum of down(silu(gate(x)) * up(x)) over each token's `topK` best experts,
+ * [rows, tokens, hidden] (Shazeer et al., "Outrageously Large Neural Networks"). The operator reads only the weights of
+ * experts that some token has chosen.
  */
 export function mixtureOfExperts(
   g: Graph,
@@ -83,10 +85,10 @@ export function mixtureOfExperts(
           ? [x, flat, gateUp.matrices, undefined, down.matrices]
           : [x, flat, gateUp.matrices, gateUp.scales, undefined, down.matrices, down.scales],
       attributes: {
-        // The operator only knows weights that add up to one.
+        // The operator always normalises the chosen experts' weights to a sum of one; `chosenShare` undoes that.
         k: int(topK * slices),
         normalize_routing_weights: int(1),
-        // SwiGLU as Mixtral has it; the operator's own defaults are those of another model.
+        // SwiGLU as in Mixtral; the operator's own defaults (alpha, beta) are another model's.
         activation_type: string('swiglu'),
         swiglu_fusion: int(1),
         activation_alpha: float(1),
@@ -94,13 +96,13 @@ export function mixtureOfExperts(
         ...(quant !== undefined && { expert_weight_bits: int(quant.bits), block_size: int(quant.blockSize) }),
       },
     })
-    // Weights that add up to one are shared out among the slices.
+    // The operator divided the weights among the slices of each expert; here they are multiplied again.
     const whole = slices === 1 ? mixed! : scale(g, mixed!, slices, 'whole')
     return normalised ? whole : mul(g, whole, chosenShare(g, scores, topK), 'weighted')
   })
 }
 
-/** How much of softmax(scores) falls to the best `topK`: [..., experts] -> [..., 1]. */
+/** The share of softmax(scores) that falls to the best `topK` experts: [..., experts] -> [..., 1]. */
 function chosenShare(g: Graph, scores: Value, topK: number): Value {
   const shape = (size: number) => ({ dtype: scores.dtype, shape: [...scores.shape.slice(0, -1), size] })
   const best = (values: Value): Value => {

@@ -1,6 +1,6 @@
 import { parseSchema } from '../base/protobuf.ts'
 
-/** The part of ONNX's schema that is written: syntax and field numbers as in onnx.proto. */
+/** The messages and fields of ONNX's protobuf schema that are written here; field numbers as in onnx.proto. */
 const SCHEMA = `
 syntax = "proto2";
 package onnx;

@@ -25,7 +25,7 @@ export function relu(g: Graph, x: Value, name?: string): Value {
   return unary(g, 'Relu', x, name)
 }
 
-/** x * sigmoid(alpha * x); SiLU where alpha is 1. */
+/** x * sigmoid(alpha * x): SiLU for alpha 1, the sigmoid approximation of GELU for 1.702. */
 export function quickGelu(g: Graph, x: Value, alpha: number, name?: string): Value {
   return unary(g, 'QuickGelu', x, name, { alpha: float(alpha) }, 'com.microsoft')
 }
@@ -34,12 +34,12 @@ export function tanh(g: Graph, x: Value, name?: string): Value {
   return unary(g, 'Tanh', x, name)
 }
 
-/** Each element times a constant. */
+/** Multiplies each element by a constant. */
 export function scale(g: Graph, x: Value, factor: number, name: string): Value {
   return mul(g, x, g.constant(`${name}.factor`, convert(fromFloat32(Float32Array.of(factor), [1]), x.dtype)), name)
 }
 
-/** cap * tanh(x / cap) */
+/** cap * tanh(x / cap). */
 export function softcap(g: Graph, x: Value, cap: number, name: string): Value {
   return g.scope(name, () => scale(g, tanh(g, scale(g, x, 1 / cap, 'shrink'), 'tanh'), cap, 'stretch'))
 }
@@ -72,7 +72,7 @@ export function layerNorm(g: Graph, x: Value, weight: Value, bias: Value, eps: n
   )
 }
 
-/** x times the transpose of a weight in a checkpoint's own order: x [..., in], weight [out, in] -> [..., out]. */
+/** x [..., in] times the transpose of weight [out, in], the order that checkpoints store: [..., out]. */
 export function matMulTransposed(g: Graph, x: Value, weight: Value, name?: string): Value {
   const op = 'FusedMatMul'
   wantFloat(g, op, name, x)
@@ -104,7 +104,7 @@ export function matMulTransposed(g: Graph, x: Value, weight: Value, name?: strin
   )
 }
 
-/** Rows of a table: table [n, ...rest], ids of any shape -> [...ids, ...rest]. */
+/** Picks rows of a table: table [n, ...rest], ids of any shape -> [...ids, ...rest]. */
 export function gather(g: Graph, table: Value, ids: Value, name?: string): Value {
   wantDType(g, 'Gather', name, ids, 'int64')
   if (table.shape.length === 0) throw misfit(g, 'Gather', name, 'takes a table of at least one axis')
@@ -112,7 +112,7 @@ export function gather(g: Graph, table: Value, ids: Value, name?: string): Value
   return only(g.node({ op: 'Gather', name, inputs: [table, ids], outputs: [{ dtype: table.dtype, shape }] }))
 }
 
-/** The same elements in another shape; symbolic sizes are matched by name. */
+/** The same elements in another shape. Symbolic sizes of the two shapes are matched by name. */
 export function reshape(g: Graph, x: Value, shape: Shape, name?: string): Value {
   const operand = sameElements(x.shape, shape) ? reshapeOperand(x.shape, shape) : undefined
   if (operand === undefined) throw misfit(g, 'Reshape', name, `cannot make [${shape.join(', ')}] of ${describe(x)}`)
@@ -120,12 +120,12 @@ export function reshape(g: Graph, x: Value, shape: Shape, name?: string): Value 
   return only(g.node({ op: 'Reshape', name, inputs: [x, to], outputs: [{ dtype: x.dtype, shape }] }))
 }
 
-/** Cuts the last axis into pieces of these sizes. */
+/** Cuts x along the last axis into pieces of these sizes. */
 export function splitLast(g: Graph, x: Value, sizes: readonly number[], name?: string): Value[] {
   return splitAxis(g, x, x.shape.length - 1, sizes, name)
 }
 
-/** Cuts an axis into pieces of these sizes. */
+/** Cuts x along an axis into pieces of these sizes. */
 export function splitAxis(g: Graph, x: Value, axis: number, sizes: readonly number[], name?: string): Value[] {
   if (x.shape[axis] !== sizes.reduce((sum, size) => sum + size, 0)) {
     throw misfit(g, 'Split', name, `cannot cut axis ${axis} of ${describe(x)} into ${sizes.join(', ')}`)
@@ -135,7 +135,7 @@ export function splitAxis(g: Graph, x: Value, axis: number, sizes: readonly numb
   return g.node({ op: 'Split', name, inputs: [x, operand], outputs, attributes: { axis: int(axis) } })
 }
 
-/** Puts values that agree in all but their last axis one after the other along it. */
+/** Joins values along the last axis; all their other axes must be equal. */
 export function concatLast(g: Graph, values: readonly Value[], name?: string): Value {
   const [first] = values
   if (first === undefined) throw misfit(g, 'Concat', name, 'takes at least one value')
@@ -175,7 +175,7 @@ export function takeLast(g: Graph, x: Value, size: number, name?: string): Value
   return only(g.node({ op: 'Slice', name, inputs, outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
 }
 
-/** The value itself where it has that dtype already. */
+/** x converted to a dtype; x itself if it has that dtype. */
 export function cast(g: Graph, x: Value, dtype: DType, name?: string): Value {
   if (x.dtype === dtype) return x
   const attributes = { to: int(ONNX_DTYPES[dtype]) }
@@ -215,13 +215,13 @@ function wantFloat(g: Graph, op: string, name: string | undefined, x: Value): vo
   if (!FLOATS.has(x.dtype)) throw misfit(g, op, name, `takes floats, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
 }
 
-/** Throws `GRAPH_DTYPE`, naming the node, its operator and the operand. */
+/** Checks an operand's dtype. Throws `GRAPH_DTYPE`, naming the node, its operator and the operand. */
 export function wantDType(g: Graph, op: string, name: string | undefined, x: Value, dtype: DType): void {
   if (x.dtype !== dtype)
     throw misfit(g, op, name, `takes ${dtype} here, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
 }
 
-/** Throws `GRAPH_SHAPE`, naming the node, its operator and the operand. */
+/** Checks an operand's shape. Throws `GRAPH_SHAPE`, naming the node, its operator and the operand. */
 export function wantShape(g: Graph, op: string, name: string | undefined, x: Value, shape: Shape): void {
   if (x.shape.join() !== shape.join()) {
     throw misfit(g, op, name, `takes ${x.name} of shape [${shape.join(', ')}], not [${x.shape.join(', ')}]`)

@@ -3,46 +3,50 @@ import { type Float8Quant, type PackedQuant, storedPieces } from '../checkpoint/
 import type { DType } from '../tensor/dtype.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 
-/** A weight of the model, which a graph reads; its bytes come from a checkpoint. */
+/** A weight that a graph reads; its bytes come from a checkpoint. */
 export interface Parameter {
-  /** Unique in its graph. In a block's graph, names of tensors are relative to the block's prefix. */
+  /** Unique in its graph. In a block's graph, names of stored tensors are relative to the block's prefix. */
   readonly name: string
   readonly dtype: DType
   readonly shape: readonly number[]
-  /** `inline`: its bytes are written into the model. `external`: it is given to the session in memory. */
+  /** `inline`: the bytes are written into the ONNX model. `external`: the session is given them in memory. */
   readonly placement: 'inline' | 'external'
   /**
-   * Whether a CPU session keeps its own packed copy, so that the original may be given back once the session exists.
+   * Whether a CPU session keeps a copy in its kernel's own order (onnxruntime's "prepacking"), so that the original may
+   * be freed once the session exists.
    */
-  readonly packed: boolean
-  /** How its bytes are made of tensors of the checkpoint. */
+  readonly prepacked: boolean
+  /** How the bytes are made from the checkpoint's tensors. */
   readonly source: ParameterSource
 }
 
+/** How a parameter's bytes are made from the checkpoint's tensors. */
 export type ParameterSource = FloatSource | UnpackedSource | QuantizedSource
 
-/** Where floats come from: of a parameter, or of a matrix that is then quantized. */
+/** Where the floats of a parameter come from, or of a matrix that is quantized afterwards. */
 export type FloatSource = StoredSource | AssembledSource | WidenedSource
 
-/** The tensor of the checkpoint that has the parameter's name and shape, in any float dtype. */
+/** The checkpoint's tensor of the same name and shape, of any float dtype. */
 export interface StoredSource {
   readonly kind: 'stored'
 }
 
-/** Rows of several matrices of the checkpoint, e.g. those of all experts. */
+/** Rows taken from several matrices of the checkpoint, e.g. those of all experts. */
 export interface AssembledSource {
   readonly kind: 'assembled'
   readonly parts: readonly MatrixPart[]
 }
 
-/** A matrix of a float8 checkpoint, multiplied by its scales. */
+/** A matrix of a float8 checkpoint, multiplied by its stored scales. */
 export interface WidenedSource {
   readonly kind: 'widened'
   readonly quant: Float8Quant
   readonly module: StoredModule
 }
 
-/** Codes, scales or zero points of a checkpoint whose matrices are stored as packed integers; nothing is rounded. */
+/**
+ * Codes, scales or zero points of a checkpoint that stores its matrices as packed integers; reordered without rounding.
+ */
 export interface UnpackedSource {
   readonly kind: 'unpacked'
   readonly quant: PackedQuant
@@ -50,7 +54,7 @@ export interface UnpackedSource {
   readonly module: StoredModule
 }
 
-/** Codes or scales of a matrix of floats that is quantized as it is loaded. */
+/** Codes or scales of a matrix of floats that is quantized when it is loaded. */
 export interface QuantizedSource {
   readonly kind: 'quantized'
   readonly format: QuantFormat
@@ -58,20 +62,23 @@ export interface QuantizedSource {
   readonly matrix: FloatMatrix
 }
 
-/** A linear layer of a quantized checkpoint: its name, and the shape [out, in] of its weight. */
+/** A linear layer of a quantized checkpoint: its name, and its weight's shape [out, in]. */
 export interface StoredModule {
   readonly name: string
   readonly shape: readonly [number, number]
 }
 
-/** A matrix [..., out, in] of floats, by the name that the parameter had that held it as it is. */
+/** A matrix [..., out, in] of floats. `name` is the name that a parameter holding it unquantized would have. */
 export interface FloatMatrix {
   readonly name: string
   readonly shape: readonly number[]
   readonly source: FloatSource
 }
 
-/** A matrix of the checkpoint, and where pieces of it go in a parameter, seen as a matrix of its last axis. */
+/**
+ * One stored matrix, and the pieces of it that go into a parameter. The parameter is seen as a matrix: all its axes but
+ * the last are its rows.
+ */
 export interface MatrixPart {
   readonly name: string
   readonly shape: readonly [number, number]
@@ -79,18 +86,19 @@ export interface MatrixPart {
 }
 
 /**
- * `rows` rows of a stored matrix from `row` on, of each as many columns from `column` on as a parameter's rows have.
+ * `rows` rows of the stored matrix from row `row` on, and of each as many columns from `column` on as the parameter
+ * has.
  */
 export interface RowPiece {
   readonly row: number
   readonly column: number
   readonly rows: number
-  /** Where they go: to every `rowStep`-th row of the parameter from `firstRow` on. */
+  /** The parameter's rows that they become: every `rowStep`-th row from `firstRow` on. */
   readonly firstRow: number
   readonly rowStep: number
 }
 
-/** The tensors of the checkpoint that a parameter is made of. */
+/** The checkpoint's tensors that a parameter is made from. */
 export function storedTensors({
   name,
   shape,

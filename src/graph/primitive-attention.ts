@@ -20,12 +20,16 @@ import {
 } from './primitive-ops.ts'
 import type { Value } from './value.ts'
 
-/** Far below any score, and finite: a row of nothing else would be divided by zero. */
+/**
+ * The score of a masked position: far below any real score, but finite, since a row of only -Infinity would be divided
+ * by zero.
+ */
 const MASKED = -1e30
 
 /**
- * Causal attention over a preallocated KV cache in operators of ONNX itself, float32 only: for devices without a fused
- * kernel. Queries and keys come rotated. What the cache holds beyond a row's length does not matter, NaN included.
+ * Adds causal attention over a preallocated KV cache in ONNX's own operators, float32 only: for devices without the
+ * fused operator. Queries and keys must have been rotated. What the cache holds beyond a row's length has no effect,
+ * even if it is NaN.
  */
 export function primitiveAttention(
   g: Graph,
@@ -102,7 +106,7 @@ export function primitiveAttention(
   })
 }
 
-/** Which columns a token attends to: those up to its own, within the window if there is one. */
+/** Which columns of the cache a token attends to: those up to its own, and within the window if there is one. */
 function visible(g: Graph, columns: Value, ownColumn: Value, window: number | undefined): Value {
   const isPast = lessOrEqual(g, columns, ownColumn, 'is_past')
   if (window === undefined) return isPast

@@ -17,7 +17,7 @@ export function transpose(g: Graph, x: Value, order: readonly number[], name: st
   })
 }
 
-/** a [..., m, k] times b [..., k, n] -> [..., m, n]; the axes before are broadcast. */
+/** a [..., m, k] times b [..., k, n] -> [..., m, n]; leading axes are broadcast. */
 export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'MatMul', name, b, a.dtype)
   wantShape(g, 'MatMul', name, b, [...b.shape.slice(0, -2), a.shape.at(-1) ?? 1, b.shape.at(-1) ?? 1])
@@ -38,32 +38,32 @@ export function sqrt(g: Graph, x: Value, name: string): Value {
   return unary(g, 'Sqrt', x, name)
 }
 
-/** a / b, of the two shapes broadcast. */
+/** a / b, broadcast. */
 export function div(g: Graph, a: Value, b: Value, name: string): Value {
   return binary(g, 'Div', a, b, name)
 }
 
-/** The larger one of each two elements, of the two shapes broadcast. */
+/** The larger of a and b, element by element, broadcast. */
 export function largest(g: Graph, a: Value, b: Value, name: string): Value {
   return binary(g, 'Max', a, b, name)
 }
 
-/** The largest element over an axis, which stays with size 1. */
+/** The largest element along an axis; the axis stays, with size 1. */
 export function largestOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
   return reduced(g, 'ReduceMax', x, axis, name)
 }
 
-/** The sum over an axis, which stays with size 1. */
+/** The sum along an axis; the axis stays, with size 1. */
 export function sumOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
   return reduced(g, 'ReduceSum', x, axis, name)
 }
 
-/** The mean over the last axis, which stays with size 1. */
+/** The mean along the last axis; the axis stays, with size 1. */
 export function meanOfLast(g: Graph, x: Value, name: string): Value {
   return reduced(g, 'ReduceMean', x, x.shape.length - 1, name)
 }
 
-/** float32 [1]: the size of an axis of x. */
+/** The size of an axis of x, as float32 [1]. */
 export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
   const size = single(g, {
     op: 'Shape',
@@ -75,12 +75,12 @@ export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Valu
   return cast(g, size, 'float32', name)
 }
 
-/** Over the last axis. */
+/** softmax along the last axis. */
 export function softmax(g: Graph, x: Value, name: string): Value {
   return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
 }
 
-/** bool, of the two shapes broadcast. */
+/** a <= b as bool, broadcast. */
 export function lessOrEqual(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'LessOrEqual', name, b, a.dtype)
   return single(g, {
@@ -91,7 +91,7 @@ export function lessOrEqual(g: Graph, a: Value, b: Value, name: string): Value {
   })
 }
 
-/** bool, of the two shapes broadcast. */
+/** a < b as bool, broadcast. */
 export function less(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'Less', name, b, a.dtype)
   return single(g, {
@@ -102,7 +102,7 @@ export function less(g: Graph, a: Value, b: Value, name: string): Value {
   })
 }
 
-/** bool, of the two shapes broadcast. */
+/** a and b as bool, broadcast. */
 export function and(g: Graph, a: Value, b: Value, name: string): Value {
   for (const x of [a, b]) wantDType(g, 'And', name, x, 'bool')
   return single(g, {
@@ -113,7 +113,7 @@ export function and(g: Graph, a: Value, b: Value, name: string): Value {
   })
 }
 
-/** x where the condition holds, else `otherwise`; all broadcast. */
+/** x where the condition is true, else `otherwise`; all broadcast. */
 export function where(g: Graph, condition: Value, x: Value, otherwise: Value, name: string): Value {
   wantDType(g, 'Where', name, condition, 'bool')
   wantDType(g, 'Where', name, otherwise, x.dtype)
@@ -122,8 +122,8 @@ export function where(g: Graph, condition: Value, x: Value, otherwise: Value, na
 }
 
 /**
- * A copy of data with updates written at `indices` (of their shape) of `axis`; in place where both are bound to the
- * same memory.
+ * A copy of data in which `updates` replace the elements at `indices` (same shape as the updates) along `axis`. If
+ * result and data are bound to the same memory, data is changed in place.
  */
 export function scatterElements(
   g: Graph,
@@ -144,7 +144,7 @@ export function scatterElements(
   })
 }
 
-/** int64 [n]: 0 to n - 1, where n is the size of an axis of x. */
+/** int64 [n]: the numbers 0 to n - 1, where n is the size of an axis of x. */
 export function indicesOfAxis(g: Graph, x: Value, axis: number, name: string): Value {
   return g.scope(name, () => {
     const scalar: ValueType = { dtype: 'int64', shape: [] }
@@ -160,7 +160,7 @@ export function indicesOfAxis(g: Graph, x: Value, axis: number, name: string): V
   })
 }
 
-/** int32 [size]: the numbers from 0 to limit - 1, where limit is int32 [1] and `size` the name of the axis. */
+/** int32: the numbers 0 to limit - 1, where limit is int32 [1]. `size` names the result's axis. */
 export function indicesUpTo(g: Graph, limit: Value, size: string, name: string): Value {
   wantDType(g, 'Range', name, limit, 'int32')
   return g.scope(name, () => {
@@ -175,7 +175,7 @@ export function indicesUpTo(g: Graph, limit: Value, size: string, name: string):
   })
 }
 
-/** x, whose axis `axis` has one element, with that repeated as often as `like` has elements on its axis `likeAxis`. */
+/** x with the single element of its axis `axis` repeated as often as `like` has elements along `likeAxis`. */
 export function repeatLike(g: Graph, x: Value, axis: number, like: Value, likeAxis: number, name: string): Value {
   const count = single(g, {
     op: 'Shape',
@@ -202,7 +202,7 @@ export function repeatLike(g: Graph, x: Value, axis: number, like: Value, likeAx
   })
 }
 
-/** A constant with the same number everywhere. */
+/** A constant tensor with the same number everywhere. */
 export function filled(
   g: Graph,
   name: string,

@@ -16,43 +16,52 @@ import {
 } from './primitive-ops.ts'
 import type { Shape, Value } from './value.ts'
 
-/** What one step of an int8 cache stands for, of each row and channel: float32 [rows, 1, numKvHeads * headDim]. */
+/**
+ * The scales of an int8 cache, one for each row and channel: float32 [rows, 1, numKvHeads * headDim]. A cached code c
+ * stands for c * scale.
+ */
 export interface ScaleValues {
   readonly key: Value
   readonly value: Value
 }
 
-/** Of int8, on either side. */
+/** The largest code of an int8 cache on either side of 0. */
 const LEVELS = 127
 
-/** A scale that is not more than this has not been set: nothing but zeros lies there. */
+/** A scale of at most this has not been set yet: the row's cache is empty. */
 const UNSET = 2 ** -30
 
-/** What there is room for: so many times what the first run has shown at most, and so many standard deviations. */
+/**
+ * The range that a new scale covers, since later tokens may exceed the first run's: at least twice the first run's
+ * peak, and at least eight of its standard deviations.
+ */
 const PEAK_ROOM = 2
 const DEVIATIONS = 8
 
 /**
- * A channel counts as if it had been seen in so many more tokens with the variance of its whole head: one token says
- * little.
+ * A channel's variance is estimated as if it had been seen in this many further tokens with the variance of its whole
+ * head, because a first run of one token says little about it.
  */
 const PRIOR_TOKENS = 4
 
 type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 
+/** Queries, keys and values, ready for attention over an int8 cache. */
 export interface ScaledProjections {
   readonly projections: Projections
-  /** The given scales; those that were unset as this run's keys and values set them. */
+  /** The given scales; for rows that had none, those that this run's keys and values set. */
   readonly used: ScaleValues
-  /** What attention makes of the scaled projections -> what it makes of the given ones. */
+  /** Turns attention's output for the scaled projections into its output for the unscaled ones. */
   restore(output: Value): Value
 }
 
 /**
- * Keys and values in steps of an int8 cache. Scores are sums over channels, so queries take over the keys' scales, and
- * the output the values'. A row's first run sets its scales for good: what lies in a cache is rounded once, whatever
- * runs come after it, and a replay that begins with the same run gives the same. The first `pairedDim` channels of each
- * head will be rotated: a pair, one channel from each half, has one scale, which fits at any angle.
+ * Divides keys and values by the scales of their row and channel, for an int8 cache. Attention scores are sums over
+ * channels, so multiplying the queries by the keys' scales, and the output by the values', leaves the result as it is.
+ *
+ * A row's first run sets its scales for good: each cached number is rounded once, and a replay that begins with a run
+ * of the same tokens gives the same scales. The first `pairedDim` channels of each head will be rotated after this; the
+ * two channels of a rotated pair share a scale, which fits at any angle.
  */
 export function scaleProjections(
   g: Graph,
@@ -88,7 +97,10 @@ export function scaleProjections(
   }
 }
 
-/** x [rows, tokens, heads * channels] -> [rows, 1, heads * channels] */
+/**
+ * The scale for each channel of x [rows, tokens, heads * channels], from this run's tokens: [rows, 1, heads *
+ * channels].
+ */
 function suitableScale(g: Graph, x: Value, [heads, channels]: readonly [number, number], pairedDim: number): Value {
   const [rows = 1, , width = 1] = x.shape
   const ofHeads = (perChannel: Value, name: string) => reshape(g, perChannel, [rows, 1, heads, channels], name)
@@ -127,7 +139,10 @@ function suitableScale(g: Graph, x: Value, [heads, channels]: readonly [number, 
   return reshape(g, step, [rows, 1, width], 'merge_heads')
 }
 
-/** What comes of both channels of a pair, in the place of each; x [..., channels], of which the others stay. */
+/**
+ * Replaces both channels of each rotated pair by `combine` of the two; channels of x [..., channels] from `pairedDim`
+ * on stay as they are.
+ */
 function overPairs(g: Graph, x: Value, pairedDim: number, combine: (a: Value, b: Value) => Value, name: string): Value {
   const channels = Number(x.shape.at(-1)),
     half = pairedDim / 2
@@ -143,6 +158,7 @@ function overPairs(g: Graph, x: Value, pairedDim: number, combine: (a: Value, b:
   })
 }
 
+/** The scale that a row has, or `suitable` if it has none. */
 function orSet(g: Graph, held: Value, suitable: Value): Value {
   return where(g, lessOrEqual(g, held, filled(g, 'unset', 'float32', [1], UNSET), 'is_unset'), suitable, held, 'used')
 }

@@ -5,20 +5,23 @@ import { wantDType, wantShape } from './ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import { int, type Value } from './value.ts'
 
-/** A weight [out, in] in its quantized form: codes uint8 and scales, shaped as `quantizedShapes` says. */
+/** A quantized weight [out, in]: codes uint8 and scales, of the shapes that `quantizedShapes` gives. */
 export interface QuantizedWeight {
   readonly codes: Value
   readonly scales: Value
   readonly outFeatures: number
 }
 
-/** The CPU's kernels round activations to 8 bits by blocks: without it, int8 takes thirty times as long. */
+/**
+ * MatMulNBits' accuracy_level 4: the CPU's kernels may round activations to 8 bits, block by block. Without it int8
+ * takes thirty times as long.
+ */
 const ACCURACY_LEVEL = 4
 
-/** bitsandbytes' number for NF4. */
+/** The number of NF4 in onnxruntime's MatMulBnb4, as in bitsandbytes. */
 const NF4 = 1
 
-/** The shapes of a matrix's [out, in] codes and scales. */
+/** The shapes of the codes and the scales of a quantized matrix [out, in]. */
 export function quantizedShapes(
   format: BlockFormat,
   out: number,
@@ -29,7 +32,7 @@ export function quantizedShapes(
   return { codes: [out, blocks / out, codeBytes / blocks], scales: [blocks] }
 }
 
-/** x [..., in] times the transpose of a weight [out, in]: [..., out]. */
+/** x [..., in] times the transpose of a quantized weight [out, in]: [..., out]. */
 export function matMulQuantized(
   g: Graph,
   format: BlockFormat,
@@ -67,7 +70,7 @@ export function matMulQuantized(
   return product!
 }
 
-/** As `matMulQuantized`, of integers whose zero points may differ from half of their range. */
+/** As `matMulQuantized`, for integers with zero points of their own. */
 export function matMulNBits(
   g: Graph,
   { blockSize, bits }: Pick<QuantLayout, 'blockSize' | 'bits'>,

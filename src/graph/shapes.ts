@@ -1,6 +1,6 @@
 import type { Dim, Shape } from './value.ts'
 
-/** The shape of an elementwise result, by ONNX's (numpy's) broadcasting; `undefined` where the shapes do not fit. */
+/** The shape of an elementwise result by ONNX's (numpy's) broadcasting; undefined if the shapes do not fit together. */
 export function broadcast(a: Shape, b: Shape): Shape | undefined {
   const rank = Math.max(a.length, b.length)
   const shape: Dim[] = []
@@ -13,14 +13,14 @@ export function broadcast(a: Shape, b: Shape): Shape | undefined {
   return shape
 }
 
-/** Whether two shapes hold the same number of elements whatever their symbolic sizes turn out to be. */
+/** Whether two shapes have the same number of elements for every value of their symbolic sizes. */
 export function sameElements(a: Shape, b: Shape): boolean {
   return fixedElements(a) === fixedElements(b) && symbols(a) === symbols(b)
 }
 
 /**
- * ONNX's `shape` operand that reshapes `from` into `to`: 0 keeps the size at the same place, one -1 is inferred;
- * `undefined` where more than one symbolic size would have to be inferred.
+ * The operand `shape` of ONNX's Reshape that turns `from` into `to`: 0 keeps the size at the same place, and one -1 is
+ * inferred. Undefined if more than one symbolic size would have to be inferred.
  */
 export function reshapeOperand(from: Shape, to: Shape): number[] | undefined {
   const sizes = to.map((dim, axis) => (typeof dim === 'number' ? dim : dim === from[axis] ? 0 : -1))

@@ -1,7 +1,7 @@
 import type { DType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-/** A size, or the name of one that is known only when the graph runs. Equal names mean equal sizes. */
+/** The size of an axis, or the name of a size that is known only when the graph runs. Equal names are equal sizes. */
 export type Dim = number | string
 
 export type Shape = readonly Dim[]
@@ -22,7 +22,7 @@ export type Attribute =
   | { readonly type: 'float'; readonly value: number }
   | { readonly type: 'string'; readonly value: string }
 
-/** Operators of ONNX itself, or of onnxruntime. */
+/** Where an operator is defined: '' is ONNX itself, the other is onnxruntime. */
 export type Domain = '' | 'com.microsoft'
 
 export interface Node {
@@ -30,18 +30,19 @@ export interface Node {
   readonly name: string
   readonly op: string
   readonly domain: Domain
-  /** An input that an operator allows to leave out is `undefined`. */
+  /** An optional input that is left out is undefined. */
   readonly inputs: readonly (Value | undefined)[]
   readonly outputs: readonly Value[]
   readonly attributes: Readonly<Record<string, Attribute>>
 }
 
+/** A small tensor that is part of the graph. */
 export interface Constant {
   readonly value: Value
   readonly tensor: Tensor
 }
 
-/** What a graph calls one of its nodes' results. */
+/** A node's result under the name that it has as an output of the graph. */
 export interface GraphOutput {
   readonly name: string
   readonly value: Value
@@ -63,7 +64,7 @@ export function string(value: string): Attribute {
   return { type: 'string', value }
 }
 
-/** "float32 [rows, tokens, 64]" */
+/** A dtype and shape as text, e.g. "float32 [rows, tokens, 64]". */
 export function describe({ dtype, shape }: ValueType): string {
   return `${dtype} [${shape.join(', ')}]`
 }

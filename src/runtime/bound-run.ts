@@ -2,7 +2,7 @@ import type { OnnxRuntime, Pointer } from './library.ts'
 import type { Bound } from './run.ts'
 import type { TensorScope } from './tensor-scope.ts'
 
-/** A session's inputs and outputs bound to fixed addresses, to be run any number of times. */
+/** A session with its inputs and outputs bound to fixed addresses, which can be run any number of times. */
 export class BoundRun implements Disposable {
   readonly #ort: OnnxRuntime
   readonly #session: Pointer
@@ -10,7 +10,7 @@ export class BoundRun implements Disposable {
   readonly #binding: Pointer
   readonly #options: Pointer
 
-  /** Takes over `scope`, which holds the bound values. `graphId`: of the CUDA graph that the first run records. */
+  /** Takes over `scope`, which holds the bound values. With `graphId` the first run records a CUDA graph of that id. */
   constructor(
     ort: OnnxRuntime,
     session: Pointer,
@@ -34,7 +34,7 @@ export class BoundRun implements Disposable {
     }
   }
 
-  /** Runs once; synchronous. Throws `RuntimeError`. */
+  /** Runs the session once; synchronous. Throws `RuntimeError`. */
   run(): void {
     this.#ort.call('RunWithBinding', this.#session, this.#options, this.#binding)
   }

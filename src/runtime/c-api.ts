@@ -1,10 +1,11 @@
 /**
- * The part of onnxruntime's C API that this project calls: position in `struct OrtApi` (onnxruntime_c_api.h; functions
- * are only ever appended), result and parameters. Handles and out-parameters are `void *`. No logic here.
+ * The part of onnxruntime's C API that this project calls. `SIGNATURES` gives each function's index in `struct OrtApi`
+ * (onnxruntime_c_api.h; new functions are only appended there), result and parameters. Handles and out-parameters are
+ * `void *`. No logic here.
  */
 export const API_VERSION = 29
 
-/** Entries of `struct OrtApi` up to the last one used below. */
+/** How many entries of `struct OrtApi` are read: up to the last one used below. */
 export const API_TABLE_LENGTH = 422
 
 export const SIGNATURES = {
@@ -67,10 +68,10 @@ export const ELEMENT_TYPES = {
   bfloat16: 16,
 } as const
 
-/** ORT_LOGGING_LEVEL_FATAL: below it the library prints each error to stderr by itself, in colour. */
+/** ORT_LOGGING_LEVEL_FATAL. At lower levels the library prints each error to stderr itself, in colour. */
 export const LOG_LEVEL_FATAL = 4
 
-/** ORT_ENABLE_BASIC: the fused operators are written by our own lowering; higher levels gain nothing on this. */
+/** ORT_ENABLE_BASIC. Our graphs contain the fused operators already, so higher levels gain nothing. */
 export const OPTIMIZE_BASIC = 1
 
 /** OrtDeviceAllocator, OrtArenaAllocator and OrtMemTypeDefault. */
@@ -78,5 +79,5 @@ export const DEVICE_ALLOCATOR = 0
 export const ARENA_ALLOCATOR = 1
 export const MEMORY_DEFAULT = 0
 
-/** kSameAsRequested: an arena grows by what is asked for, not to the next power of two. */
+/** kSameAsRequested: an arena grows by the size that is asked for, not to the next power of two. */
 export const ARENA_AS_REQUESTED = 1

@@ -4,9 +4,9 @@ import { CPU, type Device, parseDevice } from './device.ts'
 import { threadRuntime } from './thread-runtime.ts'
 
 /**
- * The device that `--device`, or another `flag`, names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried
- * in a child process, once: `auto` takes the CPU where it does not, the others throw `UsageError` with all the reasons.
- * Synchronous and slow (seconds) where there is a GPU.
+ * The device that the option `flag` names: `auto`, `cpu`, `cuda` or `cuda:N`. Whether CUDA works is tried once, in a
+ * child process. If it does not, `auto` gives the CPU and the other names throw `UsageError` with all reasons.
+ * Synchronous; takes seconds on a machine with a GPU.
  */
 export function chooseDevice(text: string, flag = '--device'): Device {
   const device = parseDevice(text, () => true, flag)
@@ -17,7 +17,7 @@ export function chooseDevice(text: string, flag = '--device'): Device {
   throw new UsageError(`${flag} ${text}: ${problems.join('; ')}`)
 }
 
-/** Why CUDA cannot be used on a device: all that is missing, or what a trial said; nothing where it works. */
+/** Why CUDA cannot be used on a device: all that is missing, or the error of a trial; empty if it works. */
 export function cudaProblems(device: Device): string[] {
   try {
     const { problems, gpus } = inspectCuda()

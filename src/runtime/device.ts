@@ -1,7 +1,7 @@
 import { UsageError } from '../base/errors.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 
-/** Where a span computes. `index` counts CUDA devices; a CPU has only 0. */
+/** A device that computes. `index` is CUDA's number of the GPU; 0 for a CPU. */
 export interface Device {
   readonly kind: 'cpu' | 'cuda'
   readonly index: number
@@ -10,8 +10,8 @@ export interface Device {
 export const CPU: Device = { kind: 'cpu', index: 0 }
 
 /**
- * Reads `--device`, or what another `flag` says: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes CUDA where `hasCuda`
- * says so.
+ * Reads a device from the option `flag`: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is CUDA if `hasCuda` returns true.
+ * Throws `UsageError`.
  */
 export function parseDevice(text: string, hasCuda: () => boolean, flag = '--device'): Device {
   if (text === 'cpu' || (text === 'auto' && !hasCuda())) return CPU
@@ -22,7 +22,10 @@ export function parseDevice(text: string, hasCuda: () => boolean, flag = '--devi
   return { kind: 'cuda', index: Number(match[1] ?? 0) }
 }
 
-/** Reads `--dtype` for a device; `auto` is float32 on a CPU and the checkpoint's own 16-bit type on CUDA. */
+/**
+ * Reads `--dtype` for a device. `auto` is float32 on a CPU; on CUDA it is the checkpoint's own dtype if that has 16
+ * bits.
+ */
 export function parseDType(text: string, device: Device, checkpoint: FloatDType): FloatDType {
   if (!['auto', 'float32', 'float16', 'bfloat16'].includes(text)) {
     throw new UsageError(`--dtype ${text}: expected auto, float32, float16 or bfloat16`)

@@ -12,21 +12,25 @@ import type { Device } from './device.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 import { threadRuntime } from './thread-runtime.ts'
 
-/** `threads` compute threads for the whole process; `spin` lets idle ones burn their core for lower latency. */
+/**
+ * The compute threads of the whole process: `threads` is their number; with `spin` idle ones busy-wait, which lowers
+ * latency and keeps their cores busy.
+ */
 export interface ThreadOptions {
   readonly threads: number
   readonly spin: boolean
 }
 
 /**
- * onnxruntime's environment, one per process: its creator's thread options win, later ones get the same one silently.
- * So the first thread that needs it creates it and hands `pointer` to the others.
+ * onnxruntime's environment. There is one per process, with the thread options of whoever created it: a second creation
+ * silently returns the same one. So the first thread creates it and passes `pointer` to the others.
  */
 export interface Environment {
   readonly ort: OnnxRuntime
   readonly pointer: Pointer
 }
 
+/** Creates the process's environment. Throws `RuntimeError`. */
 export function createEnvironment({ threads, spin }: ThreadOptions): Environment {
   const ort = threadRuntime.onnxRuntime()
   const options = ort.create('CreateThreadingOptions')
@@ -43,8 +47,8 @@ export function createEnvironment({ threads, spin }: ThreadOptions): Environment
 }
 
 /**
- * One arena for the intermediate results of all CPU sessions. With one each, as is the library's way, every block keeps
- * what its largest run took, though only one of them runs at a time. To be called again does no harm.
+ * Makes all CPU sessions allocate intermediate results from one arena. By default each session has an arena that keeps
+ * what the session's largest run needed, though only one block runs at a time. May be called again.
  */
 function shareArena(ort: OnnxRuntime, environment: Pointer): void {
   const config = ort.create('CreateArenaCfg', 0, ARENA_AS_REQUESTED, -1, -1)
@@ -57,12 +61,12 @@ function shareArena(ort: OnnxRuntime, environment: Pointer): void {
   }
 }
 
-/** The environment that another thread of this process has created. */
+/** The environment that another thread of this process created. */
 export function attachEnvironment(pointer: Pointer): Environment {
   return { ort: threadRuntime.onnxRuntime(), pointer }
 }
 
-/** Names a kind of memory to the library. Release with `ReleaseMemoryInfo`. */
+/** Describes a device's memory to the library. The caller must release it with `ReleaseMemoryInfo`. */
 export function memoryInfo(ort: OnnxRuntime, device: Device): Pointer {
   return ort.create(
     'CreateMemoryInfo',
@@ -74,8 +78,8 @@ export function memoryInfo(ort: OnnxRuntime, device: Device): Pointer {
 }
 
 /**
- * An OrtValue over memory that the caller owns and keeps alive until `ReleaseValue`: the library neither copies nor
- * pins it, and a collected typed array behind it means reads of freed memory.
+ * Makes an OrtValue over memory of the caller's, which must stay alive until `ReleaseValue`: the library neither copies
+ * nor holds it, so a garbage-collected typed array would mean reads of freed memory.
  */
 export function wrapTensor(
   ort: OnnxRuntime,

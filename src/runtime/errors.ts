@@ -1,13 +1,13 @@
 import { PetalsError } from '../base/errors.ts'
 
 /**
- * The runtime library refused or failed a call. Codes of a run that a caller tells apart: `RUNTIME_MEMORY` (the next
- * run may succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device goes on), `RUNTIME_DEVICE_LOST`
- * (nothing on that device succeeds any more in this process); `RUNTIME` for all else.
+ * An error of onnxruntime or CUDA. Codes that callers tell apart: `RUNTIME_MEMORY` (out of memory; the next run may
+ * succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device still works), `RUNTIME_DEVICE_LOST`
+ * (nothing on the device succeeds any more in this process); `RUNTIME` for all others.
  */
 export class RuntimeError extends PetalsError {}
 
-/** CUDA's errors after which every call of the process fails (its "sticky" ones), or the device is gone. */
+/** CUDA's error numbers after which the device is gone or every later call in the process fails ("sticky" errors). */
 const LOST_CODES = /\b(?:CUDA|cuda\w*) failure (?:46|100|101|201|214|220|70[29]|71[0145678]|719|700|802|999):/
 const LOST_WORDS = new RegExp(
   [
@@ -47,7 +47,10 @@ const CODES: readonly (readonly [code: string, pattern: RegExp])[] = [
   ['RUNTIME_KERNEL', KERNEL],
 ]
 
-/** Turns the library's message into ours: without the paths of its build, bounded, with a code of our own. */
+/**
+ * Turns the library's message into an error of ours: with a code, bounded in length, and without the paths of the
+ * library's build.
+ */
 export function runtimeError(call: string, message: string): RuntimeError {
   const clean = message
     .replace(/ ; GPU=\d+ ; hostname=[^;]*; file=[^;]*; line=\d+/g, '')

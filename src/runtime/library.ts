@@ -12,22 +12,25 @@ export type Pointer = bigint
 type NativeArgument = Pointer | number | string | null | ArrayBufferView | readonly string[]
 type NativeFunction = (...args: NativeArgument[]) => unknown
 
-/** The C API, as one thread calls it. Every call that returns a status throws `RuntimeError` where it is not OK. */
+/**
+ * onnxruntime's C API, bound for one thread. A call that returns a status throws `RuntimeError` unless the status is
+ * OK.
+ */
 export interface OnnxRuntime {
   readonly path: string
-  /** koffi unloads a library whose handle is collected, and the next call jumps into nothing. */
+  /** Kept, because koffi unloads a library whose handle is garbage-collected, and the next call would crash. */
   readonly library: LibraryHandle
   /** Calls a function whose result is a status. */
   call(name: FunctionName, ...args: NativeArgument[]): void
-  /** Calls a function that creates something through its last parameter; returns that. */
+  /** Calls a function that returns something through its last parameter; returns that. */
   create(name: FunctionName, ...args: NativeArgument[]): Pointer
   /** Calls a `Release...` function. */
   release(name: FunctionName, handle: Pointer): void
 }
 
 /**
- * Finds the shared library, and a CUDA provider for it: one answer for all threads of a process, so that the same file
- * is loaded whatever a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
+ * Finds onnxruntime's shared library, and a CUDA provider for it. The answer is the same in all threads of a process,
+ * so that all load the same file. Throws `RUNTIME_PLATFORM` or `RUNTIME_LIBRARY`.
  */
 export function findRuntime(): RuntimeLocation {
   const home = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
@@ -36,11 +39,11 @@ export function findRuntime(): RuntimeLocation {
 }
 
 /**
- * Loads the library for the calling thread; handles made in one thread are valid in every other of the process. Throws
+ * Loads the library for the calling thread. Handles made in one thread are valid in all threads of the process. Throws
  * `RUNTIME_LIBRARY`.
  */
 export function bindOnnxRuntime(path: string): OnnxRuntime {
-  // It reports its use to its maker over the network, unless it is told not to before it is loaded.
+  // Must be set before the library is loaded, or it reports its use to Microsoft.
   setNativeEnvironment('ORT_DISABLE_TELEMETRY', '1')
   const library = open(path)
   const table = functionTable(library, path)
@@ -73,7 +76,10 @@ export function bindOnnxRuntime(path: string): OnnxRuntime {
   }
 }
 
-/** Sets a variable for native code, unless it is set: what a worker writes to `process.env` does not reach that. */
+/**
+ * Sets a variable in the environment that native code reads, unless it is set. Writing to `process.env` in a worker
+ * thread does not reach native code.
+ */
 export function setNativeEnvironment(name: string, value: string): void {
   if (process.platform === 'win32') process.env[name] ??= value
   else koffi.load(null).func('int setenv(const char *, const char *, int)')(name, value, 0)
@@ -92,9 +98,9 @@ function open(path: string): LibraryHandle {
 }
 
 /**
- * Loads a library that stays until the process ends. koffi unloads one with the last thread that uses it: CUDA's
- * runtime would take all device memory with it, and onnxruntime leave a provider behind whose own end then crashes the
- * process.
+ * Loads a library that stays loaded until the process ends. koffi would unload it with the last thread that uses it:
+ * unloading CUDA's runtime frees all device memory, and unloading onnxruntime leaves its provider behind, which then
+ * crashes the process at its end.
  */
 export function loadForGood(path: string): LibraryHandle {
   const library = koffi.load(path)
@@ -113,15 +119,16 @@ function functionTable(library: LibraryHandle, path: string): Pointer[] {
 }
 
 /**
- * The address of a typed array's first byte. The caller keeps the array alive for as long as native code may use it.
+ * The address of a typed array's first byte. The caller must keep the array alive while native code may use the
+ * address.
  */
 export function addressOf(view: ArrayBufferView): Pointer {
   return koffi.address(view) as Pointer
 }
 
 /**
- * `byteLength` bytes of this process's memory from an address on, which must stay allocated for as long as the view is
- * used.
+ * A view of `byteLength` bytes of this process's memory from an address on. The memory must stay allocated while the
+ * view is used.
  */
 export function viewOf(address: Pointer, byteLength: number): Uint8Array {
   return new Uint8Array(koffi.view(address, byteLength))

@@ -2,7 +2,10 @@ import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } fr
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
 
-/** `rows` pieces of `width` bytes, `fromPitch` bytes apart in the source and `toPitch` in the target. */
+/**
+ * A copy of `rows` pieces of `width` bytes each. Successive pieces begin `fromPitch` bytes apart in the source and
+ * `toPitch` in the target.
+ */
 export interface PitchedCopy {
   readonly from: Pointer
   readonly fromPitch: number
@@ -12,23 +15,23 @@ export interface PitchedCopy {
   readonly rows: number
 }
 
-/** The memory in which a device computes. Addresses are valid in every thread; every call has ended when it returns. */
+/** The memory of a device. Addresses are valid in every thread of the process. All calls are synchronous. */
 export interface DeviceHeap {
-  /** Uninitialised on CUDA, zero on a CPU. Throws `RUNTIME_MEMORY` where there is no room. */
+  /** Allocates memory: uninitialised on CUDA, zeros on a CPU. Throws `RUNTIME_MEMORY` if there is no room. */
   allocate(bytes: number): Pointer
-  /** Of an address that the same heap has allocated. */
+  /** Frees an address that this heap has allocated. */
   free(address: Pointer): void
-  /** From this process's memory to the device's. */
+  /** Copies bytes of this process to the device. */
   write(to: Pointer, bytes: Uint8Array): void
-  /** From the device's memory to this process's, after all runs that are under way there. */
+  /** Copies bytes of the device to this process, after all runs under way on the device have ended. */
   read(from: Pointer, into: Uint8Array): void
-  /** Within the device's memory; the pieces must not overlap. */
+  /** Copies within the device's memory; source and target must not overlap. */
   copy(copies: readonly PitchedCopy[]): void
 }
 
 /**
- * Memory of this process: pages are only taken when first written. What it has allocated lives until it is freed, or
- * the heap itself goes.
+ * The CPU's memory. The system provides pages when they are first written. Memory lives until it is freed or the heap
+ * is garbage-collected.
  */
 export class HostHeap implements DeviceHeap {
   readonly #buffers = new Map<Pointer, Uint8Array>()
@@ -62,7 +65,7 @@ export class HostHeap implements DeviceHeap {
   }
 }
 
-/** Memory of GPU `index`, as CUDA counts them. */
+/** The memory of GPU `index`, in CUDA's numbering. */
 export class CudaHeap implements DeviceHeap {
   readonly #cuda: CudaRuntime
   readonly #index: number
@@ -94,7 +97,7 @@ export class CudaHeap implements DeviceHeap {
       this.#select()
       this.#cuda.call('cudaFree', address)
     } catch (error) {
-      // With the device its memory is gone as well.
+      // A lost device's memory is gone already.
       if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_DEVICE_LOST') throw error
     }
   }
@@ -119,6 +122,7 @@ export class CudaHeap implements DeviceHeap {
     this.#finish()
   }
 
+  /** How much of the GPU's memory is free, for messages. */
   #room(): string {
     const free = new BigUint64Array(1),
       total = new BigUint64Array(1)
@@ -126,12 +130,12 @@ export class CudaHeap implements DeviceHeap {
     return `${Number(free[0]! >> 20n)} of ${Number(total[0]! >> 20n)} MB are free`
   }
 
-  /** The runtime's own streams do not wait for CUDA's default stream, whose copies may still be under way. */
+  /** Waits for copies on CUDA's default stream, since onnxruntime's own streams do not wait for that one. */
   #finish(): void {
     this.#cuda.call('cudaDeviceSynchronize')
   }
 
-  /** A thread's current device is anyone's to change. */
+  /** Makes the GPU the thread's current device, which other code on the thread may have changed. */
   #select(): void {
     this.#cuda.call('cudaSetDevice', this.#index)
   }

@@ -1,9 +1,9 @@
 import type { OnnxRuntime, Pointer } from './library.ts'
 
-/** A graph's named input or output and the OrtValue bound to it. */
+/** An input or output of a graph, by name, and the OrtValue bound to it. */
 export type Bound = readonly [name: string, value: Pointer]
 
-/** Runs a session once, synchronously, on tensors bound in place. Throws `RuntimeError`. */
+/** Runs a session once on bound values; synchronous. Throws `RuntimeError`. */
 export function runBound(
   ort: OnnxRuntime,
   session: Pointer,

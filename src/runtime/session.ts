@@ -7,22 +7,28 @@ import type { OnnxRuntime, Pointer } from './library.ts'
 import { TensorScope } from './tensor-scope.ts'
 import { threadRuntime } from './thread-runtime.ts'
 
-/** An external initializer. `packed`: the CPU session keeps its own copy, so the buffer may go once it exists. */
+/**
+ * A weight that a CPU session is given in memory. `prepacked`: the session makes a copy in its kernel's own order, so
+ * the tensor may be freed once the session exists.
+ */
 export interface Initializer {
   readonly name: string
   readonly tensor: Tensor
-  readonly packed: boolean
+  readonly prepacked: boolean
 }
 
-/** A session's handle, valid in every thread of the process, and the buffers that it goes on reading. */
+/**
+ * A session of onnxruntime. `pointer` is valid in every thread of the process; `kept` are the tensors that the session
+ * goes on reading.
+ */
 export interface Session {
   readonly pointer: Pointer
   readonly kept: readonly Tensor[]
 }
 
 /**
- * Loads a model (ModelProto bytes) for the CPU, whose external initializers are given in memory. Takes seconds for
- * large blocks: call it off the threads that answer. Throws `RuntimeError`; nothing is leaked from a half-built state.
+ * Creates a CPU session from a model (ModelProto bytes) and the tensors of its external initializers. Takes seconds for
+ * large blocks, so do not call it on a thread that must stay responsive. Throws `RuntimeError`; leaks nothing then.
  */
 export function createSession(
   { ort, pointer }: Environment,
@@ -42,7 +48,7 @@ export function createSession(
       ort.call('AddInitializer', options, name, value)
     }
     const session = ort.create('CreateSessionFromArray', pointer, model, model.byteLength, options)
-    return { pointer: session, kept: initializers.filter(({ packed }) => !packed).map(({ tensor }) => tensor) }
+    return { pointer: session, kept: initializers.filter(({ prepacked }) => !prepacked).map(({ tensor }) => tensor) }
   } finally {
     for (const value of values) ort.release('ReleaseValue', value)
     ort.release('ReleaseSessionOptions', options)
@@ -51,7 +57,8 @@ export function createSession(
 }
 
 /**
- * A weight in the device's own memory, which any number of sessions read; the caller keeps it for as long as they live.
+ * A weight in the device's memory, which any number of sessions read. The caller must keep it allocated while they
+ * exist.
  */
 export interface ResidentWeight {
   readonly name: string
@@ -60,16 +67,17 @@ export interface ResidentWeight {
   readonly address: Pointer
 }
 
+/** How a session on a device runs. */
 export interface ResidentSessionOptions {
-  /** Runs with a `gpu_graph_id` are recorded at first and replayed from then on. */
+  /** Whether the first run with a `gpu_graph_id` is recorded as a CUDA graph and later ones replay it. */
   readonly cudaGraphs: boolean
-  /** Most device memory that the session may take for intermediate results. */
+  /** The most device memory that the session may use for intermediate results. */
   readonly workspaceBytes: number
 }
 
 /**
- * Loads a model whose external initializers lie in the device's memory and are shared with other sessions. The thread
- * that runs recorded graphs must be the one that recorded them. Throws `RuntimeError`; nothing is leaked.
+ * Creates a session whose weights already lie in the device's memory, shared with other sessions. Recorded CUDA graphs
+ * must be replayed on the thread that recorded them. Throws `RuntimeError`; leaks nothing then.
  */
 export function createResidentSession(
   { ort, pointer }: Environment,
@@ -94,7 +102,10 @@ export function createResidentSession(
   }
 }
 
-/** Options of the CUDA provider, all as text. TF32 would round float32's factors to 10 bits. */
+/**
+ * The options of onnxruntime's CUDA provider, as text. TF32 is off: it would round the factors of float32 products to
+ * 10 bits.
+ */
 export function cudaOptions(
   device: Device,
   { cudaGraphs, workspaceBytes }: ResidentSessionOptions,

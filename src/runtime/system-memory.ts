@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs'
 import koffi from 'koffi'
 import type { Pointer } from './library.ts'
 
-/** Memory of this process outside of every heap. */
+/** Memory that belongs to no heap of the C library or of JavaScript. */
 export interface MappedMemory {
   readonly bytes: Uint8Array
-  /** Where it lies, for other threads; not known of ordinary memory. */
+  /** Its address, for other threads; absent for an ordinary buffer. */
   readonly address?: Pointer
-  /** Gives it back to the system at once. A read or write of `bytes` from then on ends the process. */
+  /** Returns the memory to the system at once. Any access to `bytes` afterwards crashes the process. */
   unmap(): void
 }
 
@@ -19,8 +19,7 @@ interface Functions {
 }
 
 /**
- * PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_DONTNEED, MADV_HUGEPAGE and MAP_FAILED, as Linux numbers
- * them.
+ * Linux's numbers for PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_DONTNEED, MADV_HUGEPAGE and MAP_FAILED.
  */
 const READ_WRITE = 3
 const PRIVATE_ANONYMOUS = 0x22
@@ -28,26 +27,26 @@ const DONT_NEED = 4
 const HUGE_PAGES = 14
 const FAILED = 2n ** 64n - 1n
 
-/** What vm.overcommit_memory says then. */
+/** The value of vm.overcommit_memory with which Linux counts all memory that is asked for, written or not. */
 const COUNTS_ALL = '2'
 
-/** glibc's M_ARENA_MAX. */
+/** glibc's M_ARENA_MAX, a parameter of mallopt. */
 const ARENA_MAX = -8
 
-/** Memory that the system gives and takes back by whole pages, as one thread asks for it. */
+/** Memory that is taken from the system, and given back to it, in whole pages; bound for one thread. */
 export class SystemMemory {
   #functions: Functions | undefined
 
   /**
-   * `byteLength` bytes of zeros in huge pages, whose first touch costs a third of that of small ones. Where the system
-   * has none, small ones; an ordinary buffer on anything but Linux.
+   * Maps `byteLength` bytes of zeros, in huge pages if the system has them: their first touch costs a third of that of
+   * small pages. On anything but Linux, an ordinary buffer.
    */
   map(byteLength: number): MappedMemory {
     if (process.platform !== 'linux' || byteLength === 0) return ordinary(byteLength)
     const { mmap, madvise, munmap } = this.#bound()
     const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
     if (address === FAILED) return ordinary(byteLength)
-    // A hint: a refusal leaves small pages.
+    // Only a hint: if it is refused, the pages are small.
     madvise(address, byteLength, HUGE_PAGES)
     return {
       bytes: new Uint8Array(koffi.view(address, byteLength)),
@@ -59,8 +58,8 @@ export class SystemMemory {
   }
 
   /**
-   * Gives the whole pages of a piece of memory back to the system; they read as zeros then. Only where memory is
-   * sparse.
+   * Returns the whole pages within a piece of memory to the system; they read as zeros afterwards. Only for systems
+   * where `memoryIsSparse`.
    */
   discard(address: Pointer, byteLength: number): void {
     const { getpagesize, madvise } = this.#bound()
@@ -77,8 +76,8 @@ export class SystemMemory {
 }
 
 /**
- * Whether address space takes memory only where it is written, and can give that back: on Linux, unless it is told to
- * count all that is ever asked for.
+ * Whether address space takes memory only once it is written, and can give it back: true on Linux, unless the system is
+ * configured to count all memory that is asked for.
  */
 export function memoryIsSparse(): boolean {
   if (process.platform !== 'linux') return false
@@ -90,19 +89,22 @@ export function memoryIsSparse(): boolean {
 }
 
 /**
- * Asks the C library to give what its heap holds free back to the system: it keeps tens of megabytes of what a finished
- * thread has used. A few milliseconds at most; nothing where the C library is another than glibc.
+ * Makes the C library return free memory of its heap to the system; it would keep tens of megabytes that ended threads
+ * used. Takes a few milliseconds at most. Does nothing without glibc.
  */
 export function trimHeap(): void {
   glibc('int malloc_trim(size_t)')?.(0)
 }
 
-/** Threads that are made from now on share one heap of the C library's: each keeps what its threads once used. */
+/**
+ * Makes threads that start from now on share one heap of the C library; each heap keeps the memory that its threads
+ * once used. Does nothing without glibc.
+ */
 export function shareHeaps(): void {
   glibc('int mallopt(int, int)')?.(ARENA_MAX, 1)
 }
 
-/** A function that other C libraries than glibc lack. */
+/** A function that only glibc has; undefined with another C library. */
 function glibc(prototype: string): ((...parameters: number[]) => number) | undefined {
   if (process.platform !== 'linux') return undefined
   try {
@@ -122,6 +124,7 @@ function bind(): Functions {
   }
 }
 
+/** A JavaScript buffer in the place of mapped memory. */
 function ordinary(byteLength: number): MappedMemory {
   const bytes = new Uint8Array(byteLength)
   return {

@@ -3,8 +3,8 @@ import { wrapTensor } from './environment.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 
 /**
- * The OrtValues of one run, released together. It also holds on to the memory behind them: the library does not, and a
- * typed array that is collected in mid-run gives random output.
+ * The OrtValues of one run, which are released together. It also keeps the memory behind them alive: the library does
+ * not, and a typed array that is garbage-collected during a run gives random results.
  */
 export class TensorScope implements Disposable {
   readonly #ort: OnnxRuntime

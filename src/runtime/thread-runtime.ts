@@ -11,11 +11,11 @@ import { type GpuMemory, type Nvml, bindNvml, gpuMemory, listGpus } from './cuda
 import { SystemMemory } from './system-memory.ts'
 
 /**
- * What one thread has loaded and bound of native libraries, each when it is first asked for. Handles and addresses that
- * it gives are valid in every thread of the process; the bindings themselves are not.
+ * The native libraries of one thread, each loaded and bound when it is first used. Handles and addresses are valid in
+ * every thread of the process; the bindings themselves are not.
  */
 export class ThreadRuntime {
-  /** Memory outside of every heap. */
+  /** Memory that belongs to no heap. */
   readonly systemMemory = new SystemMemory()
   readonly trials = new DeviceTrials()
   readonly #hostHeap = new HostHeap()
@@ -25,23 +25,23 @@ export class ThreadRuntime {
   #nvml: Nvml | undefined
 
   /**
-   * Where onnxruntime's shared library is, and a CUDA provider for it: the same for all threads of a process, whatever
-   * a thread is for. Throws `RUNTIME_PLATFORM` and `RUNTIME_LIBRARY`.
+   * Where onnxruntime's library and a CUDA provider are; the same in all threads of a process. Throws
+   * `RUNTIME_PLATFORM` or `RUNTIME_LIBRARY`.
    */
   location(): RuntimeLocation {
     this.#location ??= findRuntime()
     return this.#location
   }
 
-  /** onnxruntime itself. Throws as `location`, and `RUNTIME_LIBRARY` where it cannot be loaded. */
+  /** onnxruntime's C API. Throws as `location`, and `RUNTIME_LIBRARY` if the library cannot be loaded. */
   onnxRuntime(): OnnxRuntime {
     this.#onnxRuntime ??= bindOnnxRuntime(this.location().library)
     return this.#onnxRuntime
   }
 
   /**
-   * CUDA's runtime, with all that the CUDA provider needs: to be called before the first CUDA session. Throws
-   * `RUNTIME_LIBRARY`, naming what is missing.
+   * CUDA's runtime API, with all libraries that the CUDA provider needs loaded: call it before the first CUDA session.
+   * Throws `RUNTIME_LIBRARY`, naming what is missing.
    */
   cuda(): CudaRuntime {
     this.#cuda ??= bindCudaRuntime(this.location().provider)
@@ -49,25 +49,25 @@ export class ThreadRuntime {
   }
 
   /**
-   * The memory in which a device computes. What is allocated on a CPU lives until it is freed, or this thread ends.
-   * Throws `RUNTIME_LIBRARY` and `RUNTIME_DEVICE_LOST` where CUDA cannot be used.
+   * A device's memory. On a CPU, allocations live until they are freed or this thread ends. Throws `RUNTIME_LIBRARY` or
+   * `RUNTIME_DEVICE_LOST` if CUDA cannot be used.
    */
   heap(device: Device): DeviceHeap {
     return device.kind === 'cpu' ? this.#hostHeap : new CudaHeap(this.cuda(), device.index)
   }
 
-  /** Memory of GPU `index`, as CUDA counts them; undefined where there is no such GPU or no driver. */
+  /** The memory of GPU `index` in CUDA's numbering; undefined if there is no such GPU or no driver. */
   gpuMemory(index: number): GpuMemory | undefined {
     this.#nvml ??= bindNvml()
     return this.#nvml && gpuMemory(this.#nvml, index)
   }
 
-  /** All GPUs that CUDA would see, in its order. */
+  /** All GPUs that CUDA would see, in CUDA's order. */
   gpus(): GpuMemory[] {
     this.#nvml ??= bindNvml()
     return this.#nvml === undefined ? [] : listGpus(this.#nvml)
   }
 }
 
-/** This thread's own. */
+/** The calling thread's native libraries. */
 export const threadRuntime = new ThreadRuntime()

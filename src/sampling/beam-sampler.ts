@@ -6,24 +6,31 @@ import { type Candidate, TopCandidates } from './top-candidates.ts'
 import { createWarping, warp } from './warpers.ts'
 import { Workspace } from './workspace.ts'
 
-/** A continuation with the log-probability of its token under the model itself: before all processors. */
+/**
+ * A continuation of a beam by one token. `logprob` is that token's log-probability under the model itself, before
+ * logits processors.
+ */
 export interface BeamCandidate extends Candidate {
   readonly logprob: number
 }
 
-/** A beam that goes on: all its tokens, prompt and answer, and the sum of its log-probabilities. */
+/** A running beam: the ids of prompt and answer, and `total`, the sum of the answer's log-probabilities. */
 export interface BeamSoFar {
   readonly ids: readonly number[]
   readonly total: number
 }
 
-/** Finds the continuations of one beam search, step by step; whoever searches chooses among them. */
+/**
+ * One step of a beam search: from the logits [vocab] after each running beam to the best continuations of all beams
+ * together, best first. Which of them become beams is the caller's choice. Leaves the logits as they are. Throws as
+ * `Sampler` does.
+ */
 export type BeamSampler = (logits: readonly Float32Array[], beams: readonly BeamSoFar[]) => BeamCandidate[]
 
 /**
- * For a search behind a prompt of so many tokens. Takes checked options. The sampler takes the logits [vocab] after
- * each beam, which it leaves as they are, and gives the best continuations, best first: so many that, even where each
- * beam's best ones all end, as many as there are beams go on. It throws as `Sampler`.
+ * Makes the sampler of one beam search. `options` must have been checked; `promptLength` is in tokens. It returns
+ * (number of EOS tokens + 1) candidates for each beam, at least 2: enough that as many beams as before can go on even
+ * if every beam's best candidates are EOS tokens.
  */
 export function createBeamSampler(
   options: ResolvedOptions,
@@ -53,6 +60,7 @@ export function createBeamSampler(
   }
 }
 
+/** log(sum(exp(logits))), the softmax's denominator. */
 function logOfSum(logits: Float32Array): number {
   const max = maxLogit(logits)
   return max + Math.log(expSum(logits, max))

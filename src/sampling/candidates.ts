@@ -2,27 +2,29 @@ import { likeliest } from './logits.ts'
 import { SMALLEST, kthLargest } from './selection.ts'
 
 /**
- * How far apart two float32 can be that a division makes equal: relative to them, and where it gives very small ones.
+ * Bounds on rounding: two different float32 logits can become equal by a division only if they are this close, relative
+ * to their size (`ROUNDING`) or, where the quotients are subnormal, absolutely (`SMALLEST_ROUNDING`).
  */
 const ROUNDING = 2 ** -22
 const SMALLEST_ROUNDING = 2 ** -148
 
 /**
- * Tokens that may still come next, the ids ascending, each with its logit: `ids[i]` and `logits[i]` for i below
- * `count`. It is filled from a vocabulary and then only loses tokens, which cost nothing more. Holds memory that is
- * used again and again.
+ * The tokens that may still be drawn, in ascending order of id: token `ids[i]` has logit `logits[i]`, for i below
+ * `count`. `fill` takes them from a vocabulary; after that tokens are only removed, so each further step costs less.
+ * The arrays are used again for every token.
  */
 export class Candidates {
   ids = new Int32Array(0)
   logits = new Float32Array(0)
   count = 0
-  /** Room to select in: a value for each token, and what it weighs. */
+  /** Scratch memory for selections: a value for each token, and the weight of that value. */
   values = new Float32Array(0)
   weights = new Float64Array(0)
 
   /**
-   * Takes all tokens that can be, or only those that may be among the `k` likeliest once the logits are divided by
-   * `temperature`, which can make unlike ones equal. Throws as `likeliest`.
+   * Takes all tokens whose logit is not -Infinity or, with `k` > 0, only those that can be among the `k` likeliest
+   * after the logits are divided by `temperature`. A few more than `k` may stay, because the division can make
+   * different logits equal. Throws as `likeliest` does.
    */
   fill(logits: Float32Array, k = 0, temperature = 1): void {
     const { length } = logits
@@ -40,7 +42,7 @@ export class Candidates {
     this.count = count
   }
 
-  /** The largest logit. */
+  /** The largest logit among the candidates. */
   max(): number {
     const { logits, count } = this
     let max = -Infinity
@@ -48,18 +50,21 @@ export class Candidates {
     return max
   }
 
-  /** The k-th largest logit, or the smallest where there are fewer. */
+  /** The k-th largest logit among the candidates, or the smallest if there are fewer than k. */
   kthLargest(k: number): number {
     return kthLargest(this.logits, this.count, k, this.values, this.weights)
   }
 
-  /** Leaves only the tokens whose logit is at least `least`. */
+  /** Keeps only the tokens whose logit is at least `least`. */
   keepFrom(least: number): void {
     const { logits } = this
     this.keep((i) => logits[i]! >= least)
   }
 
-  /** Leaves only the tokens at those places of which `holds` is true; it is asked for each, in order. */
+  /**
+   * Keeps only the tokens at those indices i for which `holds(i)` is true. `holds` is called once for each index, in
+   * ascending order.
+   */
   keep(holds: (i: number) => boolean): void {
     const { ids, logits, count } = this
     let kept = 0
@@ -71,7 +76,10 @@ export class Candidates {
     this.count = kept
   }
 
-  /** Below the k-th largest logit by as much as dividing by `temperature` can make equal to it. */
+  /**
+   * A lower bound of the logits to keep: the k-th largest one, minus what rounding in the division by `temperature` can
+   * hide.
+   */
   #leastOf(logits: Float32Array, k: number, max: number, temperature: number): number {
     const least = kthLargest(logits, logits.length, k, this.values, this.weights)
     if (temperature === 1) return Math.max(SMALLEST, least)

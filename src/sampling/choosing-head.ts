@@ -3,39 +3,46 @@ import type { ResolvedOptions } from './options/options.ts'
 import type { Sample } from './sampler.ts'
 
 /**
- * The last end of a model that chooses tokens itself, on threads of its own: hidden states go in, tokens come out, and
- * logits stay where they are. It keeps what belongs to a text (the ids so far, the random numbers) until that is
- * closed. Options are checked ones, without `logitsProcessors`: functions stay on their thread.
+ * A model's head together with the choice of tokens, on threads of its own: hidden states go in, token ids come out,
+ * and logits never change threads. It keeps the state of each open text (its ids, its random numbers). Options must
+ * have been checked and have no `logitsProcessors`: functions cannot be sent to another thread.
  */
 export interface ChoosingHead {
-  /** Begins a text behind `ids`, its prompt. */
+  /** Begins a text; `ids` are its prompt. */
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText
-  /** Begins a beam search behind `ids`. */
+  /** Begins a beam search; `ids` are its prompt. */
   openBeams(options: ResolvedOptions, ids: readonly number[]): ChosenBeams
 }
 
-/** One text, token by token. */
+/** One open text whose tokens are chosen one after another. */
 export interface ChosenText {
   /**
-   * The next token, from the last block's output [hidden] after all before it; from then on it is part of the text.
-   * Rejects as `Sampler` throws, and where the head fails.
+   * Chooses the next token and appends it to the text. `hidden` [hidden] is the last block's output at the text's last
+   * token. Rejects with what `Sampler` throws, or if the head fails.
    */
   choose(hidden: Float32Array): Promise<Sample>
-  /** Forgets the text. */
+  /** Forgets the text's state. */
   close(): void
 }
 
-/** One beam search, step by step. */
+/** One open beam search. */
 export interface ChosenBeams {
-  /** The best continuations, from the last block's output [hidden] after each of the running beams. */
+  /**
+   * The best continuations of the running beams, best first. `hidden[i]` [hidden] is the last block's output at the
+   * last token of `beams[i]`. Rejects with what `Sampler` throws, or if the head fails.
+   */
   candidates(hidden: readonly Float32Array[], beams: readonly BeamStep[]): Promise<BeamCandidate[]>
+  /** Forgets the search's state. */
   close(): void
 }
 
-/** A running beam: the one of the step before that it continues, and the token that it adds to it, if any. */
+/**
+ * A running beam in terms of the step before: the index of the beam that it continues and the token that it appends, if
+ * any.
+ */
 export interface BeamStep {
   readonly parent: number
   readonly tokenId: number | undefined
-  /** Sum of its log-probabilities. */
+  /** Sum of the beam's log-probabilities. */
   readonly total: number
 }

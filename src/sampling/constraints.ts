@@ -1,10 +1,11 @@
 import type { LogitsProcessor } from './logits.ts'
 
-/** A bias for the last token of a sequence, where the tokens before it have just come. */
+/** A sequence of tokens and the bias for its last token; it counts where the sequence's other tokens have just come. */
 export type SequenceBias = readonly [ids: readonly number[], bias: number]
 
 /**
- * Adds each bias to the logit of its sequence's last token where `ids` ends with the others; a single token's always.
+ * Adds a sequence's bias to the logit of its last token wherever `ids` ends with the sequence's other tokens; always
+ * for sequences of one token.
  */
 export function sequenceBias(biases: readonly SequenceBias[]): LogitsProcessor {
   return (logits, ids) => {
@@ -14,13 +15,16 @@ export function sequenceBias(biases: readonly SequenceBias[]): LogitsProcessor {
   }
 }
 
-/** Takes out tokens that would complete one of `words`. Single EOS tokens are no words. */
+/**
+ * Bans each token that would complete one of `words`, which are sequences of tokens. A word that is a single EOS token
+ * is passed over, as in transformers.
+ */
 export function badWords(words: readonly (readonly number[])[], eosTokenIds: readonly number[]): LogitsProcessor {
   const banned = words.filter((word) => word.length > 1 || !eosTokenIds.includes(word[0]!))
   return sequenceBias(banned.map((word) => [word, -Infinity] as const))
 }
 
-/** Takes the tokens out while `applies` to the number of tokens so far. */
+/** Bans the tokens whenever `applies`, called with the number of tokens so far, is true. */
 export function suppress(
   tokenIds: readonly number[],
   applies: (numTokens: number) => boolean = () => true,
@@ -32,8 +36,8 @@ export function suppress(
 }
 
 /**
- * Leaves only the tokens that `choose` gives for the number of tokens so far, as likely as one another; all where it
- * gives none.
+ * Bans all tokens but those that `choose` returns for the number of tokens so far; these become equally likely. Does
+ * nothing where `choose` returns undefined.
  */
 export function force(choose: (numTokens: number) => readonly number[] | undefined): LogitsProcessor {
   return (logits, ids) => {
@@ -44,7 +48,10 @@ export function force(choose: (numTokens: number) => readonly number[] | undefin
   }
 }
 
-/** As in transformers, a sequence longer than all of `ids` is never begun, though its beginning may be there. */
+/**
+ * Whether `ids` ends with all tokens of the sequence but its last one. A sequence longer than `ids` does not count, as
+ * in transformers.
+ */
 function isBegun(sequence: readonly number[], ids: readonly number[]): boolean {
   if (sequence.length === 1) return true
   if (sequence.length > ids.length) return false

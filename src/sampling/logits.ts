@@ -1,21 +1,22 @@
 import { PetalsError, UsageError } from '../base/errors.ts'
 
 /**
- * Changes the logits [vocab] of the next token in place; `ids` are the tokens so far, prompt and answer. -Infinity
- * takes a token out. It may keep memory to work in but nothing about the text: beams share one list of processors.
+ * Changes the logits [vocab] of the next token in place; -Infinity bans a token. `ids` are the tokens so far, prompt
+ * and answer. A processor may keep scratch memory but nothing about a text, because the beams of a search share one
+ * list of processors.
  */
 export type LogitsProcessor = (logits: Float32Array, ids: readonly number[]) => void
 
 /**
- * The token of the largest logit, the lowest of those that are equal. -Infinity is a token that cannot be. Throws
- * `LOGITS_NAN` for NaN and Infinity, and where no token can be: then a server computed nonsense.
+ * The id of the token with the largest logit, the lowest id among equals. Throws `LOGITS_NAN` if a logit is NaN or
+ * +Infinity or all are -Infinity: a server computed nonsense.
  */
 export function likeliest(logits: Float32Array): number {
   let max = -Infinity
   let best = -1
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!
-    // One comparison for nearly all of them: NaN is not at most anything.
+    // One comparison for nearly all logits; a NaN fails it, too, and goes on to the check below.
     if (logit <= max) continue
     if (!(logit < Infinity)) throw notFinite(`the logit of token ${id} is ${logit}`)
     max = logit
@@ -25,19 +26,22 @@ export function likeliest(logits: Float32Array): number {
   return best
 }
 
-/** The largest logit; throws as `likeliest`. */
+/** The largest logit. Throws as `likeliest` does. */
 export function maxLogit(logits: Float32Array): number {
   return logits[likeliest(logits)]!
 }
 
-/** The sum of exp(logit - max), `max` being the largest of the first `count` logits: at least 1, at most `count`. */
+/** The sum of exp(logit - max) over the first `count` logits, of which `max` is the largest: between 1 and `count`. */
 export function expSum(logits: Float32Array, max: number, count = logits.length): number {
   let sum = 0
   for (let i = 0; i < count; i++) sum += Math.exp(logits[i]! - max)
   return sum
 }
 
-/** A processor that changes nothing. Throws `USAGE` where those before it left no token, or NaN or Infinity. */
+/**
+ * The last processor of a list: changes nothing and checks what the others left. Throws `USAGE` if a logit is NaN or
+ * +Infinity or all tokens are banned.
+ */
 export function requirePossible(logits: Float32Array): void {
   let possible = false
   for (let id = 0; id < logits.length; id++) {

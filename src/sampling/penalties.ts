@@ -2,7 +2,8 @@ import type { LogitsProcessor } from './logits.ts'
 import type { Workspace } from './workspace.ts'
 
 /**
- * Makes tokens of `ids` less likely: divides their positive logits by `penalty` (> 0), multiplies the negative ones.
+ * For each token in `ids`, divides a positive logit by `penalty` (> 0) and multiplies a negative one by it (Keskar et
+ * al., "CTRL").
  */
 export function repetitionPenalty(penalty: number, workspace: Workspace): LogitsProcessor {
   return (logits, ids) =>
@@ -13,7 +14,8 @@ export function repetitionPenalty(penalty: number, workspace: Workspace): Logits
 }
 
 /**
- * Takes `presence` once and `frequency` per occurrence from the logits of the tokens from position `from` of `ids` on.
+ * For each token that occurs in `ids` from position `from` on (the answer), subtracts `presence` once and `frequency`
+ * for each occurrence from its logit. OpenAI's presence and frequency penalties.
  */
 export function countPenalties(
   { presence, frequency }: { presence: number; frequency: number },
@@ -26,7 +28,7 @@ export function countPenalties(
     })
 }
 
-/** Takes out what would complete a run of `size` (>= 1) tokens that `ids` already has. */
+/** Bans each token that would complete a sequence of `size` (>= 1) tokens that `ids` already contains. */
 export function noRepeatNgrams(size: number): LogitsProcessor {
   return (logits, ids) => {
     const prefixStart = ids.length - (size - 1)
@@ -36,7 +38,7 @@ export function noRepeatNgrams(size: number): LogitsProcessor {
   }
 }
 
-/** Whether the tokens before position `last` are those from `prefixStart` to the end. */
+/** Whether the tokens just before position `last` equal those from `prefixStart` to the end of `ids`. */
 function endsAlike(ids: readonly number[], last: number, prefixStart: number): boolean {
   for (let back = 1; back <= ids.length - prefixStart; back++) {
     if (ids[last - back] !== ids[ids.length - back]) return false
@@ -44,7 +46,7 @@ function endsAlike(ids: readonly number[], last: number, prefixStart: number): b
   return true
 }
 
-/** Calls `visit` once for each different token of ids[from..], with how often it is there. */
+/** Calls `visit` once for each distinct token of ids[from..], with the number of its occurrences there. */
 function forEachCount(
   ids: readonly number[],
   from: number,

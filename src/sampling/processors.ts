@@ -5,9 +5,9 @@ import { countPenalties, noRepeatNgrams, repetitionPenalty } from './penalties.t
 import type { Workspace } from './workspace.ts'
 
 /**
- * What checked options do to the logits of each token before it is drawn, in transformers' order; none where that is
- * nothing. `promptLength`: tokens before the answer. The list keeps nothing about a text, so texts of one prompt length
- * can share it. It throws `USAGE` where the options leave no token.
+ * The list of logits processors that checked options ask for, in transformers' order; empty if they ask for none.
+ * `promptLength` is the number of tokens before the answer. Processors keep nothing about a text, so texts with prompts
+ * of one length can share a list. The list's last processor throws `USAGE` if the options ban every token.
  */
 export function createProcessors(
   options: ResolvedOptions,
@@ -25,6 +25,7 @@ export function createProcessors(
   return processors.length === 0 ? [] : [...processors, requirePossible]
 }
 
+/** `sequenceBias` and `logitBias`. */
 function biases({ sequenceBias: sequences = [], logitBias = {} }: ResolvedOptions): LogitsProcessor[] {
   const single = Object.entries(logitBias).map(([id, bias]): SequenceBias => [[Number(id)], bias])
   const all = [...sequences, ...single]
@@ -46,6 +47,7 @@ function penalties(options: ResolvedOptions, promptLength: number, workspace: Wo
   return processors
 }
 
+/** What keeps EOS tokens and bad words out. */
 function endings(options: ResolvedOptions, promptLength: number): LogitsProcessor[] {
   const { badWordsIds = [], eosTokenIds = [], minNewTokens, minLength = 0 } = options
   const least = minNewTokens === undefined ? minLength : promptLength + minNewTokens

@@ -1,11 +1,12 @@
 import { randomInt } from 'node:crypto'
 
-/** The largest range that `randomInt` takes. */
+/** The largest range that node's `randomInt` accepts. */
 const SEEDS = 2 ** 48 - 1
 
 /**
- * Uniform numbers in [0, 1) with 53 random bits: xoshiro128**, its state filled by splitmix64 from `seed`, a safe
- * integer. The same seed gives the same numbers on every machine. Without one, the seed comes from the system.
+ * A generator of uniform numbers in [0, 1) with 53 random bits each: xoshiro128** (Blackman and Vigna, "Scrambled
+ * Linear Pseudorandom Number Generators"), its state filled by splitmix64 from `seed`, a safe integer. A seed gives the
+ * same numbers on every machine; without one, the system's random numbers give it.
  */
 export function seededRandom(seed: number = randomInt(SEEDS)): () => number {
   const next = xoshiro(seedWords(seed))
@@ -17,8 +18,8 @@ export function seededRandom(seed: number = randomInt(SEEDS)): () => number {
 }
 
 /**
- * The seed of the i-th prompt of a batch, or of the i-th text of a prompt: `seed` itself for the first, another safe
- * integer that follows from it for each of the others. None where there is none.
+ * The seed of the i-th prompt of a batch, or of the i-th text of a prompt: `seed` itself for i = 0, else another safe
+ * integer computed from `seed` and i. Undefined if `seed` is.
  */
 export function deriveSeed(seed: number | undefined, of: 'prompt' | 'text', i: number): number | undefined {
   if (seed === undefined || i === 0) return seed
@@ -26,7 +27,10 @@ export function deriveSeed(seed: number | undefined, of: 'prompt' | 'text', i: n
   return (high! & 0x1f_ffff) * 2 ** 32 + low!
 }
 
-/** Four words that follow from a seed, and others for each `stream` of it. */
+/**
+ * Four 32-bit words from a seed, by splitmix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators"). Each
+ * `stream` of a seed gives other words.
+ */
 function seedWords(seed: number, stream = 0n): Uint32Array {
   const words = new BigUint64Array(2)
   let state = BigInt(seed) + stream * 0xd1342543de82ef95n
@@ -39,6 +43,7 @@ function seedWords(seed: number, stream = 0n): Uint32Array {
   return Uint32Array.from([...words].flatMap((word) => [Number(word & 0xffff_ffffn), Number(word >> 32n)]))
 }
 
+/** xoshiro128**: the next 32 bits at each call. */
 function xoshiro(words: Uint32Array): () => number {
   let [a = 0, b = 0, c = 0, d = 0] = words
   return () => {

@@ -11,19 +11,26 @@ import { seededRandom } from './random.ts'
 import { createWarping, warp } from './warpers.ts'
 import { Workspace } from './workspace.ts'
 
-/** A token and, where asked for, its log-probability under the model itself: before all processors. */
+/**
+ * A chosen token and, if `logprobs` was asked for, its log-probability under the model itself, before logits
+ * processors.
+ */
 export interface Sample {
   readonly tokenId: number
   readonly logprob: number | undefined
 }
 
-/** Chooses the next token from the logits [vocab], which it leaves as they are; `ids` are the tokens so far. */
+/**
+ * Chooses the next token from the logits [vocab], which it leaves unchanged; `ids` are the tokens so far, prompt and
+ * answer. Throws `LOGITS_NAN` for logits that no server can have computed rightly, and `USAGE` if the options leave no
+ * token.
+ */
 export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
 
 /**
- * A sampler for one text, whose draws follow from the seed. Takes checked options. Greedy prefers the lowest id among
- * equals. Samplers of one thread can share a workspace. The sampler throws `LOGITS_NAN` for logits that a server cannot
- * have computed rightly, and `USAGE` where the options leave no token.
+ * Makes the sampler of one text; its random draws follow from the options' seed. `options` must have been checked.
+ * Without drawing, the likeliest token is taken, the lowest id among equals. Samplers of one thread may share a
+ * workspace.
  */
 export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
   const processors = createProcessors(options, promptLength, workspace)
@@ -31,7 +38,7 @@ export function createSampler(options: ResolvedOptions, promptLength: number, wo
   return (logits, ids) => {
     let processed = logits
     if (processors.length > 0) {
-      // Before anything is done to them, so that what is wrong with them is the server's fault.
+      // Checks the logits before anything changes them, so that an error here is the server's fault.
       likeliest(logits)
       processed = workspace.copy(logits)
       for (const process of processors) process(processed, ids)
@@ -41,12 +48,16 @@ export function createSampler(options: ResolvedOptions, promptLength: number, wo
   }
 }
 
-/** An exponential per word of the vocabulary: more than all the rest of a greedy step. */
+/**
+ * The token's log-probability. It takes one exponential for each word of the vocabulary: more than the rest of a greedy
+ * step.
+ */
 function logProbability(logits: Float32Array, tokenId: number): number {
   const max = maxLogit(logits)
   return logits[tokenId]! - max - Math.log(expSum(logits, max))
 }
 
+/** Makes the function that chooses a token from processed logits: by a draw, or the likeliest. */
 function drawer(options: ResolvedOptions, candidates: Candidates): (logits: Float32Array) => number {
   const random = seededRandom(options.seed)
   const warping = createWarping(options)
@@ -56,7 +67,7 @@ function drawer(options: ResolvedOptions, candidates: Candidates): (logits: Floa
   }
 }
 
-/** The token at which the summed probabilities pass `uniform`, a number in [0, 1). */
+/** The token at which the running sum of probabilities passes `uniform`, a random number in [0, 1). */
 function draw(candidates: Candidates, uniform: number): number {
   const { ids, logits, weights, count } = candidates
   const max = candidates.max()

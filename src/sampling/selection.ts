@@ -1,12 +1,12 @@
-/** The smallest finite float32: what is at least this is a token that can be. */
+/** The smallest finite float32. A token whose logit is below it (-Infinity) is banned. */
 export const SMALLEST = -(2 - 2 ** -23) * 2 ** 127
 
-/** Up to here a heap of the largest values is quicker than partitions of all of them. */
+/** Up to this k, keeping the k largest values in a heap is quicker than partitioning all values. */
 const MAX_HEAP = 1024
 
 /**
- * The k-th largest (k >= 1) of the first `length` values, or the smallest where there are fewer. Works in `scratch`,
- * which has room for as many values; reads each value once while `k` is small.
+ * The k-th largest (k >= 1) of the first `length` values, or the smallest if there are fewer than k. `scratch` and
+ * `weights` are scratch memory with room for `length` values each. For small k each value is read once.
  */
 export function kthLargest(
   values: Float32Array,
@@ -20,7 +20,7 @@ export function kthLargest(
   return findCutoff(scratch, weights.fill(1, 0, length), length, k).value
 }
 
-/** Keeps the k largest values in a heap whose root is the smallest of them. */
+/** The k-th largest value, by a heap of the k largest ones whose root is the smallest of these. */
 function rootOfLargest(values: Float32Array, length: number, k: number, heap: Float32Array): number {
   heap.set(values.subarray(0, k))
   for (let i = (k >> 1) - 1; i >= 0; i--) siftDown(heap, k, i)
@@ -35,6 +35,7 @@ function rootOfLargest(values: Float32Array, length: number, k: number, heap: Fl
   return root
 }
 
+/** Restores the heap's order after the value at `start` has changed. */
 function siftDown(heap: Float32Array, size: number, start: number): void {
   const value = heap[start]!
   let i = start
@@ -49,18 +50,18 @@ function siftDown(heap: Float32Array, size: number, start: number): void {
   heap[i] = value
 }
 
-/** Where a selection of the largest values ends. */
+/** Where the selection of the largest values ends. */
 export interface Cutoff {
-  /** The smallest selected value. */
+  /** The smallest value that is selected. */
   readonly value: number
-  /** What the values larger than it weigh together. */
+  /** The summed weight of the values larger than `value`. */
   readonly above: number
 }
 
 /**
- * Finds where the largest of the first `length` values weigh at least `target` (> 0) together, or the smallest value
- * where all of them weigh less. Value i weighs `weights[i]`. Reorders both; takes linear time on average, as it never
- * sorts what lies clear of the cutoff.
+ * Selects the largest of the first `length` values until their summed weight is at least `target` (> 0), or all of them
+ * if they weigh less; `weights[i]` is the weight of `values[i]`. A quickselect: reorders both arrays and takes linear
+ * time on average, since only the side with the cutoff is partitioned further.
  */
 export function findCutoff(values: Float32Array, weights: Float64Array, length: number, target: number): Cutoff {
   let start = 0
@@ -80,7 +81,10 @@ export function findCutoff(values: Float32Array, weights: Float64Array, length: 
   }
 }
 
-/** Puts what is larger than `pivot` first and what is smaller last; `weight` is that of the larger ones. */
+/**
+ * Reorders values `start` to `end`: those larger than `pivot` first, those equal to it from `equalStart` to `equalEnd`,
+ * the smaller ones last. `weight` is the summed weight of the larger values, `equalWeight` that of the equal ones.
+ */
 function partition(values: Float32Array, weights: Float64Array, start: number, end: number, pivot: number) {
   let equalStart = start
   let equalEnd = end

@@ -4,7 +4,9 @@ import type { ResolvedOptions } from './options/options.ts'
 import { type Sample, type Sampler, createSampler } from './sampler.ts'
 import type { Workspace } from './workspace.ts'
 
-/** A text where its tokens are chosen: the ids so far, which grow by each token, and what draws them. */
+/**
+ * The state of one text on the thread that chooses its tokens: the ids so far, and the sampler with its random numbers.
+ */
 export class TextState {
   readonly #ids: number[]
   readonly #sample: Sampler
@@ -15,7 +17,7 @@ export class TextState {
     this.#sample = createSampler(options, ids.length, workspace)
   }
 
-  /** Chooses the next token, from the logits [vocab] after all before it. Throws as `Sampler`. */
+  /** Chooses the next token from the logits [vocab] after the text so far, and appends it. Throws as `Sampler` does. */
   choose(logits: Float32Array): Sample {
     const sample = this.#sample(logits, this.#ids)
     this.#ids.push(sample.tokenId)
@@ -23,7 +25,7 @@ export class TextState {
   }
 }
 
-/** A beam search where its candidates are found: the ids of all beams. */
+/** The state of one beam search on the thread that finds its candidates: the ids of every running beam. */
 export class BeamsState {
   readonly #sample: BeamSampler
   #beams: readonly (readonly number[])[]
@@ -34,7 +36,10 @@ export class BeamsState {
     this.#sample = createBeamSampler(options, ids.length, workspace)
   }
 
-  /** The best continuations, from the logits [vocab] after each of the running beams. Throws as `Sampler`. */
+  /**
+   * The best continuations, best first, from the logits [vocab] after each running beam. `steps` says how each running
+   * beam continues one of the step before. Throws as `Sampler` does.
+   */
   candidates(logits: readonly Float32Array[], steps: readonly BeamStep[]): BeamCandidate[] {
     this.#beams = steps.map(({ parent, tokenId }) => {
       const ids = this.#beams[parent]!

@@ -1,30 +1,33 @@
 import type { Candidates } from './candidates.ts'
 
-/** A token behind one of the beams. */
+/** A beam continued by one token. */
 export interface Candidate {
   readonly beam: number
   readonly tokenId: number
-  /** Sum of the log-probabilities of the whole answer. */
+  /** Sum of the answer's log-probabilities, this token's included. */
   readonly total: number
 }
 
 /**
- * Finds the best continuations of all beams, best first; among equals those of earlier beams, then of lower ids first.
- * With `random`, uniform numbers in [0, 1), they are drawn without replacement from the distribution over all
- * continuations, in the order of the draws.
+ * Collects the best continuations over all beams, best first; among equals, earlier beams come first, then lower ids.
+ * With `random` (uniform numbers in [0, 1)) they are not the best but drawn, without replacement, from the distribution
+ * over all continuations, in the order of the draws.
  */
 export class TopCandidates {
   readonly #count: number
   readonly #random: (() => number) | undefined
   readonly #best: (Candidate & { readonly key: number })[] = []
 
-  /** For `count` of them. */
+  /** Collects up to `count` continuations. */
   constructor(count: number, random?: () => number) {
     this.#count = count
     this.#random = random
   }
 
-  /** Takes the continuations of one beam, whose own log-probability is `before`; their logits are log-probabilities. */
+  /**
+   * Adds the continuations of one beam. `before` is the beam's own log-probability; the candidates' logits must be
+   * log-probabilities.
+   */
   add(beam: number, before: number, { ids, logits, count }: Candidates): void {
     const best = this.#best
     let least = best.length === this.#count ? best.at(-1)!.key : -Infinity
@@ -41,15 +44,15 @@ export class TopCandidates {
     }
   }
 
-  /** What was found. */
+  /** The continuations collected so far. */
   best(): Candidate[] {
     return this.#best.map(({ beam, tokenId, total }) => ({ beam, tokenId, total }))
   }
 }
 
 /**
- * The largest of log-probabilities, each plus such a number, is a draw from them; the next largest a draw from the
- * others.
+ * A Gumbel-distributed number. Adding one to each log-probability makes the order of the sums an order of draws without
+ * replacement (Kool et al., "Stochastic Beams and Where to Find Them").
  */
 function gumbel(uniform: number): number {
   return -Math.log(-Math.log(uniform || Number.MIN_VALUE))

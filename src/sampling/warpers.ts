@@ -2,22 +2,23 @@ import type { Candidates } from './candidates.ts'
 import { type ResolvedOptions, isSampling } from './options/options.ts'
 import { findCutoff } from './selection.ts'
 
-/** Takes tokens out that are not to be drawn, or makes them more or less likely. */
+/** Removes candidates that are not to be drawn, or changes how likely they are. */
 export type Warper = (candidates: Candidates) => void
 
-/** Beyond this a divided logit is near the end of float32. */
+/** Above this magnitude a quotient is close to float32's largest number. */
 const FLOAT32_NEAR_MAX = 1e38
 
-/** What is done to a vocabulary before a token is drawn from what is left of it. */
+/** All that is done to the logits between the processors and a draw. */
 export interface Warping {
-  /** As `Candidates.fill` takes them: what need not be looked at. */
+  /** Passed to `Candidates.fill`, so that tokens that cannot be drawn are never collected. */
   readonly k: number
   readonly temperature: number
   readonly warpers: readonly Warper[]
 }
 
 /**
- * What checked options do before a draw, in transformers' order: nothing where none is drawn. At least `keep` are left.
+ * The warping that checked options ask for, in transformers' order. It does nothing if nothing is drawn. At least
+ * `keep` candidates remain.
  */
 export function createWarping(options: ResolvedOptions, keep = 1): Warping {
   if (!isSampling(options)) return { k: 0, temperature: 1, warpers: [] }
@@ -32,15 +33,15 @@ export function createWarping(options: ResolvedOptions, keep = 1): Warping {
   return { k: atMost, temperature: t, warpers }
 }
 
-/** Fills the candidates with what the warping leaves of the logits [vocab]. Throws as `likeliest`. */
+/** Fills `candidates` from the logits [vocab] and applies the warping to them. Throws as `likeliest` does. */
 export function warp(candidates: Candidates, logits: Float32Array, { k, temperature, warpers }: Warping): void {
   candidates.fill(logits, k, temperature)
   for (const apply of warpers) apply(candidates)
 }
 
 /**
- * Divides the logits by `temperature` (> 0). Where that would overflow they are shifted first, so that the largest is
- * 0.
+ * Divides the logits by `temperature` (> 0). If a quotient could overflow, the largest logit is subtracted from all of
+ * them first.
  */
 export function temperature(temperature: number): Warper {
   return (candidates) => {
@@ -51,7 +52,7 @@ export function temperature(temperature: number): Warper {
   }
 }
 
-/** Keeps the `k` (>= 1) likeliest tokens, and those that are as likely as the last of them. */
+/** Keeps the `k` (>= 1) likeliest tokens and those as likely as the k-th. */
 export function topK(k: number): Warper {
   return (candidates) => {
     if (k < candidates.count) candidates.keepFrom(candidates.kthLargest(k))
@@ -59,8 +60,8 @@ export function topK(k: number): Warper {
 }
 
 /**
- * Keeps the fewest tokens whose probabilities add up to at least `p` (0 to 1), the likeliest ones; of equally likely
- * ones those of lower ids. At least `keep`.
+ * Keeps the likeliest tokens, as few as have at least probability `p` (0 to 1) together, and at least `keep`; among
+ * equally likely ones, lower ids first (Holtzman et al., "The Curious Case of Neural Text Degeneration").
  */
 export function topP(p: number, keep = 1): Warper {
   return (candidates) => {
@@ -70,7 +71,8 @@ export function topP(p: number, keep = 1): Warper {
     let sum = 0
     for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(logits[i]! - max)
     const target = Math.max(p * sum, Number.MIN_VALUE)
-    // All that weigh less than this weigh too little together to be needed: most of a vocabulary.
+    // All tokens that weigh less than this are left out of the search: even together they are not needed to reach
+    // `target`. That is most of a vocabulary.
     const negligible = ((1 - p) * sum) / (2 * count)
     let length = 0
     for (let i = 0; i < count; i++) {
@@ -91,7 +93,10 @@ export function topP(p: number, keep = 1): Warper {
   }
 }
 
-/** Keeps tokens at least `p` (0 to 1) times as likely as the likeliest. At least `keep`. */
+/**
+ * Keeps the tokens at least `p` (0 to 1) times as likely as the likeliest one, and at least `keep` tokens (Nguyen et
+ * al., "Turning Up the Heat: Min-p Sampling").
+ */
 export function minP(p: number, keep = 1): Warper {
   return (candidates) => {
     candidates.keepFrom(Math.min(candidates.max() + Math.log(p), leastToKeep(candidates, keep)))
@@ -99,8 +104,9 @@ export function minP(p: number, keep = 1): Warper {
 }
 
 /**
- * Keeps the fewest tokens that together have at least probability `p` (in (0, 1)), those first whose surprise is
- * nearest to the entropy, and those as near as the last of them. At least `keep`.
+ * Keeps the tokens whose surprise (-log p) is nearest to the distribution's entropy, as few as have at least
+ * probability `p` (in (0, 1)) together, those as near as the last of them, and at least `keep` (Meister et al.,
+ * "Locally Typical Sampling").
  */
 export function typicalP(p: number, keep = 1): Warper {
   return (candidates) => {
@@ -122,7 +128,10 @@ export function typicalP(p: number, keep = 1): Warper {
   }
 }
 
-/** The least logit to keep for the sake of keeping `keep` tokens; the largest one is always kept. */
+/**
+ * The logit from which tokens must stay so that at least `keep` do. Infinity for `keep` = 1, because every warper keeps
+ * the likeliest token anyway.
+ */
 function leastToKeep(candidates: Candidates, keep: number): number {
   return keep > 1 ? candidates.kthLargest(keep) : Infinity
 }

@@ -1,23 +1,23 @@
 import { Candidates } from './candidates.ts'
 
 /**
- * Memory to choose tokens in, for all texts of a thread: sampling is synchronous, so that nobody meets another's values
- * in it. Nothing is allocated once it has the size of the vocabulary.
+ * Scratch memory for choosing tokens, shared by all texts of a thread: a choice is synchronous, so no two overlap. It
+ * is allocated once for a vocabulary's size.
  */
 export class Workspace {
-  /** What is left of a vocabulary while a token is drawn. */
+  /** The candidates of the draw under way. */
   readonly candidates = new Candidates()
   #logits = new Float32Array(0)
   #counts = new Uint32Array(0)
 
-  /** A copy of the logits, which processors may change. */
+  /** A copy of the logits that processors may change, valid until the next copy. */
   copy(logits: Float32Array): Float32Array {
     if (this.#logits.length !== logits.length) this.#logits = new Float32Array(logits.length)
     this.#logits.set(logits)
     return this.#logits
   }
 
-  /** A number for each token, all 0: leave them so. */
+  /** A counter for each token, all 0. The caller must set what it used back to 0. */
   counts(vocabSize: number): Uint32Array {
     if (this.#counts.length !== vocabSize) this.#counts = new Uint32Array(vocabSize)
     return this.#counts

@@ -2,27 +2,34 @@ import { dtypeSize, type FloatDType } from './dtype.ts'
 import { KERNELS } from './kernels.ts'
 
 /**
- * The part of the engine's own interface that is used here: neither TypeScript's libraries nor Node's types have it.
+ * The part of JavaScript's `WebAssembly` that this module uses: neither TypeScript's "es" libraries nor Node's types
+ * declare it.
  */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: object }
 }
 
-/** Most elements that one turn of a conversion takes: what it touches stays in the processor's cache. */
+/** The most elements that one `run` converts. Input and result then stay in the processor's cache. */
 export const CONVERSION_ELEMENTS = 65_536
 
 const REGION_BYTES = CONVERSION_ELEMENTS * 4
 
-/** One direction of conversion between two float types. All conversions of a thread share their memory. */
+/** Converts elements of one float type into another one. All conversions of a thread work in the same memory. */
 export interface Conversion {
-  /** To be filled with up to `CONVERSION_ELEMENTS` elements; overwritten by every turn. */
+  /** Where the caller puts up to `CONVERSION_ELEMENTS` elements before `run`; `run` overwrites them. */
   readonly input: Uint8Array
-  /** Converts the first `count` elements of `input`; the result is valid until the next turn of any conversion. */
+  /**
+   * Converts the first `count` elements of `input`. The result is valid until the next `run` of any conversion of the
+   * thread.
+   */
   run(count: number): Uint8Array
 }
 
-/** Reads from a byte up to another and writes from a third on. */
+/**
+ * A function of the WebAssembly module: converts what lies from byte `source` to `end` of its memory, and writes from
+ * byte `target` on.
+ */
 type Kernel = (source: number, target: number, end: number) => void
 
 interface Kernels {
@@ -36,8 +43,8 @@ interface Kernels {
 let kernels: Kernels | undefined
 
 /**
- * The conversion of `from` into another type `to`: exact upwards, to nearest even downwards (overflow gives infinity,
- * NaN stays NaN), between the halves through float32.
+ * Makes the conversion from one float type to another one. Widening is exact; narrowing rounds to nearest, ties to even
+ * (overflow gives infinity, NaN stays NaN). Between float16 and bfloat16 it goes through float32.
  */
 export function conversion(from: FloatDType, to: FloatDType): Conversion {
   const { memory, ...functions } = (kernels ??= assemble())

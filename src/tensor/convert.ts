@@ -4,12 +4,13 @@ import { CONVERSION_ELEMENTS, conversion } from './conversion.ts'
 import { type DType, dtypeSize, type FloatDType } from './dtype.ts'
 import { byteLength, type Tensor } from './tensor.ts'
 
-/** Elements that are converted at a stretch on a thread that has others to answer: one to three milliseconds. */
+/** Elements that `convertInPieces` converts before the event loop gets a turn: one to three milliseconds. */
 const PIECE_ELEMENTS = 1_048_576
 
 /**
- * A tensor in another float type: exact upwards, rounded to nearest even downwards (overflow gives infinity, NaN stays
- * NaN). The same dtype is returned as it is. Synchronous. Throws `TENSOR_DTYPE` for other pairs of types.
+ * The tensor's elements in another float type. Widening is exact; narrowing rounds to nearest, ties to even (overflow
+ * gives infinity, NaN stays NaN). Returns `source` itself where it has the dtype already. Synchronous. Throws
+ * `TENSOR_DTYPE` if either dtype is no float type.
  */
 export function convert(source: Tensor, target: DType): Tensor {
   if (source.dtype === target) return source
@@ -20,8 +21,8 @@ export function convert(source: Tensor, target: DType): Tensor {
 }
 
 /**
- * `convert` for threads that answer others: a large tensor is converted in pieces, and the event loop has its turn in
- * between. `source` must not change meanwhile.
+ * As `convert`, for threads that must stay responsive: after every million elements or so the event loop gets a turn.
+ * `source` must not change until the promise resolves.
  */
 export async function convertInPieces(source: Tensor, target: DType): Promise<Tensor> {
   if (source.dtype === target || source.data.byteLength <= PIECE_ELEMENTS * dtypeSize(source.dtype))
@@ -29,7 +30,7 @@ export async function convertInPieces(source: Tensor, target: DType): Promise<Te
   const [from, to] = floatPair(source.dtype, target)
   const pieceBytes = PIECE_ELEMENTS * dtypeSize(from),
     ratio = dtypeSize(to) / dtypeSize(from)
-  // Not touched before the pieces are: the first touch of fresh memory takes longer than converting.
+  // The result's memory is first written piece by piece: touching fresh pages takes longer than converting.
   const data = new Uint8Array(byteLength(to, source.shape))
   for (let start = 0; start < source.data.byteLength; start += pieceBytes) {
     if (start > 0) await setImmediate()
@@ -39,7 +40,7 @@ export async function convertInPieces(source: Tensor, target: DType): Promise<Te
   return { dtype: to, shape: source.shape, data }
 }
 
-/** Converts all elements of `source` into `target`, which has room for exactly as many of its own type. */
+/** Converts all elements of `source` into `target`, which must hold exactly as many elements of type `to`. */
 export function convertElements(from: FloatDType, source: Uint8Array, to: FloatDType, target: Uint8Array): void {
   const size = dtypeSize(from)
   const count = source.byteLength / size

@@ -20,6 +20,7 @@ export function dtypeSize(dtype: DType): number {
   return SIZES[dtype]
 }
 
+/** Whether a text is the name of a dtype. */
 export function isDType(name: string): name is DType {
   return Object.hasOwn(SIZES, name)
 }

@@ -1,16 +1,18 @@
 import { rotate, rotationSize } from './rotation.ts'
 
-/** Rows that are turned into columns at a time. */
+/** Rows that are quantized before they are written out as columns, so that writes go to `TILE` adjacent bytes. */
 const TILE = 16
 
-/** Keeps the rows of a tile from lying in the same lines of the processor's caches. */
+/** Bytes between a tile's rows: at distances of a power of two they would compete for the same cache lines. */
 const PADDING = 64
 
 /**
- * Quantizes a matrix, `values` [rows, columns], rotated (see `rotation.ts`): each row has one of `scales`, and `codes`
- * [columns, rows] are signed bytes. No two neighbours of one sign in a row have codes that add up to more than 128: a
- * processor without VNNI sums products with unsigned bytes in pairs in 16 bits, which must not overflow. A row with a
- * weight that is not finite gets a scale that is no number.
+ * Quantizes a matrix `values` [rows, columns] to signed bytes, one scale per row. Rows are rotated first
+ * (`rotation.ts`). `codes` is written transposed, [columns, rows], `scales` is [rows].
+ *
+ * In a row, codes 2i and 2i + 1, where they have one sign, add up to at most 128 in magnitude: processors without VNNI
+ * multiply with unsigned bytes and add such pairs in 16 bits, which must not overflow. A row with a weight that is not
+ * finite gets the scale NaN.
  */
 export function int8Rows(values: Float32Array, columns: number, codes: Uint8Array, scales: Float32Array): void {
   const rows = values.length / columns,
@@ -32,7 +34,7 @@ export function int8Rows(values: Float32Array, columns: number, codes: Uint8Arra
   }
 }
 
-/** Returns the scale. */
+/** Rounds one rotated row into `codes`; returns the row's scale. */
 function roundRow(row: Float32Array, codes: Uint8Array): number {
   let most = 0
   for (let i = 0; i < row.length; i += 2) {
@@ -40,7 +42,7 @@ function roundRow(row: Float32Array, codes: Uint8Array): number {
       b = i + 1 < row.length ? row[i + 1]! : 0
     most = Math.max(most, a * b > 0 ? Math.abs(a + b) : Math.max(Math.abs(a), Math.abs(b)))
   }
-  // Rounding adds half a step to each of the two.
+  // 127 and not 128: rounding adds up to half a step to each code of a pair.
   const inverse = most === 0 ? 0 : 127 / most
   for (let i = 0; i < row.length; i++) codes[i] = Math.floor(row[i]! * inverse + 0.5)
   return Number.isFinite(most) ? most / 127 : Number.NaN

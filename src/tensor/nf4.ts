@@ -7,12 +7,16 @@ export const NF4_LEVELS: readonly number[] = [
   0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 ]
 
+/** Adjacent weights that share a scale. */
 const BLOCK = 64
 
-/** Half way between levels: what lies above goes to the higher one. */
+/** The middle between each two neighbouring levels: a value above it takes the higher level. */
 const BOUNDS = Float32Array.from({ length: 15 }, (_, i) => (NF4_LEVELS[i]! + NF4_LEVELS[i + 1]!) / 2)
 
-/** A block's scale is its largest magnitude; two codes to a byte, the first in its upper half. */
+/**
+ * Quantizes `values` in blocks of 64. A block's scale is its largest magnitude; a code is the index of the level
+ * nearest to value / scale. Two codes share a byte of `codes`, the first in the upper half.
+ */
 export function nf4Codes(values: Float32Array, codes: Uint8Array, scales: Float32Array): void {
   for (let start = 0, block = 0; start < values.length; start += BLOCK, block++) {
     const end = Math.min(values.length, start + BLOCK)
@@ -27,13 +31,17 @@ export function nf4Codes(values: Float32Array, codes: Uint8Array, scales: Float3
   }
 }
 
-/** Of the level that the lower end of each cell goes to. No cell has more than one bound in it. */
+/**
+ * [-1, 1] is divided into so many equal cells, none with more than one bound in it. `CELL_CODES` holds the code of each
+ * cell's lower end, so that `level` needs one comparison.
+ */
 const CELLS = 1024
 const CELL_CODES = Uint8Array.from(
   { length: CELLS + 1 },
   (_, cell) => BOUNDS.findLastIndex((bound) => (cell * 2) / CELLS - 1 > bound) + 1,
 )
 
+/** The index of the level nearest to x, which is in [-1, 1]. */
 function level(x: number): number {
   const code = CELL_CODES[((x + 1) * (CELLS / 2)) | 0]!
   return x > BOUNDS[code]! ? code + 1 : code

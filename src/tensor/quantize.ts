@@ -1,35 +1,40 @@
 import { int8Rows } from './int8-rows.ts'
 import { nf4Codes } from './nf4.ts'
 
-/** Formats whose scales belong to blocks of adjacent weights. */
+/** Quantized formats with one scale for each block of adjacent weights. */
 export type BlockFormat = 'int8' | 'nf4' | 'int4'
 
-/** How weights are kept in less than 16 bits: by blocks, or as `int8-rows.ts` says. */
+/**
+ * How a matrix's weights are kept in less than 16 bits: in blocks with a scale each, or with a scale for each row
+ * (`int8-rows.ts`).
+ */
 export type QuantFormat = BlockFormat | 'int8-rows'
 
 /** A matrix [rows, columns] as a quantized format keeps it. */
 export interface QuantizedMatrix {
   readonly codes: Uint8Array
-  /** One for each block, or row, in their order. */
+  /** One per block, or per row for `int8-rows`, in row-major order. */
   readonly scales: Float32Array
 }
 
 export const QUANTIZATIONS = ['none', 'int8', 'nf4', 'int4'] as const
 
-/** What users name: `none` keeps the compute dtype. */
+/** How users ask for a quantization; `none` keeps weights in the dtype that the model computes in. */
 export type Quantization = (typeof QUANTIZATIONS)[number]
 
+/** How a block format divides a matrix and packs its codes. */
 export interface QuantLayout {
-  /** Adjacent weights that share a scale. */
+  /** How many adjacent weights share a scale. */
   readonly blockSize: number
   readonly bits: number
-  /** Whether each row begins with a block of its own; if not, blocks run over the ends of rows, as in bitsandbytes. */
+  /** Whether every row starts a new block. If not, blocks continue over the ends of rows, as in bitsandbytes. */
   readonly blocksPerRow: boolean
 }
 
 /**
- * `int8` and `int4`: (code - 2^(bits - 1)) * scale, the lower half of a byte first, as `MatMulNBits` reads them. `nf4`:
- * a table's level times the scale, the upper half first (Dettmers et al., "QLoRA", and bitsandbytes).
+ * The block formats. `int8` and `int4`: weight = (code - 2^(bits - 1)) * scale; of two codes in a byte the first is the
+ * lower half, as onnxruntime's `MatMulNBits` reads them. `nf4`: weight = `NF4_LEVELS[code]` * scale, the first code in
+ * the upper half (Dettmers et al., "QLoRA", and bitsandbytes).
  */
 export const QUANT_LAYOUTS: Readonly<Record<BlockFormat, QuantLayout>> = {
   int8: { blockSize: 32, bits: 8, blocksPerRow: true },
@@ -37,7 +42,7 @@ export const QUANT_LAYOUTS: Readonly<Record<BlockFormat, QuantLayout>> = {
   nf4: { blockSize: 64, bits: 4, blocksPerRow: false },
 }
 
-/** How many scales, and how many bytes of codes, a matrix takes. */
+/** How many scales, and how many bytes of codes, a matrix [rows, columns] takes in a format. */
 export function quantizedSizes(
   format: QuantFormat,
   rows: number,
@@ -52,9 +57,10 @@ export function quantizedSizes(
 }
 
 /**
- * Quantizes rows of a matrix, `values` [rows, columns], into memory for them. Where blocks run over the ends of rows,
- * rows * columns must be whole blocks or the matrix's end. Weights that are not finite have no place: their block's
- * scale becomes NaN, so that what is computed with them says so.
+ * Quantizes rows of a matrix, `values` [rows, columns], into the given memory (see `quantizedSizes`). In a format whose
+ * blocks continue over the ends of rows, rows * columns must be a multiple of the block size unless these are the
+ * matrix's last rows. A block with a weight that is not finite gets the scale NaN, so that every product with it is
+ * NaN.
  */
 export function quantizeRows(
   format: QuantFormat,
@@ -87,6 +93,7 @@ function eachBlock(
   }
 }
 
+/** Quantizes one block to codes 1 to 255; 128 stands for zero, and fills up a row's last block. */
 function int8Block(
   values: Float32Array,
   start: number,
@@ -104,7 +111,10 @@ function int8Block(
   codes.fill(128, to + end - start, to + BLOCK)
 }
 
-/** The weight of the largest magnitude becomes -8, whatever its sign: all sixteen levels are used. */
+/**
+ * Quantizes one block to codes 0 to 15. The weight of the largest magnitude becomes -8 (code 0) whatever its sign, so
+ * the scale may be negative and all sixteen levels are used.
+ */
 function int4Block(
   values: Float32Array,
   start: number,

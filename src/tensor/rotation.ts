@@ -1,18 +1,18 @@
-/** Channels that one rotation mixes at most: more spread outliers no better, and cost more. */
+/** The most channels that one rotation mixes: with more, outliers are spread no better and the rotation costs more. */
 const MOST = 64
 
 /**
- * How many adjacent channels of a row are mixed by a rotation: the largest power of two up to 64 of which rows are
- * whole multiples.
+ * How many adjacent channels one rotation mixes in rows of `columns` channels: the largest power of two, up to 64, that
+ * divides `columns`.
  */
 export function rotationSize(columns: number): number {
   return Math.min(MOST, columns & -columns)
 }
 
 /**
- * The rotation [size, size]: Sylvester's Hadamard matrix, divided by the square root of its size. It is its own inverse
- * and transpose, so products of rotated rows are those of the rows themselves, and a channel that stands out in a row
- * is shared out among all that it is mixed with (Ashkboos et al., "QuaRot").
+ * The rotation as a matrix [size, size]: Sylvester's Hadamard matrix divided by sqrt(size). It is symmetric and its own
+ * inverse, so rotating both rows of a product leaves the product as it is, while an outlier channel is spread over all
+ * channels that it is mixed with (Ashkboos et al., "QuaRot").
  */
 export function rotationMatrix(size: number): Float32Array {
   const matrix = new Float32Array(size * size)
@@ -21,7 +21,10 @@ export function rotationMatrix(size: number): Float32Array {
   return matrix
 }
 
-/** Rotates each `size` adjacent values in place; `values` holds whole multiples of them. */
+/**
+ * Rotates every `size` adjacent values in place; the number of values must be a multiple of `size`. A fast
+ * Walsh-Hadamard transform.
+ */
 export function rotate(values: Float32Array, size: number): void {
   const factor = 1 / Math.sqrt(size)
   let step = 1
@@ -41,7 +44,7 @@ export function rotate(values: Float32Array, size: number): void {
   for (let i = 0; i < values.length; i++) values[i]! *= factor
 }
 
-/** Three rounds of sums and differences at once, of eight values `step` apart. */
+/** Three rounds of the transform's sums and differences at once, on eight values that lie `step` apart. */
 function mixEight(values: Float32Array, at: number, step: number): void {
   const a = values[at]!,
     b = values[at + step]!,

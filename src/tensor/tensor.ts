@@ -8,16 +8,20 @@ export interface Tensor {
   readonly data: Uint8Array
 }
 
+/** How many elements a tensor of this shape has. */
 export function numElements(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1)
 }
 
-/** Bytes that a tensor of this dtype and shape takes. */
+/** How many bytes a tensor of this dtype and shape takes. */
 export function byteLength(dtype: DType, shape: readonly number[]): number {
   return numElements(shape) * dtypeSize(dtype)
 }
 
-/** Checks that the bytes fit the shape; throws `TENSOR_SHAPE`. */
+/**
+ * Makes a tensor of `data`, without a copy. Throws `TENSOR_SHAPE` unless `data` has exactly the bytes that dtype and
+ * shape take.
+ */
 export function tensor(dtype: DType, shape: readonly number[], data: Uint8Array): Tensor {
   if (data.byteLength !== byteLength(dtype, shape)) {
     throw new PetalsError(
@@ -28,12 +32,18 @@ export function tensor(dtype: DType, shape: readonly number[], data: Uint8Array)
   return { dtype, shape, data }
 }
 
-/** Wraps floats without a copy. */
+/**
+ * A float32 tensor over the same memory as `values`. Throws `TENSOR_SHAPE` where the shape has another number of
+ * elements.
+ */
 export function fromFloat32(values: Float32Array, shape: readonly number[]): Tensor {
   return tensor('float32', shape, new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
 }
 
-/** A float32 tensor's elements; a copy only where the bytes are not aligned. Throws `TENSOR_DTYPE` for other dtypes. */
+/**
+ * A float32 tensor's elements, as a view of its memory; copied only where the bytes are not aligned to 4. Throws
+ * `TENSOR_DTYPE` for other dtypes.
+ */
 export function asFloat32(source: Tensor): Float32Array {
   if (source.dtype !== 'float32') throw new PetalsError('TENSOR_DTYPE', `expected float32, got ${source.dtype}`)
   const { data } = source

@@ -52,11 +52,14 @@ describe('the graphs of a model', () => {
 
   it('put matrices outside of the model, packed where they are multiplied, and vectors inside', () => {
     const graph = buildBlockGraph(configOf({ attention_bias: true }), CPU, 0)
-    for (const { shape, placement, packed } of [...graph.parameters, ...buildHeadGraph(configOf({}), CPU).parameters]) {
-      assert.deepEqual([placement, packed], shape.length === 2 ? ['external', true] : ['inline', false])
+    for (const { shape, placement, prepacked } of [
+      ...graph.parameters,
+      ...buildHeadGraph(configOf({}), CPU).parameters,
+    ]) {
+      assert.deepEqual([placement, prepacked], shape.length === 2 ? ['external', true] : ['inline', false])
     }
     assert.deepEqual(
-      buildEmbedGraph(configOf({}), CPU).parameters.map(({ placement, packed }) => [placement, packed]),
+      buildEmbedGraph(configOf({}), CPU).parameters.map(({ placement, prepacked }) => [placement, prepacked]),
       [['external', false]],
     )
   })

@@ -43,7 +43,7 @@ describe('Graph', () => {
       dtype: 'float32',
       shape: [4],
       placement: 'inline',
-      packed: false,
+      prepacked: false,
       source: { kind: 'stored' },
     } as const
     assert.throws(() => g.input('x', 'int64', []), { code: 'GRAPH_NAME', message: /test.*x/ })

@@ -24,7 +24,7 @@ function link(): Graph {
     dtype: 'float32',
     shape: [1],
     placement: 'inline',
-    packed: false,
+    prepacked: false,
     source: { kind: 'stored' },
   })
   graph.output('y', add(graph, add(graph, mul(graph, x, weight), shared), state))

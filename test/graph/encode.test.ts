@@ -73,8 +73,15 @@ function linear(placement: 'inline' | 'external'): Graph {
   const g = new Graph('test')
   const x = g.input('x', 'float32', ['rows', 2])
   const source = { kind: 'stored' } as const
-  const weight = g.parameter({ name: 'weight', dtype: 'float32', shape: [3, 2], placement, packed: true, source })
-  const bias = g.parameter({ name: 'bias', dtype: 'float32', shape: [3], placement: 'inline', packed: false, source })
+  const weight = g.parameter({ name: 'weight', dtype: 'float32', shape: [3, 2], placement, prepacked: true, source })
+  const bias = g.parameter({
+    name: 'bias',
+    dtype: 'float32',
+    shape: [3],
+    placement: 'inline',
+    prepacked: false,
+    source,
+  })
   const sum = add(g, matMulTransposed(g, x, weight, 'proj'), bias)
   g.output('y', reshape(g, sum, ['rows', 3, 1]))
   return g

@@ -30,9 +30,9 @@ class Int8Layer implements Disposable {
     const data = new Uint8Array(codes.buffer.slice(0) as ArrayBuffer)
     const inline = new Map([['layer.weight.scales', fromFloat32(scales, [OUT])]])
     this.#session = createSession(this.#env, encodeModel(g, inline), [
-      { name: 'layer.weight.codes', tensor: { dtype: 'int8', shape: [inner, OUT], data }, packed: true },
+      { name: 'layer.weight.codes', tensor: { dtype: 'int8', shape: [inner, OUT], data }, prepacked: true },
     ])
-    // What counts as packed is not read again.
+    // What counts as prepacked is not read again.
     data.fill(0x55)
   }
 

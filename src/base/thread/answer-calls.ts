@@ -2,7 +2,10 @@ import { type Transferable, parentPort } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../errors.ts'
 import type { Answer, Args, Call, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
 
-/** An answer that hands over memory instead of copying it: the thread has it no more. */
+/**
+ * An answer together with the memory to be transferred with it instead of copied. The thread that answers can no longer
+ * use `buffers` afterwards.
+ */
 export class Transferred<T> {
   readonly answer: T
   readonly buffers: readonly Transferable[]
@@ -13,16 +16,19 @@ export class Transferred<T> {
   }
 }
 
+/** The function that computes one call's answer; `report` sends something to the caller before the answer. */
 type Handler<F extends Call, A = Answer<F>> = (
   args: Args<F>,
   report: (report: Report<F>) => void,
 ) => A | Transferred<A> | Promise<A | Transferred<A>>
 
+/** One handler for each call that a thread answers. */
 export type Handlers<C extends Calls<C>> = { readonly [K in keyof C]: Handler<C[K]> }
 
 /**
- * A thread's side of its calls: answers them, in the order in which they come, until the thread is ended by its owner.
- * `prepare` is called once, before the first of them; where it throws, the thread is of no use and its owner is told.
+ * The worker's side of calls between threads: answers calls in the order in which they arrive, until the thread's owner
+ * ends it. `prepare` runs once, before the first call, and returns the handlers; if it throws, the owner is told that
+ * the thread cannot be used.
  */
 export function answerCalls<C extends Calls<C>>(prepare: () => Handlers<C>): void {
   let handlers: Handlers<C>
@@ -42,7 +48,8 @@ async function answer(handler: Handler<Call>, id: number, args: unknown): Promis
   try {
     const report = (report: unknown) => post({ type: 'report', id, report })
     const given = handler(args as never, report as never)
-    // Without a pause where there is nothing to wait for: the next call may be long.
+    // Awaits only a promise: awaiting a finished answer would let the next call, maybe a long one, run before this
+    // answer is posted.
     const result = given instanceof Promise ? await given : given
     if (result instanceof Transferred) post({ type: 'answer', id, answer: result.answer }, result.buffers)
     else post({ type: 'answer', id, answer: result })

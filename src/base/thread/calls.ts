@@ -1,23 +1,26 @@
 /**
- * What a thread can be asked, written as an interface of functions: each takes one piece of plain data, and a function
- * that it may report to on the way. `Thread` is the caller's side, `answerCalls` the thread's.
+ * The calls that a thread answers, written as an interface of functions. Each function takes one piece of plain data
+ * and, as its second argument, the function that its reports go to. `Thread` is the caller's side, `answerCalls` the
+ * thread's.
  */
 export type Calls<C> = { readonly [K in keyof C]: Call }
 
+/** One call: from its arguments (one piece of plain data) to its answer. */
 export type Call = (args: never, report: never) => unknown
 
-/** What a call is given, what it answers, and what it reports before it has answered. */
+/** The type of a call's argument, of its answer, and of what it may report before its answer. */
 export type Args<F extends Call> = Parameters<F>[0]
 export type Answer<F extends Call> = Awaited<ReturnType<F>>
 export type Report<F extends Call> = Parameters<F>[1] extends (report: infer R) => void ? R : never
 
-/** An error on its way to another thread: of its class only the name and the code arrive. */
+/** An error on its way to another thread: class and stack do not travel. */
 export interface CallFault {
   readonly name: string
   readonly code: string
   readonly message: string
 }
 
+/** A call on its way to the thread; the thread's messages about it carry the same `id`. */
 export interface CallMessage {
   readonly id: number
   readonly name: string

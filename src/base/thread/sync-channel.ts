@@ -12,17 +12,19 @@ export interface SyncChannel {
   readonly receiver: SyncReceiver
 }
 
+/** The receiving end, which travels to the worker thread. */
 export interface SyncReceiver {
   readonly port: MessagePort
   readonly signal: SharedArrayBuffer
 }
 
+/** Makes a channel; its counter of messages lies in shared memory, where the receiver sleeps on it. */
 export function createSyncChannel(): SyncChannel {
   const { port1, port2 } = new MessageChannel()
   return { port: port1, receiver: { port: port2, signal: new SharedArrayBuffer(4) } }
 }
 
-/** Sends and wakes the receiving thread. */
+/** Sends a message and wakes the receiving thread. `transfer`: buffers in it that are transferred instead of copied. */
 export function postSync(channel: SyncChannel, message: unknown, transfer: ArrayBuffer[] = []): void {
   channel.port.postMessage(message, transfer)
   const signal = new Int32Array(channel.receiver.signal)
@@ -51,7 +53,8 @@ export function* receiveSync<T>(receiver: SyncReceiver, waitMs: number): Generat
 }
 
 /**
- * The bytes in an ArrayBuffer of their own, which can be handed to another thread; copied only where they share one.
+ * The same bytes in an ArrayBuffer that holds nothing else and so can be transferred to another thread. Copies only a
+ * view of a larger or shared buffer.
  */
 export function transferable(data: Uint8Array): Uint8Array {
   const whole =

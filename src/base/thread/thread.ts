@@ -2,34 +2,36 @@ import type { Transferable, Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../errors.ts'
 import type { Answer, Args, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
 
+/** A call that has not been answered yet. */
 interface Waiting {
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: Error) => void
   readonly onReport: ((report: never) => void) | undefined
 }
 
+/** What a call may be given besides its argument. */
 export interface CallOptions<R> {
-  /** What of the arguments changes hands instead of being copied. */
+  /** Buffers in the argument that are transferred instead of copied. */
   readonly transfer?: readonly Transferable[] | undefined
   readonly onReport?: ((report: R) => void) | undefined
 }
 
 /**
- * A worker thread that answers calls (its module uses `answerCalls`). Errors arrive as `PetalsError` with the name and
- * the code that they had there. A thread that is lost or ended rejects what waits and whatever is asked later. One that
- * nobody waits for does not keep the process alive.
+ * The caller's side of a worker thread that answers calls (the thread's module uses `answerCalls`). An error thrown in
+ * the thread arrives as a `PetalsError` with the same name, code and message. Once the thread is lost or ended,
+ * unanswered and later calls reject. A thread without unanswered calls does not keep the process alive.
  */
 export class Thread<C extends Calls<C>> {
   readonly #worker: Worker
   readonly #lost: (reason: string) => Error
   readonly #waiting = new Map<number, Waiting>()
-  /** The thread has loaded its modules and prepared itself, or is gone. */
+  /** Resolved once the thread has loaded its modules and run `prepare`, or has ended. */
   readonly #started = Promise.withResolvers<void>()
   #isStarted = false
   #nextId = 1
   #failure: Error | undefined
 
-  /** `lost` makes the error that calls reject with when the thread has died: `reason` reads on from "...: ". */
+  /** `lost` makes the error that calls reject with when the thread has died, from the reason. */
   constructor(worker: Worker, lost: (reason: string) => Error) {
     this.#worker = worker
     this.#lost = lost
@@ -48,7 +50,10 @@ export class Thread<C extends Calls<C>> {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Rejects with what the thread's function throws, or with the error of a thread that is lost or ended. */
+  /**
+   * Resolves to the answer. Rejects with the error that the thread's handler threw, or, if the thread is lost or ended,
+   * with that error.
+   */
   call<K extends keyof C & string>(
     name: K,
     args: Args<C[K]>,
@@ -67,15 +72,15 @@ export class Thread<C extends Calls<C>> {
     return promise
   }
 
-  /** Rejects what waits, and whatever is asked later; what the thread still does reaches nobody. */
+  /** Rejects all unanswered and all later calls with `error`. The thread runs on, but its answers are ignored. */
   abandon(error: Error): void {
     this.#failure ??= error
     for (const id of this.#waiting.keys()) this.#settle(id)?.reject(this.#failure)
   }
 
   /**
-   * Ends the thread, in the middle of a call if need be; what waits rejects with `error`. Resolves when it is gone. May
-   * be called again.
+   * Ends the thread, even in the middle of a call; unanswered calls reject with `error`. Resolves when the thread is
+   * gone. May be called again.
    */
   async end(error: Error = this.#lost('the thread was ended')): Promise<void> {
     this.abandon(error)
@@ -103,7 +108,7 @@ export class Thread<C extends Calls<C>> {
     }
   }
 
-  /** Takes a call from those that wait. */
+  /** Removes a call from the unanswered ones and returns it. */
   #settle(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
@@ -111,6 +116,7 @@ export class Thread<C extends Calls<C>> {
     return waiting
   }
 
+  /** Lets the process end while no call is unanswered. */
   #restWhenIdle(): void {
     if (this.#isStarted && this.#waiting.size === 0) this.#worker.unref()
   }

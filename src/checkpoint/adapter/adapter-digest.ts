@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import type { Tensor } from '../../tensor/tensor.ts'
 
 /**
- * What the names begin with of adapters that clients bring. The rest is a digest of what they hold: who has one can
- * name it.
+ * Prefix of the names of adapters that clients upload. The rest of the name is a digest of the adapter's contents, so
+ * only a client that has the adapter can name it.
  */
 export const CLIENT_ADAPTER = 'client:'
 
-/** One module of an adapter as it travels, both matrices in memory. */
+/** One module of an adapter as it is sent over the network, with both matrices in memory. */
 export interface LoadedModule {
   readonly name: string
   readonly scaling: number
@@ -15,7 +15,9 @@ export interface LoadedModule {
   readonly b: Tensor
 }
 
-/** Names an adapter by its contents, module by module: the same for whoever sends it and whoever takes it. */
+/**
+ * Computes an adapter's name from its contents, module by module, so that sender and receiver arrive at the same name.
+ */
 export class AdapterDigest {
   readonly #hash = createHash('sha256')
 
@@ -24,7 +26,7 @@ export class AdapterDigest {
     this.#hash.update(a.data).update(b.data)
   }
 
-  /** The end: nothing can be added any more. */
+  /** Finishes the digest and returns the name; nothing may be added afterwards. */
   name(): string {
     return CLIENT_ADAPTER + this.#hash.digest('hex')
   }

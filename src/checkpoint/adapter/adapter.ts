@@ -7,16 +7,19 @@ import { Fields } from '../config/fields.ts'
 import { isJsonObject, type JsonObject, readJsonObject } from '../config/json.ts'
 import { readSafetensorsHeader, type TensorSlice } from '../weights/safetensors.ts'
 
-/** A low-rank change of one linear layer: scaling * B A, A [rank, in], B [out, rank]. */
+/**
+ * A low-rank change of one linear layer's weight by scaling * B A, with A [rank, in] and B [out, rank] (Hu et al.,
+ * "LoRA").
+ */
 export interface AdapterModule {
-  /** The layer's name in the whole model, as the adapter has it. */
+  /** The layer's name in the whole model, as stored in the adapter. */
   readonly name: string
   readonly a: TensorSlice | Tensor
   readonly b: TensorSlice | Tensor
   readonly scaling: number
 }
 
-/** A PEFT LoRA adapter, read and checked but for the matrices' bytes. Plain data. */
+/** A LoRA adapter of PEFT, read and checked; the matrices' bytes may still be in its file. Plain data. */
 export interface Adapter {
   readonly name: string
   readonly modules: readonly AdapterModule[]
@@ -25,9 +28,10 @@ export interface Adapter {
 const CONFIG = 'adapter_config.json'
 const WEIGHTS = 'adapter_model.safetensors'
 
+/** The files of an adapter. */
 export const ADAPTER_FILES: readonly string[] = [CONFIG, WEIGHTS]
 
-/** Fields that ask for more than a low-rank product, and their values that do not. */
+/** Fields of adapter_config.json that can ask for more than a low-rank product, and the values of each that do not. */
 const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
   use_dora: [false],
   lora_bias: [false],
@@ -43,8 +47,8 @@ const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
 }
 
 /**
- * Reads a folder that PEFT has saved a LoRA adapter in. Throws `CheckpointError`, and `ADAPTER_UNSUPPORTED` for what is
- * more than a low-rank change of linear layers.
+ * Reads the folder of a LoRA adapter that PEFT saved. Throws `CheckpointError` for unreadable files, and
+ * `ADAPTER_UNSUPPORTED` for an adapter that does more than change linear layers by low-rank products.
  */
 export async function openAdapter(folder: string): Promise<Adapter> {
   const root = resolve(folder)
@@ -81,7 +85,10 @@ function checkKind(config: JsonObject, file: string): void {
   }
 }
 
-/** "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", also with the adapter's name behind lora_A. */
+/**
+ * Splits a tensor's name, e.g. "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", into the module's name
+ * and the matrix. The adapter's name may follow `lora_A`.
+ */
 function parseName({ name, file }: TensorSlice): { readonly module: string; readonly half: 'a' | 'b' } {
   const [, module, half] = /^(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/.exec(name) ?? []
   if (module === undefined)
@@ -90,8 +97,8 @@ function parseName({ name, file }: TensorSlice): { readonly module: string; read
 }
 
 /**
- * alpha / r, or alpha / sqrt(r) of rsLoRA (Kalajdzievski, "A Rank Stabilization Scaling Factor"), with patterns for
- * single modules.
+ * The scaling of each module: alpha / r, or alpha / sqrt(r) with rsLoRA (Kalajdzievski, "A Rank Stabilization Scaling
+ * Factor for Fine-Tuning with LoRA"). `rank_pattern` and `alpha_pattern` set r and alpha of single modules.
  */
 function scalings(config: JsonObject, file: string): (module: string, storedRank: number) => number {
   const fields = new Fields(config, file)
@@ -107,7 +114,10 @@ function scalings(config: JsonObject, file: string): (module: string, storedRank
   }
 }
 
-/** PEFT's rule: the first key that, as a regular expression, matches the end of a module's name. */
+/**
+ * The value of a module in `rank_pattern` or `alpha_pattern`. As in PEFT, the first key that, as a regular expression,
+ * matches the end of the module's name counts.
+ */
 function patterns(config: JsonObject, field: string, file: string): (module: string) => number | undefined {
   const given = config[field] ?? {}
   if (!isJsonObject(given) || !Object.values(given).every((value) => typeof value === 'number' && value > 0)) {

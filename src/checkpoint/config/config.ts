@@ -10,7 +10,7 @@ import type { ModelTypeRow } from './model-types/row.ts'
 import { parseRope, type RopeConfig, type RopeSource } from './rope.ts'
 import { parseStoredQuant, type StoredQuant } from '../weights/stored-quant.ts'
 
-/** config.json in one form, whichever version of transformers wrote it. Plain data. */
+/** What config.json says, in one form for all versions of transformers and all supported model types. Plain data. */
 export interface ModelConfig {
   readonly modelType: ModelType
   readonly numBlocks: number
@@ -21,34 +21,40 @@ export interface ModelConfig {
   readonly numKvHeads: number
   readonly headDim: number
   readonly normEps: number
-  /** As transformers names it, e.g. `silu`. */
+  /** The MLP's activation function by transformers' name, e.g. `silu`. */
   readonly activation: string
-  /** Positions that the model was made for, before what its rotary embeddings stretch them to. */
+  /** Number of positions that the model was trained for, before any scaling of its rotary embeddings. */
   readonly maxPositions: number
-  /** The longest that a session may become, prompt and answer together. */
+  /** The most tokens of a session, prompt and answer together. */
   readonly maxLength: number
-  /** Rotary embeddings, each used by some layers; none where positions enter otherwise. */
+  /**
+   * The model's rotary embeddings; `LayerConfig.rope` is an index into this list. Empty for models with other position
+   * embeddings.
+   */
   readonly ropes: readonly RopeConfig[]
-  /** One for each block. */
+  /** One entry per block. */
   readonly layers: readonly LayerConfig[]
   readonly attentionBias: boolean
   readonly mlpBias: boolean
-  /** Whether the output head is the embedding matrix. */
+  /** Whether the output head uses the embedding matrix instead of one of its own. */
   readonly tiedEmbeddings: boolean
-  /** Of the checkpoint, as its config says. */
+  /** The dtype of the weights, as the config says. */
   readonly dtype: FloatDType
-  /** Of a checkpoint that was quantized before it was saved. */
+  /** How the weights are packed, if the checkpoint was quantized before it was saved. */
   readonly storedQuant?: StoredQuant | undefined
-  /** config.json itself, for options that only one family knows. */
+  /** config.json itself, for fields that only one family reads. */
   readonly raw: JsonObject
 }
 
-/** Deepest known models have a few hundred blocks; a larger number is a mistake that would cost time in every loop. */
+/**
+ * The most blocks that a config may name. The deepest known models have a few hundred; a larger number is a mistake
+ * that would slow down every loop over blocks.
+ */
 const MAX_BLOCKS = 10_000
 
 /**
- * Normalises the parsed config.json of a supported model type. `file` is how messages name it.
- * Throws `CHECKPOINT_CONFIG`, naming the field and its value.
+ * Reads the parsed config.json of a supported model type. `file` names it in messages. Throws `CHECKPOINT_CONFIG`,
+ * naming the field and its value.
  */
 export function parseConfig(json: unknown, file: string): ModelConfig {
   if (!isJsonObject(json)) throw new CheckpointError('CHECKPOINT_CONFIG', `${file} must hold a JSON object`)
@@ -90,11 +96,12 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
   }
 }
 
-/** Whether the config itself names the dtype of its weights. */
+/** Whether config.json gives the dtype of its weights. */
 export function namesDType(raw: JsonObject): boolean {
   return (raw['dtype'] ?? raw['torch_dtype'] ?? undefined) !== undefined
 }
 
+/** Whether a text is the name of a float type. */
 export function isFloatDType(name: string): name is FloatDType {
   return name === 'float32' || name === 'float16' || name === 'bfloat16'
 }
@@ -104,7 +111,7 @@ function parseModelType(fields: Fields): ModelType {
   return isModelType(type) ? type : fields.fail('model_type', `must be one of ${MODEL_TYPE_NAMES.join(', ')}`)
 }
 
-/** What the scaling of the rotary embeddings makes of the positions that a model was trained on. */
+/** How many positions a model has after the scaling of its rotary embeddings. */
 function stretchedPositions(maxPositions: number, [rope]: readonly RopeConfig[]): number {
   switch (rope?.type) {
     case 'linear':
@@ -117,6 +124,7 @@ function stretchedPositions(maxPositions: number, [rope]: readonly RopeConfig[])
   }
 }
 
+/** One rotary embedding for all layers, as most model types have it. */
 function oneRope(source: RopeSource): RopeConfig[] {
   return [parseRope(source)]
 }

@@ -5,8 +5,8 @@ const OPEN = 0x7b
 const CLOSE = 0x7d
 
 /**
- * The first key that an object in this JSON text holds twice, at any depth; `JSON.parse` keeps the last one silently.
- * The text must be valid JSON: then a string is a key exactly where a colon follows it.
+ * The first key that occurs twice in one object of a JSON text, at any depth; undefined if there is none. `JSON.parse`
+ * would silently keep the last one. The text must be valid JSON: then a string is a key exactly if a colon follows it.
  */
 export function findDuplicateKey(json: string): string | undefined {
   const open: Set<string>[] = []

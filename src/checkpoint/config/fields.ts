@@ -1,15 +1,17 @@
 import { CheckpointError } from '../errors.ts'
 import type { JsonObject } from './json.ts'
 
-/** No size in a model comes near this; it keeps products of two sizes exact. */
+/**
+ * The largest size that is accepted: far above any model's, and small enough that the product of two sizes is exact.
+ */
 const MAX_SIZE = 2 ** 31 - 1
 
-/** Other names of a field, of which the first that is given counts. */
+/** For each field, its other names; the first name that the object has is read. */
 export type Aliases = Readonly<Record<string, readonly string[]>>
 
 /**
- * Reads the fields of one JSON object, checked. `where` is how messages name the object, e.g. `/models/a/config.json`.
- * A field that is absent or null takes the fallback; without a fallback it is an error. All errors are
+ * Reads and checks the fields of one JSON object. `where` names the object in messages, e.g. `/models/a/config.json`. A
+ * field that is absent or null takes the given fallback; without a fallback that is an error. All errors are
  * `CHECKPOINT_CONFIG`.
  */
 export class Fields {
@@ -23,13 +25,13 @@ export class Fields {
     this.#aliases = aliases
   }
 
-  /** The value, or undefined where it is absent or null. */
+  /** A field's value, unchecked; undefined if it is absent or null. */
   get(name: string): unknown {
     const key = this.#key(name)
     return Object.hasOwn(this.#values, key) ? (this.#values[key] ?? undefined) : undefined
   }
 
-  /** Whether it is there, if only as null. */
+  /** Whether the object has the field, even if its value is null. */
   has(name: string): boolean {
     return Object.hasOwn(this.#values, this.#key(name))
   }
@@ -46,7 +48,7 @@ export class Fields {
     return this.fail(name, `must be an integer from 0 to ${MAX_SIZE}`)
   }
 
-  /** Whole numbers from 0; none where the field is absent. */
+  /** A list of whole numbers of at least 0; empty if the field is absent. */
   counts(name: string): number[] {
     const value = this.get(name) ?? []
     return Array.isArray(value) && value.every(isCount)
@@ -80,7 +82,7 @@ export class Fields {
     return typeof value === 'string' && value !== '' ? value : this.fail(name, 'must be a text')
   }
 
-  /** A list of `length` texts, each one of `choices`; undefined where it is absent. */
+  /** A list of exactly `length` texts, each one of `choices`; undefined if the field is absent. */
   texts(name: string, length: number, choices: readonly string[]): string[] | undefined {
     const value = this.get(name)
     if (value === undefined) return undefined
@@ -89,7 +91,7 @@ export class Fields {
     return this.fail(name, `must be a list of ${length} texts out of ${choices.join(', ')}`)
   }
 
-  /** One token id or a list of them; none where the field is absent. */
+  /** One token id or a list of them, as a list; empty if the field is absent. */
   tokenIds(name: string): number[] {
     const value = this.get(name) ?? []
     const ids: unknown[] = Array.isArray(value) ? value : [value]
@@ -102,7 +104,7 @@ export class Fields {
     throw new CheckpointError('CHECKPOINT_CONFIG', `${this.#where}: ${this.#key(name)} ${problem}; it is ${shown}`)
   }
 
-  /** The name that the object has for a field. */
+  /** The name, of the field's several ones, under which the object has it. */
   #key(name: string): string {
     const names = Object.hasOwn(this.#aliases, name) ? this.#aliases[name]! : [name]
     return (

@@ -5,15 +5,16 @@ import type { Fields } from './fields.ts'
 type Table = typeof OPTIONS
 
 /**
- * The options that generation_config.json can set; each absent where the file leaves it out or has null. Plain data.
+ * The generation options that generation_config.json can set. An option is absent if the file leaves it out or has
+ * null. Plain data.
  */
 export type GenerationFileOptions = {
   readonly [K in keyof Table as Table[K] extends { readonly file: string } ? K : never]?: ValueOf<K>
 }
 
 /**
- * Reads the options of a generation_config.json under the names that they have here; keys that none of them has are
- * ignored. A temperature of 0 is read as `doSample: false`. Throws `CHECKPOINT_CONFIG`, naming the key and its value.
+ * Reads the options of generation_config.json, renamed as in `OPTIONS`; keys of no option are ignored. A temperature of
+ * 0 is read as `doSample: false`. Throws `CHECKPOINT_CONFIG`, naming the key and its value.
  */
 export function parseGenerationOptions(fields: Fields): GenerationFileOptions {
   const options: Record<string, unknown> = {}

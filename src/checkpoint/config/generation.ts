@@ -4,20 +4,20 @@ import { type GenerationFileOptions, parseGenerationOptions } from './generation
 import type { JsonObject } from './json.ts'
 import { modelTypeRow } from './model-types/index.ts'
 
-/** What a checkpoint says about generating with it. Plain data. */
+/** What a checkpoint says about generating text with it. Plain data. */
 export interface GenerationDefaults {
-  /** Any of these ends a text; empty where nothing does. */
+  /** Any of these tokens ends a text; empty if the checkpoint names none. */
   readonly eosTokenIds: readonly number[]
   readonly bosTokenId: number | null
-  /** Tokens of prompt and answer together. */
+  /** The most tokens of prompt and answer together. */
   readonly maxPositions: number
-  /** What generation_config.json sets of the options of generation. */
+  /** The generation options that generation_config.json sets. */
   readonly options: GenerationFileOptions
 }
 
 /**
- * Reads generation_config.json (undefined where there is none), falling back to config.json and then to what
- * transformers fills in. `file` and `configFile` are how messages name them. Throws `CHECKPOINT_CONFIG`.
+ * Reads generation_config.json (undefined if the model has none); what it lacks comes from config.json, then from
+ * transformers' defaults. `file` and `configFile` name the two in messages. Throws `CHECKPOINT_CONFIG`.
  */
 export function parseGeneration(
   json: JsonObject | undefined,

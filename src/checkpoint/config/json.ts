@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { errorMessage } from '../../base/errors.ts'
 import { CheckpointError } from '../errors.ts'
 
-/** The largest JSON file that is read: tokenizers of 250,000 tokens take about 35 MB. */
+/** The largest JSON file that is read; tokenizers of 250,000 tokens take about 35 MB. */
 const MAX_JSON_BYTES = 100e6
 
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -11,15 +11,15 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Whether `file` is a plain file; a link counts as what it points to. */
+/** Whether `file` is a regular file. A symbolic link counts as its target. */
 export async function isFile(file: string): Promise<boolean> {
   const stats = await stat(file).catch(() => undefined)
   return stats?.isFile() ?? false
 }
 
 /**
- * Reads a JSON file whose root is an object. Throws `CHECKPOINT_MISSING_FILE` where it is not a plain file and
- * `CHECKPOINT_FORMAT` where it is too large, not JSON or not an object.
+ * Reads a JSON file whose root is an object. Throws `CHECKPOINT_MISSING_FILE` if it is no regular file, and
+ * `CHECKPOINT_FORMAT` if it is too large, not JSON or not an object.
  */
 export async function readJsonObject(file: string): Promise<JsonObject> {
   const stats = await stat(file).catch(() => undefined)
@@ -33,7 +33,7 @@ export async function readJsonObject(file: string): Promise<JsonObject> {
   return parseJsonObject(await readFile(file, 'utf8'), file)
 }
 
-/** Throws `CHECKPOINT_FORMAT`, naming `file`. */
+/** Parses a JSON text whose root is an object. Throws `CHECKPOINT_FORMAT`, naming `file`. */
 export function parseJsonObject(text: string, file: string): JsonObject {
   let value: unknown
   try {

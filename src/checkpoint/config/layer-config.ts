@@ -1,28 +1,35 @@
 import type { Fields } from './fields.ts'
 
-/** In what the layers of one model differ. Layers that are equal in this have the same graph. Plain data. */
+/**
+ * Everything in which the layers of one model can differ: layers with equal `LayerConfig`s share a graph. Plain data.
+ */
 export interface LayerConfig {
-  /** Which of the model's rotary embeddings it uses; none where positions enter otherwise. */
+  /**
+   * Index into `ModelConfig.ropes` of the rotary embedding that the layer uses; absent for other position embeddings.
+   */
   readonly rope?: number | undefined
-  /** Its sliding window: how many positions it attends to, its own included; all before it where not given. */
+  /**
+   * The sliding window: how many positions a token attends to, its own included. Absent: to all positions before it.
+   */
   readonly window?: number | undefined
-  /** Whether its MLP is a mixture of experts. */
+  /** Whether the layer's MLP is a mixture of experts. */
   readonly sparse?: boolean | undefined
 }
 
-/** The layers of a model that are all alike. */
+/** The layers of a model whose layers are all alike. */
 export function equalLayers(numBlocks: number, layer: LayerConfig = { rope: 0 }): LayerConfig[] {
   return Array.from({ length: numBlocks }, () => layer)
 }
 
-/** Every layer attends within `sliding_window`, if there is one. */
+/** The layers of a model in which every layer attends within `sliding_window`, if the config has one. */
 export function windowLayers(fields: Fields, numBlocks: number, defaultWindow?: number): LayerConfig[] {
   return equalLayers(numBlocks, { rope: 0, window: readWindow(fields, defaultWindow) })
 }
 
 /**
- * Layers of full and of windowed attention, as `layer_types` lists them; where it does not, `isWindowed` tells.
- * Throws `CHECKPOINT_CONFIG` for other types of layers and for windowed ones without a `sliding_window`.
+ * The layers of a model that mixes full and windowed attention: as `layer_types` lists them or, if it is absent, as
+ * `isWindowed` says. Throws `CHECKPOINT_CONFIG` for other types of layers, and for windowed layers if `window` is
+ * undefined.
  */
 export function mixedLayers(
   fields: Fields,
@@ -41,7 +48,7 @@ export function mixedLayers(
   })
 }
 
-/** `sliding_window`: null means none, and so does its absence unless there is a default. */
+/** Reads `sliding_window`: undefined (no window) if it is null, and if it is absent and there is no default. */
 export function readWindow(fields: Fields, defaultWindow?: number): number | undefined {
   if (fields.has('sliding_window') && fields.get('sliding_window') === undefined) return undefined
   if (fields.get('sliding_window') === undefined && defaultWindow === undefined) return undefined

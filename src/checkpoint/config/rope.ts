@@ -1,14 +1,15 @@
 import { Fields } from './fields.ts'
 import { isJsonObject, type JsonObject } from './json.ts'
 
+/** What all kinds of rotary embedding have (Su et al., "RoFormer"). */
 interface RopeBase {
-  /** The base of the rotary angles' geometric progression. */
+  /** The base of the geometric progression of rotation frequencies: theta^(-2i / rotaryDim). */
   readonly theta: number
-  /** How many of a head's channels are rotated; even. */
+  /** How many of a head's channels are rotated; an even number. */
   readonly rotaryDim: number
 }
 
-/** Rotary position embeddings, with every default of transformers filled in. */
+/** A rotary position embedding, with all of transformers' defaults filled in. */
 export type RopeConfig =
   | (RopeBase & { readonly type: 'default' })
   | (RopeBase & { readonly type: 'linear'; readonly factor: number })
@@ -17,13 +18,14 @@ export type RopeConfig =
   | (RopeBase & YarnRope)
   | (RopeBase & LongRope)
 
-/** `theta` grows with the length of a sequence beyond `originalMaxPositions`. */
+/** "Dynamic NTK" scaling: `theta` grows with the length of a sequence beyond `originalMaxPositions`. */
 interface DynamicRope {
   readonly type: 'dynamic'
   readonly factor: number
   readonly originalMaxPositions: number
 }
 
+/** Llama 3.1's scaling: slow rotations are slowed down by `factor`, fast ones kept, those between blended. */
 interface Llama3Rope {
   readonly type: 'llama3'
   readonly factor: number
@@ -32,41 +34,44 @@ interface Llama3Rope {
   readonly originalMaxPositions: number
 }
 
+/** Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models". */
 interface YarnRope {
   readonly type: 'yarn'
   readonly factor: number
   readonly betaFast: number
   readonly betaSlow: number
   /**
-   * cos and sin are multiplied by this; already derived from `factor`, `mscale` and `mscale_all_dim` where not given.
+   * cos and sin are multiplied by this. If the config leaves it out, it is computed from `factor`, `mscale` and
+   * `mscale_all_dim`.
    */
   readonly attentionFactor: number
-  /** Whether the bounds of the ramp are rounded to whole channels. */
+  /** Whether the ends of the ramp between kept and scaled channels are rounded to whole channels. */
   readonly truncate: boolean
   readonly originalMaxPositions: number
 }
 
 /**
- * `shortFactor` applies to sequences up to `originalMaxPositions`, `longFactor` beyond; one entry per pair of channels.
+ * Ding et al., "LongRoPE": every pair of channels has a factor of its own. `shortFactor` is for sequences up to
+ * `originalMaxPositions`, `longFactor` for longer ones; one entry per pair of rotated channels.
  */
 interface LongRope {
   readonly type: 'longrope'
   readonly factor: number
   readonly shortFactor: readonly number[]
   readonly longFactor: readonly number[]
-  /** cos and sin are multiplied by this; already derived from `factor` where not given. */
+  /** cos and sin are multiplied by this. If the config leaves it out, it is computed from `factor`. */
   readonly attentionFactor: number
   readonly originalMaxPositions: number
 }
 
-/** What the rest of config.json says that the rotary embeddings need. */
+/** What a rotary embedding depends on in the rest of config.json. */
 export interface RopeContext {
   readonly headDim: number
   readonly maxPositions: number
   readonly defaultTheta: number
 }
 
-/** config.json, how messages name it, and the context. */
+/** Where a rotary embedding is read from; `file` names the config in messages. */
 export interface RopeSource extends RopeContext {
   readonly config: JsonObject
   readonly file: string
@@ -75,7 +80,7 @@ export interface RopeSource extends RopeContext {
 interface Source extends RopeContext {
   readonly fields: Fields
   readonly base: RopeBase
-  /** The length that the model was trained at before its context was extended. */
+  /** Number of positions that the model was trained for before its context was extended. */
   readonly originalMaxPositions: number
 }
 
@@ -94,8 +99,8 @@ const PARSERS: Record<RopeConfig['type'], (source: Source) => RopeConfig> = {
 }
 
 /**
- * Reads `rope_parameters` (transformers 5) or `rope_scaling`, `rope_theta` and `partial_rotary_factor` (transformers 4)
- * from a config. Throws `CHECKPOINT_CONFIG`.
+ * Reads a rotary embedding from `rope_parameters` (transformers 5), or from `rope_scaling`, `rope_theta` and
+ * `partial_rotary_factor` (transformers 4). Throws `CHECKPOINT_CONFIG`.
  */
 export function parseRope({ config, file, ...context }: RopeSource): RopeConfig {
   const top = new Fields(config, file)
@@ -164,9 +169,12 @@ function parseYarn({ base, fields, maxPositions, originalMaxPositions }: Source)
   }
 }
 
+/**
+ * YaRN's attention factor: 0.1 ln(factor) + 1 or, with `mscale` and `mscale_all_dim`, DeepSeek's quotient of two such.
+ */
 function yarnAttentionFactor(fields: Fields, factor: number): number {
   const scale = (mscale: number) => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1)
-  // A zero mscale counts as none, as in transformers.
+  // transformers treats an mscale of 0 as absent.
   if (!fields.get('mscale') || !fields.get('mscale_all_dim')) return scale(1)
   return scale(fields.positive('mscale')) / scale(fields.positive('mscale_all_dim'))
 }

@@ -30,10 +30,10 @@ export type HubErrorCode =
 
 const RETRYABLE: ReadonlySet<HubErrorCode> = new Set(['HUB_RATE_LIMITED', 'HUB_UNAVAILABLE', 'HUB_CONNECTION'])
 
-/** A model of the hub that cannot be had, with the cure in its message. */
+/** A model of a hub that cannot be had; the message says what to do. */
 export class HubError extends PetalsError {
   declare readonly code: HubErrorCode
-  /** How long the server asked to be left alone. */
+  /** How long the server asked to wait before the next request. */
   readonly retryAfterMs: number | undefined
 
   constructor(
@@ -51,7 +51,10 @@ export class HubError extends PetalsError {
   }
 }
 
-/** What a failure of the file system below `folder` means to the user; other errors come back as they are. */
+/**
+ * Turns an error of the file system below `folder` into a `HubError` that tells the user what it means; other errors
+ * are returned as they are.
+ */
 export function folderError(error: unknown, folder: string): unknown {
   if (!(error instanceof Error) || error instanceof PetalsError || !('code' in error)) return error
   if (error.code === 'ENOSPC' || error.code === 'EDQUOT') {

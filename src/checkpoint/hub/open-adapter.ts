@@ -8,8 +8,8 @@ import { isCommit, parseModelSource } from './source.ts'
 import { StandardCache } from './cache/standard-cache.ts'
 
 /**
- * Opens an adapter: a folder, or `org/name[@revision]` of the hub, whose two files are downloaded into the standard
- * cache. Throws as `openAdapter`, `UsageError`, `HubError` or the signal's reason.
+ * Opens an adapter: a folder, or `org/name[@revision]` on the hub, whose two files are then downloaded into the
+ * standard cache. Throws as `openAdapter`, `UsageError`, `HubError` or the signal's reason.
  */
 export async function openAdapterFrom(text: string, options: OpenModelOptions = {}): Promise<Adapter> {
   const source = parseModelSource(text)
@@ -39,5 +39,5 @@ export async function openAdapterFrom(text: string, options: OpenModelOptions = 
   }
 }
 
-/** It is read as one. */
+/** The largest adapter file: it is held in memory as a whole. */
 const MAX_BYTES = 2e9

@@ -14,17 +14,18 @@ import { fetchSmallFiles } from './download/small-files.ts'
 import { isCommit, type ModelSource, parseModelSource } from './source.ts'
 import { StandardCache } from './cache/standard-cache.ts'
 
+/** How a model is opened. */
 export interface OpenModelOptions extends DownloadOptions {
-  /** By default as the environment says. */
+  /** Where the hub and the caches are. Default: what the environment's variables say. */
   readonly settings?: HubSettings | undefined
 }
 
 type HubModel = Extract<ModelSource, { kind: 'hub' }>
 
 /**
- * Opens a folder, or a model of the hub: then its small files are downloaded into the standard cache and of its weights
- * the headers alone; `fetchTensors` brings the tensors. `source` as `parseModelSource` reads it.
- * Throws `UsageError`, `CheckpointError`, `HubError` or the signal's reason.
+ * Opens a model in a folder or on the hub. Of a hub's model, the small files are downloaded into the standard cache and
+ * only the headers of its weights are read; `fetchTensors` downloads tensors. A text `source` is read by
+ * `parseModelSource`. Throws `UsageError`, `CheckpointError`, `HubError` or the signal's reason.
  */
 export async function openModel(source: ModelSource | string, options: OpenModelOptions = {}): Promise<Checkpoint> {
   const parsed = typeof source === 'string' ? parseModelSource(source) : source
@@ -62,7 +63,9 @@ async function openFromHub(
   return { ...checkpoint, remote: { settings, repo, revision, commit, files: shards.remoteFiles, leases: [] } }
 }
 
-/** What a branch is at now; where the hub may not or cannot be asked, what it was at when it was last asked. */
+/**
+ * The commit that a branch or tag is at now or, if the hub may not or cannot be asked, was at when it was last asked.
+ */
 async function pinCommit(
   client: HubClient,
   cache: StandardCache,

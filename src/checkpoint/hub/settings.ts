@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { UsageError } from '../../base/errors.ts'
 
-/** The variables of the environment that Python's huggingface_hub reads and this program honours. */
+/** The environment variables of Python's huggingface_hub that this program reads, too. */
 export interface HubEnvironment {
   readonly HF_HOME?: string | undefined
   readonly HF_HUB_CACHE?: string | undefined
@@ -18,18 +18,18 @@ export interface HubEnvironment {
   readonly [name: string]: string | undefined
 }
 
-/** How and where models of the hub are had. Plain data. It holds the token: never log it. */
+/** How to reach the hub, and where the caches are. Plain data. Holds the token: never log it. */
 export interface HubSettings {
-  /** Without a slash at the end. */
+  /** The hub's address, without a slash at the end. */
   readonly endpoint: string
   /** The standard cache, shared with Python's huggingface_hub. */
   readonly cacheFolder: string
-  /** Parts of files, which only this program knows. */
+  /** Our own cache, of parts of files; no other program knows it. */
   readonly partsFolder: string
   readonly token?: string | undefined
   /** Whether the hub may not be asked. */
   readonly offline: boolean
-  /** The wait before the second attempt that follows a failed one; it doubles with each further one. */
+  /** The wait before the second retry in a row (the first one comes at once); it doubles with each further retry. */
   readonly retryDelayMs: number
 }
 
@@ -37,7 +37,7 @@ const DEFAULT_ENDPOINT = 'https://huggingface.co'
 const RETRY_DELAY_MS = 500
 const TRUE_VALUES = new Set(['1', 'ON', 'YES', 'TRUE'])
 
-/** Reads the settings that Python's huggingface_hub would have in this environment. Throws `UsageError`. */
+/** The settings that Python's huggingface_hub would have in this environment. Throws `UsageError`. */
 export function hubSettings(env: HubEnvironment): HubSettings {
   const expand = (path: string) => resolve(expandPath(path, env))
   const home = expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'))
@@ -57,7 +57,10 @@ export function hubSettings(env: HubEnvironment): HubSettings {
   }
 }
 
-/** Replaces a leading `~`, then `$NAME` and `${NAME}`, as Python does: unknown names stay as they are. */
+/**
+ * Replaces a leading `~`, then `$NAME` and `${NAME}`, as Python does: a variable that is not set stays as it is
+ * written.
+ */
 export function expandPath(path: string, env: HubEnvironment): string {
   const home = env['HOME'] ?? homedir()
   const fromHome = /^~(?=\/|$)/.test(path) ? home + path.slice(1) : path

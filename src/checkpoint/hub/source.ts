@@ -3,19 +3,19 @@ import { isAbsolute } from 'node:path'
 import { UsageError } from '../../base/errors.ts'
 import { expandPath } from './settings.ts'
 
-/** Where a model is: a folder, or a repository of the hub at a branch, tag or commit. */
+/** What a user names a model by: a folder, or a repository of the hub at a branch, tag or commit. */
 export type ModelSource =
   | { readonly kind: 'folder'; readonly folder: string }
   | { readonly kind: 'hub'; readonly repo: string; readonly revision: string }
 
 const DEFAULT_REVISION = 'main'
 
-/** The hub's own limit for either half. */
+/** The hub's own limit for each half of `org/name`. */
 const MAX_NAME = 96
 
 /**
- * An existing path, or a text that begins like one (`.`, `/`, `~`), is a folder; else `org/name` or
- * `org/name@revision` is a model of the hub. Throws `UsageError` for anything else.
+ * Reads a model's name as users give it. An existing path, or a text that begins with `.`, `/` or `~`, is a folder;
+ * other texts must be `org/name` or `org/name@revision` on the hub. Throws `UsageError` for anything else.
  */
 export function parseModelSource(text: string): ModelSource {
   if (text !== '' && (existsSync(text) || /^[.~]/.test(text) || isAbsolute(text))) {
@@ -35,7 +35,7 @@ export function parseModelSource(text: string): ModelSource {
   return { kind: 'hub', repo, revision }
 }
 
-/** Whether the text is a whole commit id, which never comes to mean something else. */
+/** Whether a revision is a full commit id. Unlike a branch or tag it never changes its meaning. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision)
 }
@@ -50,7 +50,9 @@ function isRepo(repo: string): boolean {
   )
 }
 
-/** It becomes a path below refs/. */
+/**
+ * Whether a text can be a revision. It becomes part of a path (refs/REVISION), so it must not lead out of its folder.
+ */
 function isRevision(revision: string): boolean {
   return (
     revision.length <= 255 &&

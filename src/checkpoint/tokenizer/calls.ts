@@ -6,7 +6,7 @@ export interface TokenizerWorkerData {
   readonly folder: string
 }
 
-/** What the tokenizer's thread is asked. */
+/** The calls that the tokenizer's thread answers. */
 export interface TokenizerCalls {
   encode(request: { readonly text: string; readonly addSpecialTokens: boolean }): number[]
   decode(request: { readonly ids: readonly number[]; readonly skipSpecialTokens: boolean }): string
@@ -19,6 +19,7 @@ interface StreamRequest {
   readonly skipSpecialTokens: boolean
 }
 
+/** The error of a thread that cannot tokenize. */
 export function tokenizerError(reason: string): PetalsError {
   return new PetalsError('TOKENIZER_FAILED', `the tokenizer failed: ${reason}`)
 }

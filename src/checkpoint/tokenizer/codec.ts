@@ -5,18 +5,21 @@ import { errorMessage } from '../../base/errors.ts'
 import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../config/json.ts'
 
-/** Text to token ids and back. Synchronous, and slow for long texts: for a worker thread. */
+/** Turns text into token ids and back. Synchronous, and slow for long texts: for a worker thread. */
 export interface Codec {
-  /** With special tokens, adds those that the tokenizer's post-processor adds, e.g. a BOS. */
+  /**
+   * The text's token ids. With `addSpecialTokens`, those that the tokenizer's post-processor adds (e.g. a BOS) are
+   * included.
+   */
   encode(text: string, addSpecialTokens: boolean): number[]
-  /** Ids that stand for no token are left out. */
+  /** The ids' text. Ids that are no tokens are ignored. */
   decode(ids: readonly number[], skipSpecialTokens: boolean): string
 }
 
 const SUPPORTED_MODELS = ['BPE', 'Unigram', 'WordPiece']
 
 /**
- * Loads tokenizer.json, and tokenizer_config.json where there is one, from a checkpoint's folder. Throws
+ * Loads tokenizer.json and, if it exists, tokenizer_config.json from a checkpoint's folder. Throws
  * `CHECKPOINT_MISSING_FILE`, or `CHECKPOINT_FORMAT` naming the part of the tokenizer that is not supported.
  */
 export function loadCodec(folder: string): Codec {
@@ -36,11 +39,14 @@ export function loadCodec(folder: string): Codec {
   }
 }
 
-/** The library guesses where it does not know a model's type, and then encodes wrongly without a word. */
+/**
+ * The tokenizer's JSON with the type of its model filled in. Without it the library guesses, and may encode wrongly
+ * without an error.
+ */
 function withModelType(json: JsonObject, file: string): JsonObject {
   const { model } = json
   if (!isJsonObject(model)) throw new CheckpointError('CHECKPOINT_FORMAT', `${file} has no model`)
-  // Files of old versions leave the type of a BPE out; only a BPE has merges.
+  // Old files leave the type of a BPE out; only a BPE has merges.
   const type = model['type'] ?? (Array.isArray(model['merges']) ? 'BPE' : undefined)
   if (typeof type !== 'string' || !SUPPORTED_MODELS.includes(type)) {
     throw new CheckpointError(
@@ -62,7 +68,7 @@ function readConfig(file: string): LibraryConfig {
   const special = json['additional_special_tokens']
   const eos = tokenText(json['eos_token'])
   return {
-    // The library's own default is true; transformers 5 never cleans up what a BPE has decoded.
+    // The library's own default is true, but transformers 5 never cleans up the output of a BPE.
     clean_up_tokenization_spaces: false,
     additional_special_tokens: Array.isArray(special)
       ? special.map(tokenText).filter((text) => text !== undefined)
@@ -71,7 +77,7 @@ function readConfig(file: string): LibraryConfig {
   }
 }
 
-/** A token is written as its text or as an object with its text in `content`. */
+/** A special token's text: it is written as text, or as an object with the text in `content`. */
 function tokenText(token: unknown): string | undefined {
   const text = isJsonObject(token) ? token['content'] : token
   return typeof text === 'string' ? text : undefined

@@ -1,29 +1,31 @@
-/** Where an incremental decoding stands. Plain data. */
+/** The state of an incremental decoding. Plain data. */
 export interface StreamState {
-  /** The last ids: enough context to decode the next ones as they decode within the whole. */
+  /** The latest ids, enough of them that the next ids decode as they do within the whole text. */
   readonly tail: readonly number[]
-  /** How many of `tail` ended in a whole character when text last came out. */
+  /** How many ids of `tail` had been decoded when text was last returned; their text ends in a whole character. */
   readonly settled: number
-  /** Characters of the decoded tail that have come out. */
+  /** How many characters of the decoded tail have been returned. */
   readonly emitted: number
 }
 
 export const STREAM_START: StreamState = { tail: [], settled: 0, emitted: 0 }
 
-/** Stands at the end of a decoded text whose last character lacks bytes. */
+/** The character that ends a decoded text whose last character lacks bytes. */
 const REPLACEMENT = '\uFFFD'
 
 /**
- * A tail without a whole character at its end is cut here: no character has so many tokens, so these are bad bytes.
+ * A tail this long without a whole character at its end is cut: no character has so many tokens, so these are invalid
+ * bytes.
  */
 const MAX_TAIL = 64
 
-/** Tokens that such a cut leaves; UTF-8 is in step again after 4 bytes. */
+/** Tokens that stay when a tail is cut. UTF-8 is in step again after 4 bytes. */
 const CUT_TAIL = 16
 
 /**
- * Decodes `ids` after those of `state`. The pieces of a stream never split a character, and together with the `rest` at
- * its end they are exactly the decoded whole. The cost of a step does not grow with the stream.
+ * Decodes `ids` as the continuation of `state`; returns the completed text and the new state. No piece ends within a
+ * character; all pieces and the final `rest` together are exactly the decoded whole. The cost of a step does not grow
+ * with the text.
  */
 export function advance(
   decode: (ids: readonly number[]) => string,
@@ -44,11 +46,12 @@ export function advance(
   return { piece, state: { tail: kept, settled: 0, emitted: wholeLength(decode(kept)) } }
 }
 
-/** What a stream that ends here still holds back: an incomplete character. */
+/** The text still held back when a stream ends: an incomplete character, or nothing. */
 export function rest(decode: (ids: readonly number[]) => string, state: StreamState): string {
   return decode(state.tail).slice(state.emitted)
 }
 
+/** The length of the text without an incomplete character at its end. */
 function wholeLength(text: string): number {
   return text.endsWith(REPLACEMENT) ? text.length - 1 : text.length
 }

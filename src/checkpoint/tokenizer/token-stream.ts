@@ -1,14 +1,14 @@
 import { STREAM_START, type StreamState } from './stream.ts'
 
-/** The two steps of an incremental decoding, done elsewhere. */
+/** The two steps of an incremental decoding; the tokenizer's thread computes them. */
 export interface StreamDecoder {
   advance(state: StreamState, ids: readonly number[]): Promise<{ state: StreamState; piece: string }>
   rest(state: StreamState): Promise<string>
 }
 
 /**
- * Decodes one text as its token ids come. The pieces never split a character, and joined they are exactly what decoding
- * all the ids at once gives. Calls may overlap; they are done in order.
+ * Decodes one text while its token ids arrive. No piece ends within a character; joined, the pieces are exactly what
+ * decoding all ids at once gives. Calls may overlap; they are done in order.
  */
 export class TokenStream {
   readonly #decoder: StreamDecoder
@@ -19,7 +19,7 @@ export class TokenStream {
     this.#decoder = decoder
   }
 
-  /** The text that these ids complete; empty where they end within a character. */
+  /** Takes further ids; resolves to the text that they complete, empty if they end within a character. */
   push(ids: readonly number[]): Promise<string> {
     return this.#next(async () => {
       const { state, piece } = await this.#decoder.advance(this.#state, ids)
@@ -28,7 +28,7 @@ export class TokenStream {
     })
   }
 
-  /** The rest of the text, an incomplete character; the next push begins another text. */
+  /** Ends the text; resolves to its rest, an incomplete character or nothing. The next `push` begins another text. */
   flush(): Promise<string> {
     return this.#next(async () => {
       const text = await this.#decoder.rest(this.#state)

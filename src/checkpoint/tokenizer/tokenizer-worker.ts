@@ -5,7 +5,7 @@ import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from '.
 import { loadCodec } from './codec.ts'
 import { advance, rest } from './stream.ts'
 
-/** The tokenizer's thread: loading takes seconds, and long texts take long. */
+/** The tokenizer's thread: loading a tokenizer takes seconds, and encoding long texts takes long. */
 answerCalls<TokenizerCalls>(() => {
   const codec = loadCodec((workerData as TokenizerWorkerData).folder)
   const decoder = (skipSpecialTokens: boolean) => (ids: readonly number[]) => codec.decode(ids, skipSpecialTokens)
@@ -17,7 +17,7 @@ answerCalls<TokenizerCalls>(() => {
   }
 })
 
-/** Whatever the library throws is the tokenizer's failure. */
+/** Turns anything that the library throws into the tokenizer's error. */
 function attempt<T>(compute: () => T): T {
   try {
     return compute()

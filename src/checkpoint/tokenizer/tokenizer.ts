@@ -7,15 +7,15 @@ import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from '.
 import { TokenStream } from './token-stream.ts'
 
 /**
- * A checkpoint's tokenizer in a worker thread. Calls reject with `TOKENIZER_FAILED` where the thread cannot do them and
- * with `TOKENIZER_CLOSED` once it is closed. An idle tokenizer does not keep the process alive.
+ * A checkpoint's tokenizer, which runs in a worker thread. Calls reject with `TOKENIZER_FAILED` if the thread fails and
+ * with `TOKENIZER_CLOSED` after `close`. An idle tokenizer does not keep the process alive.
  */
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
 
   /**
-   * Resolves once the thread has read the folder's tokenizer. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_FORMAT` or
-   * `TOKENIZER_FAILED` where it cannot.
+   * Starts the thread; resolves once it has read the folder's tokenizer. Rejects with `CHECKPOINT_MISSING_FILE`,
+   * `CHECKPOINT_FORMAT` or `TOKENIZER_FAILED`.
    */
   static async load(folder: string): Promise<Tokenizer> {
     const workerData: TokenizerWorkerData = { folder }
@@ -36,17 +36,17 @@ export class Tokenizer {
     this.#thread = thread
   }
 
-  /** Token ids of a text, by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
+  /** The token ids of a text; by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
   encode(text: string, options: { readonly addSpecialTokens?: boolean } = {}): Promise<number[]> {
     return this.#thread.call('encode', { text, addSpecialTokens: options.addSpecialTokens ?? true })
   }
 
-  /** The text of token ids, by default with the texts of special tokens. */
+  /** The text of token ids; by default the texts of special tokens are included. */
   decode(ids: readonly number[], options: { readonly skipSpecialTokens?: boolean } = {}): Promise<string> {
     return this.#thread.call('decode', { ids, skipSpecialTokens: options.skipSpecialTokens ?? false })
   }
 
-  /** Decodes ids as they come; by default with the texts of special tokens. */
+  /** Begins to decode ids while they arrive; by default the texts of special tokens are included. */
   tokenStream(options: { readonly skipSpecialTokens?: boolean } = {}): TokenStream {
     const skipSpecialTokens = options.skipSpecialTokens ?? false
     return new TokenStream({
@@ -55,7 +55,7 @@ export class Tokenizer {
     })
   }
 
-  /** Ends the thread; calls under way are rejected. May be called again. */
+  /** Ends the thread; unanswered calls are rejected. May be called again. */
   async close(): Promise<void> {
     await this.#thread.end(new PetalsError('TOKENIZER_CLOSED', 'the tokenizer has been closed'))
   }

@@ -11,18 +11,21 @@ import type { TensorSlice } from './safetensors.ts'
 
 const HEX_DIGITS = 16
 
-/** Enough rows to differ between a model and its tunes; a megabyte in the widest models. */
+/**
+ * How many rows of the embedding go into a model's key: enough to tell a model from its fine-tunes; a megabyte in the
+ * widest models.
+ */
 const EMBEDDING_ROWS = 64
 
-/** Stored by some tools and not by others without making another model. */
+/** Tensors that some tools store and others leave out, without a change of the model. */
 const INCIDENTAL = [/rotary_emb\.inv_freq$/]
 
 /**
- * The name under which peers that hold the same model find one another: `dhtPrefix` where one is given, else a readable
- * name and a fingerprint of the normalised config, the tensors' names and shapes and the bytes of the last norm and the
- * first embedding rows, which are fetched for a model of the hub. It depends on neither the folder's name, the
- * sharding, the config's dialect nor a leading `model.` of the names. Throws `UsageError` for an unusable prefix, else
- * `CheckpointError`.
+ * The name under which peers that hold the same model find one another: `dhtPrefix` if given, else a readable name and
+ * a fingerprint. The fingerprint covers the normalised config, the tensors' names and shapes, and the bytes of the last
+ * norm and the first embedding rows, which are downloaded for a model of the hub. It does not depend on the folder's
+ * name, the sharding, the config's dialect or a leading `model.` of names. Throws `UsageError` for an unusable prefix,
+ * else `CheckpointError`.
  */
 export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Promise<string> {
   if (dhtPrefix !== undefined) return checkPrefix(dhtPrefix)
@@ -43,8 +46,9 @@ export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Prom
 const HASHED_BYTES = 1 << 20
 
 /**
- * A digest of each block's weights as stored: 16 hex digits over names within the block, dtypes, shapes and bytes, in
- * the order of the names. `blocks` holds each block's tensors. Reads them all, synchronously: for worker threads.
+ * A digest of each block's weights as stored: 16 hex digits of a sha256 over each tensor's name within the block,
+ * dtype, shape and bytes, in the order of these names. `blocks` holds the tensors of each block. Reads all bytes,
+ * synchronously: for worker threads.
  */
 export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): string[] {
   const buffer = chunkBuffer(HASHED_BYTES)
@@ -60,7 +64,7 @@ export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): strin
 }
 
 function checkPrefix(prefix: string): string {
-  // A dot parts the key from a block's number, a slash from the rest of a topic.
+  // In record keys a dot separates the prefix from the block's number, in topics a slash from the rest.
   if (/^[^\s./]+$/.test(prefix)) return prefix
   throw new UsageError(
     `the DHT prefix ${JSON.stringify(prefix)} must not be empty or contain a dot, a slash or a space`,
@@ -73,7 +77,7 @@ function required({ folder, tensors }: Checkpoint, name: string): TensorSlice {
   return slice
 }
 
-/** Everything that the config says about the function that the model computes. */
+/** The part of the config that determines what the model computes. */
 function normalised(config: ModelConfig): Partial<ModelConfig> {
   const { raw: _, dtype: __, ...rest } = config
   return rest
@@ -97,7 +101,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : 1
 }
 
-/** JSON with every object's keys in order. */
+/** JSON with the keys of every object sorted. */
 function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) => {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner

@@ -7,16 +7,16 @@ import { isFloatDType } from '../config/config.ts'
 import { CheckpointError } from '../errors.ts'
 import type { TensorSlice } from './safetensors.ts'
 
-/** Larger reads are slower, smaller ones cost calls. */
+/** Bytes of one read: larger reads are slower, smaller ones need more calls. */
 const CHUNK_BYTES = 8 * 1024 * 1024
 
-/** Gives memory for a tensor that is read: so many bytes, whatever they hold. */
+/** Returns memory of the given length for a tensor's bytes; what it contains does not matter. */
 export type Allocate = (byteLength: number) => Uint8Array
 
 /**
- * Reads a whole tensor and converts it on the way, into memory that `allocate` gives: an ArrayBuffer of its own where
- * left out (it can be transferred). Synchronous: for worker threads. Throws `CHECKPOINT_DTYPE` where the tensor is not
- * of a float type, `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ * Reads a whole tensor and converts it to `target`, into memory from `allocate`; by default an ArrayBuffer of its own,
+ * which can be transferred to another thread. Synchronous: for worker threads. Throws `CHECKPOINT_DTYPE` if the tensor
+ * is of no float type, `CHECKPOINT_TRUNCATED` or `CHECKPOINT_MISSING_FILE`.
  */
 export function readTensor(slice: TensorSlice, target: FloatDType, allocate: Allocate = freshBytes): Tensor {
   const { dtype, shape } = slice
@@ -31,7 +31,7 @@ export function readTensor(slice: TensorSlice, target: FloatDType, allocate: All
   return { dtype: target, shape, data }
 }
 
-/** The bytes go from the file to where the conversion works, and from there to their place. */
+/** Reads into the conversion's own memory, piece by piece, and copies each converted piece to its place. */
 function readConverted(fd: number, slice: TensorSlice, from: FloatDType, to: FloatDType, target: Uint8Array): void {
   const { input, run } = conversion(from, to)
   const count = slice.byteLength / dtypeSize(from)
@@ -43,8 +43,8 @@ function readConverted(fd: number, slice: TensorSlice, from: FloatDType, to: Flo
 }
 
 /**
- * Hands a tensor's bytes as stored to `use`, up to 8 MB at a time and in order; the chunk is overwritten by the next
- * one. `position` counts from the tensor's first byte. Synchronous. Throws as `readTensor`.
+ * Passes a tensor's bytes as stored to `use`, in order and at most 8 MB at a time. `position` is the chunk's offset
+ * within the tensor. The chunk's memory is used again for the next one. Synchronous. Throws as `readTensor`.
  */
 export function readChunks(
   slice: TensorSlice,
@@ -65,21 +65,24 @@ export function chunkBuffer(maxBytes: number): Uint8Array<ArrayBuffer> {
   return freshBytes(Math.max(1, Math.min(CHUNK_BYTES, maxBytes)))
 }
 
-/** A whole tensor's bytes as stored. Synchronous. Throws as `readTensor`. */
+/** All bytes of a tensor as stored. Synchronous. Throws as `readTensor`. */
 export function readBytes(slice: TensorSlice): Uint8Array<ArrayBuffer> {
   const bytes = freshBytes(slice.byteLength)
   readBytesInto(slice, bytes)
   return bytes
 }
 
-/** Fills `target`, which has the tensor's size, with its bytes as stored. Synchronous. Throws as `readTensor`. */
+/**
+ * Fills `target`, which must have the tensor's size, with the tensor's bytes as stored. Synchronous. Throws as
+ * `readTensor`.
+ */
 export function readBytesInto(slice: TensorSlice, target: Uint8Array): void {
   withFile(slice.file, (fd) => readInto(fd, slice, 0, target))
 }
 
 /**
- * Reads rows `start` to `end` of a tensor's first axis as stored. Throws `CHECKPOINT_SHAPE` where it has no such rows,
- * `CHECKPOINT_TRUNCATED`, or `CHECKPOINT_MISSING_FILE`.
+ * Reads rows `start` to `end` of a tensor's first axis as stored. Throws `CHECKPOINT_SHAPE` if the tensor has no such
+ * rows, `CHECKPOINT_TRUNCATED` or `CHECKPOINT_MISSING_FILE`.
  */
 export async function readRows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array> {
   const range = rowRange(slice, start, end)
@@ -100,7 +103,10 @@ export async function readRows(slice: TensorSlice, start: number, end: number): 
   return target
 }
 
-/** The bytes of a slice's file that hold rows `start` to `end`. Throws `CHECKPOINT_SHAPE` where it has no such rows. */
+/**
+ * The byte range, in a slice's file, of rows `start` to `end`. Throws `CHECKPOINT_SHAPE` if the tensor has no such
+ * rows.
+ */
 export function rowRange(
   slice: TensorSlice,
   start: number,
@@ -114,7 +120,7 @@ export function rowRange(
   return { start: slice.offset + start * rowBytes, end: slice.offset + end * rowBytes }
 }
 
-/** Fills `target` from the tensor's bytes at `position`. */
+/** Fills `target` with the tensor's bytes from `position` on. */
 function readInto(fd: number, slice: TensorSlice, position: number, target: Uint8Array): void {
   for (let filled = 0; filled < target.byteLength;) {
     const length = Math.min(CHUNK_BYTES, target.byteLength - filled)
@@ -138,7 +144,7 @@ function withFile(file: string, use: (fd: number) => void): void {
   }
 }
 
-/** Uninitialised memory in an ArrayBuffer of its own; every byte is read over. */
+/** An ArrayBuffer of its own, uninitialised: every byte of it is then read into. */
 function freshBytes(length: number): Uint8Array<ArrayBuffer> {
   const buffer = Buffer.allocUnsafeSlow(length)
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)

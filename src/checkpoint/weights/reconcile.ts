@@ -4,24 +4,24 @@ import { isFloatDType } from '../config/config.ts'
 import { CheckpointError, type CheckpointErrorCode, listSome } from '../errors.ts'
 import type { TensorSlice } from './safetensors.ts'
 
-/** A tensor that a model needs. */
+/** A tensor that a model's graphs need. */
 export interface WantedTensor {
   readonly name: string
   readonly shape: readonly number[]
-  /** The types that it may have; the float types where left out. */
+  /** The dtypes that the stored tensor may have; by default the float types. */
   readonly dtypes?: readonly DType[] | undefined
 }
 
-/** Which stored tensors must all be wanted. */
+/** The stored tensors that are checked: each of them must be wanted. */
 export interface ReconcileScope {
-  /** Starts of names, with or without what `bareName` takes away. */
+  /** Prefixes of names, with or without the part that `bareName` removes. */
   readonly prefixes: readonly string[]
-  /** Names that may stay unused, e.g. buffers that old versions stored. */
+  /** Names of tensors that may stay unused, e.g. buffers that old versions stored. */
   readonly ignore?: readonly RegExp[]
 }
 
 /**
- * A tensor's name without what classes around the bare model put before it: `model.`, `transformer.`,
+ * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.` or
  * `language_model.`.
  */
 export function bareName(name: string): string {
@@ -30,7 +30,7 @@ export function bareName(name: string): string {
 
 const byBareName = new WeakMap<Checkpoint['tensors'], ReadonlyMap<string, TensorSlice>>()
 
-/** Finds a tensor whatever classes the checkpoint was saved from. */
+/** The tensor with this name, with or without the prefix that `bareName` removes; undefined if there is none. */
 export function findTensor(tensors: Checkpoint['tensors'], name: string): TensorSlice | undefined {
   const exact = tensors.get(name)
   if (exact !== undefined) return exact
@@ -40,9 +40,10 @@ export function findTensor(tensors: Checkpoint['tensors'], name: string): Tensor
 }
 
 /**
- * Matches a model's tensors with a checkpoint's both ways: each wanted one is stored, with its shape and a float dtype,
- * and each stored one in scope is wanted. Returns the slices by wanted name. Throws `CHECKPOINT_MISSING_TENSOR`,
- * `CHECKPOINT_SHAPE`, `CHECKPOINT_DTYPE` or `CHECKPOINT_UNUSED_TENSOR`, naming the first offenders and their number.
+ * Matches the tensors that a model needs with those that a checkpoint stores, both ways: each wanted tensor must be
+ * stored with its shape and an accepted dtype, and each stored tensor in scope must be wanted. Returns the slices by
+ * the wanted names. Throws `CHECKPOINT_MISSING_TENSOR`, `CHECKPOINT_SHAPE`, `CHECKPOINT_DTYPE` or
+ * `CHECKPOINT_UNUSED_TENSOR`, naming the first offending tensors and how many there are.
  */
 export function reconcile(
   wanted: readonly WantedTensor[],

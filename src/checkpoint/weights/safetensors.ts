@@ -5,21 +5,21 @@ import { findDuplicateKey } from '../config/duplicate-keys.ts'
 import { CheckpointError } from '../errors.ts'
 import { isJsonObject } from '../config/json.ts'
 
-/** Where a tensor's bytes are: row-major, little-endian, without padding. Plain data. */
+/** Where a tensor's bytes lie in a file: row-major, little-endian, without padding. Plain data. */
 export interface TensorSlice {
   readonly name: string
   readonly file: string
-  /** From the start of the file. */
+  /** Bytes from the start of the file. */
   readonly offset: number
   readonly byteLength: number
   readonly dtype: DType
   readonly shape: readonly number[]
 }
 
-/** The format's own limit; a header takes about 100 bytes per tensor. */
+/** The longest header that the format allows; headers take about 100 bytes per tensor. */
 const MAX_HEADER_BYTES = 100e6
 
-/** A file begins with the length of its header, in so many bytes. */
+/** A file begins with the length of its header, a number of this many bytes. */
 export const HEADER_LENGTH_BYTES = 8
 
 const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
@@ -31,17 +31,17 @@ const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
   ['I8', 'int8'],
   ['U8', 'uint8'],
   ['BOOL', 'bool'],
-  // Bytes, to whoever knows what they mean.
+  // Kept as raw bytes; `unpack.ts` interprets them.
   ['F8_E4M3', 'uint8'],
 ])
 
 /**
- * Reads and checks the header of a safetensors file; no tensor bytes are read. Slices come in the order of their
- * offsets and never overlap or leave the file. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_TRUNCATED`,
- * `CHECKPOINT_HEADER` or `CHECKPOINT_DTYPE`, naming the file and what is wrong in it.
+ * Reads and checks the header of a safetensors file; reads none of the tensors' bytes. The slices are sorted by offset,
+ * do not overlap and lie within the file. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_TRUNCATED`, `CHECKPOINT_HEADER`
+ * or `CHECKPOINT_DTYPE`, naming the file and what is wrong in it.
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorSlice[]> {
-  // Opening a pipe would wait for its writer for ever.
+  // Checks that it is a regular file: opening a pipe would wait for its writer for ever.
   const stats = await stat(file).catch(() => undefined)
   if (!stats?.isFile()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${file} is missing or not a file`)
   const handle = await open(file, 'r')
@@ -59,8 +59,8 @@ export async function readSafetensorsHeader(file: string): Promise<TensorSlice[]
 }
 
 /**
- * The length of the header from a file's first bytes; the header follows `HEADER_LENGTH_BYTES` behind the file's start.
- * `fileBytes` is the size of the whole file. Throws `CHECKPOINT_HEADER` and `CHECKPOINT_TRUNCATED`.
+ * The length of the header, read from a file's first bytes. The header itself begins at byte `HEADER_LENGTH_BYTES`.
+ * `fileBytes` is the size of the whole file. Throws `CHECKPOINT_HEADER` or `CHECKPOINT_TRUNCATED`.
  */
 export function headerByteLength(start: Uint8Array, file: string, fileBytes: number): number {
   const there = Math.min(start.byteLength, fileBytes)
@@ -78,7 +78,7 @@ export function headerByteLength(start: Uint8Array, file: string, fileBytes: num
 }
 
 /**
- * The slices that a header describes, of a file whose bytes may be elsewhere. Checks and throws as
+ * The slices that a header describes; the file itself need not be on this machine. Checks and throws as
  * `readSafetensorsHeader`.
  */
 export function parseSafetensorsHeader(header: Uint8Array, file: string, fileBytes: number): TensorSlice[] {

@@ -10,17 +10,17 @@ import { readSafetensorsHeader, type TensorSlice } from './safetensors.ts'
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
-/** Where the headers of a model's weights are read. */
+/** Reads the headers of a model's weight files, from a folder or from a hub. */
 export interface ShardSource {
-  /** Names of the model's files. */
+  /** The names of the model's files. */
   names(): Promise<readonly string[]>
-  /** The tensors of each of these files; a slice's `file` is the name's path in the model's folder. */
+  /** The tensors of each of the named files. A slice's `file` is the file's path in the model's folder. */
   headers(names: readonly string[]): Promise<readonly (readonly TensorSlice[])[]>
 }
 
 /**
- * Every tensor of a model with one safetensors file or an index of shards, by its name as stored. The index is read
- * from the folder.
+ * Every tensor of a model, by its name as stored. The weights are one safetensors file, or several with an index, which
+ * is read from the folder.
  */
 export async function readTensorSlices(
   folder: string,
@@ -67,7 +67,7 @@ async function readWeightMap(file: string): Promise<Map<string, string>> {
   return shards
 }
 
-/** A name from a file is never a way out of the folder. */
+/** Whether a file name from an index stays within the folder. */
 function isPlainName(name: string): boolean {
   return /^[^/\\\0:]+\.safetensors$/.test(name)
 }

@@ -2,25 +2,25 @@ import type { DType } from '../../tensor/dtype.ts'
 import type { Fields } from '../config/fields.ts'
 import { isJsonObject, type JsonObject } from '../config/json.ts'
 
-/** How a checkpoint's linear layers are stored that was quantized before it was saved. Plain data. */
+/** How the linear layers are stored in a checkpoint that was quantized before it was saved. Plain data. */
 export type StoredQuant = PackedQuant | Float8Quant
 
 /**
- * Integers of `bits` bits, packed, with a scale for each group of a row's weights; the methods differ in the order of
- * things.
+ * Weights as integers of `bits` bits, packed into words, with a scale for each group of a row's weights. The methods
+ * pack the same things in different orders.
  */
 export interface PackedQuant {
   readonly method: 'gptq' | 'awq' | 'packed' | 'int8'
   readonly bits: 4 | 8
-  /** Weights of a row that share a scale; 0 for whole rows. */
+  /** How many neighbouring weights of a row share a scale; 0: all of them. */
   readonly groupSize: number
-  /** Whether zero points are stored; else they are half of the range. */
+  /** Whether zero points are stored. If not, all are half of the integers' range. */
   readonly zeroPoints: boolean
-  /** What the method adds to a stored zero point. */
+  /** What has to be added to a stored zero point; GPTQ stores them less one. */
   readonly zeroOffset: number
 }
 
-/** float8 (e4m3) with a scale for each block of rows and columns; 0 columns for whole rows. */
+/** Weights as float8 (e4m3) with a scale for each block of rows and columns; 0 columns: blocks are as wide as a row. */
 export interface Float8Quant {
   readonly method: 'fp8'
   readonly scale: 'weight_scale_inv' | 'weight_scale'
@@ -28,7 +28,7 @@ export interface Float8Quant {
   readonly blockColumns: number
 }
 
-/** A stored tensor, and the types that it may have. */
+/** One of the tensors that a linear layer is stored in, and the dtypes that it may have. */
 export interface StoredPiece {
   readonly name: string
   readonly shape: readonly number[]
@@ -38,12 +38,12 @@ export interface StoredPiece {
 const FIELD = 'quantization_config'
 const FLOATS: readonly DType[] = ['float32', 'float16', 'bfloat16']
 
-/** Modules outside of blocks, which nobody quantizes. */
+/** Names of modules outside of blocks. A config may list them as not quantized: they never are. */
 const OUTSIDE = /^(?:re:)?[.*^]*(?:lm_head|model\.embed_tokens|embed_tokens)\$?$/
 
 /**
- * Reads `quantization_config`; undefined where there is none. Throws `CHECKPOINT_CONFIG` for what has no lossless form
- * here.
+ * Reads `quantization_config`; undefined if the config has none. Throws `CHECKPOINT_CONFIG` for kinds of quantization
+ * that cannot be computed here without rounding again.
  */
 export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
   const config = fields.get(FIELD)
@@ -70,7 +70,8 @@ export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
 
 function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
   if (config['bits'] !== 4) unsupported(fields, `gptq with bits ${JSON.stringify(config['bits'])}`)
-  // Rows in another order than the inputs would need the inputs to be put into it at every step.
+  // With desc_act the weights of a row are in another order than the inputs, which would have to be reordered at every
+  // step.
   if (config['desc_act'] === true) unsupported(fields, 'gptq with desc_act')
   const isSecond = config['checkpoint_format'] === 'gptq_v2'
   return {
@@ -154,12 +155,12 @@ function unsupported(fields: Fields, what: string): never {
   )
 }
 
-/** Rows' groups: as many as there are scales. */
+/** How many groups, and so scales, a row of `inFeatures` weights has. */
 export function groupsOf({ groupSize }: Pick<PackedQuant, 'groupSize'>, inFeatures: number): number {
   return groupSize === 0 ? 1 : Math.ceil(inFeatures / groupSize)
 }
 
-/** The tensors that a linear layer [out, in] is stored in, by the module's name. */
+/** The tensors that a linear layer [out, in] is stored in; names follow the module's. */
 export function storedPieces(
   quant: StoredQuant,
   module: string,
@@ -203,6 +204,7 @@ export function storedPieces(
 }
 
 /**
- * What such checkpoints hold beside, and nobody needs: orders that are the natural one, sizes, scales of activations.
+ * Tensors of quantized checkpoints that are not needed: an order of weights that is the natural one, sizes, scales of
+ * activations.
  */
 export const STORED_BESIDE = [/\.g_idx$/, /\.weight_shape$/, /\.weight_g_idx$/, /\.input_scale$/]

@@ -2,33 +2,39 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { CheckpointError } from '../errors.ts'
 import { type Float8Quant, groupsOf, type PackedQuant } from './stored-quant.ts'
 
-/** A stored tensor's bytes, or its values as floats. */
+/** Gives the stored tensors of one linear layer, as bytes or as floats. */
 export interface StoredValues {
   bytes(piece: string): Uint8Array
   floats(piece: string): Float32Array
 }
 
-/** A matrix [out, in] as `MatMulNBits` reads it: (code - zero) * scale, lower halves of bytes first. */
+/**
+ * A matrix [out, in] in the order that onnxruntime's `MatMulNBits` reads: weight = (code - zero) * scale; of two codes
+ * in a byte the first is the lower half.
+ */
 export interface UnpackedMatrix {
   /** [out, in * bits / 8] */
   readonly codes: Uint8Array
-  /** [out, blocks], each for `blockSize` weights. */
+  /** [out, blocks]: one for each `blockSize` weights of a row. */
   readonly scales: Float32Array
-  /** [out, bytes of a row's blocks], where they differ from half of the range. */
+  /** [out, bytes of a row's zero points]; undefined if all are half of the range. */
   readonly zeros: Uint8Array | undefined
 }
 
-/** A weight's number within one of AWQ's words, by its place there. */
+/** AWQ packs eight weights into a word in this order: place i of a word holds weight AWQ_ORDER[i]. */
 const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 
-/** The block size to compute with: the group's, or, of whole rows, one that divides them. */
+/**
+ * The block size for `MatMulNBits`: the group size or, where a whole row is one group, a block size that divides the
+ * row.
+ */
 export function computeBlock({ groupSize }: Pick<PackedQuant, 'groupSize'>, inFeatures: number): number {
   return groupSize !== 0 ? groupSize : ([128, 64, 32].find((size) => inFeatures % size === 0) ?? 16)
 }
 
 /**
- * Puts stored integers, scales and zero points in another order; nothing is rounded. Throws `CHECKPOINT_FORMAT` for
- * zero points beyond the range.
+ * Puts stored integers, scales and zero points into the order of `UnpackedMatrix`; nothing is rounded. Throws
+ * `CHECKPOINT_FORMAT` for zero points outside of the integers' range.
  */
 export function unpackMatrix(
   quant: PackedQuant,
@@ -56,7 +62,8 @@ function codesOf({ method }: PackedQuant, out: number, inner: number, stored: St
   if (method === 'int8') return stored.bytes('weight').map((byte) => byte ^ 0x80)
   const codes = new Uint8Array((out * inner) / 2)
   if (method === 'packed') {
-    // Words of eight weights of a row: in little-endian order that is what the bytes already are.
+    // A word holds eight weights of a row, the first in the lowest bits: in little-endian order that is the target's
+    // order already.
     codes.set(stored.bytes('weight_packed').subarray(0, codes.length))
     return codes
   }
@@ -110,7 +117,7 @@ function zerosOf(quant: PackedQuant, out: number, blocks: number, stored: Stored
   return zeros
 }
 
-/** float8 (e4m3, without infinities) times its scales, exactly: [out, in] in float32. */
+/** A float8 (e4m3) matrix times its scales, exact in float32: [out, in]. */
 export function widenFloat8(quant: Float8Quant, [out, inner]: readonly [number, number], stored: StoredValues): Tensor {
   const codes = stored.bytes('weight'),
     scales = stored.floats(quant.scale)
@@ -125,7 +132,10 @@ export function widenFloat8(quant: Float8Quant, [out, inner]: readonly [number, 
   return { dtype: 'float32', shape: [out, inner], data: new Uint8Array(values.buffer) }
 }
 
-/** By the bits: sign, four of exponent with bias 7, three of fraction; all ones are no number. */
+/**
+ * The value of each byte as float8 e4m3: sign, four bits of exponent with bias 7, three of fraction, no infinities; all
+ * ones is NaN (Micikevicius et al., "FP8 Formats for Deep Learning").
+ */
 const FLOAT8 = Float32Array.from({ length: 256 }, (_, bits) => {
   const exponent = (bits >> 3) & 15,
     fraction = bits & 7

@@ -26,14 +26,14 @@ export function loadGraph(
   const inline = new Map<string, Tensor>()
   const initializers = []
   for (const parameter of graph.parameters) {
-    const packed = parameter.placement === 'external' && parameter.packed && device.kind === 'cpu'
-    const tensor = reader.read(parameter, { lent: packed })
+    const prepacked = parameter.placement === 'external' && parameter.prepacked && device.kind === 'cpu'
+    const tensor = reader.read(parameter, { lent: prepacked })
     if (parameter.placement === 'inline') inline.set(parameter.name, tensor)
-    else initializers.push({ name: parameter.name, tensor, packed })
+    else initializers.push({ name: parameter.name, tensor, prepacked })
   }
   reader.finish()
   const session = createSession(env, encodeModel(graph, inline), initializers)
-  for (const { tensor, packed } of initializers) if (packed) buffers.give(tensor.data)
+  for (const { tensor, prepacked } of initializers) if (prepacked) buffers.give(tensor.data)
   if (memory === undefined) buffers.release()
   return session
 }

@@ -2,25 +2,27 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, globSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A library that the CUDA provider needs: where it is, or what to install. */
+/** A library that the CUDA provider needs: where it is or, if it is missing, what to install. */
 export interface LibraryCheck {
   readonly name: string
   readonly path?: string | undefined
-  /** Whether the loader finds it by itself; if not, it is loaded from `path` beforehand. */
+  /** Whether the system's loader finds the library itself. If not, it is loaded from `path` first. */
   readonly onLoaderPath: boolean
-  /** What to install, e.g. "apt package libcublas-13-0 or pip package nvidia-cublas". */
+  /** What to install if it is missing, e.g. "apt package libcublas-13-0 or pip package nvidia-cublas". */
   readonly install: string
 }
 
-/** Where the loader looks by itself, and where else CUDA's libraries are usually put. */
+/** Where the system's loader looks, and where else CUDA's libraries are often installed. */
 export interface LibraryFolders {
   readonly loader: readonly string[]
-  /** Library name -> path, as `ldconfig -p` lists them. */
+  /** Path of each library in the loader's cache, by name, as `ldconfig -p` lists them. */
   readonly cached: ReadonlyMap<string, string>
   readonly usual: readonly string[]
 }
 
-/** By the library's name without its version: packages of apt and pip, `%` standing for the version of CUDA. */
+/**
+ * The apt and pip packages of each library, by the library's name without version; `%` stands for the version of CUDA.
+ */
 const PACKAGES: Readonly<Record<string, readonly [apt: string, pip: string]>> = {
   libcudart: ['cuda-cudart', 'nvidia-cuda-runtime'],
   libcublas: ['libcublas', 'nvidia-cublas'],
@@ -41,7 +43,7 @@ const USUAL_FOLDERS = [
   '/usr/lib/python3*/*-packages/nvidia/*/lib',
 ]
 
-/** The folders of this machine. `extra` are looked through before the usual ones. */
+/** The folders of this machine; those in `extra` come before the usual ones. */
 export function libraryFolders(extra: readonly string[] = []): LibraryFolders {
   const { LD_LIBRARY_PATH = '', VIRTUAL_ENV, CONDA_PREFIX } = process.env
   const python = [VIRTUAL_ENV, CONDA_PREFIX].flatMap((home) =>
@@ -57,7 +59,10 @@ export function libraryFolders(extra: readonly string[] = []): LibraryFolders {
   }
 }
 
-/** Reads `ldconfig -p`. Where a name is listed for several architectures the first, this machine's own, counts. */
+/**
+ * Parses the output of `ldconfig -p`: library name -> path. If a name is listed for several architectures, the first
+ * one counts, which is this machine's own.
+ */
 export function parseLoaderCache(text: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const [, name, path] of text.matchAll(/^\s+(\S+) \(.*\) => (\S+)$/gm))
@@ -65,7 +70,7 @@ export function parseLoaderCache(text: string): Map<string, string> {
   return found
 }
 
-/** Looks for each library by its name in the order in which the loader would. */
+/** Looks for each library, in the order in which the loader would. */
 export function checkLibraries(names: readonly string[], folders: LibraryFolders): LibraryCheck[] {
   const cudaMajor = names.map((name) => /^libcudart\.so\.(\d+)/.exec(name)?.[1]).find((major) => major !== undefined)
   return names.map((name) => {
@@ -81,7 +86,7 @@ export function checkLibraries(names: readonly string[], folders: LibraryFolders
   })
 }
 
-/** What to install for a library that is missing, for CUDA `cudaMajor` (12 and 13 are known). */
+/** What to install for a missing library; `cudaMajor` is CUDA's major version (12 and 13 are known). */
 export function packageOf(name: string, cudaMajor: string | undefined): string {
   const base = name.split('.so')[0]!
   if (base === 'libcuda' || base === 'libnvidia-ml') {

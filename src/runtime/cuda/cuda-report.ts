@@ -3,17 +3,17 @@ import { type ProviderFinding, PROVIDER_PACKAGE, neededByProvider } from '../loc
 import type { GpuMemory } from './nvml.ts'
 import { threadRuntime } from '../thread-runtime.ts'
 
-/** What a machine has of what CUDA needs, and all that is wrong with it. */
+/** What CUDA needs and this machine has, and every problem found. */
 export interface CudaReport {
   readonly provider?: ProviderFinding | undefined
-  /** Each library that the provider needs. */
+  /** Each library that the CUDA provider needs. */
   readonly libraries: readonly LibraryCheck[]
   readonly gpus: readonly GpuMemory[]
-  /** Sentences, each with its cure; none where a trial is worth its time. */
+  /** One sentence for each problem, with what to do about it. If empty, a trial is worth its time. */
   readonly problems: readonly string[]
 }
 
-/** Looks at files and asks the driver; loads nothing of CUDA. */
+/** Inspects files and asks the driver; loads nothing of CUDA. */
 export function inspectCuda(): CudaReport {
   const { provider } = threadRuntime.location()
   const gpus = threadRuntime.gpus()

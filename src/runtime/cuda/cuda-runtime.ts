@@ -4,14 +4,16 @@ import { RuntimeError, runtimeError } from '../errors.ts'
 import { loadForGood, setNativeEnvironment } from '../library.ts'
 import { type ProviderFinding, neededByProvider } from '../locate/locate.ts'
 
-/** The part of CUDA's runtime API (libcudart) that this project calls: result `cudaError_t`. No logic here. */
+/**
+ * The functions of CUDA's runtime API (libcudart) that this project calls. Each returns a `cudaError_t`. No logic here.
+ */
 const SIGNATURES = {
   cudaSetDevice: 'int(int)',
   cudaMalloc: 'int(void *, size_t)',
   cudaFree: 'int(void *)',
-  /** Target, source, bytes, kind. */
+  /** Parameters: target, source, bytes, kind. */
   cudaMemcpy: 'int(void *, void *, size_t, int)',
-  /** Target, its pitch, source, its pitch, width and pitches in bytes, rows, kind. */
+  /** Parameters: target, its pitch, source, its pitch, width, rows, kind; pitches and width in bytes. */
   cudaMemcpy2D: 'int(void *, size_t, void *, size_t, size_t, size_t, int)',
   cudaDeviceSynchronize: 'int()',
   cudaMemGetInfo: 'int(void *, void *)',
@@ -26,20 +28,23 @@ export const DEVICE_TO_DEVICE = 3
 
 type CudaArgument = bigint | number | ArrayBufferView
 
-/** CUDA's runtime, as one thread calls it. */
+/** CUDA's runtime API, bound for one thread. */
 export interface CudaRuntime {
-  /** Held: koffi unloads a library whose handle is collected. */
+  /** Kept, because koffi unloads a library whose handle is garbage-collected. */
   readonly libraries: readonly LibraryHandle[]
-  /** Throws `RuntimeError`: `RUNTIME_MEMORY`, `RUNTIME_DEVICE_LOST`, `RUNTIME_KERNEL`. */
+  /**
+   * Calls a function. Throws `RuntimeError` (`RUNTIME_MEMORY`, `RUNTIME_DEVICE_LOST` or `RUNTIME_KERNEL`) unless it
+   * succeeds.
+   */
   call(name: CudaFunction, ...args: CudaArgument[]): void
 }
 
 /**
- * Loads what the CUDA provider needs, also from folders in which the loader does not look, and binds the CUDA runtime
- * that it uses. Throws `RUNTIME_LIBRARY`, naming what is missing.
+ * Loads the libraries that the CUDA provider needs, also from folders in which the system's loader does not look, and
+ * binds CUDA's runtime. Throws `RUNTIME_LIBRARY`, naming what is missing.
  */
 export function bindCudaRuntime(provider: ProviderFinding | undefined): CudaRuntime {
-  // Devices are numbered as nvidia-smi and NVML do, not by their speed.
+  // Makes CUDA number devices as nvidia-smi and NVML do, instead of by speed.
   setNativeEnvironment('CUDA_DEVICE_ORDER', 'PCI_BUS_ID')
   if (provider === undefined)
     throw new RuntimeError('RUNTIME_LIBRARY', 'there is no CUDA provider for onnxruntime on this machine')
@@ -54,7 +59,7 @@ export function bindCudaRuntime(provider: ProviderFinding | undefined): CudaRunt
   const runtime = checks.find(({ name }) => name.startsWith('libcudart.so'))
   if (runtime === undefined)
     throw new RuntimeError('RUNTIME_LIBRARY', `the CUDA provider in ${provider.folder} does not use libcudart`)
-  // A library that is loaded already serves whoever needs one of its name, wherever it lies.
+  // A library that is loaded already is used for every later request of the same name, wherever it lies.
   const before = inLoadingOrder(checks.filter(({ onLoaderPath }) => !onLoaderPath).map(({ path }) => path!)).map(
     (path) => loadForGood(path),
   )
@@ -75,7 +80,9 @@ export function bindCudaRuntime(provider: ProviderFinding | undefined): CudaRunt
   }
 }
 
-/** cublas needs cublasLt, which lies beside it: the longer name goes first, as all others are alone. */
+/**
+ * The paths with the longer names first: cublas needs cublasLt, which lies beside it. The others need none of these.
+ */
 function inLoadingOrder(paths: readonly string[]): string[] {
   return paths.toSorted((a, b) => Number(b.includes('libcublasLt')) - Number(a.includes('libcublasLt')))
 }

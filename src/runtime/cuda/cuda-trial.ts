@@ -6,11 +6,11 @@ import { createResidentSession } from '../session.ts'
 import { TensorScope } from '../tensor-scope.ts'
 import { threadRuntime } from '../thread-runtime.ts'
 
-/** A model of one node: y = x + x, float32 [4]. */
+/** An ONNX model of one node: y = x + x, float32 [4]. */
 const DOUBLE =
   'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
 
-/** Computes something on the device: its memory, its copies and one kernel. Throws what fails. */
+/** Computes something on the device, using its memory, its copies and one kernel. Throws whatever fails. */
 function trial(device: Device): void {
   const env = createEnvironment({ threads: 1, spin: false })
   const { ort } = env
@@ -32,7 +32,10 @@ function trial(device: Device): void {
   if (result.join() !== '2,4,6,8') throw new Error(`1, 2, 3, 4 doubled came out as ${result.join(', ')}`)
 }
 
-/** A process of its own, so that a crash of a driver or library is a message: `node cuda-trial.ts cuda:0`. */
+/**
+ * This module is run as a process, `node cuda-trial.ts cuda:0`, so that the crash of a driver or library becomes an
+ * error message.
+ */
 try {
   trial(parseDevice(process.argv[2] ?? 'cpu', () => true))
 } catch (error) {

@@ -5,13 +5,16 @@ import type { Device } from '../device.ts'
 
 const TRIAL_TIMEOUT_MS = 120_000
 
-/** Whether devices compute, each tried once in a process of its own: a crash there is a message here. */
+/**
+ * Finds out whether devices compute. Each device is tried once, in a child process, whose crash becomes an error
+ * message.
+ */
 export class DeviceTrials {
   readonly #problems = new Map<string, string | undefined>()
 
   /**
-   * Why a device cannot be used; undefined where it computes. Synchronous; the first time for a device it takes a
-   * second or more.
+   * Why a device cannot be used; undefined if it works. Synchronous; the first call for a device takes a second or
+   * more.
    */
   problemOf(device: Device): string | undefined {
     const name = device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`

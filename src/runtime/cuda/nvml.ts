@@ -1,6 +1,6 @@
 import koffi from 'koffi'
 
-/** A GPU's memory, in bytes, as the driver tells it. */
+/** A GPU's memory in bytes, as the driver reports it. */
 export interface GpuMemory {
   readonly name: string
   readonly totalBytes: number
@@ -8,7 +8,7 @@ export interface GpuMemory {
   readonly driverVersion: string
 }
 
-/** The part of NVML (the driver's libnvidia-ml) that this project calls: result `nvmlReturn_t`. */
+/** The functions of NVML (the driver's libnvidia-ml) that this project calls. Each returns an `nvmlReturn_t`. */
 const SIGNATURES = [
   'int nvmlInit_v2()',
   'int nvmlSystemGetDriverVersion(void *, unsigned int)',
@@ -22,12 +22,12 @@ const TEXT_BYTES = 96
 
 type NvmlArgument = bigint | number | string | ArrayBufferView
 
-/** Calls one of NVML's functions by its name; the result is 0 where it succeeded. */
+/** Calls one of NVML's functions by name; returns 0 on success. */
 export type Nvml = (name: string, ...args: NvmlArgument[]) => number
 
 /**
- * Memory of GPU `index`, as CUDA counts them (`CUDA_VISIBLE_DEVICES` is honoured); undefined where there is no such
- * GPU. Costs no device memory, unlike asking CUDA itself.
+ * The memory of GPU `index` in CUDA's numbering, which `CUDA_VISIBLE_DEVICES` changes; undefined if there is no such
+ * GPU. Takes no device memory, unlike asking CUDA.
  */
 export function gpuMemory(nvml: Nvml, index: number): GpuMemory | undefined {
   const wanted = visibleDevice(index, process.env.CUDA_VISIBLE_DEVICES)
@@ -44,14 +44,14 @@ export function gpuMemory(nvml: Nvml, index: number): GpuMemory | undefined {
   return { name, totalBytes: Number(memory[0]), freeBytes: Number(memory[1]), driverVersion }
 }
 
-/** All GPUs that CUDA would see, in its order. */
+/** All GPUs that CUDA would see, in CUDA's order. */
 export function listGpus(nvml: Nvml): GpuMemory[] {
   const gpus: GpuMemory[] = []
   for (let gpu = gpuMemory(nvml, 0); gpu !== undefined; gpu = gpuMemory(nvml, gpus.length)) gpus.push(gpu)
   return gpus
 }
 
-/** The driver's index or the UUID of CUDA's device `index`, by the text of `CUDA_VISIBLE_DEVICES`. */
+/** The driver's index or the UUID of CUDA's device `index`, given the text of `CUDA_VISIBLE_DEVICES`. */
 export function visibleDevice(index: number, visible: string | undefined): number | string | undefined {
   if (visible === undefined) return index
   const entry = visible.split(',')[index]?.trim()
@@ -64,7 +64,7 @@ function textOf(fill: (text: Uint8Array) => number): string {
   return fill(text) === 0 ? Buffer.from(text).toString('latin1').split('\0')[0]! : 'unknown'
 }
 
-/** Loads NVML for the calling thread; undefined where there is no driver. */
+/** Loads NVML for the calling thread; undefined if there is no driver. */
 export function bindNvml(): Nvml | undefined {
   try {
     const library = koffi.load(process.platform === 'win32' ? 'nvml.dll' : 'libnvidia-ml.so.1')

@@ -1,13 +1,13 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { RuntimeError } from '../errors.ts'
 
-/** What the dynamic loader reads of a 64-bit little-endian shared library, and the versions that its text names. */
+/** What is read from a 64-bit little-endian ELF shared library. */
 export interface SharedObject {
   /** Names of the libraries that it needs (DT_NEEDED), in order. */
   readonly needed: readonly string[]
-  /** Symbol versions, such as `VERS_1.29.0`, among the names that it exports or needs. */
+  /** Strings of its dynamic symbol table; among them symbol versions such as `VERS_1.29.0`. */
   readonly dynamicStrings: readonly string[]
-  /** Constants of the form 1.2.3 that stand alone in its read-only data. */
+  /** Strings of the form 1.2.3 in its read-only data. */
   versions(): readonly string[]
 }
 
@@ -23,7 +23,10 @@ const SHT_DYNAMIC = 6
 const DT_NEEDED = 1n
 const HEADER_BYTES = 64
 
-/** Reads a shared library's tables, a few KB of it. Throws `RUNTIME_LIBRARY` where it is no such file. */
+/**
+ * Reads a shared library's tables, a few kilobytes of the file. Throws `RUNTIME_LIBRARY` if the file is no such
+ * library.
+ */
 export function readSharedObject(file: string): SharedObject {
   return withFile(file, (read) => {
     const sections = readSections(file, read)
@@ -60,7 +63,7 @@ function withFile<T>(file: string, use: (read: Read) => T): T {
 
 function readSections(file: string, read: Read): Section[] {
   const header = read(0, HEADER_BYTES)
-  // Magic, 64 bits, little-endian.
+  // ELF's magic number, 64 bits, little-endian.
   if (header.readUInt32BE(0) !== 0x7f454c46 || header[4] !== 2 || header[5] !== 1)
     throw notElf(file, 'it is not a 64-bit ELF file')
   const size = header.readUInt16LE(58),

@@ -7,43 +7,45 @@ import { errorMessage } from '../../base/errors.ts'
 import { readSharedObject } from './elf.ts'
 import { RuntimeError } from '../errors.ts'
 
-/** The npm package with a CUDA provider that fits the runtime's version: optional, 180 MB, for Linux on x64. */
+/** The npm package with a CUDA provider of the runtime's version: optional, 180 MB, for Linux on x64. */
 export const PROVIDER_PACKAGE = 'com.github.asus4.onnxruntime.linux-x64-gpu'
 
 const RUNTIME = 'libonnxruntime.so.1'
 const PROVIDER = 'libonnxruntime_providers_cuda.so'
 const BRIDGE = 'libonnxruntime_providers_shared.so'
 
-/** A CUDA provider that was found, or why what was found cannot be used. */
+/** A CUDA provider that was found; `problem` says why it cannot be used. */
 export interface ProviderFinding {
   readonly folder: string
   readonly source: 'PETALS_CUDA_LIBS' | 'onnxruntime-node' | 'npm'
   readonly problem?: RuntimeError | undefined
 }
 
+/** The files of onnxruntime to load. */
 export interface RuntimeLocation {
   /**
-   * The runtime's library, in a folder with a usable provider beside it where one was found: it looks for them only
-   * there.
+   * The runtime's library. A usable CUDA provider, if one was found, is in the same folder, the only one in which the
+   * runtime looks for it.
    */
   readonly library: string
   readonly provider?: ProviderFinding | undefined
 }
 
+/** Where the runtime and a CUDA provider may be. */
 export interface LocateOptions {
-  /** The runtime's library in onnxruntime-node. */
+  /** The runtime's library in the npm package onnxruntime-node. */
   readonly own: string
-  /** Folder given by the user. */
+  /** A folder with a CUDA provider that the user named (`PETALS_CUDA_LIBS`). */
   readonly given?: string | undefined
-  /** Folder of the npm package with the provider. */
+  /** The folder of the npm package with the CUDA provider. */
   readonly packaged?: string | undefined
-  /** Where folders of links are kept. */
+  /** Where folders of symbolic links are made. */
   readonly cacheFolder: string
-  /** Takes a provider of another version. */
+  /** Whether a provider of another version than the runtime's is accepted. */
   readonly ignoreVersion: boolean
 }
 
-/** From this process's environment and packages. */
+/** The options that follow from this process's environment and installed packages. */
 export function locateOptions(own: string): LocateOptions {
   const { PETALS_CUDA_LIBS, PETALS_IGNORE_DEPENDENCY_VERSION, XDG_CACHE_HOME } = process.env
   return {
@@ -56,9 +58,9 @@ export function locateOptions(own: string): LocateOptions {
 }
 
 /**
- * Decides from which folder the runtime is loaded: the user's, its own, or a folder of links that holds it and a
- * provider from elsewhere. A provider that cannot be used leaves the runtime's own folder, with the reason in
- * `provider.problem`. Throws `RUNTIME_LIBRARY` where the user's folder holds no provider.
+ * Decides which folder the runtime is loaded from: the user's, its own, or a folder of symbolic links to the runtime
+ * and to a provider that lies elsewhere. If the provider cannot be used, that is the runtime's own folder, and
+ * `provider.problem` says why. Throws `RUNTIME_LIBRARY` if the user's folder holds no provider.
  */
 export function locateRuntime({ own, given, packaged, cacheFolder, ignoreVersion }: LocateOptions): RuntimeLocation {
   if (given !== undefined) {
@@ -104,7 +106,7 @@ function withProvider(
   }
 }
 
-/** The version that a runtime library exports its functions under. */
+/** A runtime library's version, from the version of its symbols. */
 export function runtimeVersion(library: string): string {
   const version = readSharedObject(library)
     .dynamicStrings.map((name) => /^VERS_(\d+\.\d+\.\d+)$/.exec(name)?.[1])
@@ -125,7 +127,8 @@ function checkVersion(library: string, provider: string): void {
 }
 
 /**
- * The runtime in a folder of links beside a provider from elsewhere; made once, and anew when a file of them changes.
+ * A folder of symbolic links to the runtime and to a provider that lies elsewhere. Its name depends on the files' sizes
+ * and times, so a changed file gives a new folder.
  */
 function linked(library: string, providerFolder: string, cacheFolder: string): string {
   const files = [library, join(providerFolder, PROVIDER), join(providerFolder, BRIDGE)].map((file) =>
@@ -148,7 +151,7 @@ function linked(library: string, providerFolder: string, cacheFolder: string): s
     renameSync(made, folder)
   } catch (error) {
     rmSync(made, { recursive: true, force: true })
-    // Another process was first.
+    // No error if another process has made the same folder meanwhile.
     if (!existsSync(join(folder, RUNTIME))) throw error
   }
   return join(folder, RUNTIME)
@@ -168,7 +171,7 @@ function packagedFolder(): string | undefined {
   }
 }
 
-/** The libraries that a provider needs, in an order in which they can be loaded. */
+/** The libraries that a CUDA provider needs, in an order in which they can be loaded. */
 export function neededByProvider(folder: string): readonly string[] {
   return readSharedObject(join(folder, PROVIDER)).needed
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 
-/** The runtime's library in the npm package onnxruntime-node, by platform and architecture. */
+/** The runtime's library within the npm package onnxruntime-node, by platform and architecture. */
 const LIBRARIES: Readonly<Record<string, string>> = {
   'linux x64': 'libonnxruntime.so.1',
   'linux arm64': 'libonnxruntime.so.1',
@@ -12,8 +12,8 @@ const LIBRARIES: Readonly<Record<string, string>> = {
 }
 
 /**
- * The library's file in the package at `home`. Throws `RUNTIME_PLATFORM` where the package has none for this kind of
- * machine, `RUNTIME_LIBRARY` where it should have one and has not.
+ * The runtime's library in the npm package at `home`. Throws `RUNTIME_PLATFORM` if the package has none for this
+ * platform, and `RUNTIME_LIBRARY` if its file is missing.
  */
 export function packagedLibrary(
   home: string,

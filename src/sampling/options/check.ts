@@ -3,7 +3,10 @@ import { UsageError } from '../../base/errors.ts'
 import type { GenerationOptions } from './options.ts'
 import { OPTIONS } from './table.ts'
 
-/** Throws `USAGE`, naming the option, its value and what is accepted; an option that is undefined has its default. */
+/**
+ * Checks the values of all given options. Throws `USAGE`, naming the option, its value and what is accepted. An
+ * undefined option means its default.
+ */
 export function checkOptions(options: GenerationOptions): void {
   for (const [name, value] of Object.entries(options)) {
     if (!isOption(name)) {

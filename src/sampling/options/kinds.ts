@@ -1,19 +1,23 @@
-/** What values an option takes, and how messages say it. */
+/** The values that an option accepts, and how error messages describe them. */
 export interface Kind<T> {
   readonly accepts: (value: unknown) => value is T
-  /** Completes "give" and "must be". */
+  /** Describes the accepted values, so that it reads on after "give" and after "must be". */
   readonly accepted: string
-  /** What a file's value is here, still unchecked; as it stands where this is absent. */
+  /**
+   * Turns the value in a JSON file into the option's form, before it is checked. Without it the value is taken as it
+   * stands.
+   */
   readonly fromJson?: (value: unknown) => unknown
 }
 
-/** Bounds of a number; `above` is itself not accepted. */
+/** Bounds of a number: `min` and `max` are accepted themselves, `above` is not. */
 export interface Bounds {
   readonly min?: number
   readonly above?: number
   readonly max?: number
 }
 
+/** A number, whole or not, within bounds. */
 export interface NumberKind extends Kind<number> {
   readonly type: 'number' | 'integer'
   readonly bounds: Bounds
@@ -75,6 +79,7 @@ export const TEXTS: Kind<readonly string[]> = {
   fromJson: listed,
 }
 
+/** A list of functions of type T; only that they are functions is checked. */
 export function functions<T>(): Kind<readonly T[]> {
   return {
     accepts: (value): value is readonly T[] =>
@@ -83,10 +88,12 @@ export function functions<T>(): Kind<readonly T[]> {
   }
 }
 
+/** A finite number within bounds; `note` explains a special value in messages. */
 export function number(bounds: Bounds = {}, note?: string): NumberKind {
   return { type: 'number', ...bounded('a finite number', Number.isFinite, bounds, note) }
 }
 
+/** A whole number within bounds; `note` explains a special value in messages. */
 export function integer(bounds: Bounds, note?: string): NumberKind {
   return { type: 'integer', ...bounded('a whole number', Number.isSafeInteger, bounds, note) }
 }
@@ -107,6 +114,7 @@ function boundsText({ min, above, max }: Bounds): string {
   return max === undefined ? ` of at least ${min}` : ` from ${min} to ${max}`
 }
 
+/** A single value as a list of one. */
 function listed(value: unknown): unknown {
   return Array.isArray(value) ? value : [value]
 }

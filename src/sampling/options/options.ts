@@ -8,15 +8,21 @@ export type ValueOf<K extends keyof Table> = Table[K]['kind'] extends Kind<infer
 
 type Options = { readonly [K in keyof Table]?: ValueOf<K> | undefined }
 
-/** Options that are absent have the defaults of the model's generation_config.json, then transformers' own. */
+/**
+ * What a caller may ask of a generation. An option that is absent takes its default from the model's
+ * generation_config.json, or else transformers' own default.
+ */
 export interface GenerationOptions extends Options {}
 
-/** Options of one text, with the checkpoint's defaults in them: what is absent now is not used. */
+/**
+ * The options of one text after the checkpoint's defaults have been filled in: an option that is still absent has no
+ * effect.
+ */
 export interface ResolvedOptions extends GenerationOptions {
   readonly maxNewTokens: number
 }
 
-/** Whether tokens are drawn; otherwise the likeliest is taken. */
+/** Whether tokens are drawn at random (true) or the likeliest one is taken (false). */
 export function isSampling({ doSample, temperature }: GenerationOptions): boolean {
   return temperature !== 0 && (doSample ?? temperature !== undefined)
 }

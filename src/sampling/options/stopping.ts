@@ -1,5 +1,5 @@
 /**
- * Whether the text ends here; asked after each token. `ids` are all tokens so far, prompt and answer; `text` is the
- * answer's so far, undefined where the model has no tokenizer.
+ * Called after each token; returning true ends the text. `ids` are all tokens so far, prompt and answer; `text` is the
+ * answer so far, undefined if the model has no tokenizer.
  */
 export type StoppingCriterion = (ids: readonly number[], text?: string) => boolean

@@ -17,31 +17,36 @@ import {
 } from './kinds.ts'
 import type { StoppingCriterion } from './stopping.ts'
 
-/** How a command line has an option. */
+/** An option as a flag of the command line. */
 export interface Flag {
   readonly description: string
-  /** What --help shows for the default. */
+  /** What --help shows as the default. */
   readonly shownDefault: string
-  /** Where it is not the option's own. */
+  /** The flag's name, if it is not derived from the option's. */
   readonly name?: string
-  /** What one of the flag's is in the option's unit. */
+  /**
+   * How many of the option's units are one unit of the flag, e.g. 1000 for a flag in seconds and an option in
+   * milliseconds.
+   */
   readonly unit?: number
-  /** Why the default is what it is. */
+  /** Why the default has its value. */
   readonly reason?: string
 }
 
-/** Where an option has a name elsewhere. */
+/** An option's names outside of this library. */
 export interface Places {
-  /** Its key in generation_config.json, which is transformers' name for it. */
+  /** Its key in generation_config.json; transformers has the option under the same name. */
   readonly file?: string
-  /** What one of the file's is in the option's unit. */
+  /**
+   * How many of the option's units are one unit of the file, e.g. 1000 for seconds in the file and milliseconds here.
+   */
   readonly fileUnit?: number
-  /** Its name in transformers, where generation_config.json does not set it as it sets the others. */
+  /** Its name in transformers, if it is not read from generation_config.json like the other options. */
   readonly transformers?: string
   readonly flag?: Flag
 }
 
-/** An option, as those see it that go through all of them. */
+/** One row of `OPTIONS`, for code that goes through all rows. */
 export interface Declared extends Places {
   readonly kind: Kind<unknown>
 }
@@ -49,14 +54,17 @@ export interface Declared extends Places {
 const OWN = "the model's own, or none"
 
 /**
- * The options of generation, each with all there is to say about it. Types (`options.ts`), checks (`check.ts`), what is
- * read of generation_config.json (`checkpoint/config/generation-options.ts`) and flags (`cli/options/answer-flags.ts`)
- * follow from here; docs/generation.md has a row for each.
+ * Every option of generation, declared once. The types (`options.ts`), the checks (`check.ts`), what is read from
+ * generation_config.json (`checkpoint/config/generation-options.ts`) and the flags (`cli/options/answer-flags.ts`) are
+ * derived from this table; docs/generation.md has a row for each option.
  */
 export const OPTIONS = {
   // How the next token is drawn. Without any of these the likeliest token is taken.
 
-  /** Draw (true) or take the likeliest token (false), whatever `temperature` says. Default: a `temperature` above 0. */
+  /**
+   * Draw tokens at random (true) or take the likeliest (false), whatever `temperature` says. Default: true if
+   * `temperature` is above 0.
+   */
   doSample: declare(FLAG, { file: 'do_sample' }),
   /**
    * Divides the logits: above 1 flattens the distribution, below 1 sharpens it, 0 is greedy. Default when drawing: 1.
@@ -68,7 +76,7 @@ export const OPTIONS = {
       shownDefault: "the model's own, or 0",
     },
   }),
-  /** Only the k likeliest tokens and those as likely as the last of them; 0 is all. */
+  /** Draw only from the k likeliest tokens and those as likely as the k-th; 0 is all tokens. */
   topK: declare(integer({ min: 0 }, '0 is all tokens'), {
     file: 'top_k',
     flag: {
@@ -77,7 +85,7 @@ export const OPTIONS = {
       reason: 'As transformers does',
     },
   }),
-  /** Only the fewest likeliest tokens that together have this probability, from 0 to 1; 1 is all. */
+  /** Draw only from the likeliest tokens, as few as have this probability together, from 0 to 1; 1 is all tokens. */
   topP: declare(number({ min: 0, max: 1 }, '1 is all tokens'), {
     file: 'top_p',
     flag: {
@@ -85,7 +93,7 @@ export const OPTIONS = {
       shownDefault: OWN,
     },
   }),
-  /** Only tokens at least this many times as likely as the likeliest, from 0 (all) to 1. */
+  /** Draw only from tokens at least this many times as likely as the likeliest token, from 0 (all tokens) to 1. */
   minP: declare(number({ min: 0, max: 1 }, '0 is all tokens'), {
     file: 'min_p',
     flag: {
@@ -94,8 +102,8 @@ export const OPTIONS = {
     },
   }),
   /**
-   * Only the tokens whose surprise is nearest to the expected one, the fewest that have this probability together;
-   * above 0 to 1 (all).
+   * Draw only from the tokens whose surprise (-log p) is nearest to the expected surprise (the entropy), as few as have
+   * this probability together; above 0 and up to 1 (all tokens).
    */
   typicalP: declare(number({ above: 0, max: 1 }, '1 is all tokens'), {
     file: 'typical_p',
@@ -105,18 +113,21 @@ export const OPTIONS = {
     },
   }),
   /**
-   * Makes the draws repeatable, a whole number; otherwise they differ each time. Prompts and continuations derive
-   * theirs from it.
+   * A whole number that makes the draws repeatable; without one they differ each time. Each prompt of a batch and each
+   * text of a prompt derives a seed of its own from it.
    */
   seed: declare(SEED, {
     flag: { description: 'Makes what is drawn repeatable', shownDefault: 'another each time' },
   }),
-  /** Tell each token's log-probability, which takes longer than choosing it. */
+  /** Report each token's log-probability. That takes longer than choosing the token. */
   logprobs: declare(FLAG, {}),
 
   // What makes tokens less likely that have come before.
 
-  /** Divides positive and multiplies negative logits of tokens in prompt and answer; above 0, 1 is none. */
+  /**
+   * For each token that occurs in prompt or answer: a positive logit is divided by this number and a negative one
+   * multiplied by it. Above 0; 1 changes nothing.
+   */
   repetitionPenalty: declare(number({ above: 0 }, '1 is none'), {
     file: 'repetition_penalty',
     flag: {
@@ -124,18 +135,21 @@ export const OPTIONS = {
       shownDefault: OWN,
     },
   }),
-  /** Taken from the logit of each token of the answer, once; finite, 0 is none. OpenAI's presence_penalty. */
+  /**
+   * Subtracted from the logit of each token that occurs in the answer. Finite; 0 changes nothing. OpenAI's
+   * presence_penalty.
+   */
   presencePenalty: declare(number({}, '0 is none'), {
     flag: { description: 'Taken from the logit of each token that the text has', shownDefault: 'none' },
   }),
   /**
-   * Taken from the logit of each token of the answer, as often as it has come; finite, 0 is none. OpenAI's
-   * frequency_penalty.
+   * Subtracted from the logit of each token once for each time it occurs in the answer. Finite; 0 changes nothing.
+   * OpenAI's frequency_penalty.
    */
   frequencyPenalty: declare(number({}, '0 is none'), {
     flag: { description: 'The same, as often as the text has the token', shownDefault: 'none' },
   }),
-  /** No run of so many tokens comes twice in prompt and answer; 0 is no limit. */
+  /** No sequence of this many tokens occurs twice in prompt and answer; 0 is no limit. */
   noRepeatNgramSize: declare(integer({ min: 0 }, '0 is no limit'), {
     file: 'no_repeat_ngram_size',
     flag: { description: 'No run of so many tokens comes twice; 0 for no limit', shownDefault: OWN },
@@ -143,25 +157,25 @@ export const OPTIONS = {
 
   // What rules tokens out, forces or favours them.
 
-  /** Added to the logits of tokens, by id; -Infinity bans one. OpenAI's logit_bias. */
+  /** What to add to the logits of single tokens, by token id; -Infinity bans a token. OpenAI's logit_bias. */
   logitBias: declare(BIASES, {}),
-  /** Added to the logit of each sequence's last token wherever the others have just come, as [ids, bias]. */
+  /** A list of [ids, bias]: the bias is added to the logit of the last id wherever the other ids have just come. */
   sequenceBias: declare(SEQUENCE_BIASES, { file: 'sequence_bias' }),
-  /** Sequences of tokens that may not come; single EOS tokens in it are passed over. */
+  /** Sequences of tokens that may not occur. A sequence that is a single EOS token is passed over. */
   badWordsIds: declare(SEQUENCES, { file: 'bad_words_ids' }),
-  /** Tokens that may not come. */
+  /** Tokens that may not occur. */
   suppressTokens: declare(IDS, { file: 'suppress_tokens' }),
-  /** Tokens with which the answer may not begin. */
+  /** Tokens that the answer may not begin with. */
   beginSuppressTokens: declare(IDS, { file: 'begin_suppress_tokens' }),
-  /** The answer begins with these. */
+  /** The answer begins with exactly these tokens. */
   forcedPrefixIds: declare(IDS, {}),
-  /** Comes next where prompt and answer are a single token together. */
+  /** This token comes next if prompt and answer are a single token together. */
   forcedBosTokenId: declare(ID, { file: 'forced_bos_token_id' }),
-  /** The last token that `maxNewTokens` allows is this, or one of these. */
+  /** If the answer reaches `maxNewTokens`, its last token is this one, or one of these. */
   forcedEosTokenId: declare(ID_OR_IDS, { file: 'forced_eos_token_id' }),
-  /** No EOS before prompt and answer have so many tokens; `minNewTokens` goes before it. */
+  /** No EOS token before prompt and answer together have this many tokens. `minNewTokens` overrides it. */
   minLength: declare(integer({ min: 0 }), { file: 'min_length' }),
-  /** No EOS before the answer has so many tokens. */
+  /** No EOS token before the answer has this many tokens. */
   minNewTokens: declare(integer({ min: 0 }), {
     file: 'min_new_tokens',
     flag: { description: 'Tokens before which the text does not end', shownDefault: OWN },
@@ -169,48 +183,50 @@ export const OPTIONS = {
 
   // What ends a text.
 
-  /** Tokens of the answer at most, at least 1. A model's default is its checkpoint's, or 20 as in transformers. */
+  /** The most tokens of the answer, at least 1. Default: the checkpoint's, or 20 as in transformers. */
   maxNewTokens: declare(integer({ min: 1 }), {
     file: 'max_new_tokens',
     flag: { description: 'Tokens to generate at most', shownDefault: "the model's own, or 64" },
   }),
-  /** Tokens of prompt and answer together at most; `maxNewTokens` goes before it. */
+  /** The most tokens of prompt and answer together. `maxNewTokens` overrides it. */
   maxLength: declare(integer({ min: 1 }), { file: 'max_length' }),
-  /** The answer ends with the first token that comes after so many milliseconds. */
+  /** The answer ends with the first token that comes after this many milliseconds. */
   maxTimeMs: declare(number({ above: 0 }), {
     file: 'max_time',
     fileUnit: 1000,
     flag: { name: 'maxTime', unit: 1000, description: 'Seconds after which the text ends', shownDefault: 'none' },
   }),
-  /** Any of these tokens ends the text, [] is never. A model's default is its checkpoint's. */
+  /** Any of these tokens ends the text; [] means that none does. Default: the checkpoint's. */
   eosTokenIds: declare({ ...IDS, accepted: `${IDS.accepted} ([] is never)` }, { transformers: 'eos_token_id' }),
-  /** The text ends before the first of these. */
+  /** The text ends before the first occurrence of any of these strings. */
   stopStrings: declare(TEXTS, {
     file: 'stop_strings',
     flag: { name: 'stop', description: 'Text to stop before; may be repeated', shownDefault: 'none' },
   }),
-  /** Own functions, asked after each token; the first that says so ends the text. */
+  /** The caller's own functions, called after each token; the text ends when one returns true. */
   stoppingCriteria: declare(functions<StoppingCriterion>(), { transformers: 'stopping_criteria' }),
-  /** Own functions, after the built-in penalties and constraints and before the temperature. */
+  /** The caller's own functions, applied after the built-in penalties and constraints and before the temperature. */
   logitsProcessors: declare(functions<LogitsProcessor>(), { transformers: 'logits_processor' }),
-  /** Ends the text after the step that is under way. */
+  /** Aborting it ends the text after the step under way. */
   signal: declare(SIGNAL, {}),
 
   // Several texts for one prompt.
 
-  /** Beams of a beam search; 1 is none. */
+  /** How many beams a beam search keeps; 1 is no beam search. */
   numBeams: declare(integer({ min: 1 }), {
     file: 'num_beams',
     flag: { description: 'Beams of a beam search; the text comes at its end then', shownDefault: '1' },
   }),
-  /** Power of the length by which a beam's score is divided: above 0 favours long ones. Default: 1. */
+  /**
+   * A beam's score is its log-probability divided by its length to this power: above 0 favours long texts. Default: 1.
+   */
   lengthPenalty: declare(number(), {
     file: 'length_penalty',
     flag: { description: 'Above 0, beam search prefers long texts, below 0 short ones', shownDefault: OWN },
   }),
   /**
-   * Whether beam search ends at `numBeams` finished texts (true), when better ones are unlikely, or impossible
-   * ('never').
+   * When a beam search ends: true, as soon as `numBeams` texts are finished; false, when better texts are unlikely;
+   * 'never', only when better texts are impossible.
    */
   earlyStopping: declare(
     {
@@ -219,14 +235,14 @@ export const OPTIONS = {
     },
     { file: 'early_stopping' },
   ),
-  /** Texts per prompt: draws, or the best beams. Only for prompts in a list. */
+  /** How many texts to return for each prompt: independent draws, or the best beams. Only for a list of prompts. */
   numReturnSequences: declare(integer({ min: 1 }), {
     file: 'num_return_sequences',
     flag: { description: 'Texts to write: as many draws, or the best of the beams', shownDefault: '1' },
   }),
 }
 
-/** One option: the values that it takes, and its names elsewhere. */
+/** One row of the table: the option's values, and its names elsewhere. */
 function declare<T, K extends Kind<T>, const P extends Places>(kind: K & Kind<T>, places: P): P & { readonly kind: K } {
   return { ...places, kind }
 }

@@ -1,7 +1,10 @@
 import { equalLayers } from '../layer-config.ts'
 import type { ModelTypeRow } from './row.ts'
 
-/** Scores fall with distance at any length; this only bounds what a session may declare. */
+/**
+ * Bounds only the length of a session: BLOOM has no position table, its attention scores (ALiBi) fall with distance at
+ * any length.
+ */
 const MAX_POSITIONS = 2 ** 20
 
 export const bloom: ModelTypeRow = {

@@ -4,18 +4,18 @@ import { parseRope, type RopeConfig, type RopeSource } from '../rope.ts'
 import { GEMMA_WINDOW, gemma2 } from './gemma2.ts'
 import type { ModelTypeRow } from './row.ts'
 
-/** Full layers and windowed ones rotate differently. */
+/** The rotary embedding of layers with full attention; windowed layers have another one. */
 const FULL = { rope: 0, type: 'full_attention', theta: 1_000_000 }
 const WINDOWED = { rope: 1, type: 'sliding_attention', theta: 10_000 }
 
-/** One layer in so many attends to everything. */
+/** One layer in this many has full attention, the others are windowed. */
 const DEFAULT_PATTERN = 6
 
 export const gemma3Text: ModelTypeRow = {
   ...gemma2,
   defaults: { ...gemma2.defaults, maxPositions: 131_072, ropeTheta: FULL.theta },
   ropes: (source) => [ropeOf(source, FULL, 'rope_theta'), ropeOf(source, WINDOWED, 'rope_local_base_freq')],
-  // The positions are those of the scaled embedding already.
+  // max_position_embeddings already includes the stretching by the scaled rotary embedding.
   maxLength: (maxPositions) => maxPositions,
   layers(fields, numBlocks) {
     const pattern = fields.size('sliding_window_pattern', fields.size('_sliding_window_pattern', DEFAULT_PATTERN))
@@ -26,8 +26,8 @@ export const gemma3Text: ModelTypeRow = {
 }
 
 /**
- * transformers 5 has a set of `rope_parameters` for each type of layer; transformers 4 one `rope_scaling` for full
- * layers and two bases.
+ * Reads the rotary embedding of one type of layer. transformers 5 writes a set of `rope_parameters` for each type;
+ * transformers 4 wrote one `rope_scaling`, for full layers, and a base for each type.
  */
 function ropeOf({ config, ...source }: RopeSource, { rope, type, theta }: typeof FULL, thetaName: string): RopeConfig {
   const { rope_parameters: all, rope_scaling: scaling, ...rest } = config

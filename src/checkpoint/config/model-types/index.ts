@@ -26,6 +26,7 @@ const MODEL_TYPES = {
   qwen3_moe: qwen3Moe,
 } satisfies Record<string, ModelTypeRow>
 
+/** A `model_type` that is supported. */
 export type ModelType = keyof typeof MODEL_TYPES
 
 export const MODEL_TYPE_NAMES: readonly string[] = Object.keys(MODEL_TYPES)
@@ -34,6 +35,7 @@ export function isModelType(name: string): name is ModelType {
   return Object.hasOwn(MODEL_TYPES, name)
 }
 
+/** How the config.json of a model type is read. */
 export function modelTypeRow(type: ModelType): ModelTypeRow {
   return MODEL_TYPES[type]
 }

@@ -13,7 +13,7 @@ export const phi3: ModelTypeRow = {
     bosTokenId: 1,
     eosTokenId: 32_000,
   },
-  // The first checkpoints called it "su"; what they called "yarn" is the same too.
+  // The first checkpoints called longrope "su"; what they called "yarn" is longrope, too.
   ropes: ({ config, ...source }) => [
     parseRope({
       ...source,
@@ -25,6 +25,7 @@ export const phi3: ModelTypeRow = {
   embedding: 'embed_tokens.weight',
 }
 
+/** The rotary settings in field `name` with their type renamed to "longrope"; nothing if they have another type. */
 function longRope(config: Readonly<Record<string, unknown>>, name: string): object {
   const values = config[name]
   if (!isJsonObject(values) || !['su', 'yarn'].includes(String(values['rope_type'] ?? values['type']))) return {}

@@ -21,7 +21,7 @@ export const qwen2: ModelTypeRow = {
   embedding: 'embed_tokens.weight',
 }
 
-/** With `use_sliding_window`, the layers from `max_window_layers` on have one. */
+/** If `use_sliding_window` is true, the layers from `max_window_layers` on are windowed. */
 export function upperLayersWindowed(fields: Fields, numBlocks: number): LayerConfig[] {
   const window = fields.flag('use_sliding_window', false) ? readWindow(fields, DEFAULT_WINDOW) : undefined
   const firstWindowed = fields.count('max_window_layers', DEFAULT_FULL_LAYERS)

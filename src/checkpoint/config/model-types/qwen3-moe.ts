@@ -20,7 +20,10 @@ export const qwen3Moe: ModelTypeRow = {
   embedding: 'embed_tokens.weight',
 }
 
-/** Every so many layers are sparse, but for those that are listed; a window is the same for all. */
+/**
+ * Every `decoder_sparse_step`-th layer has experts, except those in `mlp_only_layers`; the window is the same for all
+ * layers.
+ */
 function sparseLayers(fields: Fields, numBlocks: number): LayerConfig[] {
   const window = fields.flag('use_sliding_window', false) ? readWindow(fields, DEFAULT_WINDOW) : undefined
   const step = fields.size('decoder_sparse_step', 1)

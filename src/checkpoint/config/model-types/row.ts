@@ -2,7 +2,7 @@ import type { Fields } from '../fields.ts'
 import type { LayerConfig } from '../layer-config.ts'
 import type { RopeConfig, RopeSource } from '../rope.ts'
 
-/** What transformers fills in where a config of this model type leaves a field out. */
+/** What transformers fills in for fields that a config of this model type leaves out. */
 export interface ConfigDefaults {
   readonly normEps: number
   readonly activation: string
@@ -11,28 +11,33 @@ export interface ConfigDefaults {
   readonly tiedEmbeddings: boolean
   readonly bosTokenId: number | null
   readonly eosTokenId: number | null
-  /** The hidden size over the number of heads where not given. */
+  /** Absent: the hidden size divided by the number of heads. */
   readonly headDim?: number
-  /** The number of heads where not given. */
+  /** Absent: the number of heads. */
   readonly numKvHeads?: number
 }
 
-/** What a `model_type`'s config.json says in its own way. All fields are named as in Llama's. */
+/** How the config.json of one `model_type` differs from Llama's, whose field names are used here. */
 export interface ModelTypeRow {
   readonly defaults: ConfigDefaults
-  /** Fields that are called otherwise here, with all their names; the first that is given counts. */
+  /** Fields with other names in this model type, and all of these names; the first one that the config has is read. */
   readonly aliases?: Readonly<Record<string, readonly string[]>>
-  /** Where it is not `intermediate_size`. */
+  /** Reads the intermediate size, if it is not the field `intermediate_size`. */
   readonly intermediateSize?: (fields: Fields, hiddenSize: number) => number
-  /** Where it is not `num_key_value_heads`. */
+  /** Reads the number of key and value heads, if it is not the field `num_key_value_heads`. */
   readonly numKvHeads?: (fields: Fields, numHeads: number) => number
-  /** The model's rotary embeddings, one for all layers where not given; none where positions enter otherwise. */
+  /** Reads the model's rotary embeddings; an empty list for other position embeddings. Absent: one for all layers. */
   readonly ropes?: (source: RopeSource) => RopeConfig[]
-  /** The longest session, where `max_position_embeddings` does not leave it to the rotary scaling. */
+  /**
+   * The most tokens of a session. Absent: `max_position_embeddings`, stretched by the scaling of the rotary embeddings.
+   */
   readonly maxLength?: (maxPositions: number) => number
-  /** Each layer's own; all alike, of full attention and with the first rotary embedding, where not given. */
+  /** Reads in what the layers differ. Absent: all have full attention and the first rotary embedding. */
   readonly layers?: (fields: Fields, numBlocks: number) => LayerConfig[]
-  /** Names, without a leading `model.` or the like, of two tensors that tell a base model from its tunes. */
+  /**
+   * Names, without a leading `model.` or the like, of the two tensors whose bytes go into the model's key: they differ
+   * between a base model and its fine-tunes.
+   */
   readonly finalNorm: string
   readonly embedding: string
 }

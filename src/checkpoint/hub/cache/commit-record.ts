@@ -4,10 +4,13 @@ import { isJsonObject } from '../../config/json.ts'
 import type { RemoteFile } from '../remote/client.ts'
 import { repoFolderName, writeByRename } from './files.ts'
 
-/** What the hub said about the weights of one commit, so that it need not be asked again, nor be there. */
+/**
+ * Size and etag of each weight file of one commit as the hub gave them, kept on disk: a later start need not ask the
+ * hub, and works without a network.
+ */
 export type CommitRecord = ReadonlyMap<string, Pick<RemoteFile, 'etag' | 'bytes'>>
 
-/** Undefined where there is none, or none that can be read. */
+/** The stored record; undefined if there is none or it cannot be read. */
 export async function readCommitRecord(
   partsFolder: string,
   repo: string,
@@ -29,6 +32,7 @@ export async function readCommitRecord(
   }
 }
 
+/** Stores the record for later starts. */
 export async function writeCommitRecord(
   partsFolder: string,
   repo: string,

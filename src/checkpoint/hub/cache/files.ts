@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** A name beside `file` that no other process uses, as huggingface_hub forms it. */
+/** A name beside `file` that no other process uses, formed as huggingface_hub does. */
 export function temporaryName(file: string): string {
   return `${file}.${randomBytes(4).toString('hex')}.incomplete`
 }
 
-/** Writes a file so that others see either the old content or the new one, and makes its folder. */
+/** Writes a file atomically: other processes see either the old content or the new one. Creates the folder. */
 export async function writeByRename(file: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(file), { recursive: true })
   const temporary = temporaryName(file)
@@ -20,7 +20,7 @@ export async function writeByRename(file: string, content: string | Uint8Array):
   }
 }
 
-/** The name of a model's folder in both caches. */
+/** The name of a model's folder, in the standard cache and in our own. */
 export function repoFolderName(repo: string): string {
   return `models--${repo.replace('/', '--')}`
 }

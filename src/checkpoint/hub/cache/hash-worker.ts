@@ -7,7 +7,7 @@ import { checksumError, type FileDigest, type HashCalls } from './hasher.ts'
 const CHUNK_BYTES = 4 << 20
 const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
 
-/** The sha256 of a file, and the id that git would give it. */
+/** The sha256 of a file and, if asked for, its git blob id. */
 function digest(file: string, withGitId: boolean): FileDigest {
   const fd = openSync(file, 'r')
   try {

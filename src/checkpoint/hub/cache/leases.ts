@@ -5,21 +5,28 @@ import { join } from 'node:path'
 import { isJsonObject } from '../../config/json.ts'
 import { writeByRename } from './files.ts'
 
-/** A process of another machine that shares the disk cannot be asked whether it lives: its leases end with this age. */
+/**
+ * The age at which a lease of another machine (that shares the disk) ends: whether its process lives cannot be asked
+ * from here.
+ */
 const FOREIGN_LEASE_MS = 24 * 3_600_000
 
-/** Says which parts a process uses, so that no other one evicts them. Ends with the process at the latest. */
+/**
+ * Writes a lease: a file that names the parts this process uses, so that other processes do not evict them. It ends at
+ * the latest with the process. Returns the file's path, for `removeLease`.
+ */
 export async function writeLease(partsFolder: string, keys: readonly string[]): Promise<string> {
   const file = join(leaseFolder(partsFolder), `${randomUUID()}.json`)
   await writeByRename(file, JSON.stringify({ host: hostname(), pid: process.pid, keys }))
   return file
 }
 
+/** Gives a lease back. */
 export async function removeLease(file: string): Promise<void> {
   await rm(file, { force: true })
 }
 
-/** Removes the leases of processes that are dead; returns the parts that living ones use. */
+/** Removes the leases of dead processes; returns the keys of the parts that living processes use. */
 export async function sweepLeases(partsFolder: string): Promise<Set<string>> {
   const folder = leaseFolder(partsFolder)
   const names = await readdir(folder).catch(() => [])
@@ -52,7 +59,7 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
   } catch (error) {
-    // It lives, and belongs to someone else.
+    // EPERM: the process lives, but belongs to another user.
     return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }

@@ -3,18 +3,18 @@ import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError } from '../errors.ts'
 
-/** A lock whose owner has not renewed it for this long belongs to a dead process. */
+/** A lock that its owner has not renewed for this long counts as left behind by a dead process. */
 const STALE_MS = 5000
 const RENEW_MS = 1000
 const POLL_MS = 100
 
-/** A machine that slept loses its locks; more often than this it is something else. */
+/** How often a lock may be lost before it is an error. A machine that slept loses its locks; that happens rarely. */
 const MAX_LOSSES = 3
 
 /**
- * Runs `use` while no other process, on this machine or another one that shares the disk, runs one for the same `path`.
- * Where the lock is lost meanwhile, `use` is aborted by its signal and run again, so it must be able to go on from
- * where it was.
+ * Runs `use` while holding the lock at `path`, which excludes other processes, also those on other machines that share
+ * the disk. If the lock is lost meanwhile, `use` is aborted by its signal, the lock is taken again and `use` starts
+ * again: it must continue from what it left on disk.
  */
 export async function withLock<T>(
   path: string,
@@ -41,7 +41,7 @@ export async function withLock<T>(
   }
 }
 
-/** Runs `use` if nobody else holds the lock; returns whether it did. */
+/** Runs `use` under the lock if nobody holds it; returns whether it did. */
 export async function tryLock(path: string, use: () => Promise<void>): Promise<boolean> {
   const release = await attempt(path, () => undefined)
   if (release === undefined) return false
@@ -67,12 +67,12 @@ async function acquire(
 }
 
 async function attempt(path: string, onLost: () => void): Promise<(() => Promise<void>) | undefined> {
-  // Loaded at first use: it registers signal handlers, which commands that download nothing do without.
+  // Imported at first use: the module registers signal handlers, which commands that download nothing should not have.
   const { lock } = await import('proper-lockfile')
   await mkdir(dirname(path), { recursive: true })
   try {
     const release = await lock(path, { realpath: false, stale: STALE_MS, update: RENEW_MS, onCompromised: onLost })
-    // A lost lock is somebody else's to release.
+    // A lock that was lost belongs to another process now: failing to release it is no error.
     return () => release().catch(() => undefined)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ELOCKED') return undefined

@@ -7,26 +7,29 @@ import { tryLock, withLock } from './lock.ts'
 import { PartFolder } from './part-folder.ts'
 import { type ByteRange, parseRangeKey, rangeBytes, rangeKey } from '../remote/ranges.ts'
 
-/** A part that is wanted. */
+/** A part of a file, on disk or about to be downloaded. */
 export interface WantedPart {
   readonly folder: string
   readonly range: ByteRange
 }
 
+/** A part on disk. */
 interface StoredPart extends WantedPart {
   readonly key: string
   readonly bytes: number
   readonly usedAt: number
 }
 
+/** `maxDiskSpaceBytes` bounds all parts of all models together. */
 export interface SpaceOptions {
   readonly maxDiskSpaceBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Marks parts as in use and makes room for those that are not here: within the bound by evicting parts that nobody
- * uses, least recently used first. Returns the mark, for `removeLease`. Throws `HUB_DISK_LIMIT`.
+ * Marks parts as in use by this process and, within the bound, makes room for those that are not on disk yet by
+ * evicting parts that no process uses, least recently used first. Returns the lease, for `removeLease`. Throws
+ * `HUB_DISK_LIMIT` if evicting all of these is not enough.
  */
 export async function reserve(
   partsFolder: string,
@@ -48,7 +51,7 @@ export async function reserve(
   })
 }
 
-/** Throws `HUB_DISK_FULL` where the disk of a folder, which must exist, has less than `neededBytes` left. */
+/** Throws `HUB_DISK_FULL` if the disk of `folder`, which must exist, has fewer than `neededBytes` free bytes. */
 export async function checkFreeSpace(folder: string, neededBytes: number): Promise<void> {
   if (neededBytes === 0) return
   const { bavail, bsize } = await statfs(folder)
@@ -61,6 +64,7 @@ export async function checkFreeSpace(folder: string, neededBytes: number): Promi
   )
 }
 
+/** Evicts unused parts until all parts together are within the bound. */
 async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
   const stored = await listParts(partsFolder)
   const leased = await sweepLeases(partsFolder)
@@ -69,7 +73,7 @@ async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
   let used = inUse + free.reduce((sum, { bytes }) => sum + bytes, 0)
   for (const part of free) {
     if (used <= maxBytes) return
-    // Whoever holds the lock is at work on that file: its parts are in use.
+    // A folder whose lock is held is being downloaded into: its parts are in use.
     await tryLock(part.folder, async () => {
       await (await PartFolder.open(part.folder)).remove(part.range)
       used -= part.bytes
@@ -83,7 +87,7 @@ async function makeRoom(partsFolder: string, maxBytes: number): Promise<void> {
   )
 }
 
-/** Every part of every model in our own folder, complete or not. */
+/** Every part of every model in our own cache folder, complete or not. */
 async function listParts(partsFolder: string): Promise<StoredPart[]> {
   const parts: StoredPart[] = []
   for (const repo of await folders(partsFolder, /^models--/)) {
@@ -108,6 +112,7 @@ async function folders(parent: string, pattern: RegExp): Promise<string[]> {
     .map((entry) => join(parent, entry.name))
 }
 
+/** What a lease calls a part. */
 function keyOf(partsFolder: string, { folder, range }: WantedPart): string {
   return `${relative(partsFolder, folder)}/${rangeKey(range)}`
 }

@@ -5,8 +5,8 @@ import { repoFolderName, temporaryName, writeByRename } from './files.ts'
 import { isCommit } from '../source.ts'
 
 /**
- * One model's part of the cache that is shared with Python's huggingface_hub: `blobs/ETAG` hold contents,
- * `snapshots/COMMIT/NAME` are relative links to them, `refs/REVISION` say which commit a branch was at.
+ * One model's folder in the cache that Python's huggingface_hub uses as well: `blobs/ETAG` hold file contents,
+ * `snapshots/COMMIT/NAME` are relative links to them, `refs/REVISION` hold the commit that a branch or tag was at.
  */
 export class StandardCache {
   readonly folder: string
@@ -19,7 +19,7 @@ export class StandardCache {
     return join(this.folder, 'snapshots', commit)
   }
 
-  /** The commit that a branch or tag was at when it was last looked up. */
+  /** The commit that a branch or tag was at when the hub was last asked; undefined if it never was. */
   async readRef(revision: string): Promise<string | undefined> {
     const text = await readFile(join(this.folder, 'refs', ...revision.split('/')), 'utf8').catch(() => '')
     return isCommit(text.trim()) ? text.trim() : undefined
@@ -30,19 +30,19 @@ export class StandardCache {
     await writeByRename(join(this.folder, 'refs', ...revision.split('/')), commit)
   }
 
-  /** The size of a file that is completely there. */
+  /** The size of a file that is completely in the cache; undefined otherwise. */
   async bytesOf(commit: string, name: string): Promise<number | undefined> {
     const stats = await stat(join(this.snapshot(commit), name)).catch(() => undefined)
     return stats?.isFile() === true ? stats.size : undefined
   }
 
-  /** Puts a file's whole content in its place. */
+  /** Writes a file's whole content into the cache. */
   async store(commit: string, name: string, etag: string, content: Uint8Array): Promise<void> {
     await writeByRename(this.#blob(etag), content)
     await this.#point(commit, name, etag)
   }
 
-  /** Moves a complete file into its place. */
+  /** Moves a completely downloaded file into the cache. */
   async adopt(commit: string, name: string, etag: string, file: string): Promise<void> {
     const blob = this.#blob(etag)
     await mkdir(dirname(blob), { recursive: true })
@@ -62,7 +62,10 @@ export class StandardCache {
     )
   }
 
-  /** Where links need a privilege, as on Windows, a second name for the same content does as well. */
+  /**
+   * Makes the snapshot's link to a blob. Where links need a privilege, as on Windows, a second name (hard link) or a
+   * copy.
+   */
   async #point(commit: string, name: string, etag: string): Promise<void> {
     const pointer = join(this.snapshot(commit), name)
     const blob = this.#blob(etag)

@@ -14,28 +14,30 @@ import type { DownloadOptions } from '../remote/remote.ts'
 import { StandardCache } from '../cache/standard-cache.ts'
 import { transferRun } from '../remote/transfer.ts'
 
-/** Ranges that are wanted of one file. */
+/** Byte ranges of one file to bring to this machine. */
 export interface WantedRanges {
   readonly file: RemoteFile
   readonly ranges: readonly ByteRange[]
-  /** The only range is the whole file, which is to go to the standard cache. */
+  /** True if the only range is the whole file and it is to be moved into the standard cache. */
   readonly toCache?: boolean
 }
 
-/** Where a range is on this machine. */
+/** Where the bytes of a range lie on this machine: a file and an offset in it. */
 export interface Located {
   readonly file: string
   readonly offset: number
 }
 
-/** Requests at a time; the public hub's own client has as many. */
+/** Requests at a time; the same as in Python's huggingface_hub. */
 const CONCURRENCY = 8
 
+/** Files that are worked on at a time. */
 const SHARDS_AT_ONCE = 4
 
 /**
- * Brings ranges of files here, or finds and checks them here. Returns where each is, in the order asked for. Another
- * process that wants the same waits and finds what this one made. Throws `HubError`, or the signal's reason.
+ * Downloads ranges of files that are not on this disk, and verifies the checksums of those that are. Returns, for each
+ * file, where its ranges are, in the order asked for. Another process that wants the same ranges waits and then finds
+ * them. Throws `HubError` or the signal's reason.
  */
 export async function downloadParts(
   client: HubClient,
@@ -71,6 +73,7 @@ export async function downloadParts(
   }
 }
 
+/** What all files of one download share. */
 interface Download {
   readonly client: HubClient
   readonly hasher: Hasher
@@ -79,12 +82,13 @@ interface Download {
   readonly located: Map<RemoteFile, Located[]>
 }
 
+/** What belongs to the work on one file; `count` reports bytes that are here. */
 interface FileContext {
   readonly signal: AbortSignal
   count(bytes: number, from: 'disk' | 'network'): void
 }
 
-/** The whole of one file's work, under its lock. */
+/** All the work on one file; runs under the lock of its part folder. */
 async function fetchFile(
   download: Download,
   { file, ranges, toCache = false }: WantedRanges,
@@ -123,7 +127,7 @@ async function fetchFile(
   )
 }
 
-/** Throws parts away whose bytes are not what they were; returns what is missing of the ranges then. */
+/** Deletes parts whose bytes no longer match their checksum; returns the ranges that must be downloaded. */
 async function dropDamaged(
   download: Download,
   folder: PartFolder,
@@ -145,7 +149,7 @@ async function dropDamaged(
       }
       await folder.remove(part)
     }
-    const have = await folder.partialBytes(range)
+    const have = await folder.resumePartial(range)
     context.count(have, 'disk')
     pieces.push({ ...range, have })
   }
@@ -157,6 +161,7 @@ async function isIntact(hasher: Hasher, folder: PartFolder, part: ByteRange): Pr
   return sha256 === folder.sha256(part)
 }
 
+/** Downloads pieces and turns each into a part when it is complete. */
 async function fetchPieces(
   { client, hasher, limit }: Download,
   { file, folder, pieces }: { file: RemoteFile; folder: PartFolder; pieces: readonly Piece[] },
@@ -173,7 +178,7 @@ async function fetchPieces(
     }
     await folder.complete(piece, digest.sha256)
   }
-  // A process that was killed just before it could say so left these complete.
+  // Partial files of full size: a process was killed between the last byte and `complete`.
   for (const piece of pieces) if (piece.have === rangeBytes(piece)) await onPiece(piece)
   const runs = planRuns(pieces)
   const onBytes = (bytes: number) => count(bytes, 'network')
@@ -192,7 +197,7 @@ export async function countMissing(partsFolder: string, wanted: readonly WantedR
     const folder = await PartFolder.open(partFolderOf(partsFolder, file))
     for (const range of ranges) {
       if ((await folder.find(range)) !== undefined) continue
-      missing += rangeBytes(range) - (await folder.peekPartialBytes(range))
+      missing += rangeBytes(range) - (await folder.partialBytes(range))
     }
   }
   return missing

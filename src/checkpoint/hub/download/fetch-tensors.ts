@@ -12,9 +12,13 @@ import { parseRangeKey } from '../remote/ranges.ts'
 import type { DownloadOptions, RemoteModel } from '../remote/remote.ts'
 import { checkFreeSpace, reserve, type WantedPart } from '../cache/space.ts'
 
-/** A file of which less than one part in so many is here already is fetched whole, if the whole of it is wanted. */
+/**
+ * If the whole of a file is wanted and less than 1 / FEW_PARTS of its bytes is here as parts, it is downloaded as one
+ * file.
+ */
 const FEW_PARTS = 16
 
+/** The tensors to bring here from one file. */
 interface WantedTensors extends WantedRanges {
   readonly slices: readonly TensorSlice[]
   /** Whether the only range is the whole file. */
@@ -22,11 +26,13 @@ interface WantedTensors extends WantedRanges {
 }
 
 /**
- * Brings tensors of a model of the hub here, by their names as stored, and returns the checkpoint with their slices
- * pointing at local files. Nothing happens for a folder, nor for tensors that are here. What an earlier call or another
- * process has brought, even in part, is not downloaded again. Parts of files lie in our own folder until they are
- * evicted, but not before `releaseTensors`; a file that is wanted whole goes to the standard cache. Throws
- * `CHECKPOINT_MISSING_TENSOR`, `HubError`, or the signal's reason.
+ * Downloads tensors of a hub's model, given by their names as stored; returns the checkpoint with these tensors' slices
+ * pointing to local files. Does nothing for a model in a folder or for tensors that are local. Bytes that an earlier
+ * call or another process has downloaded, even parts of a tensor, are not downloaded again.
+ *
+ * A file that is wanted whole goes to the standard cache. Other ranges stay as parts in our own cache, where they may
+ * be evicted after `releaseTensors` but not before. Throws `CHECKPOINT_MISSING_TENSOR`, `HubError` or the signal's
+ * reason.
  */
 export async function fetchTensors(
   checkpoint: Checkpoint,
@@ -54,11 +60,15 @@ export async function fetchTensors(
   }
 }
 
-/** The fetched tensors are not read any more: they may be evicted when another download needs the room. */
+/**
+ * Tells the cache that the fetched tensors are no longer read: they may be evicted when another download needs the
+ * room.
+ */
 export async function releaseTensors(checkpoint: Checkpoint): Promise<void> {
   for (const lease of checkpoint.remote?.leases ?? []) await removeLease(lease)
 }
 
+/** What has to be fetched, file by file. */
 async function wantedOf(
   checkpoint: Checkpoint,
   remote: RemoteModel,
@@ -86,6 +96,7 @@ async function wantedOf(
   )
 }
 
+/** Whether less than 1 / FEW_PARTS of the file's bytes is here as parts. Parts from byte 0 on do not count. */
 async function hasFewParts(partsFolder: string, file: RemoteFile): Promise<boolean> {
   const folder = partFolderOf(partsFolder, file)
   const names = await readdir(folder).catch(() => [])
@@ -94,7 +105,7 @@ async function hasFewParts(partsFolder: string, file: RemoteFile): Promise<boole
   return stats.reduce((sum, one) => sum + (one?.size ?? 0), 0) * FEW_PARTS < file.bytes
 }
 
-/** The parts that will hold the wanted ranges in our own folder. */
+/** The parts in our own cache that hold, or will hold, the wanted ranges. */
 async function partsOf(partsFolder: string, wanted: readonly WantedRanges[]): Promise<WantedPart[]> {
   const parts = await Promise.all(
     wanted

@@ -16,12 +16,15 @@ import type { ByteRange } from '../remote/ranges.ts'
 import type { DownloadOptions } from '../remote/remote.ts'
 import type { StandardCache } from '../cache/standard-cache.ts'
 
-/** Takes in the headers of most shards with one request: 100 bytes per tensor. */
+/**
+ * Bytes of a file that are requested first. A header takes about 100 bytes per tensor, so for most shards this is all
+ * of it.
+ */
 const FIRST_READ_BYTES = 32 << 10
 
 const CONCURRENCY = 8
 
-/** A commit, and its files where the hub was asked for them. */
+/** A commit of a model, and the names of its files if the hub was asked for them. */
 export interface PinnedModel {
   readonly repo: string
   readonly commit: string
@@ -29,11 +32,11 @@ export interface PinnedModel {
 }
 
 /**
- * The weights of one commit, of which only headers are read: from the standard cache where a file is there, else by
- * range.
+ * Reads the headers of the weight files of one commit: from the standard cache if a file is there, else by downloading
+ * the file's first bytes.
  */
 export class HubShards implements ShardSource {
-  /** Files that are not wholly here, by the path that they would have in the standard cache. */
+  /** Files that are not completely in the standard cache, by the path that they would have there. */
   readonly remoteFiles = new Map<string, RemoteFile>()
   readonly #client: HubClient
   readonly #cache: StandardCache
@@ -81,7 +84,7 @@ export class HubShards implements ShardSource {
     )
   }
 
-  /** Keeps what the hub said, for the next start. */
+  /** Stores sizes and etags of the files for the next start. */
   async save(): Promise<void> {
     const record = new Map(await this.#known())
     for (const { name, etag, bytes } of this.remoteFiles.values()) record.set(name, { etag, bytes })
@@ -96,7 +99,7 @@ export class HubShards implements ShardSource {
     return this.#record ?? new Map()
   }
 
-  /** The headers, without their lengths. */
+  /** The headers of files on the hub, without the length in front of each. */
   async #remoteHeaders(files: readonly RemoteFile[]): Promise<Map<RemoteFile, Uint8Array>> {
     const first = await this.#read(
       files.map((file) => ({ file, range: { start: 0, end: Math.min(FIRST_READ_BYTES, file.bytes) } })),

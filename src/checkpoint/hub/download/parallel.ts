@@ -1,6 +1,6 @@
 /**
- * Runs `work` for every item, `limit` at a time. The first failure aborts the others by their signal; it is thrown when
- * all have ended, so that nothing goes on behind the caller's back.
+ * Runs `work` for every item, at most `limit` at a time. The first failure aborts the other runs by their signal. It is
+ * thrown when all have ended, so that nothing is still running afterwards.
  */
 export async function forEachParallel<T>(
   items: readonly T[],

@@ -1,18 +1,18 @@
-/** How far a download has come. */
+/** The progress of one download. */
 export interface DownloadProgress {
-  /** The file that the latest bytes are of. */
+  /** The file that the latest bytes belong to. */
   readonly file: string
-  /** Of all that is wanted, what is here and checked or has just come. */
+  /** Bytes that are here: found on disk and verified, or just downloaded. */
   readonly bytes: number
   readonly totalBytes: number
-  /** What of it came over the network in this call. */
+  /** How many of `bytes` were downloaded by this call. */
   readonly downloadedBytes: number
 }
 
-/** A screen shows no more; a line in a log far less. */
+/** The shortest time between two reports: a screen shows no more, and a log needs far less. */
 const INTERVAL_MS = 100
 
-/** Counts bytes and reports them now and then, and in any case the last ones. */
+/** Counts bytes and reports them at most every `INTERVAL_MS`; the last bytes are always reported. */
 export class ProgressMeter {
   readonly #totalBytes: number
   readonly #report: ((progress: DownloadProgress) => void) | undefined
@@ -25,7 +25,7 @@ export class ProgressMeter {
     this.#report = report
   }
 
-  /** Bytes that were here already. */
+  /** Counts bytes that were on this disk. */
   found(file: string, bytes: number): void {
     this.#bytes += bytes
     this.#tell(file)
@@ -36,7 +36,7 @@ export class ProgressMeter {
     this.found(file, bytes)
   }
 
-  /** Bytes that were counted turn out to be of no use. */
+  /** Takes back bytes that were counted but have to be fetched again. */
   lost(bytes: number): void {
     this.#bytes -= bytes
   }
@@ -49,22 +49,22 @@ export class ProgressMeter {
   }
 }
 
-/** The rate is that of the last seconds, so that it follows the network. */
+/** The rate is measured over this time, so that it follows the network's changes. */
 const WINDOW_MS = 10_000
 
-/** The rate of a download and the time that is left, from its progress events. */
+/** The rate of a download and its remaining time, from its progress reports. */
 export class TransferRate {
   readonly #samples: { readonly at: number; readonly bytes: number }[] = []
   #leftBytes = 0
 
-  /** `nowMs` as `performance.now()` gives it. */
+  /** Takes a report; `nowMs` is its time by `performance.now()`. */
   add(progress: DownloadProgress, nowMs: number): void {
     this.#samples.push({ at: nowMs, bytes: progress.downloadedBytes })
     while (this.#samples.length > 2 && this.#samples[0]!.at < nowMs - WINDOW_MS) this.#samples.shift()
     this.#leftBytes = progress.totalBytes - progress.bytes
   }
 
-  /** Undefined until two moments are known. */
+  /** Undefined before the second report. */
   get bytesPerSecond(): number | undefined {
     const first = this.#samples[0]
     const last = this.#samples.at(-1)
@@ -72,7 +72,7 @@ export class TransferRate {
     return ((last.bytes - first.bytes) / (last.at - first.at)) * 1000
   }
 
-  /** Undefined while nothing moves. */
+  /** Undefined while the rate is unknown or 0. */
   get secondsLeft(): number | undefined {
     const rate = this.bytesPerSecond
     return rate === undefined || rate <= 0 ? undefined : this.#leftBytes / rate

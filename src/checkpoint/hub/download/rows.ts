@@ -4,8 +4,8 @@ import type { TensorSlice } from '../../weights/safetensors.ts'
 import { folderError } from '../errors.ts'
 
 /**
- * Reads rows `start` to `end` of a tensor's first axis as stored, wherever it is: of a tensor that is on the hub only
- * these rows are fetched, and kept for the next time. Throws as `readRows`, and `HubError`.
+ * Reads rows `start` to `end` of a tensor's first axis as stored. If the tensor is on the hub, only these rows are
+ * downloaded, and kept. Throws as `readRows`, and `HubError`.
  */
 export async function readModelRows(
   { remote }: Checkpoint,
@@ -16,7 +16,7 @@ export async function readModelRows(
   const file = remote?.files.get(slice.file)
   const range = rowRange(slice, start, end)
   if (remote === undefined || file === undefined || range.start === range.end) return readRows(slice, start, end)
-  // Not before: the threads that load weights import this, too, and download nothing.
+  // Imported at first use: loading threads import this module, too, and never download.
   const [{ HubClient }, { downloadParts }] = await Promise.all([import('../remote/client.ts'), import('./download.ts')])
   try {
     const located = await downloadParts(new HubClient(remote.settings), [{ file, ranges: [range] }], {})

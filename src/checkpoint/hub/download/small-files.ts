@@ -8,7 +8,7 @@ import { ProgressMeter } from './progress.ts'
 import type { DownloadOptions } from '../remote/remote.ts'
 import type { StandardCache } from '../cache/standard-cache.ts'
 
-/** All that a model has beside its weights, and that this program or Python's tokenizers read. */
+/** Names of the files beside the weights that this program or Python's tokenizers read. */
 const SMALL_FILES = [
   /^(?:config|generation_config|special_tokens_map|added_tokens|vocab)\.json$/,
   /^merges\.txt$/,
@@ -17,12 +17,12 @@ const SMALL_FILES = [
   /^model\.safetensors\.index\.json$/,
 ]
 
-/** The largest file that is read as one; tokenizers of 250,000 tokens take about 35 MB. */
+/** The largest file that is held in memory as a whole; tokenizers of 250,000 tokens take about 35 MB. */
 const MAX_BYTES = 100e6
 
 const CONCURRENCY = 8
 
-/** Which files, and how large each may be. */
+/** Which files to fetch, and how large each may be. */
 export interface FileChoice {
   readonly wanted: (name: string) => boolean
   readonly maxBytes: number
@@ -34,8 +34,8 @@ const OF_MODELS: FileChoice = {
 }
 
 /**
- * Downloads a commit's small files (a model's where no others are chosen) into the standard cache, checked against the
- * hub's checksums.
+ * Downloads files of a commit into the standard cache and verifies them by the hub's checksums; by default all the
+ * small files of a model.
  */
 export async function fetchSmallFiles(
   client: HubClient,

@@ -1,14 +1,14 @@
 import { HubError } from '../errors.ts'
 import type { HubSettings } from '../settings.ts'
 
-/** What was asked for, as messages name it. */
+/** What a request asked for, for error messages. */
 export interface Asked {
   readonly repo: string
   readonly revision: string
   readonly file?: string | undefined
 }
 
-/** What an HTTP answer other than a success means. */
+/** The error that an HTTP answer other than a success means. */
 export function errorOfAnswer(response: Response, asked: Asked, settings: HubSettings): HubError {
   const { status, headers } = response
   const { repo, revision, file } = asked
@@ -84,7 +84,7 @@ function rateLimited(headers: Headers, { endpoint, token }: HubSettings): HubErr
   })
 }
 
-/** `Retry-After` in seconds or as a date. */
+/** The header `Retry-After`, given in seconds or as a date, in milliseconds from now. */
 function retryAfterMs(headers: Headers): number | undefined {
   const text = headers.get('retry-after')
   if (text === null) return undefined
@@ -92,6 +92,7 @@ function retryAfterMs(headers: Headers): number | undefined {
   return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined
 }
 
+/** What the hub says about the error in its own headers. */
 function saidBy(headers: Headers): string {
   const text = headers
     .get('x-error-message')

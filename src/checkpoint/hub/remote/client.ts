@@ -8,42 +8,45 @@ import { Retry, retrying } from './retry.ts'
 import type { HubSettings } from '../settings.ts'
 import { isCommit } from '../source.ts'
 
-/** One version of a file of the hub. Plain data. */
+/** One version of a file on a hub. Plain data. */
 export interface RemoteFile {
   readonly repo: string
   readonly commit: string
-  /** Below the repository's root. */
+  /** Path within the repository. */
   readonly name: string
-  /** Without quotes: the sha256 of a large file's content, the git blob id of a small one's. */
+  /** The hub's checksum, without quotes: the sha256 of a large file's content, the git blob id of a small file's. */
   readonly etag: string
   readonly bytes: number
 }
 
-/** A revision of a model, as the hub describes it. */
+/** A revision of a model as the hub describes it. */
 export interface RevisionInfo {
   readonly commit: string
   readonly files: readonly string[]
 }
 
-/** A listing of 10,000 files takes about a megabyte. */
+/** The longest listing that is read; one of 10,000 files takes about a megabyte. */
 const MAX_INFO_BYTES = 32e6
 
-/** Signed addresses live for an hour on the public hub. */
+/** How long a file's signed address is used again. On the public hub such addresses are valid for an hour. */
 const LOCATION_TTL_MS = 10 * 60_000
 
 const EXPIRED = new Set([401, 403, 404, 410])
 
-/** Asks a model hub. Every method goes on after failures that pass, and throws `HubError` or the signal's reason. */
+/**
+ * A client of a model hub. Every method retries after failures that may pass, and throws `HubError` or the signal's
+ * reason.
+ */
 export class HubClient {
   readonly settings: HubSettings
-  /** Where the hub sends us for a file, so that ranges of one file do not all ask it again. */
+  /** The address that the hub redirects to for each file, so that not every range of a file asks for it again. */
   readonly #locations = new Map<string, { readonly url: string; readonly at: number }>()
 
   constructor(settings: HubSettings) {
     this.settings = settings
   }
 
-  /** The commit that a branch or tag names now, and its files. */
+  /** Asks which commit a branch or tag is at now, and which files that commit has. */
   async revision(repo: string, revision: string, signal?: AbortSignal): Promise<RevisionInfo> {
     const url = `${this.settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`
     return retrying(this.settings.retryDelayMs, signal, async () => {
@@ -54,7 +57,7 @@ export class HubClient {
     })
   }
 
-  /** Size and etag of a file, without its content. */
+  /** Asks for a file's size and etag, without its content. */
   async describe(repo: string, commit: string, name: string, signal?: AbortSignal): Promise<RemoteFile> {
     const asked = { repo, revision: commit, file: name }
     return retrying(this.settings.retryDelayMs, signal, async () => {
@@ -74,6 +77,8 @@ export class HubClient {
         !/^\d{1,15}$/.test(size) ||
         (served !== undefined && served !== commit)
       ) {
+        // The storage host refused, not the hub: that says nothing about the file or the token, which this host does
+        // not know.
         throw new HubError(
           'HUB_ANSWER',
           `${this.settings.endpoint} does not say size, version and commit of ${name}: check HF_ENDPOINT`,
@@ -84,8 +89,9 @@ export class HubClient {
   }
 
   /**
-   * Bytes `start` to `end` of a file, in order. A connection that breaks is made anew from the byte where it broke, and
-   * as often as that brings progress. Each answer must be of the very range and version: `HUB_RANGES`, `HUB_CONTENT`.
+   * Yields bytes `start` to `end` of a file, in order. If the connection breaks it is opened again at the byte where it
+   * broke, as often as each attempt brings progress. Throws `HUB_RANGES` or `HUB_CONTENT` if an answer is of another
+   * range or another version.
    */
   async *stream(file: RemoteFile, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const retry = new Retry(this.settings.retryDelayMs)
@@ -206,6 +212,7 @@ export class HubClient {
   }
 }
 
+/** The first of the hops' headers with this name. */
 function header(hops: readonly Headers[], name: string): string | undefined {
   return hops.map((headers) => headers.get(name)).find((value) => value !== null) ?? undefined
 }

@@ -3,7 +3,7 @@ import { VERSION } from '../../../base/version.ts'
 import { HubError } from '../errors.ts'
 import type { HubSettings } from '../settings.ts'
 
-/** Without a byte for this long a connection counts as broken. */
+/** A connection without a byte for this long counts as broken. */
 const STALL_MS = 30_000
 
 const MAX_REDIRECTS = 8
@@ -11,28 +11,28 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 export interface HttpOptions {
   readonly method?: 'GET' | 'HEAD'
-  /** Bytes `start` to `end`, without the latter. */
+  /** Bytes `start` to `end`, `end` not included. */
   readonly range?: readonly [number, number] | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** An answer, and the way to it. */
+/** An answer, with what was learnt on the redirects to it. */
 export interface HttpAnswer {
   readonly response: Response
-  /** The headers of every hop on the hub itself; a later hop's come before an earlier one's. */
+  /** The headers of every answer of the hub's own host; those of later redirects first. */
   readonly hubHeaders: readonly Headers[]
-  /** Where the hub sent us to, if that is another host. */
+  /** The address that the hub redirected to, if it is on another host. */
   readonly location: string | undefined
-  /** The body's chunks. Throws `HUB_CONNECTION` where it breaks off or stalls. */
+  /** The body, chunk by chunk. Throws `HUB_CONNECTION` if it breaks off or stalls. */
   body(): AsyncGenerator<Uint8Array>
-  /** Drops the connection. */
+  /** Closes the connection without reading the body. */
   discard(): Promise<void>
 }
 
 /**
- * Follows redirects by hand: the token goes to the hub's own origin only, and what the hub says about a file is in the
- * headers of its redirect. A HEAD stops before another host. Throws `HUB_CONNECTION`, `HUB_ANSWER`, the signal's
- * reason.
+ * Sends a request and follows redirects itself: the token is sent to the hub's own origin only, and what the hub says
+ * about a file is in the headers of its redirects. A HEAD request stops before another host. Throws `HUB_CONNECTION`,
+ * `HUB_ANSWER` or the signal's reason.
  */
 export async function request(settings: HubSettings, address: string, options: HttpOptions = {}): Promise<HttpAnswer> {
   const hubOrigin = new URL(settings.endpoint).origin
@@ -117,7 +117,7 @@ async function discard(response: Response, watch: Stall): Promise<void> {
   watch.stop()
 }
 
-/** Aborts a request that goes without a sign of life for too long, and says why it failed. */
+/** Aborts a request when no byte has arrived for `STALL_MS`, and gives the error for it. */
 class Stall {
   readonly signal: AbortSignal
   readonly #host: string

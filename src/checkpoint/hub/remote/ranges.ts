@@ -1,30 +1,36 @@
-/** Bytes of a file from `start` to `end`, without the latter. */
+/** Bytes of a file from `start` to `end`, `end` not included. */
 export interface ByteRange {
   readonly start: number
   readonly end: number
 }
 
-/** A range that is wanted, and how many of its first bytes are there. */
+/** A range to download; its first `have` bytes are on disk already. */
 export interface Piece extends ByteRange {
   readonly have: number
 }
 
-/** One request: the missing bytes of pieces that follow one another, with small gaps that nobody wants. */
+/**
+ * The range of one request: the missing bytes of neighbouring pieces, and the small gaps between them that nobody
+ * wants.
+ */
 export interface Run {
   readonly start: number
   readonly end: number
   readonly pieces: readonly Piece[]
 }
 
-/** Reading over a gap of this size takes less time than another request. */
+/** Up to this size, downloading a gap takes less time than a further request. */
 const MAX_GAP_BYTES = 1 << 20
 
-/** Enough for a connection to reach its rate; less would leave fewer runs than connections on small spans. */
+/**
+ * The longest run of several pieces: enough for a connection to reach its full rate, and short enough that small spans
+ * still give several runs to download at once.
+ */
 const MAX_RUN_BYTES = 64 << 20
 
 /**
- * Divides pieces, in whatever order, into runs. No run goes over bytes that are there already: a gap holds only bytes
- * that nobody asked for.
+ * Groups pieces, given in any order, into runs. No run covers bytes that are on disk: gaps hold only bytes that nobody
+ * asked for.
  */
 export function planRuns(pieces: readonly Piece[]): Run[] {
   const runs: { start: number; end: number; pieces: Piece[] }[] = []
@@ -48,19 +54,23 @@ export function planRuns(pieces: readonly Piece[]): Run[] {
   return runs
 }
 
+/** How many bytes a range has. */
 export function rangeBytes({ start, end }: ByteRange): number {
   return end - start
 }
 
+/** A range as text, `START-END`. */
 export function rangeKey({ start, end }: ByteRange): string {
   return `${start}-${end}`
 }
 
+/** The range of a text `START-END`; undefined for any other text. */
 export function parseRangeKey(key: string): ByteRange | undefined {
   const [, start, end] = /^(\d{1,15})-(\d{1,15})$/.exec(key) ?? []
   return start !== undefined && Number(start) < Number(end) ? { start: Number(start), end: Number(end) } : undefined
 }
 
+/** Whether `inner` lies completely within `outer`. */
 export function contains(outer: ByteRange, inner: ByteRange): boolean {
   return outer.start <= inner.start && inner.end <= outer.end
 }

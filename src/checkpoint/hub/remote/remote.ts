@@ -2,24 +2,28 @@ import type { RemoteFile } from './client.ts'
 import type { DownloadProgress } from '../download/progress.ts'
 import type { HubSettings } from '../settings.ts'
 
-/** Where the tensors of a model of the hub are that are not here. Plain data. */
+/** A model of the hub, and where to get its tensors that are not on this machine. Plain data. */
 export interface RemoteModel {
   readonly settings: HubSettings
   readonly repo: string
-  /** As the user named it; `commit` is what it meant. */
+  /** The branch, tag or commit that the user named; `commit` is the commit that it stood for. */
   readonly revision: string
   readonly commit: string
-  /** The files that are not wholly here, by the path that their tensors' slices have. */
+  /** The files that are not completely here, by the path that their tensors' slices name. */
   readonly files: ReadonlyMap<string, RemoteFile>
-  /** Marks that keep the fetched parts from being evicted. */
+  /** Leases that keep the fetched parts from being evicted. */
   readonly leases: readonly string[]
 }
 
+/** How tensors are downloaded. */
 export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined
   /** Requests at a time. */
   readonly concurrency?: number | undefined
-  /** Bounds the parts of all models. The standard cache then gets no weights, since nothing there is ours to evict. */
+  /**
+   * The most bytes that the parts of all models may take. With it, no weights go to the standard cache, which we may
+   * not evict from.
+   */
   readonly maxDiskSpaceBytes?: number | undefined
 }

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError } from '../errors.ts'
 
-/** Failures in a row, without a byte of progress between them. */
+/** The most failures in a row without a byte of progress in between. */
 const MAX_FAILURES = 6
 
 const MAX_DELAY_MS = 10_000
 
-/** Who asks for a longer pause than this wants the user to come back later. */
+/** If the server asks for a longer pause than this, the error goes to the user, who can come back later. */
 const MAX_RETRY_AFTER_MS = 60_000
 
-/** Decides, for one piece of work, whether a failure is worth another attempt, and waits before it. */
+/** Decides whether a piece of work is tried again after a failure, and waits before the next attempt. */
 export class Retry {
   readonly #delayMs: number
   #failures = 0
@@ -18,12 +18,12 @@ export class Retry {
     this.#delayMs = delayMs
   }
 
-  /** The work has come nearer its end: failures are counted anew. */
+  /** The work has progressed: failures are counted from 0 again. */
   progressed(): void {
     this.#failures = 0
   }
 
-  /** Resolves when the next attempt may begin. Throws `error` where there is none, or the signal's reason. */
+  /** Resolves when the next attempt may begin. Throws `error` if there is to be none, or the signal's reason. */
   async next(error: unknown, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted()
     if (!(error instanceof HubError) || !error.retryable || ++this.#failures > MAX_FAILURES) throw error
@@ -32,13 +32,13 @@ export class Retry {
     await sleep(waitMs, undefined, { signal }).catch(() => signal?.throwIfAborted())
   }
 
-  /** A connection that was cut after some progress is made anew at once. */
+  /** The first failure after some progress is retried at once; after that the wait doubles. */
   #backoffMs(): number {
     return this.#failures === 1 ? 0 : Math.min(this.#delayMs * 2 ** (this.#failures - 2), MAX_DELAY_MS)
   }
 }
 
-/** Repeats `attempt` while it fails in ways that pass. */
+/** Calls `attempt` until it succeeds or fails in a way that a retry cannot mend. */
 export async function retrying<T>(
   delayMs: number,
   signal: AbortSignal | undefined,

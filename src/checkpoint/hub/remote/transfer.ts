@@ -4,20 +4,24 @@ import type { HubClient, RemoteFile } from './client.ts'
 import type { PartFolder } from '../cache/part-folder.ts'
 import type { Piece, Run } from './ranges.ts'
 
+/** What `transferRun` reports, and the signal that ends it. */
 export interface TransferHooks {
   readonly signal: AbortSignal
-  /** Bytes of pieces, without those of gaps. */
+  /** Called with each number of bytes written; bytes of gaps do not count. */
   onBytes(bytes: number): void
-  /** The piece's partial file has its full size. Not waited for before the next piece, but before the end. */
+  /**
+   * Called when a piece's partial file has its full size. `transferRun` goes on with the next piece meanwhile, and
+   * resolves only after the hook's promise.
+   */
   onPiece(piece: Piece): Promise<void>
 }
 
-/** A link in the place of a part would lead the bytes elsewhere. */
+/** O_NOFOLLOW: a symbolic link in the place of a partial file would redirect the bytes. */
 const FLAGS = constants.O_WRONLY | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0)
 
 /**
- * Downloads one run into the partial files of its pieces. What has been written when it is cut short stays and counts.
- * Bytes go to their own positions, so that a second writer, should a lock fail, writes the same.
+ * Downloads one run into the partial files of its pieces. If it is cut short, what has been written stays and counts.
+ * Each byte is written at its own position, so that a second writer (should a lock fail) writes the same.
  */
 export async function transferRun(
   client: HubClient,
@@ -46,7 +50,8 @@ export async function transferRun(
         await handle.close()
         handle = undefined
         const finished = hooks.onPiece(piece)
-        // It is looked at below; until then nobody else does.
+        // Rejections are thrown at the end of this function; this only keeps them from counting as unhandled until
+        // then.
         finished.catch(() => undefined)
         finishing.push(finished)
         piece = pieces.next().value
