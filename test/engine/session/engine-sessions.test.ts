@@ -45,7 +45,7 @@ async function stepUntilInline(engine: Engine, session: EngineSession): Promise<
 }
 
 describe('sessions of an engine', () => {
-  it('closed in the moment in which they ask for a step compute nothing, and leave the others alone', async (context) => {
+  it('closed in the moment in which they ask for a step compute nothing and leave others alone', async (context) => {
     const engine = await load(context)
     const session = await engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
     await stepUntilInline(engine, session)
