@@ -92,7 +92,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     const numBlocks = end - start
     this.#accounts = accounts
     this.#memory = new BlockMemory(options.device, numBlocks, accounts.positions * cacheBytes(loaded.span))
-    this.adapters = openAdapters(options)
+    try {
+      this.adapters = openAdapters(options)
+    } catch (error) {
+      this.#memory.release()
+      throw error
+    }
     const span = { ...loaded.span, adapters: this.adapters.stacks }
     const memory: RowMemory = {
       device: options.device,
@@ -161,7 +166,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   async #close(): Promise<void> {
-    await this.#thread.close()
+    const ended = this.#thread.close()
+    this.#accounts.close(this.#thread.failure!)
+    await ended
     this.#inline.close()
     this.#memory.release()
     this.adapters.close()
@@ -175,6 +182,9 @@ export class Engine extends EventEmitter<EngineEvents> {
     })
     this.#thread.on('rope', ({ key, table }) => this.#inline.addTable(key, table))
     this.#thread.on('fault', (error) => this.emit('fault', error))
-    this.#thread.on('failed', (error) => this.emit('failed', error))
+    this.#thread.on('failed', (error) => {
+      this.#accounts.close(error)
+      this.emit('failed', error)
+    })
   }
 }

@@ -5,7 +5,9 @@ import { readTensor } from '../../src/checkpoint/weights/read.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { ModelEnds } from '../../src/engine/ends/ends.ts'
+import { PetalsError } from '../../src/base/errors.ts'
 import { CPU } from '../../src/runtime/device.ts'
+import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../src/tensor/tensor.ts'
 
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
@@ -188,6 +190,28 @@ describe('an engine over the Llama fixture', () => {
     ;(await waiting).release()
     assert.equal(engine.cacheTokensLeft, engine.cacheTokens)
   })
+})
+
+test('an engine whose adapters find no room gives the memory of its cache back', async (context) => {
+  const heap = threadRuntime.heap(CPU)
+  const held = new Set<bigint>()
+  const allocate = heap.allocate.bind(heap),
+    free = heap.free.bind(heap)
+  context.mock.method(heap, 'allocate', (bytes: number) => {
+    // Keys and values of three blocks come first.
+    if (held.size === 6) throw new PetalsError('RUNTIME_MEMORY', 'no room')
+    const address = allocate(bytes)
+    held.add(address)
+    return address
+  })
+  context.mock.method(heap, 'free', (address: bigint) => {
+    held.delete(address)
+    free(address)
+  })
+  const checkpoint = await openCheckpoint(FOLDER)
+  const options = { checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', ...THREADS, cacheTokens: 128 } as const
+  await assert.rejects(Engine.load({ ...options, adapterBytes: 1 << 20 }), { code: 'RUNTIME_MEMORY' })
+  assert.equal(held.size, 0)
 })
 
 test('the ends of a model embed ids and give the reference logits', async () => {

@@ -54,6 +54,9 @@ export interface CacheAccounts {
 
   /** Gives the place back; may be called twice. */
   release(place: Place): void
+
+  /** Nobody gets room any more: whoever waits for some, or would have to, is told `reason`. */
+  close(reason: Error): void
 }
 
 /** Where the keys and values of sequences lie. Synchronous. */

@@ -66,4 +66,14 @@ describe('sessions of an engine', () => {
     assert.equal(engine.numSessions, 0)
     assert.equal(engine.cacheTokensLeft, engine.cacheTokens)
   })
+
+  it('that wait for room are told at once when the engine is closed', async (context) => {
+    const engine = await load(context)
+    const hour = { start: 0, end: 3, maxLength: 128, timeoutMs: 3_600_000 }
+    await engine.openSession(hour)
+    const told = assert.rejects(engine.openSession(hour), { code: 'ENGINE_CLOSED' })
+    await engine.close()
+    await told
+    await assert.rejects(engine.openSession(hour), { code: 'ENGINE_CLOSED' })
+  })
 })

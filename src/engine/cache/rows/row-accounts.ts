@@ -20,6 +20,7 @@ export interface RowAccountsOptions {
 interface Waiter {
   /** Whether it got what it waits for. */
   readonly attempt: () => boolean
+  readonly leave: (reason: Error) => void
 }
 
 /**
@@ -41,6 +42,8 @@ export class RowAccounts implements CacheAccounts {
   readonly #growing = new Set<Waiter>()
   readonly #opening = new Set<Waiter>()
   #usedTokens = 0
+  /** Why nobody waits any more. */
+  #closed: Error | undefined
 
   constructor({ totalTokens, positions, costOf, sparse, bases }: RowAccountsOptions) {
     this.totalTokens = wholeUnits(totalTokens)
@@ -114,6 +117,11 @@ export class RowAccounts implements CacheAccounts {
     for (const waiters of [this.#growing, this.#opening]) for (const { attempt } of waiters) attempt()
   }
 
+  close(reason: Error): void {
+    this.#closed ??= reason
+    for (const waiters of [this.#growing, this.#opening]) for (const { leave } of waiters) leave(this.#closed)
+  }
+
   /** What a row of `length` written tokens takes; never less than it has taken before. */
   #charge(row: Row, length: number): void {
     const before = this.#taken.get(row) ?? 0
@@ -128,6 +136,7 @@ export class RowAccounts implements CacheAccounts {
     what: { readonly code: string; readonly text: string },
     { timeoutMs, signal }: ReserveOptions,
   ): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     // Left at once: what is freed before the caller has seen that must not go to somebody who has gone.
     const waiter: Waiter = {
@@ -137,12 +146,13 @@ export class RowAccounts implements CacheAccounts {
         resolve()
         return true
       },
+      leave: (reason) => {
+        waiters.delete(waiter)
+        reject(reason)
+      },
     }
     waiters.add(waiter)
-    const leave = (reason: Error): void => {
-      waiters.delete(waiter)
-      reject(reason)
-    }
+    const { leave } = waiter
     const timer = setTimeout(() => {
       const seconds = timeoutMs / 1000
       const free = `${this.tokensLeft} of ${this.totalTokens} cache tokens are free`
