@@ -58,6 +58,7 @@ export class ForwardRun {
     this.#pieces = piecesOf(pass, { blocksAtOnce, rowsAtOnce, maxTokens })
     this.#next = this.#pieces.next().value
     const positions = rowsAtOnce * this.#capacity
+    const scales = scalesOf(span, span.inputs.length, positions)
     this.#keysAndValues = new BlockMemory(span.device, blocksAtOnce, positions * cacheBytes(span))
     const { blocks } = this.#keysAndValues
     this.#memory = {
@@ -65,7 +66,7 @@ export class ForwardRun {
       kvHeads: span.kvHeads,
       tokenBytes: cacheBytes(span),
       blocks: span.inputs.map((_, block) => blocks[(block - pass.start) % blocksAtOnce] ?? blocks[0]!),
-      scales: scalesOf(span, span.inputs.length, positions),
+      scales,
       discards: false,
     }
   }

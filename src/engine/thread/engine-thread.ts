@@ -62,6 +62,7 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
 
   /** Computes, on buffers that are taken over. Rejects with what the device run threw, or the reason of `cancel`. */
   compute(request: WorkRequest, input: TaskInput): { output: Promise<Uint8Array>; cancel: CancelTask } {
+    if (this.#failure !== undefined) throw this.#failure
     const { taskId, output } = this.#pending.add(request.kind === 'step' ? request.sequence : undefined)
     const hidden = transferable(input.hidden)
     const work = { ...request, taskId } as Work
@@ -75,6 +76,7 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
 
   /** Rejects with `SESSION_FORK` and what the device threw. */
   async fork(command: Omit<ForkCommand, 'type' | 'taskId'>): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
     const { taskId, output } = this.#pending.add(command.sequence)
     this.tell({ ...command, type: 'fork', taskId })
     await output
