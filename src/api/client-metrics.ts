@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
 
-/** What the metrics need of a model. */
+/** The part of a model that its metrics read. */
 export interface MeasuredModel {
   on(
     event: 'recovery',
@@ -8,7 +8,7 @@ export interface MeasuredModel {
   ): unknown
 }
 
-/** 50 ms to 100 s: from a hand-over to a full recovery timeout. */
+/** 50 ms to 100 s: from one failed push to a whole recovery timeout. */
 const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 
 /** Counts the repairs of a model's sessions from now on. */

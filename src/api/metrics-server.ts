@@ -8,9 +8,7 @@ import { PetalsError, errorMessage } from '../base/errors.ts'
 export interface Health {
   readonly state: string
   readonly sessions: number
-  /**
-   * Whether the process can go on: false once it is to be restarted. A server that loads, drains or reloads is alive.
-   */
+  /** False if the process should be restarted. A server that is loading, draining or reloading is alive. */
   readonly alive: boolean
 }
 
@@ -25,8 +23,8 @@ export interface MetricsServer {
 }
 
 /**
- * Serves /metrics; /health, a 503 where the process is to be restarted; and /ready, a 503 unless the server is ONLINE.
- * Port 0 is any free one. Throws `METRICS_LISTEN`.
+ * Serves /metrics; /health, with status 503 if the process should be restarted; and /ready, with 503 unless the server
+ * is ONLINE. Port 0 means any free port. Throws `METRICS_LISTEN`.
  */
 export async function startMetricsServer(
   modules: MetricsServerModules,

@@ -8,7 +8,7 @@ const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]
 const SECOND_BUCKETS = exponentialBuckets(0.001, 2, 14)
 const NANOSECONDS = 1e9
 
-/** What the metrics need of an engine. */
+/** The part of an engine that its metrics read. */
 export interface MeasuredEngine {
   readonly cacheTokens: number
   readonly cacheTokensLeft: number
@@ -16,14 +16,14 @@ export interface MeasuredEngine {
   on(event: 'run', listener: (report: RunReport) => void): unknown
 }
 
-/** A registry with what Node tells of any process. */
+/** A new registry with Node's default metrics of the process. */
 export function createMetrics(): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   return registry
 }
 
-/** Counts an engine's device runs from now on; sizes are read when they are scraped. */
+/** Counts an engine's device runs from now on; sizes are read at each scrape. */
 export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine): void {
   const registers = [registry]
   const labelNames = ['kind'] as const
@@ -72,8 +72,8 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
 }
 
 /**
- * The longest that this thread's event loop has been blocked since now: Node's own metric of it is reset at each
- * scrape. The returned function ends the watch.
+ * Measures the longest time that this thread's event loop has been blocked since now; Node's own metric of it is reset
+ * at each scrape. Returns the function that ends this.
  */
 export function registerEventLoopMetric(registry: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: 1 })

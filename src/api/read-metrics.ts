@@ -1,12 +1,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
-/** One value of a metric with labels. */
+/** One value of a metric, with its labels. */
 export interface Reading {
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
 }
 
-/** A gauge whose value is read when it is scraped. */
+/** A gauge whose value is read at each scrape. */
 export function registerGauge(registry: Registry, name: string, help: string, read: () => number): void {
   registry.registerMetric(
     new Gauge({
@@ -20,7 +20,7 @@ export function registerGauge(registry: Registry, name: string, help: string, re
   )
 }
 
-/** A gauge with labels, read when it is scraped; what is not read any more is gone. */
+/** A gauge with labels that is read at each scrape. Labels that are no longer read disappear. */
 export function registerGauges(
   registry: Registry,
   name: string,
@@ -42,7 +42,7 @@ export function registerGauges(
   )
 }
 
-/** A counter that is counted elsewhere and read when it is scraped. */
+/** A counter with labels that is counted elsewhere and read at each scrape. */
 export function registerCounters(
   registry: Registry,
   name: string,
@@ -64,6 +64,7 @@ export function registerCounters(
   )
 }
 
+/** A counter that is counted elsewhere and read at each scrape. */
 export function registerCounter(registry: Registry, name: string, help: string, read: () => number): void {
   registerCounters(registry, name, help, [], () => [{ labels: {}, value: read() }])
 }

@@ -3,10 +3,10 @@ import type { RunningServer } from '../server/serve.ts'
 import { RECORD_STATES } from '../swarm/records/record-fields.ts'
 import { registerCounter, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
-/** What the metrics need of a server. */
+/** The part of a server that its metrics read. */
 export type MeasuredServer = Pick<RunningServer, 'announcer' | 'blocks' | 'discovery' | 'keeper'>
 
-/** What a server does for its clients, and what it knows of its model's swarm. */
+/** Metrics of what a server does for its clients, and of what it knows about its model's swarm. */
 export function registerServerMetrics(
   registry: Registry,
   { announcer, blocks, discovery, keeper }: MeasuredServer,

@@ -6,17 +6,17 @@ import type { SwarmNode } from '../swarm/node/node.ts'
 import type { RpcTraffic, Traffic } from '../swarm/frames/traffic.ts'
 import { type Reading, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
-/** What the metrics need of a node. */
+/** The part of a node that its metrics read. */
 export type MeasuredNode = Pick<SwarmNode, 'numPeers' | 'numServedStreams'> & { readonly traffic: Traffic }
 
 /**
- * libp2p's own metrics in this registry: an option of `createSwarmNode`. The module keeps them once per process, so of
- * several registries the latest one has them; making them clears prom-client's global registry, which is not ours.
+ * Registers libp2p's own metrics: pass the result to `createSwarmNode`. The module behind it keeps its metrics once per
+ * process, so the latest registry gets them; it also clears prom-client's global registry, which we do not use.
  */
 export function libp2pMetrics(registry: Registry): Libp2pMetrics {
   const others = new Set(registry.getMetricsAsArray().map(({ name }) => name))
   return (components) => {
-    // A node that is started again has new ones, under the same names.
+    // A node that is started again registers new metrics under the same names.
     for (const { name } of registry.getMetricsAsArray()) {
       if (!others.has(name) && !name.startsWith('petals_')) registry.removeSingleMetric(name)
     }
@@ -24,7 +24,7 @@ export function libp2pMetrics(registry: Registry): Libp2pMetrics {
   }
 }
 
-/** Peers, and what goes over the request protocols. No peer's id is a label. */
+/** Metrics of peers and of the request protocols' traffic. Peer ids are never labels. */
 export function registerSwarmMetrics(registry: Registry, node: MeasuredNode): void {
   const perRpc = (read: (traffic: RpcTraffic) => number): Reading[] =>
     RPCS.map((rpc) => ({ labels: { rpc }, value: read(node.traffic[rpc]) }))

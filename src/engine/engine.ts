@@ -9,15 +9,15 @@ import type { CacheAccounts } from './cache/kv-cache.ts'
 import { layOutRows } from './cache/rows/row-layout.ts'
 import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory.ts'
 import { scalesOf } from './cache/rows/scales.ts'
-import { type ForwardOptions, forwardPass } from './forward-passes.ts'
+import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
 import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
 import { InlineDecode } from './run/inline-decode.ts'
 import type { EngineSession } from './session/engine-session.ts'
-import { EngineSessions, type SessionOptions } from './session/engine-sessions.ts'
+import { EngineSessions, type EngineSessionOptions } from './session/engine-sessions.ts'
 import { EngineThread } from './thread/engine-thread.ts'
 import type { RunReport } from './thread/messages.ts'
 
-export type { ForwardOptions, SessionOptions }
+export type { ForwardPassOptions, EngineSessionOptions }
 
 export interface EngineOptions extends LoadOptions {
   /** KV cache in tokens, for every block of the span. */
@@ -149,12 +149,12 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** Opens a session on one sequence's part of the cache. Throws as `EngineSessions.open`. */
-  openSession(options: SessionOptions): Promise<EngineSession> {
+  openSession(options: EngineSessionOptions): Promise<EngineSession> {
     return this.#sessions.open(options)
   }
 
   /** The blocks' output for whole sequences [sequences, tokens, hidden], without the cache. As `forwardPass`. */
-  forward(hidden: Tensor, options: ForwardOptions): Promise<Tensor> {
+  forward(hidden: Tensor, options: ForwardPassOptions): Promise<Tensor> {
     const { config, dtype, adapters } = this
     return forwardPass({ config, dtype, span: this, adapters, thread: this.#thread }, hidden, options)
   }

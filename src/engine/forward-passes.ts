@@ -10,7 +10,7 @@ import { promptsOfStep } from './run/deep-prompts.ts'
 import type { EngineThread } from './thread/engine-thread.ts'
 
 /** Blocks `start` to `end` of the model, which must lie within the engine's span. */
-export interface ForwardOptions extends BlockRange {
+export interface ForwardPassOptions extends BlockRange {
   /** Name of the adapter that it goes through. */
   readonly adapter?: string | undefined
   /** [end - start, positions, hidden]: what is added to each block's input at the first positions of every sequence. */
@@ -39,7 +39,7 @@ export interface ForwardPassModules {
 export async function forwardPass(
   { config, dtype, span, adapters, thread }: ForwardPassModules,
   hidden: Tensor,
-  { start, end, adapter, prompts, client = '', timeoutMs, signal }: ForwardOptions,
+  { start, end, adapter, prompts, client = '', timeoutMs, signal }: ForwardPassOptions,
 ): Promise<Tensor> {
   checkSpan(span, { start, end })
   checkHidden(hidden, 3, { dtype, hiddenSize: config.hiddenSize })

@@ -10,7 +10,7 @@ import { familyOf } from './index.ts'
 import { ropeInputs } from './input-names.ts'
 
 /** The number of key (and value) heads that a block caches for each token, and the channels of a head. */
-export interface CacheShape {
+export interface KvHeadShape {
   readonly kvHeads: number
   readonly headDim: number
 }
@@ -18,7 +18,7 @@ export interface CacheShape {
 /**
  * The shape of a block's KV cache on a target. Throws `GRAPH_UNSUPPORTED` if the device cannot compute in the dtype.
  */
-export function cacheShape(config: ModelConfig, target: Target): CacheShape {
+export function cacheShape(config: ModelConfig, target: Target): KvHeadShape {
   return { kvHeads: config.numKvHeads, headDim: lowerHeads(config, target, {}).cacheHeadDim }
 }
 

@@ -1,26 +1,26 @@
 import type { RopeConfig } from '../checkpoint/config/rope.ts'
 
 /**
- * A table of rotary angles: cos and sin for each position, [positions, halfDim] row-major, already multiplied by the
+ * Rotary angles of successive positions: cos and sin, [positions, halfDim] row-major, already multiplied by the
  * attention factor.
  */
-export interface RopeTable {
+export interface RopeAngles {
   readonly cos: Float32Array
   readonly sin: Float32Array
   /** Half the number of rotated channels. Channel i is rotated together with channel i + halfDim. */
   readonly halfDim: number
 }
 
-/** Which part of a rotary embedding's table is computed. */
-export interface RopeTableOptions {
+/** Which positions of a rotary embedding are computed. */
+export interface RopeAnglesOptions {
   /**
    * The most tokens that the sequence may reach. Frequencies that depend on a sequence's length are computed for this
    * one.
    */
   readonly maxLength: number
-  /** The table's first position; 0 by default. */
+  /** The first position; 0 by default. */
   readonly first?: number | undefined
-  /** The number of positions in the table. */
+  /** How many positions. */
   readonly positions: number
 }
 
@@ -29,10 +29,10 @@ type Rope<T extends RopeConfig['type']> = Extract<RopeConfig, { type: T }>
 const f32 = Math.fround
 
 /**
- * Computes the table of rotary angles of one session. It repeats each float32 rounding of transformers, because at
- * position p an angle is off by p times the error of its frequency.
+ * Computes the rotary angles of one session. Repeats each float32 rounding of transformers, because at position p an
+ * angle is off by p times the error of its frequency.
  */
-export function ropeTable(rope: RopeConfig, { maxLength, first = 0, positions }: RopeTableOptions): RopeTable {
+export function ropeAngles(rope: RopeConfig, { maxLength, first = 0, positions }: RopeAnglesOptions): RopeAngles {
   const frequencies = inverseFrequencies(rope, maxLength)
   const factor = 'attentionFactor' in rope ? rope.attentionFactor : 1
   const halfDim = frequencies.length
@@ -49,8 +49,8 @@ export function ropeTable(rope: RopeConfig, { maxLength, first = 0, positions }:
 }
 
 /**
- * A key for the tables of a model's rotary embeddings at a session's maximum length: sessions with equal keys can share
- * tables.
+ * A key for the angles of a model's rotary embeddings at a session's maximum length: sessions with equal keys can share
+ * tables of angles.
  */
 export function ropeKey(ropes: readonly RopeConfig[], maxLength: number): string {
   return ropes.map((rope) => keyOf(rope, maxLength)).join()

@@ -12,21 +12,23 @@ import { OutputBudget } from './session/output-budget.ts'
 import { ServedSession } from './session/served-session.ts'
 import { ServerStats } from './server-stats.ts'
 
+/** What a block server works with. */
 export interface BlockServerModules {
   readonly node: SwarmNode
   readonly engine: Engine
   readonly logger: SwarmLogger
-  /** Where clients may bring adapters of their own. */
+  /** The adapters that clients upload; absent if they may not. */
   readonly clientAdapters?: ClientAdapters | undefined
-  /** Where the next server that a client names may be dialled; throws where it may not. */
+  /** Returns where to dial the next server that a client names; throws if the client may not have it dialled. */
   readonly admitHop: (peerId: string, clientId: string) => Promise<PeerTarget>
 }
 
+/** What a block server serves, and its limits. */
 export interface BlockServerOptions {
   readonly modelKey: string
-  /** The longest that a session may wait for cache, whatever it asks for. */
+  /** The longest that a session may wait for cache, even if its client allows more. */
   readonly maxAllocTimeoutMs: number
-  /** A session that its client leaves alone for so long gives its cache back; the client can replay it. */
+  /** A session without messages for this long is closed and its cache freed; its client can replay it. */
   readonly sessionIdleMs: number
 }
 
@@ -34,12 +36,15 @@ type OpenRequest = Extract<Request<'inference'>, { kind: 'open' }>
 
 const FIRST_MESSAGE_TIMEOUT_MS = 10_000
 
-/** A forward request that is not done by then is given up: whoever asked for so much asks for less at a time. */
+/** The time limit of a forward request. A client that runs into it should ask for less at a time. */
 const FORWARD_TIMEOUT_MS = 600_000
 
 const RPCS = ['inference', 'push', 'forward', 'probe', 'adapter'] as const
 
-/** Answers the requests for a span: `inference` and `push` streams, `forward`, `probe`. */
+/**
+ * Answers all requests for a span: `inference` and `push` streams of sessions, `forward` and `probe` requests, and
+ * uploads of adapters.
+ */
 export class BlockServer {
   readonly stats = new ServerStats()
   readonly outputBudget = new OutputBudget()
@@ -47,10 +52,10 @@ export class BlockServer {
   readonly #options: BlockServerOptions
   readonly #shares = new CacheShares()
   readonly #sessions = new Map<string, ServedSession>()
-  /** Ids of sessions that still wait for cache. */
+  /** Ids of sessions that are waiting for cache. */
   readonly #opening = new Set<string>()
   #engine: Engine
-  /** Why nothing is served just now. */
+  /** The error that every request is answered with while the engine is lost. */
   #suspended: PetalsError | undefined
   #draining = false
 
@@ -77,18 +82,18 @@ export class BlockServer {
     await node.handle('probe', (stream) => this.#forward('probe', stream))
   }
 
-  /** Sessions that are open go on; new ones are refused with `DRAINING`. */
+  /** Refuses new sessions with `DRAINING` from now on; open ones go on. */
   drain(): void {
     this.#draining = true
   }
 
-  /** Ends all sessions with this error and answers every request with it, until `resume`. */
+  /** Ends all sessions with this error, and answers every request with it until `resume`. */
   suspend(error: PetalsError): void {
     this.#suspended = error
     for (const session of this.#sessions.values()) session.fail(error)
   }
 
-  /** Serves from this engine now. */
+  /** Serves from this engine from now on. */
   resume(engine: Engine): void {
     this.#engine = engine
     this.#suspended = undefined
@@ -161,7 +166,8 @@ export class BlockServer {
   }
 
   /**
-   * The session's name is the right to push into it: only its client knows it, and tells nobody but the server before.
+   * Takes steps from the server before. Knowing the session's id is the right to push into it: its client tells it only
+   * to that server.
    */
   async #push(stream: ServedStream<'push'>): Promise<void> {
     const open = await this.#firstMessage(stream)
@@ -255,7 +261,10 @@ export class BlockServer {
   }
 }
 
-/** Hands over every message until the stream ends, in order or not. Throws what a message was refused with. */
+/**
+ * Passes every message to `onMessage`; resolves when the stream has ended, in whatever way. Rejects with the error of a
+ * message that was refused.
+ */
 function listen<M extends AnyMessage>(stream: Pick<FrameStream<never, M>, 'listen'>, onMessage: (message: M) => void) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   stream.listen({

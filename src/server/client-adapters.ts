@@ -5,24 +5,26 @@ import type { Engine } from '../engine/engine.ts'
 import type { ServedStream } from '../swarm/frames/frame-stream.ts'
 import type { Request } from '../swarm/frames/messages.ts'
 
-/** A slow client's next matrices may take this long. */
+/** How long a slow client may take for the next message. */
 const MESSAGE_TIMEOUT_MS = 60_000
 
-/** More modules than the blocks of any model have. */
+/** The most modules of an adapter; more than all blocks of any model have. */
 const MAX_MODULES = 4096
 
 export interface ClientAdapterLimits {
-  /** Of all adapters that clients have brought. */
+  /** The most bytes of all adapters that clients have uploaded. */
   readonly totalBytes: number
 }
 
-/** Adapters that clients bring for their sessions: whatever they send is checked as an enemy's would have to be. */
+/**
+ * The adapters that clients upload for their sessions. Clients may be hostile: everything that they send is checked.
+ */
 export class ClientAdapters {
   readonly #limits: ClientAdapterLimits
-  /** Bytes of each, in the order of their arrival or last offer. */
+  /** Bytes of each adapter, by name; least recently offered first. */
   readonly #held = new Map<string, number>()
 
-  /** Bytes of those that are on their way. */
+  /** Bytes of adapters that are being uploaded. */
   #arriving = 0
 
   constructor(limits: ClientAdapterLimits) {
@@ -30,8 +32,8 @@ export class ClientAdapters {
   }
 
   /**
-   * Answers an offer, and takes the adapter where it is not here yet. Throws `ADAPTER_REFUSED` for what is too large or
-   * not what its name says, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` and `ADAPTER_MEMORY`.
+   * Answers a client's offer and takes the adapter if it is not here yet. Throws `ADAPTER_REFUSED` if it is too large
+   * or does not match its name, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` or `ADAPTER_MEMORY`.
    */
   async receive(stream: ServedStream<'adapter'>, name: string, engine: Engine): Promise<void> {
     if (!name.startsWith(CLIENT_ADAPTER)) throw refused('it has no proper name')
@@ -43,7 +45,7 @@ export class ClientAdapters {
     await stream.send({ kind: 'send' })
     const { modules, bytes } = await this.#collect(stream, name)
     this.#makeRoom(bytes, engine)
-    // Another stream may have brought the same one meanwhile.
+    // Another stream may have uploaded the same adapter meanwhile.
     if (!engine.adapters.has(name)) engine.adapters.add({ name, modules })
     this.#touch(name, bytes)
     try {

@@ -21,6 +21,7 @@ import { type SizedSpan, type SpanSizeOptions, sizeSpan } from './span/span-size
 import { measureThroughput } from './span/throughput.ts'
 import { Undo } from './undo.ts'
 
+/** Which span to serve, and how. */
 export interface ServeOptions extends SpanSizeOptions {
   readonly checkpoint: Checkpoint
   readonly dhtPrefix?: string | undefined
@@ -28,58 +29,59 @@ export interface ServeOptions extends SpanSizeOptions {
   readonly spin: boolean
   readonly quantCache?: string | undefined
   readonly publicName?: string | undefined
-  /** LoRA adapters that requests may name, and what the matrices of all that are loaded may take. */
+  /** LoRA adapters that requests may use; `adapterBytes` bounds the memory of all loaded adapters. */
   readonly adapters?: readonly Adapter[] | undefined
   readonly adapterBytes?: number | undefined
-  /** Whether clients may bring adapters of their own. */
+  /** Whether clients may upload adapters. */
   readonly allowClientAdapters?: boolean | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-  /** How the span of a model of the hub is fetched, before it is loaded. */
+  /** How the span's weights are downloaded, if the model is on the hub. */
   readonly download?: Omit<DownloadOptions, 'signal'> | undefined
-  /** Ends the start: what was begun is undone at once, and `serve` rejects with the signal's reason. */
+  /** Aborts the start: what was begun is undone, and `serve` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** Pauses before the attempts to load a lost span again, in milliseconds; as many attempts as pauses. */
+  /** Pauses before the attempts to load a lost span again, in milliseconds; there are as many attempts as pauses. */
   readonly reloadPausesMs?: readonly number[] | undefined
 }
 
-/** A span on the air. */
+/** A server whose span is being served. */
 export interface RunningServer {
   readonly modelKey: string
-  /** The present engine: another one after the span was loaded again. */
+  /** The current engine; a span that was loaded again has another one. */
   readonly engine: Engine
   readonly keeper: EngineKeeper
   readonly announcer: Announcer
   readonly blocks: BlockServer
   readonly discovery: Discovery
-  /** Resolves, with `SPAN_LOST`, when the engine was lost and could not be loaded again: the process had better end. */
+  /** Resolves, with `SPAN_LOST`, if the engine was lost and could not be loaded again: the process should end. */
   readonly failed: Promise<PetalsError>
-  /** Refuses new sessions and waits until the open ones have ended, or for `timeoutMs`. */
+  /** Refuses new sessions, and waits until the open ones have ended or `timeoutMs` have passed. */
   drain(timeoutMs: number): Promise<void>
-  /** Says OFFLINE and gives everything back but the node, which is the caller's. */
+  /** Announces OFFLINE and frees everything but the node, which belongs to the caller. */
   stop(): Promise<void>
 }
 
 const DRAIN_POLL_MS = 50
 
-/** A session that does not fit waits for room at most this long, whatever its client asks for. */
+/** The longest that a session waits for cache, even if its client allows more. */
 const MAX_ALLOC_TIMEOUT_MS = 600_000
 
-/** A chat that rests for longer is replayed when it goes on. */
+/** A chat that rests for longer loses its caches, and is replayed when it goes on. */
 const SESSION_IDLE_MS = 30 * 60_000
 
-/** What is there from the start, before anything of the model is. */
+/** What exists before anything of the model is loaded. */
 interface Site {
   readonly node: SwarmNode
   readonly logger: SwarmLogger
   readonly discovery: Discovery
   readonly modelKey: string
-  /** Takes back what was begun. */
+  /** Undoes what was begun. */
   readonly undo: Undo
 }
 
 /**
- * Fetches and loads a span and puts it on the air of a started node: announced as JOINING meanwhile, ONLINE once it has
- * answered a probe through the network. What was begun is undone where that fails. `load` makes the engine.
+ * Downloads, loads and serves a span on a started node. The server is announced as JOINING meanwhile, and as ONLINE
+ * once its span has answered a probe over the network. If that fails, everything begun is undone. `load` makes the
+ * engine. Throws `UsageError`, `HubError`, `CheckpointError`, what the engine throws, or the signal's reason.
  */
 export async function serve(
   node: SwarmNode,
@@ -98,7 +100,7 @@ export async function serve(
     signal?.throwIfAborted()
     const announcer = await join(site, size, options)
     const loader = await SpanLoader.fetch({ ...engineOptions, ...size }, download, load, signal)
-    // Until then, since a lost span is loaded again from there.
+    // The files stay reserved until then, since a lost span is loaded again from them.
     site.undo.push(() => loader.release())
     const { keeper, blocks } = await putOnAir(site, announcer, loader, options)
     return {
@@ -120,7 +122,7 @@ export async function serve(
   }
 }
 
-/** Makes the server known as one that is loading its span. */
+/** Announces the server as one that is loading its span. */
 async function join(
   { node, discovery, modelKey, undo }: Site,
   { start, end }: SizedSpan,
@@ -151,7 +153,7 @@ async function join(
   return announcer
 }
 
-/** Loads the span, and serves it from now on, also after its engine was lost. */
+/** Loads the span and serves it from now on, also with the engines that replace a lost one. */
 async function putOnAir(
   { node, logger, discovery, modelKey, undo }: Site,
   announcer: Announcer,
@@ -190,11 +192,14 @@ async function putOnAir(
     reloadPausesMs,
   )
   closeEngine = () => keeper.stop()
-  keeper.on('cache', () => announcer.cacheChanged())
+  keeper.on('cache', () => announcer.announceCacheChange())
   return { keeper, blocks }
 }
 
-/** What records call the form that the weights are kept in: integers of a quantized checkpoint stay what they are. */
+/**
+ * What records call the form of the weights: the quantization that was asked for, or the method of a checkpoint that is
+ * quantized already.
+ */
 function arithmeticOf({
   quant = 'none',
   checkpoint: {

@@ -1,17 +1,17 @@
 import { errorCode } from '../base/errors.ts'
 import { RemoteError } from '../swarm/frames/remote-error.ts'
 
-/** What a server has done since it began, for its metrics. */
+/** Counts of what a server has done since it started, for its metrics. */
 export class ServerStats {
   sessionsOpened = 0
-  /** Steps computed for sessions, and the tokens of them. */
+  /** Steps computed for sessions, and the tokens in them. */
   steps = 0
   stepTokens = 0
-  /** Requests and steps that failed, by code. */
+  /** Requests and steps that failed, by error code. */
   readonly failures = new Map<string, number>()
 
   failed(error: unknown): void {
-    // A peer's own codes are any words: as labels they would grow without bound.
+    // A peer can send any word as a code: as metric labels they would grow without bound.
     const code = error instanceof RemoteError ? 'REMOTE' : errorCode(error)
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1)
   }

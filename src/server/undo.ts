@@ -1,4 +1,4 @@
-/** What has to be done to take back what was begun, the latest first. */
+/** The steps that undo what was begun; run latest first. */
 export class Undo {
   readonly #steps: (() => Promise<void> | void)[] = []
 
@@ -6,7 +6,10 @@ export class Undo {
     this.#steps.push(step)
   }
 
-  /** Does each step once, also when called again. Throws what a step throws, with the steps before it left undone. */
+  /**
+   * Runs each step once, even if called again. If a step throws, that error is thrown and the steps before it are not
+   * run.
+   */
   async run(): Promise<void> {
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) await step()
   }

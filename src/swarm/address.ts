@@ -2,7 +2,10 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { SwarmError } from './errors.ts'
 
-/** A peer and where it may be dialled. Without addresses an open connection, or the DHT, must know it. */
+/**
+ * A peer and the addresses at which to dial it. Without addresses the peer can be reached only over an open connection
+ * or if the DHT knows it.
+ */
 export interface PeerTarget {
   peerId: string
   multiaddrs: readonly string[]
@@ -10,7 +13,7 @@ export interface PeerTarget {
 
 const EXAMPLE = '/ip4/192.0.2.1/tcp/31337/p2p/12D3KooW…'
 
-/** Throws `SWARM_ADDRESS`. */
+/** Parses a multiaddr. Throws `SWARM_ADDRESS`. */
 export function parseAddress(text: string): Multiaddr {
   try {
     return multiaddr(text)
@@ -21,7 +24,7 @@ export function parseAddress(text: string): Multiaddr {
   }
 }
 
-/** An address that says whom it leads to. Throws `SWARM_ADDRESS` if it lacks its `/p2p/` part. */
+/** Parses a multiaddr that ends with the peer's id. Throws `SWARM_ADDRESS`, also if the `/p2p/` part is missing. */
 export function parsePeerAddress(text: string): PeerTarget {
   const peerId = parseAddress(text)
     .getComponents()
@@ -35,7 +38,7 @@ export function parsePeerAddress(text: string): PeerTarget {
   return { peerId, multiaddrs: [text] }
 }
 
-/** An address to listen on or to announce. Throws `SWARM_ADDRESS` if it is not of TCP. */
+/** Checks an address to listen on or to announce. Throws `SWARM_ADDRESS` if it is no TCP address. */
 export function checkTcpAddress(text: string): void {
   if (
     parseAddress(text)
@@ -46,7 +49,7 @@ export function checkTcpAddress(text: string): void {
   throw new SwarmError('SWARM_ADDRESS', `the address ${text} has no /tcp/ part, like /ip4/0.0.0.0/tcp/31337`)
 }
 
-/** Several addresses of one peer become one target. Throws `SWARM_ADDRESS`. */
+/** Parses addresses and makes one target of all addresses of a peer. Throws `SWARM_ADDRESS`. */
 export function groupByPeer(addresses: readonly string[]): PeerTarget[] {
   const targets = new Map<string, string[]>()
   for (const address of addresses) {
@@ -56,7 +59,7 @@ export function groupByPeer(addresses: readonly string[]): PeerTarget[] {
   return [...targets].map(([peerId, multiaddrs]) => ({ peerId, multiaddrs }))
 }
 
-/** The addresses with the peer's id at the end. Throws `SWARM_ADDRESS`, also for an improper peer id. */
+/** A target's addresses, each ending with the peer's id. Throws `SWARM_ADDRESS`, also for an invalid peer id. */
 export function dialAddresses({ peerId, multiaddrs }: PeerTarget): Multiaddr[] {
   parsePeerId(peerId)
   return multiaddrs.map((text) => {
@@ -66,7 +69,7 @@ export function dialAddresses({ peerId, multiaddrs }: PeerTarget): Multiaddr[] {
   })
 }
 
-/** Throws `SWARM_ADDRESS`. */
+/** Parses a peer id. Throws `SWARM_ADDRESS`. */
 export function parsePeerId(peerId: string): ReturnType<typeof peerIdFromString> {
   try {
     return peerIdFromString(peerId)
@@ -75,7 +78,7 @@ export function parsePeerId(peerId: string): ReturnType<typeof peerIdFromString>
   }
 }
 
-/** Whether every address is one of this machine's loopback. */
+/** Whether all addresses are loopback addresses. */
 export function isLoopbackOnly(addresses: readonly string[]): boolean {
   return addresses.every((address) => address.startsWith('/ip4/127.') || address.startsWith('/ip6/::1/'))
 }

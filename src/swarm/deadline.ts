@@ -1,8 +1,8 @@
 import { SwarmError } from './errors.ts'
 
 /**
- * Runs `work` with a signal that fires with the caller's, or with `SWARM_TIMEOUT` after `timeoutMs`; `what` reads on
- * from "timed out after 3 s: ". Nothing is left on the caller's signal afterwards.
+ * Runs `work` with a signal that is aborted with the caller's signal, or with `SWARM_TIMEOUT` after `timeoutMs`. `what`
+ * completes the message "timed out after 3 s: ". All listeners are removed from the caller's signal afterwards.
  */
 export async function withDeadline<T>(
   what: string,
@@ -21,7 +21,7 @@ export async function withDeadline<T>(
   try {
     return await work(controller.signal)
   } catch (error) {
-    // libp2p wraps or replaces the reason; the caller is to see why it really ended.
+    // libp2p wraps or replaces an abort's reason; the caller should see the real one.
     throw controller.signal.aborted ? controller.signal.reason : error
   } finally {
     clearTimeout(timer)
@@ -29,7 +29,7 @@ export async function withDeadline<T>(
   }
 }
 
-/** Waits; false if the signal ended it early. */
+/** Waits `ms` milliseconds. Returns false if the signal ended the wait early. */
 export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return false
   const { promise, resolve } = Promise.withResolvers<boolean>()

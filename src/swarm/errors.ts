@@ -20,6 +20,7 @@ export type SwarmErrorCode =
   | 'SWARM_UNREACHABLE' // no address of the peer could be dialled
   | 'SWARM_VERSION' // the peer speaks another version of the protocol
 
+/** An error between peers, or in what a node needs to be one. */
 export class SwarmError extends PetalsError {
   override readonly code: SwarmErrorCode
 
@@ -29,7 +30,7 @@ export class SwarmError extends PetalsError {
   }
 }
 
-/** Foreign text without control or direction characters, cut to a length. */
+/** Text from a peer made safe to print: without control and direction characters, and cut to `maxChars`. */
 export function cleanText(text: string, maxChars: number): string {
   const clean = text
     .slice(0, maxChars * 2)

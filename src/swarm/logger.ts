@@ -1,4 +1,4 @@
 import type { Logger } from 'pino'
 
-/** Where a node and all that goes through it log to. */
+/** The logger of a node and of all that uses the node. */
 export type SwarmLogger = Pick<Logger, 'debug' | 'info' | 'warn'>

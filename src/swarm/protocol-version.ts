@@ -1,20 +1,21 @@
 /**
- * The version of the request protocols, of records and of frames. A first number that differs says that nothing fits.
+ * The version of the request protocols, of records and of frames. Peers whose first numbers differ do not understand
+ * each other.
  */
 export const PROTOCOL_VERSION = '2.0.0'
 
-/** The end of every libp2p protocol's name: the same for all versions that understand each other. */
+/** The last part of every libp2p protocol's name; equal for all versions that understand each other. */
 export const PROTOCOL_SUFFIX = `${major(PROTOCOL_VERSION)}.0.0`
 
-/** The version of whoever does not say. */
+/** The version of peers that do not say theirs. */
 const UNSAID_VERSION = '1.0.0'
 
-/** Whether a peer of that protocol version and this node understand each other. */
+/** Whether a peer with this protocol version and this node understand each other. */
 export function isCompatible(protocol = UNSAID_VERSION): boolean {
   return major(protocol) === major(PROTOCOL_VERSION)
 }
 
-/** One sentence on a peer that speaks another version, with the cure. */
+/** A sentence about a peer with another version, with what to do about it. */
 export function mismatchText(peerId: string, protocol = UNSAID_VERSION): string {
   const cure = major(protocol) > major(PROTOCOL_VERSION) ? 'update petals-node here' : 'update petals-node there'
   return `peer ${peerId} speaks protocol version ${protocol}, this node ${PROTOCOL_VERSION}: ${cure}`

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
-import { ropeKey, ropeTable } from '../../src/families/rope.ts'
+import { ropeKey, ropeAngles } from '../../src/families/rope.ts'
 
 interface Reference {
   readonly id: string
@@ -17,10 +17,10 @@ interface Reference {
 /** What the rotary embedding of transformers 5.17's Llama gives, in float32. */
 const references = JSON.parse(readFileSync(join(import.meta.dirname, 'rope-reference.json'), 'utf8')) as Reference[]
 
-describe('ropeTable', () => {
+describe('ropeAngles', () => {
   for (const { id, config, maxLength, positions, cos, sin } of references) {
     it(`agrees with transformers: ${id}`, () => {
-      const table = ropeTable(parseConfig(config, 'config.json').ropes[0]!, { maxLength, positions: maxLength })
+      const table = ropeAngles(parseConfig(config, 'config.json').ropes[0]!, { maxLength, positions: maxLength })
       assert.equal(table.halfDim, 8)
       assert.equal(table.cos.length, maxLength * 8)
       for (const [i, position] of positions.entries()) {
@@ -33,15 +33,15 @@ describe('ropeTable', () => {
 
   it('covers a partly rotated head with angles of the rotated width', () => {
     const config = configOf({ rope_type: 'default', rope_theta: 10000, partial_rotary_factor: 0.5 })
-    const table = ropeTable(config.ropes[0]!, { maxLength: 4, positions: 4 })
+    const table = ropeAngles(config.ropes[0]!, { maxLength: 4, positions: 4 })
     assert.equal(table.halfDim, 4)
     assertClose(table.cos.subarray(4, 8), [1, 0.1, 0.01, 0.001].map(Math.cos), 'cos at 1')
   })
 
   it('does not depend on how many positions it covers', () => {
     const config = configOf({ rope_type: 'dynamic', rope_theta: 10000, factor: 2 })
-    const short = ropeTable(config.ropes[0]!, { maxLength: 300, positions: 10 })
-    const long = ropeTable(config.ropes[0]!, { maxLength: 300, positions: 20 })
+    const short = ropeAngles(config.ropes[0]!, { maxLength: 300, positions: 10 })
+    const long = ropeAngles(config.ropes[0]!, { maxLength: 300, positions: 20 })
     assert.deepEqual(short.cos, long.cos.subarray(0, short.cos.length))
   })
 })
@@ -59,7 +59,7 @@ describe('ropeKey', () => {
     it(`is ${equal ? 'equal' : 'different'} exactly where the tables are: ${id}`, () => {
       const config = configOf({ rope_theta: 10000, ...rope })
       assert.equal(ropeKey(config.ropes, first) === ropeKey(config.ropes, second), equal)
-      const cos = (maxLength: number) => ropeTable(config.ropes[0]!, { maxLength, positions: 5 }).cos.join()
+      const cos = (maxLength: number) => ropeAngles(config.ropes[0]!, { maxLength, positions: 5 }).cos.join()
       assert.equal(cos(first) === cos(second), equal)
     })
   }

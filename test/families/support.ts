@@ -7,7 +7,7 @@ import { bareName } from '../../src/checkpoint/weights/reconcile.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
-import { ropeTable } from '../../src/families/rope.ts'
+import { ropeAngles } from '../../src/families/rope.ts'
 import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
 import type { Target } from '../../src/graph/lowering.ts'
 import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
@@ -144,7 +144,7 @@ export class BlockRunner {
     }
     for (const [i, rope] of this.#config.ropes.entries()) {
       if (!this.#session.inputNames.includes(ropeInputs(i).cos)) continue
-      const { cos, sin, halfDim } = ropeTable(rope, { maxLength, positions: capacity })
+      const { cos, sin, halfDim } = ropeAngles(rope, { maxLength, positions: capacity })
       feeds[ropeInputs(i).cos] = new ort.Tensor('float32', cos, [capacity, halfDim])
       feeds[ropeInputs(i).sin] = new ort.Tensor('float32', sin, [capacity, halfDim])
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { PetalsError } from '../../src/base/errors.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { createSession } from '../../src/client/session/open.ts'
+import { createInferenceSession } from '../../src/client/session/open.ts'
 import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { CPU } from '../../src/runtime/device.ts'
@@ -77,7 +77,12 @@ const step = (tokens = 1) =>
 
 async function openSession(client: SwarmClient) {
   const { config } = await openCheckpoint(FOLDER)
-  return createSession(client, config, { start: 0, end: NUM_BLOCKS }, { maxLength: 64, recoveryTimeoutMs: 20_000 })
+  return createInferenceSession(
+    client,
+    config,
+    { start: 0, end: NUM_BLOCKS },
+    { maxLength: 64, recoveryTimeoutMs: 20_000 },
+  )
 }
 
 test('a span whose engine is lost is loaded again, and a session over it goes on with the same result', async (t) => {

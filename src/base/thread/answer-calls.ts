@@ -1,6 +1,6 @@
 import { type Transferable, parentPort } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../errors.ts'
-import type { Answer, Args, Call, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
+import type { AnswerOf, ArgsOf, Call, CallMessage, Calls, CallFault, ReportOf, ThreadMessage } from './calls.ts'
 
 /**
  * An answer together with the memory to be transferred with it instead of copied. The thread that answers can no longer
@@ -17,9 +17,9 @@ export class Transferred<T> {
 }
 
 /** The function that computes one call's answer; `report` sends something to the caller before the answer. */
-type Handler<F extends Call, A = Answer<F>> = (
-  args: Args<F>,
-  report: (report: Report<F>) => void,
+type Handler<F extends Call, A = AnswerOf<F>> = (
+  args: ArgsOf<F>,
+  report: (report: ReportOf<F>) => void,
 ) => A | Transferred<A> | Promise<A | Transferred<A>>
 
 /** One handler for each call that a thread answers. */

@@ -9,9 +9,9 @@ export type Calls<C> = { readonly [K in keyof C]: Call }
 export type Call = (args: never, report: never) => unknown
 
 /** The type of a call's argument, of its answer, and of what it may report before its answer. */
-export type Args<F extends Call> = Parameters<F>[0]
-export type Answer<F extends Call> = Awaited<ReturnType<F>>
-export type Report<F extends Call> = Parameters<F>[1] extends (report: infer R) => void ? R : never
+export type ArgsOf<F extends Call> = Parameters<F>[0]
+export type AnswerOf<F extends Call> = Awaited<ReturnType<F>>
+export type ReportOf<F extends Call> = Parameters<F>[1] extends (report: infer R) => void ? R : never
 
 /** An error on its way to another thread: class and stack do not travel. */
 export interface CallFault {

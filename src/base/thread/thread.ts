@@ -1,6 +1,6 @@
 import type { Transferable, Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../errors.ts'
-import type { Answer, Args, CallMessage, Calls, CallFault, Report, ThreadMessage } from './calls.ts'
+import type { AnswerOf, ArgsOf, CallMessage, Calls, CallFault, ReportOf, ThreadMessage } from './calls.ts'
 
 /** A call that has not been answered yet. */
 interface Waiting {
@@ -56,12 +56,12 @@ export class Thread<C extends Calls<C>> {
    */
   call<K extends keyof C & string>(
     name: K,
-    args: Args<C[K]>,
-    { transfer = [], onReport }: CallOptions<Report<C[K]>> = {},
-  ): Promise<Answer<C[K]>> {
+    args: ArgsOf<C[K]>,
+    { transfer = [], onReport }: CallOptions<ReportOf<C[K]>> = {},
+  ): Promise<AnswerOf<C[K]>> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     const id = this.#nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<Answer<C[K]>>()
+    const { promise, resolve, reject } = Promise.withResolvers<AnswerOf<C[K]>>()
     this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject, onReport })
     this.#worker.ref()
     try {

@@ -5,7 +5,7 @@ import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
 
 /** What a chat needs of a session on the servers. */
-export interface ModelSession {
+export interface ChatModelSession {
   /** Tokens in the caches; can be set back. */
   position: number
   /** Their ids. */
@@ -18,7 +18,7 @@ export interface ChatModules {
   readonly template: ChatTemplate
   readonly tokenizer: ChatTokenizer
   /** Opens a session for so many tokens. */
-  openSession(maxLength: number): ModelSession
+  openSession(maxLength: number): ChatModelSession
 }
 
 export interface ChatOptions {
@@ -44,7 +44,7 @@ export class ChatSession {
   readonly #maxTokens: number
   readonly #history: TokenHistory
   #sessionTokens: number
-  #session: ModelSession | undefined
+  #session: ChatModelSession | undefined
 
   constructor(modules: ChatModules, { sessionTokens, maxTokens }: ChatOptions) {
     this.#modules = modules
@@ -85,7 +85,7 @@ export class ChatSession {
     await this.#session?.close()
   }
 
-  async #sessionFor(numTokens: number): Promise<ModelSession> {
+  async #sessionFor(numTokens: number): Promise<ChatModelSession> {
     if (this.#session !== undefined && numTokens <= this.#sessionTokens) return this.#session
     await this.#session?.close()
     while (this.#sessionTokens < numTokens) this.#sessionTokens = Math.min(this.#sessionTokens * 2, this.#maxTokens)

@@ -16,7 +16,7 @@ export interface ForwardAccess extends Pick<
   open<R extends 'forward' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
 }
 
-export interface ForwardOptions {
+export interface RemoteForwardOptions {
   readonly start: number
   readonly end: number
   /** Boundaries that the chain must have; otherwise the router chooses. */
@@ -40,7 +40,7 @@ const FORWARD_TIMEOUT_MS = 180_000
 export async function remoteForward(
   swarm: ForwardAccess,
   hidden: Tensor,
-  { start, end, cuts = [], prompts, adapter }: ForwardOptions,
+  { start, end, cuts = [], prompts, adapter }: RemoteForwardOptions,
 ): Promise<Tensor> {
   let output = hidden
   const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]

@@ -8,7 +8,7 @@ import { type ForwardAccess, remoteForward } from './remote-forward.ts'
 import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
-import { type SessionOptions, createSession } from '../session/open.ts'
+import { type SessionOptions, createInferenceSession } from '../session/open.ts'
 
 export interface RemoteSequentialOptions {
   /** Blocks of the model, as a slice; all of them unless told. */
@@ -120,7 +120,10 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
    * A session over these blocks, for one sequence; opened on the servers at its first step. Throws `SESSION_TOO_LONG`.
    */
   inferenceSession(options: SessionOptions): InferenceSession {
-    const session = createSession(this.#swarm, this.config, this, { activeAdapter: this.#activeAdapter, ...options })
+    const session = createInferenceSession(this.#swarm, this.config, this, {
+      activeAdapter: this.#activeAdapter,
+      ...options,
+    })
     this.#onSession?.(session)
     return session
   }

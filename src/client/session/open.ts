@@ -44,7 +44,7 @@ const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
  * A session over blocks `start` to `end`, opened on the servers at its first step. Throws `SESSION_TOO_LONG`,
  * `ADAPTER_MISFIT`.
  */
-export function createSession(
+export function createInferenceSession(
   swarm: SwarmAccess,
   config: ModelConfig,
   { start, end }: { start: number; end: number },

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { ropeKey, ropeTable } from '../../families/rope.ts'
+import { ropeKey, ropeAngles } from '../../families/rope.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, byteLength, fromFloat32 } from '../../tensor/tensor.ts'
@@ -109,7 +109,7 @@ export class RopeTables {
     for (let first = filledPositions(table); first < positions; first = filledPositions(table)) {
       const count = Math.min(PIECE_POSITIONS, capacity - first)
       for (const [i, rope] of this.#config.ropes.entries()) {
-        const piece = ropeTable(rope, { maxLength, first, positions: count })
+        const piece = ropeAngles(rope, { maxLength, first, positions: count })
         for (const name of ['cos', 'sin'] as const) {
           const { data } = ropes[i]![name]
           data.set(

@@ -18,7 +18,7 @@ import type { RunReport } from '../thread/messages.ts'
 import { EngineSession } from './engine-session.ts'
 
 /** Blocks `start` to `end` of the model, which must lie within the engine's span. */
-export interface SessionOptions extends ReserveOptions, BlockRange {
+export interface EngineSessionOptions extends ReserveOptions, BlockRange {
   readonly maxLength: number
   /** Name of the adapter that it goes through. */
   readonly adapter?: string | undefined
@@ -80,7 +80,7 @@ export class EngineSessions {
     prompts,
     client = '',
     ...wait
-  }: SessionOptions): Promise<EngineSession> {
+  }: EngineSessionOptions): Promise<EngineSession> {
     const { config, dtype, span, accounts, adapters, thread, onCache } = this.#modules
     checkSpan(span, { start, end })
     checkSessionLength(config, maxLength)

@@ -9,20 +9,23 @@ export interface AnnouncerModules {
   readonly discovery: Discovery
 }
 
-/** What stays the same over a server's life. */
+/** The fields of the record that stay the same while the server runs. */
 export type RecordBase = Pick<
   ServerRecord,
   'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters'
 > & { publicName?: string }
 
-/** A record lives for two and a half periods: one may get lost. */
+/** How often a record is announced. A record lives for two and a half periods, so that one may get lost. */
 const ANNOUNCE_PERIOD_MS = 30_000
 const RECORD_LIFETIME_MS = 75_000
 
-/** Changes of the free cache are told when they matter to routing, not at each session. */
+/**
+ * The change of free cache, as a share of the whole cache, that is announced at once: one that matters to routing, not
+ * every session.
+ */
 const CACHE_CHANGE = 0.25
 
-/** Keeps the swarm's picture of this server true: at each change of state, and again before a record expires. */
+/** Announces this server's record: at each change of state, and again before the last record expires. */
 export class Announcer {
   readonly #modules: AnnouncerModules
   readonly #base: RecordBase
@@ -38,7 +41,7 @@ export class Announcer {
     this.#base = base
   }
 
-  /** Tokens per second of one decode step through the span; 0 while it is not measured. */
+  /** Tokens per second of one session's decode steps through the span; 0 while it has not been measured. */
   get throughput(): number {
     return this.#throughput
   }
@@ -47,7 +50,7 @@ export class Announcer {
     return this.#state
   }
 
-  /** Announces the state now and every period from now on; OFFLINE is the last word. */
+  /** Changes the state, announces it now and, except for OFFLINE, every period from now on. */
   async become(state: RecordState): Promise<void> {
     this.#state = state
     clearInterval(this.#timer)
@@ -55,14 +58,17 @@ export class Announcer {
     await this.#announce()
   }
 
-  /** From now on records tell what the loaded span can do. `throughput`: tokens/s of one decode step. */
+  /**
+   * Sets what records say about the loaded span from now on. `throughput` is in tokens per second of one session's
+   * decode steps.
+   */
   describe(engine: Engine, throughput: number): void {
     this.#engine = engine
     this.#throughput = throughput
   }
 
-  /** Looks whether the free cache has changed enough to tell. */
-  cacheChanged(): void {
+  /** Announces the free cache if it has changed enough to matter to routing. */
+  announceCacheChange(): void {
     const left = this.#engine?.cacheTokensLeft ?? 0
     if (Math.abs(left - this.#announcedTokensLeft) < CACHE_CHANGE * (this.#engine?.cacheTokens ?? 0)) return
     if (this.#state === 'ONLINE') void this.#announce()
@@ -70,7 +76,7 @@ export class Announcer {
 
   async #announce(): Promise<void> {
     const { node, discovery } = this.#modules
-    // Whoever stopped the node first is not to be heard any more.
+    // A node that was stopped first announces nothing more.
     if (!node.isStarted) return
     const now = Date.now()
     this.#sequence = Math.max(now, this.#sequence + 1)

@@ -9,8 +9,8 @@ import { asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 const PROBE_TIMEOUT_MS = 60_000
 
 /**
- * Sends one token through the server's own span by way of the network, from a peer of its own (libp2p does not dial
- * itself): only a node that answers this may call itself ONLINE. Throws what a client would have met.
+ * Sends one token through the server's own span over the network, from a temporary second peer (libp2p does not dial
+ * itself). Only a server that answers this probe may be ONLINE. Throws what a client would have got.
  */
 export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
   const { config, start, end } = engine

@@ -1,16 +1,19 @@
 import { PetalsError } from '../../base/errors.ts'
 
-/** What one peer's sessions may hold of the cache while other peers wait for some; alone it may have all. */
+/**
+ * The share of the cache that one peer's sessions may hold while other peers wait for cache. Otherwise a peer may have
+ * all of it.
+ */
 const SHARE = 0.5
 
-/** Who holds and who waits for how much of the cache, so that one peer cannot keep the others out. */
+/** Counts how much of the cache each peer holds and who waits, so that one peer cannot keep the others out. */
 export class CacheShares {
   readonly #held = new Map<string, number>()
   readonly #waiting = new Map<string, number>()
 
   /**
-   * Runs `reserve`, which takes `tokens` of the `cacheTokens` for a peer. The tokens count as the peer's until the
-   * function that comes with the result is called. Throws `CACHE_FULL` where the peer has its share and others wait.
+   * Runs `reserve`, which reserves `tokens` of the cache's `cacheTokens` for a peer. They count as the peer's until the
+   * returned `giveBack` is called. Throws `CACHE_FULL` if the peer would exceed its share while other peers wait.
    */
   async take<T>(
     peerId: string,

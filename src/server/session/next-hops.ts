@@ -2,6 +2,7 @@ import { PetalsError } from '../../base/errors.ts'
 import type { PeerTarget } from '../../swarm/address.ts'
 import type { Directory } from '../../swarm/records/directory.ts'
 
+/** What is needed of the node and of discovery. */
 export interface NextHopModules {
   isConnected(peerId: string): boolean
   readonly directory: Pick<Directory, 'get'>
@@ -10,14 +11,15 @@ export interface NextHopModules {
 }
 
 /**
- * New connections that one client may make this server open: more than the sessions that a client begins in a minute.
+ * The most connections that one client may make this server open within `WINDOW_MS`: more than the sessions that a
+ * client begins in that time.
  */
 const MAX_DIALS = 60
 const WINDOW_MS = 60_000
 
 /**
- * Where a client's next server may be dialled. A client names a peer; its addresses are taken from the peer's own
- * signed record and never from the client, who could otherwise make this server knock at any door.
+ * Decides where a client's next server may be dialled. The client names only a peer; the addresses are those in the
+ * peer's own signed record. Addresses from the client could make this server connect to anything.
  */
 export class NextHops {
   readonly #modules: NextHopModules
@@ -29,8 +31,8 @@ export class NextHops {
   }
 
   /**
-   * Counts what has to be dialled for it. Throws `HOP_UNKNOWN` for a peer that nobody knows as a server of the model,
-   * `SWARM_BUSY` for a client that asks too often.
+   * Where to dial a peer; counts the dial if there is no connection yet. Throws `HOP_UNKNOWN` for a peer that is not
+   * known as a server of the model, and `SWARM_BUSY` for a client with too many dials.
    */
   async admit(peerId: string, clientId: string): Promise<PeerTarget> {
     const { isConnected, directory, refresh } = this.#modules
@@ -46,6 +48,7 @@ export class NextHops {
     return { peerId, multiaddrs: record.multiaddrs }
   }
 
+  /** Counts a dial for a client. Throws `SWARM_BUSY` if it is one too many. */
   #countDial(clientId: string): void {
     const now = performance.now()
     if (now - this.#windowBegan > WINDOW_MS) {

@@ -1,17 +1,23 @@
 import { totalmem } from 'node:os'
 
-/** What keeps outputs and can let the oldest go. */
+/** A log of outputs that can discard its oldest one. */
 export interface Shedding {
   readonly bytes: number
-  /** Lets the oldest output go; false where there is none to spare. */
+  /** Discards the oldest output; false if none can be spared. */
   shed(): boolean
 }
 
-/** All sessions' outputs together: their clients hold copies within a quarter of a second, so this is rarely needed. */
+/**
+ * The share of the machine's memory, up to `MAX_BYTES`, for the outputs of all sessions. Clients hold copies within a
+ * quarter of a second, so the bound is rarely reached.
+ */
 const MEMORY_SHARE = 1 / 8
 const MAX_BYTES = 4 * 2 ** 30
 
-/** Bounds what a server keeps for all its clients: the largest log gives way, and its replay starts further up. */
+/**
+ * Bounds the outputs that a server keeps for all its clients. Beyond the bound the largest log discards outputs; a
+ * replay of its session then has to start at an earlier server.
+ */
 export class OutputBudget {
   readonly #maxBytes: number
   readonly #logs = new Set<Shedding>()
@@ -25,14 +31,14 @@ export class OutputBudget {
     return this.#bytes
   }
 
-  /** A log has grown (or shrunk) by this much. */
+  /** Counts that a log has grown by `bytes` (negative: shrunk). */
   changed(log: Shedding, bytes: number): void {
     this.#logs.add(log)
     this.#bytes += bytes
     while (this.#bytes > this.#maxBytes && this.#largest()?.shed()) continue
   }
 
-  /** The log is gone with all that it held. */
+  /** Stops counting a log and all that it holds. */
   forget(log: Shedding): void {
     if (this.#logs.delete(log)) this.#bytes -= log.bytes
   }

@@ -1,27 +1,32 @@
 import { type Tensor, tensor } from '../../tensor/tensor.ts'
 import { OutputBudget, type Shedding } from './output-budget.ts'
 
+/** The outputs of positions `position` to `until`, `until` not included. */
 interface Entry {
   readonly position: number
   readonly until: number
   readonly output: Tensor
 }
 
-/** What one session may hold back for its client; beyond it the oldest go, and a replay has to start further up. */
+/**
+ * The most bytes that one session keeps. Beyond it the oldest outputs are discarded, and a replay has to start at an
+ * earlier server.
+ */
 const MAX_BYTES = 256 << 20
 
 /**
- * The hidden states that a server of a push chain has sent on. They are the next span's inputs, so the client needs
- * them to replay that span; they stay here until it has acknowledged its copy.
+ * The outputs (hidden states) of one session that this server has pushed to the next server. They are that server's
+ * inputs, so the client needs them to replay its span if it dies. They are kept here until the client has acknowledged
+ * its copy.
  */
 export class OutputLog implements Shedding {
   readonly #budget: OutputBudget
   #entries: Entry[] = []
   #bytes = 0
-  /** Outputs before this position have been sent to the client. */
+  /** The client has been sent copies of all outputs before this position. */
   #sentUntil = 0
 
-  /** The `budget` bounds what all sessions of a server hold together. */
+  /** `budget` bounds the logs of all sessions of a server together. */
   constructor(budget = new OutputBudget()) {
     this.#budget = budget
   }
@@ -30,15 +35,16 @@ export class OutputLog implements Shedding {
     return this.#bytes
   }
 
-  /** Tokens that the client has not been sent yet. */
+  /** Number of tokens whose outputs have not been sent to the client. */
   get unsentTokens(): number {
     return Math.max(0, (this.#entries.at(-1)?.until ?? 0) - Math.max(this.#sentUntil, this.#entries[0]?.position ?? 0))
   }
 
-  /** `output` [tokens, hidden] for the positions from `position` on. */
+  /** Adds `output` [tokens, hidden] for the positions from `position` on. */
   append(position: number, output: Tensor): void {
     this.truncate(position)
-    // What lies between was computed in a replay: its client has had it, and all before it.
+    // A gap: the positions between were computed in a replay, whose outputs went to the client, and so did all before
+    // them.
     if ((this.#entries.at(-1)?.until ?? position) < position) this.acknowledge(position)
     this.#entries.push({ position, until: position + output.shape[0]!, output })
     this.#grow(output.data.byteLength)
@@ -46,7 +52,8 @@ export class OutputLog implements Shedding {
   }
 
   /**
-   * Holds what `source` holds before `position`, in place of its own and sharing the memory; none of it counts as sent.
+   * Replaces this log's contents by what `source` holds before `position`, sharing its memory. All of it counts as not
+   * sent.
    */
   copyFrom(source: OutputLog, position: number): void {
     this.#entries = [...source.#entries]
@@ -55,6 +62,7 @@ export class OutputLog implements Shedding {
     this.truncate(position)
   }
 
+  /** Discards the outputs from `position` on. */
   truncate(position: number): void {
     while ((this.#entries.at(-1)?.position ?? -1) >= position) this.#grow(-this.#entries.pop()!.output.data.byteLength)
     const last = this.#entries.at(-1)
@@ -68,12 +76,14 @@ export class OutputLog implements Shedding {
     this.#sentUntil = Math.min(this.#sentUntil, position)
   }
 
-  /** The client holds everything before `until`. */
+  /** The client holds all outputs before `until`: discards them. */
   acknowledge(until: number): void {
     while (this.#entries.length > 0 && this.#entries[0]!.until <= until) this.#dropFirst()
   }
 
-  /** The unsent outputs as one tensor, marked as sent; undefined where there are none. */
+  /**
+   * The unsent outputs as one tensor [tokens, hidden], which count as sent from now on; undefined if there are none.
+   */
   takeUnsent(): { position: number; output: Tensor } | undefined {
     const position = Math.max(this.#sentUntil, this.#entries[0]?.position ?? 0)
     const until = this.#entries.at(-1)?.until ?? 0
@@ -82,21 +92,21 @@ export class OutputLog implements Shedding {
     return { position, output: this.range(position, until)! }
   }
 
-  /** Outputs for positions `from` to `until`; undefined where some are gone. */
+  /** The outputs of positions `from` to `until`, [until - from, hidden]; undefined if some are gone. */
   range(from: number, until: number): Tensor | undefined {
     const parts = this.#entries.filter((entry) => entry.until > from && entry.position < until)
     if ((parts[0]?.position ?? Infinity) > from || (parts.at(-1)?.until ?? 0) < until) return undefined
     return concat(parts.map((entry) => rows(entry, Math.max(from, entry.position), Math.min(until, entry.until))))
   }
 
-  /** The last output stays: it may be under way. */
+  /** Discards the oldest output, but never the last one, which may be on its way. */
   shed(): boolean {
     if (this.#entries.length < 2) return false
     this.#dropFirst()
     return true
   }
 
-  /** Gives everything back. */
+  /** Discards everything. */
   clear(): void {
     this.#budget.forget(this)
     this.#entries = []

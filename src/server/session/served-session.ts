@@ -10,48 +10,54 @@ import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
 
 /**
- * Copies of what was sent on go to the client in one message per this many tokens or this long, off the path of the
- * steps.
+ * Copies of pushed outputs are sent to the client in one message per this many tokens, or after `COPY_DELAY_MS`, so
+ * that they do not slow down the steps.
  */
 const COPY_TOKENS = 64
 const COPY_DELAY_MS = 250
 
-/** Requests of one session that wait: its client sends one step at a time, a replay's pieces included. */
+/** The most bytes of a session's waiting requests. Its client sends one step, or one piece of a replay, at a time. */
 const MAX_QUEUED_BYTES = 128 << 20
 const REQUEST_OVERHEAD_BYTES = 1024
 
-/** A next server that does not take an orderly end within this time is cut off. */
+/** How long a former next server may take to end its push stream in order; then the stream is aborted. */
 const ORDERLY_END_MS = 1000
 
-/** A message of copies; well under the protocol's limit. */
+/** The most bytes of one message of copies; well below the protocol's limit. */
 const MAX_COPY_BYTES = 16 << 20
 
+/** What a session works with. */
 export interface SessionModules {
-  /** To the client: its requests come in here, outputs, copies and faults go out. */
+  /** The stream to the client: brings its requests, and takes outputs, copies and errors. */
   readonly stream: ServedStream<'inference'>
   readonly engine: EngineSession
   readonly dtype: DType
-  /** Dials the next server and opens a push stream to its session there. */
+  /** Dials the next server and opens a push stream to its session. */
   readonly openPush: (peerId: string, sessionId: string) => Promise<RequestStream<'push'>>
-  /** Another session of this server, by its name. */
+  /** Another session of this server, by its id. */
   readonly findSession: (sessionId: string) => ServedSession | undefined
   /** Shared by all sessions of the server. */
   readonly outputBudget: OutputBudget
   readonly onStep: (tokens: number) => void
-  /** A request of this kind failed. */
+  /** Called when a request of this kind has failed. */
   readonly onFailure: (kind: string, error: unknown) => void
 }
 
 type RequestOf<K extends Request<'inference'>['kind']> = Extract<Request<'inference'>, { kind: K }>
 
-/** What waits its turn: all but what is answered at once. */
+/** Requests that are processed one after another; `status` and `ack` are answered at once. */
 type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork' | 'fetch'>
 
 /**
- * One client's session on this server. Requests are worked off one after another, whether they come from the client or
- * are pushed by the server before: `step` computes, `route` names the next server, `resume` begins a new epoch after a
- * repair, `fetch` asks for what was sent on, `fork` makes it hold what another session of this server holds. A step of
- * an older epoch, or one that was seen before, is dropped.
+ * One client's session on this server. Requests are processed one after another, whether they come from the client or
+ * are pushed by the server before:
+ * - `step` computes
+ * - `route` names the next server
+ * - `resume` begins a new epoch after a repair
+ * - `fetch` asks for outputs that were pushed on
+ * - `fork` copies another session of this server
+ *
+ * A step of an older epoch, or one that was seen before, is dropped.
  */
 export class ServedSession {
   readonly #modules: SessionModules
@@ -67,7 +73,7 @@ export class ServedSession {
   readonly #idle: NodeJS.Timeout
   #closed = false
 
-  /** `idleMs`: a session for which nothing comes for so long is cut off. */
+  /** A session without messages for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
     this.#outputs = new OutputLog(modules.outputBudget)
@@ -83,13 +89,14 @@ export class ServedSession {
     switch (message.kind) {
       case 'open':
         return this.#cutOff('a session is opened once')
-      // Asked when something is late: the answer must not wait behind the step that is being computed.
+      // Answered at once: the client asks when something is late, and must not wait behind the step that is being
+      // computed.
       case 'status':
         return this.#reply({ kind: 'status', ...this.#progress(message.request) })
       case 'ack':
         return this.#outputs.acknowledge(message.until)
       case 'route':
-        // A hand-over to a frozen server must not hold up its replacement.
+        // Done before the queue: a push to a frozen server must not delay the change to its replacement.
         this.#dropNext()
         return this.#queue(message)
       default:
@@ -97,7 +104,7 @@ export class ServedSession {
     }
   }
 
-  /** Takes a message from the server before. Throws `SESSION_REQUEST` for one that is no step. */
+  /** Takes a message from the server before. Throws `SESSION_REQUEST` if it is no step. */
   handlePushed(message: Request<'push'>): void {
     if (message.kind === 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream is opened once')
     this.#idle.refresh()
@@ -177,14 +184,14 @@ export class ServedSession {
     this.#reply({ kind: 'output', ...made })
   }
 
-  /** Sends an output along the chain; without a next server the client carries it on. */
+  /** Pushes an output to the next server; without one, sends it to the client. */
   async #pass(made: Omit<StepMessage, 'kind' | 'push'>): Promise<void> {
     const { epoch, step, position, hidden } = made
     const next = this.#next
     this.#outputs.append(position, hidden)
     if (next === undefined) {
-      // The client has everything before this step, or it would not have sent it; the last output may get lost on its
-      // way.
+      // The client would not have sent this step without holding everything before it. The step's own output stays,
+      // since it may get lost on its way.
       this.#outputs.acknowledge(position)
       return this.#reply({ kind: 'output', ...made })
     }
@@ -218,8 +225,9 @@ export class ServedSession {
   }
 
   /**
-   * Begins a new epoch. Of the step that failed (`until`) the client knows only that it was to begin at `position`:
-   * where it was not done here, whatever lies behind may stem from before a cut-back and goes.
+   * Begins a new epoch. `until` is the number of the step that failed; the client only knows that it was to begin at
+   * `position`. If this server has not done that step, whatever it holds from `position` on may be from before the
+   * session was cut back, and is discarded.
    */
   #resume({ request, epoch, position, until }: RequestOf<'resume'>): void {
     const { engine } = this.#modules
@@ -232,8 +240,9 @@ export class ServedSession {
   }
 
   /**
-   * The other session's name is the right to copy it: only its client and the server before know it. Begins a new
-   * epoch; its client waits for the answers of all servers before the first step of it.
+   * Copies the first `position` tokens of another session. Knowing its id is the right to do so: only its client and
+   * the server before know it. Begins a new epoch; the client waits for all servers' answers before it sends the
+   * epoch's first step.
    */
   async #fork({ request, epoch, position, sessionId }: RequestOf<'fork'>): Promise<void> {
     const source = this.#modules.findSession(sessionId)
@@ -245,7 +254,7 @@ export class ServedSession {
     if (this.#closed) return
     this.#outputs.copyFrom(outputs, position)
     this.#epoch = Math.max(this.#epoch, epoch)
-    // Copies go out behind the next step: by then the client has taken over what it holds of the other session.
+    // Copies are sent after the next step: by then the client has taken over what it holds of the other session.
     clearTimeout(this.#copyTimer)
     this.#copyTimer = undefined
     this.#reply({ kind: 'forked', ...this.#progress(request) })
@@ -291,15 +300,15 @@ export class ServedSession {
   }
 
   /**
-   * Positions that a step needs are not in the cache, or no longer: the client learns how many are, and replays the
-   * others.
+   * Tells the client that positions before the step are not in the cache, and how many are; the client replays the
+   * missing ones.
    */
   #replyGap({ epoch, step, position }: StepMessage): void {
     const message = `a step at position ${position} came while the cache holds ${this.#modules.engine.position} tokens`
     this.#reply({ kind: 'broken', epoch, step, code: 'SESSION_POSITION', message })
   }
 
-  /** The request failed, the session lives on: the client decides. */
+  /** Tells the client that a request failed. The session stays open: the client decides what to do. */
   #replyFailure(message: Queued, error: unknown): void {
     if (!this.#closed) this.#modules.onFailure(message.kind, error)
     const code = errorCode(error)
@@ -311,8 +320,8 @@ export class ServedSession {
 
   #reply(answer: Answer<'inference'>): void {
     if (this.#closed) return
-    // A client that is gone is noticed by the stream's end; one that does not read is cut off by the stream's own
-    // limit.
+    // A client that is gone is noticed by the stream's end, and one that does not read is cut off by the stream's own
+    // limits.
     this.#modules.stream.send(answer).catch(() => undefined)
   }
 }

@@ -1,6 +1,9 @@
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 
-/** How many servers hold each block, of the records that are there to stay. */
+/**
+ * How many servers hold each block, by the records of servers that are JOINING or ONLINE. One number per block of the
+ * model.
+ */
 export function coverageOf(
   numBlocks: number,
   records: readonly Pick<ServerRecord, 'start' | 'end' | 'state'>[],
@@ -13,8 +16,9 @@ export function coverageOf(
 }
 
 /**
- * The `count` adjacent blocks that the swarm needs most: those of which fewest servers hold the rarest block, then the
- * next rare, and so on; the first such span where several are alike. `coverage` has one entry per block of the model.
+ * The `count` adjacent blocks that the swarm needs most: the span whose rarest block is held by the fewest servers;
+ * among equals the one whose next rarest block is, and so on, then the first one. `coverage` has one entry per block of
+ * the model.
  */
 export function chooseBlocks(
   numBlocks: number,
@@ -27,6 +31,7 @@ export function chooseBlocks(
   return [best, best + count]
 }
 
+/** Whether list `a` comes before list `b` in lexicographic order. */
 function isBefore(a: readonly number[], b: readonly number[]): boolean {
   const at = a.findIndex((value, i) => value !== b[i])
   return at >= 0 && a[at]! < b[at]!

@@ -5,35 +5,38 @@ import type { RunReport } from '../../engine/thread/messages.ts'
 import { pause } from '../../swarm/deadline.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 
+/** What loads engines, and what is told of their loss. */
 export interface EngineKeeperModules {
   readonly load: (signal: AbortSignal) => Promise<Engine>
-  /** The engine is lost: whatever uses it must end now. */
+  /** The engine is lost: whoever uses it must stop now. */
   readonly onLost: (error: PetalsError) => void
-  /** A new engine is loaded and is to be put on the air; what this throws counts as a failed attempt. */
+  /** A new engine was loaded and is to be served. If this rejects, the attempt counts as failed. */
   readonly onLoaded: (engine: Engine) => Promise<void>
   readonly logger: SwarmLogger
 }
 
-/** Pauses before the attempts to load a lost span again: a device that was reset needs a while. */
+/** Pauses before the attempts to load a lost span again; a device that was reset needs some time. */
 const RELOAD_PAUSES_MS = [1000, 5000, 15_000, 60_000]
 
-/** A GPU that is lost to this process is rarely found again by it: the process had better be restarted soon. */
+/**
+ * How many of these attempts are made after a GPU was lost: it rarely comes back to the same process, which should
+ * rather be restarted soon.
+ */
 const DEVICE_LOST_PAUSES = 1
 
 /**
- * Runs that fail one after another, with none between that works, mean that the device is gone and not a request at
- * fault.
+ * This many failed runs in a row, with none that works in between, mean that the device is at fault and not a request.
  */
 const MAX_FAULTS = 3
 
 /**
- * Holds a span's engine and loads it again when it is lost: when its thread has died, or the device fails every run.
- * Events: the present engine's `run` and `cache`.
+ * Holds a span's engine, and loads the span again when the engine is lost: when its thread has died or the device fails
+ * every run. Events: `run` and `cache` of the current engine.
  */
 export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> {
-  /** Resolves, with `SPAN_LOST`, when the span could not be loaded again. */
+  /** Resolves, with `SPAN_LOST`, if the span could not be loaded again. */
   readonly failed: Promise<PetalsError>
-  /** Times that the span was loaded again. */
+  /** How often the span was loaded again. */
   numReloads = 0
   readonly #modules: EngineKeeperModules
   readonly #pausesMs: readonly number[]
@@ -43,7 +46,7 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
   #faults = 0
   #reloading: Promise<void> | undefined
 
-  /** Takes over an engine that serves already. */
+  /** Takes over an engine that is being served already. */
   constructor(engine: Engine, modules: EngineKeeperModules, pausesMs: readonly number[] = RELOAD_PAUSES_MS) {
     super()
     const { promise, resolve } = Promise.withResolvers<PetalsError>()
@@ -55,7 +58,7 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     this.#watch(engine)
   }
 
-  /** The present engine; while there is none, the last one. */
+  /** The current engine; between two engines, the last one. */
   get engine(): Engine {
     return this.#engine
   }
@@ -72,7 +75,7 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     return this.#engine.numSessions
   }
 
-  /** Closes the engine and ends every attempt to load it again. */
+  /** Closes the engine and ends any attempt to load it again. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#reloading
@@ -126,7 +129,7 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     )
   }
 
-  /** What went wrong, or undefined. */
+  /** Loads the span and has it served. Returns undefined, or the error if that failed. */
   async #tryLoad(): Promise<unknown> {
     let engine: Engine | undefined
     try {

@@ -1,19 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
 
+/** What the system says about its memory. */
 export interface MemoryReadings {
-  /** What the machine can give without swapping: on Linux its MemAvailable. */
+  /** Memory that the machine can provide without swapping; on Linux, MemAvailable. */
   readonly freeBytes: number
   readonly totalBytes: number
-  /** The process's limit, as of a container; 0 or more than the machine has where there is none. */
+  /** The process's memory limit, e.g. a container's. 0, or more than the machine has: no limit. */
   readonly limitBytes: number
-  /** What the limit leaves, files in the page cache counted as used. */
+  /** What is left of the limit if files in the page cache count as used. */
   readonly leftBytes: number
-  /** Of these files, what goes at once when memory is needed. */
+  /** How much of the page cache is freed as soon as memory is needed. */
   readonly reclaimableBytes: number
 }
 
-/** Bytes that this process can still take, within the machine's free memory and its container's limit. */
+/** Bytes that this process can still take, by the machine's free memory and its container's limit. */
 export function freeMemoryBytes(): number {
   return withinLimit({
     freeBytes: freemem(),
@@ -24,7 +25,10 @@ export function freeMemoryBytes(): number {
   })
 }
 
-/** A model that was just downloaded or read fills a container's limit with files; that is no reason to call it full. */
+/**
+ * Free memory by these readings. A model that was just downloaded or read fills a container's limit with cached files,
+ * which must not count as used.
+ */
 export function withinLimit({
   freeBytes,
   totalBytes,
@@ -36,7 +40,10 @@ export function withinLimit({
   return Math.min(freeBytes, leftBytes + reclaimableBytes, limitBytes)
 }
 
-/** Both versions of Linux's control groups, in the process's own group or, within a container, the root. */
+/**
+ * Reads the reclaimable page cache from Linux's control groups, version 1 or 2: of the process's own group or, inside
+ * of a container, of the root group. 0 if it cannot be read.
+ */
 function reclaimableBytes(): number {
   const groups = readText('/proc/self/cgroup')
     .split('\n')

@@ -5,21 +5,22 @@ import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
 import type { Engine, EngineOptions } from '../../engine/engine.ts'
 import { spanTensorNames } from '../../engine/loading/tensor-names.ts'
 
-/** Makes an engine; `Engine.load` is one. */
+/** Makes an engine, as `Engine.load` does. */
 export type LoadEngine = (options: EngineOptions) => Promise<Engine>
 
+/** Which span to load, and its adapters. */
 export interface SpanLoaderOptions extends Omit<EngineOptions, 'signal' | 'adapterBytes'> {
-  /** LoRA adapters that requests may name, and what the matrices of all that are loaded may take. */
+  /** LoRA adapters that requests may use; `adapterBytes` bounds the memory of all loaded adapters. */
   readonly adapters?: readonly Adapter[] | undefined
   readonly adapterBytes?: number | undefined
 }
 
-/** Loads one span, as often as it takes, from tensors that are fetched once. */
+/** Loads one span, any number of times, from tensors that are downloaded once. */
 export class SpanLoader {
   readonly #options: SpanLoaderOptions
   readonly #load: LoadEngine
 
-  /** Fetches the span's tensors where the model is one of the hub. Rejects with the signal's reason. */
+  /** Downloads the span's tensors, if the model is on the hub. Rejects with `HubError` or the signal's reason. */
   static async fetch(
     options: SpanLoaderOptions,
     download: Omit<DownloadOptions, 'signal'> | undefined,
@@ -40,7 +41,7 @@ export class SpanLoader {
     return this.#options.checkpoint
   }
 
-  /** Nothing is left behind of an engine that an adapter does not fit. */
+  /** Loads an engine and adds the adapters. If an adapter does not fit, the engine is closed and the error thrown. */
   async load(signal: AbortSignal | undefined): Promise<Engine> {
     const { adapters = [], adapterBytes = 0, ...options } = this.#options
     const engine = await this.#load({ ...options, adapterBytes, signal })
@@ -53,7 +54,7 @@ export class SpanLoader {
     }
   }
 
-  /** Lets go of what was fetched; nothing can be loaded afterwards. */
+  /** Lets the downloaded files be evicted. Nothing can be loaded afterwards. */
   release(): Promise<void> | void {
     return releaseTensors(this.checkpoint)
   }

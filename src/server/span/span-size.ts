@@ -12,25 +12,26 @@ import type { Quantization } from '../../tensor/quantize.ts'
 import { chooseBlocks, coverageOf } from './choose-blocks.ts'
 import { freeMemoryBytes } from './free-memory.ts'
 
-/** Which blocks to hold, and what to hold them in. */
+/** Which blocks to hold, on what device and in which form. */
 export interface SpanSizeOptions {
-  /** Blocks `start` to `end`, both or neither. */
+  /** Blocks `start` to `end`, `end` not included. Both or neither are given. */
   readonly start?: number | undefined
   readonly end?: number | undefined
-  /** How many blocks, wherever the swarm needs them; as many as fit where neither is given. */
+  /** The number of blocks, wherever the swarm needs them. If neither a span nor a number is given: as many as fit. */
   readonly numBlocks?: number | undefined
   readonly device: Device
   readonly dtype: FloatDType
   readonly quant?: Quantization | undefined
   readonly kvDType?: KvDType | undefined
-  /** KV cache in tokens; from the memory where not given. */
+  /** Size of the KV cache in tokens; by default it follows from the memory. */
   readonly cacheTokens?: number | undefined
   readonly prefillChunkTokens?: number | undefined
   readonly adapterBytes?: number | undefined
-  /** Memory that the span may take where its device computes; what is free now where not given. */
+  /** The device memory that the span may take; by default what is free now. */
   readonly memoryBytes?: number | undefined
 }
 
+/** Blocks `start` to `end`, and their cache. */
 export interface SizedSpan {
   readonly start: number
   readonly end: number
@@ -44,9 +45,9 @@ export interface SpanSizeModules {
 }
 
 /**
- * The span that a server is to hold: as told, or else as many blocks as were told or fit, where the swarm's map, which
- * is asked for once, shows fewest servers. Throws `UsageError` for blocks that the model does not have and where none
- * fits.
+ * Decides which span a server holds: the one given, or else as many blocks as given or fit, where the fewest servers
+ * hold them. For the latter the swarm is asked once. Throws `UsageError` for blocks that the model does not have, and
+ * if not one block fits.
  */
 export async function sizeSpan(
   modules: SpanSizeModules,
@@ -65,7 +66,7 @@ export async function sizeSpan(
   return { start: first, end: last, cacheTokens: plan.cacheTokens }
 }
 
-/** The plan of a server with these options, before anything of the model but its config is here. */
+/** The memory plan of a server with these options, from the model's config alone. */
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
   const { device, dtype, quant, kvDType, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
@@ -121,7 +122,7 @@ async function whereNeeded(
   await node.records.start(discovery)
   try {
     await discovery.refresh(signal === undefined ? {} : { signal })
-    // What an earlier run of this very node has left does not count.
+    // Without this node's own record, which an earlier run may have left.
     const records = discovery.directory.records().filter(({ peerId }) => peerId !== node.peerId)
     const [start, end] = chooseBlocks(numBlocks, coverageOf(numBlocks, records), count)
     logger.info({ blocks: `${start}:${end}`, numServers: records.length }, 'chose the blocks that fewest servers hold')

@@ -4,7 +4,9 @@ import { convert } from '../../tensor/convert.ts'
 
 const STEPS = 8
 
-/** Tokens per second of one sequence's decode steps through the whole span, over a few steps on the idle engine. */
+/**
+ * Tokens per second of one session's decode steps through the whole span, measured in a few steps on the idle engine.
+ */
 export async function measureThroughput(engine: Engine): Promise<number> {
   const { config, start, end } = engine
   const session = await engine.openSession({ start, end, maxLength: STEPS + 1, timeoutMs: 0 })

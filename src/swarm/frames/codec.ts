@@ -18,26 +18,29 @@ interface Layout {
   readonly byNumber: readonly (NamedField | undefined)[]
 }
 
-/** A message by name; tensors are described and still lack their data. */
+/** A decoded message; its tensors have dtype and shape but no data yet. */
 export type Decoded = Record<string, unknown> & AnyMessage
 
-/** A message whose header was read, and its tensors in the order of the payload: by field, data still lacking. */
+/**
+ * A message whose header was decoded. `tensors` lists its tensors, by field, in the order in which their data follow in
+ * the payload.
+ */
 export interface Incoming {
   readonly message: Decoded
   readonly tensors: readonly { readonly name: string; readonly tensor: Tensor }[]
 }
 
 /**
- * Headers of what one side of an rpc may say: a byte that says which message it is, then its fields in protobuf's
- * encoding. Exactly the fields of the schema are taken, each once; fields of unknown numbers are passed over, so that a
- * later version may add optional ones.
+ * Encodes and decodes the headers of all messages that one side of an rpc may send. A header is a byte that says which
+ * message it is, followed by the message's fields in protobuf's encoding. Each field may occur once. Fields with
+ * unknown numbers are skipped, so that later versions can add optional fields.
  */
 export class MessageCodec {
   readonly #side: string
   readonly #byKind: ReadonlyMap<string, Layout>
   readonly #byCode: readonly (Layout | undefined)[]
 
-  /** `side` is who says it, for messages. */
+  /** `side` names the sending side in error messages. */
   constructor(side: string, table: MessageTable) {
     this.#side = side
     const layouts = Object.entries({ ...COMMON, ...table }).map(([kind, { code, fields }]) =>
@@ -47,7 +50,10 @@ export class MessageCodec {
     this.#byCode = sparse(layouts, ({ code }) => code)
   }
 
-  /** Writes the header of a message and returns its tensors. Throws `SWARM_FRAME` for what no receiver takes. */
+  /**
+   * Writes a message's header and returns the message's tensors. Throws `SWARM_FRAME` for a message that a receiver
+   * would refuse.
+   */
   encode(header: HeaderWriter, message: AnyMessage): Tensor[] {
     const layout = this.#byKind.get(message.kind)
     if (layout === undefined) throw this.#wrong(`"${message.kind}" is none of its messages`)
@@ -67,7 +73,7 @@ export class MessageCodec {
     return tensors
   }
 
-  /** Throws `SWARM_FRAME`, naming the field. The result shares no memory with `bytes`. */
+  /** Reads a header. The result shares no memory with `bytes`. Throws `SWARM_FRAME`, naming the field. */
   decode(bytes: Uint8Array): Incoming {
     const layout = this.#byCode[bytes[0] ?? -1]
     if (layout === undefined) throw this.#wrong(`there is no message of number ${bytes[0]}`)
@@ -130,7 +136,9 @@ function sparse<T>(items: readonly T[], numberOf: (item: T) => number): (T | und
   return result
 }
 
-/** Both sides of an rpc: what the one that opened the stream says, and what the one that serves it does. */
+/**
+ * The codecs of an rpc: of requests, sent by the side that opened the stream, and of answers, sent by the serving side.
+ */
 export interface RpcCodec {
   readonly requests: MessageCodec
   readonly answers: MessageCodec

@@ -11,29 +11,29 @@ import {
   type WireType,
 } from './header-bytes.ts'
 
-/** One field of a message: its number on the wire, what values it takes, and how they are written and read. */
+/** One field of a message: its number on the wire, the values it accepts, and how they are encoded. */
 export interface Field<T, Presence extends 'required' | 'optional' | 'repeated' = 'required'> {
   readonly number: number
   readonly presence: Presence
   readonly wireType: WireType
-  /** What values it takes, for the documentation. */
+  /** The accepted values in words, for the documentation. */
   readonly what: string
-  /** Whether the header only describes it, and its bytes are in the payload. */
+  /** Whether the header holds only a description and the bytes are in the payload. */
   readonly isTensor: boolean
-  /** Writes the value without its tag. Throws `SWARM_FRAME` for one that no receiver takes. */
+  /** Writes the value without its tag. Throws `SWARM_FRAME` for a value that a receiver would refuse. */
   write(header: HeaderWriter, value: T): void
-  /** Throws `SWARM_FRAME`. */
+  /** Reads a value. Throws `SWARM_FRAME`. */
   read(header: HeaderReader): T
 }
 
 export type AnyField = Field<unknown, 'required' | 'optional' | 'repeated'>
 
-/** A field that may be left out. */
+/** Makes a field optional. */
 export function optional<T>(field: Field<T>): Field<T, 'optional'> {
   return { ...field, presence: 'optional' }
 }
 
-/** Any number of values, which may be none. */
+/** Makes a field hold any number of values, also none. */
 export function repeated<T>(field: Field<T>): Field<T, 'repeated'> {
   return { ...field, presence: 'repeated' }
 }
@@ -104,7 +104,7 @@ export function bytes(number: number, maxBytes: number): Field<Uint8Array> {
   }
 }
 
-/** A random name: `numBytes` bytes, in memory as hex digits. */
+/** An identifier of `numBytes` random bytes; in memory it is hex digits. */
 export function id(number: number, numBytes: number): Field<string> {
   const check = (value: Uint8Array): Uint8Array => {
     if (value.byteLength === numBytes) return value
@@ -120,14 +120,14 @@ export function id(number: number, numBytes: number): Field<string> {
   }
 }
 
-/** The dtypes of tensors on the wire, by their numbers there. */
+/** The dtypes of tensors; a dtype's index is its number on the wire. */
 const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'] satisfies FloatDType[]
 
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * A tensor of floats with these axes, none of them empty. The header has its dtype and shape, one byte and one integer
- * an axis; what `read` gives still lacks its data.
+ * A tensor of a float type with the named axes, none of them of size 0. The header holds its dtype (a byte) and shape
+ * (an integer per axis); the tensor that `read` returns has no data yet.
  */
 export function tensor(number: number, axes: readonly string[]): Field<Tensor> {
   const description = Buffer.alloc(1 + axes.length * 5)
@@ -162,7 +162,7 @@ function isAxis(dim: number): boolean {
   return dim > 0 && dim >>> 0 === dim
 }
 
-/** Returns the number of bytes written. */
+/** Writes a tensor's dtype and shape; returns the number of bytes written. */
 function describe(target: Uint8Array, code: number, shape: readonly number[]): number {
   target[0] = code
   let at = 1
@@ -183,7 +183,7 @@ function atMost(value: Uint8Array, maxBytes: number): Uint8Array {
   throw bad(`has ${value.byteLength} bytes; at most ${maxBytes} are allowed`)
 }
 
-/** What is wrong reads on from the field's name. */
+/** The error of a field's value; `what` follows the field's name in the message. */
 function bad(what: string): SwarmError {
   return new SwarmError('SWARM_FRAME', what)
 }

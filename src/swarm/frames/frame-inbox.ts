@@ -1,18 +1,22 @@
 import { SwarmError } from '../errors.ts'
 import type { AnyMessage } from './messages.ts'
 
-/** Receives messages as they arrive, in the same turn of the event loop. What it throws ends the stream. */
+/**
+ * Receives messages in the same turn of the event loop in which they arrive. An exception from a method ends the
+ * stream.
+ */
 export interface MessageListener<M extends AnyMessage> {
   onMessage(message: M): void
-  /** The peer reported a fault in an `error` message; the stream goes on. */
+  /** The peer reported an error in an `error` message; the stream stays open. */
   onError(error: Error): void
-  /** Called once, last: null after the peer's explicit end, the reason otherwise. */
+  /** Called once, as the last method: with null after the peer's `end`, otherwise with the reason. */
   onEnd(error: Error | null): void
 }
 
+/** How to wait for a message. */
 export interface ReceiveOptions {
   signal?: AbortSignal
-  /** How long to wait for the next message. */
+  /** How long to wait. */
   timeoutMs?: number
 }
 
@@ -23,7 +27,7 @@ interface Waiter<M> {
   reject(error: unknown): void
 }
 
-/** The received side of a stream: hands messages to a listener, or keeps them until `receive` asks. */
+/** The receiving half of a stream: passes messages to a listener, or keeps them until `receive` is called. */
 export class FrameInbox<M extends AnyMessage> {
   readonly #items: Item<M>[] = []
   readonly #waiters: Waiter<M>[] = []
@@ -32,7 +36,7 @@ export class FrameInbox<M extends AnyMessage> {
   #queuedBytes = 0
   #ended: { error: Error | null } | undefined
 
-  /** `onTaken` is told whenever queued items were taken. */
+  /** `onTaken` is called whenever messages leave the queue. */
   constructor(onTaken: () => void) {
     this.#onTaken = onTaken
   }
@@ -53,7 +57,7 @@ export class FrameInbox<M extends AnyMessage> {
     this.#queuedBytes += item.bytes
   }
 
-  /** No more items will come; what is queued can still be read. */
+  /** Nothing more will arrive. Queued messages can still be read. */
   finish(error: Error | null): void {
     if (this.#ended !== undefined) return
     this.#ended = { error }
@@ -61,7 +65,7 @@ export class FrameInbox<M extends AnyMessage> {
     for (const waiter of this.#waiters.splice(0)) settleEnd(waiter, error)
   }
 
-  /** From now on everything goes to the listener, first what is queued. */
+  /** From now on all messages go to the listener, beginning with the queued ones. */
   listen(listener: MessageListener<M>): void {
     if (this.#listener !== undefined) throw new SwarmError('SWARM_STATE', 'the stream already has a listener')
     this.#listener = listener

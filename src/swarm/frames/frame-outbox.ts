@@ -3,9 +3,10 @@ import { SwarmError } from '../errors.ts'
 import { WRITE_STALL_MS } from '../limits.ts'
 import type { ByteStream } from './loopback.ts'
 
+/** How to wait until a message is sent. */
 export interface SendOptions {
   signal?: AbortSignal
-  /** How long the peer may take no bytes at all; 30 s unless told. A slow peer that goes on reading is not cut off. */
+  /** How long the peer may accept no bytes at all; 30 s by default. A slow peer that keeps reading is not cut off. */
   timeoutMs?: number
 }
 
@@ -17,8 +18,8 @@ interface Pending {
 }
 
 /**
- * The sending side of a stream. libp2p takes any amount into its own unbounded buffer, and its `onDrain()` works only
- * once per stream, so frames wait here, in order, until the stream has taken everything before them.
+ * The sending half of a stream: a queue of frames, each of which is passed to libp2p only when the stream has taken all
+ * frames before it. libp2p itself would buffer without bound, and its `onDrain()` works only once per stream.
  */
 export class FrameOutbox {
   readonly #stream: ByteStream
@@ -29,21 +30,24 @@ export class FrameOutbox {
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `abort` ends the whole stream. */
+  /** `abort` is called to end the whole stream. */
   constructor(stream: ByteStream, maxBacklogBytes: number, abort: (error: Error) => void) {
     this.#stream = stream
     this.#abort = abort
     this.#maxBacklogBytes = maxBacklogBytes
-    // libp2p's own drain listener goes first and writes in a microtask; this one looks after that.
+    // libp2p's own listener for `drain` runs first and writes in a microtask; `#flush` must come after that.
     stream.addEventListener('drain', () => queueMicrotask(() => this.#flush()))
   }
 
-  /** Bytes of frames whose `write` has not settled. */
+  /** Bytes of frames whose `write` has not settled yet. */
   get backlogBytes(): number {
     return this.#backlogBytes
   }
 
-  /** Settles when the stream has taken the bytes and would take more. Memory in `bytes` is in use until then. */
+  /**
+   * Queues a frame. Settles when the stream has taken it and would take more; until then the memory of `bytes` must not
+   * change.
+   */
   async write(
     bytes: Uint8Array | Uint8ArrayList,
     { signal, timeoutMs = WRITE_STALL_MS }: SendOptions = {},
@@ -66,7 +70,7 @@ export class FrameOutbox {
     }
   }
 
-  /** Ends all waiting, and refuses what comes later. */
+  /** Rejects all pending and all later writes. */
   fail(error: Error): void {
     this.#error ??= error
     clearTimeout(this.#timer)
@@ -111,7 +115,10 @@ export class FrameOutbox {
     }
   }
 
-  /** A frame that is partly written cannot be taken back: then the stream goes with it. */
+  /**
+   * Removes a frame whose signal was aborted. If part of it has been written it cannot be removed, so the stream is
+   * aborted.
+   */
   #giveUp(pending: Pending, reason: unknown): void {
     const index = this.#pending.indexOf(pending)
     if (index < 0) return
@@ -145,7 +152,7 @@ export class FrameOutbox {
     }
   }
 
-  /** One timer for the frame at the head, only while something waits. */
+  /** Sets the timer of the frame at the head of the queue. Without a queue there is no timer. */
   #watch(): void {
     clearTimeout(this.#timer)
     const head = this.#pending[0]

@@ -12,46 +12,50 @@ import type { Answer, AnyMessage, CommonMessage, Request } from './messages.ts'
 import { RemoteError } from './remote-error.ts'
 import { newTraffic, type RpcTraffic } from './traffic.ts'
 
-/** What a queued message costs beside its bytes, so that empty ones cannot queue without bound. */
+/** What a queued message counts besides its bytes, so that even empty messages cannot queue without bound. */
 const FRAME_OVERHEAD_BYTES = 256
 
-/** Frames that wait to be sent, as a multiple of the largest frame. */
+/** The most bytes of frames that may wait to be sent, as a multiple of the largest frame. */
 const BACKLOG_FRAMES = 2
 
-/** How long a peer whose message was refused may take to hear why. */
+/** How long to wait until a peer has been told why its message was refused. */
 const REFUSAL_MS = 1000
 
-/** What one side of a stream says and hears, and how much of it. */
+/** The messages that one side of a stream sends and receives, and their limits. */
 export interface StreamSide {
   readonly outgoing: MessageCodec
   readonly incoming: MessageCodec
   readonly limits: RpcLimits
 }
 
-/** The side of whoever opens a stream of an rpc. */
+/** The side that opens a stream. */
 export function openingSide(rpc: Rpc, limits: RpcLimits): StreamSide {
   const { requests, answers } = CODECS[rpc]
   return { outgoing: requests, incoming: answers, limits }
 }
 
-/** The side of whoever serves it. */
+/** The side that serves a stream. */
 export function servingSide(rpc: Rpc, limits: RpcLimits): StreamSide {
   const { requests, answers } = CODECS[rpc]
   return { outgoing: answers, incoming: requests, limits }
 }
 
-/** A stream of an rpc as the one sees it who opened it, and as the one who serves it. */
+/**
+ * A stream of an rpc, seen from the side that opened it (`RequestStream`) and from the side that serves it
+ * (`ServedStream`).
+ */
 export type RequestStream<R extends Rpc> = FrameStream<Request<R>, Answer<R>>
 export type ServedStream<R extends Rpc> = FrameStream<Answer<R>, Request<R>>
 
 /**
- * Messages both ways over one libp2p stream: `Out` is what this side says, `In` what it hears. A killed peer looks to
- * libp2p like an orderly close, so each side says `end` in a message of its own, and an end without it is a loss. Must
- * be created in the turn in which libp2p hands out the stream: events that fire before the listeners stand are lost.
+ * Messages in both directions over one libp2p stream; this side sends `Out` and receives `In`. To libp2p a killed peer
+ * looks like an orderly close, so each side ends with an `end` message, and a stream that closes without one counts as
+ * lost. A FrameStream must be created in the same turn in which libp2p provides the stream: later its first events
+ * would be missed.
  */
 export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMessage = AnyMessage> {
   readonly remotePeer: string
-  /** Resolves once both directions are closed, however that came; never rejects. */
+  /** Resolves once both directions are closed, for whatever reason; never rejects. */
   readonly closed: Promise<void>
   readonly #stream: ByteStream
   readonly #outgoing: MessageCodec
@@ -63,13 +67,13 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
   readonly #report: (error: Error) => void
   readonly #traffic: RpcTraffic
   #abortError: Error | undefined
-  /** Whether something came that is no message: what follows it has no reader. */
+  /** Whether bytes arrived that are no valid message. What follows them is not read. */
   #refused = false
   #ending: Promise<void> | undefined
 
   /**
-   * `report` hears of what a listener's `onEnd` throws: by then there is no stream left to end. `traffic` counts what
-   * passes.
+   * `report` is called with what a listener's `onEnd` throws, because there is no stream left to end then. `traffic`
+   * counts messages and bytes.
    */
   constructor(
     stream: ByteStream,
@@ -97,31 +101,31 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     stream.addEventListener('message', (event) => this.#read(event))
     stream.addEventListener('end', () => this.#finishReading())
     stream.addEventListener('close', (event) => this.#finish(event))
-    // libp2p hands over what it had buffered in a microtask of its own, queued just above.
-    queueMicrotask(() => this.#lookOnce())
+    // libp2p delivers what it had buffered in a microtask that was queued by the lines above.
+    queueMicrotask(() => this.#finishIfOver())
   }
 
   /**
-   * Sends one message. Settles when the stream has taken it and would take more; until then its tensors' memory is in
-   * use. Throws `SWARM_FRAME` (nothing that a receiver takes), `SWARM_STREAM_LOST`, `SWARM_TIMEOUT` (the peer takes
-   * nothing; the stream is aborted), `SWARM_BACKLOG`, or the signal's reason (a message that was already partly written
-   * takes the stream with it).
+   * Sends one message. Settles when the stream has taken it and would take more; until then the message's tensors must
+   * not change. Throws `SWARM_FRAME` (a message that a receiver would refuse), `SWARM_STREAM_LOST`, `SWARM_TIMEOUT`
+   * (the peer accepts no bytes; the stream is aborted), `SWARM_BACKLOG`, or the signal's reason (the stream is aborted
+   * if the message was partly written).
    */
   async send(message: Out, options?: SendOptions): Promise<void> {
     await this.#send(message, options)
   }
 
   /**
-   * The next message, or null after the peer's explicit end. Throws `SWARM_STREAM_LOST` if the stream ended without
-   * one, `SWARM_TIMEOUT` (the stream goes on), `RemoteError` for a fault that the peer reports (the stream goes on),
-   * `SWARM_FRAME` for what is no message of this stream (the peer is told, and the stream is over).
+   * The next message, or null after the peer's `end`. Throws `SWARM_STREAM_LOST` if the stream ended without `end`,
+   * `SWARM_TIMEOUT` and `RemoteError` (an error that the peer reported), after both of which the stream stays open, and
+   * `SWARM_FRAME` if something invalid arrived (the peer is told, and the stream ends).
    */
   receive(options?: ReceiveOptions): Promise<In | null> {
     return this.#inbox.receive(options)
   }
 
   /**
-   * Hands every message to the listener from now on, in the turn in which its last byte arrives; instead of `receive`.
+   * Passes every message to the listener from now on, in the turn in which its last byte arrives. Excludes `receive`.
    */
   listen(listener: MessageListener<In>): void {
     try {
@@ -131,13 +135,16 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     }
   }
 
-  /** Says that nothing more will be sent. Settles when that is handed to libp2p; never rejects. */
+  /** Tells the peer that nothing more will be sent. Settles when libp2p has taken that; never rejects. */
   end(): Promise<void> {
     this.#ending ??= this.#sayEnd()
     return this.#ending
   }
 
-  /** Reports a fault to the peer in an `error` message, and ends. Only errors raised on purpose tell their message. */
+  /**
+   * Reports an error to the peer in an `error` message, and ends this side. Of an unexpected error the peer learns no
+   * details.
+   */
   async fail(error: unknown): Promise<void> {
     if (this.#ending !== undefined) return this.#ending
     const code = errorCode(error)
@@ -146,11 +153,11 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     await this.end()
   }
 
-  /** Closes both directions at once; whoever waits here gets this error, the peer `SWARM_STREAM_LOST`. */
+  /** Closes both directions at once. Whoever waits on this side gets `error`; the peer gets `SWARM_STREAM_LOST`. */
   abort(error: Error): void {
     this.#abortError ??= error
     this.#stream.abort(error)
-    this.#lookOnce()
+    this.#finishIfOver()
   }
 
   async #send(message: Out | CommonMessage, options?: SendOptions): Promise<void> {
@@ -196,7 +203,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
       this.#stream.pause()
   }
 
-  /** What came is no message of this stream: whoever reads learns it, then the peer, and then the stream is over. */
+  /** Something arrived that is no message of this stream: tells the reader, then the peer, and aborts the stream. */
   #refuse(error: SwarmError): void {
     this.#refused = true
     this.#abortError ??= error
@@ -212,7 +219,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     } catch {
       // Closed meanwhile; libp2p throws when it wants to tell the peer.
     }
-    this.#lookOnce()
+    this.#finishIfOver()
   }
 
   #finishReading(): void {
@@ -235,7 +242,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
 
   #finish(event?: StreamCloseEvent): void {
     if (event?.error !== undefined) this.#abortError ??= lostBy(this.remotePeer, event.error)
-    // A paused stream still has bytes to give; its `end` comes after them.
+    // A paused stream still has bytes to deliver; its `end` event follows them.
     if (this.#stream.readBufferLength === 0) this.#finishReading()
     this.#outbox.fail(
       this.#abortError ?? new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`),
@@ -243,7 +250,8 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     this.#resolveClosed()
   }
 
-  #lookOnce(): void {
+  /** Handles the end of a stream whose events may have fired before the listeners were added. */
+  #finishIfOver(): void {
     if (this.#stream.readableEnded) this.#finishReading()
     if (this.#stream.status !== 'open' && this.#stream.status !== 'closing') this.#finish()
   }

@@ -14,12 +14,12 @@ export type FrameLimits = Pick<RpcLimits, 'headerBytes' | 'payloadBytes'>
 
 const PRELUDE_BYTES = 8
 
-/** One for all streams: a header is written and copied in one turn. */
+/** Shared by all streams: a header is written and copied within one turn of the event loop. */
 const headerWriter = new HeaderWriter(MAX_HEADER_BYTES)
 
 /**
- * A message's bytes: one buffer for a small one, a list that refers to the tensors' own memory for a large one. Throws
- * `SWARM_FRAME` if it breaks the limits that the receiver would apply.
+ * The bytes of a message: one buffer for a small message; for a large one a list that refers to its tensors' own
+ * memory. Throws `SWARM_FRAME` if the message exceeds the receiver's limits.
  */
 export function encodeFrame(
   message: AnyMessage,
@@ -55,11 +55,14 @@ function checkLength(what: string, bytes: number, maxBytes: number): void {
   )
 }
 
-/** Of a longer payload only this much is allocated on the peer's word; the rest follows as bytes arrive. */
+/**
+ * The most memory that is allocated for a payload because the peer has announced its length. More is allocated only as
+ * bytes arrive.
+ */
 const TRUSTED_BYTES = 4 << 20
 const GROWTH = 4
 
-/** Cuts a stream of bytes into messages. Every length and shape is checked before memory is allocated for it. */
+/** Cuts a stream of bytes into messages. Checks every length and shape before it allocates memory for it. */
 export class FrameDecoder {
   readonly #codec: MessageCodec
   readonly #limits: FrameLimits
@@ -78,12 +81,15 @@ export class FrameDecoder {
     this.#emit = emit
   }
 
-  /** Whether bytes of an unfinished frame have arrived. */
+  /** Whether part of a frame has arrived. */
   get midFrame(): boolean {
     return this.#stage !== 'prelude' || this.#filled > 0
   }
 
-  /** Takes the next bytes and emits the messages that they complete. Throws `SWARM_FRAME`; use no further then. */
+  /**
+   * Takes the next bytes and emits every message that they complete. Throws `SWARM_FRAME`; after that the decoder must
+   * not be used.
+   */
   push(chunk: Uint8Array): void {
     let offset = 0
     while (offset < chunk.byteLength) {
@@ -141,7 +147,9 @@ export class FrameDecoder {
     else this.#expect('payload', total)
   }
 
-  /** The payload has an ArrayBuffer of its own and of its size, so that it can be transferred to a worker. */
+  /**
+   * Emits the message. Its payload is an ArrayBuffer of exactly its size, so that it can be transferred to a worker.
+   */
   #finishFrame(payload: Uint8Array): void {
     const { message, tensors } = this.#incoming!
     let offset = 0
@@ -159,7 +167,7 @@ export class FrameDecoder {
   }
 }
 
-/** Gives a tensor of the message its data; returns where the next one's begins. */
+/** Gives a tensor of the message its data; returns the offset of the next tensor's data. */
 function attach(message: Decoded, name: string, { dtype, shape }: Tensor, payload: Uint8Array, offset: number): number {
   const end = offset + byteLength(dtype, shape)
   message[name] = { dtype, shape, data: payload.subarray(offset, end) } satisfies Tensor

@@ -1,8 +1,8 @@
 import { SwarmError } from '../errors.ts'
 
 /**
- * Protobuf's encoding, as far as headers of frames need it: each field is a tag (its number and how its value is
- * written) and the value.
+ * Protobuf's wire format, as far as frame headers need it: each field is a tag (the field's number and its wire type)
+ * followed by the value.
  */
 export const VARINT = 0
 export const FIXED64 = 1
@@ -12,17 +12,17 @@ export type WireType = typeof VARINT | typeof FIXED64 | typeof LENGTH_DELIMITED
 const MAX_UINT32 = 0xffffffff
 const MAX_VARINT_BYTES = 10
 
-/** Writes headers one after another into the same memory. */
+/** Writes headers, one after another, into the same memory. */
 export class HeaderWriter {
   readonly #bytes: Buffer
   #length = 0
 
-  /** `maxBytes`: of one header. */
+  /** `maxBytes`: the longest header. */
   constructor(maxBytes: number) {
     this.#bytes = Buffer.allocUnsafeSlow(maxBytes)
   }
 
-  /** What was written since `reset`; valid until then. */
+  /** The header written since `reset`; valid until the next `reset`. */
   get written(): Uint8Array {
     return this.#bytes.subarray(0, this.#length)
   }
@@ -57,7 +57,7 @@ export class HeaderWriter {
     this.#bytes.set(value, this.#grow(value.byteLength))
   }
 
-  /** Room for `numBytes` more; returns where they begin. Throws `SWARM_FRAME`. */
+  /** Reserves `numBytes` bytes and returns their offset. Throws `SWARM_FRAME` if the header would be too long. */
   #grow(numBytes: number): number {
     const at = this.#length
     if (at + numBytes > this.#bytes.byteLength) {
@@ -68,7 +68,7 @@ export class HeaderWriter {
   }
 }
 
-/** Reads one header. What does not fit its bytes throws `SWARM_FRAME`. */
+/** Reads one header. Throws `SWARM_FRAME` if a value is malformed or runs past the header's end. */
 export class HeaderReader {
   readonly #bytes: Uint8Array
   #at: number
@@ -100,14 +100,14 @@ export class HeaderReader {
     return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at, 8).getFloat64(0, true)
   }
 
-  /** A view of the header's memory. */
+  /** A length-delimited value, as a view of the header's memory. */
   bytes(): Uint8Array {
     const length = this.varint()
     const at = this.#take(length)
     return this.#bytes.subarray(at, at + length)
   }
 
-  /** Passes over a value that nobody here knows. */
+  /** Skips a value of a field with an unknown number. */
   skip(wireType: number): void {
     if (wireType === VARINT) this.varint()
     else if (wireType === FIXED64) this.#take(8)

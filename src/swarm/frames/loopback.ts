@@ -8,7 +8,7 @@ import {
 } from '@libp2p/interface'
 import { SwarmError } from '../errors.ts'
 
-/** The part of a libp2p stream that frames need. */
+/** The part of a libp2p stream that frames use. */
 export type ByteStream = Pick<
   Stream,
   | 'addEventListener'
@@ -27,7 +27,10 @@ export type ByteStream = Pick<
 
 type Chunk = Parameters<Stream['send']>[0]
 
-/** Two ends of a stream within this process. libp2p cannot dial its own node, and its own span need not be dialled. */
+/**
+ * Two connected ends of a stream within this process, for a client that uses its own server: libp2p cannot dial its own
+ * node.
+ */
 export function loopback(): [ByteStream, ByteStream] {
   const near = new LoopbackEnd(),
     far = new LoopbackEnd()
@@ -37,8 +40,9 @@ export function loopback(): [ByteStream, ByteStream] {
 }
 
 /**
- * Hands chunks over in a later turn of the event loop, as a network would: a decode loop over one's own span lets
- * timers and signals through. A chunk is not copied: it counts as unsent until the other side has read it.
+ * One end. Chunks are delivered in a later turn of the event loop, as on a network, so that a decode loop over one's
+ * own span lets timers and signals run. Chunks are not copied: a chunk counts as unsent until the other end has read
+ * it.
  */
 class LoopbackEnd extends TypedEventEmitter<MessageStreamEvents> implements ByteStream {
   #other!: LoopbackEnd
@@ -47,11 +51,11 @@ class LoopbackEnd extends TypedEventEmitter<MessageStreamEvents> implements Byte
   #status: Stream['status'] = 'open'
   #paused = false
   #scheduled = false
-  /** Whether this side has said that it sends no more; and whether it has read all that the other sent. */
+  /** `#finished`: this end will send no more. `#readAll`: this end has read everything that the other end sent. */
   #finished = false
   #readAll = false
 
-  /** What it has sent is read then, paused or not, so that its end is seen. */
+  /** Whether the other end was aborted. Then what it had sent is read even while paused, so that its end is noticed. */
   get #otherIsGone(): boolean {
     return this.#other.#status === 'aborted'
   }

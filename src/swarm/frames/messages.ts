@@ -6,13 +6,13 @@
 import { MAX_RECORD_BYTES, type Rpc } from '../limits.ts'
 import { type AnyField, type Field, bytes, flag, id, optional, real, repeated, tensor, text, uint } from './fields.ts'
 
-/** A message: its number on the wire and its fields. Numbers are of this direction of this rpc. */
+/** A message: its number on the wire, unique among the messages of one side of an rpc, and its fields. */
 export interface MessageSpec {
   readonly code: number
   readonly fields: Readonly<Record<string, AnyField>>
 }
 
-/** What one side of an rpc may say, by the name of the message. */
+/** The messages that one side of an rpc may send, by name. */
 export type MessageTable = Readonly<Record<string, MessageSpec>>
 
 function message<F extends Record<string, AnyField>>(code: number, fields: F): { code: number; fields: F } {
@@ -29,10 +29,10 @@ const MAX_REASON_BYTES = 4096
 
 const sessionId = (number: number) => id(number, SESSION_ID_BYTES)
 const block = (number: number) => uint(number, { max: MAX_BLOCKS })
-/** Steps of a session, and requests of a stream, are numbered from 1. */
+/** A session's steps, and a stream's requests, are numbered from 1. */
 const ordinal = (number: number) => uint(number, { min: 1 })
 const name = (number: number) => text(number, MAX_NAME_BYTES)
-/** Why something failed: a stable code and a sentence. */
+/** An error: a stable code and a sentence. */
 const fault = (first: number) => ({ code: text(first, MAX_CODE_BYTES), message: text(first + 1, MAX_REASON_BYTES) })
 const prompts = (number: number) => optional(tensor(number, ['blocks', 'positions', 'hidden']))
 
@@ -44,7 +44,7 @@ const STEP = message(3, {
   hidden: tensor(5, ['tokens', 'hidden']),
 })
 
-/** What a server says of a session's state when it is asked. */
+/** What a server reports about a session's state. */
 const PROGRESS = {
   request: ordinal(1),
   epoch: uint(2),
@@ -56,7 +56,7 @@ const PROGRESS = {
 
 const STEP_FAULT = { epoch: uint(1), step: ordinal(2), ...fault(3) }
 
-/** Whole sequences through some blocks; a probe is the same with narrower limits. */
+/** A forward pass of whole sequences through some blocks. A probe has the same messages with smaller limits. */
 const FORWARD = {
   requests: {
     forward: message(2, {
@@ -72,10 +72,13 @@ const FORWARD = {
   answers: { output: message(2, { hidden: tensor(1, ['batch', 'tokens', 'hidden']) }) },
 }
 
-/** What either side of any rpc may say: that it is done, or that it failed. */
+/** The messages that either side of any rpc may send: its end, and an error. */
 export const COMMON = { end: message(0, {}), error: message(1, fault(1)) }
 
-/** All messages but those that are common to all rpcs: requests of the side that opened the stream, and answers. */
+/**
+ * The messages of every rpc besides the common ones: `requests` are sent by the side that opened the stream, `answers`
+ * by the serving side.
+ */
 export const MESSAGES = {
   info: {
     requests: { info: message(2, { modelKey: name(1) }) },
@@ -166,18 +169,18 @@ type MessageOf<Table> = {
   [K in keyof Table & string]: { readonly kind: K } & (Table[K] extends { fields: infer F } ? FieldValues<F> : never)
 }[keyof Table & string]
 
-/** What the side that opened a stream of this rpc says. */
+/** A message that the side that opened a stream of this rpc may send. */
 export type Request<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['requests']>
 
-/** What the side that serves it says. */
+/** A message that the serving side may send. */
 export type Answer<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['answers']>
 
 export type CommonMessage = MessageOf<typeof COMMON>
 
-/** A message of which only its name is known: its fields are numbers, texts, bytes, lists of them, and tensors. */
+/** A message of unknown kind. Its fields are numbers, texts, bytes, lists of these, and tensors. */
 export interface AnyMessage {
   readonly kind: string
 }
 
-/** The hidden states of one step on its way through a session's blocks. */
+/** One step of a session: the hidden states on their way through the session's blocks. */
 export type StepMessage = Extract<Request<'inference'>, { kind: 'step' }>

@@ -4,7 +4,10 @@ import { cleanText } from '../errors.ts'
 const MAX_REMOTE_MESSAGE_CHARS = 500
 const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,63}$/
 
-/** A peer reported a fault: its code, `REMOTE` where that is none, and its message made safe to print. */
+/**
+ * An error that a peer reported. Its code is `REMOTE` if the peer sent no valid one; its message was made safe to
+ * print.
+ */
 export class RemoteError extends PetalsError {
   readonly peerId: string
 

@@ -1,12 +1,12 @@
 import { RPCS, type Rpc } from '../limits.ts'
 
-/** What went through one rpc's streams since the node was made. */
+/** Counts of one rpc's streams since the node was created. */
 export interface RpcTraffic {
   framesSent: number
   framesReceived: number
   bytesSent: number
   bytesReceived: number
-  /** Streams refused because the peer had too many. */
+  /** Streams refused because the peer had too many open. */
   refused: number
 }
 

@@ -3,16 +3,16 @@ import { MemoryDatastore } from 'datastore-core'
 type Key = Parameters<MemoryDatastore['put']>[0]
 type PutOptions = Parameters<MemoryDatastore['put']>[2]
 
-/** Where the DHT keeps what other peers store with it. */
+/** Prefix of the keys under which the DHT keeps what other peers store. */
 const DHT_PREFIX = '/dht'
 
-/** A hundred thousand provider entries, or a thousand of the largest records. */
+/** Room for a hundred thousand provider entries, or for a thousand of the largest records. */
 const MAX_BYTES = 64 << 20
 const ENTRY_OVERHEAD_BYTES = 256
 
 /**
- * libp2p's store in memory, with a bound on what the DHT keeps for others: values are never removed there, and anybody
- * may store valid ones without end. The oldest entries make room; their owners store them again in time.
+ * libp2p's in-memory datastore with a bound on what the DHT keeps for other peers. The DHT never removes values, and
+ * anybody may store valid ones without end. The oldest entries are evicted; their owners store them again in time.
  */
 export class BoundedDatastore extends MemoryDatastore {
   readonly #sizes = new Map<string, { key: Key; bytes: number }>()

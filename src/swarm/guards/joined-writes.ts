@@ -2,19 +2,19 @@ import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
 
-/** What a connection sends through, which is private there. */
+/** The private member through which a noise connection writes to its socket. */
 interface ConnectionInternals {
   sendData: (data: Uint8ArrayList) => SendResult
 }
 
-/** Copying more than this costs more than the system call that it saves. */
+/** Above this size, copying costs more than the system call that it saves. */
 const JOIN_BYTES = 128 << 10
 
 type EncrypterFactory<Components> = (components: Components) => ConnectionEncrypter
 
 /**
- * An encrypter whose connections write each packet at once. noise hands the socket a packet's length and the packet as
- * two pieces: two system calls, two segments and, since sockets do not wait for more, two wake-ups of the peer.
+ * Wraps an encrypter so that its connections write each packet with one system call. noise writes a packet's length and
+ * its contents separately: two system calls, two TCP segments and two wake-ups of the peer.
  */
 export function joiningWrites<Components>(create: EncrypterFactory<Components>): EncrypterFactory<Components> {
   return (components) => {

@@ -16,16 +16,16 @@ import { pureJsCrypto, type ICryptoInterface } from '@libp2p/noise'
 const CIPHER = 'chacha20-poly1305'
 const TAG_BYTES = 16
 
-/** What stands before the 32 bytes of an X25519 key in DER. */
+/** The DER bytes before the 32 bytes of an X25519 private key, and of a public one. */
 const PRIVATE_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const PUBLIC_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 
 /**
- * Noise's cryptography with the same bytes on the wire, but three times as fast for a decode step. Handing raw key
- * bytes to `createCipheriv` costs 30 us of the 40 us that noise's own implementation takes for 8 KB, so the key object
- * is kept as long as noise keeps the key; and a packet is one buffer, because libp2p makes a system call of every
- * piece. Keys are made and agreed upon by OpenSSL: in JavaScript the first one takes as long as loading all of noise.
- * Where this build of Node lacks the cipher, everything is left to the pure JavaScript one.
+ * Cryptography for noise, with the same bytes on the wire but three times as fast for a decode step. For 8 KB noise's
+ * own implementation takes 40 us, 30 of them for passing raw key bytes to `createCipheriv`; here the key object is kept
+ * as long as noise keeps the key. A packet is one buffer, because libp2p makes a system call for every piece. Key pairs
+ * and shared secrets are computed by OpenSSL: in JavaScript the first one takes as long as loading all of noise. If
+ * this build of Node lacks the cipher, noise's pure JavaScript implementation is used.
  */
 export function cachedKeyCrypto(ciphers: readonly string[] = getCiphers()): ICryptoInterface {
   if (!ciphers.includes(CIPHER)) return pureJsCrypto

@@ -15,16 +15,19 @@ import { SWARM_KEY_BYTES } from './swarm-key.ts'
 const NONCE_BYTES = 24
 const BLOCK_BYTES = 64
 
-/** What is copied and encrypted at once: a message of any length takes this much memory beside its own. */
+/** Bytes that are copied and encrypted at a time; a message of any length needs only this much extra memory. */
 const PIECE_BYTES = 64 << 10
 
-/** Where the cipher's 32-bit block counter ends: after 256 GiB in one direction the connection is dialled anew. */
+/**
+ * The last value of the cipher's 32-bit block counter, reached after 256 GiB in one direction; then the connection must
+ * be dialled again.
+ */
 const MAX_BLOCKS = 2 ** 32 - 1
 
 /**
- * Keeps everybody without the swarm's key out, below libp2p's own encryption: each side sends a random nonce in clear,
- * and from then on all bytes pass through XSalsa20. The same bytes on the wire as libp2p's `pnet`, whose implementation
- * ends the process with messages of megabytes.
+ * A connection protector that keeps out everybody without the swarm's key, below libp2p's own encryption. Each side
+ * sends a random nonce in clear; all further bytes are encrypted with XSalsa20. The bytes on the wire are those of
+ * libp2p's `pnet`, whose implementation ends the process with messages of megabytes.
  */
 export function privateNetwork(key: Uint8Array): () => ConnectionProtector {
   if (key.byteLength !== SWARM_KEY_BYTES) {
@@ -56,12 +59,12 @@ async function exchangeNonces(
   throw new InvalidCryptoExchangeError('the peer closed the connection after its nonce')
 }
 
-/** XSalsa20 over a stream of bytes, however they are cut. */
+/** Encrypts or decrypts a stream of bytes with XSalsa20; the stream may be cut anywhere. */
 export class KeyStream {
   readonly #key: Uint8Array
   readonly #nonce: Uint8Array
   #block = 0
-  /** Bytes of the current block that are used up. */
+  /** How many bytes of the current block have been used. */
   #used = 0
 
   constructor(key: Uint8Array, nonce: Uint8Array) {
@@ -69,9 +72,7 @@ export class KeyStream {
     this.#nonce = Uint8Array.from(nonce)
   }
 
-  /**
-   * The next bytes encrypted or decrypted, in memory of their own. Throws `SWARM_KEY` when the key stream is used up.
-   */
+  /** The next bytes, encrypted or decrypted, in new memory. Throws `SWARM_KEY` at the end of the key stream. */
   apply(data: Uint8Array | Uint8ArrayList): Uint8ArrayList {
     const output = new Uint8ArrayList()
     for (let from = 0; from < data.byteLength; from += PIECE_BYTES) {
@@ -88,7 +89,7 @@ export class KeyStream {
         'this connection has carried all that one nonce of the swarm key may; it is dialled anew',
       )
     }
-    // The part of the block that was used before is computed once more and left out.
+    // The used part of the current block is computed again and left out of the result.
     const blocks = Buffer.allocUnsafe(end)
     blocks.set(data, this.#used)
     xsalsa20(this.#key, this.#nonce, blocks, blocks, this.#block)

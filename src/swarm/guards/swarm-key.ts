@@ -6,14 +6,12 @@ export const SWARM_KEY_BYTES = 32
 const HEADER = '/key/swarm/psk/1.0.0/'
 const DIGITS = { '/base16/': /^[0-9a-f]{64}$/i, '/base64/': /^[A-Za-z0-9+/]{43}=?$/ } as const
 
-/** A new key as the text of a key file, in the form that all libp2p implementations read. */
+/** A new random key as the text of a key file, in the format of all libp2p implementations. */
 export function generateSwarmKey(): string {
   return `${HEADER}\n/base16/\n${randomBytes(SWARM_KEY_BYTES).toString('hex')}\n`
 }
 
-/**
- * The 32 bytes in the text of a key file. Throws `SWARM_KEY`, naming the `file` that the text is from, never the key.
- */
+/** The 32 bytes of the key in a key file's text. Throws `SWARM_KEY`, naming `file` but never the key. */
 export function parseSwarmKey(text: string, file: string): Uint8Array {
   const refuse = (what: string) =>
     new SwarmError(

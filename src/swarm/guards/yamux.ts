@@ -10,7 +10,7 @@ import { SwarmError } from '../errors.ts'
 
 type Muxer = ReturnType<StreamMuxerFactory['createStreamMuxer']>
 
-/** The parts of yamux's muxer and stream that are private there, and have no other way in. */
+/** Private members of yamux's muxer and streams; there is no public access to them. */
 interface MuxerInternals {
   decoder: { buffer: Uint8ArrayList; readFrame: () => unknown }
   _newStream: (...args: unknown[]) => StreamInternals
@@ -23,7 +23,9 @@ interface StreamInternals {
   sendWindowUpdate: () => void
 }
 
-/** yamux's `StreamState`: opening states whose first window update also carries the SYN or ACK flag. */
+/**
+ * Values of yamux's `StreamState`: in these opening states the first window update also carries the SYN or ACK flag.
+ */
 const STATE_INIT = 0
 const STATE_SYN_RECEIVED = 2
 
@@ -31,7 +33,8 @@ const FRAME_HEADER_BYTES = 12
 const DATA_FRAME = 0
 
 /**
- * yamux with the two guards below on every muxer. `streamOptions.maxStreamWindowSize` is the largest frame accepted.
+ * yamux with the two guards below on every muxer. `streamOptions.maxStreamWindowSize` is the largest data frame that is
+ * accepted.
  */
 export function guardedYamux(
   init: YamuxMuxerInit & { streamOptions: { maxStreamWindowSize: number } },
@@ -51,9 +54,9 @@ export function guardedYamux(
 }
 
 /**
- * yamux collects a data frame of up to 4 GB, as its header says, before it looks at the receive window, so any peer
- * could fill the memory. No honest frame is larger than a window: a larger header ends the connection before its data
- * is kept.
+ * Limits data frames to `maxFrameBytes`. yamux itself collects a whole frame, of up to 4 GB by its header, before it
+ * compares it with the receive window, so any peer could fill the memory. An honest frame is never larger than the
+ * window; the header of a larger one ends the connection before its data are kept.
  */
 export function guardFrames(muxer: Muxer, maxFrameBytes: number): void {
   const { decoder } = internals(muxer)
@@ -74,8 +77,9 @@ export function guardFrames(muxer: Muxer, maxFrameBytes: number): void {
 }
 
 /**
- * yamux answers each data frame with a window update: an encrypted packet, two system calls and a wake-up of the peer
- * per decode step. The peer needs one only when its window runs low, so an update waits until half the window is used.
+ * Delays window updates until half of the window is used. yamux itself answers each data frame with one, which costs an
+ * encrypted packet, two system calls and a wake-up of the peer per decode step; the peer needs one only when its window
+ * runs low.
  */
 export function updateWindowsLazily(muxer: Muxer): void {
   const internal = internals(muxer)
@@ -92,7 +96,7 @@ export function updateWindowsLazily(muxer: Muxer): void {
   }
 }
 
-/** A yamux release that moved these parts must fail here and not run unguarded. */
+/** The muxer's private members. Throws if a release of yamux has changed them, instead of running without guards. */
 function internals(muxer: Muxer): MuxerInternals {
   const internal = muxer as unknown as MuxerInternals
   if (typeof internal.decoder?.readFrame !== 'function' || typeof internal._newStream !== 'function') {

@@ -3,16 +3,17 @@ import type { PeerTarget } from '../address.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
 
+/** What the loop needs of the node. */
 export interface BootstrapModules {
   dial(target: PeerTarget, signal: AbortSignal): Promise<void>
   isConnected(peerId: string): boolean
-  /** Told of each failure, to log it. */
+  /** Called with each failed dial, to log it. */
   onFailure(peerId: string, error: unknown): void
 }
 
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
-/** Looks after a connected peer this often; a disconnect wakes the loop at once. */
+/** How often a connected peer is checked; a disconnect is noticed at once. */
 const CHECK_MS = 15_000
 
 interface Watched {
@@ -22,8 +23,8 @@ interface Watched {
 }
 
 /**
- * Keeps bootstrap peers connected for as long as the node lives: libp2p's bootstrap module dials once, and its
- * keep-alive gives a peer up for good after half a minute.
+ * Keeps bootstrap peers connected while the node lives. libp2p's own bootstrap module dials once, and its keep-alive
+ * gives a peer up for good after half a minute.
  */
 export class BootstrapLoop {
   readonly #modules: BootstrapModules
@@ -48,14 +49,14 @@ export class BootstrapLoop {
     }
   }
 
-  /** A peer's last connection was closed. */
+  /** A peer's last connection was closed: it is dialled again. */
   disconnected(peerId: string): void {
     this.#peers.find(({ target }) => target.peerId === peerId)?.wake.abort()
   }
 
   /**
-   * Resolves once a bootstrap peer has been reached, at once if there are none to reach. Throws `SWARM_UNREACHABLE`, or
-   * `SWARM_HANDSHAKE`, once all of them have failed; the loop goes on trying.
+   * Resolves once a bootstrap peer has been reached, or at once if there are none. Throws `SWARM_UNREACHABLE` or
+   * `SWARM_HANDSHAKE` once all of them have failed; the loop keeps trying.
    */
   async ready(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     if (this.#peers.length === 0 || this.#peers.some(({ target }) => this.#modules.isConnected(target.peerId))) return

@@ -6,25 +6,25 @@ import { SwarmError, cleanText } from '../errors.ts'
 import type { RequestStream } from '../frames/frame-stream.ts'
 import type { SwarmNode } from './node.ts'
 
-/** What a peer says when it is asked how it sees this node. */
+/** How a peer sees this node. */
 export interface ContactAnswer {
   /** The peer's petals-node version. */
   readonly version: string
-  /** Round trip of the question, in milliseconds. */
+  /** Round-trip time of the question, in milliseconds. */
   readonly roundTripMs: number
-  /** How far the peer's clock is ahead of this one's, give or take half the round trip. */
+  /** How many milliseconds the peer's clock is ahead of ours, with an error of half the round trip. */
   readonly clockAheadMs: number
-  /** Whether the peer could open a TCP connection back to the port it was told; undefined where none was named. */
+  /** Whether the peer could open a TCP connection to the port it was told; undefined if it was told none. */
   readonly reachable: boolean | undefined
 }
 
 const REQUEST_TIMEOUT_MS = 10_000
-/** Long enough for a packet that a firewall drops to be sent again once. */
+/** Long enough for TCP to send a dropped packet again once. */
 const DIAL_BACK_TIMEOUT_MS = 3000
 
 /**
- * Serves `contact`: the version, the time, and whether the asking peer's port can be reached from here. Only the
- * address that the question came from is dialled, so that nobody can be made to knock at a third party's door.
+ * Serves the rpc `contact`: tells our version and time, and whether the asking peer's port can be reached from here.
+ * Dials only the address that the question came from, so that nobody can make this node connect to third parties.
  */
 export async function serveContact(node: SwarmNode, version: string): Promise<void> {
   await node.handle('contact', async (stream) => {
@@ -36,7 +36,10 @@ export async function serveContact(node: SwarmNode, version: string): Promise<vo
   })
 }
 
-/** Asks a peer how it sees this node; with a port, whether it can connect back to it. Throws like `SwarmNode.open`. */
+/**
+ * Asks a peer how it sees this node and, if a port is given, whether it can connect back to it. Throws as
+ * `SwarmNode.open`.
+ */
 export async function askContact(
   node: SwarmNode,
   peer: PeerTarget,
@@ -67,7 +70,7 @@ async function askDialBack(node: SwarmNode, peer: PeerTarget, port: number, sign
   }
 }
 
-/** One question, so that the time that a dial takes is not taken for a clock that runs late. */
+/** One question on an open connection: the time of a dial would be mistaken for a difference of clocks. */
 async function ask(
   stream: RequestStream<'contact'>,
   port: number | undefined,
@@ -88,7 +91,7 @@ async function ask(
   }
 }
 
-/** Whether a TCP connection opens to `port` of the host that a peer is connected from. */
+/** Whether a TCP connection can be opened to `port` of the host that the peer is connected from. */
 async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
   const host = node.remoteHost(peerId)
   if (host === undefined) return false

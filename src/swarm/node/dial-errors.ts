@@ -8,12 +8,12 @@ import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from '../protocol-ver
 export interface DialContext {
   readonly libp2p: SwarmLibp2p
   readonly peer: PeerTarget
-  /** Undefined where only a connection was wanted. */
+  /** Undefined if only a connection was wanted. */
   readonly rpc: Rpc | undefined
   readonly hasSwarmKey: boolean
 }
 
-/** What a failed dial means, as one of our errors; anything else comes back as it is. */
+/** Turns the error of a failed dial into one of ours; other errors are returned as they are. */
 export async function describeDialError(error: unknown, context: DialContext): Promise<unknown> {
   if (!(error instanceof Error) || error instanceof SwarmError) return error
   const { peer, rpc, hasSwarmKey } = context
@@ -33,7 +33,10 @@ export async function describeDialError(error: unknown, context: DialContext): P
   })
 }
 
-/** libp2p tells of each address in an AggregateError; one that answered wrongly says more than others that did not. */
+/**
+ * Whether an address answered but the handshake failed. libp2p reports each address's error in an AggregateError; one
+ * failed handshake says more than other addresses that did not answer.
+ */
 function isHandshakeFailure(error: Error): boolean {
   if (error instanceof AggregateError)
     return error.errors.some((one) => one instanceof Error && isHandshakeFailure(one))

@@ -7,8 +7,8 @@ import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 
 /**
- * The node's Ed25519 key. Without a file a fresh one; otherwise the file's, which is created (mode 0600) if it does not
- * exist. Throws `SWARM_IDENTITY`, naming the file.
+ * The node's Ed25519 key: read from `file`, which is created (mode 0600) if it does not exist; without a file a new
+ * key. Throws `SWARM_IDENTITY`, naming the file.
  */
 export async function loadIdentity(file?: string): Promise<PrivateKey> {
   if (file === undefined) return generateKeyPair('Ed25519')
@@ -28,7 +28,8 @@ async function readIfPresent(file: string): Promise<Uint8Array | undefined> {
 }
 
 /**
- * A link to a finished file appears at once and never replaces another: two nodes that start together share one key.
+ * Creates the file with a new key. A finished temporary file is hard-linked to the name, which never replaces a file:
+ * of two nodes that start together both use the same key.
  */
 async function createKeyFile(file: string): Promise<Uint8Array> {
   const part = `${file}.${randomUUID()}.part`

@@ -20,7 +20,7 @@ import type { RecordVerifier } from '../records/record.ts'
 export type SwarmServices = { identify: Identify; ping: Ping; dht: KadDHT; pubsub: GossipSub }
 export type SwarmLibp2p = Libp2p<SwarmServices>
 
-/** Makes libp2p's own metrics; `@libp2p/prometheus-metrics` is such a function. */
+/** Creates libp2p's metrics; `@libp2p/prometheus-metrics` is such a function. */
 export type Libp2pMetrics = (components: { logger: ComponentLogger }) => Metrics
 
 export interface Libp2pOptions {
@@ -32,7 +32,9 @@ export interface Libp2pOptions {
   metrics: Libp2pMetrics | undefined
 }
 
-/** A node that is not started yet. Every number differs from libp2p's default for the reason beside it. */
+/**
+ * Builds a libp2p node without starting it. The reason for each number that differs from libp2p's default is beside it.
+ */
 export async function buildLibp2p({
   identity,
   listen,
@@ -53,31 +55,32 @@ export async function buildLibp2p({
     connectionEncrypters: [joiningWrites(noise({ crypto: cachedKeyCrypto() }))],
     streamMuxers: [
       guardedYamux({
-        // A paused stream may still receive a whole window, which the read buffer has to hold.
+        // A paused stream may still receive a whole window, which its read buffer must hold.
         streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES, maxReadBufferLength: 2 * STREAM_WINDOW_BYTES },
         maxInboundStreams: 1024,
         maxOutboundStreams: 2048,
       }),
     ],
     connectionMonitor: {
-      // A vanished host is noticed in 9 s and not 15; above the longest time that an honest peer's event loop blocks.
+      // A vanished host is noticed after 9 s instead of 15; still longer than an honest peer's event loop blocks.
       pingInterval: 2000,
       pingTimeout: { minTimeout: 5000, maxTimeout: 10_000 },
-      // Under ping's own protocol the monitor and other pings overrun its limit of one stream and lose the connection.
+      // A protocol of its own: other pings would exceed the limit of one ping stream, and the monitor would drop the
+      // connection.
       protocolPrefix: 'pn-alive',
     },
     connectionManager: {
       maxConnections: 1000,
-      // Containers and peers behind one NAT share an address and start together.
+      // Containers and peers behind one NAT share an address and may start together.
       inboundConnectionThreshold: 100,
-      // Ten silent sockets would shut the node for the time of an upgrade.
+      // With a low limit, ten silent sockets would keep others out for the time of an upgrade.
       maxIncomingPendingConnections: 256,
       inboundUpgradeTimeout: 5000,
-      // Addresses are tried one after another: a dead one must not use up the whole dial. A busy machine takes seconds
-      // for twenty handshakes at once.
+      // Addresses are tried one after another, so a dead one must not use up the whole dial. Twenty handshakes at once
+      // take seconds on a busy machine.
       addressDialTimeout: 5000,
       dialTimeout: 9000,
-      // Exempts a swarm on one machine from the limits per address above.
+      // A swarm on one machine is exempt from the limits per address above.
       allow: isLoopbackOnly([...listen, ...announce]) ? ['/ip4/127.0.0.1/ipcidr/8'] : [],
     },
     services: {
@@ -85,18 +88,18 @@ export async function buildLibp2p({
       ping: ping(),
       dht: kadDHT({
         protocol: '/petals-node/kad/1.0.0',
-        // Who cannot be dialled is no place to store anything.
+        // A node that cannot be dialled must not store anything for others.
         clientMode: listen.length === 0 && announce.length === 0,
-        // Private addresses are good ones on a LAN.
+        // Private addresses are kept: on a LAN they are the right ones.
         peerInfoMapper: passthroughMapper,
         initialQuerySelfInterval: 50,
-        // A lone first node must not wait for a peer for ever.
+        // The first node of a swarm must not wait for peers for ever.
         allowQueryWithZeroPeers: true,
         validators: { [RECORD_NAMESPACE]: recordValidator(verifier) },
         selectors: { [RECORD_NAMESPACE]: selectRecord },
       }),
       pubsub: gossipsub({
-        // Records carry their owner's signature.
+        // Messages are not signed: records carry their owner's signature.
         globalSignaturePolicy: StrictNoSign,
         maxInboundDataLength: 2 * MAX_RECORD_BYTES,
       }),

@@ -29,27 +29,28 @@ import { trafficByRpc } from '../frames/traffic.ts'
 
 export type { SwarmLogger } from '../logger.ts'
 
+/** How a node is made. */
 export interface SwarmNodeOptions {
   identity: PrivateKey
   /** Multiaddrs to listen on; empty for a node that only dials. */
   listen?: readonly string[]
-  /** What to tell others instead of the addresses listened on: behind a NAT or in a container. */
+  /** Addresses to tell other peers instead of those listened on, e.g. behind a NAT or in a container. */
   announce?: readonly string[]
-  /** Addresses, with `/p2p/`, of peers to be connected with at all times. */
+  /** Addresses, with `/p2p/`, of peers to stay connected with. */
   bootstrap?: readonly string[]
-  /** The 32 bytes of a private swarm's key: without it nobody gets in, and only peers with the same one are met. */
+  /** The 32 bytes of a private swarm's key: only peers with the same key can connect. */
   swarmKey?: Uint8Array | undefined
-  /** Makes libp2p's own metrics. */
+  /** Creates libp2p's metrics. */
   metrics?: Libp2pMetrics | undefined
   logger: SwarmLogger
 }
 
-/** Checks the options and builds a node that is not started yet. Throws `SWARM_ADDRESS`. */
+/** Checks the options and builds a node without starting it. Throws `SWARM_ADDRESS`. */
 export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmNode> {
   return new SwarmNode(options)
 }
 
-/** Peers of another version that are remembered as told of. */
+/** How many peers with another protocol version are remembered, so that each is warned of once. */
 const MAX_MISMATCHED = 256
 
 interface Running {
@@ -57,25 +58,28 @@ interface Running {
   readonly bootstrap: BootstrapLoop
 }
 
-/** A peer of the swarm: a libp2p node that speaks the request protocols. */
+/** A peer of the swarm: a libp2p node with our request protocols. */
 export class SwarmNode {
   readonly peerId: string
   readonly identity: PrivateKey
   readonly logger: SwarmLogger
-  /** Shared by all that verifies records here, so that no signature is checked twice. */
+  /** Verifies records for everything that uses this node, so that no signature is checked twice. */
   readonly verifier = new RecordVerifier()
-  /** What it knows of who serves what; started by whoever needs it, and shared by all that use this node. */
+  /** The exchange of server records, started by whoever needs it and shared by all that use this node. */
   readonly records: RecordExchange
   readonly bootstrapPeers: readonly PeerTarget[]
   readonly swarmKey: Uint8Array | undefined
   readonly traffic = trafficByRpc()
-  /** Where this process serves a span, the device that it does that on: what else computes in it may go there too. */
+  /**
+   * The device of the span that this process serves, if it serves one. Other computation in this process may use it,
+   * too.
+   */
   servingDevice: string | undefined
   readonly #listen: readonly string[]
   readonly #announce: readonly string[]
   readonly #metrics: Libp2pMetrics | undefined
   readonly #rpcs: RpcServer
-  /** Peers of another protocol version that were told of. */
+  /** Peers with another protocol version that were warned of. */
   readonly #mismatched = new Set<string>()
   readonly #disconnectListeners = new Set<(peerId: string) => void>()
   #running: Running | undefined
@@ -103,7 +107,7 @@ export class SwarmNode {
     this.records = new RecordExchange(this, { version: VERSION })
   }
 
-  /** The running libp2p node. Throws `SWARM_STATE` while there is none. */
+  /** The running libp2p node. Throws `SWARM_STATE` if it is not started. */
   get libp2p(): SwarmLibp2p {
     if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
     return this.#running.libp2p
@@ -113,7 +117,7 @@ export class SwarmNode {
     return this.#running !== undefined
   }
 
-  /** Where this node can be dialled, each with `/p2p/`; empty while it is not started. */
+  /** The addresses at which this node can be dialled, each with `/p2p/`; empty if it is not started. */
   get multiaddrs(): string[] {
     return this.#running?.libp2p.getMultiaddrs().map(String) ?? []
   }
@@ -122,22 +126,25 @@ export class SwarmNode {
     return this.#running?.libp2p.getPeers().length ?? 0
   }
 
-  /** Streams that peers hold open here, by rpc. */
+  /** The number of streams that peers have open here, by rpc. */
   get numServedStreams(): Partial<Record<Rpc, number>> {
     return this.#rpcs.numStreams
   }
 
-  /** Listens and begins to dial the bootstrap peers. Throws `SWARM_LISTEN`; what was begun is undone then. */
+  /** Listens and begins to dial the bootstrap peers. Throws `SWARM_LISTEN`; the node is stopped again then. */
   start(): Promise<void> {
     return this.#inTurn(() => this.#start())
   }
 
-  /** Closes all connections. May be called at any time and more than once; `start` works again afterwards. */
+  /** Closes all connections. May be called at any time and repeatedly; afterwards `start` works again. */
   stop(): Promise<void> {
     return this.#inTurn(() => this.#stop())
   }
 
-  /** Resolves once a bootstrap peer is connected. Throws `SWARM_UNREACHABLE`, `SWARM_TIMEOUT`. */
+  /**
+   * Resolves once a bootstrap peer is connected. Throws `SWARM_UNREACHABLE`, `SWARM_HANDSHAKE`, `SWARM_TIMEOUT`, or
+   * `SWARM_STATE` if the node is not started.
+   */
   async ready({
     timeoutMs = OPEN_TIMEOUT_MS,
     signal,
@@ -147,8 +154,8 @@ export class SwarmNode {
   }
 
   /**
-   * Serves an rpc. The handler owns the stream until its promise settles: then the stream is ended, after an `error`
-   * message if it rejected. May be called before `start`; one handler per rpc.
+   * Serves an rpc with a handler, one per rpc; may be called before `start`. The handler owns the stream until its
+   * promise settles; then the stream is ended, after an `error` message if the promise rejected.
    */
   async handle<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits = RPC_LIMITS[rpc]): Promise<void> {
     this.#rpcs.add(rpc, handler, limits)
@@ -161,8 +168,8 @@ export class SwarmNode {
   }
 
   /**
-   * A new stream to a peer, over the connection with it if there is one; to this node itself in process. Throws
-   * `SWARM_UNREACHABLE`, `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
+   * Opens a stream to a peer, over an existing connection if there is one; to this node itself within the process.
+   * Throws `SWARM_UNREACHABLE`, `SWARM_PROTOCOL`, `SWARM_TIMEOUT`, `SWARM_ADDRESS`, or the signal's reason.
    */
   async open<R extends Rpc>(
     peer: PeerTarget,
@@ -180,7 +187,7 @@ export class SwarmNode {
       signal,
       async (signal) => openStream(libp2p, target, rpc, signal),
     ).catch((error: unknown) => this.#failDial(error, peer, rpc, signal))
-    // No await between libp2p's promise and this: events before the listeners would be lost.
+    // There must be no await between libp2p's promise and this line: events before the listeners exist would be missed.
     return new FrameStream(
       stream,
       peer.peerId,
@@ -190,7 +197,7 @@ export class SwarmNode {
     )
   }
 
-  /** Dials an address with `/p2p/` and gives the peer's id. Throws like `open`. */
+  /** Dials an address with `/p2p/` and returns the peer's id. Throws as `open`. */
   async connect(address: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
     const target = parsePeerAddress(address)
     await this.#dial(target, signal)
@@ -201,13 +208,13 @@ export class SwarmNode {
     return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
   }
 
-  /** The host that a connected peer is connected from, as this node sees it. */
+  /** The host that a connected peer is connected from, as seen by this node; undefined if the peer is not connected. */
   remoteHost(peerId: string): string | undefined {
     const [connection] = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
     return connection?.remoteAddr.getComponents().find(({ name }) => name === 'ip4' || name === 'ip6')?.value
   }
 
-  /** Calls `listener` when the last connection with a peer is closed, until the returned function is called. */
+  /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
   onPeerDisconnect(listener: (peerId: string) => void): () => void {
     this.#disconnectListeners.add(listener)
     return () => this.#disconnectListeners.delete(listener)
@@ -240,20 +247,23 @@ export class SwarmNode {
     throw described
   }
 
-  /** Once per peer: it is met again at every refresh. */
+  /** Warns of a peer with another protocol version, once: the peer is met again at every refresh. */
   #warnOfVersion(peerId: string, { message }: SwarmError): void {
     if (this.#mismatched.has(peerId) || this.#mismatched.size >= MAX_MISMATCHED) return
     this.#mismatched.add(peerId)
     this.logger.warn(message)
   }
 
-  /** The tag keeps the connection when libp2p has too many and closes some. */
+  /**
+   * Dials a bootstrap peer and tags it, so that libp2p keeps the connection when it closes some because there are too
+   * many.
+   */
   async #dialBootstrap(target: PeerTarget, signal: AbortSignal): Promise<void> {
     await this.#dial(target, signal)
     await this.libp2p.peerStore.merge(parsePeerId(target.peerId), { tags: { 'petals-bootstrap': { value: 100 } } })
   }
 
-  /** start and stop never overlap, in whatever order they are called. */
+  /** Runs starts and stops one after another, so that they never overlap. */
   #inTurn(step: () => Promise<void>): Promise<void> {
     const done = this.#transition.then(step)
     this.#transition = done.catch(() => undefined)

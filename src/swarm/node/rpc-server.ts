@@ -13,14 +13,14 @@ export type RpcHandler<R extends Rpc> = (stream: ServedStream<R>) => Promise<voi
 interface Service {
   readonly handler: (stream: FrameStream) => Promise<void>
   readonly limits: RpcLimits
-  /** Open streams by peer: libp2p itself counts per connection, and a peer may have several. */
+  /** Number of open streams by peer. libp2p counts per connection, but a peer may have several connections. */
   readonly streams: Map<string, number>
 }
 
-/** How long a peer may leave its side open after the handler is done. */
+/** How long a peer may keep its side of a stream open after the handler has ended. */
 const LINGER_MS = 30_000
 
-/** The rpcs that a node serves. */
+/** The rpcs that a node serves, and their open streams. */
 export class RpcServer {
   readonly #logger: SwarmLogger
   readonly #traffic: Traffic
@@ -43,7 +43,7 @@ export class RpcServer {
 
   add<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits): void {
     if (this.#services.has(rpc)) throw new SwarmError('SWARM_STATE', `${rpc} already has a handler`)
-    // The table has handlers of all rpcs; each gets only streams of its own.
+    // The map holds handlers of all rpcs; each handler gets streams of its own rpc only.
     const stored = handler as unknown as Service['handler']
     this.#services.set(rpc, { handler: stored, limits, streams: new Map() })
   }
@@ -65,7 +65,8 @@ export class RpcServer {
         this.#accept(rpc, service, stream, connection.remotePeer.toString(), this.#traffic[rpc])
       },
       {
-        // Above our own limit, so that the peer is told why; libp2p would reset the stream without a word.
+        // Above our own limit, so that the peer is told why it is refused; libp2p would reset the stream without a
+        // reason.
         maxInboundStreams: service.limits.maxStreams * 2,
         maxOutboundStreams: MAX_OUTBOUND_STREAMS,
       },
@@ -73,8 +74,8 @@ export class RpcServer {
   }
 
   /**
-   * A stream of this node to itself, in process; it counts as no traffic. Throws `SWARM_PROTOCOL` where nobody serves
-   * the rpc.
+   * Opens a stream of this node to itself, within the process; it does not count as traffic. Throws `SWARM_PROTOCOL` if
+   * the rpc is not served.
    */
   openOwn<R extends Rpc>(rpc: R, peerId: string): RequestStream<R> {
     const service = this.#services.get(rpc)
@@ -88,12 +89,12 @@ export class RpcServer {
     return stream
   }
 
-  /** Cuts this node's streams to itself, as the end of its connections cuts those to others. */
+  /** Aborts this node's streams to itself, as closing its connections does for streams to others. */
   abortOwn(): void {
     for (const stream of this.#own) stream.abort(new SwarmError('SWARM_STREAM_LOST', 'the node was stopped'))
   }
 
-  /** Not async, so that the frame stream's listeners stand before anything can happen. */
+  /** Takes a new stream. Not async, so that the frame stream's listeners exist before any event. */
   #accept(rpc: Rpc, service: Service, bytes: ByteStream, peerId: string, traffic: RpcTraffic): void {
     const side = servingSide(rpc, service.limits)
     const stream = new FrameStream(bytes, peerId, side, (error) => this.#reportListener(rpc, error), traffic)

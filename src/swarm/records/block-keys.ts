@@ -11,22 +11,30 @@ import type { RecordNode } from './record-node.ts'
 const RAW_CODEC = 0x55
 const SHA256_CODE = 0x12
 
-/** Lookups with a frozen peer in the routing table end after 5 s or more, but their first answers come at once. */
+/**
+ * The time limit of a DHT lookup. With a frozen peer in the routing table a lookup takes 5 s or more, but its first
+ * answers come at once.
+ */
 const FIND_TIMEOUT_MS = 3000
 const FIND_GRACE_MS = 200
-/** A server of 32 blocks that provides all at once keeps two cores busy for 6 s. */
+/**
+ * Blocks that are provided to the DHT at a time. All 32 blocks of a server at once would keep two cores busy for 6 s.
+ */
 const PROVIDE_PARALLELISM = 4
 const PROVIDE_TIMEOUT_MS = 30_000
 const TABLE_WAIT_MS = 10_000
 const TABLE_POLL_MS = 50
 
-/** The DHT's key for one block of a model. */
+/** The key in the DHT for one block of a model. */
 export function blockKey(modelKey: string, block: number): CID {
   const digest = createHash('sha256').update(`${modelKey}.${block}`).digest()
   return CID.createV1(RAW_CODEC, createDigest(SHA256_CODE, digest))
 }
 
-/** The DHT's side of discovery: slow, kept by others, good for first contact and for holes. */
+/**
+ * Discovery by the DHT: peers enter themselves under the keys of the blocks that they hold. It is slow and its entries
+ * are kept by other peers; it serves for first contact and for blocks that no known server holds.
+ */
 export class BlockKeys {
   readonly #node: RecordNode
   readonly #modelKey: string
@@ -38,14 +46,14 @@ export class BlockKeys {
     this.#modelKey = modelKey
   }
 
-  /** Blocks that this node is on record for. */
+  /** The number of blocks that this node has entered itself for. */
   get numProvided(): number {
     return this.#provided.size
   }
 
   /**
-   * Enters this node as holder of blocks `start` to `end` and withdraws it from others; an entry that stands is
-   * repeated by the DHT itself. Resolves when all is done or `stop` was called, which may take long; never rejects.
+   * Enters this node as holder of blocks `start` to `end`, and withdraws it from other blocks. The DHT repeats entries
+   * itself. Resolves when all is done, which may take long, or when `stop` is called; never rejects.
    */
   async provide(start: number, end: number): Promise<void> {
     this.#providing.abort()
@@ -54,7 +62,7 @@ export class BlockKeys {
     for (const block of this.#provided) if (block < start || block >= end) await this.#withdraw(block)
     const missing: number[] = []
     for (let block = start; block < end; block += 1) if (!this.#provided.has(block)) missing.push(block)
-    if (missing.length === 0 || !(await this.#tableFilled(signal))) return
+    if (missing.length === 0 || !(await this.#waitForTable(signal))) return
     const worker = async () => {
       for (let block = missing.shift(); block !== undefined && !signal.aborted; block = missing.shift()) {
         await this.#provideOne(block, signal)
@@ -68,7 +76,7 @@ export class BlockKeys {
     this.#provided.clear()
   }
 
-  /** Stores a signed record of this node under its own key; failures are logged only. */
+  /** Stores this node's signed record in the DHT. Failures are only logged. */
   async put(record: Uint8Array): Promise<void> {
     await this.#quietly('put', (signal) =>
       this.#node.libp2p.contentRouting.put(recordKey(this.#modelKey, this.#node.peerId), record, { signal }),
@@ -85,8 +93,8 @@ export class BlockKeys {
   }
 
   /**
-   * Peers that say they hold a block: the first answers, and those that follow at once. Entries outlive servers by
-   * hours.
+   * Peers that the DHT lists as holders of a block: the first answers, and those that come shortly after. Entries may
+   * be of servers that vanished hours ago.
    */
   async find(block: number, signal?: AbortSignal): Promise<PeerTarget[]> {
     const found = new Map<string, PeerTarget>()
@@ -130,8 +138,11 @@ export class BlockKeys {
     )
   }
 
-  /** Right after connecting the routing table is empty for a moment, and entries would go nowhere. */
-  async #tableFilled(signal: AbortSignal): Promise<boolean> {
+  /**
+   * Waits until the DHT's routing table has peers: right after connecting it is empty, and entries would reach nobody.
+   * False if the signal was aborted.
+   */
+  async #waitForTable(signal: AbortSignal): Promise<boolean> {
     if (this.#node.bootstrapPeers.length === 0) return true
     for (let waitedMs = 0; waitedMs < TABLE_WAIT_MS; waitedMs += TABLE_POLL_MS) {
       if (routingTableSize(this.#node) > 0) return true
@@ -159,7 +170,10 @@ export class BlockKeys {
   }
 }
 
-/** The instance always has it; the type that the factory returns does not say so. */
+/**
+ * The size of the DHT's routing table. The object always has one, but the type that its factory returns does not say
+ * so.
+ */
 function routingTableSize(node: RecordNode): number {
   return (node.libp2p.services.dht as SingleKadDHT).routingTable.size
 }

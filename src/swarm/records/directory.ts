@@ -6,19 +6,20 @@ interface Entry {
   readonly bytes: Uint8Array
 }
 
+/** How a directory verifies and bounds its records. */
 export interface DirectoryOptions {
   verifier: RecordVerifier
-  /** More peers than this are not remembered: the one whose record expires first makes room. */
+  /** The most peers that are remembered; beyond it the one whose record expires first is forgotten. */
   maxPeers?: number
   now?: () => number
 }
 
-/** More servers than a model's swarm has had; 1024 records of 10 KB are 10 MB. */
+/** More than the servers that any model's swarm has had; 1024 records of 10 KB are 10 MB. */
 const MAX_PEERS = 1024
 
 /**
- * Who serves one model: each peer's newest valid record. A peer is remembered after its record expired or said OFFLINE,
- * so that an older record, which anybody may send again, cannot bring it back.
+ * The servers of one model: each peer's newest valid record. A peer is remembered even after its record has expired or
+ * said OFFLINE, so that an older record, which anybody may send again, cannot bring it back.
  */
 export class Directory {
   readonly modelKey: string
@@ -37,7 +38,7 @@ export class Directory {
     this.#now = now
   }
 
-  /** Peers remembered, expired ones included. */
+  /** The number of remembered peers, including those with expired records. */
   get numPeers(): number {
     return this.#entries.size
   }
@@ -47,33 +48,33 @@ export class Directory {
     return this.#numBytes
   }
 
-  /** Newest records of the servers that are there: neither expired nor OFFLINE. */
+  /** The newest record of each server that is neither expired nor OFFLINE. */
   records(): ServerRecord[] {
     return this.#live().map(({ record }) => record)
   }
 
-  /** Newest records with their owners' signatures, also OFFLINE ones, to hand on. */
+  /** The newest unexpired records in signed form, OFFLINE ones included, to pass on to other peers. */
   signed(): Uint8Array[] {
     const nowMs = this.#now()
     return [...this.#entries.values()].filter(({ record }) => record.expiresAt > nowMs).map(({ bytes }) => bytes)
   }
 
-  /** The newest record of a peer, if it is not expired. */
+  /** A peer's newest record; undefined if it has none or it has expired. */
   get(peerId: string): ServerRecord | undefined {
     const record = this.#entries.get(peerId)?.record
     return record !== undefined && record.expiresAt > this.#now() ? record : undefined
   }
 
   /**
-   * Verifies signed bytes and keeps them if they are a newer record of this model. False for anything else of this
-   * model that is known already or older. Throws like `verifyRecord`.
+   * Verifies a signed record and keeps it if it is of this model and newer than the known one. Returns whether it was
+   * kept. Throws as `verifyRecord`.
    */
   async add(bytes: Uint8Array): Promise<boolean> {
     const record = await this.#verifier.verify(bytes, this.#now())
     return this.keep(record, bytes)
   }
 
-  /** Keeps a record that the verifier has verified. */
+  /** Keeps a record that has been verified, as `add` does. */
   keep(record: ServerRecord, bytes: Uint8Array): boolean {
     if (record.modelKey !== this.modelKey) return false
     const known = this.#entries.get(record.peerId)
@@ -87,8 +88,8 @@ export class Directory {
   }
 
   /**
-   * The connection to a peer was lost. That alone removes nobody, as the peer may be well and only our link gone; but
-   * `isGone` tells until its next record.
+   * Notes that the connection to a peer was lost: `isGone` is true until the peer's next record. The record stays,
+   * since the peer may be well and only our link to it broken.
    */
   markGone(peerId: string): void {
     if (!this.#entries.has(peerId) || this.#gone.has(peerId)) return
@@ -96,11 +97,12 @@ export class Directory {
     this.#changed()
   }
 
+  /** Whether the connection to a peer was lost after its newest record came. */
   isGone(peerId: string): boolean {
     return this.#gone.has(peerId)
   }
 
-  /** Forgets peers of whom no older record can be valid any more either. */
+  /** Forgets the peers of which even an older record cannot be valid any more. */
   forgetObsolete(): void {
     const nowMs = this.#now()
     for (const [peerId, { record }] of this.#entries) {
@@ -108,7 +110,7 @@ export class Directory {
     }
   }
 
-  /** Calls `listener` after each change, until the returned function is called. */
+  /** Calls `listener` after each change. Returns the function that ends this. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -8,35 +8,40 @@ import { signRecord } from './record.ts'
 import type { RecordExchange } from './record-exchange.ts'
 import type { ServerRecord } from './record-fields.ts'
 
+/** Whose servers to find, and how. */
 export interface DiscoveryOptions {
   node: RecordNode
   exchange: RecordExchange
   modelKey: string
-  /** Blocks of the whole model, to see which of them nobody serves. */
+  /** Number of blocks of the whole model, to see which of them no server holds. */
   numBlocks: number
   refreshIntervalMs?: number
 }
 
 const REFRESH_INTERVAL_MS = 15_000
 const REFRESH_TIMEOUT_MS = 10_000
-/** Peers asked in one refresh beside the bootstrap peers; each answers with the whole map. */
+/** How many peers are asked in a refresh besides the bootstrap peers. Each answers with all records that it knows. */
 const ASK_PEERS = 3
-/** Once one peer has answered, the others are waited for this long only. */
+/** How long to wait for further answers after the first one. */
 const ASK_GRACE_MS = 300
-/** Block keys looked up in one refresh, spread over the holes. */
+/** How many blocks without a known server are looked up in the DHT in one refresh. */
 const HOLE_LOOKUPS = 4
-/** Servers of the model to stay connected with, so that gossip survives the bootstrap peer. */
+/** How many servers of the model to stay connected with, so that gossip works without the bootstrap peer. */
 const MESH_PEERS = 4
 /**
- * Pauses between attempts to spread a record while nobody takes it: subscriptions are known 0.1 to 0.5 s after a dial.
+ * Pauses between attempts to gossip a record while it reaches nobody. Peers' subscriptions become known 0.1 to 0.5 s
+ * after a dial.
  */
 const SPREAD_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
-/** Pauses between questions to a peer that does not know yet that it should gossip to this node. */
+/** Pauses between questions to a peer that does not yet know that it should gossip to this node. */
 const CATCH_UP_PAUSES_MS = SPREAD_PAUSES_MS
-/** A DHT put asks twenty peers; gossip carries what changes more often. */
+/**
+ * The shortest time between two stores of a record in the DHT, each of which asks twenty peers. Gossip carries more
+ * frequent changes.
+ */
 const PUT_INTERVAL_MS = 60_000
 
-/** Who serves one model, kept fresh; and how a server says so. */
+/** Keeps the directory of one model's servers up to date, and announces this node's own record. */
 export class Discovery {
   readonly directory: Directory
   readonly #node: RecordNode
@@ -61,7 +66,7 @@ export class Discovery {
     this.directory = exchange.store.hold(modelKey, this)
   }
 
-  /** Refreshes from now on, first at once. Needs a started node and exchange. */
+  /** Refreshes the directory from now on, beginning at once. Node and exchange must be started. */
   start(): void {
     if (this.#running !== undefined) return
     this.#running = new AbortController()
@@ -69,7 +74,7 @@ export class Discovery {
     void this.#refreshForever(this.#running.signal)
   }
 
-  /** Ends everything in the background. Says nothing to others: announce OFFLINE before. */
+  /** Ends all background work. Tells other peers nothing: announce OFFLINE first. */
   stop(): void {
     this.#running?.abort()
     this.#running = undefined
@@ -80,7 +85,7 @@ export class Discovery {
     this.#exchange.store.release(this.#modelKey, this)
   }
 
-  /** Blocks of which no unexpired record is known. */
+  /** The blocks that no known server holds. */
   holes(): number[] {
     const held = new Set<number>()
     for (const { start, end } of this.directory.records()) {
@@ -90,9 +95,9 @@ export class Discovery {
   }
 
   /**
-   * Signs this node's record and makes it known. Resolves after the first attempt to gossip it and to hand it to the
-   * bootstrap peers; further attempts, and the DHT, follow in the background. Throws `SWARM_RECORD` for a bad record
-   * only.
+   * Signs this node's record and spreads it. Resolves after the first attempt to gossip it and to send it to the
+   * bootstrap peers; further attempts and the DHT follow in the background. Throws `SWARM_RECORD` for an invalid
+   * record, and nothing else.
    */
   async announce(record: ServerRecord): Promise<void> {
     const bytes = await signRecord(record, this.#node.identity)
@@ -106,8 +111,8 @@ export class Discovery {
   }
 
   /**
-   * Asks bootstrap and other peers for all records of the model, and the DHT about blocks that nobody is known for.
-   * Callers at the same time share one refresh. Never fails for lack of answers; throws the signal's reason.
+   * Asks bootstrap and other peers for all records of the model, and the DHT for blocks that no known server holds.
+   * Concurrent calls share one refresh. Missing answers are no error; throws only the signal's reason.
    */
   async refresh({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => {
@@ -141,7 +146,7 @@ export class Discovery {
     return [...this.#node.bootstrapPeers, ...pickSome(servers, ASK_PEERS), ...pickSome(strangers, ASK_PEERS)]
   }
 
-  /** Resolves shortly after the first answer, or when all have failed. */
+  /** Resolves shortly after the first answer, or when all questions have failed. */
   async #askAll(peers: readonly PeerTarget[]): Promise<void> {
     const grace = Promise.withResolvers<void>()
     let timer: NodeJS.Timeout | undefined
@@ -164,8 +169,8 @@ export class Discovery {
   }
 
   /**
-   * Asks a peer again until it gossips to this node. What it has heard since its last answer would otherwise be known
-   * here only at the next refresh: straight after a dial it knows of no subscription.
+   * Asks a peer again until it gossips to this node. Straight after a dial the peer does not know this node's
+   * subscription yet, and what it hears meanwhile would arrive only at the next refresh.
    */
   async #catchUp(peer: PeerTarget): Promise<void> {
     const {
@@ -209,7 +214,10 @@ export class Discovery {
       await this.#exchange.store.add(record).catch((error: unknown) => this.#log('record', error))
   }
 
-  /** Peers that only the bootstrap peer connects would lose each other with it. */
+  /**
+   * Connects with some of the model's servers: peers that are connected only through the bootstrap peer would lose each
+   * other with it.
+   */
   #meetServers(): void {
     const others = this.#others()
     const missing = MESH_PEERS - others.filter(({ peerId }) => this.#node.isConnected(peerId)).length
@@ -228,7 +236,10 @@ export class Discovery {
     }
   }
 
-  /** Gossips unless that has `reached` somebody, and tells whom it can of `untold`, which shrinks. */
+  /**
+   * Gossips the record unless that has `reached` somebody already, and sends it to the peers in `untold`; those that
+   * took it are removed from `untold`. Returns whether gossip has reached somebody.
+   */
   async #spreadOnce(
     bytes: Uint8Array,
     untold: Set<PeerTarget>,
@@ -257,7 +268,7 @@ export class Discovery {
     await provided
   }
 
-  /** Live servers of the model except this node. */
+  /** The model's servers except this node. */
   #others(): ServerRecord[] {
     return this.directory.records().filter(({ peerId }) => peerId !== this.#node.peerId)
   }

@@ -15,46 +15,50 @@ import type { RecordNode } from './record-node.ts'
 import { PROTOCOL_VERSION } from '../protocol-version.ts'
 import { RecordStore } from './record-store.ts'
 
+/** How an exchange describes this node. */
 export interface RecordExchangeOptions {
-  /** This package's version, told to whoever asks. */
+  /** This package's version, told to peers that ask. */
   version: string
   now?: () => number
 }
 
-/** What a peer answered to `info`. */
+/** A peer's answer to `info`. */
 export interface InfoAnswer {
   version: string
-  /** The version of the protocol that the peer speaks; empty where it answers nothing. */
+  /** The peer's protocol version; empty if the peer's answer was empty. */
   protocol: string
   numRecords: number
-  /** Records that were news here. */
+  /** How many of the records were new here. */
   numNew: number
   /**
-   * False while the peer does not know yet that this node takes gossip about the model: what it hears meanwhile does
-   * not come by itself.
+   * Whether the peer gossips to this node about the model. While it does not, what the peer hears does not come by
+   * itself.
    */
   gossips: boolean
 }
 
 const REQUEST_TIMEOUT_MS = 5000
-/** Thousands of records: what one peer may make another verify with one answer. */
+/** The most bytes of records in one answer, some thousands: it bounds what a peer can make another one verify. */
 const MAX_ANSWER_BYTES = 16 << 20
-/** Room in a header for everything beside the records. */
+/** Bytes of a header kept free for all fields besides the records. */
 const HEADER_RESERVE_BYTES = 1024
-/** A signature costs half a millisecond of the event loop, which sessions share. */
+/**
+ * Records that are verified before the event loop gets a turn: a signature takes half a millisecond, and sessions share
+ * the loop.
+ */
 const VERIFY_SLICE = 16
 
 /**
- * Passes signed server records between peers: `info` asks for all that a peer knows, `announce` hands over one's own,
- * and gossip spreads changes. Every node keeps what it hears and relays the gossip of models that it knows, so that a
- * bootstrap node, which serves nothing, connects the others.
+ * Passes signed server records between peers: `info` asks a peer for all records that it knows, `announce` sends a peer
+ * one's own, and gossip spreads changes. Every node keeps the records that it hears of and relays the gossip about
+ * models that it knows. So a bootstrap node, which serves nothing, connects the others.
  */
 export class RecordExchange {
   readonly store: RecordStore
   readonly #node: RecordNode
   readonly #version: string
   readonly #now: () => number
-  /** Who wants it running: a server and a client on one node share it. */
+  /** The users that have started the exchange: a server and a client may share one node. */
   readonly #users = new Set<object>()
   #release: (() => void)[] = []
 
@@ -66,8 +70,8 @@ export class RecordExchange {
   }
 
   /**
-   * Needs a started node, and is to be called again after the node was stopped and started. It runs until all users
-   * stop.
+   * Starts the exchange for a user; it runs until all users have stopped it. Needs a started node, and must be called
+   * again after the node was stopped and started.
    */
   async start(user: object = this): Promise<void> {
     this.#users.add(user)
@@ -81,7 +85,7 @@ export class RecordExchange {
     await this.#node.handle('announce', (stream) => this.#serveAnnounce(stream))
   }
 
-  /** May also be called after the node was stopped. */
+  /** Stops the exchange for a user. May also be called after the node was stopped. */
   async stop(user: object = this): Promise<void> {
     this.#users.delete(user)
     if (this.#release.length === 0 || this.#users.size > 0) return
@@ -92,7 +96,7 @@ export class RecordExchange {
   }
 
   /**
-   * Fetches all records that a peer knows of a model (of all models: ''), and keeps the valid ones. Throws like `open`.
+   * Asks a peer for all records of a model ('' for all models) and keeps the valid ones. Throws as `SwarmNode.open`.
    */
   async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
     return await this.#request(peer, 'info', signal, async (stream, signal) => {
@@ -114,7 +118,7 @@ export class RecordExchange {
     })
   }
 
-  /** Hands one's own record to a peer. Throws like `open`, or the peer's refusal. */
+  /** Sends this node's record to a peer. Throws as `SwarmNode.open`, or the peer's refusal. */
   async tell(peer: PeerTarget, record: Uint8Array, signal?: AbortSignal): Promise<void> {
     await this.#request(peer, 'announce', signal, async (stream, signal) => {
       await stream.send({ kind: 'announce', record }, { signal })
@@ -123,13 +127,13 @@ export class RecordExchange {
     })
   }
 
-  /** Gossips a record; gives the number of peers that it was sent to. */
+  /** Gossips a record; returns the number of peers that it was sent to. */
   async publish(modelKey: string, record: Uint8Array): Promise<number> {
     try {
       const { recipients } = await this.#node.libp2p.services.pubsub.publish(topicOf(modelKey), record)
       return recipients.length
     } catch (error) {
-      // Straight after connecting a peer's subscriptions are not known yet: nobody to send to is no fault.
+      // Straight after connecting, the peers' subscriptions are not known yet: having nobody to send to is no error.
       this.#node.logger.debug({ reason: errorMessage(error) }, 'record not gossiped')
       return 0
     }
@@ -173,7 +177,7 @@ export class RecordExchange {
   async #serveInfo(stream: ServedStream<'info'>): Promise<void> {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    // Before the records are read: what comes later is gossiped to it.
+    // Asked before the records are read: what arrives later is gossiped to the peer.
     const gossips = this.#gossipsTo(stream.remotePeer, request.modelKey)
     for (const records of batches(this.store.signed(request.modelKey))) {
       await stream.send({ kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records, gossips })
@@ -210,7 +214,7 @@ export class RecordExchange {
     pubsub.topicValidators.delete(topicOf(modelKey))
   }
 
-  /** Keeps the record where it is checked; only what is valid travels on. */
+  /** Verifies and keeps a gossiped record. Gossipsub passes only accepted messages on. */
   async #onGossip(modelKey: string, { data }: Message): Promise<TopicValidatorResult> {
     try {
       const record = await this.#node.verifier.verify(data, this.#now())
@@ -227,7 +231,10 @@ function topicOf(modelKey: string): string {
   return `/petals-node/records/1.0.0/${modelKey}`
 }
 
-/** As many records to a message as its header holds; at least one message, which tells the version. */
+/**
+ * Divides records among messages, as many to each as a header holds. There is at least one message, since it also tells
+ * the version.
+ */
 function batches(records: readonly Uint8Array[]): Uint8Array[][] {
   const result: Uint8Array[][] = [[]]
   let batchBytes = 0

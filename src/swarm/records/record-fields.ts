@@ -5,37 +5,37 @@ import { SwarmError } from '../errors.ts'
 export const RECORD_STATES = ['JOINING', 'ONLINE', 'DRAINING', 'OFFLINE'] as const
 export type RecordState = (typeof RECORD_STATES)[number]
 
-/** What a server says about itself. Times are ms of the wall clock. */
+/** What a server says about itself. Times are in milliseconds since 1970. */
 export interface ServerRecord {
   peerId: string
   multiaddrs: string[]
   modelKey: string
-  /** The span: blocks `start` to `end`, as a slice. */
+  /** The span: blocks `start` to `end`, `end` not included. */
   start: number
   end: number
   state: RecordState
   dtype: string
   quant: string
-  /** How it caches keys and values, where not in `dtype`. */
+  /** The dtype of cached keys and values, if it is not `dtype`. */
   kvDType?: string
   device: string
-  /** Tokens that the KV cache can still take, and in all. */
+  /** The tokens that the KV cache still has room for; `cacheTokens` is its whole size. */
   cacheTokensLeft: number
   cacheTokens: number
-  /** Tokens per second of one decode step through the span. */
+  /** Tokens per second of one session's decode steps through the whole span. */
   throughput: number
   /** A digest of each block's stored weights; empty while they are not known. */
   blockDigests: string[]
   /** The package's version. */
   version: string
-  /** The version of the protocol that the server speaks; 1.0.0 where it does not say. */
+  /** The server's protocol version; absent: 1.0.0. */
   protocol?: string
   publicName?: string
-  /** Names of the adapters that requests may go through. */
+  /** Names of the adapters that sessions and requests may use. */
   adapters: string[]
-  /** Whether clients may bring adapters of their own. */
+  /** Whether clients may upload adapters. */
   clientAdapters?: boolean
-  /** Grows with each record of this peer, also over restarts. */
+  /** Increases with each record of this peer, also across restarts. */
   sequence: number
   issuedAt: number
   expiresAt: number
@@ -49,7 +49,7 @@ const DEVICES = new Set(['cpu', 'cuda'])
 const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
 
-/** Throws `SWARM_RECORD`, naming the field. */
+/** Checks every field. Throws `SWARM_RECORD`, naming the field. */
 export function checkFields(record: ServerRecord): void {
   const { start, end, blockDigests, multiaddrs, publicName } = record
   for (const field of ['peerId', 'modelKey', 'dtype', 'quant', 'version'] as const) checkText(field, record[field], 1)

@@ -9,8 +9,8 @@ import type { RecordVerifier } from './record.ts'
 type RecordRpc = 'info' | 'announce'
 
 /**
- * What records need of the node that carries them. The node stands above this room and holds an exchange of records
- * itself, so the room names what it uses of it; `SwarmNode` is one.
+ * The part of a swarm node that records/ uses; `SwarmNode` implements it. The interface stands here because node/
+ * imports this room, and not the other way round.
  */
 export interface RecordNode {
   readonly peerId: string
@@ -19,7 +19,7 @@ export interface RecordNode {
   readonly verifier: RecordVerifier
   readonly bootstrapPeers: readonly PeerTarget[]
   readonly isStarted: boolean
-  /** Throws `SWARM_STATE` while the node is not started. */
+  /** Throws `SWARM_STATE` if the node is not started. */
   readonly libp2p: Pick<Libp2p<{ dht: KadDHT; pubsub: GossipSub }>, 'services' | 'contentRouting' | 'getPeers'>
   isConnected(peerId: string): boolean
   onPeerDisconnect(listener: (peerId: string) => void): () => void

@@ -1,10 +1,11 @@
 import { Directory } from './directory.ts'
 import type { RecordVerifier } from './record.ts'
 
+/** How a store verifies and bounds its records. */
 export interface RecordStoreOptions {
   verifier: RecordVerifier
   now?: () => number
-  /** Models beside those that this node takes part in itself. */
+  /** The most models besides those that this node takes part in. */
   maxModels?: number
   maxBytes?: number
 }
@@ -16,7 +17,7 @@ const MAX_BYTES = 64 << 20
 /** The directories of all models that a node has heard of, so that any node can answer who serves what. */
 export class RecordStore {
   readonly #options: Required<RecordStoreOptions>
-  /** Least recently changed first. */
+  /** By model key, least recently changed first. */
   readonly #directories = new Map<string, Directory>()
   readonly #held = new Map<string, Set<object>>()
   readonly #listeners = new Set<(modelKey: string, known: boolean) => void>()
@@ -33,7 +34,7 @@ export class RecordStore {
     return [...this.#directories.values()].reduce((sum, directory) => sum + directory.numBytes, 0)
   }
 
-  /** The directory of a model that this node takes part in; it is kept until all holders have released it. */
+  /** The directory of a model that this node takes part in. It is kept until all holders have called `release`. */
   hold(modelKey: string, holder: object = this): Directory {
     const holders = this.#held.get(modelKey) ?? new Set()
     this.#held.set(modelKey, holders.add(holder))
@@ -46,7 +47,8 @@ export class RecordStore {
   }
 
   /**
-   * Verifies and keeps a record of any model. False if it is not news, or there is no room. Throws like `verifyRecord`.
+   * Verifies and keeps a record of any model. Returns false if it is not new or there is no room. Throws as
+   * `verifyRecord`.
    */
   async add(bytes: Uint8Array): Promise<boolean> {
     const record = await this.#options.verifier.verify(bytes, this.#options.now())
@@ -61,18 +63,20 @@ export class RecordStore {
     return isNew
   }
 
-  /** All unexpired signed records of one model, or of all with the empty key. */
+  /** All unexpired signed records of a model; with an empty key, of all models. */
   signed(modelKey: string): Uint8Array[] {
     if (modelKey !== '') return this.#directories.get(modelKey)?.signed() ?? []
     return [...this.#directories.values()].flatMap((directory) => directory.signed())
   }
 
-  /** Marks a disconnected peer in every directory. */
+  /** Notes in every directory that the connection to a peer was lost. */
   markGone(peerId: string): void {
     for (const directory of this.#directories.values()) directory.markGone(peerId)
   }
 
-  /** Calls `listener` when a model becomes known (true) or is forgotten (false). */
+  /**
+   * Calls `listener` when a model becomes known (true) or is forgotten (false). Returns the function that ends this.
+   */
   onModel(listener: (modelKey: string, known: boolean) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -23,16 +23,19 @@ const schema = parseSchema(SCHEMA)
 const envelopeType = schema.lookupType('Envelope')
 const recordType = schema.lookupType('Record')
 
-/** Sets these signatures apart from everything else that the same key signs. */
+/** Prefix of the signed bytes; it distinguishes these signatures from all others made with the same key. */
 const DOMAIN = Buffer.from('petals-node/server-record/1\n')
 
-/** A short life bounds how far back anybody can roll a record, and how long a vanished server is still believed in. */
+/**
+ * The longest lifetime of a record. It bounds how old a record can be replayed, and how long a vanished server is
+ * believed to exist.
+ */
 export const MAX_LIFETIME_MS = 10 * 60_000
 
 /** How far ahead another machine's clock may be. */
 export const MAX_CLOCK_SKEW_MS = 2 * 60_000
 
-/** The record's signed bytes. Throws `SWARM_RECORD` if the record is not one that peers would accept. */
+/** Encodes and signs a record. Throws `SWARM_RECORD` if peers would not accept it. */
 export async function signRecord(record: ServerRecord, privateKey: PrivateKey): Promise<Uint8Array> {
   checkFields(record)
   if (publicKeyOf(record.peerId).equals(privateKey.publicKey) === false) {
@@ -49,9 +52,9 @@ export async function signRecord(record: ServerRecord, privateKey: PrivateKey): 
 }
 
 /**
- * The record in signed bytes from anywhere, if its owner signed it and it is valid at `nowMs`. Throws `SWARM_RECORD`
- * (too large, malformed, bad field, false signature) or `SWARM_RECORD_TIME` (expired, from the future, too long a
- * life).
+ * Decodes a signed record and checks that its owner signed it and that it is valid at `nowMs`. Throws `SWARM_RECORD`
+ * (too large, malformed, a bad field, a wrong signature) or `SWARM_RECORD_TIME` (expired, issued in the future, too
+ * long a lifetime).
  */
 export async function verifyRecord(bytes: Uint8Array, nowMs: number): Promise<ServerRecord> {
   const record = await verifySignature(bytes)
@@ -59,23 +62,26 @@ export async function verifyRecord(bytes: Uint8Array, nowMs: number): Promise<Se
   return record
 }
 
-/** The record in bytes that were verified before. Throws `SWARM_RECORD` for bytes that are no record at all. */
+/** Decodes a signed record that has been verified before. Throws `SWARM_RECORD` for bytes that are no record. */
 export function readRecord(bytes: Uint8Array): ServerRecord {
   return toRecord(decodeEnvelope(bytes).payload)
 }
 
-/** `verifyRecord` that checks the signature of the same bytes only once: it costs half a millisecond. */
+/**
+ * Verifies records as `verifyRecord`, but checks a signature only once for the same bytes: a check takes half a
+ * millisecond.
+ */
 export class RecordVerifier {
   readonly #known = new Map<string, ServerRecord>()
   readonly #maxEntries: number
   #numVerified = 0
 
-  /** 4096 records are about 4 MB: more than a swarm's servers, a few generations over. */
+  /** 4096 records are about 4 MB: those of more servers than a swarm has, over several generations. */
   constructor(maxEntries = 4096) {
     this.#maxEntries = maxEntries
   }
 
-  /** Signatures that were really checked. */
+  /** How many signatures have been checked. */
   get numVerified(): number {
     return this.#numVerified
   }
@@ -112,7 +118,10 @@ async function verifySignature(bytes: Uint8Array): Promise<ServerRecord> {
   return record
 }
 
-/** libp2p throws for a signature of the wrong length, and returns false for others. */
+/**
+ * Whether a signature is valid. libp2p throws for a signature of the wrong length and returns false for other wrong
+ * ones.
+ */
 async function isSignedBy(key: PublicKey, data: Uint8Array, signature: Uint8Array): Promise<boolean> {
   try {
     return await key.verify(data, signature)

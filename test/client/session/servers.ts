@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import type { SwarmAccess } from '../../../src/client/session/chain.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
-import type { Engine, SessionOptions } from '../../../src/engine/engine.ts'
+import type { Engine, EngineSessionOptions } from '../../../src/engine/engine.ts'
 import { EngineSession } from '../../../src/engine/session/engine-session.ts'
 import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
@@ -141,7 +141,7 @@ export class TestServer {
     }
   }
 
-  async #openSession({ start, end, maxLength, ...reserve }: SessionOptions): Promise<EngineSession> {
+  async #openSession({ start, end, maxLength, ...reserve }: EngineSessionOptions): Promise<EngineSession> {
     this.numAsked++
     const row = await this.rows.reserve(maxLength, reserve).finally(() => this.numAnswered++)
     this.numOpened++

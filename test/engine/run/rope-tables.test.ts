@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { RopeTables, filledPositions } from '../../../src/engine/run/rope-tables.ts'
-import { ropeTable } from '../../../src/families/rope.ts'
+import { ropeAngles } from '../../../src/families/rope.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 
@@ -38,7 +38,7 @@ test('a table fills up as far as it is needed, and then holds what one made at o
     assert.equal(filledPositions(tables.get(key, 0)), filled)
     const table = tables.get(key)
     assert.equal(filledPositions(table), 6000)
-    const { cos, sin, halfDim } = ropeTable(config.ropes[0]!, { maxLength: 6000, positions: 6000 })
+    const { cos, sin, halfDim } = ropeAngles(config.ropes[0]!, { maxLength: 6000, positions: 6000 })
     assert.ok(Buffer.from(table.ropes[0]!.cos.data).equals(convert(fromFloat32(cos, [6000, halfDim]), dtype).data))
     assert.ok(Buffer.from(table.ropes[0]!.sin.data).equals(convert(fromFloat32(sin, [6000, halfDim]), dtype).data))
   }
