@@ -4,11 +4,11 @@ import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
 
-/** What a chat needs of a session on the servers. */
+/** The part of a model's session that a chat uses. */
 export interface ChatModelSession {
-  /** Tokens in the caches; can be set back. */
+  /** Number of tokens in the caches; may be set to a smaller number. */
   position: number
-  /** Their ids. */
+  /** The ids of these tokens; undefined if unknown. */
   readonly heldIds: readonly number[] | undefined
   generate(promptIds: readonly number[], options: GenerationOptions): AsyncGenerator<GenerationChunk, GenerationResult>
   close(): Promise<void>
@@ -17,27 +17,30 @@ export interface ChatModelSession {
 export interface ChatModules {
   readonly template: ChatTemplate
   readonly tokenizer: ChatTokenizer
-  /** Opens a session for so many tokens. */
+  /** Opens a session for `maxLength` tokens. */
   openSession(maxLength: number): ChatModelSession
 }
 
 export interface ChatOptions {
-  /** Tokens that the first session takes. A conversation that outgrows it moves to one of twice the length. */
+  /**
+   * Length of the first session in tokens. A conversation that outgrows its session moves to one of twice the length.
+   */
   readonly sessionTokens: number
-  /** Tokens that the model takes at most. */
+  /** The most tokens that the model accepts. */
   readonly maxTokens: number
 }
 
+/** An answer, and how much of the conversation had to be computed for it. */
 export interface ChatAnswer extends GenerationResult {
   /** Tokens of the whole conversation before the answer. */
   readonly contextTokens: number
-  /** Those of them that the servers had to compute: the others were in their caches. */
+  /** How many of these the servers had to compute; the others were in their caches. */
   readonly newTokens: number
 }
 
 /**
- * A chat whose session on the servers outlives the turns: only tokens that it does not hold yet are sent. Where a
- * conversation was changed, the session is cut back to what is still the same.
+ * A chat that keeps its session on the servers between turns, so that only new tokens are sent. If the conversation was
+ * changed, the session is cut back to the part that is unchanged.
  */
 export class ChatSession {
   readonly #modules: ChatModules
@@ -54,9 +57,9 @@ export class ChatSession {
   }
 
   /**
-   * Has the model answer to `messages`, of which the user's is the last; the generator returns the answer. An aborted
-   * signal ends the answer and leaves the session as it is then. Throws `CHAT_TEMPLATE`, `CHAT_TOO_LONG`, and like
-   * `CausalLMSession.generate`.
+   * Generates the answer to `messages`, the last of which is the user's. The generator returns the whole answer. An
+   * aborted signal ends the answer; the session keeps what it holds then. Throws `CHAT_TEMPLATE`, `CHAT_TOO_LONG`, and
+   * as `CausalLMSession.generate`.
    */
   async *answer(
     messages: readonly ChatMessage[],
@@ -72,7 +75,7 @@ export class ChatSession {
       )
     }
     const session = await this.#sessionFor(ids.length + maxNewTokens)
-    // The last token is always fed: its logits are what the answer begins with.
+    // The last token is always fed, even if it is held: its logits give the answer's first token.
     const start = Math.min(commonPrefix(ids, session.heldIds ?? []), ids.length - 1)
     session.position = start
     const result = yield* session.generate(ids.slice(start), { ...options, maxNewTokens })
@@ -80,7 +83,7 @@ export class ChatSession {
     return { ...result, contextTokens: ids.length, newTokens: ids.length - start }
   }
 
-  /** Gives the caches back. */
+  /** Frees the caches. */
   async close(): Promise<void> {
     await this.#session?.close()
   }
@@ -94,7 +97,7 @@ export class ChatSession {
   }
 }
 
-/** How many ids at the beginning of both are the same. */
+/** How many ids at the beginning of both lists are equal. */
 export function commonPrefix(a: readonly number[], b: readonly number[]): number {
   let length = 0
   while (length < a.length && length < b.length && a[length] === b[length]) length++

@@ -1,12 +1,12 @@
 import { UsageError } from '../../base/errors.ts'
 import type { ChatMessage } from './messages.ts'
 
-/** The messages of a chat, and what a user may do to them. */
+/** The messages of a chat, and the changes that a user can make to them. */
 export class Conversation {
   #system: string | undefined
   #turns: { user: string; assistant: string | undefined }[] = []
 
-  /** The system message, the turns in their order, and none for an answer that is still due. */
+  /** The system message, if any, and the turns in order. The last turn has no answer yet if one is due. */
   get messages(): ChatMessage[] {
     const system: ChatMessage[] = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
     return [
@@ -22,12 +22,12 @@ export class Conversation {
     return this.#turns.length
   }
 
-  /** What the user said last; undefined at the beginning. */
+  /** The user's last message; undefined if there is none. */
   get lastUser(): string | undefined {
     return this.#turns.at(-1)?.user
   }
 
-  /** Takes the place of a question to which no answer came: roles alternate. */
+  /** Adds a question. One that has got no answer is replaced, because roles must alternate. */
   ask(user: string): void {
     if (this.#turns.at(-1)?.assistant === undefined) this.#turns.pop()
     this.#turns.push({ user, assistant: undefined })
@@ -37,29 +37,29 @@ export class Conversation {
     this.#last().assistant = assistant
   }
 
-  /** Takes the last answer back: it is due again. Throws `USAGE` where there is no turn. */
+  /** Removes the last answer, so that it is due again. Throws `USAGE` if there is no turn. */
   retry(): void {
     this.#last().assistant = undefined
   }
 
-  /** Asks something else in the last turn. Throws `USAGE` where there is none. */
+  /** Replaces the last question and removes its answer. Throws `USAGE` if there is no turn. */
   edit(user: string): void {
     this.retry()
     this.ask(user)
   }
 
-  /** Forgets the last turn. Throws `USAGE` where there is none. */
+  /** Removes the last turn. Throws `USAGE` if there is none. */
   undo(): void {
     this.retry()
     this.#turns.pop()
   }
 
-  /** Forgets all turns. */
+  /** Removes all turns. */
   clear(): void {
     this.#turns = []
   }
 
-  /** Empty takes it away. */
+  /** Sets the system message; an empty text removes it. */
   setSystem(text: string): void {
     this.#system = text === '' ? undefined : text
   }

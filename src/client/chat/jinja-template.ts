@@ -4,10 +4,10 @@ import { errorMessage } from '../../base/errors.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type TemplateSource, templateError } from './template-source.ts'
 
-/** What the library's strftime_now fills in; it prints all else as it stands. */
+/** The directives that the library's strftime_now replaces; it prints others as they are. */
 const DATE_DIRECTIVES = 'YmdbBHM%'
 
-/** Python's methods that the library lacks; it does not name them when it fails. */
+/** Python methods that the library lacks. Its error does not name them. */
 const MISSING_METHODS = new Set([
   'append',
   'count',
@@ -25,9 +25,10 @@ const MISSING_METHODS = new Set([
   'update',
 ])
 
-/** A stranger's template may loop for ever; an honest one takes milliseconds. */
+/** The time limit of a template, which comes from a stranger and may loop for ever; honest ones take milliseconds. */
 const RENDER_TIMEOUT_MS = 1000
 
+/** A node of the library's syntax tree. */
 interface AstNode {
   readonly type?: string
   readonly callee?: {
@@ -39,8 +40,8 @@ interface AstNode {
 }
 
 /**
- * Compiles a template. Throws `CHAT_TEMPLATE`, naming what it uses, for one that the library cannot parse, or would
- * render otherwise than transformers does.
+ * Compiles a template. Throws `CHAT_TEMPLATE` for a template that the library cannot parse, or would render differently
+ * from transformers, naming the feature.
  */
 export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
   const template = orRefuse(name, 'it uses what is not supported here', () => new Template(text))
@@ -57,7 +58,7 @@ export function compileTemplate({ text, name, specialTokens }: TemplateSource): 
   }
 }
 
-/** Throws where `work` has not ended in time: the engine then stops it, whatever it does. */
+/** Runs synchronous `work`; the engine stops it and throws when the time is over. */
 function withinTime<T>(work: () => T): T {
   return runInNewContext('work()', { work }, { timeout: RENDER_TIMEOUT_MS }) as T
 }
@@ -70,9 +71,9 @@ function orRefuse<T>(name: string, what: string, work: () => T): T {
   }
 }
 
-/** Something that the library takes without a word and gets wrong. */
+/** The name of a feature that the library accepts but gets wrong; undefined for all others. */
 function silentGap({ type, callee, args }: AstNode): string | undefined {
-  // It throws away what the iteration has printed so far.
+  // The library discards what the iteration has printed so far.
   if (type === 'Break' || type === 'Continue') return `{% ${type.toLowerCase()} %}`
   if (type !== 'CallExpression' || callee?.value !== 'strftime_now') return undefined
   const directives = [...String(args?.[0]?.value ?? '').matchAll(/%(.)/g)].map(([, letter]) => letter!)

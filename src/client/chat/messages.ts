@@ -3,8 +3,8 @@ export interface ChatMessage {
   readonly content: string
 }
 
-/** Turns messages into the text that the model goes on from, up to where the assistant's answer begins. */
+/** Turns messages into the text that the model continues, up to the beginning of the assistant's answer. */
 export interface ChatTemplate {
-  /** Throws `CHAT_TEMPLATE`, with the template's own words where it refuses the messages. */
+  /** Throws `CHAT_TEMPLATE`; if the template itself refuses the messages, with its own words. */
   render(messages: readonly ChatMessage[]): string
 }

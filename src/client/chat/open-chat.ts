@@ -5,13 +5,13 @@ import { compileTemplate } from './jinja-template.ts'
 import { findTemplate } from './template-source.ts'
 
 export interface OpenChatOptions {
-  /** 'model', 'chatml', 'plain', or a file with a jinja template. */
+  /** 'model', 'chatml', 'plain', or the path of a jinja template. */
   readonly template: string
-  /** Tokens that the first session takes. */
+  /** Length of the first session in tokens. */
   readonly sessionTokens: number
 }
 
-/** A chat, and what ends an answer in it. */
+/** A chat, and what ends its answers: EOS tokens and stop strings. */
 export interface OpenedChat {
   readonly session: ChatSession
   readonly eosTokenIds: readonly number[]
@@ -19,8 +19,8 @@ export interface OpenedChat {
 }
 
 /**
- * A chat with a model. Throws `USAGE` for a model without a tokenizer or chat template, `CHAT_TEMPLATE` for one that
- * cannot be used.
+ * Opens a chat with a model. Throws `USAGE` if the model has no tokenizer or no chat template, and `CHAT_TEMPLATE` for
+ * a template that cannot be used.
  */
 export async function openChat(model: AutoDistributedModelForCausalLM, options: OpenChatOptions): Promise<OpenedChat> {
   const {

@@ -4,19 +4,19 @@ import { PetalsError, UsageError, errorMessage } from '../../base/errors.ts'
 import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/config/json.ts'
 import { CHATML, PLAIN } from './builtin-templates.ts'
 
-/** A template's text, what messages call it, and the tokens that it may print by name. */
+/** A template's text, its name for messages, and the special tokens that it may print by name. */
 export interface TemplateSource {
   readonly text: string
   readonly name: string
-  /** `bos_token` and its like, as texts. */
+  /** Texts of `bos_token` and the like, by name. */
   readonly specialTokens: Readonly<Record<string, string>>
-  /** Texts before which an answer ends, where the model knows no token that ends it. */
+  /** Strings before which an answer ends, for models without a token that ends it. */
   readonly stopStrings: readonly string[]
 }
 
 /**
- * The template named by `choice`: 'model' is the checkpoint's own, 'chatml' and 'plain' are built in, all else is a
- * file. Throws `USAGE` where the checkpoint has none, or the file cannot be read.
+ * The template that `choice` names: 'model' is the checkpoint's own, 'chatml' and 'plain' are built in, anything else
+ * is a file. Throws `USAGE` if the checkpoint has none, or the file cannot be read.
  */
 export async function findTemplate(folder: string, choice: string): Promise<TemplateSource> {
   const config = await readOptional(join(folder, 'tokenizer_config.json'))
@@ -33,7 +33,7 @@ export async function findTemplate(folder: string, choice: string): Promise<Temp
   )
 }
 
-/** In the order in which transformers looks. */
+/** The checkpoint's template, looked for in the same order as transformers does. */
 async function modelTemplate(
   folder: string,
   config: Readonly<Record<string, unknown>>,
@@ -49,7 +49,7 @@ async function modelTemplate(
     : { text: inConfig, name: `chat_template of ${join(folder, 'tokenizer_config.json')}` }
 }
 
-/** One template, or a list of named ones. */
+/** A template's text from a field that holds one template or a list of named ones. */
 function textOf(field: unknown): string | undefined {
   if (typeof field === 'string') return field
   if (!Array.isArray(field)) return undefined
@@ -71,7 +71,7 @@ async function readOptional(file: string): Promise<Readonly<Record<string, unkno
   return (await isFile(file)) ? await readJsonObject(file) : {}
 }
 
-/** `bos_token` and its like; a token is its text, or an object that has it. */
+/** The texts of `bos_token` and the like; a token is written as text, or as an object that holds it. */
 function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
   const tokens: Record<string, string> = {}
   for (const [name, value] of Object.entries(config)) {
@@ -81,7 +81,7 @@ function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<stri
   return tokens
 }
 
-/** A template that cannot be used, and what to do instead. */
+/** The error of a template that cannot be used; says what to do instead. */
 export function templateError(name: string, reason: string, cause?: unknown): PetalsError {
   return new PetalsError('CHAT_TEMPLATE', `${name}: ${reason}; another can be chosen with --template`, { cause })
 }

@@ -1,24 +1,24 @@
-/** Text to ids and back, as a tokenizer does it. */
+/** The part of a tokenizer that a chat uses. */
 export interface ChatTokenizer {
   encode(text: string, options: { readonly addSpecialTokens: boolean }): Promise<number[]>
   decode(ids: readonly number[], options: { readonly skipSpecialTokens: boolean }): Promise<string>
 }
 
-/** A piece of the conversation's text, and the tokens that stand for it. */
+/** A piece of the conversation's text, and its tokens. */
 interface Segment {
   readonly text: string
   readonly ids: readonly number[]
 }
 
-/** More of the last tokens than these are never taken back to meet a text's end: a stop string has fewer. */
+/** How many of an answer's last tokens may be dropped to match the end of its text; a stop string has fewer tokens. */
 const MAX_TAKEN_BACK = 64
 
-/** A token of its own in any tokenizer that puts something before a text's first word. */
+/** A text that is a token of its own in every tokenizer that puts something before a text's first word. */
 const ANCHOR = '\n'
 
 /**
- * The tokens of a conversation so far. A text that begins as the last one did is given the same tokens there: those
- * that the model itself chose for its answers, which may be others than the tokenizer's own.
+ * The tokens of a conversation so far. A text that begins as the last one did keeps its tokens there: for answers those
+ * that the model chose, which may differ from the tokenizer's own and are the ones in the caches.
  */
 export class TokenHistory {
   readonly #tokenizer: ChatTokenizer
@@ -31,7 +31,7 @@ export class TokenHistory {
     this.#withoutPrefix.catch(() => undefined)
   }
 
-  /** The ids of a whole text, which is the history from now on. */
+  /** The ids of a whole conversation's text, which becomes the history. */
   async extend(text: string): Promise<number[]> {
     const kept: Segment[] = []
     let rest = text
@@ -45,7 +45,7 @@ export class TokenHistory {
     return kept.flatMap(({ ids }) => ids)
   }
 
-  /** Adds what the model wrote: of `ids` those that make up the text's beginning. */
+  /** Adds an answer: as many of its `ids` as make up the beginning of `text`. */
   async append(text: string, ids: readonly number[]): Promise<void> {
     for (let length = ids.length; length > 0 && length >= ids.length - MAX_TAKEN_BACK; length--) {
       const head = ids.slice(0, length)
@@ -64,8 +64,9 @@ export class TokenHistory {
   }
 
   /**
-   * SentencePiece puts a space before a text: then what stands within one is encoded behind an anchor, and that cut
-   * off.
+   * The ids of `ANCHOR` if the tokenizer puts something before a text's first word, as SentencePiece does with a space.
+   * Pieces within the conversation are then encoded behind the anchor, whose ids are removed afterwards. Undefined if
+   * that is not necessary.
    */
   async #findAnchor(): Promise<readonly number[] | undefined> {
     const encode = (text: string): Promise<number[]> => this.#tokenizer.encode(text, { addSpecialTokens: false })

@@ -3,19 +3,19 @@ import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import { deriveSeed } from '../../sampling/random.ts'
 import { MAX_SESSIONS, runTogether } from './together.ts'
 
-/** One prompt of a batch with its own options: they depend on its length. */
+/** A prompt of a batch with its resolved options, which depend on its length. */
 export interface BatchEntry {
   readonly promptIds: readonly number[]
   readonly options: ResolvedOptions
 }
 
-/** All texts of one prompt. */
+/** Generates all texts of one prompt. */
 export type GenerateTexts = (promptIds: readonly number[], options: ResolvedOptions) => Promise<GenerationResult[]>
 
 /**
- * Texts for prompts of any lengths, at the same time: those of the first prompt, then those of the second and so on.
- * Each prompt has a seed of its own that follows from `seed` and its place; the first has `seed` itself. The first
- * failure ends all of them and is thrown.
+ * Generates texts for prompts of any lengths at the same time. Returns the first prompt's texts, then the second's, and
+ * so on. Each prompt derives its own seed from `seed` and its index; the first uses `seed` itself. The first failure
+ * ends all and is thrown.
  */
 export async function generateBatch(
   generateTexts: GenerateTexts,

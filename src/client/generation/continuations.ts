@@ -7,7 +7,7 @@ import type { GenerationResult } from './result.ts'
 import type { TextStream } from './text/text-output.ts'
 import { MAX_SESSIONS, runTogether } from './together.ts'
 
-/** A source that was fed the prompt already: the first step of a generation gives what came of it. */
+/** A source that has been fed the prompt: its first step returns the result of that. */
 class PrefilledSource implements TokenSource {
   readonly heldIds: readonly number[]
   readonly beforeHead: BeforeHead | undefined
@@ -37,9 +37,9 @@ class PrefilledSource implements TokenSource {
 }
 
 /**
- * `numReturnSequences` texts for one prompt, which is fed once, behind what `source` holds; the texts go on from copies
- * of it. Each has a seed of its own that follows from `seed`; the first has `seed` itself. In the end `source` holds
- * one of the texts. The first failure ends all of them and is thrown. `newText` makes what decodes one text.
+ * Generates `numReturnSequences` texts for one prompt, which is fed once, after what `source` holds; each text goes on
+ * in a fork. Each text derives its own seed from `seed`; the first uses `seed` itself. In the end `source` holds one of
+ * the texts. The first failure ends all and is thrown. `newText` makes the decoder of a text.
  */
 export async function generateContinuations(
   source: ForkableSource,
@@ -48,7 +48,7 @@ export async function generateContinuations(
   newText: () => TextStream | undefined,
 ): Promise<GenerationResult[]> {
   const { numReturnSequences: count = 1, signal } = options
-  // Nothing to share: the prompt is a generation's own, with all checks.
+  // A single text shares nothing: `generate` feeds the prompt itself.
   if (count === 1) return [await resultOf(generate(source, promptIds, options, newText()))]
   checkRequest(promptIds, options, newText())
   const began = performance.now()
@@ -83,7 +83,7 @@ export async function generateContinuations(
   }
 }
 
-/** What a generator returns in the end. */
+/** Runs a generator to its end and returns its return value. */
 export async function resultOf<T>(generator: AsyncGenerator<unknown, T>): Promise<T> {
   for (;;) {
     const next = await generator.next()

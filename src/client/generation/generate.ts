@@ -13,15 +13,15 @@ import type { FinishReason, GenerationChunk, GenerationResult } from './result.t
 import { TextOutput, type TextStream } from './text/text-output.ts'
 
 /**
- * Generates token by token: a chunk for each, the result as the generator's return value. The prompt is fed in one call
- * and each generated token but the last in one of its own. Without `text` all text is empty.
+ * Generates one text token by token: yields a chunk for each token and returns the result. The prompt is fed in one
+ * call, each generated token but the last in a call of its own. Without `text` (a decoder) all text is empty.
  *
- * The signal is looked at between steps: one that is under way still gives its token, unless it fails. To end a long
- * step at once, make the source fail when the signal is aborted. A caller that leaves the generator early has had all
- * tokens of its chunks fed; no step is under way then.
+ * The signal is checked between steps: the step under way still gives its token, unless it fails. To end a long step at
+ * once, make the source fail when the signal is aborted. If the caller stops early, the tokens of all chunks that it
+ * got have been fed, and no step is under way.
  *
- * Throws `USAGE` for options and prompts that cannot be and where options leave no token, `LOGITS_NAN`, and what the
- * source, the text stream and the caller's own processors and criteria throw.
+ * Throws `USAGE` for invalid options and prompts and if the options leave no token, `LOGITS_NAN`, and what the source,
+ * the decoder and the caller's own processors and criteria throw.
  */
 export async function* generate(
   source: TokenSource,
@@ -64,7 +64,7 @@ export async function* generate(
       else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
       else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 
-      // The next step does not wait for the text, unless that decides whether there is one.
+      // Starts the next step without waiting for the text, unless the text decides whether there is a next step.
       if (finishReason === undefined && !textDecides) steps.start([tokenId])
       let piece = finishReason === 'eos' ? '' : await output.push(tokenId)
       const textSoFar = text === undefined ? undefined : shown + piece
@@ -95,7 +95,7 @@ export async function* generate(
   }
 }
 
-/** Throws `USAGE`; `text` is what makes the text, where there is a tokenizer. */
+/** Checks a prompt and options. `text` is the decoder, if there is a tokenizer. Throws `USAGE`. */
 export function checkRequest(promptIds: readonly number[], options: ResolvedOptions, text: object | undefined): void {
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
@@ -104,6 +104,7 @@ export function checkRequest(promptIds: readonly number[], options: ResolvedOpti
   }
 }
 
+/** Starts a watch; the returned function gives the seconds since then. */
 function stopwatch(): () => number {
   const began = performance.now()
   return () => (performance.now() - began) / 1000

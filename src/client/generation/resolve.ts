@@ -4,21 +4,22 @@ import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
 
-/** transformers' own, where neither the caller nor the model says something else. */
+/** transformers' default length of an answer, if neither the caller nor the model gives one. */
 const NEW_TOKENS = 20
 const TOP_K = 50
 
-/** Pairs that set one limit in two ways: where the caller gives either, the model's other one does not count. */
+/** Pairs of options that set the same limit. If the caller gives one, the model's default for the other is ignored. */
 const SAME_LIMIT = [
   ['maxNewTokens', 'maxLength'],
   ['minNewTokens', 'minLength'],
 ] as const
 
 /**
- * Options for a prompt of `promptLength` tokens, with the defaults of the model's generation_config.json and then
- * transformers' (20 new tokens; the 50 likeliest where tokens are drawn). Without `doSample`, a temperature above 0 is
- * a wish to draw and 0 one not to; without either the model's `do_sample` decides, and its temperature is for draws
- * alone. Throws `USAGE` for options that cannot be: each alone, together, with this prompt or with this vocabulary.
+ * The options of a prompt of `promptLength` tokens with defaults filled in: from the model's generation_config.json,
+ * then transformers' (20 new tokens; top-k 50 if tokens are drawn). If `doSample` is not given, the caller's
+ * temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample` decides, and
+ * the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by themselves,
+ * together, with this prompt or with this vocabulary.
  */
 export function resolveOptions(
   options: GenerationOptions,
@@ -46,8 +47,8 @@ export function resolveOptions(
 }
 
 /**
- * Options for one text that is shown as it comes: without beams, even where the model's defaults have some. Throws
- * `USAGE` as `resolveOptions` does, and for several beams or texts.
+ * The options of one text that is shown while it is generated: the model's defaults for beams are ignored. Throws
+ * `USAGE` as `resolveOptions`, and if the caller asks for several beams or texts.
  */
 export function resolveStreamOptions(
   options: GenerationOptions,
@@ -85,7 +86,7 @@ function answerLength(
     const length = Math.min(options.maxLength, maxPositions)
     return beyondPrompt(length, promptLength, "the model's own limit (max_length in its generation_config.json) is")
   }
-  // At least one, so that a prompt that is too long is refused as one.
+  // At least 1, so that a prompt that is too long is refused for its own length.
   return Math.max(1, Math.min(options.maxNewTokens ?? NEW_TOKENS, maxPositions - promptLength))
 }
 

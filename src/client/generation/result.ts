@@ -1,34 +1,39 @@
+/** What one step of a generation adds. */
 export interface GenerationChunk {
   readonly tokenIds: number[]
-  /** May be '' while a character is incomplete or a stop string may begin. */
+  /** May be '' while a character is incomplete or a stop string may have begun. */
   readonly text: string
 }
 
 /**
- * - `length`: all of `maxNewTokens` were generated
- * - `eos`: the last token ends the text
- * - `stop`: the last token completed a stop string
- * - `criterion`: one of the stopping criteria said so
- * - `time`: the last token came after `maxTimeMs`
- * - `aborted`: the signal
+ * Why a text ended:
+ * - `length`: it reached `maxNewTokens`
+ * - `eos`: its last token is an EOS token
+ * - `stop`: its last token completed a stop string
+ * - `criterion`: a stopping criterion returned true
+ * - `time`: its last token came after `maxTimeMs`
+ * - `aborted`: the signal was aborted
  */
 export type FinishReason = 'length' | 'eos' | 'stop' | 'criterion' | 'time' | 'aborted'
 
+/** A generated text. */
 export interface GenerationResult {
   readonly promptIds: number[]
-  /** All that were generated, with the EOS and those of a stop string. */
+  /** All generated tokens, including the EOS token and those of a stop string. */
   readonly tokenIds: number[]
-  /** Of each generated token, under the model itself: before all processors. Empty unless asked for. */
+  /**
+   * Each generated token's log-probability under the model itself, before logits processors; empty unless asked for.
+   */
   readonly logprobs: number[]
-  /** Without the EOS and the stop string: the chunks' texts, joined. */
+  /** The text without EOS token and stop string: all chunks' texts joined. */
   readonly text: string
   readonly finishReason: FinishReason
   /**
-   * Of a beam: the sum of its log-probabilities after all processors, divided by its length to the power of
+   * Of a beam search: the sum of log-probabilities after processors, divided by the length to the power of
    * `lengthPenalty`.
    */
   readonly score?: number
   readonly seconds: number
-  /** Until the first logits; 0 where there were none. */
+  /** Seconds until the first logits; 0 if there were none. */
   readonly prefillSeconds: number
 }

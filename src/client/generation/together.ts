@@ -1,14 +1,14 @@
 import pLimit from 'p-limit'
 
 /**
- * Sessions of one call that are open at once: what servers compute as one batch, and what one client should hold of
- * their caches.
+ * The most sessions that one call opens at a time: enough for servers to compute them as one batch, and not too large a
+ * share of the servers' caches for one client.
  */
 export const MAX_SESSIONS = 16
 
 /**
- * Runs the jobs, at most `concurrency` at a time, and gives their results in order. The first failure aborts the
- * others' signals and is thrown once all are over.
+ * Runs jobs, at most `concurrency` at a time, and returns their results in order. The first failure aborts the signals
+ * of the others and is thrown when all have ended.
  */
 export async function runTogether<T>(
   jobs: readonly ((signal: AbortSignal) => Promise<T>)[],

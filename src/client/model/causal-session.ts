@@ -13,14 +13,14 @@ import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 
-/** What a session needs of its model. */
+/** The part of a model that its sessions use. */
 export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>
 
-/** A session of a causal language model: takes token ids or hidden states, gives hidden states or logits. */
+/** A session of a causal language model: takes token ids or hidden states; gives hidden states, logits or text. */
 export class CausalLMSession extends ModelSession implements ForkableSource {
   readonly #model: SessionModel
   readonly #fed = new FedIds()
-  /** The model's head, which chooses tokens beside this thread. */
+  /** The way to the model's head, which chooses tokens on its own thread. */
   readonly beforeHead: BeforeHead
 
   constructor(model: SessionModel, blocks: InferenceSession) {
@@ -29,7 +29,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     this.beforeHead = { head: model.ends, feed: (ids) => this.#feed(ids) }
   }
 
-  /** The ids in the caches; undefined where hidden states were fed. Penalties look at them too. */
+  /** The ids of the tokens in the caches; undefined if hidden states were fed. Penalties count them, too. */
   get heldIds(): readonly number[] | undefined {
     return this.#fed.upTo(this.position)
   }
@@ -41,15 +41,14 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     return hidden
   }
 
-  /** Feeds token ids; returns the logits [vocab] after the last of them. Throws like `step`. */
+  /** Feeds token ids; returns the logits [vocab] after the last one. Throws as `step`. */
   async next(ids: readonly number[]): Promise<Float32Array> {
     return this.#model.ends.head(await this.#feed(ids))
   }
 
   /**
-   * Feeds a prompt behind what the session holds, and generates on from there, a chunk per token; the generator returns
-   * the result. Options that are absent have the model's defaults. Throws `USAGE` for options that cannot be,
-   * `LOGITS_NAN`, and like `step`.
+   * Feeds a prompt after what the session holds, and generates: yields a chunk per token and returns the result.
+   * Options that are absent take the model's defaults. Throws `USAGE` for invalid options, `LOGITS_NAN`, and as `step`.
    */
   async *generate(
     promptIds: readonly number[],
@@ -60,9 +59,9 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   }
 
   /**
-   * Feeds a prompt behind what the session holds, once, and generates all of its texts to the end: the best of
-   * `numBeams` beams, or `numReturnSequences` draws, at the same time in forks of this session. Then the session holds
-   * the prompt (beams) or one of the texts. Throws like `generate`.
+   * Feeds a prompt once, after what the session holds, and generates all of its texts at the same time in forks of this
+   * session: the best of `numBeams` beams, or `numReturnSequences` draws. Afterwards the session holds the prompt
+   * (after a beam search) or one of the texts. Throws as `generate`.
    */
   async generateTexts(promptIds: readonly number[], options: GenerationOptions = {}): Promise<GenerationResult[]> {
     const { checkpoint, tokenizer } = this.#model
@@ -81,8 +80,8 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   }
 
   /**
-   * A new session that holds the first `position` tokens of this one, on the same servers where they have room. Throws
-   * like `forkFrom`.
+   * A new session that holds the first `position` tokens of this one, on the same servers if they have room. Throws as
+   * `forkFrom`.
    */
   async fork(position = this.position): Promise<CausalLMSession> {
     const ids = this.#fed.upTo(position)
@@ -92,7 +91,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   }
 
   /**
-   * Holds the first `position` tokens of `source` in place of its own: servers copy their caches. Throws like
+   * Replaces this session's contents by the first `position` tokens of `source`; servers copy their caches. Throws as
    * `InferenceSession.forkFrom`.
    */
   async forkFrom(source: CausalLMSession, position = source.position): Promise<void> {
@@ -101,7 +100,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     this.#fed.record(0, ids)
   }
 
-  /** Feeds token ids; returns the last block's output [hidden] after the last of them. */
+  /** Feeds token ids; returns the last block's output [hidden] at the last one. */
   async #feed(ids: readonly number[]): Promise<Float32Array> {
     const hidden = await this.step(ids)
     const tokens = hidden.shape[0]!

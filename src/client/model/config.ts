@@ -5,21 +5,22 @@ import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { checkModelType } from './pretrained.ts'
 
+/** How a config is read. */
 export interface ConfigOptions {
-  /** Instead of the key that follows from the checkpoint. */
+  /** The model's key, instead of the one that is computed from the checkpoint. */
   readonly dhtPrefix?: string | undefined
 }
 
-/** What a checkpoint says about its model, and the name under which a swarm knows it. No weights are loaded. */
+/** What a checkpoint says about its model, and the model's key in a swarm. Loads no weights. */
 export class AutoDistributedConfig {
-  /** The only `model_type` that this class takes; any where there is none. */
+  /** The only `model_type` that this class accepts; undefined: any. */
   static readonly modelType: string | undefined = undefined
 
-  /** config.json in one form, whichever version of transformers wrote it. */
+  /** config.json in one form for all versions of transformers. */
   readonly model: ModelConfig
-  /** generation_config.json: token ids that begin and end a text, sampling defaults. */
+  /** generation_config.json: token ids that begin and end a text, and defaults of generation options. */
   readonly generation: GenerationDefaults
-  /** Servers and clients of one swarm have the same. */
+  /** The name under which servers and clients of the model find one another. */
   readonly modelKey: string
 
   /**
@@ -32,7 +33,7 @@ export class AutoDistributedConfig {
     return new this(checkpoint, await modelKey(checkpoint, options.dhtPrefix))
   }
 
-  /** Made by `fromPretrained`. */
+  /** Called by `fromPretrained`. */
   constructor({ config, generation }: Pick<Checkpoint, 'config' | 'generation'>, key: string) {
     this.model = config
     this.generation = generation

@@ -11,13 +11,13 @@ import type { Link } from '../session/chain.ts'
 import type { InferenceSession, Recovery } from '../session/inference-session.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
 
-/** `prompt`: text (needs a tokenizer) or token ids. */
+/** A text, which needs a tokenizer, or token ids. */
 export type Prompt = string | readonly number[]
 
-/** Sequences of equal length, as token ids or as hidden states [batch, tokens, hidden]. */
+/** Sequences of equal length: token ids, or hidden states [batch, tokens, hidden]. */
 export type BatchInput = readonly (readonly number[])[] | Tensor
 
-/** A class of distributed models, as `fromPretrained` sees it. */
+/** A class of distributed models, as `fromPretrained` uses it. */
 export interface ModelClass<T> {
   new (parts: PretrainedParts): T
   readonly name: string
@@ -25,32 +25,33 @@ export interface ModelClass<T> {
   readonly modelType?: string | undefined
 }
 
+/** The events of a model's sessions. */
 export interface ModelEvents {
-  /** A session's chain stands: at first, and after each repair. */
+  /** A session's chain of servers is complete: at first, and after each repair. */
   route: [readonly Link[]]
   /** A session was repaired. */
   recovery: [Recovery]
 }
 
 /**
- * A model whose blocks are computed by a swarm. Embedding and last norm (and head) are computed here, with only those
- * tensors loaded. Close it, or declare it with `await using`.
+ * A model whose blocks are computed by a swarm. Embedding, last norm and head are computed here; only their tensors are
+ * loaded. Close it, or declare it with `await using`.
  */
 export abstract class DistributedModel extends EventEmitter<ModelEvents> implements AsyncDisposable {
   readonly checkpoint: Checkpoint
-  /** All blocks: slice it, iterate it, run it alone. */
+  /** All blocks: can be sliced, iterated, and run by themselves. */
   readonly layers: RemoteSequential
   readonly swarm: SwarmClient
   readonly ends: ModelEnds
   readonly tokenizer: Tokenizer | undefined
 
-  /** The only `model_type` that this class takes; any where there is none. */
+  /** The only `model_type` that this class accepts; undefined: any. */
   static readonly modelType: string | undefined = undefined
 
   /**
-   * Loads both ends of the checkpoint `model` and joins its swarm. Throws what is wrong with the checkpoint
-   * (`CHECKPOINT_...`, `FAMILY_...`), `SWARM_UNREACHABLE` where no bootstrap peer answers, `USAGE` where none is named;
-   * nothing is left open then.
+   * Loads embedding, last norm and head of the checkpoint `model` and joins its swarm. Throws `CHECKPOINT_...` and
+   * `FAMILY_...` for problems of the checkpoint, `SWARM_UNREACHABLE` if no bootstrap peer answers, and `USAGE` if none
+   * is named; leaves nothing open then.
    */
   static async fromPretrained<T extends DistributedModel>(
     this: ModelClass<T>,
@@ -60,7 +61,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     return new this(await openPretrained(model, options, this))
   }
 
-  /** Made by `fromPretrained`. */
+  /** Called by `fromPretrained`. */
   constructor({ checkpoint, swarm, ends, tokenizer, activeAdapter }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
@@ -76,8 +77,9 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /**
-   * The whole model over whole sequences, without a session: what the second end makes of every token, float32
-   * [batch, tokens, outputs]. Throws `TENSOR_SHAPE`, `TOKEN_ID`, `NO_ROUTE`, or what the last server tried said.
+   * Computes the whole model on whole sequences, without a session: float32 [batch, tokens, outputs], where outputs are
+   * logits, or hidden states after the last norm. Throws `TENSOR_SHAPE`, `TOKEN_ID`, `NO_ROUTE`, or the error of the
+   * last server that was tried.
    */
   async forward(input: BatchInput): Promise<Tensor> {
     const hidden = await this.layers.forward('shape' in input ? input : await this.embed(input))
@@ -85,9 +87,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     return fromFloat32(await this.ends.head(asFloat32(hidden).slice()), [batch, tokens, this.ends.outputSize])
   }
 
-  /**
-   * Hidden states, float32 [batch, tokens, hidden], of sequences of equal length. Throws `TENSOR_SHAPE`, `TOKEN_ID`.
-   */
+  /** Embeds sequences of equal length: float32 [batch, tokens, hidden]. Throws `TENSOR_SHAPE` or `TOKEN_ID`. */
   async embed(batch: readonly (readonly number[])[]): Promise<Tensor> {
     const tokens = batch[0]?.length ?? 0
     if (tokens === 0 || batch.some((ids) => ids.length !== tokens)) {
@@ -101,7 +101,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     return { dtype: 'float32', shape: [batch.length, tokens, this.ends.hiddenSize], data }
   }
 
-  /** Token ids of a prompt, as the checkpoint's tokenizer has them. Throws `USAGE` for text where there is none. */
+  /** A prompt's token ids. Throws `USAGE` for a text if the checkpoint has no tokenizer. */
   async encode(prompt: Prompt): Promise<number[]> {
     if (typeof prompt !== 'string') return [...prompt]
     if (this.tokenizer === undefined) {
@@ -110,7 +110,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     return this.tokenizer.encode(prompt)
   }
 
-  /** Leaves the swarm and gives the memory back. Close sessions before. A node of the caller's stays as it is. */
+  /** Leaves the swarm and frees the memory. Close sessions first. A node given by the caller is not stopped. */
   async close(): Promise<void> {
     await Promise.all([this.swarm.close(), this.ends.close(), this.tokenizer?.close()])
   }

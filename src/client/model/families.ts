@@ -1,6 +1,6 @@
 import { classesOf } from './family-classes.ts'
 
-/** One line per family; a test holds this to the table of model types. */
+/** The classes of each family; a test compares this list with the table of model types. */
 export const { DistributedBloomConfig, DistributedBloomModel, DistributedBloomForCausalLM } = classesOf('bloom')
 export const { DistributedFalconConfig, DistributedFalconModel, DistributedFalconForCausalLM } = classesOf('falcon')
 export const { DistributedGemma2Config, DistributedGemma2Model, DistributedGemma2ForCausalLM } = classesOf('gemma2')

@@ -3,7 +3,7 @@ import { AutoDistributedConfig } from './config.ts'
 import { AutoDistributedModel } from './hidden-model.ts'
 import { AutoDistributedModelForCausalLM } from './model.ts'
 
-/** `qwen3_moe` is Qwen3Moe. */
+/** `qwen3_moe` becomes `Qwen3Moe`. */
 type PascalCase<T extends string> = T extends `${infer First}_${infer Rest}`
   ? `${Capitalize<First>}${PascalCase<Rest>}`
   : Capitalize<T>
@@ -13,8 +13,7 @@ type FamilyClasses<T extends ModelType> = Record<`Distributed${PascalCase<T>}Con
   Record<`Distributed${PascalCase<T>}ForCausalLM`, typeof AutoDistributedModelForCausalLM>
 
 /**
- * The Auto classes narrowed to one `model_type`: their `fromPretrained` throws `FAMILY_MISMATCH` for a model of
- * another.
+ * The Auto classes restricted to one `model_type`: their `fromPretrained` throws `FAMILY_MISMATCH` for other models.
  */
 export function classesOf<T extends ModelType>(modelType: T): FamilyClasses<T> {
   const family = modelType.replaceAll(/(?:^|_)(.)/g, (_, first: string) => first.toUpperCase())

@@ -3,7 +3,7 @@ import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 
 /**
- * A session over all blocks of a model: takes token ids or hidden states. Close it, or declare it with `await using`.
+ * A session over all blocks of a model; takes token ids or hidden states. Close it, or declare it with `await using`.
  */
 export abstract class ModelSession implements AsyncDisposable {
   /** The session on the servers. */
@@ -15,7 +15,10 @@ export abstract class ModelSession implements AsyncDisposable {
     this.blocks = blocks
   }
 
-  /** Tokens in the caches; set it to go on from an earlier one. Throws `SESSION_POSITION`, `SESSION_BUSY`. */
+  /**
+   * Number of tokens in the caches. Set it to a smaller number to cut the session back. Throws `SESSION_POSITION` or
+   * `SESSION_BUSY`.
+   */
   get position(): number {
     return this.blocks.position
   }
@@ -26,13 +29,13 @@ export abstract class ModelSession implements AsyncDisposable {
 
   /**
    * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the last block's output, before the last norm,
-   * of the same shape. Throws like `InferenceSession.step`, and `TOKEN_ID`.
+   * float32 [tokens, hidden]. Throws as `InferenceSession.step`, and `TOKEN_ID`.
    */
   async step(input: readonly number[] | Tensor): Promise<Tensor> {
     return this.blocks.step('shape' in input ? input : await this.#ends.embed(input))
   }
 
-  /** Gives the caches back. */
+  /** Frees the caches. */
   close(): Promise<void> {
     return this.blocks.close()
   }
@@ -52,8 +55,8 @@ export class HiddenStatesSession extends ModelSession {
   }
 
   /**
-   * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the model's output after its last norm, same
-   * shape.
+   * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the model's output after the last norm, float32
+   * [tokens, hidden].
    */
   override async step(input: readonly number[] | Tensor): Promise<Tensor> {
     const hidden = await super.step(input)

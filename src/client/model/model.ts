@@ -16,19 +16,19 @@ export type { SessionOptions } from '../session/open.ts'
 
 /**
  * A causal language model over a swarm: `generate` and `stream` write text, `forward` gives logits [batch, tokens,
- * vocab], `inferenceSession` keeps the caches between calls.
+ * vocab], `inferenceSession` keeps caches between calls.
  */
 export class AutoDistributedModelForCausalLM extends DistributedModel {
   static readonly output: EndsOutput = 'logits'
 
-  /** A session over all blocks; opened on the servers at its first step. Throws `SESSION_TOO_LONG`. */
+  /** A session over all blocks. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
   inferenceSession(options: SessionOptions): CausalLMSession {
     return new CausalLMSession(this, this.layers.inferenceSession(options))
   }
 
   /**
-   * Generates token by token; the pieces of text add up to the result's. The generator returns the result. Options that
-   * are absent have the model's defaults. Throws like `generate`.
+   * Generates one text token by token; the chunks' texts joined are the result's text, and the generator returns the
+   * result. Options that are absent take the model's defaults. Throws as `generate`.
    */
   async *stream(prompt: Prompt, options: GenerationOptions = {}): AsyncGenerator<GenerationChunk, GenerationResult> {
     checkOptions(options)
@@ -39,10 +39,10 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
   }
 
   /**
-   * Generates to the end: the text of one prompt, or the texts of several prompts of any lengths at the same time, in
-   * order (`numReturnSequences` of each, one behind the other). Options that are absent have the model's defaults.
+   * Generates whole texts: one for a single prompt; for a list of prompts of any lengths, all of them at the same time,
+   * in order (`numReturnSequences` for each). Options that are absent take the model's defaults.
    *
-   * Throws `USAGE` for a prompt or options that cannot be, `NO_ROUTE` where blocks have no server. Of several prompts
+   * Throws `USAGE` for an invalid prompt or options, and `NO_ROUTE` if no server holds some block. With several prompts
    * the first failure ends all.
    */
   generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult>

@@ -13,47 +13,49 @@ import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
 
+/** How a model is loaded and its swarm joined. */
 export interface PretrainedOptions {
-  /** Addresses, with `/p2p/`, of peers of the swarm. Needed unless there is a `node`. */
+  /** Addresses, with `/p2p/`, of peers of the swarm. Needed unless `node` is given. */
   readonly bootstrap?: readonly string[]
   /**
-   * A started node to go through in place of a new one; it stays the caller's. The span that it serves itself is used
-   * in process, and preferred.
+   * A started node to use instead of a new one; it stays the caller's. If it serves a span itself, that span is
+   * preferred and used within the process.
    */
   readonly node?: SwarmNode
   /** The 32 bytes of a private swarm's key. */
   readonly swarmKey?: Uint8Array | undefined
-  /** Instead of the key that follows from the checkpoint. */
+  /** The model's key, instead of the one that is computed from the checkpoint. */
   readonly dhtPrefix?: string | undefined
   /**
-   * The name of an adapter that servers hold, or an own one (`loadAdapter`): what all goes through that names no other.
+   * The adapter of all sessions and requests that name no other: the name of one that servers hold, or one of the
+   * client's own (`loadAdapter`).
    */
   readonly activeAdapter?: ActiveAdapter | undefined
   /**
-   * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. `auto`, the default, is the device on
-   * which `node` serves, and the CPU where it does not.
+   * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
+   * which `node` serves a span, or else the CPU.
    */
   readonly endsDevice?: string | undefined
   /** Compute threads for embedding and head; by default one per core. */
   readonly threads?: number
-  /** Whether idle compute threads burn their core, for lower latency. */
+  /** Whether idle compute threads busy-wait, for lower latency. */
   readonly spin?: boolean
   readonly logger?: SwarmLogger
-  /** How a model of the hub is fetched. */
+  /** How a model of the hub is downloaded. */
   readonly download?: OpenModelOptions | undefined
 }
 
-/** What a kind of model wants of its checkpoint. */
+/** What a class of models needs of its checkpoint. */
 export interface ModelKind {
-  /** What messages call it. */
+  /** The class's name, for messages. */
   readonly name: string
-  /** What its second end gives: logits, or hidden states after the last norm. */
+  /** What is computed after the last block: logits, or hidden states after the last norm. */
   readonly output: EndsOutput
-  /** The only `model_type` that it takes; any where there is none. */
+  /** The only `model_type` that is accepted; undefined: any. */
   readonly modelType?: string | undefined
 }
 
-/** What a distributed model is made of. All of it is closed with the model. */
+/** The parts of a distributed model; all are closed with it. */
 export interface PretrainedParts {
   readonly checkpoint: Checkpoint
   readonly swarm: SwarmClient
@@ -63,9 +65,10 @@ export interface PretrainedParts {
 }
 
 /**
- * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads its two ends and joins
- * its swarm. Throws what is wrong with either, `USAGE` without a way into the swarm, `HUB_...` for what cannot be
- * fetched, `FAMILY_MISMATCH` for a model of another family; leaves nothing open then.
+ * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
+ * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
+ * peer or node, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
+ * open then.
  */
 export async function openPretrained(
   model: string,
@@ -82,7 +85,7 @@ export async function openPretrained(
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
-  // Not at the top: the ends load the native runtime, which who only imports this library may never need.
+  // Imported here: these modules load the native runtime, which programs that only import this library may never need.
   const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
     import('../../engine/loading/tensor-names.ts'),
@@ -109,7 +112,7 @@ export async function openPretrained(
     }),
     checkpoint.hasTokenizer ? Tokenizer.load(checkpoint.folder) : undefined,
   ] as const)
-  // The ends are in memory by now.
+  // The tensors are in memory now; their files may be evicted.
   await releaseTensors(checkpoint)
   const failed = parts.find((result) => result.status === 'rejected')
   if (failed !== undefined) {
@@ -127,7 +130,8 @@ export async function openPretrained(
 }
 
 /**
- * Throws `USAGE` for a device that there is not. Only where one is asked for is any looked for, which takes seconds.
+ * The device for embedding and head. Looks for a GPU, which takes seconds, only if one is asked for. Throws `USAGE` if
+ * it cannot be used.
  */
 async function chooseEndsDevice({ endsDevice = 'auto', node }: PretrainedOptions): Promise<Device> {
   const text = endsDevice === 'auto' ? (node?.servingDevice ?? 'cpu') : endsDevice
@@ -135,7 +139,7 @@ async function chooseEndsDevice({ endsDevice = 'auto', node }: PretrainedOptions
   return chooseDevice(text, '--ends-device')
 }
 
-/** Throws `FAMILY_MISMATCH`. */
+/** Throws `FAMILY_MISMATCH` if the model's type is not the one that the class accepts. */
 export function checkModelType(modelType: string, model: string, kind: Pick<ModelKind, 'name' | 'modelType'>): void {
   if (kind.modelType === undefined || kind.modelType === modelType) return
   throw new PetalsError(

@@ -9,6 +9,7 @@ import type { RequestAdapter } from './request-adapter.ts'
 import { findRouteAround, type RouteSpan } from './routing.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
+/** The part of the swarm that forward passes use. */
 export interface ForwardAccess extends Pick<
   SwarmAccess,
   'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'
@@ -16,10 +17,11 @@ export interface ForwardAccess extends Pick<
   open<R extends 'forward' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
 }
 
+/** Which blocks to compute, and how. */
 export interface RemoteForwardOptions {
   readonly start: number
   readonly end: number
-  /** Boundaries that the chain must have; otherwise the router chooses. */
+  /** Blocks at which the chain of servers must be cut; otherwise the router decides. */
   readonly cuts?: readonly number[] | undefined
   /**
    * Deep prompts [end - start, positions, hidden], added to each block's input at the first positions of every
@@ -34,8 +36,9 @@ const CONNECT_TIMEOUT_MS = 10_000
 const FORWARD_TIMEOUT_MS = 180_000
 
 /**
- * Blocks `start` to `end` over whole sequences, `hidden` [batch, tokens, hidden] -> the same shape, one server after
- * another; a server that fails is replaced. Throws `NO_ROUTE`, or what the last server tried said.
+ * Computes blocks `start` to `end` on whole sequences, `hidden` [batch, tokens, hidden], by one server after another;
+ * returns the same shape. A server that fails is replaced. Throws `NO_ROUTE`, or the error of the last server that was
+ * tried.
  */
 export async function remoteForward(
   swarm: ForwardAccess,
@@ -110,7 +113,7 @@ async function request(
     void stream.end()
     return convert(answer.hidden, hidden.dtype)
   } catch (error) {
-    // An orderly end would leave the server computing.
+    // Aborted, because after an orderly end the server would go on computing.
     stream.abort(error as Error)
     throw error
   }

@@ -10,38 +10,37 @@ import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type SessionOptions, createInferenceSession } from '../session/open.ts'
 
+/** Which blocks, and what is done with their sessions. */
 export interface RemoteSequentialOptions {
-  /** Blocks of the model, as a slice; all of them unless told. */
+  /** Blocks `start` to `end`, `end` not included; by default all blocks of the model. */
   readonly start?: number
   readonly end?: number
-  /** What sessions and requests go through that name no other. */
+  /** The adapter of sessions and requests that name no other. */
   readonly activeAdapter?: ActiveAdapter | undefined
-  /** Called with each session that is made, here or by a slice. */
+  /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
 
+/** How one forward pass is computed. */
 export interface ForwardOptions {
-  /** As a session's. */
+  /** The adapter to use, as in `SessionOptions`. */
   readonly activeAdapter?: ActiveAdapter | undefined
-  /**
-   * Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router
-   * chooses.
-   */
+  /** Blocks, numbered in the whole model, at which the chain of servers must be cut; otherwise the router decides. */
   readonly cuts?: readonly number[] | undefined
-  /** Deep prompts, float32 [blocks, positions, hidden]: what is added to each block's input at the first positions. */
+  /** Deep prompts, float32 [blocks, positions, hidden]: added to each block's input at the first positions. */
   readonly prompts?: Tensor | undefined
 }
 
-/** Blocks `start` to `end` of a model, computed by the servers that hold them. Iterating gives one block at a time. */
+/** Blocks `start` to `end` of a model, computed by the servers that hold them. Iterating yields one block at a time. */
 export class RemoteSequential implements Iterable<RemoteSequential> {
-  /** The first block, and the one behind the last, counted in the whole model. */
+  /** The first block and the one after the last, numbered in the whole model. */
   readonly start: number
   readonly end: number
   readonly config: ModelConfig
   readonly #swarm: SwarmAccess & ForwardAccess
   readonly #onSession: RemoteSequentialOptions['onSession']
   readonly #activeAdapter: ActiveAdapter | undefined
-  /** The session that `forward` steps, in the calls that `useSession` has made. */
+  /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
   constructor(swarm: SwarmAccess & ForwardAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
@@ -58,8 +57,8 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   }
 
   /**
-   * Some of these blocks, numbered from 0 here; a negative number counts from the end. Throws `USAGE` where none is
-   * left.
+   * Some of these blocks, numbered from 0 within this object; negative numbers count from the end. Throws `USAGE` if no
+   * block is left.
    */
   slice(from = 0, until: number = this.length): RemoteSequential {
     const [first, last] = [this.#clamped(from), this.#clamped(until)]
@@ -72,7 +71,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     })
   }
 
-  /** One block; -1 is the last. Throws `USAGE` for one that is not there. */
+  /** One block; -1 is the last. Throws `USAGE` if there is no such block. */
   at(index: number): RemoteSequential {
     const block = index < 0 ? index + this.length : index
     if (Number.isInteger(block) && block >= 0 && block < this.length) return this.slice(block, block + 1)
@@ -84,9 +83,9 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   }
 
   /**
-   * The blocks' output for whole sequences: `hidden` [batch, tokens, hidden], this span's input -> the same shape and
-   * dtype. A server that fails is replaced. Within `useSession` it is a step of that session instead, of batch 1.
-   * Throws `TENSOR_SHAPE`, `NO_ROUTE`, or what the last server tried said.
+   * Computes the blocks on whole sequences: `hidden` [batch, tokens, hidden] -> same shape and dtype. A server that
+   * fails is replaced. Within `useSession` it is a step of that session instead, with batch 1. Throws `TENSOR_SHAPE`,
+   * `NO_ROUTE`, or the error of the last server that was tried.
    */
   async forward(
     hidden: Tensor,
@@ -116,9 +115,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
   }
 
-  /**
-   * A session over these blocks, for one sequence; opened on the servers at its first step. Throws `SESSION_TOO_LONG`.
-   */
+  /** A session over these blocks for one sequence. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
   inferenceSession(options: SessionOptions): InferenceSession {
     const session = createInferenceSession(this.#swarm, this.config, this, {
       activeAdapter: this.#activeAdapter,
@@ -129,9 +126,8 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   }
 
   /**
-   * Runs `work` with a session: a given one, or a new one that is closed behind it. While it runs, `forward` of these
-   * blocks (of this very object) steps the session. Gives what `work` gives. Throws `SESSION_TOO_LONG`, and what `work`
-   * throws.
+   * Runs `work` with a session: a given one, or a new one that is closed afterwards. Meanwhile `forward` of this very
+   * object steps the session. Returns what `work` returns. Throws `SESSION_TOO_LONG`, and what `work` throws.
    */
   async useSession<T>(
     session: InferenceSession | SessionOptions,

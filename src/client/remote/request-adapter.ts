@@ -13,15 +13,16 @@ import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { AdapterServers, RouteSpan } from './routing.ts'
 
-/** The name of an adapter that servers hold, or the client's own, which it brings them. */
+/** An adapter: the name of one that servers hold, or one of the client's own, which is uploaded to the servers. */
 export type ActiveAdapter = string | Adapter
 
-/** An adapter that a session or a request goes through. */
+/** The adapter of a session or a request. */
 export interface RequestAdapter extends AdapterServers {
-  /** What the server calls it; the client's own is brought there first, where it is not. */
+  /** The adapter's name on a server. The client's own adapter is uploaded first, if the server lacks it. */
   provide(swarm: AdapterAccess, span: RouteSpan): Promise<string>
 }
 
+/** The part of the swarm that uploads use. */
 export interface AdapterAccess {
   readonly modelKey: string
   open(server: ServerRecord, rpc: 'adapter', signal: AbortSignal): Promise<RequestStream<'adapter'>>
@@ -30,22 +31,25 @@ export interface AdapterAccess {
 const CONNECT_TIMEOUT_MS = 10_000
 const ANSWER_TIMEOUT_MS = 60_000
 
-/** Throws `ADAPTER_MISFIT` for an own one that does not fit the model. */
+/** Prepares an adapter for requests. Throws `ADAPTER_MISFIT` if the client's own does not fit the model. */
 export function requestAdapter(adapter: ActiveAdapter, config: ModelConfig): RequestAdapter {
   if (typeof adapter !== 'string') return new OwnAdapter(fitAdapter(adapter, config))
   return { label: adapter, servedBy: (record) => record.adapters.includes(adapter), provide: async () => adapter }
 }
 
-/** An adapter of this machine: a folder that PEFT has saved it in. Throws as `openAdapter`. */
+/** Opens an adapter in a folder of this machine, as PEFT saved it. Throws as `openAdapter`. */
 export function loadAdapter(folder: string): Promise<Adapter> {
   return openAdapter(folder)
 }
 
-/** The client's own: servers get the modules of the blocks that they are to compute. */
+/** The client's own adapter. Each server gets only the modules of the blocks that it computes. */
 class OwnAdapter implements RequestAdapter {
   readonly label: string
   readonly #adapter: FittedAdapter
-  /** By the blocks, which cuts of a chain repeat. */
+  /**
+   * The name of each part of the adapter, by the span whose modules it has: chains with the same cuts need not compute
+   * it again.
+   */
   readonly #named = new Map<string, Promise<string>>()
 
   constructor(adapter: FittedAdapter) {
@@ -90,6 +94,7 @@ class OwnAdapter implements RequestAdapter {
     return digest.name()
   }
 
+  /** The adapter's modules within a span, with their matrices in memory. */
   async *#modules({ start, end }: RouteSpan): AsyncGenerator<LoadedModule> {
     for (const { block, name, scaling, a, b } of this.#adapter.modules) {
       if (start <= block && block < end) yield { name, scaling, a: await inMemory(a), b: await inMemory(b) }

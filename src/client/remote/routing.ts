@@ -2,38 +2,39 @@ import { PetalsError } from '../../base/errors.ts'
 import { isCompatible, mismatchText } from '../../swarm/protocol-version.ts'
 import type { ServerRecord } from '../../swarm/records/record.ts'
 
-/** Part of a server's span that a session uses. */
+/** The blocks of a server that a session uses: its whole span or part of it. */
 export interface RouteSpan {
   readonly server: ServerRecord
   readonly start: number
   readonly end: number
 }
 
-/** Which servers compute with an adapter. */
+/** Tells which servers can compute with an adapter. */
 export interface AdapterServers {
-  /** For messages. */
+  /** The adapter's name, for messages. */
   readonly label: string
   servedBy(record: ServerRecord): boolean
 }
 
+/** What a route has to satisfy. */
 export interface RouteRequest {
   readonly start: number
   readonly end: number
   /** Cache that the session needs on each server, in tokens. */
   readonly tokens: number
-  /** Servers that have failed this session lately, by peer id. */
+  /** Servers, by peer id, that have lately failed this session. */
   readonly avoid: ReadonlySet<string>
-  /** Digests of blocks that the session has already computed with, by block: other weights are never mixed in. */
+  /** Digests of the weights that the session has computed with, by block. Servers with other weights are excluded. */
   readonly digests: ReadonlyMap<number, string>
-  /** Dtype and kind of device that a replacement should share, so that a replay gives the same tokens. */
+  /** The arithmetic class (see `arithmeticClass`) that is preferred, so that a replay gives the same tokens. */
   readonly arithmetic?: string | undefined
-  /** Only servers that compute with it are of use. */
+  /** Only servers that can compute with this adapter are used. */
   readonly adapter?: AdapterServers | undefined
-  /** The client's own peer id: its own span is used in process, and takes nothing from anybody else. */
+  /** The client's own peer id. Its own span is used within the process and takes no capacity from others. */
   readonly ownPeer?: string | undefined
 }
 
-/** No chain of servers covers the blocks asked for. Worth waiting: servers come and go. */
+/** No chain of servers covers the blocks. It may help to wait: servers come and go. */
 export class NoRouteError extends PetalsError {
   readonly missingBlocks: readonly number[]
 
@@ -43,24 +44,28 @@ export class NoRouteError extends PetalsError {
   }
 }
 
-/** A hop costs about what this many blocks of an unmeasured server do; a server that is short of cache costs a lot. */
+/**
+ * Estimated costs of a route, in seconds per step: of a hop, of a block on a server of unknown speed, and penalties for
+ * a server without enough free cache and for one of another arithmetic class.
+ */
 const HOP_SECONDS = 0.02
 const FULL_CACHE_SECONDS = 10
 const UNKNOWN_BLOCK_SECONDS = 0.005
 const OTHER_ARITHMETIC_SECONDS = 100
 
-/** Names the arithmetic of a server: servers of one class give the same tokens. */
+/** Names what a server's results depend on besides its weights: servers of one class give the same tokens. */
 export function arithmeticClass({ dtype, quant, kvDType, device }: ServerRecord): string {
   return [device, dtype, quant, ...(kvDType === undefined ? [] : [kvDType])].join('/')
 }
 
-/** How often a route may be sought anew because servers on it hold different weights; each doubles the work. */
+/** How many disagreements on weights a search resolves; each doubles its work. */
 const MAX_POPULATIONS = 4
 
 /**
- * The cheapest chain of servers for blocks `start` to `end`: fewest hops first, then speed; any server may be used for
- * part of its span; servers with different weights for a block are never mixed. Throws `NoRouteError`, naming the
- * blocks that nobody holds.
+ * The chain of servers for blocks `start` to `end` with the least estimated time per step. A server may be used for
+ * part of its span. Servers with different weights for a block are never combined: if two on the best route disagree,
+ * routes without either are searched, `depth` times at most. Throws `NoRouteError`, naming the blocks that no server
+ * holds.
  */
 export function findRoute(
   records: readonly ServerRecord[],
@@ -98,7 +103,7 @@ export function findRoute(
   return routes.reduce((shortest, other) => (other.length < shortest.length ? other : shortest))
 }
 
-/** A route around servers that failed lately; where there is none, better one of them than nobody. */
+/** A route without servers that failed lately; if there is none, one with them. */
 export function findRouteAround(
   records: readonly ServerRecord[],
   request: RouteRequest,
@@ -112,7 +117,7 @@ export function findRouteAround(
   }
 }
 
-/** Two servers of a route that hold different weights for a block: parts of different models under one key. */
+/** Two servers of a route that hold different weights for the same block: parts of different models under one key. */
 function findDisagreement(route: readonly RouteSpan[]): [ServerRecord, ServerRecord] | undefined {
   for (const { server: a } of route) {
     const clash = route.find(({ server: b }) => disagree(a, b))

@@ -5,9 +5,10 @@ import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/n
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
+/** Which model's swarm to join, and how. */
 export interface SwarmClientOptions {
   readonly bootstrap: readonly string[]
-  /** A started node to go through in place of a new one; it is not stopped. */
+  /** A started node to use instead of a new one; it is not stopped by `close`. */
   readonly node?: SwarmNode | undefined
   /** The 32 bytes of a private swarm's key. */
   readonly swarmKey?: Uint8Array | undefined
@@ -16,22 +17,22 @@ export interface SwarmClientOptions {
   readonly logger: SwarmLogger
 }
 
-/** A server that failed is left alone for a while, twice as long each time. */
+/** How long a server that failed is avoided, at first; twice as long each time it fails again, up to `MAX_BAN_MS`. */
 const BAN_MS = 15_000
 const MAX_BAN_MS = 600_000
 
-/** A client's view of one model's swarm: a node, and the records of who serves what. */
+/** A client's access to one model's swarm: a node, and the records of who serves what. */
 export class SwarmClient implements SwarmAccess {
   readonly modelKey: string
   readonly node: SwarmNode
   readonly discovery: Discovery
-  /** Whether the node ends with this. */
+  /** Whether the node is stopped by `close`. */
   readonly #ownsNode: boolean
   readonly #bans = new Map<string, { until: number; lengthMs: number }>()
 
   /**
-   * Connects with a bootstrap peer and fetches the map. Throws `SWARM_UNREACHABLE` where none of them answers,
-   * `SWARM_STATE` for a node that is not started.
+   * Connects to a bootstrap peer and fetches the records. Throws `SWARM_UNREACHABLE` if no bootstrap peer answers, and
+   * `SWARM_STATE` for a given node that is not started.
    */
   static async connect(options: SwarmClientOptions): Promise<SwarmClient> {
     const node =
@@ -88,11 +89,13 @@ export class SwarmClient implements SwarmAccess {
     return this.node.open(server, rpc, { signal })
   }
 
+  /** The servers that are avoided now, by peer id. */
   avoided(): ReadonlySet<string> {
     const now = Date.now()
     return new Set([...this.#bans].filter(([, { until }]) => until > now).map(([peerId]) => peerId))
   }
 
+  /** Avoids a server for a while: it has failed. */
   avoid(peerId: string): void {
     const now = Date.now()
     for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
@@ -102,7 +105,7 @@ export class SwarmClient implements SwarmAccess {
     this.#bans.set(peerId, { until: now + lengthMs, lengthMs })
   }
 
-  /** A ban that is over is forgotten: the next one is short again. */
+  /** A server has worked: if its ban is over, it is forgotten, so that the next ban is short again. */
   worked(peerId: string): void {
     if ((this.#bans.get(peerId)?.until ?? Infinity) <= Date.now()) this.#bans.delete(peerId)
   }

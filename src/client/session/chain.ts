@@ -12,52 +12,53 @@ import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
 
-/** What sessions need of the swarm. */
+/** The part of the swarm that sessions use. */
 export interface SwarmAccess {
   readonly modelKey: string
   readonly logger?: SwarmLogger | undefined
-  /** This node, where it may be a server itself: its own span costs no hop. */
+  /** This node's peer id, in case it is a server itself: its own span costs no hop. */
   readonly peerId?: string | undefined
   records(): readonly ServerRecord[]
-  /** Asks around for newer records. */
+  /** Asks other peers for newer records. */
   refresh(): Promise<void>
   open<R extends 'inference' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
-  /** Servers not to be used for a while, by peer id. */
+  /** Servers that must not be used for a while, by peer id. */
   avoided(): ReadonlySet<string>
   avoid(peerId: string): void
-  /** A server did its work: an old failure is no longer held against it. */
+  /** A server has done its work: an earlier failure no longer counts. */
   worked?(peerId: string): void
 }
 
+/** What a chain's sessions are opened with. */
 export interface ChainOptions {
-  /** Blocks of the model, as a slice. */
+  /** Blocks `start` to `end` of the model, `end` not included. */
   readonly start: number
   readonly end: number
   readonly hiddenSize: number
   readonly dtype: FloatDType
   readonly maxLength: number
-  /** Boundaries that the chain must have, e.g. [1, 2]; otherwise the router chooses. */
+  /** Blocks at which the chain must be cut, e.g. [1, 2]; otherwise the router decides. */
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions. */
   readonly prompts?: Tensor | undefined
-  /** What the session goes through. */
+  /** The adapter that the session computes with. */
   readonly adapter?: RequestAdapter | undefined
   /** How long a server may let the session wait for cache. */
   readonly allocTimeoutMs: number
   readonly connectTimeoutMs: number
 }
 
-/** One server of the chain with the inputs of its span. */
+/** One server of the chain, and the inputs of its span as far as the client holds them. */
 export interface Link {
   readonly remote: RemoteSession
   readonly inputs: InputLog
-  /** Whether it pushes to the next link by itself; where not, the client carries its outputs on. */
+  /** Whether the server pushes its outputs to the next one. If not, the client carries them. */
   pushes: boolean
 }
 
 const ROUTE_TIMEOUT_MS = 10_000
 
-/** The servers that hold one session, in the order of their blocks; links that were lost are replaced in place. */
+/** The servers that hold one session, in the order of their blocks. A link that was lost is replaced in its place. */
 export class Chain {
   readonly #swarm: SwarmAccess
   readonly #options: ChainOptions
@@ -66,7 +67,7 @@ export class Chain {
   readonly #digests = new Map<number, string>()
   #links: Link[] = []
   #connected = false
-  /** Under this id the session is found in the logs of all its servers. */
+  /** The id under which the session appears in the logs of all its servers. */
   readonly trace = newTrace()
   #arithmetic: string | undefined
   #closed = false
@@ -83,14 +84,14 @@ export class Chain {
     return this.#links
   }
 
-  /** Whether every link has been told its next one. */
+  /** Whether every server has been told its next one. */
   get connected(): boolean {
     return this.#connected
   }
 
   /**
-   * Opens sessions for all blocks, or, where links have been lost, for theirs; `onLost` is told of each. Neighbours are
-   * not connected yet.
+   * Opens sessions for all blocks or, in an existing chain, for those of lost links, each of which `onLost` is called
+   * with. Neighbours are not connected yet.
    */
   async complete(onLost: (remote: RemoteSession) => void = () => undefined): Promise<void> {
     if (this.#links.length === 0) {
@@ -114,8 +115,9 @@ export class Chain {
   }
 
   /**
-   * Moves the session onto the servers of `other`, a chain over the same blocks, where they have room at once; there a
-   * fork is a copy. Links that are lost, and what fits nowhere there, are for `complete`.
+   * Moves the session onto the servers of `other`, a chain over the same blocks, as far as they have room at once: on
+   * the same server a fork is only a copy. Blocks for which that fails are left where they are, or routed elsewhere;
+   * lost links are left to `complete`.
    */
   async follow(other: Chain): Promise<void> {
     if (this.#links.length > 0) {
@@ -155,7 +157,7 @@ export class Chain {
     for (const link of left) void link.remote.close()
   }
 
-  /** All or none. */
+  /** Opens all links; if one fails, closes the others and throws. */
   async #openAll(opening: readonly Promise<Link[]>[]): Promise<void> {
     const parts = await Promise.allSettled(opening)
     const links = parts.flatMap((part) => (part.status === 'fulfilled' ? part.value : []))
@@ -171,13 +173,13 @@ export class Chain {
     return this.#links.findIndex((link) => link.remote === remote)
   }
 
-  /** Also closes what is being opened now. */
+  /** Closes the sessions on all servers, also those being opened now. */
   async close(): Promise<void> {
     this.#closed = true
     await Promise.all(this.#links.map(({ remote }) => remote.close()))
   }
 
-  /** All servers of the chain did a step. */
+  /** Notes that all servers of the chain have done a step. */
   worked(): void {
     for (const { remote } of this.#links) this.#swarm.worked?.(remote.peerId)
   }
@@ -190,7 +192,10 @@ export class Chain {
     return new InputLog(this.#options.hiddenSize, this.#options.dtype)
   }
 
-  /** First on servers that have room at once; then those that are full may let the session wait. */
+  /**
+   * Opens sessions for some blocks: on servers that have room at once or, if there are none, on full ones that may let
+   * the session wait.
+   */
   async #openSpans(start: number, end: number, inputs: InputLog): Promise<Link[]> {
     try {
       return await this.#openWithin(start, end, inputs, 0)
@@ -238,7 +243,7 @@ export class Chain {
     try {
       return findRouteAround(this.#swarm.records(), request, this.#swarm.avoided())
     } catch (error) {
-      // What the only holder said is the better answer than that there is none.
+      // If the only servers refused, their reason says more than that there is no route.
       throw error instanceof NoRouteError && lastError !== undefined && !isTransient(lastError) ? lastError : error
     }
   }
@@ -277,7 +282,7 @@ export class Chain {
     }
   }
 
-  /** Tells every server its next one. Where that cannot be dialled the client carries the hidden states itself. */
+  /** Tells every server its next one. If that cannot be dialled, the client carries the hidden states itself. */
   async connect(): Promise<void> {
     await Promise.all(
       this.#links.slice(0, -1).map(async (link, i) => {

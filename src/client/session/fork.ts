@@ -2,9 +2,10 @@ import { PetalsError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Chain, Link } from './chain.ts'
 import type { RemoteSession } from './remote-session.ts'
-import { ANSWER_TIMEOUT_MS, type ReplayContext, ofLink } from './replay.ts'
+import { ANSWER_TIMEOUT_MS, type ReplayContext, orGiveUp } from './replay.ts'
 import { whileAlive } from './watchdog.ts'
 
+/** The size of a session. */
 interface Extent {
   readonly start: number
   readonly end: number
@@ -12,7 +13,10 @@ interface Extent {
   readonly position: number
 }
 
-/** Throws where a session cannot hold the first `position` tokens of another. */
+/**
+ * Throws `SESSION_FORK`, `SESSION_POSITION` or `SESSION_OVERFLOW` if a session cannot hold the first `position` tokens
+ * of another one.
+ */
 export function checkFork(target: Extent, source: Extent, position: number): void {
   if (source.start !== target.start || source.end !== target.end) {
     throw new PetalsError(
@@ -35,19 +39,20 @@ export function checkFork(target: Extent, source: Extent, position: number): voi
 }
 
 /**
- * Makes the servers of a chain hold the first `settled` tokens of `source`, another chain over the same blocks, and the
- * client what a replay needs of them. A server that holds the same blocks for both copies its cache; every other is
- * emptied. Returns how many tokens each holds then.
+ * Makes a chain hold the first `settled` tokens of `source`, another chain over the same blocks. A server that holds
+ * the same blocks for both chains copies its cache; every other server's is emptied. The client takes over the inputs
+ * that a later replay needs. Returns how many tokens each server holds then.
  */
 export async function forkAll(context: ReplayContext, source: Chain): Promise<number[]> {
   const { chain, settled } = context
   const held = await Promise.all(
     chain.links.map(async ({ remote }) => {
       const twin = source.links.find((link) => isTwin(link, remote))
-      return twin !== undefined && (await forkOne(remote, twin.remote, context)) ? settled : empty(remote, context)
+      return twin !== undefined && (await forkOne(remote, twin.remote, context)) ? settled : emptyCache(remote, context)
     }),
   )
-  // Only now: what the servers' copies no longer have, since it was acknowledged, has come here.
+  // Only after the servers have copied: outputs that they no longer keep have been acknowledged, so they have arrived
+  // here by now.
   for (const {
     remote: { span },
     inputs,
@@ -59,6 +64,7 @@ export async function forkAll(context: ReplayContext, source: Chain): Promise<nu
   return held
 }
 
+/** Whether a link is the same server with the same blocks. */
 function isTwin({ remote }: Link, { peerId, span }: RemoteSession): boolean {
   return (
     remote.lost === undefined &&
@@ -68,7 +74,7 @@ function isTwin({ remote }: Link, { peerId, span }: RemoteSession): boolean {
   )
 }
 
-/** False where the server refuses: then its span is replayed. */
+/** Makes a server copy another session's cache. False if the server refuses: its span must be replayed. */
 async function forkOne(
   remote: RemoteSession,
   { sessionId }: RemoteSession,
@@ -85,13 +91,16 @@ async function forkOne(
   }
 }
 
-/** A step that no server has done: whatever they hold goes. */
-async function empty(remote: RemoteSession, { epoch, nextStep, watchdog }: ReplayContext): Promise<number> {
+/**
+ * Empties a session's cache on a server: resumes after a step that no server has done, at position 0. Returns 0, the
+ * number of tokens then held.
+ */
+async function emptyCache(remote: RemoteSession, { epoch, nextStep, watchdog }: ReplayContext): Promise<number> {
   const request = remote.request(
     { kind: 'resume', epoch, position: 0, until: nextStep() },
     'resumed',
     ANSWER_TIMEOUT_MS,
   )
-  await ofLink(remote, whileAlive(request, remote, watchdog))
+  await orGiveUp(remote, whileAlive(request, remote, watchdog))
   return 0
 }

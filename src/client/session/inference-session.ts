@@ -9,47 +9,56 @@ import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepRunner } from './step-runner.ts'
 import type { WatchdogOptions } from './watchdog.ts'
 
+/** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions {
-  /** What the copies of spans' inputs may take; beyond it a replay recomputes from further up. */
+  /**
+   * The most bytes of spans' inputs that are kept for replays. Beyond it a replay has to recompute from an earlier
+   * server.
+   */
   readonly replayMemoryBytes: number
-  /** How long a session looks for a way to go on before a step fails. */
+  /** How long a session tries to go on before a step fails. */
   readonly recoveryTimeoutMs: number
   readonly watchdog: WatchdogOptions
 }
 
+/** What a repair has cost so far. */
 interface Losses {
   readonly lost: Set<string>
   replayedTokens: number
 }
 
-/** A longer prompt goes in several steps: servers bound their frames. */
+/**
+ * The most bytes of hidden states sent in one step; a longer prompt is sent in several, because servers bound their
+ * frames.
+ */
 const MAX_STEP_BYTES = 16 << 20
 
+/** A repair of a session. */
 export interface Recovery {
-  /** Servers given up, by peer id. */
+  /** Servers that were given up, by peer id. */
   readonly lost: readonly string[]
-  /** From the start of the step that failed, so with the time that it took to notice. */
+  /** Seconds since the failed step began, including the time until the failure was noticed. */
   readonly seconds: number
-  /** Tokens that new servers computed again. */
+  /** Tokens that new servers had to compute again. */
   readonly replayedTokens: number
-  /** What made the step fail. */
+  /** Why the step failed. */
   readonly reason: string
 }
 
 interface SessionEvents {
-  /** A chain stands: first, and after each repair or move. */
+  /** The chain is complete: at first, and after each repair or move. */
   route: [readonly Link[]]
   recovery: [Recovery]
-  /** A session that was made from this one; nothing has been opened for it yet. */
+  /** A session was made from this one; it has not been opened on servers yet. */
   fork: [InferenceSession]
 }
 
 /**
- * One sequence's KV caches on a chain of servers, as one session. Steps go from server to server; a server that dies,
- * freezes or fails is replaced and its span alone replayed, and the session goes on at the exact position.
+ * One sequence's KV caches on a chain of servers. Steps go from server to server. A server that dies, freezes or fails
+ * is replaced and only its span is replayed; the session goes on at the same position.
  */
 export class InferenceSession extends EventEmitter<SessionEvents> implements AsyncDisposable {
-  /** Blocks of the model, as a slice. */
+  /** Blocks `start` to `end` of the model, `end` not included. */
   readonly start: number
   readonly end: number
   readonly maxLength: number
@@ -61,7 +70,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   #position = 0
   #step = 0
   #busy = false
-  /** Sessions that are copying this one. */
+  /** Number of sessions that are being forked from this one. */
   #readers = 0
   #closed = false
 
@@ -77,17 +86,20 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.#chain = this.#runner.chain
   }
 
-  /** Under this id the session is found in the logs of all nodes that it passes. */
+  /** The id under which the session appears in the logs of all nodes that it passes. */
   get trace(): string {
     return this.#chain.trace
   }
 
-  /** Tokens in the caches. */
+  /** Number of tokens in the caches. */
   get position(): number {
     return this.#position
   }
 
-  /** Cuts the session back: the next step goes on at `position`. Throws `SESSION_POSITION` for one that lies ahead. */
+  /**
+   * Cuts the session back: the next step continues at `position`. Throws `SESSION_POSITION` for a larger position than
+   * the current one, and `SESSION_BUSY`.
+   */
   set position(position: number) {
     if (!Number.isInteger(position) || position < 0 || position > this.#position) {
       throw new PetalsError(
@@ -97,7 +109,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
     this.#checkIdle()
     if (position === this.#position) return
-    // Copies of what is cut off may still be under way; a new epoch makes them stale.
+    // Copies of outputs that are cut off may still be on their way; in a new epoch they are ignored.
     this.#runner.epoch++
     this.#position = position
     for (const { inputs } of this.#chain.links) inputs.truncate(position)
@@ -105,7 +117,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
 
   /**
    * Sends `hidden` [tokens, hidden] (embeddings) through all blocks; returns the last block's output, same shape.
-   * Throws `SESSION_OVERFLOW`, `NO_ROUTE` where no way was found in time, or what a server refused the request with.
+   * Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `NO_ROUTE` if no route was found in time, or the reason
+   * for which a server refused the request.
    */
   async step(hidden: Tensor): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
@@ -115,7 +128,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     try {
       return await this.#stepInPieces(hidden, tokens)
     } catch (error) {
-      // Servers may have done it or not: the next step, with other tokens perhaps, must not take it for done.
+      // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
+      // for it.
       this.#runner.epoch++
       this.#position = before
       throw error
@@ -150,8 +164,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   /**
-   * A new session that holds the first `position` tokens of this one, on the same servers as far as these have room.
-   * Throws like `forkFrom`.
+   * A new session that holds the first `position` tokens of this one, on the same servers as far as they have room.
+   * Throws as `forkFrom`.
    */
   async fork(position = this.#position): Promise<InferenceSession> {
     const session = new InferenceSession(this.#swarm, this.#options)
@@ -166,10 +180,13 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   /**
-   * Holds the first `position` tokens of `source`, a session over the same blocks, in place of its own. Servers that
-   * hold both copy their caches; what runs elsewhere moves there, or is replayed where there is no room. Several
-   * sessions may be made from one at a time; neither can be stepped meanwhile. Where it throws, this session is empty:
-   * `SESSION_POSITION`, `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or like `step`.
+   * Replaces this session's contents by the first `position` tokens of `source`, a session over the same blocks.
+   * Servers that hold both sessions copy their caches. The rest of this session moves to the source's servers or, where
+   * they have no room, is replayed. Several sessions may fork from one at a time; meanwhile none of them can be
+   * stepped.
+   *
+   * Throws `SESSION_POSITION`, `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or as `step`; if it
+   * fails on the way, this session is empty.
    */
   async forkFrom(source: InferenceSession, position = source.position): Promise<void> {
     this.#checkFork(source, position)
@@ -180,7 +197,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       if (position > 0) await this.#copyFrom(source, position)
       this.#position = position
     } finally {
-      // Where it failed, servers may have done it or not; where it is empty now, they may not know yet.
+      // After a failure servers may or may not have copied, and an empty session may still have caches on servers: a
+      // new epoch invalidates both.
       if (this.#position === 0) this.#runner.epoch++
       source.#readers--
       this.#busy = false
@@ -200,7 +218,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
   }
 
-  /** Gives the caches back. */
+  /** Frees the caches. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -269,7 +287,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  /** Mends the chain, replays what a new server lacks, and gives the output of the step that failed. */
+  /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
   #recover(failedStep: number, tokens: number, losses: Losses): Promise<Tensor> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep }
     return this.#patiently(async () => {
@@ -280,7 +298,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     })
   }
 
-  /** The chain with its lost links replaced, in a new epoch. */
+  /** Replaces the chain's lost links and begins a new epoch. */
   async #beginRepair(
     losses: Losses,
     positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>,

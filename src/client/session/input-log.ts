@@ -1,20 +1,19 @@
 import { dtypeSize } from '../../tensor/dtype.ts'
 import { type Tensor, tensor } from '../../tensor/tensor.ts'
 
-/** Tokens of one piece: what a log that shares its pieces copies before it writes into the last. */
+/** Tokens of one chunk: the most that a log must copy before it writes into a chunk that it shares. */
 const CHUNK_TOKENS = 64
 
 interface Chunk {
-  /** Room for CHUNK_TOKENS rows. */
+  /** Memory for CHUNK_TOKENS rows. */
   readonly data: Uint8Array
-  /** Other logs read it too: it is copied before it is written to. */
+  /** Whether other logs read it, too. Then it is copied before it is written to. */
   shared: boolean
 }
 
 /**
- * The inputs of one span, for the positions that its server holds: what a replay sends to the server's successor. A gap
- * is never held, so it covers everything up to `until`. Logs of forked sessions share the pieces that they have in
- * common.
+ * The inputs of one span, for positions 0 to `until` without gaps: what is sent to a new server when the span's server
+ * is replaced. Logs of forked sessions share their common chunks.
  */
 export class InputLog {
   readonly #width: number
@@ -30,22 +29,22 @@ export class InputLog {
     this.#rowBytes = width * dtypeSize(dtype)
   }
 
-  /** Positions 0 to `until` are held. */
+  /** Positions 0 to `until` are held, `until` not included. */
   get until(): number {
     return this.#until
   }
 
-  /** How many positions were written at once from 0 on; Infinity while that is not known. */
+  /** How many positions the first write covered; Infinity if that is unknown. */
   get firstTokens(): number {
     return this.#firstTokens
   }
 
-  /** What is shared counts in each log that holds it. */
+  /** Bytes held; shared chunks count in every log. */
   get bytes(): number {
     return this.#chunks.length * CHUNK_TOKENS * this.#rowBytes
   }
 
-  /** Inputs [tokens, hidden] for the positions from `position` on; ignored where they would leave a gap. */
+  /** Writes inputs [tokens, hidden] for the positions from `position` on. Ignored if that would leave a gap. */
   write(position: number, input: Tensor): void {
     if (position > this.#until || input.shape[1] !== this.#width || input.dtype !== this.#dtype) return
     const end = position + input.shape[0]!
@@ -65,13 +64,13 @@ export class InputLog {
     this.#chunks.length = Math.min(this.#chunks.length, Math.ceil(this.#until / CHUNK_TOKENS))
   }
 
-  /** Gives the memory back; a replay then recomputes from a boundary further up. */
+  /** Discards everything; a replay then has to recompute from an earlier server. */
   drop(): void {
     this.#chunks = []
     this.#until = 0
   }
 
-  /** Holds what `source` holds before `position`, in place of its own, sharing the memory. */
+  /** Replaces this log's contents by what `source` holds before `position`, sharing its memory. */
   copyFrom(source: InputLog, position: number): void {
     for (const chunk of source.#chunks) chunk.shared = true
     this.#chunks = [...source.#chunks]
@@ -80,7 +79,7 @@ export class InputLog {
     this.truncate(position)
   }
 
-  /** Inputs for positions `from` to `until`, or undefined where not all of them are held. */
+  /** Inputs of positions `from` to `until`, [until - from, hidden]; undefined if some are missing. */
   range(from: number, until: number): Tensor | undefined {
     if (until > this.#until) return undefined
     const data = new Uint8Array((until - from) * this.#rowBytes)
@@ -104,7 +103,7 @@ export class InputLog {
   }
 }
 
-/** Drops the last of the logs until all of them take at most `bytes`: the first are what replays can start from. */
+/** Drops logs, the last ones first, until all together take at most `bytes`: replays can start from the first ones. */
 export function boundMemory(logs: readonly InputLog[], bytes: number): void {
   let left = logs.reduce((sum, log) => sum + log.bytes, 0)
   for (const log of logs.toReversed()) {

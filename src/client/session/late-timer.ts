@@ -1,25 +1,25 @@
 /**
- * Calls when something has taken too long, and costs nothing while all is well: steps come hundreds of times a second,
- * so one timer runs on beside them and looks, when it fires, whether what is waited for now is due.
+ * Calls a function when something takes too long. Steps come hundreds of times a second, so instead of a timer per step
+ * one timer keeps running; when it fires, it checks whether the current deadline has passed.
  */
 export class LateTimer {
   #timer: NodeJS.Timeout | undefined
   #dueAt = Infinity
   #onLate: () => void = () => undefined
 
-  /** Calls `onLate` in `ms`, in place of what was set before. */
+  /** Calls `onLate` in `ms` milliseconds, replacing the previous deadline. */
   set(ms: number, onLate: () => void): void {
     this.#dueAt = performance.now() + ms
     this.#onLate = onLate
     this.#timer ??= setTimeout(() => this.#look(), ms)
   }
 
-  /** What was waited for has come. */
+  /** Removes the deadline: what was waited for has come. */
   clear(): void {
     this.#dueAt = Infinity
   }
 
-  /** Ends the timer. */
+  /** Stops the timer. */
   close(): void {
     this.clear()
     clearTimeout(this.#timer)

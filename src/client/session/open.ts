@@ -5,28 +5,27 @@ import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 
+/** How a session is opened. */
 export interface SessionOptions {
-  /** Tokens of prompt and answer together. */
+  /** The most tokens of prompt and answer together. */
   readonly maxLength: number
-  /**
-   * Boundaries that the chain of servers must have, as numbers of blocks of the whole model; otherwise the router
-   * chooses.
-   */
+  /** Blocks, numbered in the whole model, at which the chain of servers must be cut; otherwise the router decides. */
   readonly cuts?: readonly number[] | undefined
   /**
-   * Deep prompts, float32 [blocks, positions, hidden]: what is added to the input of each of the session's blocks at
-   * the first positions (Li and Liang, "Prefix-Tuning", in the form of P-Tuning v2 that Petals has).
+   * Deep prompts, float32 [blocks, positions, hidden]: added to the input of each of the session's blocks at the first
+   * positions (Li and Liang, "Prefix-Tuning", in the form of P-Tuning v2 that Petals uses).
    */
   readonly prompts?: Tensor | undefined
   /**
-   * The name of an adapter that servers hold, or an own one, which is brought to them; the model's own where left out.
+   * The adapter: the name of one that servers hold, or one of the client's own, which is uploaded to them. Default: the
+   * model's `activeAdapter`.
    */
   readonly activeAdapter?: ActiveAdapter | undefined
-  /** How long a server may let the session wait for cache; 60 s unless told. */
+  /** How long a server may let the session wait for cache; 60 s by default. */
   readonly allocTimeoutMs?: number
-  /** What copies of spans' inputs may take here, for repairs; 1 GiB unless told. */
+  /** The most memory for copies of spans' inputs, kept for repairs; 1 GiB by default. */
   readonly replayMemoryBytes?: number
-  /** How long a session looks for a way to go on before a step fails; 60 s unless told. */
+  /** How long a session tries to go on before a step fails; 60 s by default. */
   readonly recoveryTimeoutMs?: number
 }
 
@@ -36,13 +35,14 @@ const REPLAY_MEMORY_BYTES = 1 << 30
 const RECOVERY_TIMEOUT_MS = 60_000
 
 /**
- * A late step is looked into after this long; a server that does not say what it is doing by then is taken for dead.
+ * When a step is late: after `deadlineMs` its servers are asked what they are doing; one that does not answer within
+ * `answerMs` counts as dead.
  */
 const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
 
 /**
- * A session over blocks `start` to `end`, opened on the servers at its first step. Throws `SESSION_TOO_LONG`,
- * `ADAPTER_MISFIT`.
+ * A session over blocks `start` to `end`. Servers open it at its first step. Throws `SESSION_TOO_LONG`,
+ * `ADAPTER_MISFIT`, or `TENSOR_SHAPE` for prompts that do not fit.
  */
 export function createInferenceSession(
   swarm: SwarmAccess,

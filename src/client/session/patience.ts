@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTransient } from '../../base/errors.ts'
 
+/** How long to try, and what to do between attempts. */
 export interface PatienceOptions {
   /** How long after the start another attempt may begin. */
   readonly timeoutMs: number
-  /** Called before each attempt; what it throws ends them. */
+  /** Called before each attempt; if it throws, that error ends them. */
   readonly check: () => void
   /** Called between two attempts. */
   readonly refresh: () => Promise<void>
 }
 
 /**
- * Tries until it works: servers come and go. Throws what is not transient, or what the last attempt within the time
- * threw.
+ * Calls `attempt` until it succeeds, with growing pauses: servers come and go. Throws an error that is not transient,
+ * or the last attempt's when the time is over.
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,

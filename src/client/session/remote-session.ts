@@ -8,22 +8,27 @@ import type { RouteSpan } from '../remote/routing.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
 
-/** Answers that say which request they are for, and requests that are answered by them. */
+/** Answers that name the request they answer, and the requests that are answered so. */
 type NumberedAnswer = Extract<Answer<'inference'>, { request: number }>
 type NumberedRequest = Extract<Request<'inference'>, { request: number }>
 type WithoutNumber<M> = M extends unknown ? Omit<M, 'request'> : never
 
+/** What a server sends without being asked. */
 export interface RemoteSessionEvents {
-  /** The last server of a chain, or one that has no next, gives a step's output. */
+  /** The output of a step, from the chain's last server or from one without a next server. */
   onOutput(session: RemoteSession, output: AnswerOf<'output'>): void
-  /** Hidden states that the server has sent on, for replay. Returns up to where they are held now. */
+  /**
+   * Copies of hidden states that the server pushed to the next one, for replays. Returns up to which position the
+   * client holds them now; undefined if they were ignored.
+   */
   onCopies(session: RemoteSession, copies: AnswerOf<'copies'>): number | undefined
-  /** The server could not do a step, or not send it on. */
+  /** The server could not do a step, or not push its output. */
   onStepFailed(session: RemoteSession, failure: AnswerOf<'failed' | 'broken'>): void
-  /** The server is gone. */
+  /** The server is lost. */
   onLost(session: RemoteSession, error: Error): void
 }
 
+/** What a session is opened with. */
 export interface OpenOptions {
   readonly sessionId: string
   readonly modelKey: string
@@ -32,7 +37,7 @@ export interface OpenOptions {
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
   readonly trace: string
-  /** What the server calls the session's adapter. */
+  /** The adapter's name on the server. */
   readonly adapter?: string | undefined
   /** Deep prompts of the span's blocks. */
   readonly prompts?: Tensor | undefined
@@ -43,20 +48,23 @@ interface Pending<T> {
   readonly reject: (error: Error) => void
 }
 
-/** The client's end of a session on one server: requests with answers, and what comes unasked. */
+/**
+ * The client's side of a session on one server: sends requests, matches answers to them, and reports what comes
+ * unasked.
+ */
 export class RemoteSession {
   readonly span: RouteSpan
   readonly sessionId: string
   readonly #hiddenSize: number
   readonly #stream: RequestStream<'inference'>
   readonly #events: RemoteSessionEvents
-  /** Requests by their number; steps that are to be answered straight back by theirs. */
+  /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
   readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
   readonly #steps = new Map<number, Pending<Tensor>>()
   #nextRequest = 1
   #lost: Error | undefined
 
-  /** Opens a session on a fresh stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
+  /** Opens a session on a new stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
   static async open(
     stream: RequestStream<'inference'>,
     span: RouteSpan,
@@ -115,12 +123,15 @@ export class RemoteSession {
     return this.#lost
   }
 
-  /** Resolves once the message is on its way; a stream that fails reports itself through `onLost`. */
+  /** Resolves when the message is on its way. A failing stream is reported through `onLost`, not here. */
   async send(message: Request<'inference'>): Promise<void> {
     await this.#stream.send(message).catch((error: Error) => this.#onLost(error))
   }
 
-  /** Sends a request and waits for its answer. Throws `TimeoutError`, `RemoteError`, or the reason of a lost stream. */
+  /**
+   * Sends a request and waits for its answer. Throws `TimeoutError`, `RemoteError`, or the reason for which the server
+   * was lost.
+   */
   async request<K extends NumberedAnswer['kind']>(
     request: WithoutNumber<NumberedRequest>,
     answerKind: K,
@@ -138,7 +149,10 @@ export class RemoteSession {
     }
   }
 
-  /** A step whose output comes straight back, however long it computes: whoever waits watches the server meanwhile. */
+  /**
+   * Sends a step whose output comes straight back. There is no time limit worth mentioning: the caller watches whether
+   * the server is alive.
+   */
   step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor> } {
     const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
     this.#steps.set(step.step, { resolve, reject })
@@ -153,15 +167,16 @@ export class RemoteSession {
     await this.#stream.end()
   }
 
-  /** Takes the server for dead. */
+  /** Treats the server as lost. */
   giveUp(error: Error): void {
     this.#onLost(error)
   }
 
-  /** The promise, which `reject` rejects when the time is over or the server lost. */
+  /** The promise, which is rejected when the time is over; `reject` rejects it. */
   async #answered<T>(promise: Promise<T>, reject: (e: Error) => void, kind: string, timeoutMs: number): Promise<T> {
     if (this.#lost !== undefined) reject(this.#lost)
-    // One more turn of the event loop: after a pause of this process the answer may lie there unread.
+    // When the time is over, waits one more turn of the event loop: after a pause of this process the answer may have
+    // arrived unread.
     const timer = setTimeout(
       () => setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${kind}"`, timeoutMs))),
       timeoutMs,
@@ -205,7 +220,10 @@ export class RemoteSession {
     else if (answer.kind === pending?.answerKind) pending.resolve(answer)
   }
 
-  /** A peer's hidden states as float32 [tokens, hidden], whatever it computes in. Throws `TENSOR_SHAPE`. */
+  /**
+   * The message with its hidden states as float32 [tokens, hidden], whatever the peer computes in. Throws
+   * `TENSOR_SHAPE`.
+   */
   #checked(message: Answer<'inference'>): Answer<'inference'> {
     if (!('hidden' in message)) return message
     const { dtype, shape } = message.hidden
@@ -230,5 +248,5 @@ export class RemoteSession {
   }
 }
 
-/** Longer than any chunk computes. */
+/** The time limit of a step: longer than any prefill chunk takes. */
 const STEP_TIMEOUT_MS = 600_000

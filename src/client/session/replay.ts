@@ -5,12 +5,13 @@ import type { InputLog } from './input-log.ts'
 import type { RemoteSession } from './remote-session.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
+/** What a repair works with. */
 export interface ReplayContext {
   readonly chain: Chain
   readonly epoch: number
-  /** Tokens that every span is to hold in the end. */
+  /** Number of tokens that every span has to hold in the end. */
   readonly target: number
-  /** Tokens that were settled before the step that failed, and that step's number. */
+  /** Number of tokens that were complete before the failed step; `failedStep` is that step's number. */
   readonly settled: number
   readonly failedStep: number
   readonly nextStep: () => number
@@ -18,15 +19,20 @@ export interface ReplayContext {
   readonly onReplay: (tokens: number) => void
 }
 
-/** One message of a replay: a server that is asked for a sign of life answers behind it. */
+/**
+ * The most bytes of one message of a replay. A server that is asked for its status answers only behind the message, so
+ * it must be short.
+ */
 const MAX_MESSAGE_BYTES = 4 << 20
 
-/** Answers are waited for while the server lives; this is for one that lives and never answers. */
+/**
+ * The time limit for an answer of a server that is alive but does not answer; one that is not alive is noticed earlier.
+ */
 export const ANSWER_TIMEOUT_MS = 600_000
 
 /**
- * Begins a new epoch on all servers of a chain and returns how many valid tokens each holds. A server that does not
- * answer is given up.
+ * Begins a new epoch on all servers of a chain; returns how many valid tokens each holds. A server that does not answer
+ * is given up.
  */
 export function resumeAll(context: ReplayContext): Promise<number[]> {
   const { chain, epoch, settled, failedStep } = context
@@ -34,14 +40,14 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
     chain.links.map(async ({ remote }) => {
       const resume = { kind: 'resume', epoch, position: settled, until: failedStep } as const
       const resumed = remote.request(resume, 'resumed', ANSWER_TIMEOUT_MS)
-      return (await ofLink(remote, whileAlive(resumed, remote, context.watchdog))).position
+      return (await orGiveUp(remote, whileAlive(resumed, remote, context.watchdog))).position
     }),
   )
 }
 
 /**
- * Brings every span of a repaired chain, as `fill` does, and gives the last span's outputs for positions `settled` to
- * `target`.
+ * Brings every span of a repaired chain up to date, as `fill` does; returns the last span's outputs for positions
+ * `settled` to `target`.
  */
 export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
   const { chain, settled, target } = context
@@ -51,9 +57,9 @@ export async function replay(context: ReplayContext, held: readonly number[]): P
 }
 
 /**
- * Brings every span of a chain, whose servers hold `held` tokens, to `target` tokens; returns what the last span had to
- * compute for it, undefined where that was nothing. Spans that hold their tokens compute nothing again: only a new
- * server is sent its span's inputs, as one chunked prefill.
+ * Brings every span of a chain to `target` tokens; `held[i]` is how many link i's server holds. A span that holds its
+ * tokens computes nothing; a new server is sent its span's inputs as one chunked prefill. Returns what the last span
+ * had to compute, undefined if nothing.
  */
 export async function fill(context: ReplayContext, held: readonly number[]): Promise<Tensor | undefined> {
   const { chain, settled, target } = context
@@ -65,7 +71,8 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
     await ensureInputs(i, context)
     if (from < settled) context.onReplay(settled - from)
     const next = chain.links[i + 1]?.inputs
-    // The latest copies may not have come yet; without them what follows would leave a gap.
+    // The latest copies of this server's outputs may not have arrived yet; without them the outputs that follow would
+    // leave a gap in the next span's inputs.
     if (next !== undefined && next.until < from) await fetchInto(next, link, from, context)
     made = await runPieces(link.remote, link.inputs.range(from, target)!, from, context)
     next?.write(from, made)
@@ -74,9 +81,9 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
 }
 
 /**
- * Sends a server inputs for the positions from `from` on, in as many steps as messages allow; returns all outputs. It
- * begins as the session began: a server that rounds keys and values by what its first run shows then rounds as the lost
- * one did.
+ * Sends a server inputs for the positions from `from` on, in as many steps as the size of messages requires; returns
+ * all outputs. From position 0 on, the first step has as many tokens as the session's first: a server with an int8
+ * cache sets its scales by its first run, and must round as the lost one did.
  */
 async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
   const [tokens = 0, width = 0] = inputs.shape
@@ -91,26 +98,26 @@ async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, co
     const hidden = sliceRows(inputs, done, until)
     const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden })
     await step.sent
-    output.set((await ofLink(remote, whileAlive(step.output, remote, context.watchdog))).data, done * rowBytes)
+    output.set((await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog))).data, done * rowBytes)
   }
   return tensor(inputs.dtype, [tokens, width], output)
 }
 
-/** Makes sure that the client holds the inputs of link `index` up to the target. */
+/** Makes the client hold the inputs of link `index` up to the target. */
 async function ensureInputs(index: number, context: ReplayContext): Promise<void> {
   const { chain, target } = context
   const { inputs } = chain.links[index]!
   if (inputs.until >= target || index === 0) return
   const before = chain.links[index - 1]!
   if (await fetchInto(inputs, before, target, context)) return
-  // Nobody holds these inputs any more. The server before waits for nothing else: it computes its span once more.
+  // Nobody holds these inputs any more, so the server before computes its whole span again.
   await ensureInputs(index - 1, context)
   const all = before.inputs.range(0, target)!
   context.onReplay(target)
   inputs.write(0, await runPieces(before.remote, all, 0, context))
 }
 
-/** Fills a log up to `until` with what the server before has kept; false where it has not. */
+/** Completes a log up to `until` with outputs that the server before has kept. False if it no longer has them. */
 async function fetchInto(inputs: InputLog, before: Link, until: number, context: ReplayContext): Promise<boolean> {
   try {
     inputs.write(inputs.until, await fetchOutputs(before, inputs.until, until, context))
@@ -121,6 +128,7 @@ async function fetchInto(inputs: InputLog, before: Link, until: number, context:
   }
 }
 
+/** The outputs of positions `from` to `until` that a server has kept. */
 async function fetchOutputs(
   { remote }: Link,
   from: number,
@@ -128,13 +136,14 @@ async function fetchOutputs(
   { watchdog }: ReplayContext,
 ): Promise<Tensor> {
   const request = remote.request({ kind: 'fetch', position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
-  return (await ofLink(remote, whileAlive(request, remote, watchdog))).hidden
+  return (await orGiveUp(remote, whileAlive(request, remote, watchdog))).hidden
 }
 
 /**
- * Whatever goes wrong on a server during a repair costs that server its place, so that the next attempt goes elsewhere.
+ * The result of `work` on a server; if it fails, the server is given up, so that the next attempt goes elsewhere.
+ * Outputs that are gone are no failure of the server.
  */
-export async function ofLink<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
+export async function orGiveUp<T>(remote: RemoteSession, work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {

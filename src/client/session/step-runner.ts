@@ -8,10 +8,10 @@ import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
 import { StepWait } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
 
-/** Sends the steps of one session, one at a time, along its chain and takes in what comes back. */
+/** Sends the steps of one session along its chain, one at a time, and receives what comes back. */
 export class StepRunner {
   readonly chain: Chain
-  /** What servers send of an older one is stale. */
+  /** The current epoch; what servers send from an older one is ignored. */
   epoch = 1
   readonly #watchdog: WatchdogOptions
   readonly #late = new LateTimer()
@@ -24,8 +24,8 @@ export class StepRunner {
   }
 
   /**
-   * Sends `hidden` through all blocks, server to server where they push, through the client where they do not; returns
-   * the last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` where the chain broke.
+   * Sends `hidden` through all blocks: from server to server where they push, otherwise through the client. Returns the
+   * last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke.
    */
   async run(step: number, position: number, hidden: Tensor): Promise<Tensor> {
     const { links } = this.chain
@@ -47,7 +47,7 @@ export class StepRunner {
     this.#wait = wait
     try {
       await links[0]!.remote.send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
-      // Only now: a question waits behind what is still on its way out.
+      // Set only when the step has been sent: a question to the server would wait behind it.
       this.#late.set(this.#watchdog.deadlineMs, () => {
         const remotes = links.map(({ remote }) => remote)
         void watchLateStep(wait, remotes, this.#watchdog)
@@ -59,7 +59,7 @@ export class StepRunner {
     }
   }
 
-  /** Fails the step under way; there will be no other. */
+  /** Fails the step under way; there must be no further one. */
   close(error: Error): void {
     this.#late.close()
     this.#wait?.fail(error)

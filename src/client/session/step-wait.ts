@@ -2,11 +2,11 @@ import type { Answer } from '../../swarm/frames/messages.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RemoteSession } from './remote-session.ts'
 
-/** Waits for the one output of a step that is under way in the chain. */
+/** Waits for the output of the step under way. */
 export class StepWait {
   readonly epoch: number
   readonly step: number
-  /** Whose output it is. */
+  /** The server that sends the output. */
   readonly from: RemoteSession
   readonly output: Promise<Tensor>
   #settled = false
@@ -21,11 +21,11 @@ export class StepWait {
     this.output = promise
     this.#resolve = resolve
     this.#reject = reject
-    // Whoever waits sees the rejection; where the chain breaks before anyone does, nobody should be told twice.
+    // The caller gets the rejection; if the chain breaks before the caller awaits it, it must not count as unhandled.
     promise.catch(() => undefined)
   }
 
-  /** Whether the output has come, or the chain broke. */
+  /** Whether the output has come or the step has failed. */
   get settled(): boolean {
     return this.#settled
   }

@@ -4,31 +4,36 @@ import { readRows, readTensor } from '../../checkpoint/weights/read.ts'
 import { type TensorSlice, readSafetensorsHeader } from '../../checkpoint/weights/safetensors.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 
-/** A greedy continuation: `ids` begins with the prompt; `logprobs[i]` is that of `ids[i + 1]`, where it is known. */
+/**
+ * A greedy continuation: `ids` begins with the prompt; `logprobs` are the reference's log-probabilities of successive
+ * ids.
+ */
 export interface GreedyCase {
   readonly name: string
   readonly promptLength: number
   readonly ids: readonly number[]
   readonly logprobs: readonly number[]
   readonly logprobsName: string
-  /** Where the first of `logprobs` stands: 1 where every token after the first has one, else behind the prompt. */
+  /**
+   * Index in `ids` of the token that `logprobs[0]` belongs to: 1 if every token after the first has one, otherwise the
+   * end of the prompt.
+   */
   readonly logprobsFrom: number
 }
 
 /** Reference results for one model. */
 export interface Golden {
-  /** [rows][tokens] */
+  /** [rows][tokens]. */
   readonly inputIds: readonly (readonly number[])[]
-  /** float32, by name; without those that are ids. */
+  /** float32 tensors by name, without those that hold ids. */
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly greedy: readonly GreedyCase[]
-  /** Names of what the file holds and this program does not read. */
+  /** Names of what the file contains and this program does not read. */
   readonly unread: readonly string[]
 }
 
 /**
- * Reads a reference file: `*.safetensors` as the fixtures have it, or `*.json` with greedy continuations. Throws
- * `GOLDEN_FILE`.
+ * Reads a reference file: `*.safetensors` with tensors, or `*.json` with greedy continuations. Throws `GOLDEN_FILE`.
  */
 export async function openGolden(file: string): Promise<Golden> {
   return file.endsWith('.json') ? readJson(file) : readSafetensors(file)
@@ -82,7 +87,7 @@ interface GreedyJson {
 
 interface GoldenJson {
   readonly greedy?: readonly GreedyJson[]
-  /** A text and the mean loss of its tokens. */
+  /** A text, and the mean loss over its tokens. */
   readonly heldout_512?: { readonly ids: number[]; readonly mean_loss: number }
 }
 

@@ -2,15 +2,16 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { asFloat32 } from '../../tensor/tensor.ts'
 
 /**
- * One comparison. `ok` is null where this program does not compute such a thing yet; `reason` says so, or what failed.
+ * The result of one comparison. `ok` is null if this program does not compute such a thing; `reason` says so, or what
+ * failed.
  */
 export interface VerifyRow {
   /** Where the chain was cut, e.g. `1,2`. */
   readonly cut: string
-  /** How the numbers were made: `forward`, or `inference` with its chunks. */
+  /** How the numbers were computed: `forward`, or `inference` with the size of its chunks. */
   readonly path: string
   readonly tensor: string
-  /** Of ids: how many differ. */
+  /** The largest absolute difference; of ids, how many differ. */
   readonly maxAbs: number | null
   readonly tolerance: number | null
   readonly ok: boolean | null
@@ -20,11 +21,12 @@ export interface VerifyRow {
 export type Outcome = Omit<VerifyRow, 'cut' | 'path'>
 
 /**
- * Absolute, for hidden states and logits of the size of one; relative to their root mean square where that is larger.
+ * The largest difference that passes: absolute for values of about 1, as hidden states and logits are; relative to the
+ * reference's root mean square if that is larger.
  */
 const TOLERANCE = 1e-4
 
-/** Compares values with a reference of the same number of elements. */
+/** Compares values with a reference of as many elements. */
 export function compare(name: string, values: Float32Array, reference: Float32Array): Outcome {
   if (values.length !== reference.length)
     return failed(name, `${values.length} values were computed, the file has ${reference.length}`)
@@ -32,7 +34,7 @@ export function compare(name: string, values: Float32Array, reference: Float32Ar
     squares = 0
   for (let i = 0; i < values.length; i++) {
     const difference = Math.abs(values[i]! - reference[i]!)
-    // A comparison with NaN is false: without this, NaN would pass.
+    // Written so that NaN, with which every comparison is false, does not pass.
     if (!(difference <= maxAbs)) maxAbs = difference
     squares += reference[i]! ** 2
   }
@@ -58,7 +60,7 @@ export function notAskedFor(name: string, reason: string): Outcome {
   return { tensor: name, maxAbs: null, tolerance: null, ok: null, reason }
 }
 
-/** log softmax(logits)[id] */
+/** log softmax(logits)[id]. */
 export function logProbability(logits: Float32Array, id: number): number {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity)
   let sum = 0

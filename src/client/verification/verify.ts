@@ -13,7 +13,7 @@ import {
   notAskedFor,
 } from './rows.ts'
 
-/** Prompt pieces of the inference path, beside the prompt as a whole. */
+/** Sizes, in tokens, of the pieces in which prompts are fed in sessions, besides the whole prompt. */
 const CHUNKS = [1, 5, 64]
 
 const PROMPTED = 'logits_with_deep_prompts'
@@ -24,8 +24,8 @@ const NOT_YET: readonly [RegExp, string][] = [
 ]
 
 /**
- * Compares what a model's swarm computes with a reference, its chain of servers being cut at `cuts`; a row per
- * comparison, as they are made. What fails is a row, too. Blocks are computed by servers only.
+ * Compares what a model's swarm computes with a reference while the chain of servers is cut at `cuts`. Yields a row for
+ * each comparison as it is made; failures are rows, too. Only servers compute blocks.
  */
 export async function* verifyPartition(
   model: AutoDistributedModelForCausalLM,
@@ -47,7 +47,7 @@ export async function* verifyPartition(
   }
 }
 
-/** Rows for what the file holds and no partition can check. */
+/** A row for everything in the file that no partition can check. */
 export function uncheckable(golden: Golden): VerifyRow[] {
   const names = [...golden.unread, ...[...golden.tensors.keys()].filter((name) => !isChecked(name))]
   return names.map((name) => {
@@ -119,7 +119,7 @@ function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): num
   return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
 }
 
-/** All texts of the file at once, so that their steps share device runs. */
+/** Runs all texts of the file at once, so that their steps share device runs. */
 async function checkInference(
   model: AutoDistributedModelForCausalLM,
   golden: Golden,
@@ -147,9 +147,7 @@ async function checkInference(
   return [...outcomes, ...compared.flat()]
 }
 
-/**
- * The reference's deep prompts, where what transformers made of them does not depend on what it had computed before.
- */
+/** The reference's deep prompts, if transformers' use of them does not depend on earlier computations. */
 function promptsOf(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden): Tensor | undefined {
   const tokens = inputIds[0]?.length ?? 0
   const depends = model.checkpoint.config.ropes.some(
@@ -162,7 +160,7 @@ function lastOutput(model: AutoDistributedModelForCausalLM): string {
   return `block${model.checkpoint.config.numBlocks - 1}_output`
 }
 
-/** The file's sequences, where it has something to compare their inference with. */
+/** The file's sequences, if it has results of inference to compare. */
 function comparedSequences(model: AutoDistributedModelForCausalLM, { inputIds, tensors }: Golden): Golden['inputIds'] {
   return tensors.has(lastOutput(model)) || tensors.has('logits') ? inputIds : []
 }
@@ -219,7 +217,7 @@ async function checkGreedy(
   ]
 }
 
-/** Sends a prompt in pieces; returns the last block's outputs of all of it. */
+/** Sends a prompt in pieces of `chunk` tokens; returns the last block's outputs for all of it. */
 async function feed(session: CausalLMSession, ids: readonly number[], chunk: number): Promise<Float32Array> {
   const outputs: Float32Array[] = []
   for (let at = 0; at < ids.length; at += chunk) outputs.push(asFloat32(await session.step(ids.slice(at, at + chunk))))

@@ -7,10 +7,10 @@ import type { FinishReason, GenerationResult } from '../result.ts'
 import { Beams, type JudgedCandidate } from './beams.ts'
 import { type ForkableSource, Forks, allOver, prefill } from './forkable.ts'
 
-/** Gives the text of ids, special tokens left out. */
+/** The text of ids, without special tokens. */
 export type DecodeText = (ids: readonly number[]) => Promise<string>
 
-/** One search: the beams' sources, in the order of the beams, and what is asked of each candidate. */
+/** The state of one search, and the judgement on each candidate. */
 class BeamSearch {
   readonly beams: Beams
   readonly #options: ResolvedOptions
@@ -34,7 +34,7 @@ class BeamSearch {
     this.#decode = decode
   }
 
-  /** Takes what `feed` gave for each running beam, and chooses the beams that go on. */
+  /** Takes what `feed` returned for each running beam, and chooses the beams that go on. */
   async advance(states: readonly Float32Array[]): Promise<void> {
     const steps = this.beams.running.map(({ parent, tokenIds, total }) => ({
       parent,
@@ -49,7 +49,7 @@ class BeamSearch {
     this.#open.close()
   }
 
-  /** The answer's text: without the EOS, cut before the first stop string. */
+  /** The answer's text, without the EOS token and cut before the first stop string. */
   async textOf(tokenIds: readonly number[], finishReason: FinishReason): Promise<string> {
     const text = (await this.#decode?.(finishReason === 'eos' ? tokenIds.slice(0, -1) : tokenIds)) ?? ''
     const starts = (this.#options.stopStrings ?? []).map((stop) => text.indexOf(stop)).filter((start) => start >= 0)
@@ -87,12 +87,13 @@ class BeamSearch {
 }
 
 /**
- * Beam search, as transformers does it: the `numReturnSequences` best answers of `numBeams` beams, best first, each
- * with its score. The prompt is fed once; beams are copies of `source`, and where one has several continuations their
- * sources take over its state. Beams that go on are fed at the same time. In the end `source` holds the prompt.
+ * Beam search as in transformers: the `numReturnSequences` best answers of `numBeams` beams, best first, each with its
+ * score. The prompt is fed once. Each beam has a source, a fork of `source`; sources of beams that end take over the
+ * state of beams with several continuations. All running beams are fed at the same time. In the end `source` holds the
+ * prompt.
  *
- * An aborted signal ends it after the step under way; what is unfinished then has the finish reason `aborted`.
- * Throws `USAGE` for options that cannot be, `LOGITS_NAN`, and what the sources and the caller's own functions throw.
+ * An aborted signal ends the search after the step under way; unfinished answers then have the finish reason `aborted`.
+ * Throws `USAGE` for invalid options, `LOGITS_NAN`, and what the sources and the caller's own functions throw.
  */
 export async function beamSearch(
   source: ForkableSource,
@@ -161,9 +162,9 @@ async function run(
 }
 
 /**
- * Sources for beams that continue the beams `parents` of those that `sources` stand for: one child goes on in its
- * parent's, the others in those that no beam continues, or in new ones. So no source is copied from while it is copied
- * to.
+ * The sources for the next beams, which continue the beams `parents`. One child of each beam goes on in its parent's
+ * source. The others are copied into sources of beams that have no child, or into new ones, so that no source is copied
+ * from while it is overwritten.
  */
 function rearrange(
   sources: readonly ForkableSource[],

@@ -1,22 +1,23 @@
 import type { FinishReason } from '../result.ts'
 import type { Candidate } from '../../../sampling/top-candidates.ts'
 
-/** An answer that goes on. */
+/** A running beam: an answer that may go on. */
 export interface Beam {
   /** Tokens of the answer. */
   readonly tokenIds: readonly number[]
-  /** Of each token, under the model itself; empty where they were not asked for. */
+  /** Each token's log-probability under the model itself; empty if not asked for. */
   readonly logprobs: readonly number[]
-  /** Sum of the log-probabilities after the processors. */
+  /** Sum of the log-probabilities after logits processors. */
   readonly total: number
-  /** Which of the beams before it continues. */
+  /** Index of the beam of the previous step that it continues. */
   readonly parent: number
 }
 
+/** A finished answer. */
 export interface FinishedBeam {
   readonly tokenIds: readonly number[]
   readonly logprobs: readonly number[]
-  /** The sum of log-probabilities, divided by a power of the length. */
+  /** The sum of log-probabilities divided by a power of the length. */
   readonly score: number
   readonly finishReason: FinishReason
 }
@@ -28,7 +29,7 @@ export interface BeamsOptions {
   readonly maxNewTokens: number
 }
 
-/** What a candidate would make of its beam, and why that ends there, if it does. */
+/** A candidate with the answer that it would make, and the reason why that answer ends, if it does. */
 export interface JudgedCandidate extends Candidate {
   readonly tokenIds: readonly number[]
   readonly logprobs: readonly number[]
@@ -36,8 +37,8 @@ export interface JudgedCandidate extends Candidate {
 }
 
 /**
- * The bookkeeping of a beam search, as transformers does it: which beams go on, which answers are kept, when it is
- * over.
+ * The bookkeeping of a beam search, as in transformers: which beams go on, which answers are kept, and when the search
+ * is over.
  */
 export class Beams {
   readonly #options: BeamsOptions
@@ -49,12 +50,12 @@ export class Beams {
     this.#options = options
   }
 
-  /** Best first; at first one with no tokens. */
+  /** The running beams, best first. At the beginning, one without tokens. */
   get running(): readonly Beam[] {
     return this.#running
   }
 
-  /** At most `numBeams`, best first. */
+  /** The kept answers, best first; at most `numBeams`. */
   get finished(): readonly FinishedBeam[] {
     return this.#finished
   }
@@ -64,8 +65,8 @@ export class Beams {
   }
 
   /**
-   * Takes the candidates of one step, all of one length, best first: those that end and are among the first `numBeams`
-   * are kept as answers where they are good enough, the best of the others go on.
+   * Takes the candidates of one step, best first; all have the same length. Of the first `numBeams`, those that end are
+   * kept as answers if they are good enough. The best of the others become the running beams.
    */
   advance(candidates: readonly JudgedCandidate[]): void {
     const { numBeams } = this.#options
@@ -87,7 +88,7 @@ export class Beams {
       (this.#finished.length === numBeams && (this.#options.earlyStopping === true || !this.#canImprove()))
   }
 
-  /** Answers, best first, and where there are too few of them what is still under way. */
+  /** The `count` best answers, best first; running beams are added if there are too few. */
   results(count: number): FinishedBeam[] {
     const open = this.#running.map(({ tokenIds, logprobs, total }) => ({
       tokenIds,
@@ -99,7 +100,8 @@ export class Beams {
   }
 
   /**
-   * Whether the best running beam might still beat the worst answer, were it to end now, or at most as late as it can.
+   * Whether the best running beam could still beat the worst kept answer: by its score now or, with `earlyStopping`
+   * 'never' and a positive length penalty, if its log-probability stayed the same up to `maxNewTokens`.
    */
   #canImprove(): boolean {
     const { earlyStopping, lengthPenalty, maxNewTokens } = this.#options

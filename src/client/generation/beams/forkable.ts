@@ -2,18 +2,20 @@ import type { ResolvedOptions } from '../../../sampling/options/options.ts'
 import { Steps } from '../choosing/steps.ts'
 import { type TokenSource, feed } from '../choosing/token-source.ts'
 
-/** A sequence whose state can be copied: what it was fed is computed once for all that follow from it. */
+/** A token source whose state can be copied, so that what several texts begin with is computed once. */
 export interface ForkableSource extends TokenSource {
-  /** Tokens that it was fed; set it to go on from an earlier one. */
+  /** How many tokens it was fed; may be set to a smaller number. */
   position: number
-  /** A new one in the same state. */
+  /** Makes a new source in the same state. */
   fork(): Promise<ForkableSource>
-  /** Takes over the state of another, in place of its own. */
+  /** Replaces its state by that of another source. */
   forkFrom(source: ForkableSource): Promise<void>
   close(): Promise<void>
 }
 
-/** Feeds a prompt; gives what the next token is chosen from, undefined where the signal is aborted. */
+/**
+ * Feeds a prompt; returns what the next token is chosen from, as `feed` does, or undefined if the signal is aborted.
+ */
 export async function prefill(
   source: TokenSource,
   promptIds: readonly number[],
@@ -24,7 +26,7 @@ export async function prefill(
   return steps.result()
 }
 
-/** Sources that were made from one; they are closed together, also those that are still being made. */
+/** The sources forked from one. They are closed together, including those that are still being made. */
 export class Forks {
   readonly #origin: ForkableSource
   readonly #made: Promise<ForkableSource>[] = []
@@ -33,7 +35,7 @@ export class Forks {
     this.#origin = origin
   }
 
-  /** A new source in the state of `parent`, by default the origin. */
+  /** A new source in the state of `parent`; by default, of the original source. */
   add(parent = this.#origin): Promise<ForkableSource> {
     const fork = parent.fork()
     this.#made.push(fork)
@@ -46,7 +48,10 @@ export class Forks {
   }
 }
 
-/** All or the first failure, but not before every one is over: nothing may be under way when its source is closed. */
+/**
+ * All results, or the first failure; settles only when all work has ended, so that nothing is under way when its source
+ * is closed.
+ */
 export async function allOver<T>(work: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(work)
   return Promise.all(work)

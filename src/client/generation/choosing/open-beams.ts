@@ -5,14 +5,14 @@ import { BeamsState } from '../../../sampling/text-state.ts'
 import { Workspace } from '../../../sampling/workspace.ts'
 import { type TokenSource, headFor } from './token-source.ts'
 
-/** A beam search that goes on, wherever its candidates are found. */
+/** An open beam search, whose candidates are found on the head's thread or here. */
 export interface OpenBeams {
-  /** The best continuations, from what `feed` gave for each of the running beams. */
+  /** The best continuations, best first. `states[i]` is what `feed` returned for running beam i. */
   candidates(states: readonly Float32Array[], beams: readonly BeamStep[]): Promise<BeamCandidate[]>
   close(): void
 }
 
-/** Begins a beam search behind `ids`, all tokens so far. */
+/** Begins a beam search; `ids` are all tokens so far. */
 export function openBeams(source: TokenSource, options: ResolvedOptions, ids: readonly number[]): OpenBeams {
   const beforeHead = headFor(source, options)
   if (beforeHead !== undefined) return beforeHead.head.openBeams(options, ids)

@@ -4,17 +4,17 @@ import { TextState } from '../../../sampling/text-state.ts'
 import { Workspace } from '../../../sampling/workspace.ts'
 import { type TokenSource, headFor } from './token-source.ts'
 
-/** A text that goes on, wherever its tokens are chosen. */
+/** An open text, whose tokens are chosen on the head's thread or here. */
 export interface OpenText {
   /**
-   * Feeds ids; resolves with what gives the token after them. Own functions among the options are only called then, so
-   * that none is asked about a token that nobody wants.
+   * Feeds ids; resolves to a function that gives the next token. If the choice is made here, it is made only when this
+   * function is called, so that the caller's own processors do not see tokens that nobody wants.
    */
   step(ids: readonly number[]): Promise<() => Sample>
   close(): void
 }
 
-/** Begins a text behind `ids`, all tokens so far, of which the source still has to be fed the last ones. */
+/** Begins a text. `ids` are all tokens so far, of which the last ones still have to be fed to the source. */
 export function openText(source: TokenSource, options: ResolvedOptions, ids: readonly number[]): OpenText {
   const beforeHead = headFor(source, options)
   if (beforeHead === undefined) {

@@ -1,16 +1,16 @@
-/** The steps of one generation, one at a time; an aborted signal starts no more of them. */
+/** The steps of one generation, at most one under way. After the signal is aborted no step starts. */
 export class Steps<T> {
   readonly #run: (ids: readonly number[]) => Promise<T>
   readonly #signal: AbortSignal | undefined
   #step: Promise<T> | undefined
 
-  /** `run`: feeds ids and gives what comes of it. */
+  /** `run` feeds ids and returns what comes of them. */
   constructor(run: (ids: readonly number[]) => Promise<T>, signal: AbortSignal | undefined) {
     this.#run = run
     this.#signal = signal
   }
 
-  /** A step has been started and its result not been asked for. */
+  /** Whether a step was started whose result has not been asked for. */
   get underWay(): boolean {
     return this.#step !== undefined
   }
@@ -18,11 +18,11 @@ export class Steps<T> {
   start(ids: readonly number[]): void {
     if (this.#signal?.aborted === true) return
     this.#step = this.#run(ids)
-    // It may fail while something else is awaited, which would end the process; `result` throws the same.
+    // A rejection while the caller awaits something else would end the process; `result` still throws it.
     this.#step.catch(() => undefined)
   }
 
-  /** What the step under way gives; undefined where it fails and the signal is aborted. */
+  /** The result of the step under way. Undefined if none is, or if it fails and the signal is aborted. */
   async result(): Promise<T | undefined> {
     try {
       return await this.#step
@@ -34,7 +34,7 @@ export class Steps<T> {
     }
   }
 
-  /** Waits until nothing is under way. */
+  /** Resolves when no step is under way. */
   async settled(): Promise<void> {
     await this.#step?.catch(() => undefined)
   }

@@ -1,27 +1,27 @@
 import type { ChoosingHead } from '../../../sampling/choosing-head.ts'
 
-/** A model along one sequence. */
+/** A model that is fed the tokens of one sequence. */
 export interface TokenSource {
   /**
-   * Tokens that it was fed before, where it has any and knows them: processors and criteria see them before the
+   * The tokens that it was fed before, if it was fed any and knows them. Processors and criteria see them before the
    * prompt's.
    */
   readonly heldIds?: readonly number[] | undefined
-  /** Feeds ids and gives the logits [vocab] after the last of them, valid until the next call. */
+  /** Feeds ids; returns the logits [vocab] after the last one, valid until the next call. */
   next(ids: readonly number[]): Promise<Float32Array>
-  /** Where its head can choose tokens itself: the way on which no logits come to this thread. */
+  /** If the model's head can choose tokens itself: the way to feed ids without logits coming to this thread. */
   readonly beforeHead?: BeforeHead | undefined
 }
 
+/** A head that chooses tokens, and what it is given. */
 export interface BeforeHead {
   readonly head: ChoosingHead
-  /** Feeds ids and gives the last block's output [hidden] after the last of them. */
+  /** Feeds ids; returns the last block's output [hidden] at the last one. */
   feed(ids: readonly number[]): Promise<Float32Array>
 }
 
 /**
- * What a source gives after the tokens that it was fed, and the next one is chosen from: hidden states where its head
- * chooses, otherwise logits. Own functions among the options need logits on this thread.
+ * Feeds ids; returns what the next token is chosen from: the hidden state if the head chooses, otherwise the logits.
  */
 export function feed(
   source: TokenSource,
@@ -31,7 +31,10 @@ export function feed(
   return headFor(source, options)?.feed(ids) ?? source.next(ids)
 }
 
-/** The head that chooses tokens for such options, if one can. */
+/**
+ * The head that chooses tokens with these options; undefined if tokens must be chosen on this thread, because the
+ * options include the caller's own logits processors, or the source has no such head.
+ */
 export function headFor(
   { beforeHead }: TokenSource,
   { logitsProcessors = [] }: { readonly logitsProcessors?: readonly unknown[] | undefined },

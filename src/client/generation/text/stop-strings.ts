@@ -1,26 +1,26 @@
-/** What a filter lets through of a text. */
+/** The part of a text that may be shown. */
 export interface Filtered {
   readonly text: string
-  /** A stop string is complete: the text ends before it. */
+  /** Whether a stop string is complete: the text ends before it. */
   readonly stopped: boolean
 }
 
 /**
- * Cuts a text that comes in pieces before the first stop string, the one that is complete first; of several that end
- * at the same place, the longest. What comes out depends on the text alone and not on how it is cut into pieces. Text
- * that may be the beginning of a stop string is held back until that is known.
+ * Cuts a text that arrives in pieces before the first stop string to be completed; if several end at the same place,
+ * before the longest. The output depends only on the text, not on how it is divided into pieces. Text that may be the
+ * beginning of a stop string is held back until that is decided.
  */
 export class StopStringFilter {
   readonly #stops: readonly string[]
   #held = ''
   #stopped = false
 
-  /** `stops`: no empty ones; none at all lets everything through. */
+  /** `stops` must not contain an empty string. Without stop strings everything passes. */
   constructor(stops: readonly string[]) {
     this.#stops = stops
   }
 
-  /** The text that can go out now. After a stop string, nothing any more. */
+  /** Takes the next piece; returns the text that can be shown now. After a stop string, nothing more. */
   push(text: string): Filtered {
     if (this.#stopped) return { text: '', stopped: true }
     const pending = this.#held + text
@@ -31,7 +31,7 @@ export class StopStringFilter {
     return { text: pending.slice(0, end), stopped: this.#stopped }
   }
 
-  /** At the end of the text: what was held back and has not become a stop string. */
+  /** At the end of the text: returns what was held back. */
   flush(): string {
     const held = this.#held
     this.#held = ''
@@ -49,7 +49,7 @@ export class StopStringFilter {
     return first?.start
   }
 
-  /** The length of the longest end of the text that some stop string begins with. */
+  /** The length of the longest suffix of the text with which some stop string begins. */
   #heldLength(text: string): number {
     const longest = this.#stops.reduce((length, stop) => Math.max(length, stop.length), 0)
     for (let length = Math.min(longest - 1, text.length); length > 0; length--) {

@@ -1,9 +1,9 @@
 import { StopStringFilter } from './stop-strings.ts'
 
-/** Decodes one text as its ids come; the pieces never split a character. */
+/** Decodes one text while its ids arrive; no piece ends within a character. */
 export interface TextStream {
   push(ids: readonly number[]): Promise<string>
-  /** The rest of the text, an incomplete character. */
+  /** The rest of the text: an incomplete character, or nothing. */
   flush(): Promise<string>
 }
 
@@ -14,23 +14,23 @@ export class TextOutput {
   #stopped = false
   #finished = false
 
-  /** Without a stream, all text is empty. */
+  /** Without a stream all text is empty. */
   constructor(stream: TextStream | undefined, stopStrings: readonly string[]) {
     this.#stream = stream
     this.#filter = new StopStringFilter(stopStrings)
   }
 
-  /** A stop string is complete. */
+  /** Whether a stop string is complete. */
   get stopped(): boolean {
     return this.#stopped
   }
 
-  /** The text that can be shown once this token has come. */
+  /** Takes a token; returns the text that can be shown now. */
   async push(tokenId: number): Promise<string> {
     return this.#stream === undefined ? '' : this.#filtered(await this.#stream.push([tokenId]))
   }
 
-  /** The text that was held back in case more of it came; nothing the second time. */
+  /** Returns the text that was held back; nothing if called again. */
   async finish(): Promise<string> {
     if (this.#stream === undefined || this.#finished) return ''
     this.#finished = true
