@@ -5,12 +5,12 @@ import { closest } from './terminal/closest.ts'
 import type { CommandContext, ProgramCommand } from './command.ts'
 import { InterruptedError, exitCodeOf } from './process/exit-codes.ts'
 
-/** What may stand in the place of a command. */
+/** First words of a command line that are no commands. */
 const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version'])
 
 const MAX_WIDTH = 110
 
-/** Runs one command line and exits with its code; says on stderr what went wrong. */
+/** Runs one command line and exits with its exit code. Errors are printed on stderr. */
 export async function runCli(args: readonly string[], context: CommandContext): Promise<void> {
   try {
     await parse(args, context)
@@ -18,7 +18,8 @@ export async function runCli(args: readonly string[], context: CommandContext): 
     report(error, args, context.commands)
     process.exitCode = exitCodeOf(error)
   }
-  // Everything is closed by now, but a library's timer may run on. The write ends behind all others.
+  // Everything is closed, but a library's timer may still run, so the process must exit. This write ends after all
+  // earlier ones.
   process.stdout.write('', () => process.exit())
 }
 
@@ -46,6 +47,7 @@ async function parse(args: readonly string[], context: CommandContext): Promise<
   await program.parseAsync()
 }
 
+/** Whether an error comes from yargs and so is about usage. */
 function isOfYargs(error: Error | undefined): error is Error {
   return error?.name === 'YError'
 }
@@ -55,7 +57,10 @@ function usageError(message: string): UsageError {
   return new UsageError(flag === undefined ? message : `--${flag} needs a value`)
 }
 
-/** yargs suggests a command only for some slips, and takes no command at all for none. */
+/**
+ * Checks that a command is given and exists. yargs itself suggests a command only for some typing errors, and accepts a
+ * missing command.
+ */
 function checkCommand([name]: readonly string[], commands: readonly ProgramCommand[]): void {
   const names = commands.map((command) => command.name)
   if (name === undefined) throw new UsageError(`no command given; there are ${names.join(', ')}`)
@@ -75,7 +80,7 @@ function report(error: unknown, args: readonly string[], commands: readonly Prog
   else if (!(error instanceof PetalsError)) process.stderr.write(faultText(error, args))
 }
 
-/** An error that nobody foresaw: only its place in the code helps. */
+/** The text for an unexpected error, with its stack: only the place in the code helps. */
 function faultText(error: unknown, args: readonly string[]): string {
   if (!/--log-level[ =](debug|trace)/.test(args.join(' ')))
     return 'This may be a fault of petals-node: --log-level debug shows where it happened\n'

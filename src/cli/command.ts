@@ -7,10 +7,10 @@ import type { GivenOptions } from './options/given.ts'
 import { choose, nameSource, readOptions } from './options/read-options.ts'
 import type { Shutdown } from './process/shutdown.ts'
 
-/** What a command is given beside its options. */
+/** A command of the program: its options, help texts and what it runs. */
 export interface CommandContext {
   readonly shutdown: Shutdown
-  /** All commands that there are. */
+  /** All commands of the program. */
   readonly commands: readonly ProgramCommand[]
 }
 
@@ -21,17 +21,17 @@ export interface Command<T extends OptionTable = OptionTable> {
   readonly options: T
   /** Pairs of a command line and what it does. */
   readonly examples: readonly (readonly [string, string])[]
-  /** Imports what it needs itself, so that --help stays quick. Rejects with what went wrong. */
+  /** Runs the command. Imports what it needs itself, so that --help stays quick. Rejects with the error to report. */
   readonly run: (values: OptionValues<T>, context: CommandContext) => Promise<void>
 }
 
-/** A command as the program sees it. */
+/** A command as the program uses it, whatever its options. */
 export interface ProgramCommand extends Pick<Command, 'name' | 'summary' | 'options' | 'examples'> {
-  /** Adds it to the program, which runs it if it is chosen. */
+  /** Adds the command to yargs, which runs it if it is chosen. */
   addTo(program: Argv, context: CommandContext): void
 }
 
-/** Checks the types of a command's options against its `run`. */
+/** Defines a command; its type ensures that `run` takes the values of the command's options. */
 export function defineCommand<const T extends OptionTable>(command: Command<T>): Command<T> & ProgramCommand {
   return {
     ...command,
@@ -71,7 +71,7 @@ function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, c
   )
 }
 
-/** A flag goes before the environment, that before the file. */
+/** Collects the options that were given: a flag overrides the environment, which overrides the config file. */
 async function gather(
   command: Pick<Command, 'name' | 'options'>,
   commands: readonly ProgramCommand[],
@@ -88,8 +88,8 @@ async function gather(
 }
 
 /**
- * Without a type yargs hands values over as text; with one it would make NaN of a number that is none, and false of a
- * flag's value. Defaults are ours to fill in.
+ * An option for yargs, which only lists it in --help and passes its text on. It has no type, since yargs would turn a
+ * number that is none into NaN, and a flag's value into false; and no default, since we fill it in.
  */
 function yargsOption(option: Option): Options {
   const shown = defaultText(option)

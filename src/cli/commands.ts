@@ -10,7 +10,7 @@ import { serveCommand } from './serve/command.ts'
 import { statusCommand } from './status/command.ts'
 import { verifyCommand } from './verify/command.ts'
 
-/** In the order in which --help lists them. */
+/** All commands, in the order of --help. */
 export const COMMANDS: readonly ProgramCommand[] = [
   demoCommand,
   serveCommand,

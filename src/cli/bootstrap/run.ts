@@ -10,7 +10,9 @@ import { announceReady, bestFirst } from '../process/ready-file.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import { startNode } from '../join/start-node.ts'
 
-/** Connects others until it is asked to stop; its addresses go to stdout, the best one first. */
+/**
+ * Runs a node that connects other peers until it is asked to stop. Prints its addresses on stdout, the best one first.
+ */
 export async function runBootstrap(values: BootstrapValues, { shutdown }: CommandContext): Promise<void> {
   const logger = await createLogger(values.logLevel)
   const cleanup = new Cleanup()

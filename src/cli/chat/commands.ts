@@ -2,7 +2,7 @@ import { UsageError } from '../../base/errors.ts'
 import type { Conversation } from '../../client/chat/conversation.ts'
 import { closest } from '../terminal/closest.ts'
 
-/** What is to be done after a line: have the model answer, show something, or end. */
+/** What to do after a line: let the model answer, end the chat, or show a text. */
 export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note'; readonly text: string }
 
 interface ChatCommand {
@@ -45,7 +45,10 @@ const COMMANDS: Readonly<Record<string, ChatCommand>> = {
   exit: { meaning: 'leave, as Ctrl-D does', apply: () => ({ kind: 'exit' }) },
 }
 
-/** Does what a line asks: `/name argument`, or a message (`//` at its beginning stands for `/`). Throws `USAGE`. */
+/**
+ * Applies a line to the conversation: a command `/name argument`, or a message (`//` at its beginning stands for `/`).
+ * Throws `USAGE`.
+ */
 export function applyLine(conversation: Conversation, line: string): LineOutcome {
   const [, name, argument = ''] = /^\/([a-z]\w*)(?:\s+(.*))?$/is.exec(line.trim()) ?? []
   if (name === undefined) {

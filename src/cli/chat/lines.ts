@@ -1,14 +1,18 @@
 import { createInterface } from 'node:readline'
 import { PetalsError } from '../../base/errors.ts'
 
+/** How lines are read. */
 export interface LineOptions {
   readonly signal: AbortSignal
-  /** Whether the next line is asked for after a failure, which is told then; otherwise the failure ends it all. */
+  /** Whether to report an error and ask for the next line; otherwise the first error ends the reading. */
   readonly patient: boolean
   readonly onError: (error: unknown) => void
 }
 
-/** Hands each line of stdin to `take`, one after another, until that gives false, the input ends, or the signal. */
+/**
+ * Passes each line of stdin to `take`, one after another, until `take` returns false, the input ends, or the signal is
+ * aborted.
+ */
 export async function readLines(
   take: (line: string) => Promise<boolean>,
   { signal, patient, onError }: LineOptions,
@@ -18,7 +22,7 @@ export async function readLines(
     ...(patient && { output: process.stderr, prompt: '\n> ' }),
     signal,
   })
-  // On a terminal, readline takes Ctrl-C for itself.
+  // On a terminal readline catches Ctrl-C; this passes it on to the process.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   if (patient) lines.prompt()
   try {

@@ -6,14 +6,14 @@ import type { ChatOutput } from './output.ts'
 
 type AnswerOptions = GenerationOptions & { readonly maxNewTokens: number }
 
-/** One line after another: messages to be answered, and commands. */
+/** Processes a chat's lines, one after another: messages to be answered, and commands. */
 export class ChatLoop {
   readonly conversation = new Conversation()
   readonly #session: Pick<ChatSession, 'answer'>
   readonly #output: ChatOutput
   readonly #options: AnswerOptions
   #answering: AbortController | undefined
-  /** Ctrl-C was pressed since the last line, and nothing was under way. */
+  /** Whether Ctrl-C was pressed since the last line while no answer was under way. */
   #asked = false
 
   constructor(session: Pick<ChatSession, 'answer'>, output: ChatOutput, options: AnswerOptions) {
@@ -22,7 +22,7 @@ export class ChatLoop {
     this.#options = options
   }
 
-  /** Does what a line asks; gives whether there is more to come. Rejects with what went wrong with an answer. */
+  /** Processes a line; returns false if it ends the chat. Rejects with the error of an answer that failed. */
   async take(line: string): Promise<boolean> {
     this.#asked = false
     if (line.trim() === '') return true
@@ -32,7 +32,7 @@ export class ChatLoop {
     return outcome.kind !== 'exit'
   }
 
-  /** Ctrl-C: stops an answer that is under way. Gives false where that is not enough, and all is to end. */
+  /** Handles Ctrl-C: stops the answer under way. Returns false if the program should end instead. */
   interrupt(): boolean {
     if (this.#answering !== undefined) {
       if (this.#answering.signal.aborted) return false
@@ -49,7 +49,7 @@ export class ChatLoop {
     this.#answering = new AbortController()
     try {
       const answer = await this.#write(this.#answering.signal)
-      // Without a word of an answer the message stays due.
+      // If the answer was stopped before its first word, the message stays unanswered.
       if (answer.text !== '' || answer.finishReason !== 'aborted') this.conversation.answer(answer.text)
       this.#output.end(answer)
     } finally {

@@ -3,17 +3,17 @@ import type { ChatAnswer } from '../../client/chat/chat-session.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 
-/** Where answers go. */
+/** Shows answers, notes and errors of a chat. */
 export interface ChatOutput {
-  /** A piece of an answer. */
+  /** Shows a piece of an answer. */
   write(text: string): void
   end(answer: ChatAnswer): void
-  /** An answer that failed. */
+  /** Shows the error of an answer that failed. */
   fail(error: unknown): void
   note(text: string): void
 }
 
-/** Answers on stdout, all else on stderr. */
+/** Writes answers on stdout and everything else on stderr. */
 export class TerminalOutput implements ChatOutput {
   readonly #printer: TextPrinter
 
@@ -42,7 +42,7 @@ export class TerminalOutput implements ChatOutput {
   }
 }
 
-/** A line of JSON for each answer on stdout, also for one that failed. */
+/** Writes a line of JSON on stdout for each answer, also for one that failed. */
 export class JsonOutput implements ChatOutput {
   write(): void {
     // The whole answer comes at its end.

@@ -15,7 +15,7 @@ import { JsonOutput, TerminalOutput } from './output.ts'
 
 const NEW_TOKENS = 512
 
-/** Talks until the input ends. Rejects with an `InterruptedError` where it was cut short. */
+/** Runs a chat until the input ends. Rejects with an `InterruptedError` if it is interrupted. */
 export async function runChat(values: ChatValues, { shutdown }: CommandContext): Promise<void> {
   requireBootstrap(values.bootstrap)
   if (values.json && process.stdin.isTTY)

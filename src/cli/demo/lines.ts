@@ -1,10 +1,13 @@
 import { createInterface } from 'node:readline'
 import { PetalsError } from '../../base/errors.ts'
 
-/** Hands each line from stdin to `answer`, one after another, until an empty line, the end of input, or the signal. */
+/**
+ * Passes each line of stdin to `answer`, one after another, until an empty line, the end of input, or the signal is
+ * aborted.
+ */
 export async function continueLines(answer: (line: string) => Promise<void>, signal: AbortSignal): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '\n> ', signal })
-  // On a terminal, readline takes Ctrl-C for itself.
+  // On a terminal readline catches Ctrl-C; this passes it on to the process.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   lines.prompt()
   try {

@@ -15,7 +15,7 @@ import { continueLines } from './lines.ts'
 const NUM_SERVERS = 3
 const MAX_NEW_TOKENS = 64
 
-/** Shows a swarm on this machine. Whatever happens, the processes that it starts end with this one. */
+/** Demonstrates a swarm on this machine. The processes that it starts always end with this one. */
 export async function runDemo(values: DemoValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const cleanup = new Cleanup()
   try {
@@ -71,7 +71,7 @@ function describe(event: LocalSwarmEvent): string {
   return `  ${event.name.padEnd(12)} ready after ${event.seconds.toFixed(1)} s`
 }
 
-/** Sessions wait a while for somebody to take over the blocks. */
+/** What the user can do while sessions wait for a server to take over the blocks. */
 function describeCure({ blocks, bootstrap }: LocalSwarmEvent & { readonly type: 'died' }): string {
   if (blocks === null) return 'The servers know each other and go on without it.'
   return (
@@ -85,7 +85,7 @@ async function firstPrompt(): Promise<string> {
   return greedy[0]!.prompt
 }
 
-/** stdout belongs to the text. */
+/** Prints a line on stderr, since stdout belongs to the generated text. */
 function say(line: string): void {
   if (line !== '') process.stderr.write(`${line}\n`)
 }

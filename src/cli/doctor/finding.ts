@@ -1,7 +1,9 @@
-/** `problem`: something that was asked for will not work. `note`: it works, but there is something to know. */
+/**
+ * `problem`: something that was asked for will not work. `note`: everything works, but the user should know something.
+ */
 export type Verdict = 'ok' | 'note' | 'problem'
 
-/** What one check found. */
+/** The result of one check. */
 export interface Finding {
   readonly check: string
   readonly verdict: Verdict
@@ -25,7 +27,7 @@ export function problem(check: string, found: string, cure?: string): Finding {
 const CHECK_WIDTH = 14
 const VERDICT_WIDTH = 9
 
-/** A line for people; the cure stands below, indented. */
+/** A finding as text, with the cure indented below it. */
 export function renderFinding({ check, verdict, found, cure }: Finding): string {
   const head = `${check.padEnd(CHECK_WIDTH)}${verdict.padEnd(VERDICT_WIDTH)}`
   const indent = ' '.repeat(CHECK_WIDTH + VERDICT_WIDTH)

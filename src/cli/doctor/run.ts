@@ -18,7 +18,7 @@ import { checkPeers } from './checks/swarm.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
 import { type Finding, ok, problem, renderFinding } from './finding.ts'
 
-/** Prints each finding as soon as it is made; exits with `failed` if there is a problem. */
+/** Prints each finding as soon as it is made; exits with the code `failed` if there is a problem. */
 export async function runDoctor(values: DoctorValues, { shutdown }: CommandContext): Promise<void> {
   checkBootstrap(values.bootstrap)
   checkTcpAddresses('--listen', values.listen)
@@ -66,7 +66,7 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
   if (values.model !== undefined) yield* await checkModel(values, values.model, signal)
 }
 
-/** A node as `serve` would start it, or why it cannot be. */
+/** A node started as `serve` would do it, or the error if it cannot be started. */
 async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmNode | Error> {
   try {
     const logger = await createLogger(values.logLevel)

@@ -13,7 +13,7 @@ import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
 
 const NEW_TOKENS = 64
 
-/** Prints the continuation as it comes. Rejects with an `InterruptedError` where it was cut short. */
+/** Prints a continuation while it is generated. Rejects with an `InterruptedError` if it is interrupted. */
 export async function runGenerate(values: GenerateValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const prompt = readPrompt(values)
   requireBootstrap(values.bootstrap)
@@ -39,7 +39,7 @@ async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup
   printer.note(describeResult(await printer.print(prompt, options)))
 }
 
-/** Texts that come at their end: one below the other, with an empty line between. */
+/** Prints texts that are complete, one below the other with an empty line between. */
 function printAll(model: AutoDistributedModelForCausalLM, results: readonly GenerationResult[], json: boolean): void {
   if (json) {
     process.stdout.write(`${JSON.stringify({ results }, undefined, 2)}\n`)

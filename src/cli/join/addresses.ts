@@ -1,17 +1,17 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
 import { checkTcpAddress, parsePeerAddress } from '../../swarm/address.ts'
 
-/** Throws `USAGE`, naming the option, for an address that is no TCP multiaddr. */
+/** Throws `USAGE`, naming the option `flag`, if an address is no TCP multiaddr. */
 export function checkTcpAddresses(flag: string, addresses: readonly string[]): void {
   for (const address of addresses) check(flag, () => checkTcpAddress(address))
 }
 
-/** Throws `USAGE` for an address of --bootstrap that does not say how to reach whom. */
+/** Throws `USAGE` if an address of --bootstrap lacks a TCP address or a peer id. */
 export function checkBootstrap(addresses: readonly string[]): void {
   for (const address of addresses) check('--bootstrap', () => parsePeerAddress(address))
 }
 
-/** Throws `USAGE`, saying how to come by a swarm, where no peer of one was named. */
+/** Throws `USAGE`, explaining how to join a swarm, if no bootstrap peer was given. */
 export function requireBootstrap(addresses: readonly string[]): void {
   if (addresses.length === 0) {
     throw new UsageError(

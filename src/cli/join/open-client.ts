@@ -13,7 +13,8 @@ type ClientValues = OptionValues<
 >
 
 /**
- * The model that a command's options name, joined to its swarm; `cleanup` closes it. Rejects with the signal's reason.
+ * Opens the model that a command's options name and joins its swarm; `cleanup` closes it. Rejects with the signal's
+ * reason, or as `fromPretrained`.
  */
 export async function openClient(
   values: ClientValues,

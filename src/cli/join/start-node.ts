@@ -11,8 +11,8 @@ import { readSwarmKey } from './swarm-key.ts'
 type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions>
 
 /**
- * A started node that has reached its swarm, if it was told of one; `cleanup` stops it. Throws `USAGE` for an
- * address, `SWARM_IDENTITY`, `SWARM_KEY`, `SWARM_LISTEN`, `SWARM_UNREACHABLE`, `SWARM_TIMEOUT`.
+ * Starts a node and, if bootstrap peers were given, waits until it has reached one; `cleanup` stops it. Throws `USAGE`
+ * for an invalid address, `SWARM_IDENTITY`, `SWARM_KEY`, `SWARM_LISTEN`, `SWARM_UNREACHABLE`, `SWARM_TIMEOUT`.
  */
 export async function startNode(
   values: NodeValues,
@@ -23,7 +23,7 @@ export async function startNode(
   checkTcpAddresses('--listen', values.listen)
   checkTcpAddresses('--announce', values.announce)
   checkBootstrap(values.bootstrap)
-  // An earlier run that was killed may have left its own behind.
+  // An earlier run that was killed may have left its ready file behind.
   if (values.readyFile !== undefined) await rm(values.readyFile, { force: true })
   const { listen, announce, bootstrap } = values
   const swarmKey = await readSwarmKey(values.swarmKey)

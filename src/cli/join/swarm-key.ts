@@ -3,7 +3,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../../swarm/errors.ts'
 import { parseSwarmKey } from '../../swarm/guards/swarm-key.ts'
 
-/** The key of a private swarm, if a file was named. Throws `SWARM_KEY` for one that cannot be read or holds no key. */
+/** Reads a private swarm's key, if a file was given. Throws `SWARM_KEY` if it cannot be read or holds no key. */
 export async function readSwarmKey(file: string | undefined): Promise<Uint8Array | undefined> {
   if (file === undefined) return undefined
   const text = await readFile(file, 'utf8').catch((error: unknown) => {

@@ -3,7 +3,7 @@ import { UsageError, errorMessage } from '../../base/errors.ts'
 import { generateSwarmKey } from '../../swarm/guards/swarm-key.ts'
 import type { KeygenValues } from './options.ts'
 
-/** Prints a new key, or writes it to a file. Throws `USAGE` where the file exists or cannot be written. */
+/** Prints a new key, or writes it to a new file. Throws `USAGE` if the file exists or cannot be written. */
 export async function runKeygen({ out }: KeygenValues): Promise<void> {
   const key = generateSwarmKey()
   if (out === undefined) {

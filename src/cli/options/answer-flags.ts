@@ -7,7 +7,7 @@ type Table = typeof OPTIONS
 type Flagged = { [K in keyof Table]: Table[K] extends { readonly flag: Flag } ? K : never }[keyof Table]
 type FlagName<K extends Flagged> = Table[K]['flag'] extends { readonly name: infer N extends string } ? N : K
 
-/** The options of generation that a command line has. */
+/** The flags of generation options. */
 type AnswerFlags = {
   readonly [K in Flagged as FlagName<K>]: Table[K]['kind'] extends NumberKind ? NumberOption : ListOption
 }
@@ -18,12 +18,12 @@ const FLAGGED = Object.entries<Declared>(OPTIONS).flatMap(([option, { flag, kind
   flag === undefined ? [] : [{ option, flag, kind, name: flag.name ?? option }],
 )
 
-/** Flags of all options that have one, listed under `group`. */
+/** A flag for each generation option that has one; `group` is their heading in --help. */
 export function answerFlags(group: string): AnswerFlags {
   return Object.fromEntries(FLAGGED.map(({ name, flag, kind }) => [name, flagOption(flag, kind, group)])) as AnswerFlags
 }
 
-/** The options whose flags are among `values`; those that were not given are absent. */
+/** The generation options that `values` (read flags) give; options whose flags were not given are absent. */
 export function optionsOfFlags(values: AnswerValues): GenerationOptions {
   const given = FLAGGED.flatMap(({ option, name, flag: { unit = 1 } }) => {
     const value = values[name]

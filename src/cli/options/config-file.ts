@@ -5,16 +5,16 @@ import { closest } from '../terminal/closest.ts'
 import { type OptionTable, nameOfKey } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
-/** What the reader needs to know of a command. */
+/** The part of a command that the reader uses. */
 export interface KnownCommand {
   readonly name: string
   readonly options: OptionTable
 }
 
 /**
- * What a YAML file gives to one command: the keys of its top level, which are for every command that has such an
- * option, and above them those of the map under the command's name. Throws `USAGE`, with file and line, for a file that
- * cannot be read and for keys that are options of no command, also in other commands' maps.
+ * What a YAML file gives to one command. Keys at the top level are for every command with such an option; they are
+ * overridden by the map under the command's name. Throws `USAGE`, with file and line, if the file cannot be read or has
+ * a key that is no option of any command, also in other commands' maps.
  */
 export async function readConfigFile(
   file: string,
@@ -27,7 +27,7 @@ export async function readConfigFile(
   return parseConfigFile(text, file, command, commands)
 }
 
-/** As `readConfigFile`: the command's own section first, then the top level. */
+/** As `readConfigFile`, for a file's text. Returns the command's own map first, then the top level. */
 export function parseConfigFile(
   text: string,
   file: string,
@@ -64,13 +64,15 @@ export function parseConfigFile(
   return [own, common]
 }
 
+/** A key of the file, and its value. */
 interface Entry {
   readonly key: string
   readonly node: Node | null
-  /** File and line, as messages begin. */
+  /** File and line, with which messages begin. */
   readonly where: string
 }
 
+/** Reads the maps of one file. */
 class Reader {
   readonly #document: Document
   readonly #file: string
@@ -94,7 +96,7 @@ class Reader {
     return node.items.map((pair) => this.#entry(pair as Pair<Node, Node | null>))
   }
 
-  /** Checks a key and adds its value; gives the option's name. */
+  /** Checks a key and adds its value to the given options; returns the option's name. */
   addTo(
     given: Map<string, Given>,
     key: string,
@@ -117,13 +119,13 @@ class Reader {
     return { key: String(key.value), node: value, where }
   }
 
-  /** Undefined for a key without a value. */
+  /** The texts of a value; undefined for a key without a value. */
   #texts(node: Node | null, label: string): string[] | undefined {
     const target = isAlias(node) ? node.resolve(this.#document) : node
     if (isSeq(target)) return target.items.flatMap((item) => this.#texts(item as Node | null, label) ?? [])
     if (target === null || (isScalar(target) && target.value === null)) return undefined
     if (!isScalar(target)) throw new UsageError(`${label}: expected a value or a list of values`)
-    // As it is written: 1e3 or 007 may be meant as a text.
+    // As it is written in the file: 1e3 or 007 may be meant as text.
     return [typeof target.value === 'string' ? target.value : (target.source ?? String(target.value))]
   }
 

@@ -5,19 +5,19 @@ import type { Given, GivenOptions } from './given.ts'
 
 const PREFIX = 'PETALS_'
 
-/** Variables of ours that are no options, each with what it does. */
+/** Environment variables of this program that are no options, and what each does. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   PETALS_CUDA_LIBS: "Folder with onnxruntime's CUDA provider and the CUDA libraries that it needs",
   PETALS_IGNORE_DEPENDENCY_VERSION: "1 accepts a CUDA provider of another version than the runtime's",
 }
 
-/** What Kubernetes puts into every container for a service whose name begins with "petals". */
+/** Variables that Kubernetes sets in every container for a service whose name begins with "petals". */
 const OF_KUBERNETES = /^PETALS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(ADDR|PORT|PROTO))?)?)$/
 
 /**
- * What the environment gives for the options of `table`; those of `known` that are not in it belong to other commands.
- * An empty variable gives nothing; lists are separated by commas or spaces. Throws `USAGE` for a PETALS_ variable that
- * nobody knows.
+ * What the environment gives for the options of `table`. Variables of other options in `known` belong to other commands
+ * and are ignored. An empty variable counts as not set; lists are separated by commas or spaces. Throws `USAGE` for an
+ * unknown PETALS_ variable.
  */
 export function fromEnvironment(environment: NodeJS.ProcessEnv, table: OptionTable, known: OptionTable): GivenOptions {
   const names = new Map(Object.keys(known).map((name) => [variableOf(name), name]))
@@ -34,7 +34,7 @@ export function fromEnvironment(environment: NodeJS.ProcessEnv, table: OptionTab
   return given
 }
 
-/** An environment for processes started here: they are told by flags what they need. */
+/** The environment without this program's options, for processes that are started with flags instead. */
 export function withoutOptions(environment: NodeJS.ProcessEnv): Record<string, string> {
   const kept = Object.entries(environment).filter(
     ([variable]) => !variable.startsWith(PREFIX) || Object.hasOwn(OTHER_VARIABLES, variable),

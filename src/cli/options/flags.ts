@@ -4,8 +4,9 @@ import { type OptionTable, flagOf, nameOfKey } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 
 /**
- * What a command line gives: `raw` has a string, true (`--name`), false (`--no-name`), or an array of them where an
- * option was given more than once. Throws `USAGE` for options that the command lacks, and for values where none is due.
+ * What a command line gives. A value in `raw` is a string, true (`--name`), false (`--no-name`), or an array of these
+ * if an option was given more than once. Throws `USAGE` for options that the command does not have, and for a value
+ * given to a switch.
  */
 export function fromFlags(table: OptionTable, raw: Readonly<Record<string, unknown>>): GivenOptions {
   const given = new Map<string, Given>()

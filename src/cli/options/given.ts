@@ -1,10 +1,10 @@
-/** What somebody gave for an option, before it is read. */
+/** What one source gives for an option, not parsed yet. */
 export interface Given {
-  /** More than one where it was given more than once, or as a list. */
+  /** More than one text if the option was given more than once or as a list. */
   readonly texts: readonly string[]
-  /** Where, as messages begin: followed by the text they name the value, like `--threads `, `PETALS_THREADS=`. */
+  /** Where it was given, e.g. `--threads ` or `PETALS_THREADS=`; messages put the text behind it. */
   readonly label: string
 }
 
-/** What one place (command line, environment, file) gives, by the options' names. */
+/** What one source (command line, environment or file) gives, by the options' names. */
 export type GivenOptions = ReadonlyMap<string, Given>

@@ -9,10 +9,10 @@ const COMPUTE = 'Computing'
 const TEXT = 'Text'
 const RUNNING = 'Running'
 
-/** In the order of the reference page. */
+/** All groups, in the order of the reference page. */
 export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, TEXT, RUNNING]
 
-/** Which model is meant. */
+/** Which model to use. */
 export const modelOptions = {
   model: {
     type: 'text',
@@ -36,7 +36,7 @@ export const modelOptions = {
   },
 } as const satisfies OptionTable
 
-/** Which swarm is meant. */
+/** Which swarm to join. */
 export const swarmOptions = {
   bootstrap: {
     type: 'list',
@@ -54,7 +54,7 @@ export const swarmOptions = {
   },
 } as const satisfies OptionTable
 
-/** How a node is seen by others. */
+/** How a node listens and appears to others. */
 export const nodeOptions = {
   listen: {
     type: 'list',
@@ -115,7 +115,7 @@ export const endsOptions = {
   },
 } as const satisfies OptionTable
 
-/** What a server computes and with what. */
+/** What a server computes, on which device and in which form. */
 export const computeOptions = {
   ...threadOptions,
   blocks: {
@@ -198,7 +198,7 @@ export const computeOptions = {
   },
 } as const satisfies OptionTable
 
-/** How a server runs and ends. */
+/** How a server runs and stops. */
 export const serverOptions = {
   publicName: { type: 'text', group: SWARM, description: 'Name to show beside the peer id' },
   metricsPort: {
@@ -232,7 +232,7 @@ export const serverOptions = {
   },
 } as const satisfies OptionTable
 
-/** Which adapter a client's requests go through. */
+/** Which adapter a client's requests use. */
 export const adapterOptions = {
   activeAdapter: {
     type: 'text',
@@ -251,7 +251,7 @@ export const adapterOptions = {
 
 const { numBeams, lengthPenalty, numReturnSequences, ...oneAnswer } = answerFlags(TEXT)
 
-/** How an answer is written. */
+/** How one answer is generated. */
 export const answerOptions = oneAnswer
 
 /** What is continued, and how. */
@@ -271,7 +271,7 @@ export const generationOptions = {
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
-/** Where options may stand beside the command line. */
+/** Where options may be given besides the command line. */
 export const configOptions = {
   config: {
     type: 'text',
@@ -281,7 +281,7 @@ export const configOptions = {
   },
 } as const satisfies OptionTable
 
-/** For commands that run until they are stopped, whose log is what they show. */
+/** The log of commands that run until they are stopped and show nothing but their log. */
 export const nodeLogOptions = {
   ...configOptions,
   logLevel: {
@@ -293,7 +293,7 @@ export const nodeLogOptions = {
   },
 } as const satisfies OptionTable
 
-/** For commands whose result is what they show. */
+/** The log of commands that show a result. */
 export const toolLogOptions = {
   ...configOptions,
   logLevel: { ...nodeLogOptions.logLevel, default: 'warn' },

@@ -4,8 +4,9 @@ import type { Given, GivenOptions } from './given.ts'
 import { readValue } from './read-value.ts'
 
 /**
- * For each option what its first source gives. An option that a higher source's rival excludes is left out. Throws
- * `USAGE` where one source gives two that exclude each other.
+ * Chooses, for each option, what its first source gives; `sources` are ordered by precedence. An option is dropped if a
+ * source of higher precedence gives one that excludes it. Throws `USAGE` if one source gives two options that exclude
+ * each other.
  */
 export function choose(table: OptionTable, sources: readonly GivenOptions[]): GivenOptions {
   const chosen = new Map<string, Given>()
@@ -23,7 +24,7 @@ export function choose(table: OptionTable, sources: readonly GivenOptions[]): Gi
   return chosen
 }
 
-/** The values of all of a table's options. Throws `USAGE` for a value that cannot be. */
+/** The values of all options of a table. Throws `USAGE` for a value that is not accepted. */
 export function readOptions<T extends OptionTable>(table: T, given: GivenOptions): OptionValues<T> {
   return Object.fromEntries(
     Object.entries(table).map(([name, option]) => {
@@ -37,7 +38,9 @@ function defaultOf(option: Option): unknown {
   return option.type === 'flag' ? false : option.default
 }
 
-/** An error that names an option by its flag, named by the place where the value really stands. */
+/**
+ * An error that names an option by its flag is returned with the name of the place where the value was really given.
+ */
 export function nameSource(error: unknown, given: GivenOptions): unknown {
   if (!(error instanceof UsageError)) return error
   for (const [name, { label }] of given) {

@@ -18,9 +18,7 @@ const BYTES: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 }
 
-/**
- * The value that was given, as the option's type has it. Throws `USAGE`, naming where, the text and what is accepted.
- */
+/** The given value in the option's type. Throws `USAGE`, naming the place, the text and what is accepted. */
 export function readValue(option: Option, { texts, label }: Given): unknown {
   if (option.type === 'list') return texts
   if (texts.length !== 1) throw new UsageError(`${label}${texts.join(', ')}: give one value, not ${texts.length}`)
@@ -30,7 +28,7 @@ export function readValue(option: Option, { texts, label }: Given): unknown {
   throw new UsageError(`${label}${text === '' ? '""' : text}: expected ${expected(option)}`)
 }
 
-/** Undefined for a text that the option does not accept. */
+/** Parses a text; undefined if the option does not accept it. */
 function parse(option: Exclude<Option, { type: 'list' }>, text: string): unknown {
   if (option.type === 'flag') return Object.hasOwn(SWITCH, text.toLowerCase()) ? SWITCH[text.toLowerCase()] : undefined
   if (option.type === 'text')
@@ -39,7 +37,7 @@ function parse(option: Exclude<Option, { type: 'list' }>, text: string): unknown
   return parseNumber(option, text)
 }
 
-/** A shell does this only where it sees a path. */
+/** Replaces a leading ~ in a path. A shell does so only where it recognises a path, e.g. not in `--file=~/a`. */
 function expandHome({ isFile }: TextOption, text: string): string {
   return isFile === true ? text.replace(/^~(?=\/|$)/, homedir()) : text
 }
@@ -66,7 +64,7 @@ function expected(option: Option): string {
   return numberText(option)
 }
 
-/** What a number may be, in words. */
+/** The numbers that an option accepts, in words. */
 export function numberText({ type, min = -Infinity, above = -Infinity, max = Infinity }: NumberOption): string {
   const kind = type === 'integer' ? 'a whole number' : 'a number'
   if (above > -Infinity) return `${kind} above ${above}${max < Infinity ? ` and at most ${max}` : ''}`

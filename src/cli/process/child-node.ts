@@ -11,8 +11,8 @@ const MAX_LINE_CHARS = 2000
 const STOP_TIMEOUT_MS = 5000
 
 /**
- * A node in a process of its own. It stops by itself when this process goes, in whatever way: it watches the channel
- * between the two. Ctrl-C in a terminal does not reach it, as it has a process group of its own.
+ * A node in a child process. It watches the IPC channel and stops when this process ends, in whatever way. Ctrl-C in a
+ * terminal does not reach it, because it has a process group of its own.
  */
 export class ChildNode {
   readonly process: ChildProcess
@@ -20,7 +20,7 @@ export class ChildNode {
   readonly #lines: string[] = []
   #stopping = false
 
-  /** Starts `petals-node ARGS`; `name` is what messages call it. */
+  /** Starts `petals-node ARGS`; `name` is used in messages. */
   constructor(name: string, args: readonly string[]) {
     const main = fileURLToPath(moduleUrl(import.meta.url, '../main'))
     this.#name = name
@@ -32,7 +32,9 @@ export class ChildNode {
     this.#keepLastLines()
   }
 
-  /** What the node reports once it serves. Throws `CHILD_FAILED`, with its last words, if it ends before that. */
+  /**
+   * What the node reports when it serves. Rejects with `CHILD_FAILED`, quoting its last output, if it ends before that.
+   */
   ready(): Promise<ReadyReport> {
     const { promise, resolve, reject } = Promise.withResolvers<ReadyReport>()
     this.process.on('message', (message) => {
@@ -45,14 +47,14 @@ export class ChildNode {
     return promise
   }
 
-  /** Calls `listener` if the node ends without being told to. */
+  /** Calls `listener` if the node ends without having been stopped. */
   onDeath(listener: (exit: string) => void): void {
     this.process.once('exit', () => {
       if (!this.#stopping) listener(this.#exit())
     })
   }
 
-  /** Ends the node without waiting for its sessions; resolves once it is gone. */
+  /** Ends the node without waiting for its sessions; resolves when it is gone. */
   async stop(): Promise<void> {
     this.#stopping = true
     if (this.process.pid === undefined || !isAlive(this.process)) return
@@ -88,7 +90,7 @@ function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode === null && signalCode === null
 }
 
-/** The message of a JSON log line, or the line as it is. */
+/** The message of a JSON log line; any other line as it is. */
 function readable(line: string): string {
   try {
     const { msg } = JSON.parse(line) as { msg?: unknown }

@@ -1,4 +1,4 @@
-/** Undoes what was opened, last first. */
+/** Steps that close what was opened; run latest first. */
 export class Cleanup {
   readonly #steps: (() => Promise<unknown> | void)[] = []
 
@@ -6,7 +6,7 @@ export class Cleanup {
     this.#steps.push(step)
   }
 
-  /** Takes every step, also behind one that failed, and throws the first failure. */
+  /** Runs all steps, even after one has failed; throws the first error. */
   async run(): Promise<void> {
     const failures: unknown[] = []
     for (const step of this.#steps.splice(0).toReversed()) {

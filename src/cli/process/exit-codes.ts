@@ -1,6 +1,6 @@
 import { PetalsError, UsageError } from '../../base/errors.ts'
 
-/** What the exit code of every command means; 128 + N says that signal N cut it short. */
+/** The exit codes of all commands; 128 + N means that signal N ended the program. */
 export const EXIT_CODES = {
   ok: 0,
   failed: 1,
@@ -12,7 +12,7 @@ export const EXIT_CODES = {
   terminated: 143,
 } as const
 
-/** For the reference page. */
+/** What each exit code means, for the reference page. */
 export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string>> = {
   ok: 'done; a node that was told to stop has drained and closed everything',
   failed: 'failed, or a check found something wrong; the message on stderr says what',
@@ -26,10 +26,10 @@ export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string
   terminated: 'cut short by SIGTERM, or stopped at once by a second one',
 }
 
-/** Errors that say nothing against the command: the swarm is not there just now. */
+/** Codes of errors that mean that the swarm cannot be reached just now; the command itself was right. */
 const UNAVAILABLE = new Set(['SWARM_UNREACHABLE', 'SWARM_TIMEOUT', 'NO_ROUTE', 'TIMEOUT'])
 
-/** The work was cut short on request: nothing to report. */
+/** The work was interrupted on request; there is nothing to report. */
 export class InterruptedError extends Error {
   readonly exitCode: number
 
@@ -39,6 +39,7 @@ export class InterruptedError extends Error {
   }
 }
 
+/** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof InterruptedError) return error.exitCode
   if (error instanceof UsageError) return EXIT_CODES.usage

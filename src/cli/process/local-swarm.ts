@@ -5,19 +5,20 @@ import type { ReadyReport } from './ready-file.ts'
 import { orAborted } from '../../base/abort.ts'
 import { type Span, spanText } from '../values/span.ts'
 
+/** Which servers to start. */
 export interface LocalSwarmOptions {
-  /** Folder of the checkpoint. */
+  /** The checkpoint's folder. */
   readonly model: string
-  /** One server for each. */
+  /** The span of each server. */
   readonly spans: readonly Span[]
-  /** Whether a node of its own connects the servers (the default); otherwise the first server does. */
+  /** Whether an additional node connects the servers (default: true); otherwise the first server does. */
   readonly bootstrap?: boolean
-  /** Compute threads of each server; by default the cores divided among them. */
+  /** Compute threads of each server; by default the cores are divided among them. */
   readonly threads?: number
-  /** More options for each server, as on its command line. */
+  /** Further command-line options for each server. */
   readonly extraArgs?: readonly string[]
   readonly onEvent?: (event: LocalSwarmEvent) => void
-  /** Gives up starting: what was started is stopped then. */
+  /** Aborts the start; everything started is stopped then. */
   readonly signal?: AbortSignal
 }
 
@@ -38,19 +39,19 @@ export interface LocalServer extends ReadyReport {
   readonly process: ChildProcess
 }
 
-/** Nodes in processes of their own on 127.0.0.1. All of them end with this process, however it ends. */
+/** Nodes in child processes on 127.0.0.1. They always end with this process. */
 export interface LocalSwarm {
-  /** What to give to --bootstrap. */
+  /** The value for --bootstrap. */
   readonly bootstrap: string
-  /** In the order of the spans. */
+  /** One server per span, in the same order. */
   readonly servers: readonly LocalServer[]
-  /** Ends all nodes without waiting for their sessions; resolves once they are gone. */
+  /** Ends all nodes without waiting for their sessions; resolves when they are gone. */
   stop(): Promise<void>
 }
 
 /**
- * Resolves once every server serves. Throws `CHILD_FAILED` if a node does not get so far, or the
- * signal's reason; nothing is left then.
+ * Starts a swarm; resolves when every server serves. Rejects with `CHILD_FAILED` if a node does not get so far, or with
+ * the signal's reason; all nodes are stopped then.
  */
 export async function startLocalSwarm(options: LocalSwarmOptions): Promise<LocalSwarm> {
   const { model, spans, bootstrap: hasBootstrap = true, extraArgs = [], onEvent, signal } = options

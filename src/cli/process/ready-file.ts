@@ -2,26 +2,26 @@ import { rmSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { UsageError, errorMessage } from '../../base/errors.ts'
 
-/** What a node tells whoever started it, once it really serves. */
+/** What a node tells whoever started it, when it serves. */
 export interface ReadyReport {
   readonly peerId: string
-  /** Each with `/p2p/`; the one that most others can reach comes first. */
+  /** The node's addresses, each with `/p2p/`; the one that most others can reach comes first. */
   readonly multiaddrs: readonly string[]
-  /** The span as START:END; null for a node that holds none. */
+  /** The span as START:END; null for a node without one. */
   readonly blocks: string | null
   readonly httpPort: number | null
   readonly metricsPort: number | null
 }
 
-/** The message by which a parent process is told over its IPC channel. */
+/** The message that tells the parent process so over the IPC channel. */
 export interface ReadyMessage {
   readonly type: 'ready'
   readonly report: ReadyReport
 }
 
 /**
- * Tells that the node serves: to the file, which appears whole, and to a parent process over IPC. The returned function
- * takes it back, and so does the end of the process. Throws `USAGE` for a file that cannot be written.
+ * Tells that the node serves: writes the report to a file, atomically, and sends it to the parent process. The returned
+ * function removes the file, as does the end of the process. Throws `USAGE` if the file cannot be written.
  */
 export async function announceReady(report: ReadyReport, file: string | undefined): Promise<() => Promise<void>> {
   if (process.connected) process.send?.({ type: 'ready', report } satisfies ReadyMessage)
@@ -42,12 +42,12 @@ export async function announceReady(report: ReadyReport, file: string | undefine
   }
 }
 
-/** Addresses that other machines can reach before those of this one alone. */
+/** Sorts addresses: those that other machines can reach come before those of this machine alone. */
 export function bestFirst(multiaddrs: readonly string[]): string[] {
   return [...multiaddrs].sort((a, b) => reach(a) - reach(b))
 }
 
-/** 0 for anywhere, 1 for the same link, 2 for this machine. */
+/** How far away an address can be reached from: 0 anywhere, 1 the same link, 2 this machine. */
 function reach(address: string): number {
   if (/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) return 2
   return address.startsWith('/ip6/fe80:') ? 1 : 0

@@ -2,26 +2,29 @@ import { EXIT_CODES, InterruptedError } from './exit-codes.ts'
 
 const SIGNALS = { SIGINT: EXIT_CODES.interrupted, SIGTERM: EXIT_CODES.terminated, SIGHUP: EXIT_CODES.hangup } as const
 
-/** A process whose parent is gone has this long to tidy up. */
+/** How long a process whose parent is gone may take to clean up. */
 const ORPHAN_GRACE_MS = 3000
 
-/** One Ctrl-C in a terminal goes to npm, the launcher and the program alike, and the first two pass it on. */
+/**
+ * Signals within this time count as one: a Ctrl-C in a terminal reaches npm, the launcher and the program, and the
+ * first two pass it on.
+ */
 const COPIES_WITHIN_MS = 250
 
 /** How a process is asked to end. */
 export interface Shutdown {
-  /** Aborted, with an `InterruptedError`, by the first SIGINT, SIGTERM or SIGHUP, and when `orphaned` is. */
+  /** Aborted with an `InterruptedError` by the first SIGINT, SIGTERM or SIGHUP, and together with `orphaned`. */
   readonly signal: AbortSignal
-  /** Aborted when the process that started this one over an IPC channel is gone: nobody is left to wait for. */
+  /** Aborted when the process that started this one over an IPC channel is gone. */
   readonly orphaned: AbortSignal
   /**
-   * Has Ctrl-C call `listener` first, which gives whether it has dealt with it, so that nothing ends; until the
-   * returned function is called.
+   * Calls `listener` at each Ctrl-C; if it returns true, the Ctrl-C has been handled and nothing ends. Returns the
+   * function that ends this.
    */
   onInterrupt(listener: () => boolean): () => void
 }
 
-/** Watches from now on. A second signal exits at once. Call before anything is opened. */
+/** Watches for signals from now on; a second one exits at once. Call it before anything is opened. */
 export function watchShutdown(): Shutdown {
   const asked = new AbortController()
   const orphaned = new AbortController()
@@ -45,7 +48,7 @@ export function watchShutdown(): Shutdown {
   // The parent may have died before this line; `connected` is undefined in a process that never had a channel.
   if ((process.connected as boolean | undefined) === false) onOrphaned()
   process.once('disconnect', onOrphaned)
-  // The listener alone would keep a finished command alive.
+  // The listener above would keep a finished command alive.
   process.channel?.unref()
   const onInterrupt = (listener: () => boolean) => {
     dealWith = listener

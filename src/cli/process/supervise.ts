@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What happens to a supervised process, as it happens. */
+/** What happens to a supervised process. */
 export type SuperviseEvent =
   | { readonly type: 'started'; readonly pid: number }
   | {
@@ -12,31 +12,32 @@ export type SuperviseEvent =
       readonly restartInMs: number
     }
 
+/** What to supervise, and how. */
 export interface SuperviseOptions {
-  /** The program and its arguments; `--supervise` itself must not be among them. */
+  /** The program and its arguments, without `--supervise`. */
   readonly command: readonly [string, ...string[]]
   readonly env?: NodeJS.ProcessEnv | undefined
-  /** Exit codes that a restart does not cure: a clean end, wrong usage, asked to stop. */
+  /** Exit codes after which the process is not restarted: a clean end, wrong usage, a requested stop. */
   readonly finalExitCodes: readonly number[]
   readonly onEvent?: ((event: SuperviseEvent) => void) | undefined
   readonly firstPauseMs?: number | undefined
   readonly maxPauseMs?: number | undefined
 }
 
-/** Passed on to the child, which drains; its end is then this process's. */
+/** Signals that are passed on to the child, which then drains; when it ends, this process ends, too. */
 const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 const FIRST_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 60_000
 
-/** A child that has lived for so long was well: the next pause is the first one again. */
+/** A child that lived this long was well: the next pause is the shortest again. */
 const HEALTHY_MS = 60_000
 
 /**
- * Runs a program as a child of this process and starts it again after a crash, each time after a longer pause. Resolves
- * with the exit code to end with: the child's own, once that is final or a stop was asked for. The child has this
- * process's output, and an IPC channel, by which it notices when this process is killed.
+ * Runs a program as a child process and restarts it after a crash, with growing pauses. Resolves to the exit code to
+ * end with: the child's, once it is final or a stop was requested. The child writes to this process's output, and has
+ * an IPC channel by which it notices if this process is killed. Rejects if the program cannot be started at all.
  */
 export async function superviseProcess(options: SuperviseOptions): Promise<number> {
   const { finalExitCodes, onEvent, firstPauseMs = FIRST_PAUSE_MS, maxPauseMs = MAX_PAUSE_MS } = options
@@ -81,7 +82,7 @@ async function ended(
   child: ChildProcess,
   onEvent: SuperviseOptions['onEvent'],
 ): Promise<{ exitCode: number | null; signal: NodeJS.Signals | null }> {
-  // Rejects where the program cannot be started at all, which no restart cures.
+  // Rejects if the program cannot be started at all, which no restart would mend.
   const exited = once(child, 'exit')
   if (child.pid !== undefined) onEvent?.({ type: 'started', pid: child.pid })
   const [exitCode, signal] = (await exited) as [number | null, NodeJS.Signals | null]

@@ -1,9 +1,12 @@
 import type { ProgramCommand } from '../command.ts'
 import { type Option, flagOf } from '../options/option-table.ts'
 
+/** The part of a command that completion uses. */
 type Described = Pick<ProgramCommand, 'name' | 'summary' | 'options'>
 
-/** A script for a shell that completes commands, their options, choices and files without starting the program. */
+/**
+ * A script that makes a shell complete commands, their options, choices and file names without starting the program.
+ */
 export function completionScript(shell: 'bash' | 'zsh' | 'fish', commands: readonly Described[]): string {
   if (shell === 'fish') return fishScript(commands)
   return shell === 'bash'
@@ -41,7 +44,7 @@ complete -o filenames -F _petals_node petals-node
 `
 }
 
-/** What stands for a value: a choice, a file, or nothing to offer. */
+/** The completion of an option's value: its choices, file names, or nothing. */
 function bashValues(option: Option): string {
   if (option.type === 'text' && option.choices !== undefined)
     return `COMPREPLY=($(compgen -W '${option.choices.join(' ')}' -- "$current")); return`

@@ -5,6 +5,7 @@ import { OTHER_VARIABLES } from '../options/environment.ts'
 import { GROUPS } from '../options/options.ts'
 import { numberText } from '../options/read-value.ts'
 
+/** The part of a command that the page describes. */
 type Described = Pick<ProgramCommand, 'name' | 'options'>
 
 const INTRODUCTION = `# Configuration
@@ -40,7 +41,7 @@ interface Row {
   readonly commands: string[]
 }
 
-/** An option that several commands share is one row, unless they describe it differently. */
+/** The rows of all options. An option that several commands share is one row, unless they describe it differently. */
 function optionRows(commands: readonly Described[]): Row[] {
   const rows = new Map<string, Row>()
   for (const command of commands) {

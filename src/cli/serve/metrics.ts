@@ -3,16 +3,20 @@ import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 
+/** The metrics endpoint of a server. */
 export interface ServerMetrics {
-  /** Null where nobody asked for metrics. */
+  /** Null if no metrics were asked for. */
   readonly port: number | null
-  /** For the node to be made with. */
+  /** libp2p's metrics, an option of the node. */
   readonly ofLibp2p: Libp2pMetrics | undefined
-  /** From now on the endpoint tells of this server and its node. */
+  /** Makes the endpoint report on this server and its node from now on. */
   watch(running: RunningServer, node: SwarmNode): void
 }
 
-/** Opens the endpoint, if there is to be one, before the long work of loading: a port in use is told at once. */
+/**
+ * Opens the metrics endpoint, if it was asked for. Done before the long loading, so that a port in use is reported at
+ * once.
+ */
 export async function openMetrics(
   { metricsPort, metricsHost }: { readonly metricsPort: number | undefined; readonly metricsHost: string },
   cleanup: Cleanup,

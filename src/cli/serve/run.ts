@@ -26,7 +26,7 @@ import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
-/** Serves until it is asked to stop; then drains. Rejects, with nothing left open, where it cannot begin or go on. */
+/** Serves a span until asked to stop, then drains. Rejects, with everything closed, if it cannot start or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
   const logger = await createLogger(values.logLevel)
   if (values.supervise) return superviseServe(values, logger)
@@ -46,7 +46,7 @@ export async function runServe(values: ServeValues, { shutdown }: CommandContext
   logger.info('stopped')
 }
 
-/** An aborted signal ends it at each place where it waits, what was begun being undone. */
+/** Starts the server. An aborted signal ends the start wherever it waits, and undoes what was begun. */
 async function start(
   values: ServeValues,
   logger: Logger,
@@ -105,7 +105,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
   }
 }
 
-/** By different names: by them requests say which one they mean. */
+/** Opens the adapters; their names must differ, since requests select an adapter by name. */
 async function openAdapters(
   sources: readonly string[],
   download: DownloadOptions,

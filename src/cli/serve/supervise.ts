@@ -4,10 +4,10 @@ import { superviseProcess } from '../process/supervise.ts'
 import { EXIT_CODES } from '../process/exit-codes.ts'
 import type { ServeValues } from './options.ts'
 
-/** What a restart does not cure, or was asked for. */
+/** Exit codes after which a restart would not help or was not wanted. */
 const FINAL = [EXIT_CODES.ok, EXIT_CODES.usage, EXIT_CODES.hangup, EXIT_CODES.interrupted, EXIT_CODES.terminated]
 
-/** Serves in a process of its own that is started again after a crash; ends with that process's exit code. */
+/** Serves in a child process that is restarted after a crash; ends with the child's exit code. */
 export async function superviseServe(values: ServeValues, logger: Logger): Promise<void> {
   if (values.identity === undefined) {
     throw new UsageError(
@@ -17,7 +17,7 @@ export async function superviseServe(values: ServeValues, logger: Logger): Promi
   const [program, ...args] = process.argv
   const own = args.filter((arg) => arg !== '--supervise')
   process.exitCode = await superviseProcess({
-    // The switch may also stand in the environment or a file.
+    // --no-supervise, because `supervise` may also be set in the environment or a config file.
     command: [program!, ...process.execArgv, ...own, '--no-supervise'],
     finalExitCodes: FINAL,
     onEvent: (event) => {

@@ -2,7 +2,10 @@ import { shortPeer } from '../terminal/short-peer.ts'
 import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
-/** What has come, changed or gone, a line each. Figures that always move, such as the free cache, are no change. */
+/**
+ * One line for each server that has come, changed or gone. Figures that always vary, such as the free cache, do not
+ * count as changes.
+ */
 export function changesBetween(before: readonly ModelStatus[], after: readonly ModelStatus[]): string[] {
   const old = linesOf(before)
   const now = linesOf(after)

@@ -2,6 +2,7 @@ import { shortPeer } from '../terminal/short-peer.ts'
 import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
+/** The terminal's size, and the current time. */
 export interface FrameSize {
   readonly columns: number
   readonly rows: number
@@ -10,12 +11,12 @@ export interface FrameSize {
 
 const MARKS = { ONLINE: '█', JOINING: '▒', DRAINING: '▒', OFFLINE: '░', silent: '░', none: '·' } as const
 
-/** Columns of the table before and behind the map of blocks. */
+/** Widths of the table's columns besides the map of blocks. */
 const SERVER_WIDTHS = [12, 9, 9] as const
 const FIGURE_WIDTHS = [9, 6, 9] as const
 const MIN_MAP = 8
 
-/** The lines of a screen: for each model a map of who holds which blocks. */
+/** The lines of a screen: for each model a map of the blocks that each server holds. */
 export function renderFrame(models: readonly ModelStatus[], { columns, rows, now }: FrameSize): string[] {
   const numServers = models.reduce((sum, { servers }) => sum + servers.length, 0)
   const title =
@@ -70,7 +71,7 @@ function serverMap({ start, end, state, answers }: ServerStatus, numBlocks: numb
     .join('')
 }
 
-/** The fewest holders of a cell's blocks. */
+/** A map of the number of servers that hold each block; a cell of several blocks shows the smallest number. */
 function holdersMap(holders: readonly number[], width: number): string {
   return cells(holders.length, width)
     .map(([first, last]) => {
@@ -80,7 +81,7 @@ function holdersMap(holders: readonly number[], width: number): string {
     .join('')
 }
 
-/** Blocks in a row of at most `width` characters: more than one to a character where there are more. */
+/** Divides the blocks among at most `width` characters, several to a character if necessary. */
 function cells(numBlocks: number, width: number): [first: number, last: number][] {
   const count = Math.min(numBlocks, width)
   return Array.from({ length: count }, (_, i) => [

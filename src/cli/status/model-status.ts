@@ -1,24 +1,26 @@
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { spanText } from '../values/span.ts'
 
-/** A server's record, and whether it answered just now: a killed one's record lives on for a minute. */
+/**
+ * A server's record, and whether the server answered just now. The record of a killed server stays valid for a minute.
+ */
 export interface ServerStatus extends ServerRecord {
   readonly answers: boolean
 }
 
-/** Who serves one model, by the records of one moment. */
+/** The servers of one model, from the records of one moment. */
 export interface ModelStatus {
   readonly modelKey: string
   readonly numBlocks: number
-  /** How many servers that answer are ONLINE with each block. */
+  /** For each block, how many ONLINE servers that answer hold it. */
   readonly holders: readonly number[]
-  /** Spans that no server is ONLINE with, as START:END. */
+  /** Spans that no such server holds, as START:END. */
   readonly missing: readonly string[]
   /** In the order of their blocks. */
   readonly servers: readonly ServerStatus[]
 }
 
-/** `silent`: servers that do not answer, by peer id. */
+/** The status of one model. `silent`: servers that do not answer, by peer id. */
 export function modelStatus(
   modelKey: string,
   numBlocks: number,
@@ -36,7 +38,10 @@ export function modelStatus(
   return { modelKey, numBlocks, holders, missing: missingSpans(holders), servers }
 }
 
-/** Blocks of a model of which only records are known: its key says so, unless somebody chose another. */
+/**
+ * The number of blocks of a model of which only records are known: it is part of the model's key, unless the key was
+ * chosen by hand; then the largest block in the records counts.
+ */
 export function numBlocksOf(modelKey: string, records: readonly ServerRecord[]): number {
   const match = /-(\d+)x\d+-[0-9a-f]{16}$/.exec(modelKey)
   return match === null ? Math.max(0, ...records.map(({ end }) => end)) : Number(match[1])

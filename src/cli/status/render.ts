@@ -5,7 +5,7 @@ import type { ModelStatus, ServerStatus } from './model-status.ts'
 const BLOCKS_PER_LINE = 64
 const HEADINGS = ['PEER', 'STATE', 'BLOCKS', 'COMPUTES IN', 'TOKENS/S', 'CACHE FREE', 'VERSION', 'EXPIRES IN', 'NAME']
 
-/** Tables for people. */
+/** The status of models as tables. */
 export function renderStatus(models: readonly ModelStatus[], nowMs: number): string {
   if (models.length === 0) return 'Nobody serves anything in this swarm: "petals-node serve --bootstrap ADDR" does.\n'
   return models.map((model) => renderModel(model, nowMs)).join('\n')
@@ -57,7 +57,7 @@ function serverRow(record: ServerStatus, nowMs: number): string[] {
   ]
 }
 
-/** Which adapters requests may go through, and on how many servers. */
+/** Lines that tell which adapters requests may use, and on how many servers. */
 function adapters(servers: readonly ServerStatus[]): string[] {
   const held = Map.groupBy(
     servers.flatMap((server) => server.adapters),
@@ -72,7 +72,7 @@ function count(servers: number): string {
   return `${servers} ${servers === 1 ? 'server' : 'servers'}`
 }
 
-/** A figure for each block: how many servers are ONLINE with it. */
+/** A line with a digit for each block: how many ONLINE servers hold it. */
 function coverage({ holders }: ModelStatus): string[] {
   const marks = holders.map((count) => (count === 0 ? '·' : count > 9 ? '+' : String(count))).join('')
   const lines: string[] = []

@@ -8,7 +8,7 @@ import { renderStatus } from './render.ts'
 import { SwarmView } from './swarm-view.ts'
 import { watchSwarm } from './watch.ts'
 
-/** Asks the named peers once and prints what they know, or stays and shows what changes. */
+/** Asks the given peers and prints what they know; with --watch, keeps showing what changes. */
 export async function runStatus(values: StatusValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   requireBootstrap(values.bootstrap)
   const cleanup = new Cleanup()

@@ -6,13 +6,14 @@ const END_OF_SCREEN = '\x1b[J'
 
 const CTRL_C = '\x03'
 
+/** What the screen calls. */
 export interface ScreenEvents {
   readonly onResize: () => void
-  /** Somebody pressed q. */
+  /** Called when q is pressed. */
   readonly onLeave: () => void
 }
 
-/** The whole terminal, on a page of its own: what stood there before comes back, however the process ends. */
+/** Uses the whole terminal, on the alternate screen: the previous contents come back however the process ends. */
 export class Screen {
   readonly #restore = (): void => {
     process.stdout.write(LEAVE)
@@ -43,7 +44,7 @@ export class Screen {
     process.stdout.write(`${HOME}${lines.join(`${END_OF_LINE}\r\n`)}${END_OF_LINE}${END_OF_SCREEN}`)
   }
 
-  /** Gives the terminal back. */
+  /** Restores the terminal. */
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false

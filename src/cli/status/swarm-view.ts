@@ -10,23 +10,23 @@ import type { StatusValues } from './options.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
 import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
 
-/** A server that serves answers in milliseconds. */
+/** How long a server may take to answer; a healthy one takes milliseconds. */
 const ANSWER_TIMEOUT_MS = 3000
 
 interface WantedModel {
   readonly key: string
-  /** Known only where its checkpoint was named. */
+  /** Known only if the model's checkpoint was named. */
   readonly numBlocks?: number
 }
 
-/** What one peer of a swarm sees of who serves what. */
+/** Who serves what, as seen by one peer of a swarm. */
 export class SwarmView {
   readonly #node: SwarmNode
   readonly #wanted: WantedModel | undefined
   /** Servers that did not answer when they were last asked. */
   readonly #silent = new Set<string>()
 
-  /** Joins the swarm; `cleanup` leaves it. Throws like `startNode`. */
+  /** Joins the swarm; `cleanup` leaves it. Throws as `startNode`. */
   static async open(values: StatusValues, cleanup: Cleanup): Promise<SwarmView> {
     const wanted = await wantedModel(values)
     const logger = await createLogger(values.logLevel)
@@ -53,7 +53,7 @@ export class SwarmView {
     return this.#node.records
   }
 
-  /** The models of the swarm, or the one that was asked for. */
+  /** The status of all models of the swarm, or of the one that was asked for. */
   models(): ModelStatus[] {
     const models = this.#keys().map((key) => {
       const directory = this.#exchange.store.hold(key)
@@ -67,7 +67,7 @@ export class SwarmView {
   }
 
   /**
-   * Asks the bootstrap peers for all that they know, and each server for a sign of life. Throws where no bootstrap peer
+   * Asks the bootstrap peers for all their records, and each server for a sign of life. Rejects if no bootstrap peer
    * answers.
    */
   async refresh(): Promise<void> {
@@ -78,7 +78,7 @@ export class SwarmView {
     await Promise.all(this.#keys().map((key) => this.#probe(key)))
   }
 
-  /** Calls `listener` after each change that peers tell of, from now on; `cleanup` ends it. */
+  /** Calls `listener` after each change that peers report, from now on; `cleanup` ends it. */
   async follow(listener: () => void, cleanup: Cleanup): Promise<void> {
     await this.#exchange.start(this)
     cleanup.add(() => this.#exchange.stop(this))

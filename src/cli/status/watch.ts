@@ -6,15 +6,19 @@ import type { ModelStatus } from './model-status.ts'
 import { Screen } from './screen.ts'
 import type { SwarmView } from './swarm-view.ts'
 
-/** Gossip tells of changes at once; this finds servers that vanished without a word. */
+/**
+ * How often servers are asked for a sign of life. Gossip reports changes at once; this finds servers that vanished
+ * without a word.
+ */
 const REFRESH_MS = 5000
 
-/** Ages go on counting. */
+/** How often the screen is drawn without changes: it shows ages, which grow. */
 const REDRAW_MS = 1000
 
 /** Changes within this time are drawn together. */
 const SETTLE_MS = 100
 
+/** How changes are shown. */
 export interface WatchOptions {
   readonly json: boolean
   /** Ends the watch. */
@@ -23,7 +27,8 @@ export interface WatchOptions {
 }
 
 /**
- * Shows a swarm and what changes in it until the signal: on a terminal as a screen, elsewhere a line for each change.
+ * Shows a swarm and its changes until the signal is aborted: on a terminal as a screen, elsewhere as a line for each
+ * change.
  */
 export async function watchSwarm(view: SwarmView, { json, signal, cleanup }: WatchOptions): Promise<void> {
   const leave = new AbortController()
@@ -43,7 +48,7 @@ export async function watchSwarm(view: SwarmView, { json, signal, cleanup }: Wat
   show()
   while (!ended.aborted) {
     await sleep(REFRESH_MS, undefined, { signal: ended }).catch(() => undefined)
-    // A swarm whose bootstrap peers are all gone goes on; what is known of it is shown.
+    // A swarm works on without its bootstrap peers, so what is known is shown even if none answers.
     if (!ended.aborted) await view.refresh().catch(() => undefined)
   }
 }
@@ -56,7 +61,7 @@ function drawer(view: SwarmView, cleanup: Cleanup, onLeave: () => void): () => v
   return draw
 }
 
-/** Writes what is new: with `json` all models in one line. */
+/** Returns the function that writes what is new; with `json`, the status of all models in one line. */
 function writer(view: SwarmView, json: boolean): () => void {
   let before: readonly ModelStatus[] = []
   return () => {

@@ -1,7 +1,7 @@
-/** More edits than this share of a word make another word of it. */
+/** Words that differ by more edits than this share of their letters are not similar. */
 const MAX_EDIT_SHARE = 0.4
 
-/** The candidate that needs the fewest edits to become `word`, if there is one that resembles it. */
+/** The candidate that is most similar to `word`, by the number of edits; undefined if none is similar. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
   let fewest = Math.floor(word.length * MAX_EDIT_SHARE) + 1
@@ -12,7 +12,7 @@ export function closest(word: string, candidates: readonly string[]): string | u
   return best
 }
 
-/** Letters to insert, remove or replace until `a` is `b`. */
+/** How many letters to insert, remove or replace to turn `a` into `b` (Levenshtein distance). */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {

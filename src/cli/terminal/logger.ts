@@ -2,12 +2,14 @@ import { type Logger, pino } from 'pino'
 
 const STDERR = 2
 
-/** Clears a terminal's line from the cursor on: a progress bar may stand where a log line is written. */
+/**
+ * Terminal sequence that clears the line from the cursor on, because a progress bar may be where a log line is written.
+ */
 export const REST_OF_LINE = '\x1b[K'
 
 /**
- * A log on stderr: readable lines on a terminal, JSON lines elsewhere. Written synchronously, so that the last lines
- * before an exit are never lost.
+ * A log on stderr: readable lines on a terminal, JSON lines elsewhere. Writes synchronously, so that the last lines
+ * before an exit are not lost.
  */
 export async function createLogger(level: string): Promise<Logger> {
   const base = { level, base: null }

@@ -12,7 +12,7 @@ interface Shown {
   readonly detail: string
 }
 
-/** Shows how far long work has come: a bar on a terminal, elsewhere a line in the log every few seconds. */
+/** Shows the progress of long work: as a bar on a terminal, elsewhere as a log line every few seconds. */
 export class ProgressView {
   readonly #logger: Logger
   readonly #now: () => number
@@ -32,7 +32,7 @@ export class ProgressView {
     this.#isTerminal = isTerminal && logger.isLevelEnabled('info')
   }
 
-  /** A listener for a download's progress. */
+  /** Returns the listener for a download's progress. */
   download(): (progress: DownloadProgress) => void {
     const rate = new TransferRate()
     return (progress) => {
@@ -47,7 +47,7 @@ export class ProgressView {
     }
   }
 
-  /** A listener for the progress of loading blocks. */
+  /** Returns the listener for the progress of loading blocks. */
   loading(): (progress: LoadProgress) => void {
     const began = this.#now()
     return ({ blocksLoaded, numBlocks }) => {
@@ -60,7 +60,7 @@ export class ProgressView {
     }
   }
 
-  /** Takes an unfinished bar away. */
+  /** Removes an unfinished bar. */
   stop(): void {
     this.#line?.stop()
     this.#line = undefined
@@ -77,7 +77,7 @@ export class ProgressView {
   }
 }
 
-/** On a terminal. The cursor waits where the line begins, so that what is logged meanwhile takes its place. */
+/** A bar on a terminal. The cursor stays at the line's beginning, so that log lines overwrite the bar. */
 class BarLine {
   readonly #what: string
 
@@ -96,7 +96,7 @@ class BarLine {
   }
 }
 
-/** In a log: what takes less than the interval has no line. */
+/** Progress in a log. Work that takes less than the interval is not logged. */
 class LogLine {
   readonly #what: string
   readonly #logger: Logger

@@ -5,7 +5,10 @@ import type { Link } from '../../client/session/chain.ts'
 import type { Recovery } from '../../client/session/inference-session.ts'
 import { shortPeer } from './short-peer.ts'
 
-/** Generated text on stdout, nothing else there; on stderr who computes it and what happens meanwhile. */
+/**
+ * Prints generated text, and nothing else, on stdout; tells on stderr which servers compute it and what happens
+ * meanwhile.
+ */
 export class TextPrinter {
   readonly #model: AutoDistributedModelForCausalLM
   #withinLine = false
@@ -18,8 +21,8 @@ export class TextPrinter {
   }
 
   /**
-   * Prints the continuation as it comes: as text, or as token ids where the model has no tokenizer. Rejects as `stream`
-   * does.
+   * Prints a continuation while it is generated: as text or, if the model has no tokenizer, as token ids. Rejects as
+   * `stream`.
    */
   async print(prompt: Prompt, options: GenerationOptions): Promise<GenerationResult> {
     const hasText = this.#model.tokenizer !== undefined
@@ -41,13 +44,13 @@ export class TextPrinter {
     process.stdout.write(piece)
   }
 
-  /** Ends the line that the text stands in. */
+  /** Ends the line of the text. */
   endText(): void {
     this.#withinLine = false
     process.stdout.write('\n')
   }
 
-  /** Writes a line on stderr; on a terminal below the text, wherever that stands. */
+  /** Writes a line on stderr; on a terminal, below the text. */
   note(line: string): void {
     if (this.#withinLine && process.stdout.isTTY) process.stdout.write('\n')
     this.#withinLine = false

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 
-/** The small model that comes with the package: what `--model` means where it is left out. */
+/** The small model in the package; the default of `--model`. */
 export const BUNDLED_MODEL = fileURLToPath(new URL('../../../models/demo', import.meta.url))
 
-/** Prompts, and the continuations that the reference implementation gives for them. */
+/** Prompts for this model with the continuations of the reference implementation. */
 export const BUNDLED_GOLDEN = fileURLToPath(new URL('../../../models/demo-golden.json', import.meta.url))

@@ -5,8 +5,8 @@ import type { OptionValues } from '../options/option-table.ts'
 import type { answerOptions } from '../options/options.ts'
 
 /**
- * The library's options from those of a command line. `newTokens` is the longest answer where neither it nor the model
- * says.
+ * The library's generation options from a command's options. `newTokens` is the answer's maximal length if neither the
+ * options nor the model give one.
  */
 export function toGenerationOptions(
   values: OptionValues<typeof answerOptions>,

@@ -1,9 +1,9 @@
 import { UsageError } from '../../base/errors.ts'
 
-/** Blocks `start` to `end`, as a slice. */
+/** Blocks `start` to `end`, `end` not included. */
 export type Span = readonly [start: number, end: number]
 
-/** Reads `--blocks`. Throws `USAGE` for anything but START:END with blocks that the model has. */
+/** Reads `--blocks`. Throws `USAGE` unless it is START:END with blocks that the model has. */
 export function parseSpan(text: string, numBlocks: number): Span {
   const match = /^(\d+):(\d+)$/.exec(text)
   if (match === null)
@@ -17,7 +17,7 @@ export function spanText([start, end]: Span): string {
   return `${start}:${end}`
 }
 
-/** `numBlocks` blocks in `numSpans` spans whose lengths differ by at most one. */
+/** Divides `numBlocks` blocks into `numSpans` spans whose lengths differ by at most one. */
 export function splitEvenly(numBlocks: number, numSpans: number): Span[] {
   const cut = (i: number) => Math.floor((i * numBlocks) / numSpans)
   return Array.from({ length: numSpans }, (_, i) => [cut(i), cut(i + 1)] as const)

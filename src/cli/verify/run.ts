@@ -11,7 +11,7 @@ import type { VerifyValues } from './options.ts'
 import { verifyModel } from './verify-model.ts'
 import { VerifyTable } from './verify-table.ts'
 
-/** Prints each comparison as it is made. Throws `VERIFY_FAILED` where one failed. */
+/** Prints each comparison as it is made. Throws `VERIFY_FAILED` if one failed. */
 export async function runVerify(values: VerifyValues, { shutdown }: CommandContext): Promise<void> {
   const { bootstrap, dhtPrefix, json } = values
   const folder = values.model ?? BUNDLED_MODEL
@@ -44,7 +44,7 @@ function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Gold
   return openGolden(golden ?? (model === undefined ? BUNDLED_GOLDEN : join(folder, 'golden.safetensors')))
 }
 
-/** Each single cut, then all cuts at once. */
+/** The partitions to check: cut at each single block boundary, then at all of them. */
 function allPartitions(numBlocks: number): number[][] {
   const cuts = Array.from({ length: numBlocks - 1 }, (_, i) => i + 1)
   const single = cuts.map((cut) => [cut])

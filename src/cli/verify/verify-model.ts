@@ -5,22 +5,23 @@ import { uncheckable, verifyPartition } from '../../client/verification/verify.t
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
 
+/** What to verify, and on which servers. */
 export interface VerifyOptions {
   readonly folder: string
   readonly numBlocks: number
   readonly golden: Golden
-  /** The cuts of each partition to be checked. */
+  /** The cuts of each partition that is checked. */
   readonly partitions: readonly (readonly number[])[]
-  /** Peers of a swarm that is there; otherwise each partition gets servers of its own. */
+  /** Peers of an existing swarm to use; if empty, servers are started for each partition. */
   readonly bootstrap: readonly string[]
   readonly dhtPrefix: string | undefined
-  /** Of the swarm that is there. */
+  /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
 
-/** Checks all partitions, one after another; what was started for them is gone afterwards. */
+/** Checks all partitions, one after another. Everything started for that is stopped afterwards. */
 export async function* verifyModel(options: VerifyOptions): AsyncGenerator<VerifyRow> {
   for (const cuts of options.partitions) {
     options.signal.throwIfAborted()

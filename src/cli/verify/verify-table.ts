@@ -2,7 +2,7 @@ import type { VerifyRow } from '../../client/verification/rows.ts'
 
 const MARKS = { true: 'ok', false: 'FAILED', null: '-' } as const
 
-/** Prints rows as they come, then what they add up to. */
+/** Prints rows as they come, and their totals at the end. */
 export class VerifyTable {
   readonly #out: NodeJS.WritableStream
   #cut: string | undefined

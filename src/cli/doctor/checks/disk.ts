@@ -6,12 +6,12 @@ import { sizeText } from '../../../base/size.ts'
 import type { HubSettings } from '../../../checkpoint/hub/settings.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
-/** Less than a shard of a small model. */
+/** Below this much free space a note is shown: less than one shard of a small model. */
 const LITTLE_SPACE_BYTES = 5e9
 
 const HUB_TIMEOUT_MS = 5000
 
-/** The folder that models are downloaded into, and the room in it. */
+/** Checks the folder that models are downloaded into, and the free space there. */
 export async function checkCacheFolder({ cacheFolder }: Pick<HubSettings, 'cacheFolder'>): Promise<Finding> {
   try {
     const folder = await nearestFolder(cacheFolder)
@@ -31,7 +31,7 @@ export async function checkCacheFolder({ cacheFolder }: Pick<HubSettings, 'cache
   }
 }
 
-/** How the hub will be asked, and whether it answers at all. */
+/** Reports how the hub would be asked, and checks whether it answers. */
 export async function checkHub({ endpoint, token, offline }: HubSettings, signal: AbortSignal): Promise<Finding> {
   if (offline) return note('Hub', 'HF_HUB_OFFLINE is set: only what is in the cache can be used')
   const access = token === undefined ? 'without a token: open models only' : 'with a token'
@@ -53,7 +53,7 @@ export async function checkHub({ endpoint, token, offline }: HubSettings, signal
   }
 }
 
-/** The folder itself, or the one above it in which it will be created. */
+/** The folder itself or, if it does not exist yet, the nearest existing folder above it. */
 async function nearestFolder(folder: string): Promise<string> {
   return access(folder).then(
     () => folder,

@@ -2,13 +2,13 @@ import { availableParallelism, totalmem } from 'node:os'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import { sizeText } from '../../../base/size.ts'
 
-/** libp2p needs `Promise.withResolvers`. */
+/** The first major version of Node with `Promise.withResolvers`, which libp2p needs. */
 const MIN_NODE_MAJOR = 22
 
-/** Where tests run on every change, and where people are known to use it. */
+/** Platforms on which tests run at every change, or on which people are known to use the program. */
 const KNOWN_PLATFORMS = new Set(['linux x64', 'linux arm64', 'darwin arm64'])
 
-/** Node and the platform. */
+/** Checks the version of Node and the platform. */
 export function checkNode(): Finding {
   const found = `Node ${process.versions.node} on ${process.platform} ${process.arch}, ${availableParallelism()} cores`
   if (Number.parseInt(process.versions.node, 10) < MIN_NODE_MAJOR) {
@@ -20,7 +20,7 @@ export function checkNode(): Finding {
     : note('Node', `${found}: not tried by us`)
 }
 
-/** Memory that this process may still take; in a container its own limit counts. */
+/** Reports the memory that this process may still take, within a container's limit. */
 export function checkMemory(): Finding {
   const free = process.availableMemory()
   const total = process.constrainedMemory() > 0 ? Math.min(process.constrainedMemory(), totalmem()) : totalmem()

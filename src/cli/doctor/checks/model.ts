@@ -10,7 +10,10 @@ import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
-/** How many blocks of a model fit here; of a hub model only the small files and headers are downloaded for this. */
+/**
+ * Reports how many blocks of a model fit on this machine. For a model of the hub only small files and headers are
+ * downloaded.
+ */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
     const { config } = await openModel(model, { signal })

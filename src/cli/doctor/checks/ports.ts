@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import { errorMessage } from '../../../base/errors.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
-/** Whether the metrics port can be bound. */
+/** Checks whether the metrics port can be bound. */
 export async function checkMetricsPort(host: string, port: number | undefined): Promise<Finding> {
   if (port === undefined) return note('Metrics', 'no --metrics-port given: Prometheus has nothing to scrape')
   const { promise, resolve } = Promise.withResolvers<Finding>()

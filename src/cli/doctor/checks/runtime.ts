@@ -6,7 +6,10 @@ import { runtimeVersion } from '../../../runtime/locate/locate.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 
-/** The runtime's library, tried in a child process, and all that CUDA needs. `device`: as --device has it. */
+/**
+ * Checks that the runtime's library can be loaded, in a child process, and everything that CUDA needs. `device` is the
+ * value of --device.
+ */
 export function checkRuntime(device: string): Finding[] {
   const findings = [checkLibrary()]
   if (findings[0]!.verdict === 'problem' || device === 'cpu') return findings
@@ -25,12 +28,12 @@ function checkLibrary(): Finding {
   }
 }
 
-/** The version is read from the ELF file, which it is on Linux only. */
+/** The library's version, read from its ELF file; only possible on Linux. */
 function versionOf(path: string): string {
   return process.platform === 'linux' ? runtimeVersion(path) : path
 }
 
-/** What is missing is a problem only for who asked for CUDA. */
+/** Findings about CUDA. What is missing is a problem only if CUDA was asked for, else a note. */
 function describeCuda({ provider, libraries, gpus, problems }: CudaReport, missing: typeof problem): Finding[] {
   const findings = gpus.map(({ name, freeBytes, totalBytes, driverVersion }, i) =>
     ok('GPU', `cuda:${i}: ${name}, ${sizeText(freeBytes)} free of ${sizeText(totalBytes)}, driver ${driverVersion}`),

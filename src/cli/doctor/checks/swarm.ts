@@ -7,7 +7,10 @@ import { MAX_CLOCK_SKEW_MS } from '../../../swarm/records/record.ts'
 import { shortPeer } from '../../terminal/short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
-/** Asks each bootstrap peer how it sees this node: its version, its clock, and whether it can connect back. */
+/**
+ * Asks each bootstrap peer how it sees this node: compares versions and clocks, and checks whether the peer can connect
+ * back.
+ */
 export async function checkPeers(
   node: SwarmNode,
   bootstrap: readonly string[],
