@@ -7,6 +7,7 @@ import { llamaLike, splitProjections } from './llama-like.ts'
 /** Qwen3 (Yang et al., "Qwen3 Technical Report"): Llama with an RMS norm on each head's queries and keys. */
 export const qwen3 = llamaLike({ projections: normalisedProjections })
 
+/** Queries, keys and values by three matrices, with an RMS norm on each head's queries and keys. */
 export function normalisedProjections(layers: Layers, config: ModelConfig, x: Value): Projections {
   const { headDim, normEps } = config
   const { query, key, value } = splitProjections(layers, config, x)

@@ -9,14 +9,20 @@ import { type Attribute, describe, type Domain, float, int, type Shape, string, 
 
 const FLOATS: ReadonlySet<DType> = new Set<DType>(['float32', 'float16', 'bfloat16'])
 
+/**
+ * a + b, broadcast as in numpy. As for all operators here, operands that do not fit throw `GRAPH_DTYPE` or
+ * `GRAPH_SHAPE`.
+ */
 export function add(g: Graph, a: Value, b: Value, name?: string): Value {
   return binary(g, 'Add', a, b, name)
 }
 
+/** a - b, broadcast. */
 export function sub(g: Graph, a: Value, b: Value, name?: string): Value {
   return binary(g, 'Sub', a, b, name)
 }
 
+/** a * b element by element, broadcast. */
 export function mul(g: Graph, a: Value, b: Value, name?: string): Value {
   return binary(g, 'Mul', a, b, name)
 }
@@ -44,6 +50,7 @@ export function softcap(g: Graph, x: Value, cap: number, name: string): Value {
   return g.scope(name, () => scale(g, tanh(g, scale(g, x, 1 / cap, 'shrink'), 'tanh'), cap, 'stretch'))
 }
 
+/** GELU of each element (Hendrycks and Gimpel, "Gaussian Error Linear Units"), exact or by its tanh approximation. */
 export function gelu(g: Graph, x: Value, approximate: 'none' | 'tanh', name?: string): Value {
   return unary(g, 'Gelu', x, name, { approximate: string(approximate) })
 }

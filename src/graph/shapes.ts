@@ -27,10 +27,12 @@ export function reshapeOperand(from: Shape, to: Shape): number[] | undefined {
   return sizes.filter((size) => size === -1).length > 1 ? undefined : sizes
 }
 
+/** The size of the last axis; undefined for a scalar. */
 export function lastDim(shape: Shape): Dim | undefined {
   return shape.at(-1)
 }
 
+/** The shape with another size of its last axis. */
 export function withLastDim(shape: Shape, dim: Dim): Shape {
   return [...shape.slice(0, -1), dim]
 }

@@ -6,6 +6,7 @@ export type Dim = number | string
 
 export type Shape = readonly Dim[]
 
+/** The dtype and shape of a tensor in a graph. */
 export interface ValueType {
   readonly dtype: DType
   readonly shape: Shape
@@ -25,6 +26,7 @@ export type Attribute =
 /** Where an operator is defined: '' is ONNX itself, the other is onnxruntime. */
 export type Domain = '' | 'com.microsoft'
 
+/** One operation of a graph. */
 export interface Node {
   /** Unique in its graph; the runtime's errors quote it. */
   readonly name: string
@@ -48,6 +50,7 @@ export interface GraphOutput {
   readonly value: Value
 }
 
+/** An attribute that is a whole number. */
 export function int(value: number): Attribute {
   return { type: 'int', value }
 }

@@ -11,6 +11,7 @@ const MESSAGE_TIMEOUT_MS = 60_000
 /** The most modules of an adapter; more than all blocks of any model have. */
 const MAX_MODULES = 4096
 
+/** How much clients may upload. */
 export interface ClientAdapterLimits {
   /** The most bytes of all adapters that clients have uploaded. */
   readonly totalBytes: number

@@ -20,7 +20,8 @@ export interface ShardSource {
 
 /**
  * Every tensor of a model, by its name as stored. The weights are one safetensors file, or several with an index, which
- * is read from the folder.
+ * is read from the folder. Throws `CHECKPOINT_MISSING_FILE` or `CHECKPOINT_FORMAT` if there are no weights that can be
+ * read, `CHECKPOINT_INDEX`, and as `readSafetensorsHeader`.
  */
 export async function readTensorSlices(
   folder: string,

@@ -14,6 +14,7 @@ export interface ChatModelSession {
   close(): Promise<void>
 }
 
+/** What a chat works with. */
 export interface ChatModules {
   readonly template: ChatTemplate
   readonly tokenizer: ChatTokenizer
@@ -21,6 +22,7 @@ export interface ChatModules {
   openSession(maxLength: number): ChatModelSession
 }
 
+/** The lengths of a chat. */
 export interface ChatOptions {
   /**
    * Length of the first session in tokens. A conversation that outgrows its session moves to one of twice the length.

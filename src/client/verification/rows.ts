@@ -52,10 +52,12 @@ export function compareIds(name: string, ids: readonly number[], reference: read
   return { tensor: name, maxAbs: differ, tolerance: 0, ok: differ === 0 }
 }
 
+/** The outcome of a comparison that could not be made because of an error. */
 export function failed(name: string, reason: string): Outcome {
   return { tensor: name, maxAbs: null, tolerance: null, ok: false, reason }
 }
 
+/** The outcome of a comparison that is not made; `reason` says why. */
 export function notAskedFor(name: string, reason: string): Outcome {
   return { tensor: name, maxAbs: null, tolerance: null, ok: null, reason }
 }

@@ -10,12 +10,14 @@ export interface RpcTraffic {
   refused: number
 }
 
+/** Counters of one rpc, all 0. */
 export function newTraffic(): RpcTraffic {
   return { framesSent: 0, framesReceived: 0, bytesSent: 0, bytesReceived: 0, refused: 0 }
 }
 
 export type Traffic = Readonly<Record<Rpc, RpcTraffic>>
 
+/** Counters of every rpc, all 0. */
 export function trafficByRpc(): Traffic {
   return Object.fromEntries(RPCS.map((rpc) => [rpc, newTraffic()])) as Record<Rpc, RpcTraffic>
 }

@@ -5,6 +5,7 @@ import type { SwarmLibp2p } from './libp2p.ts'
 import { type Rpc, protocolId } from '../limits.ts'
 import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from '../protocol-version.ts'
 
+/** Who dialled whom, and for what. */
 export interface DialContext {
   readonly libp2p: SwarmLibp2p
   readonly peer: PeerTarget

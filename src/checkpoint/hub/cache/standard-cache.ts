@@ -62,10 +62,7 @@ export class StandardCache {
     )
   }
 
-  /**
-   * Makes the snapshot's link to a blob. Where links need a privilege, as on Windows, a second name (hard link) or a
-   * copy.
-   */
+  /** Makes the snapshot's link to a blob. Where symbolic links need a privilege, as on Windows, a hard link. */
   async #point(commit: string, name: string, etag: string): Promise<void> {
     const pointer = join(this.snapshot(commit), name)
     const blob = this.#blob(etag)
