@@ -1,6 +1,6 @@
 import { PetalsError, TimeoutError } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
-import { convert } from '../tensor/convert.ts'
+import { convertInPieces } from '../tensor/convert.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { type Tensor, tensor } from '../tensor/tensor.ts'
 import type { Adapters } from './adapters/adapters.ts'
@@ -33,8 +33,8 @@ export interface ForwardPassModules {
 
 /**
  * The blocks' output for whole sequences, `hidden` [sequences, tokens, hidden], whose buffer is taken over; in the same
- * shape. Takes nothing of the cache and waits behind inference. Throws `TENSOR_SHAPE`, `SPAN_NOT_HELD`,
- * `SESSION_TOO_LONG`, `TIMEOUT`, as `Adapters.acquire`, and what the device run threw.
+ * shape. Takes nothing of the cache and waits behind inference. Throws `TENSOR_SHAPE`, `TENSOR_DTYPE`,
+ * `SPAN_NOT_HELD`, `SESSION_TOO_LONG`, `TIMEOUT`, as `Adapters.acquire`, and what the device run threw.
  */
 export async function forwardPass(
   { config, dtype, span, adapters, thread }: ForwardPassModules,
@@ -46,6 +46,7 @@ export async function forwardPass(
   const [sequences = 0, tokens = 0] = hidden.shape
   checkSessionLength(config, tokens)
   if (prompts !== undefined) checkPrompts(prompts, end - start, config.hiddenSize)
+  const converted = prompts && (await convertInPieces(prompts, dtype))
   signal?.throwIfAborted()
   const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
   try {
@@ -56,7 +57,7 @@ export async function forwardPass(
       {
         hidden: hidden.data,
         adapter: use?.range,
-        prompts: promptsOfStep(prompts && convert(prompts, dtype), 0, tokens),
+        prompts: promptsOfStep(converted, 0, tokens),
       },
     )
     const late = new TimeoutError(`a forward pass of ${sequences} sequences of ${tokens} tokens`, timeoutMs)

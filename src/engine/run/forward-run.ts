@@ -35,7 +35,7 @@ export class ForwardRun {
   readonly #keysAndValues: BlockMemory
   readonly #memory: RowMemory
   readonly #capacity: number
-  /** [sequences, tokens, hidden]: what the blocks so far have given. */
+  /** [sequences, tokens, hidden]: what the blocks so far have given, in the input's own buffer. */
   readonly #hidden: Uint8Array
   #next: Piece | undefined
   #output = new Uint8Array(0)
@@ -106,11 +106,6 @@ export class ForwardRun {
     input.set(output)
     this.#next = this.#pieces.next().value
     return (rows * tokens * (end - start)) / (this.#pass.end - this.#pass.start)
-  }
-
-  /** [sequences, tokens, hidden], once it is finished. */
-  get output(): Uint8Array {
-    return this.#hidden
   }
 
   release(): void {

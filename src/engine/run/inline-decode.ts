@@ -9,7 +9,6 @@ import { SpanRunner } from './runner.ts'
 
 /** One sequence's decode step, blocks counted within the span. */
 export interface InlineStep {
-  readonly sequence: SequenceId
   readonly place: Place
   readonly ropeKey: string
   readonly adapter?: RankRange | undefined

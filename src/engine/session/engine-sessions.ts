@@ -4,7 +4,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { ropeKey } from '../../families/rope.ts'
-import { convert } from '../../tensor/convert.ts'
+import { convertInPieces } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, tensor } from '../../tensor/tensor.ts'
 import type { RankRange } from '../adapters/adapter-memory.ts'
@@ -85,7 +85,7 @@ export class EngineSessions {
     checkSpan(span, { start, end })
     checkSessionLength(config, maxLength)
     if (prompts !== undefined) checkPrompts(prompts, end - start, config.hiddenSize)
-    const converted = prompts && convert(prompts, dtype)
+    const converted = prompts && (await convertInPieces(prompts, dtype))
     const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
     const place = await accounts.reserve(maxLength, wait).catch((error: unknown) => {
       use?.release()
@@ -144,7 +144,7 @@ export class EngineSessions {
     const { id, start, end, client } = sequence
     const prompts = promptsOfStep(sequence.prompts, position, tokens)
     const prompted = prompts !== undefined
-    const step = { ...sequence, sequence: id, position }
+    const step = { ...sequence, position }
     if (tokens === 1 && !prompted) {
       inline.noteStep(id)
       if (thread.isIdle && inline.suits(step)) return this.#stepInline(step, hidden)
@@ -154,12 +154,12 @@ export class EngineSessions {
     return tensor(hidden.dtype, hidden.shape, await output)
   }
 
-  #stepInline(step: Sequence & { sequence: SequenceId; position: number }, hidden: Tensor): Tensor {
+  #stepInline(step: Sequence & { readonly position: number }, hidden: Tensor): Tensor {
     const { thread, inline, onRun } = this.#modules
     if (thread.failure !== undefined) throw thread.failure
     try {
       const { output, seconds } = inline.run(step, hidden.data)
-      thread.tellLater({ type: 'advanced', sequence: step.sequence, position: step.position })
+      thread.tellLater({ type: 'advanced', sequence: step.id, position: step.position })
       onRun({ type: 'run', kind: 'decode', rows: 1, tokens: 1, seconds, results: [] })
       return tensor(hidden.dtype, hidden.shape, output)
     } catch (error) {

@@ -19,7 +19,7 @@ export function checkSessionLength({ maxLength: limit }: Pick<ModelConfig, 'maxL
   )
 }
 
-/** Throws `TENSOR_SHAPE` for anything but a float tensor [blocks, tokens, hidden]. */
+/** Throws `TENSOR_SHAPE` for anything but a tensor [blocks, tokens, hidden]. */
 export function checkPrompts(prompts: Tensor, numBlocks: number, hiddenSize: number): void {
   const [blocks, , width] = prompts.shape
   if (prompts.shape.length === 3 && blocks === numBlocks && width === hiddenSize) return

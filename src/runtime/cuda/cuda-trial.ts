@@ -8,7 +8,8 @@ import { threadRuntime } from '../thread-runtime.ts'
 
 /** An ONNX model of one node: y = x + x, float32 [4]. */
 const DOUBLE =
-  'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
+  'CAoSC3BldGFscy1ub2RlOkEKFQoBeAoBeBIBeRoDQWRkIgNBZGQ6ABIGZG91YmxlWg8KAXgS' +
+  'CgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQFUIRCg1jb20ubWljcm9zb2Z0EAE='
 
 /** Computes something on the device, using its memory, its copies and one kernel. Throws whatever fails. */
 function trial(device: Device): void {
