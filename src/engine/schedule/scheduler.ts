@@ -72,9 +72,9 @@ export class Scheduler {
     }
   }
 
-  /** Forgets a task that is not wanted any more. */
-  cancel(taskId: number): void {
-    this.#drop(({ work }) => work.taskId === taskId)
+  /** Forgets a task that is not wanted any more; returns it where it still waited. */
+  cancel(taskId: number): number[] {
+    return this.#drop(({ work }) => work.taskId === taskId)
   }
 
   /** Forgets whatever still waits for a sequence that is over; returns the tasks. */

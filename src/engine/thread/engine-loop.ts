@@ -50,8 +50,7 @@ export class EngineLoop {
         this.#advanced(command)
         return true
       case 'cancel':
-        this.#modules.scheduler.cancel(command.taskId)
-        this.#modules.runner.drop(command.taskId)
+        this.#drop(this.#modules.scheduler.cancel(command.taskId))
         return true
       case 'close':
         return false
@@ -75,9 +74,15 @@ export class EngineLoop {
 
   #release(sequence: number): void {
     const { scheduler, runner, cache } = this.#modules
-    for (const taskId of scheduler.release(sequence)) runner.drop(taskId)
+    this.#drop(scheduler.release(sequence))
     runner.close(sequence)
     cache.release(sequence)
+  }
+
+  #drop(taskIds: readonly number[]): void {
+    if (taskIds.length === 0) return
+    for (const taskId of taskIds) this.#modules.runner.drop(taskId)
+    this.#modules.report({ type: 'dropped', taskIds })
   }
 
   #compute({ work, input }: ComputeCommand): void {

@@ -50,7 +50,7 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     this.#channel.port.on('message', (event: EngineEvent) => this.#onEvent(event))
   }
 
-  /** Whether nothing is under way. */
+  /** Whether the thread has nothing to compute, also nothing that nobody waits for any more. */
   get isIdle(): boolean {
     return this.#pending.size === 0
   }
@@ -121,6 +121,9 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
         return
       case 'forked':
         return this.#settle({ taskId: event.taskId, ...(event.fault ?? { output: new Uint8Array(0) }) })
+      case 'dropped':
+        for (const taskId of event.taskIds) this.#pending.drop(taskId)
+        return
       case 'run':
         for (const result of event.results) this.#settle(result)
         this.emit('run', event)

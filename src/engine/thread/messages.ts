@@ -57,6 +57,12 @@ export interface ForkReport {
   readonly fault?: { readonly code: string; readonly message: string }
 }
 
+/** Tasks that waited and are forgotten now: their sequence is over, or nobody wants them. */
+export interface DropReport {
+  readonly type: 'dropped'
+  readonly taskIds: readonly number[]
+}
+
 /** One device run and the tasks that it ended. */
 export interface RunReport {
   readonly type: 'run'
@@ -80,4 +86,4 @@ export interface RopeReady {
   readonly table: RopeTensors
 }
 
-export type EngineEvent = RunReport | ForkReport | RopeReady | { readonly type: 'closed' }
+export type EngineEvent = RunReport | ForkReport | DropReport | RopeReady | { readonly type: 'closed' }

@@ -9,7 +9,10 @@ interface PendingTask {
   readonly reject: (error: Error) => void
 }
 
-/** What the engine thread has been asked for and not answered yet. */
+/**
+ * What the engine thread has been asked for and not answered yet. A task that was abandoned stays until it is: the
+ * thread may be computing it.
+ */
 export class PendingTasks {
   readonly #tasks = new Map<number, PendingTask>()
   #nextId = 1
@@ -38,9 +41,13 @@ export class PendingTasks {
     return error
   }
 
-  /** Nobody waits for the task any more. */
+  /** Nobody waits for the task any more; what its caller has is rejected with `error`. */
   abandon(taskId: number, error: Error): void {
     this.#tasks.get(taskId)?.reject(error)
+  }
+
+  /** The thread has forgotten a task without computing it. */
+  drop(taskId: number): void {
     this.#tasks.delete(taskId)
   }
 

@@ -56,7 +56,7 @@ function newLoop({ bucketCacheTokens }: { bucketCacheTokens?: number } = {}) {
     const results = events.flatMap((event) => (event.type === 'run' ? event.results : []))
     return Object.fromEntries(results.map((each) => [each.taskId, 'output' in each ? each.output[0]! : each.code]))
   }
-  return { device, loop, cache, open, step, settle }
+  return { device, loop, cache, events, open, step, settle }
 }
 
 test('a failed run fails its own requests with a typed error and no others', () => {
@@ -97,12 +97,13 @@ test('a step at a position that the cache does not hold fails alone', () => {
   assert.deepEqual(settle(), { 1: 'SESSION_POSITION', 2: 21 })
 })
 
-test('what waits for a sequence that is released is forgotten', () => {
-  const { device, loop, open, step, settle } = newLoop()
+test('what waits for a sequence that is released is forgotten, and said to be', () => {
+  const { device, loop, events, open, step, settle } = newLoop()
   open(1, 0)
   step(1, 0, 4)
   loop.turn()
   loop.handle({ type: 'release', sequence: 1 })
+  assert.deepEqual(events.at(-1), { type: 'dropped', taskIds: [1] })
   assert.deepEqual(settle(), {})
   assert.equal(device.ran.length, 1)
   open(2, 0)
