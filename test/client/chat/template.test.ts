@@ -81,13 +81,11 @@ test('a model without a template leaves the choice to the user', async (t) => {
 
 const refused: [string, string, RegExp][] = [
   [
-    'continue, which loses what was printed',
-    '{% for m in messages %}a{% if m %}{% continue %}{% endif %}b{% endfor %}',
-    /^x\.jinja: it uses \{% continue %\}, which would be rendered wrongly here; another can be chosen with --template$/,
+    'a statement that needs other templates',
+    '{% include "x" %}',
+    /^x\.jinja: it uses what is not supported here: \{% include %\}; another can be chosen with --template$/,
   ],
-  ['break', '{% for m in messages %}{% break %}{% endfor %}', /\{% break %\}/],
-  ['a date that is not filled in', '{{ strftime_now("%d %A") }}', /it uses strftime_now with %A/],
-  ['syntax that is not supported', '{% raw %}a{% endraw %}', /^x\.jinja: it uses what is not supported here: .*raw/i],
+  ['an error of syntax', '{% for m in messages %}', /^x\.jinja: it cannot be rendered: TemplateSyntaxError: .*endfor/],
 ]
 
 for (const [what, text, message] of refused) {
@@ -100,34 +98,22 @@ for (const [what, text, message] of refused) {
   })
 }
 
-test('what a template says against the messages is told in its own words', () => {
-  const template = compile('{{ raise_exception("roles must alternate") }}')
+test('what a template says against the messages is told in its own words, what Python would say in its', () => {
   assert.throws(
-    () => template.render(MESSAGES),
-    /x\.jinja: it refuses these messages, or uses what is not supported here: roles must alternate/,
+    () => compile('{{ raise_exception("roles must alternate") }}').render(MESSAGES),
+    /x\.jinja: it refuses these messages: roles must alternate; another/,
   )
   assert.throws(
-    () => compile('{{ messages[0].content.splitlines() }}').render(MESSAGES),
-    /not supported here \(\.splitlines\(\)\): /,
+    () => compile('{{ messages[0].content + 1 }}').render(MESSAGES),
+    /x\.jinja: it cannot be rendered: TypeError: unsupported operand type\(s\) for \+: 'str' and 'int'/,
+  )
+  assert.throws(
+    () => compile('{{ messages[0].content.swapcase() }}').render(MESSAGES),
+    /not supported here: str\.swapcase/,
   )
 })
 
-test('a template that loops for ever or grows without end is stopped, and the next one is rendered', () => {
-  for (const text of [
-    '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}',
-    '{{ range(1000000000)|length }}',
-  ]) {
-    const hostile = compileTemplate({ text, name: 'hostile.jinja', specialTokens: {}, stopStrings: [] })
-    assert.throws(() => hostile.render([{ role: 'user', content: 'a' }]), {
-      code: 'CHAT_TEMPLATE',
-      message: /^hostile\.jinja: .*timed out.*--template/,
-    })
-  }
-  const honest = compileTemplate({
-    text: '{{ messages[0].content }}',
-    name: 'own.jinja',
-    specialTokens: {},
-    stopStrings: [],
-  })
-  assert.equal(honest.render([{ role: 'user', content: 'a' }]), 'a')
+test('a template finds tools and documents that are None, as transformers hands them on', () => {
+  const text = "{% if tools is not none %}tools{% endif %}{{ documents is none }}{{ 'xxaxx'.strip('x') }}"
+  assert.equal(compile(text).render(MESSAGES), 'Truea')
 })
