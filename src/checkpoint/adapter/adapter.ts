@@ -1,11 +1,12 @@
 // Room adapter/: LoRA adapters as PEFT saves them.
 
 import { basename, join, resolve } from 'node:path'
-import { PetalsError } from '../../base/errors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Fields } from '../config/fields.ts'
 import { isJsonObject, type JsonObject, readJsonObject } from '../config/json.ts'
 import { readSafetensorsHeader, type TensorSlice } from '../weights/safetensors.ts'
+import { expression, targetsOf } from './targets.ts'
+import { unsupported } from './unsupported.ts'
 
 /**
  * A low-rank change of one linear layer's weight by scaling * B A, with A [rank, in] and B [out, rank] (Hu et al.,
@@ -44,7 +45,18 @@ const PLAIN: Readonly<Record<string, readonly unknown[]>> = {
   alora_invocation_tokens: [],
   use_bdlora: [false],
   use_qalora: [false],
+  kasa_config: [],
+  velora_config: [],
+  monteclora_config: [],
+  arrow_config: [],
+  megatron_config: [],
 }
+
+/**
+ * Values of `init_lora_weights` that leave the base weights as they are. All others take the initial product off them
+ * (PiSSA, CorDA, OLoRA, LoRA-GA) or quantize them (LoftQ): the stored matrices fit other weights than the checkpoint's.
+ */
+const WHOLE_BASE = new Set<unknown>([undefined, null, true, false, 'gaussian', 'eva', 'orthogonal', 'mica'])
 
 /**
  * Reads the folder of a LoRA adapter that PEFT saved. Throws `CheckpointError` for unreadable files, and
@@ -57,6 +69,7 @@ export async function openAdapter(folder: string): Promise<Adapter> {
   checkKind(config, file)
   const slices = await readSafetensorsHeader(join(root, WEIGHTS))
   const scaling = scalings(config, file)
+  const isTarget = targetsOf(config, file)
   const halves = new Map<string, { a?: TensorSlice; b?: TensorSlice }>()
   for (const slice of slices) {
     const { module, half } = parseName(slice)
@@ -68,6 +81,8 @@ export async function openAdapter(folder: string): Promise<Adapter> {
   const modules = [...halves].map(([name, { a, b }]): AdapterModule => {
     if (a === undefined || b === undefined)
       throw unsupported(join(root, WEIGHTS), `module ${name}`, `it has only one of lora_A and lora_B`)
+    if (!isTarget(name))
+      throw unsupported(file, `module ${name}`, 'it has matrices, and the config does not name it to be changed')
     return { name, a, b, scaling: scaling(name, a.shape[0] ?? 1) }
   })
   if (modules.length === 0) throw unsupported(join(root, WEIGHTS), 'an empty file', 'there are no matrices in it')
@@ -79,10 +94,19 @@ function checkKind(config: JsonObject, file: string): void {
     throw unsupported(file, `peft_type ${JSON.stringify(config['peft_type'])}`, 'only LORA is supported')
   for (const [field, plain] of Object.entries(PLAIN)) {
     const value = config[field]
-    if (value === undefined || value === null || plain.includes(value) || (Array.isArray(value) && value.length === 0))
-      continue
+    if (value === undefined || value === null || plain.includes(value) || isEmpty(value)) continue
     throw unsupported(file, `${field} ${JSON.stringify(value)}`, 'it is not supported')
   }
+  const init = config['init_lora_weights']
+  const lower = typeof init === 'string' ? init.toLowerCase() : init
+  if (!WHOLE_BASE.has(lower)) {
+    const cure = 'save the adapter with path_initial_model_for_weight_conversion, which PEFT has for it'
+    throw unsupported(file, `init_lora_weights ${JSON.stringify(init)}`, `it changed the weights of the model: ${cure}`)
+  }
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) ? value.length === 0 : isJsonObject(value) && Object.keys(value).length === 0
 }
 
 /**
@@ -124,20 +148,8 @@ function patterns(config: JsonObject, field: string, file: string): (module: str
     throw unsupported(file, `${field} ${JSON.stringify(given)}`, 'it must be an object of numbers above 0')
   }
   const rules = Object.entries(given as Record<string, number>).map(([key, value]) => ({
-    pattern: compile(key, field, file),
+    pattern: expression(key, '^(?:.*\\.)?%$', field, file),
     value,
   }))
   return (module) => rules.find(({ pattern }) => pattern.test(module))?.value
-}
-
-function compile(key: string, field: string, file: string): RegExp {
-  try {
-    return new RegExp(`^(?:.*\\.)?(?:${key.replace(/^\^/, '')})$`)
-  } catch {
-    throw unsupported(file, `${field} ${JSON.stringify(key)}`, 'it is not a regular expression')
-  }
-}
-
-function unsupported(file: string, what: string, why: string): PetalsError {
-  return new PetalsError('ADAPTER_UNSUPPORTED', `${file}: ${what}: ${why}`)
 }

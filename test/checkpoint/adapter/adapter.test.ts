@@ -52,6 +52,23 @@ describe('openAdapter', () => {
     ['DoRA', { use_dora: true }, /use_dora true/],
     ['biases', { bias: 'all' }, /bias "all"/],
     ['whole modules', { modules_to_save: ['lm_head'] }, /modules_to_save \["lm_head"\]/],
+    ['PiSSA', { init_lora_weights: 'pissa' }, /init_lora_weights "pissa".*changed the weights.*path_initial_model/],
+    ['quick PiSSA', { init_lora_weights: 'pissa_niter_4' }, /init_lora_weights "pissa_niter_4"/],
+    ['OLoRA', { init_lora_weights: 'OLoRA' }, /init_lora_weights "OLoRA"/],
+    ['CorDA', { init_lora_weights: 'corda' }, /init_lora_weights "corda"/],
+    ['LoftQ', { init_lora_weights: 'loftq' }, /init_lora_weights "loftq"/],
+    ['LoRA-GA', { init_lora_weights: 'lora_ga' }, /init_lora_weights "lora_ga"/],
+    ['beginnings that nobody knows', { init_lora_weights: 'x' }, /init_lora_weights "x"/],
+    ['KaSA', { kasa_config: { beta: 1 } }, /kasa_config/],
+    ['experts of Arrow', { arrow_config: { top_k: 3 } }, /arrow_config/],
+    ['parameters', { target_parameters: ['experts.w'] }, /target_parameters \["experts.w"\]/],
+    ['copied layers', { layer_replication: [[0, 2]] }, /layer_replication/],
+    ['token indices', { trainable_token_indices: { embed_tokens: [1] } }, /trainable_token_indices/],
+    ['biases of its own', { lora_bias: true }, /lora_bias true/],
+    ['Megatron', { megatron_config: { a: 1 } }, /megatron_config/],
+    ['modules that the config leaves out', { exclude_modules: ['v_proj'] }, /module .*v_proj: it has matrices/],
+    ['layers that the config leaves out', { layers_to_transform: [0] }, /module .*layers\.1.*: it has matrices/],
+    ['expressions of Python alone', { target_modules: '(?P<a>.*)_proj(?i)' }, /target_modules .*no regular expression/],
     ['patterns that are no numbers', { rank_pattern: { q_proj: 'x' } }, /rank_pattern/],
     ['patterns that are no expressions', { alpha_pattern: { '(': 1 } }, /alpha_pattern "\("/],
     ['ranks other than those stored', { rank_pattern: {} }, /rank 2 for .*lora_A has rank [34]/],
@@ -60,6 +77,11 @@ describe('openAdapter', () => {
     it(`refuses ${what}`, (context) =>
       assert.rejects(withConfig(context, changes), { code: 'ADAPTER_UNSUPPORTED', message }))
   }
+
+  it('takes beginnings that leave the weights of the model as they are', async (context) => {
+    for (const init of [true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])
+      assert.ok((await withConfig(context, { init_lora_weights: init, loftq_config: {} })).modules.length > 0)
+  })
 
   it('refuses what is no pair of matrices', async (context) => {
     await assert.rejects(withTensors(context, { 'a.lora_A.weight': [2, 4] }), {

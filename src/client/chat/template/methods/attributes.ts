@@ -92,9 +92,9 @@ function isMutator(value: Value, name: string): boolean {
 /** Attributes that objects of Python have, without the underscores around them. */
 const DUNDERS = new Set(
   (
-    'add call class closure code contains delattr dict dir doc eq format func ge getattribute getitem getstate globals ' +
-    'gt hash init init_subclass iter le len lt module mul name ne new qualname reduce reduce_ex repr self setattr ' +
-    'sizeof str subclasshook'
+    'add call class closure code contains delattr dict dir doc eq format func ge getattribute getitem getstate ' +
+    'globals gt hash init init_subclass iter le len lt module mul name ne new qualname reduce reduce_ex repr ' +
+    'self setattr sizeof str subclasshook'
   ).split(' '),
 )
 
