@@ -33,12 +33,20 @@ describe('the tensors that a parameter is made of', () => {
   })
 
   it('of unpacked codes are all of their layer', () => {
-    const quant = { method: 'awq', bits: 4, groupSize: 16, zeroPoints: true, zeroOffset: 0 } as const
+    const quant = {
+      method: 'awq',
+      bits: 4,
+      groupSize: 16,
+      zeroPoints: true,
+      zeroOffset: 0,
+      order: 'g_idx',
+      ordered: false,
+    } as const
     const source = { kind: 'unpacked', quant, part: 'codes', module: { name: 'proj', shape: SHAPE } } as const
     const tensors = storedTensors({ name: 'proj.weight.codes', shape: [8, 1, 8], source })
     assert.deepEqual(
       tensors.map(({ name }) => name),
-      ['proj.qweight', 'proj.qzeros', 'proj.scales'],
+      ['proj.qweight', 'proj.qzeros', 'proj.scales', 'proj.g_idx'],
     )
   })
 })

@@ -10,6 +10,8 @@ export interface WantedTensor {
   readonly shape: readonly number[]
   /** The dtypes that the stored tensor may have; by default the float types. */
   readonly dtypes?: readonly DType[] | undefined
+  /** Whether a checkpoint may lack it. */
+  readonly optional?: boolean
 }
 
 /** The stored tensors that are checked: each of them must be wanted. */
@@ -41,8 +43,8 @@ export function findTensor(tensors: Checkpoint['tensors'], name: string): Tensor
 
 /**
  * Matches the tensors that a model needs with those that a checkpoint stores, both ways: each wanted tensor must be
- * stored with its shape and an accepted dtype, and each stored tensor in scope must be wanted. Returns the slices by
- * the wanted names. Throws `CHECKPOINT_MISSING_TENSOR`, `CHECKPOINT_SHAPE`, `CHECKPOINT_DTYPE` or
+ * stored, unless it is optional, with its shape and an accepted dtype, and each stored tensor in scope must be wanted.
+ * Returns the slices by the wanted names. Throws `CHECKPOINT_MISSING_TENSOR`, `CHECKPOINT_SHAPE`, `CHECKPOINT_DTYPE` or
  * `CHECKPOINT_UNUSED_TENSOR`, naming the first offending tensors and how many there are.
  */
 export function reconcile(
@@ -54,10 +56,10 @@ export function reconcile(
   const missing: string[] = []
   const misshapen: string[] = []
   const mistyped: string[] = []
-  for (const { name, shape, dtypes } of wanted) {
+  for (const { name, shape, dtypes, optional } of wanted) {
     const slice = findTensor(checkpoint.tensors, name)
     if (slice === undefined) {
-      missing.push(name)
+      if (optional !== true) missing.push(name)
       continue
     }
     found.set(name, slice)

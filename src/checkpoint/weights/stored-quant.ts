@@ -18,6 +18,10 @@ export interface PackedQuant {
   readonly zeroPoints: boolean
   /** What has to be added to a stored zero point; GPTQ stores them less one. */
   readonly zeroOffset: number
+  /** The tensor that says which group each weight of a row is in, if one is stored: the natural one is read here. */
+  readonly order: 'g_idx' | 'weight_g_idx'
+  /** Whether the config says that the groups may be others, so that the tensor must be there. */
+  readonly ordered: boolean
 }
 
 /** Weights as float8 (e4m3) with a scale for each block of rows and columns; 0 columns: blocks are as wide as a row. */
@@ -33,6 +37,8 @@ export interface StoredPiece {
   readonly name: string
   readonly shape: readonly number[]
   readonly dtypes: readonly DType[]
+  /** Whether a checkpoint may leave it out. */
+  readonly optional?: boolean
 }
 
 const FIELD = 'quantization_config'
@@ -70,9 +76,6 @@ export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
 
 function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
   if (config['bits'] !== 4) unsupported(fields, `gptq with bits ${JSON.stringify(config['bits'])}`)
-  // With desc_act the weights of a row are in another order than the inputs, which would have to be reordered at every
-  // step.
-  if (config['desc_act'] === true) unsupported(fields, 'gptq with desc_act')
   const isSecond = config['checkpoint_format'] === 'gptq_v2'
   return {
     method: 'gptq',
@@ -80,6 +83,8 @@ function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
     groupSize: groupSize(fields, config['group_size']),
     zeroPoints: true,
     zeroOffset: isSecond ? 0 : 1,
+    order: 'g_idx',
+    ordered: (config['desc_act'] ?? false) !== false,
   }
 }
 
@@ -99,6 +104,8 @@ function parseAwq(fields: Fields, config: JsonObject): StoredQuant {
     groupSize: groupSize(fields, config['group_size'] ?? config['q_group_size']),
     zeroPoints: true,
     zeroOffset: 0,
+    order: 'g_idx',
+    ordered: false,
   }
 }
 
@@ -112,10 +119,19 @@ function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
   const { num_bits: bits, type, strategy, symmetric, group_size: size, actorder } = weights as JsonObject
   const format = config['format'] ?? (group as JsonObject)['format']
   const size0 = strategy === 'channel' ? 0 : groupSize(fields, size)
-  if (actorder !== undefined && actorder !== null && actorder !== 'weight')
+  const ordered = actorder === 'group' || actorder === 'dynamic'
+  if (!ordered && ![undefined, null, 'weight', 'static'].includes(actorder as null))
     unsupported(fields, `compressed-tensors with actorder ${JSON.stringify(actorder)}`)
   if (type === 'int' && bits === 4 && format === 'pack-quantized' && (strategy === 'group' || strategy === 'channel')) {
-    return { method: 'packed', bits: 4, groupSize: size0, zeroPoints: symmetric === false, zeroOffset: 0 }
+    return {
+      method: 'packed',
+      bits: 4,
+      groupSize: size0,
+      zeroPoints: symmetric === false,
+      zeroOffset: 0,
+      order: 'weight_g_idx',
+      ordered,
+    }
   }
   if (
     type === 'int' &&
@@ -124,7 +140,15 @@ function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
     symmetric !== false &&
     (strategy === 'group' || strategy === 'channel')
   ) {
-    return { method: 'int8', bits: 8, groupSize: size0, zeroPoints: false, zeroOffset: 0 }
+    return {
+      method: 'int8',
+      bits: 8,
+      groupSize: size0,
+      zeroPoints: false,
+      zeroOffset: 0,
+      order: 'weight_g_idx',
+      ordered,
+    }
   }
   if (type === 'float' && bits === 8 && format === 'float-quantized' && strategy === 'channel')
     return { method: 'fp8', scale: 'weight_scale', blockRows: 1, blockColumns: 0 }
@@ -178,6 +202,15 @@ export function storedPieces(
       piece(quant.scale, [Math.ceil(out / quant.blockRows), columns], FLOATS),
     ]
   }
+  const order: StoredPiece = { ...piece(quant.order, [inner], ['int32', 'int64']), optional: !quant.ordered }
+  return [...packedPieces(quant, [out, inner], piece), order]
+}
+
+function packedPieces(
+  quant: PackedQuant,
+  [out, inner]: readonly [number, number],
+  piece: (name: string, shape: readonly number[], dtypes: readonly DType[]) => StoredPiece,
+): StoredPiece[] {
   const groups = groupsOf(quant, inner)
   switch (quant.method) {
     case 'gptq':
@@ -203,8 +236,5 @@ export function storedPieces(
   }
 }
 
-/**
- * Tensors of quantized checkpoints that are not needed: an order of weights that is the natural one, sizes, scales of
- * activations.
- */
-export const STORED_BESIDE = [/\.g_idx$/, /\.weight_shape$/, /\.weight_g_idx$/, /\.input_scale$/]
+/** Tensors of quantized checkpoints that are not needed: sizes, scales of activations. */
+export const STORED_BESIDE = [/\.weight_shape$/, /\.input_scale$/]

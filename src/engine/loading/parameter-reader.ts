@@ -1,3 +1,4 @@
+import { requireNaturalOrder } from '../../checkpoint/weights/group-order.ts'
 import { readBytes, readBytesInto, readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../../checkpoint/weights/unpack.ts'
@@ -108,8 +109,11 @@ export class ParameterReader {
   }
 
   #unpacked({ dtype, shape }: Parameter, { quant, part, module }: UnpackedSource): Tensor {
-    if (this.#last?.module !== module.name)
+    if (this.#last?.module !== module.name) {
+      const order = this.#slices.get(`${module.name}.${quant.order}`)
+      if (order !== undefined) requireNaturalOrder(quant, order)
       this.#last = { module: module.name, matrix: unpackMatrix(quant, module.shape, this.#storedValues(module)) }
+    }
     const { matrix } = this.#last
     if (part === 'scales') return convert(fromFloat32(matrix.scales, shape), dtype as FloatDType)
     return { dtype: 'uint8', shape, data: part === 'zeros' ? matrix.zeros! : matrix.codes }

@@ -209,7 +209,6 @@ const REFUSED: [object, RegExp][] = [
     /quantization_config.*cannot be loaded without loss \(quant_method "bitsandbytes"\).*--quant/,
   ],
   [{ quantization_config: { quant_method: 'gptq', bits: 3, group_size: 128 } }, /gptq with bits 3/],
-  [{ quantization_config: { quant_method: 'gptq', bits: 4, group_size: 128, desc_act: true } }, /gptq with desc_act/],
   [{ quantization_config: { quant_method: 'gptq', bits: 4, group_size: 100 } }, /a group size of 100/],
   [
     { quantization_config: { quant_method: 'awq', bits: 4, group_size: 128, zero_point: true, version: 'gemv' } },

@@ -91,6 +91,45 @@ async function plainCheckpoint(name: string, context: TestContext): Promise<Chec
   return openCheckpoint(folder)
 }
 
+/** What a config says about the order of weights, and the group of weight i of n. */
+type Asked = { readonly desc_act?: boolean; readonly actorder?: string }
+type GroupOf = (i: number, n: number) => number
+
+const OTHER_ORDER = { code: 'CHECKPOINT_FORMAT', message: /g_idx in .* puts weight \d+ of a row into group/ }
+const MISSING = { code: 'CHECKPOINT_MISSING_TENSOR', message: /g_idx/ }
+
+/** A fixture whose layers store the groups of their weights, or do not. */
+async function withOrder(
+  name: string,
+  asked: Asked,
+  groupOf: GroupOf | undefined,
+  context: TestContext,
+): Promise<Checkpoint> {
+  const { tensors } = await openCheckpoint(join(FOLDER, name))
+  const suffix = name === 'gptq' ? 'g_idx' : 'weight_g_idx'
+  const stored = Object.fromEntries(
+    [...tensors]
+      .filter(([tensor]) => !tensor.endsWith('.g_idx'))
+      .map(([tensor, slice]) => [tensor, { dtype: slice.dtype, shape: slice.shape, data: readBytes(slice) }]),
+  )
+  const plainTensors = await readTensors(join(FOLDER, name, 'plain.safetensors'))
+  for (const [tensor, { shape }] of plainTensors) {
+    const inner = shape[1]
+    if (inner === undefined || groupOf === undefined) continue
+    const groups = Int32Array.from({ length: inner }, (_, i) => Math.floor(groupOf(i, inner)))
+    stored[tensor.replace(/weight$/, suffix)] = { dtype: 'int32', shape: [inner], data: new Uint8Array(groups.buffer) }
+  }
+  const folder = await temporaryFolder(context)
+  await writeSafetensors(join(folder, 'model.safetensors'), stored)
+  const text = await readFile(join(FOLDER, name, 'config.json'), 'utf8')
+  const { desc_act: descAct, actorder } = asked
+  const config = text
+    .replace(/"desc_act": false,/, descAct === undefined ? '' : `"desc_act": ${descAct},`)
+    .replace(/"num_bits": 4,/, `$&${actorder === undefined ? '' : ` "actorder": "${actorder}",`}`)
+  await writeFile(join(folder, 'config.json'), config)
+  return openCheckpoint(folder)
+}
+
 describe('a checkpoint that was quantized before', () => {
   for (const name of readdirSync(FOLDER)) {
     it(`means what ${name} says, to the bit, and is computed with as it is`, async (context) => {
@@ -132,4 +171,39 @@ describe('a checkpoint that was quantized before', () => {
     const error = maxError(full, int8)
     assert.ok(error > 1e-4 && error < 0.1, `${error}`)
   })
+
+  const orders: [what: string, name: string, asked: Asked, groupOf: GroupOf | undefined, error: object | undefined][] =
+    [
+      ['gptq of another order, whatever desc_act says', 'gptq', {}, (i, n) => (n - 1 - i) / 32, OTHER_ORDER],
+      [
+        'gptq of one exchanged pair',
+        'gptq',
+        { desc_act: false },
+        (i) => (i === 31 ? 1 : i === 32 ? 0 : i / 32),
+        OTHER_ORDER,
+      ],
+      ['gptq with desc_act and the natural order', 'gptq', { desc_act: true }, (i) => i / 32, undefined],
+      ['gptq without any order', 'gptq', {}, undefined, undefined],
+      ['gptq with desc_act and no order', 'gptq', { desc_act: true }, undefined, MISSING],
+      ['packed integers of another order', 'packed', {}, (i, n) => (n - 1 - i) / 32, OTHER_ORDER],
+      ['packed integers with actorder and another order', 'packed', { actorder: 'group' }, (i) => i % 2, OTHER_ORDER],
+      [
+        'packed integers with actorder and the natural order',
+        'packed',
+        { actorder: 'group' },
+        (i) => i / 32,
+        undefined,
+      ],
+      ['packed integers with an order that was never filled in', 'packed', { actorder: 'group' }, () => -1, undefined],
+      ['packed integers with actorder of weights', 'packed', { actorder: 'weight' }, undefined, undefined],
+      ['packed integers with actorder and no order', 'packed', { actorder: 'group' }, undefined, MISSING],
+    ]
+  for (const [what, name, asked, groupOf, error] of orders) {
+    it(`${error === undefined ? 'is computed with' : 'is refused'}: ${what}`, async (context) => {
+      const checkpoint = await withOrder(name, asked, groupOf, context)
+      if (error !== undefined) return assert.rejects(outputs(checkpoint), error)
+      const expected = await outputs(await openCheckpoint(join(FOLDER, name)))
+      assert.equal(maxError(await outputs(checkpoint), expected), 0)
+    })
+  }
 })
