@@ -116,6 +116,8 @@ SNIPPETS = r"""
 {{ '12'.isdigit() }}{{ ''.isdigit() }}{{ '1a'.isdigit() }}{{ '1a'.isalnum() }}{{ 'aé'.isalpha() }}{{ 'a b'.isalpha() }}{{ 'AB1'.isupper() }}{{ 'ab1'.islower() }}{{ '1'.islower() }}{{ ' \n'.isspace() }}{{ ''.isspace() }}{{ 'é'.isascii() }}{{ '٣'.isdigit() }}{{ '٣'.isdecimal() }}
 {% for i in range(5) %}{% if i == 3 %}{% break %}{% endif %}{% if i == 1 %}a{% continue %}{% endif %}{{ i }},{% endfor %}
 {% for i in [1, 2] %}<{% for j in [1, 2, 3] %}{% if j == 2 %}{% break %}{% endif %}{{ i }}{{ j }}{% endfor %}>{% endfor %}
+{% for i in [1, 2] %}{% continue %}{% else %}E{% endfor %}{% for i in [1, 2] %}{% break %}{% else %}E{% endfor %}{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}E{% endfor %}
+{% for i in [1] %}{% for j in [1] recursive %}{% continue %}{% else %}{% continue %}{% endfor %}{% endfor %}
 {% break %}
 {% for i in [1] %}{% macro m() %}{% break %}{% endmacro %}{% endfor %}
 {% set ns = namespace(a=1, found=false) %}{% for i in xs %}{% set ns.a = ns.a + i %}{% set ns.found = true %}{% endfor %}{{ ns.a }}{{ ns.found }}{{ ns.missing }}

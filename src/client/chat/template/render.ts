@@ -96,7 +96,10 @@ function renderLoop(out: string[], node: ForNode, scope: Scope): Leaving {
   return renderElements(out, node, scope, evaluate(node.iterable, scope), 0n)
 }
 
-/** Renders a loop's body for each element, or its `else` if there is none. */
+/**
+ * Renders a loop's body for each element, then its `else` unless an iteration has come to its end: as in jinja2, it is
+ * rendered as well where every iteration was left by `continue` or `break`.
+ */
 function renderElements(out: string[], node: ForNode, scope: Scope, iterable: Value, depth0: bigint): Leaving {
   const recurse = (part: Value, depth: bigint) => {
     const inner: string[] = []
@@ -105,14 +108,15 @@ function renderElements(out: string[], node: ForNode, scope: Scope, iterable: Va
   }
   const elements = node.test === undefined ? iterable : new Iterator(chosen(node, scope, iterable))
   const loop = new LoopContext(elements, depth0, node.recursive ? recurse : undefined)
-  let any = false
+  let completed = false
   for (let item = loop.next(); item !== undefined; item = loop.next()) {
-    any = true
     const within = new Scope(scope, [['loop', loop]])
     assign(node.target, item, within)
-    if (renderInto(out, node.body, within) === 'break') break
+    const leaving = renderInto(out, node.body, within)
+    if (leaving === 'break') break
+    if (leaving === undefined) completed = true
   }
-  return any ? undefined : renderInto(out, node.otherwise, new Scope(scope))
+  return completed ? undefined : renderInto(out, node.otherwise, new Scope(scope))
 }
 
 /** The elements that a loop's `if` lets through. */

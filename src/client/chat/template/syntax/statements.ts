@@ -94,7 +94,9 @@ function parseFor(stream: TokenStream): Statement {
   stream.loops++
   const { body, end } = parseBlock(stream, 'endfor', 'else')
   stream.loops--
-  const otherwise = end === 'else' ? parseBlock(stream, 'endfor').body : []
+  // A recursive loop is a function of its own, its `else` included.
+  const parse = recursive ? parseApart : (of: TokenStream, tag: string) => parseBlock(of, tag).body
+  const otherwise = end === 'else' ? parse(stream, 'endfor') : []
   return { kind: 'for', target, iterable, test, recursive, body, otherwise }
 }
 
