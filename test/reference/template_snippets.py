@@ -118,6 +118,14 @@ SNIPPETS = r"""
 {% for i in [1, 2] %}<{% for j in [1, 2, 3] %}{% if j == 2 %}{% break %}{% endif %}{{ i }}{{ j }}{% endfor %}>{% endfor %}
 {% for i in [1, 2] %}{% continue %}{% else %}E{% endfor %}{% for i in [1, 2] %}{% break %}{% else %}E{% endfor %}{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}E{% endfor %}
 {% for i in [1] %}{% for j in [1] recursive %}{% continue %}{% else %}{% continue %}{% endfor %}{% endfor %}
+{% for x in xs %}{{ n }}{% endfor %}{% set n = 1 %}{{ n }}
+{{ n }}{% for x in xs %}{{ n }}{% endfor %}{% set n = 1 %}{{ n }}
+{% for x in xs %}{{ n }}{% endfor %}{% if yes %}{% set n = 1 %}{% endif %}{{ n }}
+{% for x in xs %}{{ n }}{% endfor %}{% if yes %}{% set n = 1 %}{% else %}{% set n = 2 %}{% endif %}{{ n }}
+{% for x in xs %}{{ n }}{% endfor %}{% if yes %}{% set n = 1 %}{% elif yes %}{% set n = 3 %}{% else %}{% set n = 2 %}{% endif %}{{ n }}
+{% macro m() %}{{ n }}{% endmacro %}{{ m() }}{% set n = n or 1 %}{{ m() }}{% macro k() %}{{ f }}{% endmacro %}{{ k() }}{% set f = 2 %}{{ k() }}
+{% for x in xs %}{% for y in [1] %}{{ n }}{% endfor %}{% set n = x %}{{ n }}{% endfor %}{{ n }}
+{% for x in xs %}{% for y in [1] %}{{ n }}{% endfor %}{% set n = x %}{{ n }}{% endfor %}
 {% break %}
 {% for i in [1] %}{% macro m() %}{% break %}{% endmacro %}{% endfor %}
 {% set ns = namespace(a=1, found=false) %}{% for i in xs %}{% set ns.a = ns.a + i %}{% set ns.found = true %}{% endfor %}{{ ns.a }}{{ ns.found }}{{ ns.missing }}

@@ -2,6 +2,7 @@ import { typeError } from './errors.ts'
 import { assign } from './assign.ts'
 import { evaluate, evaluateCall } from './evaluate.ts'
 import { Scope } from './scope.ts'
+import { hiddenNames } from './syntax/hidden-names.ts'
 import type { ForNode, MacroNode, Statement } from './syntax/nodes.ts'
 import { isTruthy, iterate } from './values/iterate.ts'
 import { accountCharacters } from './values/limits.ts'
@@ -11,6 +12,14 @@ import { type Arguments, Callable, Dict, Iterator, Tuple, Undefined, type Value 
 
 /** How a part ends before its last statement: by leaving the loop around it, or its iteration. */
 type Leaving = 'break' | 'continue' | undefined
+
+/** The variables that a part of a template begins with, within those around it. */
+export function scopeOf(body: readonly Statement[], around: Scope): Scope {
+  return new Scope(
+    around,
+    hiddenNames(body).map((name) => [name, new Undefined(`'${name}' is undefined`)] as const),
+  )
+}
 
 /** The text of statements in a scope. */
 export function renderText(body: readonly Statement[], scope: Scope): string {
@@ -58,7 +67,7 @@ function renderStatement(out: string[], statement: Statement, scope: Scope): Lea
     case 'with':
       return renderWith(out, statement, scope)
     case 'generation':
-      return renderInto(out, statement.body, new Scope(scope))
+      return renderInto(out, statement.body, scopeOf(statement.body, scope))
     case 'setBlock':
     case 'filterBlock':
       return renderCaptured(out, statement, scope)
@@ -75,7 +84,7 @@ function renderCaptured(
   scope: Scope,
 ): Leaving {
   const inner: string[] = []
-  const within = new Scope(scope)
+  const within = scopeOf(statement.body, scope)
   const leaving = renderInto(inner, statement.body, within)
   if (leaving !== undefined) return leaving
   const text = inner.join('')
@@ -86,7 +95,7 @@ function renderCaptured(
 }
 
 function renderWith(out: string[], { bindings, body }: Extract<Statement, { kind: 'with' }>, scope: Scope): Leaving {
-  const within = new Scope(scope)
+  const within = scopeOf(body, scope)
   const values = bindings.map(([, value]) => evaluate(value, scope))
   bindings.forEach(([target], i) => assign(target, values[i]!, within))
   return renderInto(out, body, within)
@@ -110,13 +119,14 @@ function renderElements(out: string[], node: ForNode, scope: Scope, iterable: Va
   const loop = new LoopContext(elements, depth0, node.recursive ? recurse : undefined)
   let completed = false
   for (let item = loop.next(); item !== undefined; item = loop.next()) {
-    const within = new Scope(scope, [['loop', loop]])
+    const within = scopeOf(node.body, scope)
+    within.set('loop', loop)
     assign(node.target, item, within)
     const leaving = renderInto(out, node.body, within)
     if (leaving === 'break') break
     if (leaving === undefined) completed = true
   }
-  return completed ? undefined : renderInto(out, node.otherwise, new Scope(scope))
+  return completed ? undefined : renderInto(out, node.otherwise, scopeOf(node.otherwise, scope))
 }
 
 /** The elements that a loop's `if` lets through. */
@@ -142,8 +152,8 @@ function makeMacro(node: MacroNode, scope: Scope): Callable {
 }
 
 /** The scope of a macro's body: its parameters, and what else it accepts. */
-function bindMacro({ name, signature, accepts }: MacroNode, scope: Scope, { args, kwargs }: Arguments): Scope {
-  const within = new Scope(scope)
+function bindMacro({ name, signature, accepts, body }: MacroNode, scope: Scope, { args, kwargs }: Arguments): Scope {
+  const within = scopeOf(body, scope)
   const rest = new Map(kwargs)
   const { parameters } = signature
   const taken = new Map<string, Value>(parameters.slice(0, args.length).map(([parameter], i) => [parameter, args[i]!]))

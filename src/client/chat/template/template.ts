@@ -1,7 +1,8 @@
 import { FILTERS, ALL_TESTS } from './filters/registry.ts'
-import { renderText } from './render.ts'
+import { renderText, scopeOf } from './render.ts'
 import { Scope } from './scope.ts'
 import { checkNames } from './syntax/check-names.ts'
+import { findHiddenNames } from './syntax/hidden-names.ts'
 import type { Statement } from './syntax/nodes.ts'
 import { parseTemplate } from './syntax/statements.ts'
 import { beginAccount } from './values/limits.ts'
@@ -19,6 +20,7 @@ export class Template {
   /** Throws a `PythonError` where jinja2 would not compile the text, an `UnsupportedError` for what is missing here. */
   constructor(text: string) {
     this.#body = parseTemplate(text)
+    findHiddenNames(this.#body)
     checkNames(this.#body, { filters: FILTERS, tests: ALL_TESTS })
   }
 
@@ -29,6 +31,6 @@ export class Template {
   render(variables: Readonly<Record<string, unknown>>): string {
     beginAccount()
     const context = Object.entries(variables).map(([name, value]) => [name, toValue(value)] as const)
-    return renderText(this.#body, new Scope(new Scope(undefined, context)))
+    return renderText(this.#body, scopeOf(this.#body, new Scope(undefined, context)))
   }
 }
