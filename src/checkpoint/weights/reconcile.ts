@@ -2,6 +2,7 @@ import type { DType } from '../../tensor/dtype.ts'
 import type { Checkpoint } from '../checkpoint.ts'
 import { isFloatDType } from '../config/config.ts'
 import { CheckpointError, type CheckpointErrorCode, listSome } from '../errors.ts'
+import { bareName, findTensor } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 /** A tensor that a model's graphs need. */
@@ -18,25 +19,6 @@ export interface ReconcileScope {
   readonly prefixes: readonly string[]
   /** Names of tensors that may stay unused, e.g. buffers that old versions stored. */
   readonly ignore?: readonly RegExp[]
-}
-
-/**
- * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.` or
- * `language_model.`.
- */
-export function bareName(name: string): string {
-  return name.replace(/^(?:(?:language_model|model|transformer)\.)+/, '')
-}
-
-const byBareName = new WeakMap<Checkpoint['tensors'], ReadonlyMap<string, TensorSlice>>()
-
-/** The tensor with this name, with or without the prefix that `bareName` removes; undefined if there is none. */
-export function findTensor(tensors: Checkpoint['tensors'], name: string): TensorSlice | undefined {
-  const exact = tensors.get(name)
-  if (exact !== undefined) return exact
-  const bare = byBareName.get(tensors) ?? new Map([...tensors].map(([stored, slice]) => [bareName(stored), slice]))
-  byBareName.set(tensors, bare)
-  return bare.get(bareName(name))
 }
 
 /**

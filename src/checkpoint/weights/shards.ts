@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, listSome } from '../errors.ts'
 import { isFile, isJsonObject, readJsonObject } from '../config/json.ts'
+import { readRows } from './read.ts'
 import { readSafetensorsHeader, type TensorSlice } from './safetensors.ts'
 
 const SINGLE = 'model.safetensors'
@@ -16,6 +17,8 @@ export interface ShardSource {
   names(): Promise<readonly string[]>
   /** The tensors of each of the named files. A slice's `file` is the file's path in the model's folder. */
   headers(names: readonly string[]): Promise<readonly (readonly TensorSlice[])[]>
+  /** Rows `start` to `end` of a tensor's first axis as stored. */
+  rows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array>
 }
 
 /**
@@ -25,7 +28,7 @@ export interface ShardSource {
  */
 export async function readTensorSlices(
   folder: string,
-  source = folderSource(folder),
+  source: ShardSource = folderSource(folder),
 ): Promise<Map<string, TensorSlice>> {
   const names = await source.names()
   if (names.includes(SINGLE)) {
@@ -36,7 +39,8 @@ export async function readTensorSlices(
   throw noWeights(folder, names)
 }
 
-function folderSource(folder: string): ShardSource {
+/** The weight files of a folder. */
+export function folderSource(folder: string): ShardSource {
   return {
     async names() {
       const names = await readdir(folder)
@@ -48,6 +52,7 @@ function folderSource(folder: string): ShardSource {
       for (const name of names) headers.push(await readSafetensorsHeader(join(folder, name)))
       return headers
     },
+    rows: readRows,
   }
 }
 
