@@ -11,8 +11,8 @@ import type { RemoteModel } from './hub/remote/remote.ts'
 import { isFile, readJsonObject } from './config/json.ts'
 import { findHead } from './weights/head.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
-import { isOfText, splitExperts } from './weights/text-tensors.ts'
-import { folderSource, readTensorSlices, type ShardSource } from './weights/shards.ts'
+import { isOfModel, isOfText, splitExperts } from './weights/text-tensors.ts'
+import { folderSource, type IsNeeded, readTensorSlices, type ShardSource } from './weights/shards.ts'
 
 /** A model's files, read and checked except for the tensors' bytes. Plain data: it can be posted to a worker thread. */
 export interface Checkpoint {
@@ -44,7 +44,7 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
   const configFile = join(root, 'config.json')
   const parsed = parseConfig(await readJsonObject(configFile), configFile)
   const source = shards ?? folderSource(root)
-  const stored = ownTensors(parsed, await readTensorSlices(root, source))
+  const stored = ownTensors(parsed, await readTensorSlices(root, source, neededBy(parsed)))
   const { config, tensors, notes } = await settleHead(parsed, stored, source)
 
   const generationFile = join(root, 'generation_config.json')
@@ -57,6 +57,11 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
     tensors,
     hasTokenizer: await isFile(join(root, 'tokenizer.json')),
   }
+}
+
+function neededBy({ modelType, wrapper }: ModelConfig): IsNeeded {
+  const { embedding, finalNorm } = modelTypeRow(modelType)
+  return (name) => isOfModel(name, [embedding, finalNorm]) && (wrapper === undefined || isOfText(name))
 }
 
 /** The tensors of the model itself, under the names that its families know. */

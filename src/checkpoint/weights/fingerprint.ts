@@ -6,7 +6,7 @@ import { CheckpointError } from '../errors.ts'
 import { readModelRows } from '../hub/download/rows.ts'
 import { HEAD, modelTypeRow } from '../config/model-types/index.ts'
 import { chunkBuffer, readChunks } from './read.ts'
-import { bareName, findTensor } from './names.ts'
+import { bareName, findTensor, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 const HEX_DIGITS = 16
@@ -16,9 +16,6 @@ const HEX_DIGITS = 16
  * widest models.
  */
 const EMBEDDING_ROWS = 64
-
-/** Tensors that some tools store and others leave out, without a change of the model. */
-const INCIDENTAL = [/rotary_emb\.inv_freq$/]
 
 /**
  * The name under which peers that hold the same model find one another: `dhtPrefix` if given, else a readable name and
@@ -89,7 +86,7 @@ function shapes(
 ): [string, readonly number[]][] {
   return [...tensors.values()]
     .map(({ name, shape }): [string, readonly number[]] => [bareName(name), shape])
-    .filter(([name]) => !INCIDENTAL.some((pattern) => pattern.test(name)))
+    .filter(([name]) => !isBuffer(name))
     .filter(([name]) => name !== unusedHead)
     .sort(([a], [b]) => compare(a, b))
 }

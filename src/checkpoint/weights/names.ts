@@ -18,3 +18,8 @@ export function findTensor(tensors: ReadonlyMap<string, TensorSlice>, name: stri
   byBareName.set(tensors, bare)
   return bare.get(bareName(name))
 }
+
+/** Whether a tensor is a table that follows from config.json: some tools store it, others do not. */
+export function isBuffer(name: string): boolean {
+  return /(?:^|\.)rotary(?:_emb)?\.(?:original_)?(?:inv_freq|cos_cached|sin_cached)$/.test(name)
+}

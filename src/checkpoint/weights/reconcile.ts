@@ -2,7 +2,7 @@ import type { DType } from '../../tensor/dtype.ts'
 import type { Checkpoint } from '../checkpoint.ts'
 import { isFloatDType } from '../config/config.ts'
 import { CheckpointError, type CheckpointErrorCode, listSome } from '../errors.ts'
-import { bareName, findTensor } from './names.ts'
+import { bareName, findTensor, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 /** A tensor that a model's graphs need. */
@@ -44,7 +44,7 @@ export function reconcile(
     }
     found.set(name, slice)
     if (slice.shape.join() !== shape.join()) misshapen.push(`${slice.name} [${slice.shape}] instead of [${shape}]`)
-    if (dtypes === undefined ? !isFloatDType(slice.dtype) : !dtypes.includes(slice.dtype))
+    if (dtypes === undefined ? !isFloatDType(slice.dtype) : !dtypes.some((dtype) => dtype === slice.dtype))
       mistyped.push(`${slice.name} (${slice.dtype})`)
   }
   refuse(checkpoint.folder, 'CHECKPOINT_MISSING_TENSOR', 'lacks tensors that the model needs', missing)
@@ -65,7 +65,7 @@ function unused(tensors: Checkpoint['tensors'], used: ReadonlySet<TensorSlice>, 
     .filter((slice) => !used.has(slice))
     .map((slice) => slice.name)
     .filter((name) => prefixes.some((prefix) => bareName(name).startsWith(prefix)))
-    .filter((name) => !scope.ignore?.some((pattern) => pattern.test(name)))
+    .filter((name) => !isBuffer(name) && !scope.ignore?.some((pattern) => pattern.test(name)))
 }
 
 function refuse(folder: string, code: CheckpointErrorCode, problem: string, offenders: readonly string[]): void {

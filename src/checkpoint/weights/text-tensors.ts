@@ -1,5 +1,5 @@
 import type { ExpertNames } from '../config/model-types/row.ts'
-import { bareName } from './names.ts'
+import { bareName, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 /** The text model's tensors in a multimodal model, by their bare names; towers and projectors have other names. */
@@ -11,6 +11,12 @@ const MAX_EXPERTS = 4096
 /** Whether a tensor of a multimodal model belongs to its text model. */
 export function isOfText(name: string): boolean {
   return TEXT.test(bareName(name))
+}
+
+/** Whether a tensor is one that a model cannot do without, as far as its name tells. */
+export function isOfModel(name: string, ends: readonly string[]): boolean {
+  const bare = bareName(name)
+  return ends.includes(bare) || (/(?:^|\.)(?:layers|h|blocks)\.\d+\./.test(bare) && !isBuffer(bare))
 }
 
 /**
