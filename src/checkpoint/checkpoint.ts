@@ -3,12 +3,13 @@
 
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { errorMessage } from '../base/errors.ts'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'
 import { CheckpointError } from './errors.ts'
 import { type GenerationDefaults, parseGeneration } from './config/generation.ts'
 import { HEAD, modelTypeRow } from './config/model-types/index.ts'
 import type { RemoteModel } from './hub/remote/remote.ts'
-import { isFile, readJsonObject } from './config/json.ts'
+import { isFile, type JsonObject, readJsonObject } from './config/json.ts'
 import { findHead } from './weights/head.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
 import { isOfModel, isOfText, splitExperts } from './weights/text-tensors.ts'
@@ -48,14 +49,24 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
   const { config, tensors, notes } = await settleHead(parsed, stored, source)
 
   const generationFile = join(root, 'generation_config.json')
-  const generationJson = (await isFile(generationFile)) ? await readJsonObject(generationFile) : undefined
+  const { json: generationJson, note } = await readGeneration(generationFile)
   return {
     folder: root,
     config: namesDType(config.raw) ? config : { ...config, dtype: storedDType(tensors) ?? config.dtype },
-    notes: config.wrapper === undefined ? notes : [wrapperNote(config.wrapper), ...notes],
+    notes: [...(config.wrapper === undefined ? [] : [wrapperNote(config.wrapper)]), ...notes, ...note],
     generation: parseGeneration(generationJson, generationFile, config, configFile),
     tensors,
     hasTokenizer: await isFile(join(root, 'tokenizer.json')),
+  }
+}
+
+/** generation_config.json, which no model needs: one that cannot be read is passed over, with a note. */
+async function readGeneration(file: string): Promise<{ json?: JsonObject; note: string[] }> {
+  if (!(await isFile(file))) return { note: [] }
+  try {
+    return { json: await readJsonObject(file), note: [] }
+  } catch (error) {
+    return { note: [`${errorMessage(error)}: its defaults of generation are not used`] }
   }
 }
 

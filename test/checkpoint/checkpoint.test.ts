@@ -146,12 +146,6 @@ const BROKEN: [string, string, RegExp, (folder: string) => Promise<unknown>][] =
     (folder) => writeFile(join(folder, 'config.json'), '[]'),
   ],
   [
-    'with broken generation_config.json',
-    'CHECKPOINT_FORMAT',
-    /generation_config\.json/,
-    (folder) => writeFile(join(folder, 'generation_config.json'), ''),
-  ],
-  [
     'with pickled weights only',
     'CHECKPOINT_FORMAT',
     /pytorch_model\.bin.*convert them to safetensors/,
@@ -166,6 +160,16 @@ for (const [what, code, message, damage] of BROKEN) {
     await assert.rejects(openCheckpoint(folder), { name: 'CheckpointError', code, message })
   })
 }
+
+test('a generation_config.json that cannot be read is passed over, with a note', async (t) => {
+  for (const text of ['', '[]', '{"top_k": NaN}']) {
+    const folder = await copyOfLlama(t)
+    await writeFile(join(folder, 'generation_config.json'), text)
+    const { generation, notes } = await openCheckpoint(folder)
+    assert.deepEqual(generation.options, {})
+    assert.match(notes.join(), /generation_config\.json .*(?:valid JSON|JSON object).*not used/)
+  }
+})
 
 test('a folder that is missing or a file is refused', async (t) => {
   const folder = await temporaryFolder(t)

@@ -294,13 +294,19 @@ test('generation takes its tokens from generation_config.json, then config.json,
   })
 })
 
-test('token ids that are none are refused', () => {
-  assert.throws(() => generation({ eos_token_id: [1, '2'] }, {}), {
-    code: 'CHECKPOINT_CONFIG',
-    message: /^\/g\.json: eos_token_id/,
+test('token ids below 0 are none, and what is no id is a problem', () => {
+  assert.deepEqual(generation({ eos_token_id: -1, bos_token_id: -1 }, {}), {
+    eosTokenIds: [],
+    bosTokenId: null,
+    maxPositions: 2048,
+    options: {},
   })
-  assert.throws(() => generation(undefined, { bos_token_id: -1 }), {
-    code: 'CHECKPOINT_CONFIG',
-    message: /config\.json: bos_token_id/,
-  })
+  assert.deepEqual(generation({ eos_token_id: [-1, 7] }, {}).eosTokenIds, [7])
+  const { problems } = generation({ eos_token_id: [1, '2'] }, { bos_token_id: 'a' })
+  assert.deepEqual(
+    problems?.map(({ option }) => option),
+    ['eosTokenIds', 'eosTokenIds'],
+  )
+  assert.match(problems[0]!.message, /^\/g\.json: eos_token_id must be a token id.*it is \[1,"2"\]/)
+  assert.match(problems[1]!.message, /config\.json: bos_token_id must be a token id.*it is "a"/)
 })
