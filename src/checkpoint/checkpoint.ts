@@ -12,6 +12,7 @@ import type { RemoteModel } from './hub/remote/remote.ts'
 import { isFile, type JsonObject, readJsonObject } from './config/json.ts'
 import { findHead } from './weights/head.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
+import { settleQuant } from './weights/settle-quant.ts'
 import { isOfModel, isOfText, splitExperts } from './weights/text-tensors.ts'
 import { folderSource, type IsNeeded, readTensorSlices, type ShardSource } from './weights/shards.ts'
 
@@ -46,7 +47,8 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
   const parsed = parseConfig(await readJsonObject(configFile), configFile)
   const source = shards ?? folderSource(root)
   const stored = ownTensors(parsed, await readTensorSlices(root, source, neededBy(parsed)))
-  const { config, tensors, notes } = await settleHead(parsed, stored, source)
+  const settled = settleQuant(parsed, stored, configFile)
+  const { config, tensors, notes } = await settleHead(settled.config, settled.tensors, source)
 
   const generationFile = join(root, 'generation_config.json')
   const { json: generationJson, note } = await readGeneration(generationFile)

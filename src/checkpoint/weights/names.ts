@@ -19,7 +19,17 @@ export function findTensor(tensors: ReadonlyMap<string, TensorSlice>, name: stri
   return bare.get(bareName(name))
 }
 
-/** Whether a tensor is a table that follows from config.json: some tools store it, others do not. */
+/**
+ * Tables that follow from config.json, which some tools store and others do not, and scales of activations and of a
+ * quantized KV cache, which nothing is computed with here.
+ */
+const BUFFERS = [
+  /(?:^|\.)rotary(?:_emb)?\.(?:original_)?(?:inv_freq|cos_cached|sin_cached)$/,
+  /\.(?:k|v|q|kv|kv_cache|prob)_(?:scale|zero_point)$/,
+  /\.(?:input|output|activation)_(?:scale|scale_inv|zero_point|global_scale)$/,
+]
+
+/** Whether a tensor is one that no model needs, whatever checkpoint it is stored in. */
 export function isBuffer(name: string): boolean {
-  return /(?:^|\.)rotary(?:_emb)?\.(?:original_)?(?:inv_freq|cos_cached|sin_cached)$/.test(name)
+  return BUFFERS.some((pattern) => pattern.test(name))
 }
