@@ -56,7 +56,9 @@ export function parseGenerationOptions(fields: Fields): GenerationFile {
 
 /** The value as the option's kind has it; undefined for one that turns the option off. */
 function normalised(name: string, kind: Kind<unknown>, value: unknown): unknown {
-  if (name === 'doSample' || name === 'earlyStopping') return value === 0 || value === 1 ? value === 1 : value
+  // A number or a text that is not empty is true to transformers.
+  if (name === 'doSample' && (typeof value === 'number' || typeof value === 'string')) return Boolean(value)
+  if (name === 'earlyStopping' && (value === 0 || value === 1)) return value === 1
   if (typeof value === 'number') return isOff(name, kind, value) ? OFF[name] : value
   if (!Array.isArray(value)) return value
   const left = value.filter((each: unknown) => !isNothing(name === 'sequenceBias' ? idsOfBias(each) : each))

@@ -36,15 +36,9 @@ const FLAT: ReadonlySet<string> = new Set(['qwen2_vl', 'qwen2_5_vl'])
 const TIED: ReadonlySet<string> = new Set(['gemma3', 'got_ocr2', 'internvl', 'mistral3'])
 
 /** Fields that config.json's own value decides, whatever `text_config` says. */
-const OUTER = [
-  'tie_word_embeddings',
-  'bos_token_id',
-  'eos_token_id',
-  'pad_token_id',
-  'dtype',
-  'torch_dtype',
-  'quantization_config',
-]
+const OUTER = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'dtype', 'torch_dtype', 'quantization_config']
+
+const DTYPES = ['dtype', 'torch_dtype']
 
 /** The names of `model_type`s that `unwrapConfig` knows. */
 export const WRAPPER_NAMES: readonly string[] = Object.keys(WRAPPERS)
@@ -73,20 +67,30 @@ export function unwrapConfig(json: JsonObject, file: string): TextConfig {
   const where = isFlat ? file : `${file}: text_config`
   const ownType = isFlat ? undefined : new Fields(text, where).get('model_type')
   const textType = ownType ?? WRAPPERS[type]!
-  const outer = Object.fromEntries(
-    OUTER.filter((name) => fields.get(name) !== undefined).map((name) => [name, json[name]]),
-  )
+  const given = OUTER.filter((name) => fields.get(name) !== undefined)
+  // Either name of the dtype replaces both.
+  const inner = given.some((name) => DTYPES.includes(name)) ? without(text, DTYPES) : text
   return {
     where,
     wrapper: type,
     json: {
-      tie_word_embeddings: TIED.has(type),
       ...(typeof textType === 'string' ? sizesOf(textType) : {}),
-      ...withoutSections(text),
-      ...outer,
+      ...withoutSections(inner),
+      ...Object.fromEntries(given.map((name) => [name, json[name]])),
+      tie_word_embeddings: tieOf(json, text) ?? TIED.has(type),
       ...(typeof textType === 'string' ? textModelOf(textType) : { model_type: textType }),
     },
   }
+}
+
+/** Where one of both ties the head to the embedding, the weights tell whether it is. */
+function tieOf(json: JsonObject, text: JsonObject): unknown {
+  const given = [json['tie_word_embeddings'], text['tie_word_embeddings']]
+  return given.includes(true) ? true : (given[0] ?? given[1])
+}
+
+function without(values: JsonObject, names: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)))
 }
 
 /**

@@ -55,7 +55,7 @@ function readOwn(json: JsonObject, file: string): NumberedToken[] {
   return listed.map((value: unknown) => {
     const token = readToken(value, `${file}: added_tokens`)
     const id = isJsonObject(value) ? value['id'] : undefined
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > MAX_ID)
+    if (!isId(id))
       throw bad(`${file}: added_tokens: ${token.content}: id`, `must be an integer from 0 to ${MAX_ID}`, id)
     return { ...token, id }
   })
@@ -75,6 +75,14 @@ function vocabularyOf(json: JsonObject, file: string): Vocabulary {
     return { size: vocab.length, idOf: (token) => ids.get(token) }
   }
   if (!isJsonObject(vocab)) throw bad(`${file}: model: vocab`, 'must be an object or a list', vocab)
-  const idOf = (token: string) => (Object.hasOwn(vocab, token) ? Number(vocab[token]) : undefined)
+  const idOf = (token: string) => {
+    const id = Object.hasOwn(vocab, token) ? vocab[token] : undefined
+    if (id !== undefined && !isId(id)) throw bad(`${file}: model: vocab: ${token}`, 'must be an id', id)
+    return id
+  }
   return { size: Object.keys(vocab).length, idOf }
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_ID
 }

@@ -47,6 +47,7 @@ export async function findHead(
 
 async function equalValues(a: TensorSlice, b: TensorSlice, read: ReadRows): Promise<boolean> {
   if (a.shape.join() !== b.shape.join()) return false
+  if (a.byteLength === 0) return true
   const [rows = 0] = a.shape
   const rowBytes = Math.max(a.byteLength, b.byteLength) / Math.max(rows, 1)
   const most = Math.max(1, Math.floor(PIECE_BYTES / Math.max(rowBytes, 1)))

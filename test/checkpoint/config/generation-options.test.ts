@@ -109,6 +109,7 @@ test('what other libraries write for "off" is off', () => {
   )
   assert.deepEqual(parse({ top_p: 1.5, typical_p: 1.2 }), {})
   assert.deepEqual(parse({ do_sample: 1, early_stopping: 0 }), { doSample: true, earlyStopping: false })
+  assert.deepEqual(parse({ do_sample: 'yes' }), { doSample: true })
   assert.deepEqual(parse({ do_sample: 0, temperature: 0 }), { doSample: false })
 })
 
@@ -128,8 +129,8 @@ test('of a list only what names nothing is passed over', () => {
 })
 
 const MALFORMED: [key: string, value: unknown][] = [
-  ['do_sample', 'yes'],
-  ['do_sample', 2],
+  ['do_sample', {}],
+  ['early_stopping', 2],
   ['temperature', '0.7'],
   ['top_k', 1.5],
   ['min_p', 1.2],

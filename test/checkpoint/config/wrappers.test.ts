@@ -68,6 +68,15 @@ describe('the config of a multimodal model', () => {
     assert.deepEqual({ ...found, dtype: 'float32' }, expected)
   })
 
+  it('is decided by its outer fields, and tied where either part says so', () => {
+    const text = { model_type: 'llama', dtype: 'float32', tie_word_embeddings: true }
+    const both = parse({ model_type: 'llava', torch_dtype: 'bfloat16', tie_word_embeddings: false, text_config: text })
+    assert.deepEqual([both.dtype, both.tiedEmbeddings], ['bfloat16', true])
+    const outer = { model_type: 'mistral3', tie_word_embeddings: false, text_config: { model_type: 'mistral' } }
+    assert.equal(parse(outer).tiedEmbeddings, false)
+    assert.equal(parse({ ...outer, tie_word_embeddings: undefined }).tiedEmbeddings, true)
+  })
+
   it('is refused by the name and the place of what is wrong in it', () => {
     const wrong: [object, RegExp][] = [
       [{ model_type: 'gemma3' }, /text_config must be an object in a config of gemma3; it is missing/],
@@ -79,6 +88,10 @@ describe('the config of a multimodal model', () => {
       [{ model_type: 'llava', text_config: { hidden_size: -1 } }, /text_config: hidden_size must be an integer/],
       [{ model_type: 'llava', text_config: { hidden_size: 1e99 } }, /text_config: hidden_size must be an integer/],
       [{ model_type: '__proto__', text_config: {} }, /model_type must be one of/],
+      [
+        { model_type: 'llava', tie_word_embeddings: 'no', text_config: {} },
+        /tie_word_embeddings must be true or false/,
+      ],
       [{ model_type: 'qwen2_vl', rope_scaling: 3 }, /rope_scaling must be an object/],
     ]
     for (const [json, message] of wrong) assert.throws(() => parse(json), { code: 'CHECKPOINT_CONFIG', message })

@@ -67,6 +67,13 @@ describe('tokens that several files name', () => {
       ],
       [model({ added_tokens: {} }), /tokenizer\.json: added_tokens must be a list; it is {}/],
       [model({ added_tokens: [{ content: 'a', id: 1e12 }] }), /added_tokens: a: id must be an integer/],
+      [
+        {
+          ...model({ model: { type: 'BPE', merges: [], vocab: { a: -3 } } }),
+          'tokenizer_config.json': { eos_token: 'a' },
+        },
+        /model: vocab: a must be an id; it is -3/,
+      ],
       [model({ model: { type: 'BPE', merges: [] } }), /model: vocab must be an object or a list; it is missing/],
     ]
     for (const [each, message] of wrong) {
