@@ -73,6 +73,7 @@ export function syntheticCheckpoint({
     config,
     generation: parseGeneration(undefined, 'generation', config, 'config'),
     tensors,
+    notes: [],
     hasTokenizer: false,
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   }

@@ -3,13 +3,18 @@
 
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { errorMessage } from '../base/errors.ts'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'
 import { CheckpointError } from './errors.ts'
 import { type GenerationDefaults, parseGeneration } from './config/generation.ts'
+import { HEAD, modelTypeRow } from './config/model-types/index.ts'
 import type { RemoteModel } from './hub/remote/remote.ts'
-import { isFile, readJsonObject } from './config/json.ts'
+import { isFile, type JsonObject, readJsonObject } from './config/json.ts'
+import { findHead } from './weights/head.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
-import { readTensorSlices, type ShardSource } from './weights/shards.ts'
+import { settleQuant } from './weights/settle-quant.ts'
+import { isOfModel, isOfText, splitExperts } from './weights/text-tensors.ts'
+import { folderSource, type IsNeeded, readTensorSlices, type ShardSource } from './weights/shards.ts'
 
 /** A model's files, read and checked except for the tensors' bytes. Plain data: it can be posted to a worker thread. */
 export interface Checkpoint {
@@ -19,6 +24,8 @@ export interface Checkpoint {
   readonly generation: GenerationDefaults
   /** Where each tensor's bytes lie, by the tensor's name as stored. */
   readonly tensors: ReadonlyMap<string, TensorSlice>
+  /** What a user should know of how the files were taken, a line each. */
+  readonly notes: readonly string[]
   /** Whether the folder has a tokenizer.json. */
   readonly hasTokenizer: boolean
   /**
@@ -38,18 +45,64 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
 
   const configFile = join(root, 'config.json')
   const parsed = parseConfig(await readJsonObject(configFile), configFile)
-  const tensors = await readTensorSlices(root, shards)
-  const config = namesDType(parsed.raw) ? parsed : { ...parsed, dtype: storedDType(tensors) ?? parsed.dtype }
+  const source = shards ?? folderSource(root)
+  const stored = ownTensors(parsed, await readTensorSlices(root, source, neededBy(parsed)))
+  const settled = settleQuant(parsed, stored, configFile)
+  const { config, tensors, notes } = await settleHead(settled.config, settled.tensors, source)
 
   const generationFile = join(root, 'generation_config.json')
-  const generationJson = (await isFile(generationFile)) ? await readJsonObject(generationFile) : undefined
+  const { json: generationJson, note } = await readGeneration(generationFile)
   return {
     folder: root,
-    config,
+    config: namesDType(config.raw) ? config : { ...config, dtype: storedDType(tensors) ?? config.dtype },
+    notes: [...(config.wrapper === undefined ? [] : [wrapperNote(config.wrapper)]), ...notes, ...note],
     generation: parseGeneration(generationJson, generationFile, config, configFile),
     tensors,
     hasTokenizer: await isFile(join(root, 'tokenizer.json')),
   }
+}
+
+/** generation_config.json, which no model needs: one that cannot be read is passed over, with a note. */
+async function readGeneration(file: string): Promise<{ json?: JsonObject; note: string[] }> {
+  if (!(await isFile(file))) return { note: [] }
+  try {
+    return { json: await readJsonObject(file), note: [] }
+  } catch (error) {
+    return { note: [`${errorMessage(error)}: its defaults of generation are not used`] }
+  }
+}
+
+function neededBy({ modelType, wrapper }: ModelConfig): IsNeeded {
+  const { embedding, finalNorm } = modelTypeRow(modelType)
+  return (name) => isOfModel(name, [embedding, finalNorm]) && (wrapper === undefined || isOfText(name))
+}
+
+/** The tensors of the model itself, under the names that its families know. */
+function ownTensors(
+  { modelType, wrapper }: ModelConfig,
+  stored: ReadonlyMap<string, TensorSlice>,
+): ReadonlyMap<string, TensorSlice> {
+  const own = wrapper === undefined ? stored : new Map([...stored].filter(([name]) => isOfText(name)))
+  const { experts } = modelTypeRow(modelType)
+  return experts === undefined ? own : splitExperts(own, experts)
+}
+
+function wrapperNote(wrapper: string): string {
+  return `of this ${wrapper} model only the text part is used: it takes no images and no sound`
+}
+
+/** The config and the tensors with the head that the files hold, whatever config.json says of it. */
+async function settleHead(
+  config: ModelConfig,
+  stored: ReadonlyMap<string, TensorSlice>,
+  source: ShardSource,
+): Promise<Pick<Checkpoint, 'config' | 'tensors' | 'notes'>> {
+  if (!config.tiedEmbeddings) return { config, tensors: stored, notes: [] }
+  const { embedding, head = HEAD } = modelTypeRow(config.modelType)
+  const { tied, tensors } = await findHead(stored, { embedding, head }, (...rows) => source.rows(...rows))
+  if (tied) return { config, tensors, notes: [] }
+  const note = 'config.json ties the head to the embedding, but the weights hold another head: that one is used'
+  return { config: { ...config, tiedEmbeddings: false }, tensors, notes: [note] }
 }
 
 /** The float type of the first stored tensor that has one. */

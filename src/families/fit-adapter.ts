@@ -1,7 +1,7 @@
 import { PetalsError } from '../base/errors.ts'
 import type { Adapter, AdapterModule } from '../checkpoint/adapter/adapter.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
-import { bareName } from '../checkpoint/weights/reconcile.ts'
+import { bareName } from '../checkpoint/weights/names.ts'
 import { blockGraphs } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { type LoraModule, loraModules } from '../graph/lora.ts'

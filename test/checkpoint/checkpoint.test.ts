@@ -98,18 +98,31 @@ for (const name of [
 }
 
 test('an index that does not fit its shards is refused', async (t) => {
-  const astray = await sharded(t, { ...WHOLE, b: 'two.safetensors', d: 'one.safetensors' })
+  const [norm, block] = ['model.norm.weight', 'model.layers.0.mlp.up_proj.weight']
+  const astray = await sharded(t, { ...WHOLE, [norm]: 'two.safetensors', [block]: 'one.safetensors' })
   await assert.rejects(openCheckpoint(astray), {
     code: 'CHECKPOINT_INDEX',
-    message: /2 tensors .*b \(in two\.safetensors\), d \(in one\.safetensors\)/,
+    message: /2 tensors .*norm\.weight \(in two\.safetensors\), .*up_proj\.weight \(in one\.safetensors\)/,
   })
-  const absent = await sharded(t, { ...WHOLE, d: 'three.safetensors' })
+  const absent = await sharded(t, { ...WHOLE, [block]: 'three.safetensors' })
   await assert.rejects(openCheckpoint(absent), { code: 'CHECKPOINT_MISSING_FILE', message: /three\.safetensors/ })
   const twice = await sharded(t, WHOLE)
-  await writeSafetensors(join(twice, 'two.safetensors'), { a: counting([2]), c: counting([4]) })
-  await assert.rejects(openCheckpoint(twice), { code: 'CHECKPOINT_INDEX', message: /tensor a is stored twice/ })
+  await writeSafetensors(join(twice, 'one.safetensors'), { a: counting([2]), b: counting([2]), [norm]: counting([4]) })
+  await writeSafetensors(join(twice, 'two.safetensors'), { c: counting([4]), [norm]: counting([4]) })
+  await assert.rejects(openCheckpoint(twice), { code: 'CHECKPOINT_INDEX', message: /norm\.weight is stored twice/ })
   const empty = await sharded(t, undefined)
   await assert.rejects(openCheckpoint(empty), { code: 'CHECKPOINT_INDEX', message: /no weight_map/ })
+})
+
+test('an index may name tensors that nobody needs and no shard holds', async (t) => {
+  const folder = await sharded(t, {
+    ...WHOLE,
+    b: 'two.safetensors',
+    'vision_tower.patch.weight': 'three.safetensors',
+    'model.layers.0.self_attn.rotary_emb.inv_freq': 'one.safetensors',
+    'lm_head.weight': 'two.safetensors',
+  })
+  assert.deepEqual([...(await openCheckpoint(folder)).tensors.keys()].toSorted(), ['a', 'b', 'c'])
 })
 
 const BROKEN: [string, string, RegExp, (folder: string) => Promise<unknown>][] = [
@@ -133,12 +146,6 @@ const BROKEN: [string, string, RegExp, (folder: string) => Promise<unknown>][] =
     (folder) => writeFile(join(folder, 'config.json'), '[]'),
   ],
   [
-    'with broken generation_config.json',
-    'CHECKPOINT_FORMAT',
-    /generation_config\.json/,
-    (folder) => writeFile(join(folder, 'generation_config.json'), ''),
-  ],
-  [
     'with pickled weights only',
     'CHECKPOINT_FORMAT',
     /pytorch_model\.bin.*convert them to safetensors/,
@@ -153,6 +160,16 @@ for (const [what, code, message, damage] of BROKEN) {
     await assert.rejects(openCheckpoint(folder), { name: 'CheckpointError', code, message })
   })
 }
+
+test('a generation_config.json that cannot be read is passed over, with a note', async (t) => {
+  for (const text of ['', '[]', '{"top_k": NaN}']) {
+    const folder = await copyOfLlama(t)
+    await writeFile(join(folder, 'generation_config.json'), text)
+    const { generation, notes } = await openCheckpoint(folder)
+    assert.deepEqual(generation.options, {})
+    assert.match(notes.join(), /generation_config\.json .*(?:valid JSON|JSON object).*not used/)
+  }
+})
 
 test('a folder that is missing or a file is refused', async (t) => {
   const folder = await temporaryFolder(t)

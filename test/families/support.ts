@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
-import { bareName } from '../../src/checkpoint/weights/reconcile.ts'
+import { bareName } from '../../src/checkpoint/weights/names.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
 import { ropeAngles } from '../../src/families/rope.ts'
 import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
 import type { Target } from '../../src/graph/lowering.ts'
+import type { DType } from '../../src/tensor/dtype.ts'
 import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
 
 export const CPU: Target = { device: 'cpu', dtype: 'float32' }
@@ -40,7 +41,7 @@ export async function readTensors(file: string): Promise<Tensors> {
   return new Map(
     slices.map(({ name, dtype, shape, offset, byteLength }) => [
       name,
-      { dtype, shape, data: new Uint8Array(bytes.subarray(offset, offset + byteLength)) },
+      { dtype: dtype as DType, shape, data: new Uint8Array(bytes.subarray(offset, offset + byteLength)) },
     ]),
   )
 }

@@ -3,7 +3,7 @@
 usage: stored.py      writes test/fixtures-stored/NAME/{config.json,model.safetensors,plain.safetensors}
 
 The formats are written out here by their definitions: GPTQ (AutoGPTQ's v1), AWQ (gemm), compressed-tensors (pack-quantized with and
-without zero points, int-quantized by channel, float-quantized by channel), and fp8 by blocks.
+without zero points, int-quantized by channel, float-quantized by channel, tensor and block), and fp8 by blocks and by tensor.
 """
 import json
 import pathlib
@@ -78,6 +78,26 @@ def float8_channel(weight):
     return {"weight": codes, "weight_scale": scale.bfloat16()}, codes.float() * scale
 
 
+def float8_tensor(weight, name="weight_scale", shape=(1,), activations="input_scale"):
+    scale = weight.abs().max() / 448
+    codes = (weight / scale).to(torch.float8_e4m3fn)
+    return {"weight": codes, name: scale.reshape(shape), activations: torch.ones(())}, codes.float() * scale
+
+
+def float8_static(weight):
+    return float8_tensor(weight, "weight_scale_inv", (), "activation_scale")
+
+
+def float8_rows(weight):
+    tensors, plain = float8_channel(weight)
+    return {**tensors, "weight_scale": tensors["weight_scale"].flatten()}, plain
+
+
+def float8_block_scales(weight):
+    tensors, plain = float8_block(weight)
+    return {"weight": tensors["weight"], "weight_scale": tensors["weight_scale_inv"]}, plain
+
+
 def float8_block(weight, size=48):
     rows, columns = -(-weight.shape[0] // size), -(-weight.shape[1] // size)
     scale = torch.zeros(rows, columns)
@@ -102,6 +122,10 @@ TABLE = {
     "packed-zeros": (packed_zeros, compressed("pack-quantized", num_bits=4, type="int", symmetric=False, strategy="group", group_size=GROUP)),
     "int8": (int8, compressed("int-quantized", num_bits=8, type="int", symmetric=True, strategy="channel")),
     "float8-channel": (float8_channel, compressed("float-quantized", num_bits=8, type="float", symmetric=True, strategy="channel")),
+    "float8-tensor": (float8_tensor, {**compressed("float-quantized", num_bits=8, type="float", symmetric=True, strategy="tensor"), "ignore": ["lm_head", "model.layers.0.mlp.gate", "re:.*norm.*"]}),
+    "float8-static": (float8_static, {"quant_method": "fp8", "weight_block_size": None, "activation_scheme": "static", "modules_to_not_convert": ["model.norm"]}),
+    "float8-rows": (float8_rows, compressed("naive-quantized", num_bits=8, type="float", symmetric=True, strategy="channel")),
+    "float8-blocks": (float8_block_scales, compressed("float-quantized", num_bits=8, type="float", symmetric=True, strategy="block", block_structure=[48, 48])),
     "float8-block": (float8_block, {"quant_method": "fp8", "weight_block_size": [48, 48], "activation_scheme": "dynamic"}),
 }
 
@@ -121,6 +145,8 @@ for name, (quantize, config) in TABLE.items():
             plain[key] = exact.contiguous()
         else:
             stored[key] = plain[key] = value
+    if name == "float8-tensor":
+        stored.update({f"model.layers.0.self_attn.{part}_scale": torch.ones(1) for part in "kv"})
     save_file(stored, out / "model.safetensors")
     save_file({key: value for key, value in plain.items() if "layers." in key}, out / "plain.safetensors")
     print(name, sorted(key for key in stored if "q_proj" in key))

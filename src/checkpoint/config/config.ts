@@ -8,6 +8,7 @@ import { equalLayers, type LayerConfig } from './layer-config.ts'
 import { isModelType, MODEL_TYPE_NAMES, type ModelType, modelTypeRow } from './model-types/index.ts'
 import type { ModelTypeRow } from './model-types/row.ts'
 import { parseRope, type RopeConfig, type RopeSource } from './rope.ts'
+import { unwrapConfig, WRAPPER_NAMES } from './wrappers.ts'
 import { parseStoredQuant, type StoredQuant } from '../weights/stored-quant.ts'
 
 /** What config.json says, in one form for all versions of transformers and all supported model types. Plain data. */
@@ -42,7 +43,9 @@ export interface ModelConfig {
   readonly dtype: FloatDType
   /** How the weights are packed, if the checkpoint was quantized before it was saved. */
   readonly storedQuant?: StoredQuant | undefined
-  /** config.json itself, for fields that only one family reads. */
+  /** The `model_type` of the multimodal model that this one is the text part of. */
+  readonly wrapper?: string | undefined
+  /** config.json itself, or the text model's part of it, for fields that only one family reads. */
   readonly raw: JsonObject
 }
 
@@ -53,11 +56,12 @@ export interface ModelConfig {
 const MAX_BLOCKS = 10_000
 
 /**
- * Reads the parsed config.json of a supported model type. `file` names it in messages. Throws `CHECKPOINT_CONFIG`,
- * naming the field and its value.
+ * Reads the parsed config.json of a supported model type, or of a multimodal model around one. `configFile` names it in
+ * messages. Throws `CHECKPOINT_CONFIG`, naming the field and its value.
  */
-export function parseConfig(json: unknown, file: string): ModelConfig {
-  if (!isJsonObject(json)) throw new CheckpointError('CHECKPOINT_CONFIG', `${file} must hold a JSON object`)
+export function parseConfig(own: unknown, configFile: string): ModelConfig {
+  if (!isJsonObject(own)) throw new CheckpointError('CHECKPOINT_CONFIG', `${configFile} must hold a JSON object`)
+  const { json, where: file, wrapper } = unwrapConfig(own, configFile)
   const modelType = parseModelType(new Fields(json, file))
   const row = modelTypeRow(modelType)
   const { defaults } = row
@@ -92,6 +96,7 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
     tiedEmbeddings: fields.flag('tie_word_embeddings', defaults.tiedEmbeddings),
     dtype: parseDType(fields),
     ...(storedQuant !== undefined && { storedQuant }),
+    ...(wrapper !== undefined && { wrapper }),
     raw: json,
   }
 }
@@ -108,7 +113,9 @@ export function isFloatDType(name: string): name is FloatDType {
 
 function parseModelType(fields: Fields): ModelType {
   const type = fields.text('model_type')
-  return isModelType(type) ? type : fields.fail('model_type', `must be one of ${MODEL_TYPE_NAMES.join(', ')}`)
+  return isModelType(type)
+    ? type
+    : fields.fail('model_type', `must be one of ${[...MODEL_TYPE_NAMES, ...WRAPPER_NAMES].join(', ')}`)
 }
 
 /** How many positions a model has after the scaling of its rotary embeddings. */

@@ -91,17 +91,25 @@ export class Fields {
     return this.fail(name, `must be a list of ${length} texts out of ${choices.join(', ')}`)
   }
 
-  /** One token id or a list of them, as a list; empty if the field is absent. */
+  /**
+   * One token id or a list of them, as a list; empty if the field is absent. Ids below 0, which some tools write for
+   * none, are left out.
+   */
   tokenIds(name: string): number[] {
     const value = this.get(name) ?? []
-    const ids: unknown[] = Array.isArray(value) ? value : [value]
+    const ids = (Array.isArray(value) ? value : [value]).filter((id: unknown) => !isNoToken(id))
     return ids.every(isCount) ? ids : this.fail(name, 'must be a token id, a whole number from 0, or a list of them')
   }
 
   fail(name: string, problem: string): never {
+    throw new CheckpointError('CHECKPOINT_CONFIG', this.message(name, problem))
+  }
+
+  /** What is wrong with a field, with where it stands and its value. */
+  message(name: string, problem: string): string {
     const value = this.get(name)
     const shown = value === undefined ? 'missing' : (JSON.stringify(value) ?? String(value)).slice(0, 80)
-    throw new CheckpointError('CHECKPOINT_CONFIG', `${this.#where}: ${this.#key(name)} ${problem}; it is ${shown}`)
+    return `${this.#where}: ${this.#key(name)} ${problem}; it is ${shown}`
   }
 
   /** The name, of the field's several ones, under which the object has it. */
@@ -125,4 +133,9 @@ function isPositive(value: unknown): value is number {
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SIZE
+}
+
+/** Whether a value is a whole number below 0, which is no token's id. */
+export function isNoToken(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value < 0
 }

@@ -1,6 +1,7 @@
+import { errorMessage } from '../../base/errors.ts'
 import type { ModelConfig } from './config.ts'
 import { Fields } from './fields.ts'
-import { type GenerationFileOptions, parseGenerationOptions } from './generation-options.ts'
+import { type GenerationFileOptions, type GenerationProblem, parseGenerationOptions } from './generation-options.ts'
 import type { JsonObject } from './json.ts'
 import { modelTypeRow } from './model-types/index.ts'
 
@@ -13,11 +14,14 @@ export interface GenerationDefaults {
   readonly maxPositions: number
   /** The generation options that generation_config.json sets. */
   readonly options: GenerationFileOptions
+  /** What of it cannot be used; absent where all can. */
+  readonly problems?: readonly GenerationProblem[]
 }
 
 /**
  * Reads generation_config.json (undefined if the model has none); what it lacks comes from config.json, then from
- * transformers' defaults. `file` and `configFile` name the two in messages. Throws `CHECKPOINT_CONFIG`.
+ * transformers' defaults. `file` and `configFile` name the two in messages. Wrong values are kept as `problems`: a
+ * server has no use for them.
  */
 export function parseGeneration(
   json: JsonObject | undefined,
@@ -28,14 +32,23 @@ export function parseGeneration(
   const own = new Fields(json ?? {}, file)
   const inherited = new Fields(config.raw, configFile)
   const { defaults } = modelTypeRow(config.modelType)
+  const { options, problems: wrong } = parseGenerationOptions(own)
+  const problems = [...wrong]
   const tokenIds = (name: string, fallback: number | null): number[] => {
-    if (own.get(name) !== undefined) return own.tokenIds(name)
-    return Object.hasOwn(config.raw, name) ? inherited.tokenIds(name) : fallback === null ? [] : [fallback]
+    const holder = own.get(name) !== undefined ? own : Object.hasOwn(config.raw, name) ? inherited : undefined
+    if (holder === undefined) return fallback === null ? [] : [fallback]
+    try {
+      return holder.tokenIds(name)
+    } catch (error) {
+      problems.push({ option: 'eosTokenIds', message: errorMessage(error) })
+      return []
+    }
   }
   return {
     eosTokenIds: tokenIds('eos_token_id', defaults.eosTokenId),
     bosTokenId: tokenIds('bos_token_id', defaults.bosTokenId)[0] ?? null,
     maxPositions: config.maxLength,
-    options: parseGenerationOptions(own),
+    options,
+    ...(problems.length > 0 && { problems }),
   }
 }

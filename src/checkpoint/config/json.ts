@@ -1,3 +1,4 @@
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { errorMessage } from '../../base/errors.ts'
 import { CheckpointError } from '../errors.ts'
@@ -22,7 +23,19 @@ export async function isFile(file: string): Promise<boolean> {
  * `CHECKPOINT_FORMAT` if it is too large, not JSON or not an object.
  */
 export async function readJsonObject(file: string): Promise<JsonObject> {
-  const stats = await stat(file).catch(() => undefined)
+  checkFile(file, await stat(file).catch(() => undefined))
+  return parseJsonObject(await readFile(file, 'utf8'), file)
+}
+
+/** As `readJsonObject`, for worker threads; undefined if nothing is there. */
+export function readJsonObjectSync(file: string): JsonObject | undefined {
+  const stats = statSync(file, { throwIfNoEntry: false })
+  if (stats === undefined) return undefined
+  checkFile(file, stats)
+  return parseJsonObject(readFileSync(file, 'utf8'), file)
+}
+
+function checkFile(file: string, stats: Stats | undefined): void {
   if (!stats?.isFile()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${file} is missing or not a file`)
   if (stats.size > MAX_JSON_BYTES) {
     throw new CheckpointError(
@@ -30,7 +43,6 @@ export async function readJsonObject(file: string): Promise<JsonObject> {
       `${file} has ${stats.size} bytes, more than the ${MAX_JSON_BYTES} allowed`,
     )
   }
-  return parseJsonObject(await readFile(file, 'utf8'), file)
 }
 
 /** Parses a JSON text whose root is an object. Throws `CHECKPOINT_FORMAT`, naming `file`. */

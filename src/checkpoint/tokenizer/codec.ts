@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { errorMessage } from '../../base/errors.ts'
 import { CheckpointError } from '../errors.ts'
-import { isJsonObject, type JsonObject, parseJsonObject } from '../config/json.ts'
+import { textOf } from './added-token.ts'
+import { addTokens, type NumberedToken } from './add-tokens.ts'
+import { readTokenFiles } from './special-tokens.ts'
+import { isJsonObject, type JsonObject, readJsonObjectSync } from '../config/json.ts'
 
 /** Turns text into token ids and back. Synchronous, and slow for long texts: for a worker thread. */
 export interface Codec {
@@ -19,21 +21,25 @@ export interface Codec {
 const SUPPORTED_MODELS = ['BPE', 'Unigram', 'WordPiece']
 
 /**
- * Loads tokenizer.json and, if it exists, tokenizer_config.json from a checkpoint's folder. Throws
+ * Loads tokenizer.json from a checkpoint's folder, with the tokens that only the files beside it name. Throws
  * `CHECKPOINT_MISSING_FILE`, or `CHECKPOINT_FORMAT` naming the part of the tokenizer that is not supported.
  */
 export function loadCodec(folder: string): Codec {
   const file = join(folder, 'tokenizer.json')
-  if (!existsSync(file)) {
+  const own = readJsonObjectSync(file)
+  if (own === undefined) {
     throw new CheckpointError(
       'CHECKPOINT_MISSING_FILE',
       `${folder} has no tokenizer.json; write one with save_pretrained of transformers' AutoTokenizer`,
     )
   }
-  const json = withModelType(parseJsonObject(readFileSync(file, 'utf8'), file), file)
-  const config = readConfig(join(folder, 'tokenizer_config.json'))
+  const json = withModelType(own, file)
+  const files = readTokenFiles(folder)
+  const tokens = addTokens(json, file, files)
+  const eos = files.named.get('eos_token')
+  const config = { ...LIBRARY_CONFIG, ...(eos !== undefined && { eos_token: textOf(eos) }) }
   try {
-    return wrap(new Tokenizer(json, config), config.additional_special_tokens)
+    return wrap(new Tokenizer({ ...json, added_tokens: tokens }, config), tokens)
   } catch (error) {
     throw new CheckpointError('CHECKPOINT_FORMAT', `${file} is not supported: ${errorMessage(error)}`, error)
   }
@@ -54,40 +60,17 @@ function withModelType(json: JsonObject, file: string): JsonObject {
       `${file} holds a tokenizer model of type ${JSON.stringify(type)}; supported are ${SUPPORTED_MODELS.join(', ')}`,
     )
   }
-  return { ...json, added_tokens: json['added_tokens'] ?? [], model: { ...model, type } }
+  return { ...json, normalizer: json['normalizer'] ?? NO_NORMALIZER, model: { ...model, type } }
 }
 
-interface LibraryConfig {
-  readonly clean_up_tokenization_spaces: false
-  readonly additional_special_tokens: readonly string[]
-  readonly eos_token?: string
-}
+/** With it the library looks for normalised tokens after the others, as it should, also where nothing is normalised. */
+const NO_NORMALIZER = { type: 'Sequence', normalizers: [] }
 
-function readConfig(file: string): LibraryConfig {
-  const json = existsSync(file) ? parseJsonObject(readFileSync(file, 'utf8'), file) : {}
-  const special = json['additional_special_tokens']
-  const eos = tokenText(json['eos_token'])
-  return {
-    // The library's own default is true, but transformers 5 never cleans up the output of a BPE.
-    clean_up_tokenization_spaces: false,
-    additional_special_tokens: Array.isArray(special)
-      ? special.map(tokenText).filter((text) => text !== undefined)
-      : [],
-    ...(eos === undefined ? {} : { eos_token: eos }),
-  }
-}
+/** The library's own default is true, but transformers 5 never cleans up the output of a BPE. */
+const LIBRARY_CONFIG = { clean_up_tokenization_spaces: false }
 
-/** A special token's text: it is written as text, or as an object with the text in `content`. */
-function tokenText(token: unknown): string | undefined {
-  const text = isJsonObject(token) ? token['content'] : token
-  return typeof text === 'string' ? text : undefined
-}
-
-function wrap(tokenizer: Tokenizer, alsoSpecial: readonly string[]): Codec {
-  const special = new Set<number>()
-  for (const [id, token] of tokenizer.get_added_tokens_decoder()) {
-    if (token.special || alsoSpecial.includes(token.content)) special.add(id)
-  }
+function wrap(tokenizer: Tokenizer, tokens: readonly NumberedToken[]): Codec {
+  const special = new Set(tokens.filter((token) => token.special).map(({ id }) => id))
   return {
     encode: (text, addSpecialTokens) => tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
     decode: (ids, skipSpecialTokens) => {

@@ -4,9 +4,9 @@ import type { Checkpoint } from '../checkpoint.ts'
 import type { ModelConfig } from '../config/config.ts'
 import { CheckpointError } from '../errors.ts'
 import { readModelRows } from '../hub/download/rows.ts'
-import { modelTypeRow } from '../config/model-types/index.ts'
+import { HEAD, modelTypeRow } from '../config/model-types/index.ts'
 import { chunkBuffer, readChunks } from './read.ts'
-import { bareName, findTensor } from './reconcile.ts'
+import { bareName, findTensor, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 const HEX_DIGITS = 16
@@ -16,9 +16,6 @@ const HEX_DIGITS = 16
  * widest models.
  */
 const EMBEDDING_ROWS = 64
-
-/** Tensors that some tools store and others leave out, without a change of the model. */
-const INCIDENTAL = [/rotary_emb\.inv_freq$/]
 
 /**
  * The name under which peers that hold the same model find one another: `dhtPrefix` if given, else a readable name and
@@ -30,13 +27,13 @@ const INCIDENTAL = [/rotary_emb\.inv_freq$/]
 export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Promise<string> {
   if (dhtPrefix !== undefined) return checkPrefix(dhtPrefix)
   const { config, tensors } = checkpoint
-  const { finalNorm, embedding } = modelTypeRow(config.modelType)
+  const { finalNorm, embedding, head = HEAD } = modelTypeRow(config.modelType)
   const norm = required(checkpoint, finalNorm)
   const table = required(checkpoint, embedding)
 
   const hash = createHash('sha256')
   hash.update(canonicalJson(normalised(config)))
-  hash.update(canonicalJson(shapes(tensors, config.tiedEmbeddings)))
+  hash.update(canonicalJson(shapes(tensors, config.tiedEmbeddings ? head : undefined)))
   hash.update(await readModelRows(checkpoint, norm, 0, norm.shape[0] ?? 0))
   hash.update(await readModelRows(checkpoint, table, 0, Math.min(EMBEDDING_ROWS, table.shape[0] ?? 0)))
   return `${config.modelType}-${config.numBlocks}x${config.hiddenSize}-${hash.digest('hex').slice(0, HEX_DIGITS)}`
@@ -79,15 +76,18 @@ function required({ folder, tensors }: Checkpoint, name: string): TensorSlice {
 
 /** The part of the config that determines what the model computes. */
 function normalised(config: ModelConfig): Partial<ModelConfig> {
-  const { raw: _, dtype: __, ...rest } = config
+  const { raw: _, dtype: __, wrapper: ___, ...rest } = config
   return rest
 }
 
-function shapes(tensors: ReadonlyMap<string, TensorSlice>, tiedEmbeddings: boolean): [string, readonly number[]][] {
+function shapes(
+  tensors: ReadonlyMap<string, TensorSlice>,
+  unusedHead: string | undefined,
+): [string, readonly number[]][] {
   return [...tensors.values()]
     .map(({ name, shape }): [string, readonly number[]] => [bareName(name), shape])
-    .filter(([name]) => !INCIDENTAL.some((pattern) => pattern.test(name)))
-    .filter(([name]) => !(tiedEmbeddings && name === 'lm_head.weight'))
+    .filter(([name]) => !isBuffer(name))
+    .filter(([name]) => name !== unusedHead)
     .sort(([a], [b]) => compare(a, b))
 }
 

@@ -2,6 +2,7 @@ import type { DType } from '../../tensor/dtype.ts'
 import type { Checkpoint } from '../checkpoint.ts'
 import { isFloatDType } from '../config/config.ts'
 import { CheckpointError, type CheckpointErrorCode, listSome } from '../errors.ts'
+import { bareName, findTensor, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 /** A tensor that a model's graphs need. */
@@ -20,25 +21,6 @@ export interface ReconcileScope {
   readonly prefixes: readonly string[]
   /** Names of tensors that may stay unused, e.g. buffers that old versions stored. */
   readonly ignore?: readonly RegExp[]
-}
-
-/**
- * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.` or
- * `language_model.`.
- */
-export function bareName(name: string): string {
-  return name.replace(/^(?:(?:language_model|model|transformer)\.)+/, '')
-}
-
-const byBareName = new WeakMap<Checkpoint['tensors'], ReadonlyMap<string, TensorSlice>>()
-
-/** The tensor with this name, with or without the prefix that `bareName` removes; undefined if there is none. */
-export function findTensor(tensors: Checkpoint['tensors'], name: string): TensorSlice | undefined {
-  const exact = tensors.get(name)
-  if (exact !== undefined) return exact
-  const bare = byBareName.get(tensors) ?? new Map([...tensors].map(([stored, slice]) => [bareName(stored), slice]))
-  byBareName.set(tensors, bare)
-  return bare.get(bareName(name))
 }
 
 /**
@@ -64,7 +46,7 @@ export function reconcile(
     }
     found.set(name, slice)
     if (slice.shape.join() !== shape.join()) misshapen.push(`${slice.name} [${slice.shape}] instead of [${shape}]`)
-    if (dtypes === undefined ? !isFloatDType(slice.dtype) : !dtypes.includes(slice.dtype))
+    if (dtypes === undefined ? !isFloatDType(slice.dtype) : !dtypes.some((dtype) => dtype === slice.dtype))
       mistyped.push(`${slice.name} (${slice.dtype})`)
   }
   refuse(checkpoint.folder, 'CHECKPOINT_MISSING_TENSOR', 'lacks tensors that the model needs', missing)
@@ -85,7 +67,7 @@ function unused(tensors: Checkpoint['tensors'], used: ReadonlySet<TensorSlice>, 
     .filter((slice) => !used.has(slice))
     .map((slice) => slice.name)
     .filter((name) => prefixes.some((prefix) => bareName(name).startsWith(prefix)))
-    .filter((name) => !scope.ignore?.some((pattern) => pattern.test(name)))
+    .filter((name) => !isBuffer(name) && !scope.ignore?.some((pattern) => pattern.test(name)))
 }
 
 function refuse(folder: string, code: CheckpointErrorCode, problem: string, offenders: readonly string[]): void {

@@ -5,6 +5,9 @@ import { findDuplicateKey } from '../config/duplicate-keys.ts'
 import { CheckpointError } from '../errors.ts'
 import { isJsonObject } from '../config/json.ts'
 
+/** A type of elements that is not read here, by its name in the header. */
+export type ForeignDType = `unread type ${string}`
+
 /** Where a tensor's bytes lie in a file: row-major, little-endian, without padding. Plain data. */
 export interface TensorSlice {
   readonly name: string
@@ -12,7 +15,8 @@ export interface TensorSlice {
   /** Bytes from the start of the file. */
   readonly offset: number
   readonly byteLength: number
-  readonly dtype: DType
+  /** What no model needs may be of a type that is not read here. */
+  readonly dtype: DType | ForeignDType
   readonly shape: readonly number[]
 }
 
@@ -37,8 +41,8 @@ const DTYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
 
 /**
  * Reads and checks the header of a safetensors file; reads none of the tensors' bytes. The slices are sorted by offset,
- * do not overlap and lie within the file. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_TRUNCATED`, `CHECKPOINT_HEADER`
- * or `CHECKPOINT_DTYPE`, naming the file and what is wrong in it.
+ * do not overlap and lie within the file. Throws `CHECKPOINT_MISSING_FILE`, `CHECKPOINT_TRUNCATED` or
+ * `CHECKPOINT_HEADER`, naming the file and what is wrong in it.
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorSlice[]> {
   // Checks that it is a regular file: opening a pipe would wait for its writer for ever.
@@ -127,19 +131,16 @@ function checkSlices(header: [string, unknown][], file: string, dataStart: numbe
 function parseEntry(name: string, entry: unknown, file: string, dataStart: number): TensorSlice {
   const bad = (problem: string) => headerError(file, `tensor ${name} ${problem}`)
   if (!isJsonObject(entry)) throw bad('must be described by an object')
-  const dtype = DTYPES.get(entry['dtype'])
-  if (dtype === undefined) {
-    throw new CheckpointError(
-      'CHECKPOINT_DTYPE',
-      `${file}: tensor ${name} has dtype ${shown(entry['dtype'])}; supported are ${[...DTYPES.keys()].join(', ')}`,
-    )
-  }
+  const stored = entry['dtype']
+  if (typeof stored !== 'string') throw bad(`has dtype ${shown(stored)}; it must be a text`)
+  const dtype = DTYPES.get(stored)
   const { shape, data_offsets: offsets } = entry
   if (!isSizes(shape)) throw bad(`has shape ${shown(shape)}; it must be a list of integers from 0`)
   if (!isSizes(offsets) || offsets.length !== 2) {
     throw bad(`has data_offsets ${shown(offsets)}; they must be two integers from 0`)
   }
   const [begin = 0, end = 0] = offsets
+  if (dtype === undefined) return foreignSlice({ name, file, shape }, stored, dataStart + begin, end - begin)
   const wanted = shape.reduce((product, dim) => product * dim, dtypeSize(dtype))
   if (!Number.isSafeInteger(wanted) || end - begin !== wanted) {
     throw bad(
@@ -147,6 +148,18 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
     )
   }
   return { name, file, offset: dataStart + begin, byteLength: wanted, dtype, shape }
+}
+
+/** Its size in the file cannot be checked against its shape; whoever needs it refuses it. */
+function foreignSlice(
+  slice: Pick<TensorSlice, 'name' | 'file' | 'shape'>,
+  dtype: string,
+  offset: number,
+  byteLength: number,
+): TensorSlice {
+  if (byteLength < 0)
+    throw headerError(slice.file, `tensor ${slice.name} has data_offsets whose end is before their begin`)
+  return { ...slice, offset, byteLength, dtype: `unread type ${dtype.slice(0, 20)}` }
 }
 
 function isSizes(value: unknown): value is number[] {

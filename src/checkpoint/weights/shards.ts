@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, listSome } from '../errors.ts'
 import { isFile, isJsonObject, readJsonObject } from '../config/json.ts'
+import { readRows } from './read.ts'
 import { readSafetensorsHeader, type TensorSlice } from './safetensors.ts'
 
 const SINGLE = 'model.safetensors'
@@ -16,7 +17,12 @@ export interface ShardSource {
   names(): Promise<readonly string[]>
   /** The tensors of each of the named files. A slice's `file` is the file's path in the model's folder. */
   headers(names: readonly string[]): Promise<readonly (readonly TensorSlice[])[]>
+  /** Rows `start` to `end` of a tensor's first axis as stored. */
+  rows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array>
 }
+
+/** Whether a model needs a tensor: what nobody needs may be missing. */
+export type IsNeeded = (name: string) => boolean
 
 /**
  * Every tensor of a model, by its name as stored. The weights are one safetensors file, or several with an index, which
@@ -25,18 +31,24 @@ export interface ShardSource {
  */
 export async function readTensorSlices(
   folder: string,
-  source = folderSource(folder),
+  source: ShardSource = folderSource(folder),
+  isNeeded: IsNeeded = () => true,
 ): Promise<Map<string, TensorSlice>> {
   const names = await source.names()
   if (names.includes(SINGLE)) {
     const slices = (await source.headers([SINGLE])).flat()
     return new Map(slices.map((slice) => [slice.name, slice]))
   }
-  if (names.includes(INDEX)) return readShards(folder, await readWeightMap(join(folder, INDEX)), source)
+  if (names.includes(INDEX)) {
+    const weightMap = await readWeightMap(join(folder, INDEX))
+    const present = [...weightMap].filter(([name, shard]) => isNeeded(name) || names.includes(shard))
+    return readShards(folder, new Map(present), source, isNeeded)
+  }
   throw noWeights(folder, names)
 }
 
-function folderSource(folder: string): ShardSource {
+/** The weight files of a folder. */
+export function folderSource(folder: string): ShardSource {
   return {
     async names() {
       const names = await readdir(folder)
@@ -48,6 +60,7 @@ function folderSource(folder: string): ShardSource {
       for (const name of names) headers.push(await readSafetensorsHeader(join(folder, name)))
       return headers
     },
+    rows: readRows,
   }
 }
 
@@ -77,11 +90,12 @@ async function readShards(
   folder: string,
   weightMap: ReadonlyMap<string, string>,
   source: ShardSource,
+  isNeeded: IsNeeded,
 ): Promise<Map<string, TensorSlice>> {
   const tensors = new Map<string, TensorSlice>()
   for (const slice of (await source.headers([...new Set(weightMap.values())].sort())).flat()) {
     const other = tensors.get(slice.name)
-    if (other !== undefined) {
+    if (other !== undefined && isNeeded(slice.name)) {
       throw new CheckpointError(
         'CHECKPOINT_INDEX',
         `tensor ${slice.name} is stored twice: in ${other.file} and ${slice.file}`,
@@ -89,7 +103,9 @@ async function readShards(
     }
     tensors.set(slice.name, slice)
   }
-  const astray = [...weightMap].filter(([name, shard]) => tensors.get(name)?.file !== join(folder, shard))
+  const astray = [...weightMap].filter(
+    ([name, shard]) => isNeeded(name) && tensors.get(name)?.file !== join(folder, shard),
+  )
   if (astray.length > 0) {
     const names = listSome(astray.map(([name, shard]) => `${name} (in ${shard})`))
     throw new CheckpointError(

@@ -24,7 +24,10 @@ export interface PackedQuant {
   readonly ordered: boolean
 }
 
-/** Weights as float8 (e4m3) with a scale for each block of rows and columns; 0 columns: blocks are as wide as a row. */
+/**
+ * Weights as float8 (e4m3) with a scale for each block of rows and columns; 0 rows: blocks are as high as the matrix, 0
+ * columns: they are as wide as a row.
+ */
 export interface Float8Quant {
   readonly method: 'fp8'
   readonly scale: 'weight_scale_inv' | 'weight_scale'
@@ -44,8 +47,8 @@ export interface StoredPiece {
 const FIELD = 'quantization_config'
 const FLOATS: readonly DType[] = ['float32', 'float16', 'bfloat16']
 
-/** Names of modules outside of blocks. A config may list them as not quantized: they never are. */
-const OUTSIDE = /^(?:re:)?[.*^]*(?:lm_head|model\.embed_tokens|embed_tokens)\$?$/
+/** Fields that list modules which were left as they were; which these are is seen in the files (`settleQuant`). */
+const LISTS = ['modules_to_not_convert', 'ignore', 'ignored_layers']
 
 /**
  * Reads `quantization_config`; undefined if the config has none. Throws `CHECKPOINT_CONFIG` for kinds of quantization
@@ -55,11 +58,11 @@ export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
   const config = fields.get(FIELD)
   if (config === undefined) return undefined
   if (!isJsonObject(config)) return fields.fail(FIELD, 'must be an object')
-  const plain = (config['modules_to_not_convert'] ?? config['ignore'] ?? []) as unknown
-  const inside = Array.isArray(plain)
-    ? plain.filter((name) => typeof name !== 'string' || !OUTSIDE.test(name))
-    : [plain]
-  if (inside.length > 0) return unsupported(fields, `leaves out ${JSON.stringify(inside[0])}`)
+  for (const name of LISTS) {
+    const list = config[name] ?? []
+    if (!Array.isArray(list) || !list.every((each) => typeof each === 'string'))
+      fields.fail(FIELD, `must have a list of texts as ${name}, not ${JSON.stringify(list).slice(0, 80)}`)
+  }
   switch (config['quant_method']) {
     case 'gptq':
       return parseGptq(fields, config)
@@ -76,6 +79,7 @@ export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
 
 function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
   if (config['bits'] !== 4) unsupported(fields, `gptq with bits ${JSON.stringify(config['bits'])}`)
+  if (config['lm_head'] === true) unsupported(fields, 'gptq with a packed lm_head')
   const isSecond = config['checkpoint_format'] === 'gptq_v2'
   return {
     method: 'gptq',
@@ -109,16 +113,19 @@ function parseAwq(fields: Fields, config: JsonObject): StoredQuant {
   }
 }
 
-function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
+function parseCompressed(fields: Fields, config: JsonObject): StoredQuant | undefined {
   const groups = Object.values(isJsonObject(config['config_groups']) ? config['config_groups'] : {})
+  // Only keys and values were to be cached in fewer bits.
+  if (groups.length === 0 && isJsonObject(config['kv_cache_scheme'])) return undefined
   const [group] = groups
   const weights = isJsonObject(group) ? group['weights'] : undefined
   const targets = isJsonObject(group) ? group['targets'] : undefined
   if (groups.length !== 1 || !isJsonObject(weights) || !Array.isArray(targets) || targets.join() !== 'Linear')
     unsupported(fields, 'compressed-tensors with other groups than one for Linear')
-  const { num_bits: bits, type, strategy, symmetric, group_size: size, actorder } = weights as JsonObject
+  const { num_bits: bits, type, symmetric, group_size: size, actorder } = weights as JsonObject
+  const strategy = strategyOf(weights as JsonObject)
   const format = config['format'] ?? (group as JsonObject)['format']
-  const size0 = strategy === 'channel' ? 0 : groupSize(fields, size)
+  const size0 = strategy === 'group' ? groupSize(fields, size) : 0
   const ordered = actorder === 'group' || actorder === 'dynamic'
   if (!ordered && ![undefined, null, 'weight', 'static'].includes(actorder as null))
     unsupported(fields, `compressed-tensors with actorder ${JSON.stringify(actorder)}`)
@@ -150,26 +157,53 @@ function parseCompressed(fields: Fields, config: JsonObject): StoredQuant {
       ordered,
     }
   }
-  if (type === 'float' && bits === 8 && format === 'float-quantized' && strategy === 'channel')
-    return { method: 'fp8', scale: 'weight_scale', blockRows: 1, blockColumns: 0 }
+  if (type === 'float' && bits === 8 && (format === 'float-quantized' || format === 'naive-quantized')) {
+    const block = float8Block(strategy, (weights as JsonObject)['block_structure'])
+    if (block !== undefined) return { method: 'fp8', scale: 'weight_scale', ...block }
+  }
   return unsupported(
     fields,
-    `compressed-tensors of format ${JSON.stringify(format)}, ${JSON.stringify(bits)} bits of type ` +
+    `compressed-tensors of format ${JSON.stringify(format ?? null)}, ${JSON.stringify(bits ?? null)} bits of type ` +
       `${JSON.stringify(type)}, strategy ${JSON.stringify(strategy)}`,
   )
 }
 
+/** What has a scale of its own; where a config leaves it out, the group size tells. */
+function strategyOf({ strategy, group_size: size }: JsonObject): unknown {
+  if (strategy !== undefined && strategy !== null) return strategy
+  if (size === undefined || size === null) return 'tensor'
+  return size === -1 ? 'channel' : 'group'
+}
+
+/** Rows and columns of what has a scale of its own; undefined for what is not known. */
+function float8Block(
+  strategy: unknown,
+  structure: unknown,
+): Pick<Float8Quant, 'blockRows' | 'blockColumns'> | undefined {
+  if (strategy === 'tensor') return { blockRows: 0, blockColumns: 0 }
+  if (strategy === 'channel') return { blockRows: 1, blockColumns: 0 }
+  return strategy === 'block' && isBlock(structure)
+    ? { blockRows: structure[0], blockColumns: structure[1] }
+    : undefined
+}
+
+function isBlock(size: unknown): size is [number, number] {
+  return Array.isArray(size) && size.length === 2 && size.every((n) => Number.isSafeInteger(n) && n > 0)
+}
+
 function parseFloat8(fields: Fields, config: JsonObject): StoredQuant {
-  const size: unknown = config['weight_block_size']
-  if (!Array.isArray(size) || size.length !== 2 || !size.every((n) => Number.isInteger(n) && n > 0))
+  // Without a block size there is one scale for a whole matrix.
+  const size = config['weight_block_size'] ?? [0, 0]
+  if (config['weight_block_size'] !== undefined && config['weight_block_size'] !== null && !isBlock(size))
     return unsupported(fields, `fp8 with weight_block_size ${JSON.stringify(size)}`)
-  return { method: 'fp8', scale: 'weight_scale_inv', blockRows: size[0] as number, blockColumns: size[1] as number }
+  const [blockRows, blockColumns] = size as [number, number]
+  return { method: 'fp8', scale: 'weight_scale_inv', blockRows, blockColumns }
 }
 
 function groupSize(fields: Fields, size: unknown): number {
   if (size === -1) return 0
   if (typeof size === 'number' && [16, 32, 64, 128, 256].includes(size)) return size
-  return unsupported(fields, `a group size of ${JSON.stringify(size)}`)
+  return unsupported(fields, size === undefined ? 'no group_size' : `a group size of ${JSON.stringify(size)}`)
 }
 
 function unsupported(fields: Fields, what: string): never {
@@ -199,7 +233,7 @@ export function storedPieces(
     const columns = quant.blockColumns === 0 ? 1 : Math.ceil(inner / quant.blockColumns)
     return [
       piece('weight', [out, inner], ['uint8']),
-      piece(quant.scale, [Math.ceil(out / quant.blockRows), columns], FLOATS),
+      piece(quant.scale, [quant.blockRows === 0 ? 1 : Math.ceil(out / quant.blockRows), columns], FLOATS),
     ]
   }
   const order: StoredPiece = { ...piece(quant.order, [inner], ['int32', 'int64']), optional: !quant.ordered }

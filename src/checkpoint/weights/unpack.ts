@@ -125,7 +125,7 @@ export function widenFloat8(quant: Float8Quant, [out, inner]: readonly [number, 
     width = quant.blockColumns || inner
   const values = new Float32Array(out * inner)
   for (let o = 0; o < out; o++) {
-    const row = Math.floor(o / quant.blockRows) * columns
+    const row = quant.blockRows === 0 ? 0 : Math.floor(o / quant.blockRows) * columns
     for (let i = 0; i < inner; i++)
       values[o * inner + i] = FLOAT8[codes[o * inner + i]!]! * scales[row + Math.floor(i / width)]!
   }

@@ -28,7 +28,8 @@ export async function runGenerate(values: GenerateValues, { shutdown: { signal }
 async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
   const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
   const { numBeams, numReturnSequences } = values
-  const options = { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS), signal }
+  const { length } = await model.encode(prompt)
+  const options = { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS, length), signal }
   if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
     const results = await model.generate([prompt], options)
     signal.throwIfAborted()

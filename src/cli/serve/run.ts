@@ -73,6 +73,7 @@ async function start(
     },
     `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`,
   )
+  for (const note of checkpoint.notes) logger.info(note)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
   await tellReady(values, { running, node, metrics }, logger, cleanup)

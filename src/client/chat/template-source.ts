@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PetalsError, UsageError, errorMessage } from '../../base/errors.ts'
 import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/config/json.ts'
+import { namedTokens } from '../../checkpoint/tokenizer/special-tokens.ts'
 import { CHATML, PLAIN } from './builtin-templates.ts'
 
 /** A template's text, its name for messages, and the special tokens that it may print by name. */
@@ -20,7 +21,7 @@ export interface TemplateSource {
  */
 export async function findTemplate(folder: string, choice: string): Promise<TemplateSource> {
   const config = await readOptional(join(folder, 'tokenizer_config.json'))
-  const found = { specialTokens: specialTokensOf(config), stopStrings: [] }
+  const found = { specialTokens: namedTokens(folder), stopStrings: [] }
   if (choice === 'chatml')
     return { ...found, text: CHATML, name: 'the built-in template chatml', stopStrings: ['<|im_end|>'] }
   if (choice === 'plain')
@@ -69,16 +70,6 @@ async function ownFile(file: string): Promise<{ text: string; name: string }> {
 
 async function readOptional(file: string): Promise<Readonly<Record<string, unknown>>> {
   return (await isFile(file)) ? await readJsonObject(file) : {}
-}
-
-/** The texts of `bos_token` and the like; a token is written as text, or as an object that holds it. */
-function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
-  const tokens: Record<string, string> = {}
-  for (const [name, value] of Object.entries(config)) {
-    const text = isJsonObject(value) ? value['content'] : value
-    if (name.endsWith('_token') && typeof text === 'string') tokens[name] = text
-  }
-  return tokens
 }
 
 /** The error of a template that cannot be used; says what to do instead. */

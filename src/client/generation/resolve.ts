@@ -1,6 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
+import { CheckpointError } from '../../checkpoint/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
 
@@ -19,7 +20,8 @@ const SAME_LIMIT = [
  * then transformers' (20 new tokens; top-k 50 if tokens are drawn). If `doSample` is not given, the caller's
  * temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample` decides, and
  * the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by themselves,
- * together, with this prompt or with this vocabulary.
+ * together, with this prompt or with this vocabulary, and `CHECKPOINT_CONFIG` for a value of the model's own that
+ * cannot be used.
  */
 export function resolveOptions(
   options: GenerationOptions,
@@ -37,6 +39,7 @@ export function resolveOptions(
   const {
     doSample = explicit.temperature === undefined ? (generation.options.doSample ?? false) : explicit.temperature > 0,
   } = explicit
+  refuseProblems(generation, explicit, { doSample, numBeams: merged.numBeams })
   checkVocabulary(merged, config.vocabSize)
   return {
     ...merged,
@@ -73,6 +76,31 @@ function modelOptions({ options }: GenerationDefaults, explicit: GenerationOptio
   const own: GenerationOptions = { ...options }
   const overridden = SAME_LIMIT.filter((pair) => pair.some((name) => explicit[name] !== undefined)).flat()
   return Object.fromEntries(Object.entries(own).filter(([name]) => !overridden.some((other) => other === name)))
+}
+
+/** Options that matter only where tokens are drawn, or where there are several beams. */
+const OF_DRAWS: readonly string[] = ['temperature', 'topK', 'topP', 'minP', 'typicalP']
+const OF_BEAMS: readonly string[] = ['lengthPenalty', 'earlyStopping']
+
+/** Throws `CHECKPOINT_CONFIG` for a value of the model's own that cannot be used and that nothing replaces. */
+function refuseProblems(
+  { problems = [] }: GenerationDefaults,
+  explicit: GenerationOptions,
+  { doSample, numBeams = 1 }: Pick<GenerationOptions, 'doSample' | 'numBeams'>,
+): void {
+  const found = problems.find(({ option }) => {
+    if (explicit[option] !== undefined) return false
+    if (option === 'doSample' && explicit.temperature !== undefined) return false
+    if (SAME_LIMIT.some((pair) => isOneOf(option, pair) && pair.some((name) => explicit[name] !== undefined)))
+      return false
+    return isOneOf(option, OF_DRAWS) ? doSample === true : !isOneOf(option, OF_BEAMS) || numBeams > 1
+  })
+  if (found === undefined) return
+  throw new CheckpointError('CHECKPOINT_CONFIG', `${found.message}: give ${found.option}, or repair the file`)
+}
+
+function isOneOf(option: string, options: readonly string[]): boolean {
+  return options.includes(option)
 }
 
 function answerLength(

@@ -94,6 +94,7 @@ export async function openPretrained(
   const checkpoint = await fetchTensors(opened, endsTensorNames(opened, kind.output), options.download)
   const threads = { threads: options.threads ?? availableParallelism(), spin: options.spin ?? false }
   const logger = options.logger ?? pino({ level: 'silent' })
+  for (const note of checkpoint.notes) logger.info(note)
   const parts = await Promise.allSettled([
     SwarmClient.connect({
       bootstrap,

@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PetalsError } from '../../base/errors.ts'
 import { type Adapter, openAdapter } from '../../checkpoint/adapter/adapter.ts'
 import { AdapterDigest, type LoadedModule } from '../../checkpoint/adapter/adapter-digest.ts'
-import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { isFloatDType, type ModelConfig } from '../../checkpoint/config/config.ts'
+import { CheckpointError } from '../../checkpoint/errors.ts'
 import { readRows } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
@@ -110,5 +111,8 @@ async function answer(stream: RequestStream<'adapter'>): Promise<Answer<'adapter
 
 async function inMemory(matrix: TensorSlice | Tensor): Promise<Tensor> {
   if (!('file' in matrix)) return matrix
-  return { dtype: matrix.dtype, shape: matrix.shape, data: await readRows(matrix, 0, matrix.shape[0]!) }
+  const { dtype, shape } = matrix
+  if (!isFloatDType(dtype))
+    throw new CheckpointError('CHECKPOINT_DTYPE', `${matrix.name} in ${matrix.file} is ${dtype}, not a float type`)
+  return { dtype, shape, data: await readRows(matrix, 0, shape[0]!) }
 }

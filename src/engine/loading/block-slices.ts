@@ -4,6 +4,7 @@ import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../families/index.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { storedTensors } from '../../graph/parameter.ts'
+import { spareBiases } from './spare-biases.ts'
 import type { BlockOptions } from './load.ts'
 
 /**
@@ -23,10 +24,11 @@ export function blockSlices(
         { ...tensor, name: prefix + tensor.name },
       ]),
     )
-    const wanted = [...stored.values()]
+    const isPacked = checkpoint.config.storedQuant !== undefined
+    const wanted = [...stored.values(), ...(isPacked ? spareBiases(checkpoint, prefix, stored) : [])]
     const found = reconcile(wanted, checkpoint, {
       prefixes: [prefix],
-      ignore: checkpoint.config.storedQuant === undefined ? [...names.ignored] : [...names.ignored, ...STORED_BESIDE],
+      ignore: isPacked ? [...names.ignored, ...STORED_BESIDE] : [...names.ignored],
     })
     return new Map([...found].map(([name, slice]) => [name.slice(prefix.length), slice]))
   })

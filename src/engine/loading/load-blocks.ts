@@ -10,6 +10,7 @@ import { type BlockOptions, type LoadedBlocks, type LoadProgress, type LoadBlock
 import { QuantCacheFile } from './quant-cache.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
+import { requireZeroBiases } from './spare-biases.ts'
 import { ReadHelper } from './shared-read.ts'
 import { yieldToOthers } from './thread-priority.ts'
 import { WeightMemory } from './weight-memory.ts'
@@ -29,6 +30,7 @@ export function loadBlocks(options: LoadBlocksOptions, report: (progress: LoadPr
   const target = targetOf(options)
   const graphs = blockGraphs(config, target, start, end)
   const slices = blockSlices(options, graphs)
+  for (const [i, block] of slices.entries()) requireZeroBiases(graphs[i]!, block)
   const digests = options.withDigests ? keptDigests(slices, options.quantCache) : undefined
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.

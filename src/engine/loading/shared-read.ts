@@ -3,6 +3,7 @@ import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
+import { numElements } from '../../tensor/tensor.ts'
 import { type SyncChannel, type SyncReceiver, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
 
 /** One tensor that two threads read and convert, each whatever piece comes next. */
@@ -108,7 +109,7 @@ export function helpReading(job: ReadJob, dataOf: (job: ReadJob) => Uint8Array):
 }
 
 function readPieces({ slice, dtype, state }: ReadJob, data: Uint8Array): void {
-  const size = dtypeSize(slice.dtype)
+  const size = slice.byteLength / numElements(slice.shape)
   const ratio = dtypeSize(dtype) / size
   const next = new Int32Array(state)
   for (;;) {

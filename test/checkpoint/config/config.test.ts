@@ -214,19 +214,26 @@ const REFUSED: [object, RegExp][] = [
     { quantization_config: { quant_method: 'awq', bits: 4, group_size: 128, zero_point: true, version: 'gemv' } },
     /awq of bits 4.*"gemv"/,
   ],
-  [{ quantization_config: { quant_method: 'fp8', weight_block_size: null } }, /fp8 with weight_block_size null/],
-  [{ quantization_config: { quant_method: 'compressed-tensors', config_groups: {} } }, /other groups than one/],
+  [{ quantization_config: { quant_method: 'fp8', weight_block_size: [0, 4] } }, /fp8 with weight_block_size \[0,4\]/],
+  [{ quantization_config: { quant_method: 'fp8', weight_block_size: 128 } }, /fp8 with weight_block_size 128/],
+  [{ quantization_config: { quant_method: 'gptq', bits: 4 } }, /\(no group_size\)/],
+  [{ quantization_config: { quant_method: 'gptq', bits: 4, group_size: 32, lm_head: true } }, /packed lm_head/],
+  [{ quantization_config: { quant_method: 'awq', ignore: 'lm_head' } }, /a list of texts as ignore, not "lm_head"/],
+  [
+    { quantization_config: { quant_method: 'awq', modules_to_not_convert: [3] } },
+    /as modules_to_not_convert, not \[3\]/,
+  ],
   [
     {
       quantization_config: {
-        quant_method: 'gptq',
-        bits: 4,
-        group_size: 128,
-        modules_to_not_convert: ['model.layers.3.mlp.up_proj'],
+        quant_method: 'compressed-tensors',
+        format: 'int-quantized',
+        config_groups: { a: { targets: ['Linear'], weights: { num_bits: 8, type: 'int' } } },
       },
     },
-    /leaves out "model\.layers\.3/,
+    /format "int-quantized", 8 bits of type "int", strategy "tensor"/,
   ],
+  [{ quantization_config: { quant_method: 'compressed-tensors', config_groups: {} } }, /other groups than one/],
   [{ quantization_config: 4 }, /quantization_config.*must be an object/],
   [{ rope_theta: -5 }, /rope_theta must be a number above 0/],
   [{ rope_scaling: 'linear' }, /rope_scaling must be an object/],
@@ -293,13 +300,19 @@ test('generation takes its tokens from generation_config.json, then config.json,
   })
 })
 
-test('token ids that are none are refused', () => {
-  assert.throws(() => generation({ eos_token_id: [1, '2'] }, {}), {
-    code: 'CHECKPOINT_CONFIG',
-    message: /^\/g\.json: eos_token_id/,
+test('token ids below 0 are none, and what is no id is a problem', () => {
+  assert.deepEqual(generation({ eos_token_id: -1, bos_token_id: -1 }, {}), {
+    eosTokenIds: [],
+    bosTokenId: null,
+    maxPositions: 2048,
+    options: {},
   })
-  assert.throws(() => generation(undefined, { bos_token_id: -1 }), {
-    code: 'CHECKPOINT_CONFIG',
-    message: /config\.json: bos_token_id/,
-  })
+  assert.deepEqual(generation({ eos_token_id: [-1, 7] }, {}).eosTokenIds, [7])
+  const { problems } = generation({ eos_token_id: [1, '2'] }, { bos_token_id: 'a' })
+  assert.deepEqual(
+    problems?.map(({ option }) => option),
+    ['eosTokenIds', 'eosTokenIds'],
+  )
+  assert.match(problems[0]!.message, /^\/g\.json: eos_token_id must be a token id.*it is \[1,"2"\]/)
+  assert.match(problems[1]!.message, /config\.json: bos_token_id must be a token id.*it is "a"/)
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseConfig } from '../../../src/checkpoint/config/config.ts'
 import type { LayerConfig } from '../../../src/checkpoint/config/layer-config.ts'
-import { bareName, findTensor } from '../../../src/checkpoint/weights/reconcile.ts'
+import { bareName, findTensor } from '../../../src/checkpoint/weights/names.ts'
 import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../../src/families/index.ts'
 

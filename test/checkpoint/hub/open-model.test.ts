@@ -66,6 +66,17 @@ test('a second start asks for nothing but the commit, one of a commit for nothin
   assert.deepEqual(hub.log, [])
 })
 
+test('whether a tied head is the embedding is known from its first rows, where it is not', async (t) => {
+  const config = JSON.stringify({
+    ...(JSON.parse(FILES.get('config.json')!.toString()) as object),
+    tie_word_embeddings: true,
+  })
+  const hub = await StandInHub.start(t, new Map([...FILES, ['config.json', Buffer.from(config)]]))
+  const checkpoint = await openModel(REPO, { settings: await freshSettings(t, hub) })
+  assert.equal(checkpoint.config.tiedEmbeddings, false)
+  assert.ok(hub.sent(/safetensors$/) < SHARDS.length * HEADER_READ + 2 * 64 * TINY.hiddenSize * 4 + 1)
+})
+
 test('the model key takes a few rows, not the embedding, and is that of the folder', async (t) => {
   const hub = await StandInHub.start(t, FILES)
   const settings = await freshSettings(t, hub)

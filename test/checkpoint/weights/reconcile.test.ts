@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { reconcile, type WantedTensor } from '../../../src/checkpoint/weights/reconcile.ts'
 import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
-import type { DType } from '../../../src/tensor/dtype.ts'
 
-function stored(...entries: [string, readonly number[], DType?][]) {
+function stored(...entries: [string, readonly number[], TensorSlice['dtype']?][]) {
   const slices = entries.map(([name, shape, dtype = 'bfloat16']): TensorSlice => ({
     name,
     shape,
@@ -70,18 +69,30 @@ test('weights that are integers are refused', () => {
   })
 })
 
+test('weights of a type that is not read are refused by its name', () => {
+  const checkpoint = stored(
+    ['model.layers.1.up.weight', [4, 2], 'unread type F64'],
+    ['model.layers.1.norm.weight', [2]],
+  )
+  assert.throws(() => reconcile(WANTED, checkpoint, SCOPE), {
+    code: 'CHECKPOINT_DTYPE',
+    message: /up\.weight \(unread type F64\)/,
+  })
+})
+
 test('a stored tensor in scope that nothing wants is refused, unless its name may be ignored', () => {
   const checkpoint = stored(
     ['model.layers.1.up.weight', [4, 2]],
     ['model.layers.1.norm.weight', [2]],
-    ['model.layers.1.rotary_emb.inv_freq', [8]],
+    ['model.layers.1.rotary_emb.inv_freq', [8], 'unread type F64'],
+    ['model.layers.1.memory', [8]],
     ['model.layers.1.adapter', [1]],
   )
   assert.throws(() => reconcile(WANTED, checkpoint, SCOPE), {
     code: 'CHECKPOINT_UNUSED_TENSOR',
-    message: /inv_freq.*adapter \(2 in all\)/,
+    message: /: model\.layers\.1\.memory, model\.layers\.1\.adapter \(2 in all\)/,
   })
-  const ignore = [/rotary_emb\.inv_freq$/]
+  const ignore = [/memory$/]
   assert.throws(() => reconcile(WANTED, checkpoint, { ...SCOPE, ignore }), { message: /adapter \(1 in all\)/ })
   assert.equal(reconcile(WANTED, checkpoint, { ...SCOPE, ignore: [...ignore, /adapter/] }).size, 2)
 })

@@ -85,14 +85,16 @@ const BAD_HEADERS: [string, string, string, RegExp][] = [
     'CHECKPOINT_HEADER',
     /takes/,
   ],
-  ['has an unknown dtype', `{"a":${entry('[0,16]', '[4]', '"F4"')}}`, 'CHECKPOINT_DTYPE', /"F4".*supported are F32/],
+  ['lacks a dtype', '{"a":{"shape":[1],"data_offsets":[0,4]}}', 'CHECKPOINT_HEADER', /dtype missing/],
+  ['has a number as dtype', `{"a":${entry('[0,16]', '[4]', '4')}}`, 'CHECKPOINT_HEADER', /dtype 4; it must be a text/],
+  ['has an unread type backwards', `{"a":${entry('[16,0]', '[4]', '"F4"')}}`, 'CHECKPOINT_HEADER', /end is before/],
+  ['has an unread type beyond', `{"a":${entry('[52,68]', '[4]', '"F64"')}}`, 'CHECKPOINT_TRUNCATED', /4 bytes/],
   [
-    'has a dtype of the prototype',
-    `{"a":${entry('[0,16]', '[4]', '"constructor"')}}`,
-    'CHECKPOINT_DTYPE',
-    /"constructor"/,
+    'has an unread type that overlaps',
+    `{"a":${entry('[0,16]')},"b":${entry('[8,16]', '[1]', '"F64"')}}`,
+    'CHECKPOINT_HEADER',
+    /overlap/,
   ],
-  ['lacks a dtype', '{"a":{"shape":[1],"data_offsets":[0,4]}}', 'CHECKPOINT_DTYPE', /dtype missing/],
   ['names a tensor twice', `{"a":${entry('[0,16]')},"a":${entry('[16,32]')}}`, 'CHECKPOINT_HEADER', /names "a" twice/],
   [
     'names a tensor twice in two spellings',
@@ -122,6 +124,17 @@ for (const [what, header, code, message] of BAD_HEADERS) {
     })
   })
 }
+
+test('a type that is not read here is told by its name, whatever its size', async (t) => {
+  const file = join(await temporaryFolder(t), 'other.safetensors')
+  const names = ['F64', 'F8_E5M2', 'constructor', 'F4']
+  const header = names.map((name, i) => `"${name}":${entry(`[${8 * i},${8 * i + 8}]`, '[1]', `"${name}"`)}`)
+  await writeFile(file, withHeader(`{${header.join()}}`, DATA))
+  assert.deepEqual(
+    (await readSafetensorsHeader(file)).map(({ dtype }) => dtype),
+    names.map((name) => `unread type ${name}`),
+  )
+})
 
 test('a header that is not UTF-8 is refused', async (t) => {
   const file = join(await temporaryFolder(t), 'bad.safetensors')

@@ -170,3 +170,31 @@ describe('a token that the vocabulary does not have is refused by name', () => {
     })
   }
 })
+
+describe("a value of the model's own that cannot be used", () => {
+  const PROBLEMS = [
+    { option: 'topK', message: '/g.json: top_k must be a whole number; it is "5"' },
+    { option: 'lengthPenalty', message: '/g.json: length_penalty must be a number; it is "a"' },
+  ] as const
+  const withProblems = (options: GenerationOptions, problems: (typeof PROBLEMS)[number][] = [...PROBLEMS]) => {
+    const { generation, config } = checkpoint({})
+    return resolveOptions(options, { generation: { ...generation, problems }, config }, PROMPT)
+  }
+
+  test('matters only where it would be used', () => {
+    assert.equal(withProblems({}).doSample, false)
+    assert.equal(withProblems({ temperature: 1, topK: 3 }).topK, 3)
+    assert.throws(() => withProblems({ temperature: 1 }), {
+      code: 'CHECKPOINT_CONFIG',
+      message: '/g.json: top_k must be a whole number; it is "5": give topK, or repair the file',
+    })
+    assert.throws(() => withProblems({ numBeams: 2 }), { code: 'CHECKPOINT_CONFIG', message: /length_penalty/ })
+  })
+
+  test('is replaced by another limit of the same length', () => {
+    const { generation, config } = checkpoint({})
+    const own = { ...generation, problems: [{ option: 'maxLength', message: 'max_length' }] as const }
+    assert.throws(() => resolveOptions({}, { generation: own, config }, PROMPT), { code: 'CHECKPOINT_CONFIG' })
+    assert.equal(resolveOptions({ maxNewTokens: 3 }, { generation: own, config }, PROMPT).maxNewTokens, 3)
+  })
+})

@@ -16,7 +16,8 @@ import {
 import { Engine } from '../../../src/engine/engine.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 import type { Quantization } from '../../../src/tensor/quantize.ts'
-import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../../../src/tensor/tensor.ts'
+import { spanTensorNames } from '../../../src/engine/loading/tensor-names.ts'
 import { seededRandom, temporaryFolder, writeSafetensors } from '../../checkpoint/write.ts'
 import { floats, loadFixture, maxError, readTensors } from '../../families/support.ts'
 
@@ -105,13 +106,9 @@ async function withOrder(
   groupOf: GroupOf | undefined,
   context: TestContext,
 ): Promise<Checkpoint> {
-  const { tensors } = await openCheckpoint(join(FOLDER, name))
   const suffix = name === 'gptq' ? 'g_idx' : 'weight_g_idx'
-  const stored = Object.fromEntries(
-    [...tensors]
-      .filter(([tensor]) => !tensor.endsWith('.g_idx'))
-      .map(([tensor, slice]) => [tensor, { dtype: slice.dtype, shape: slice.shape, data: readBytes(slice) }]),
-  )
+  const all = await readTensors(join(FOLDER, name, 'model.safetensors'))
+  const stored = Object.fromEntries([...all].filter(([tensor]) => !tensor.endsWith('.g_idx')))
   const plainTensors = await readTensors(join(FOLDER, name, 'plain.safetensors'))
   for (const [tensor, { shape }] of plainTensors) {
     const inner = shape[1]
@@ -128,6 +125,20 @@ async function withOrder(
     .replace(/"num_bits": 4,/, `$&${actorder === undefined ? '' : ` "actorder": "${actorder}",`}`)
   await writeFile(join(folder, 'config.json'), config)
   return openCheckpoint(folder)
+}
+
+/** A fixture with other tensors, in a folder of its own. */
+async function edited(
+  context: TestContext,
+  name: string,
+  edit: (stored: Map<string, Tensor>) => void,
+): Promise<string> {
+  const folder = await temporaryFolder(context)
+  await cp(join(FOLDER, name), folder, { recursive: true })
+  const stored = new Map(await readTensors(join(FOLDER, name, 'model.safetensors')))
+  edit(stored)
+  await writeSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(stored))
+  return folder
 }
 
 describe('a checkpoint that was quantized before', () => {
@@ -206,4 +217,44 @@ describe('a checkpoint that was quantized before', () => {
       assert.equal(maxError(await outputs(checkpoint), expected), 0)
     })
   }
+
+  it('may store biases of zeros that the model has not, but no others', async (context) => {
+    const withBias = (value: number) =>
+      edited(context, 'gptq', (stored) => {
+        for (const module of ['self_attn.q_proj', 'mlp.down_proj']) {
+          const [, out = 0] = stored.get(`model.layers.0.${module}.scales`)!.shape
+          stored.set(`model.layers.0.${module}.bias`, fromFloat32(new Float32Array(out).fill(value), [out]))
+        }
+      })
+    const checkpoint = await openCheckpoint(await withBias(-0))
+    assert.ok(spanTensorNames(checkpoint, 0, 1).includes('model.layers.0.mlp.down_proj.bias'))
+    assert.equal(maxError(await outputs(checkpoint), await outputs(await openCheckpoint(join(FOLDER, 'gptq')))), 0)
+    await assert.rejects(
+      withBias(1e-3).then(async (folder) => outputs(await openCheckpoint(folder))),
+      { code: 'CHECKPOINT_UNUSED_TENSOR', message: /q_proj\.bias, a bias that is not zero/ },
+    )
+  })
+
+  it('is refused where a linear layer was left as it was, whatever its config lists', async (context) => {
+    const folder = await edited(context, 'float8-channel', (stored) => {
+      const { shape } = stored.get('model.layers.0.mlp.up_proj.weight')!
+      stored.set('model.layers.0.mlp.up_proj.weight', fromFloat32(new Float32Array(shape[0]! * shape[1]!), shape))
+      stored.delete('model.layers.0.mlp.up_proj.weight_scale')
+    })
+    await assert.rejects(openCheckpoint(folder), {
+      code: 'CHECKPOINT_CONFIG',
+      message: /leaves out linear layers \(model\.layers\.0\.mlp\.up_proj\)/,
+    })
+  })
+
+  it('needs as many scales as its strategy says', async (context) => {
+    const folder = await edited(context, 'float8-tensor', (stored) => {
+      stored.set('model.layers.0.mlp.up_proj.weight_scale', fromFloat32(Float32Array.of(1, 2), [2]))
+    })
+    const checkpoint = await openCheckpoint(folder)
+    assert.throws(() => spanTensorNames(checkpoint, 0, 1), {
+      code: 'CHECKPOINT_SHAPE',
+      message: /up_proj\.weight_scale \[2,1\] instead of \[1,1\]/,
+    })
+  })
 })

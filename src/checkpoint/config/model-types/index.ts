@@ -11,6 +11,8 @@ import { qwen3 } from './qwen3.ts'
 import { qwen3Moe } from './qwen3-moe.ts'
 import type { ModelTypeRow } from './row.ts'
 
+export { HEAD } from './row.ts'
+
 /** One row per `model_type` whose config is understood; `src/families/` has a family for each. */
 const MODEL_TYPES = {
   bloom,

@@ -13,6 +13,7 @@ export const mixtral: ModelTypeRow = {
     numKvHeads: 8,
   },
   layers: (fields, numBlocks) => windowLayers(fields, numBlocks).map((layer) => ({ ...layer, sparse: true })),
+  experts: { module: 'block_sparse_moe', gate: 'w1', up: 'w3', down: 'w2' },
   finalNorm: 'norm.weight',
   embedding: 'embed_tokens.weight',
 }

@@ -16,6 +16,7 @@ export const qwen3Moe: ModelTypeRow = {
     numKvHeads: 4,
   },
   layers: sparseLayers,
+  experts: { module: 'mlp', gate: 'gate_proj', up: 'up_proj', down: 'down_proj' },
   finalNorm: 'norm.weight',
   embedding: 'embed_tokens.weight',
 }

@@ -40,4 +40,19 @@ export interface ModelTypeRow {
    */
   readonly finalNorm: string
   readonly embedding: string
+  /** How a mixture of experts is stored; absent for models without. */
+  readonly experts?: ExpertNames
+  /** The name of the head, if it is not `HEAD`. */
+  readonly head?: string
 }
+
+/** Names in a block: of the module that holds router and experts, and of each expert's three matrices. */
+export interface ExpertNames {
+  readonly module: string
+  readonly gate: string
+  readonly up: string
+  readonly down: string
+}
+
+/** What most models call their head. */
+export const HEAD = 'lm_head.weight'

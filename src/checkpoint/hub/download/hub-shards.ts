@@ -11,6 +11,8 @@ import type { ShardSource } from '../../weights/shards.ts'
 import type { HubClient, RemoteFile } from '../remote/client.ts'
 import { type CommitRecord, readCommitRecord, writeCommitRecord } from '../cache/commit-record.ts'
 import { downloadParts, type Located } from './download.ts'
+import { readRows } from '../../weights/read.ts'
+import { readRemoteRows } from './remote-rows.ts'
 import { forEachParallel } from './parallel.ts'
 import type { ByteRange } from '../remote/ranges.ts'
 import type { DownloadOptions } from '../remote/remote.ts'
@@ -82,6 +84,13 @@ export class HubShards implements ShardSource {
         return parseSafetensorsHeader(headers.get(file)!, path, file.bytes)
       }),
     )
+  }
+
+  async rows(slice: TensorSlice, start: number, end: number): Promise<Uint8Array> {
+    const file = this.remoteFiles.get(slice.file)
+    return file === undefined
+      ? readRows(slice, start, end)
+      : readRemoteRows(this.#client, file, slice, { start, end, signal: this.#options.signal })
   }
 
   /** Stores sizes and etags of the files for the next start. */

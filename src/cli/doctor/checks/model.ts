@@ -16,7 +16,7 @@ import { threadRuntime } from '../../../runtime/thread-runtime.ts'
  */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
-    const { config } = await openModel(model, { signal })
+    const { config, notes } = await openModel(model, { signal })
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
@@ -30,6 +30,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
     })
     return [
       ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
+      ...notes.map((text) => note('Model', text)),
       describeSpan(plan),
       describeClient(planEnds(config).totalBytes),
     ]
