@@ -28,9 +28,9 @@ export function parseGeneration(
   const own = new Fields(json ?? {}, file)
   const inherited = new Fields(config.raw, configFile)
   const { defaults } = modelTypeRow(config.modelType)
-  const tokenIds = (name: string, fallback: number | null): number[] => {
+  const tokenIds = (name: string, fallback: number | readonly number[] | null): number[] => {
     if (own.get(name) !== undefined) return own.tokenIds(name)
-    return Object.hasOwn(config.raw, name) ? inherited.tokenIds(name) : fallback === null ? [] : [fallback]
+    return Object.hasOwn(config.raw, name) ? inherited.tokenIds(name) : fallback === null ? [] : [fallback].flat()
   }
   return {
     eosTokenIds: tokenIds('eos_token_id', defaults.eosTokenId),

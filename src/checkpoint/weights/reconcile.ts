@@ -21,11 +21,11 @@ export interface ReconcileScope {
 }
 
 /**
- * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.` or
+ * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.`, `gpt_neox.` or
  * `language_model.`.
  */
 export function bareName(name: string): string {
-  return name.replace(/^(?:(?:language_model|model|transformer)\.)+/, '')
+  return name.replace(/^(?:(?:language_model|model|transformer|gpt_neox)\.)+/, '')
 }
 
 const byBareName = new WeakMap<Checkpoint['tensors'], ReadonlyMap<string, TensorSlice>>()
