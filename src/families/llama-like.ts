@@ -46,6 +46,8 @@ export interface LlamaParts {
   /** The MLP: x [rows, tokens, hidden] -> [rows, tokens, hidden]. */
   mlp(layers: Layers, config: ModelConfig, x: Value, inputs: BlockInputs): Value
   readonly headBias: boolean
+  /** What config.json calls the activation function, for messages. */
+  readonly activationField: string
   /** Checks the parts' own options. Throws `FAMILY_UNSUPPORTED`. */
   check(config: ModelConfig): void
 }
@@ -70,6 +72,7 @@ const LLAMA: LlamaParts = {
   outputBias: ({ attentionBias }) => attentionBias,
   mlp: gatedMlp,
   headBias: false,
+  activationField: 'hidden_act',
   check: () => undefined,
 }
 
@@ -84,7 +87,7 @@ export function llamaLike(own: Partial<LlamaParts> = {}): Family {
   const norm: Family['norm'] = (layers, config, hidden) => parts.norm(layers, config, hidden, finalNorm)
   return {
     check(config) {
-      checkActivation(config)
+      checkActivation(config, parts.activationField)
       parts.check(config)
     },
 

@@ -33,6 +33,12 @@ type Activation = (g: Graph, x: Value, name: string) => Value
 const silu: Activation = (g, x, name) => quickGelu(g, x, 1, name)
 const geluTanh: Activation = (g, x, name) => gelu(g, x, 'tanh', name)
 
+/** So et al., "Primer: Searching for Efficient Transformers for Language Modeling". */
+const reluSquared: Activation = (g, x, name) => {
+  const positive = relu(g, x, `${name}.relu`)
+  return mul(g, positive, positive, name)
+}
+
 /** Activation functions by transformers' names. */
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>([
   ['silu', silu],
@@ -43,6 +49,7 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>
   ['gelu_pytorch_tanh', geluTanh],
   ['quick_gelu', (g, x, name) => quickGelu(g, x, 1.702, name)],
   ['relu', relu],
+  ['relu2', reluSquared],
 ])
 
 export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]

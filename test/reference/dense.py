@@ -13,6 +13,9 @@ def partial(factor, rope=DEFAULT):
     return dict(rope, partial_rotary_factor=factor)
 
 
+GPTJ = dict(
+    model_type="gptj", vocab_size=64, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=1, pad_token_id=None)
+
 # name: see family.py's table
 DENSE = {
     "olmo2": (dict(LLAMA, model_type="olmo2", attention_bias=True, tie_word_embeddings=True), 4, "eager", ""),
@@ -49,6 +52,14 @@ DENSE = {
     "gpt-neox-sequential": (dict(
         WIDE, model_type="gpt_neox", use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new", tie_word_embeddings=True,
         rope_parameters=partial(0.5, LINEAR)), 5, "eager", ""),
+    "gemma": (dict(LLAMA, model_type="gemma", head_dim=24, attention_bias=True, rope_parameters=DEFAULT), 4, "eager", ""),
+    "nemotron-biases": (dict(LLAMA, model_type="nemotron", attention_bias=True, mlp_bias=True, rope_parameters=partial(0.5)), 4, "eager", ""),
+    "exaone4-window": (dict(LLAMA, model_type="exaone4", num_hidden_layers=4, sliding_window=4, rope_parameters=YARN), 4, "eager", ""),
+    "exaone4": (dict(LLAMA, model_type="exaone4", sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True), 5, "eager", ""),
+    "seed-oss": (dict(LLAMA, model_type="seed_oss", head_dim=16, attention_out_bias=True, mlp_bias=True, rope_parameters=DEFAULT), 4, "eager", ""),
+    "ernie4-5-biases": (dict(LLAMA, model_type="ernie4_5", head_dim=16, use_bias=True, rope_parameters=DEFAULT), 4, "eager", ""),
+    "gptj": (dict(GPTJ, rotary_dim=4), 5, "eager", ""),
+    "gptj-inner-tied": (dict(GPTJ, n_embd=64, rotary_dim=16, n_inner=40, tie_word_embeddings=True), 5, "eager", "transformer."),
 }
 
 
@@ -179,6 +190,46 @@ def random_gpt_neox(rng):
         rope_parameters=random_partial(rng, head_dim, random_rope(rng)))
 
 
+def random_gemma(rng):
+    sizes, _ = random_sizes(rng, square=False)
+    return dict(sizes, rms_norm_eps=rng.choice([1e-6, 1e-3]), attention_bias=flag(rng), rope_parameters=random_rope(rng))
+
+
+def random_nemotron(rng):
+    sizes, head_dim = random_sizes(rng)
+    return dict(
+        sizes, hidden_act=rng.choice([*ACTIVATIONS, "relu2"]), norm_eps=rng.choice([1e-5, 1e-3]), attention_bias=flag(rng), mlp_bias=flag(rng),
+        rope_parameters=random_partial(rng, head_dim, random_rope(rng)))
+
+
+def random_exaone4(rng):
+    sizes, _ = some_square(rng)
+    values = dict(sizes, rms_norm_eps=rng.choice([1e-5, 1e-3]), rope_parameters=random_rope(rng), sliding_window=rng.randrange(2, 8))
+    kind = rng.randrange(3)
+    if kind == 0:
+        return dict(values, sliding_window=None, layer_types=["full_attention"] * sizes["num_hidden_layers"])
+    return dict(values, layer_types=types_of(rng, sizes, "sliding_attention", "full_attention")) if kind == 1 else values
+
+
+def random_seed_oss(rng):
+    sizes, _ = random_sizes(rng, square=False)
+    return dict(sizes, attention_bias=flag(rng), attention_out_bias=flag(rng), mlp_bias=flag(rng), rope_parameters=random_rope(rng))
+
+
+def random_ernie4_5(rng):
+    sizes, _ = random_sizes(rng, square=False)
+    return dict(sizes, rms_norm_eps=rng.choice([1e-5, 1e-3]), use_bias=flag(rng), rope_parameters=random_rope(rng))
+
+
+def random_gptj(rng):
+    sizes, head_dim = random_sizes(rng)
+    return dict(
+        vocab_size=sizes["vocab_size"], n_embd=sizes["hidden_size"], n_layer=sizes["num_hidden_layers"], n_head=sizes["num_attention_heads"], n_positions=64,
+        n_inner=rng.choice([None, 36]), activation_function=sizes["hidden_act"], rotary_dim=rng.randrange(2, head_dim + 1, 2),
+        layer_norm_epsilon=rng.choice([1e-5, 1e-3]), tie_word_embeddings=flag(rng), bos_token_id=0, eos_token_id=1, pad_token_id=None)
+
+
 RANDOM = dict(
+    gemma=random_gemma, nemotron=random_nemotron, exaone4=random_exaone4, seed_oss=random_seed_oss, ernie4_5=random_ernie4_5, gptj=random_gptj,
     olmo2=random_olmo2, olmo3=random_olmo3, granite=random_granite, smollm3=random_smollm3, starcoder2=random_starcoder2, stablelm=random_stablelm,
     glm=random_glm, glm4=random_glm, cohere=random_cohere, cohere2=random_cohere2, phi=random_phi, gpt_neox=random_gpt_neox)

@@ -29,3 +29,12 @@ export const { DistributedStablelmConfig, DistributedStablelmModel, DistributedS
   classesOf('stablelm')
 export const { DistributedStarcoder2Config, DistributedStarcoder2Model, DistributedStarcoder2ForCausalLM } =
   classesOf('starcoder2')
+export const { DistributedGemmaConfig, DistributedGemmaModel, DistributedGemmaForCausalLM } = classesOf('gemma')
+export const { DistributedGptjConfig, DistributedGptjModel, DistributedGptjForCausalLM } = classesOf('gptj')
+export const { DistributedNemotronConfig, DistributedNemotronModel, DistributedNemotronForCausalLM } =
+  classesOf('nemotron')
+export const { DistributedExaone4Config, DistributedExaone4Model, DistributedExaone4ForCausalLM } = classesOf('exaone4')
+export const { DistributedSeedOssConfig, DistributedSeedOssModel, DistributedSeedOssForCausalLM } =
+  classesOf('seed_oss')
+export const { DistributedErnie45Config, DistributedErnie45Model, DistributedErnie45ForCausalLM } =
+  classesOf('ernie4_5')

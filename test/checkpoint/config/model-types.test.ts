@@ -71,6 +71,8 @@ describe('the layers of a model', () => {
     ['or as listed', 'smollm3', { no_rope_layers: [0, 1, 1, 0] }, [null, 0, 0, null]],
     ['cohere2 rotates windowed layers', 'cohere2', {}, [0, 0, 0, null]],
     ['olmo3 rotates windowed layers differently', 'olmo3', {}, [1, 1, 1, 0]],
+    ['exaone4 rotates windowed layers', 'exaone4', {}, [0, 0, 0, null]],
+    ['or all, if there is no window', 'exaone4', { sliding_window: null }, [0, 0, 0, 0]],
   ]
   for (const [what, type, fields, expected] of rotated) {
     it(what, () => {
@@ -180,6 +182,23 @@ describe('the rotated part of heads', () => {
   })
 })
 
+describe('gptj', () => {
+  it('says how many channels are rotated, which are even and no more than a head has', () => {
+    assert.equal(config('gptj', { rotary_dim: 6 }).ropes[0]!.rotaryDim, 6)
+    for (const rotaryDim of [3, 10, null])
+      assert.throws(() => config('gptj', { rotary_dim: rotaryDim }), { message: /rotary_dim must be an/ })
+    // The default is wider than these heads.
+    assert.throws(() => config('gptj'), { message: /rotary_dim must be an even number of the 8 channels/ })
+  })
+
+  it('calls its activation function by another name', () => {
+    assert.throws(() => familyOf(config('gptj', { rotary_dim: 4, activation_function: 'relu6' })), {
+      code: 'FAMILY_UNSUPPORTED',
+      message: /activation_function relu6/,
+    })
+  })
+})
+
 describe('olmo3 of transformers 4', () => {
   it('has one base for all layers, and scales those with full attention', () => {
     const scaling = { rope_type: 'linear', factor: 4 }
@@ -233,11 +252,13 @@ describe('falcon and bloom', () => {
 
 describe('options that would change the results', () => {
   it('are refused by name', () => {
-    for (const type of ['gemma2', 'gemma3_text']) {
+    for (const type of ['gemma', 'gemma2', 'gemma3_text']) {
       assert.throws(() => familyOf(config(type, { use_bidirectional_attention: true })), {
         code: 'FAMILY_UNSUPPORTED',
         message: /use_bidirectional_attention/,
       })
+    }
+    for (const type of ['gemma2', 'gemma3_text']) {
       assert.throws(() => familyOf(config(type, { hidden_activation: 'relu6' })), {
         code: 'FAMILY_UNSUPPORTED',
         message: /hidden_activation relu6/,
