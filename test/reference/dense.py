@@ -170,7 +170,7 @@ def random_cohere(rng):
 def random_cohere2(rng):
     sizes, _ = random_sizes(rng)
     values = dict(
-        sizes, layer_norm_eps=rng.choice([1e-5, 1e-3]), attention_bias=flag(rng), logit_scale=rng.choice([0.0625, 1.0]), rope_parameters=random_rope(rng),
+        sizes, layer_norm_eps=rng.choice([1e-5, 1e-3]), attention_bias=flag(rng), logit_scale=rng.choice([0.25, 1.0]), rope_parameters=random_rope(rng),
         sliding_window=rng.randrange(2, 8))
     if flag(rng):
         values["layer_types"] = types_of(rng, sizes, "sliding_attention", "full_attention")
