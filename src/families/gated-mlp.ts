@@ -18,3 +18,15 @@ export function gatedMlp(
   const gated = layers.mul(layers.activation(gate, activation, 'mlp.act_fn'), up, 'mlp.gated')
   return layers.linear(gated, 'mlp.down_proj', hiddenSize, { bias })
 }
+
+/** `gatedMlp` whose gate and up are one matrix, without biases. */
+export function fusedGatedMlp(
+  layers: Layers,
+  { hiddenSize, intermediateSize, activation }: GatedMlpSize,
+  x: Value,
+): Value {
+  const fused = layers.linear(x, 'mlp.gate_up_proj', 2 * intermediateSize, { bias: false })
+  const [gate, up] = layers.split(fused, [intermediateSize, intermediateSize], 'mlp.split_gate_up')
+  const gated = layers.mul(layers.activation(gate!, activation, 'mlp.activation_fn'), up!, 'mlp.gated')
+  return layers.linear(gated, 'mlp.down_proj', hiddenSize, { bias: false })
+}

@@ -13,7 +13,7 @@ const HEAD = 'lm_head'
 const FINAL_NORM = 'model.norm'
 
 /** Gemma stores the weights of norms minus one. */
-const NORM_OFFSET = 1
+export const NORM_OFFSET = 1
 
 /** Gemma's own fields of config.json. */
 interface GemmaOptions {
@@ -59,14 +59,7 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
     check(config) {
       checkActivation(config, 'hidden_activation')
       optionsOf(config)
-      if (config.raw['use_bidirectional_attention'] === true) {
-        throw new FamilyError(
-          'FAMILY_UNSUPPORTED',
-          'use_bidirectional_attention',
-          'true',
-          'is not supported: a text is generated from left to right',
-        )
-      }
+      checkOneDirection(config)
     },
 
     embed(layers, { vocabSize, hiddenSize }, ids) {
@@ -98,6 +91,17 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
       return logitCap === undefined ? logits : layers.softcap(logits, logitCap, 'final_logit_softcapping')
     },
   }
+}
+
+/** Throws `FAMILY_UNSUPPORTED` for models that attend to later positions, too. */
+export function checkOneDirection({ raw }: ModelConfig): void {
+  if (raw['use_bidirectional_attention'] !== true) return
+  throw new FamilyError(
+    'FAMILY_UNSUPPORTED',
+    'use_bidirectional_attention',
+    'true',
+    'is not supported: a text is generated from left to right',
+  )
 }
 
 /** Applies an RMS norm to each head's queries and keys. */

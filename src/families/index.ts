@@ -1,31 +1,67 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { ModelType } from '../checkpoint/config/model-types/index.ts'
 import { bloom } from './bloom.ts'
+import { cohere } from './cohere.ts'
+import { cohere2 } from './cohere2.ts'
+import { ernie4_5 } from './ernie4-5.ts'
 import { FamilyError } from './errors.ts'
-import type { Family } from './family.ts'
+import { exaone4 } from './exaone4.ts'
 import { falcon } from './falcon.ts'
+import type { Family } from './family.ts'
+import { gemma } from './gemma.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
+import { glm } from './glm.ts'
+import { glm4 } from './glm4.ts'
+import { gptNeox } from './gpt-neox.ts'
+import { gptj } from './gptj.ts'
+import { granite } from './granite.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { mixtral } from './mixtral.ts'
+import { nemotron } from './nemotron.ts'
+import { olmo2 } from './olmo2.ts'
+import { olmo3 } from './olmo3.ts'
+import { phi } from './phi.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
-import { qwen3 } from './qwen3.ts'
 import { qwen3Moe } from './qwen3-moe.ts'
+import { qwen3 } from './qwen3.ts'
+import { seedOss } from './seed-oss.ts'
+import { smollm3 } from './smollm3.ts'
+import { stablelm } from './stablelm.ts'
+import { starcoder2 } from './starcoder2.ts'
 
 const FAMILIES: Record<ModelType, Family> = {
   bloom,
+  cohere,
+  cohere2,
+  ernie4_5,
+  exaone4,
   falcon,
+  gemma,
   gemma2,
   gemma3_text: gemma3,
+  glm,
+  glm4,
+  gpt_neox: gptNeox,
+  gptj,
+  granite,
   llama,
   mistral,
   mixtral,
+  nemotron,
+  olmo2,
+  olmo3,
+  phi,
   phi3,
   qwen2,
   qwen3,
   qwen3_moe: qwen3Moe,
+  seed_oss: seedOss,
+  smollm3,
+  stablelm,
+  starcoder2,
 }
 
 /**

@@ -1,73 +1,145 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
-import type { Projections } from '../graph/attention.ts'
+import type { AttentionOptions, Projections } from '../graph/attention.ts'
 import { ACTIVATION_NAMES, type Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { FamilyError } from './errors.ts'
 import type { BlockInputs, Family } from './family.ts'
 import { gatedMlp } from './gated-mlp.ts'
+import { type BlockNorms, parallelBlock, sequentialBlock } from './residual-block.ts'
 
-const EMBEDDING = 'model.embed_tokens'
-const FINAL_NORM = 'model.norm'
-const HEAD = 'lm_head'
+/** The names of a model's modules in checkpoints. */
+export interface ModelNames {
+  /** Of the list of blocks. */
+  readonly blocks: string
+  readonly embedding: string
+  readonly finalNorm: string
+  readonly head: string
+  /** Of attention's output projection, within a block. */
+  readonly output: string
+}
+
+/** Constant factors; 1 where absent. */
+export interface Multipliers {
+  readonly embedding?: number
+  /** Of what attention and MLP add to the hidden states. */
+  readonly residual?: number
+  readonly logits?: number
+}
 
 /** The parts in which a family can differ from Llama. */
 export interface LlamaParts {
+  readonly names: ModelNames
+  /** Tensors that checkpoints contain besides Llama's and no graph uses. */
+  readonly ignored: readonly RegExp[]
+  /** One of the norms: x [..., hidden] -> [..., hidden]. */
+  norm(layers: Layers, config: ModelConfig, x: Value, name: string): Value
+  /** Where a block has norms. */
+  norms(config: ModelConfig): BlockNorms
+  /** Whether attention and MLP read the same hidden states. */
+  parallel(config: ModelConfig): boolean
+  multipliers(config: ModelConfig): Multipliers
   /** Queries, keys and values from x [rows, tokens, hidden]. */
   projections(layers: Layers, config: ModelConfig, x: Value): Projections
+  attentionOptions(config: ModelConfig): Pick<AttentionOptions, 'scale' | 'interleaved'>
   /** Whether attention's output projection has a bias. */
   outputBias(config: ModelConfig): boolean
   /** The MLP: x [rows, tokens, hidden] -> [rows, tokens, hidden]. */
   mlp(layers: Layers, config: ModelConfig, x: Value, inputs: BlockInputs): Value
+  readonly headBias: boolean
+  /** What config.json calls the activation function, for messages. */
+  readonly activationField: string
   /** Checks the parts' own options. Throws `FAMILY_UNSUPPORTED`. */
   check(config: ModelConfig): void
 }
 
+export const LLAMA_NAMES: ModelNames = {
+  blocks: 'model.layers',
+  embedding: 'model.embed_tokens',
+  finalNorm: 'model.norm',
+  head: 'lm_head',
+  output: 'self_attn.o_proj',
+}
+
+const LLAMA: LlamaParts = {
+  names: LLAMA_NAMES,
+  ignored: [],
+  norm: (layers, { normEps }, x, name) => layers.rmsNorm(x, name, normEps),
+  norms: () => ({ beforeAttention: 'input_layernorm', beforeMlp: 'post_attention_layernorm' }),
+  parallel: () => false,
+  multipliers: () => ({}),
+  projections: splitProjections,
+  attentionOptions: () => ({}),
+  outputBias: ({ attentionBias }) => attentionBias,
+  mlp: gatedMlp,
+  headBias: false,
+  activationField: 'hidden_act',
+  check: () => undefined,
+}
+
 /**
- * A family built like Llama, with Llama's tensor names: each block has an RMS norm before attention and one before the
- * MLP. `own` replaces Llama's parts.
+ * A family built like Llama: each block has an RMS norm before attention and one before the MLP. `own` replaces Llama's
+ * parts.
  */
 export function llamaLike(own: Partial<LlamaParts> = {}): Family {
-  const parts: LlamaParts = {
-    projections: splitProjections,
-    outputBias: ({ attentionBias }) => attentionBias,
-    mlp: gatedMlp,
-    check: () => undefined,
-    ...own,
-  }
+  const parts: LlamaParts = { ...LLAMA, ...own }
+  const { embedding, finalNorm, head, blocks } = parts.names
+  const headModule = ({ tiedEmbeddings }: ModelConfig) => (tiedEmbeddings ? embedding : head)
+  const norm: Family['norm'] = (layers, config, hidden) => parts.norm(layers, config, hidden, finalNorm)
   return {
     check(config) {
-      checkActivation(config)
+      checkActivation(config, parts.activationField)
       parts.check(config)
     },
 
     names: (config) => ({
-      blockPrefix: (block) => `model.layers.${block}.`,
-      embedding: `${EMBEDDING}.weight`,
-      finalNorm: `${FINAL_NORM}.weight`,
+      blockPrefix: (block) => `${blocks}.${block}.`,
+      embedding: `${embedding}.weight`,
+      finalNorm: `${finalNorm}.weight`,
       head: `${headModule(config)}.weight`,
-      ignored: [/(^|\.)rotary_emb\.inv_freq$/, ...(config.tiedEmbeddings ? [/(^|\.)lm_head\.weight$/] : [])],
+      ignored: [
+        /(^|\.)rotary_emb\.inv_freq$/,
+        ...parts.ignored,
+        ...(config.tiedEmbeddings ? [new RegExp(`(^|\\.)${head}\\.weight$`)] : []),
+      ],
     }),
 
-    embed: (layers, { vocabSize, hiddenSize }, ids) => layers.embedding(ids, EMBEDDING, vocabSize, hiddenSize),
-
-    block(layers, config, inputs) {
-      const { hidden, attend } = inputs
-      const x = layers.rmsNorm(hidden, 'input_layernorm', config.normEps)
-      const attended = attend(parts.projections(layers, config, x))
-      const projected = layers.linear(attended, 'self_attn.o_proj', config.hiddenSize, {
-        bias: parts.outputBias(config),
-      })
-      const middle = layers.add(hidden, projected, 'attention_residual')
-      const y = layers.rmsNorm(middle, 'post_attention_layernorm', config.normEps)
-      return layers.add(middle, parts.mlp(layers, config, y, inputs), 'mlp_residual')
+    embed(layers, config, ids) {
+      const embedded = layers.embedding(ids, embedding, config.vocabSize, config.hiddenSize)
+      return scaled(layers, embedded, parts.multipliers(config).embedding, 'embed_scale')
     },
+
+    block: (layers, config, inputs) => blockOf(parts, layers, config, inputs),
 
     norm,
 
     head(layers, config, hidden) {
-      return layers.linear(norm(layers, config, hidden), headModule(config), config.vocabSize, { bias: false })
+      const logits = layers.linear(norm(layers, config, hidden), headModule(config), config.vocabSize, { bias: false })
+      const biased = parts.headBias ? layers.addBias(logits, head) : logits
+      return scaled(layers, biased, parts.multipliers(config).logits, 'logit_scale')
     },
   }
+}
+
+function blockOf(parts: LlamaParts, layers: Layers, config: ModelConfig, inputs: BlockInputs): Value {
+  const build = parts.parallel(config) ? parallelBlock : sequentialBlock
+  const { residual } = parts.multipliers(config)
+  return build(
+    {
+      norms: parts.norms(config),
+      norm: (x, name) => parts.norm(layers, config, x, name),
+      attention(x) {
+        const attended = inputs.attend(parts.projections(layers, config, x), parts.attentionOptions(config))
+        return layers.linear(attended, parts.names.output, config.hiddenSize, { bias: parts.outputBias(config) })
+      },
+      mlp: (x) => parts.mlp(layers, config, x, inputs),
+      add: (hidden, change, name) => layers.add(hidden, scaled(layers, change, residual, `${name}_multiplier`), name),
+    },
+    inputs.hidden,
+  )
+}
+
+function scaled(layers: Layers, x: Value, factor: number | undefined, name: string): Value {
+  return factor === undefined || factor === 1 ? x : layers.scale(x, factor, name)
 }
 
 /** Throws `FAMILY_UNSUPPORTED` if there is no graph for the config's activation function. */
@@ -78,6 +150,17 @@ export function checkActivation({ activation }: ModelConfig, field = 'hidden_act
     field,
     activation,
     `is not supported: only ${ACTIVATION_NAMES.join(', ')} are`,
+  )
+}
+
+/** Throws `FAMILY_UNSUPPORTED` if the heads together are not as wide as the hidden states. */
+export function checkHeadDim({ headDim, numHeads, hiddenSize }: ModelConfig): void {
+  if (headDim * numHeads === hiddenSize) return
+  throw new FamilyError(
+    'FAMILY_UNSUPPORTED',
+    'head_dim',
+    String(headDim),
+    `is not supported: ${numHeads} heads together have hidden_size (${hiddenSize}) channels`,
   )
 }
 
@@ -93,12 +176,4 @@ export function splitProjections(
     key: layers.linear(x, 'self_attn.k_proj', numKvHeads * headDim, { bias }),
     value: layers.linear(x, 'self_attn.v_proj', numKvHeads * headDim, { bias }),
   }
-}
-
-function norm(layers: Layers, config: ModelConfig, hidden: Value): Value {
-  return layers.rmsNorm(hidden, FINAL_NORM, config.normEps)
-}
-
-function headModule({ tiedEmbeddings }: ModelConfig): string {
-  return tiedEmbeddings ? EMBEDDING : HEAD
 }

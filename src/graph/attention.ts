@@ -1,10 +1,11 @@
 import type { Graph } from './builder.ts'
 import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInputs } from './group-query-attention.ts'
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
-import { add, cast, concatLast, gather, mul, padLast, reshape, splitLast, sub, takeLast } from './ops.ts'
+import { add, cast, gather, mul, padLast, reshape, sub, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
 import { type ScaleValues, scaleProjections } from './quantized-cache.ts'
 import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
+import { joinPairs, splitPairs } from './rotary-pairs.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -22,6 +23,11 @@ export interface AttentionOptions {
   readonly softcap?: number | undefined
   /** How many positions a token attends to, its own included. Absent: all positions before it. */
   readonly window?: number | undefined
+  /**
+   * Whether the rotary embedding turns channel 2i of a head together with channel 2i + 1. By default it turns channel i
+   * together with channel i + rotaryDim / 2.
+   */
+  readonly interleaved?: boolean | undefined
   /**
    * Computes what is added to the scores, from the positions of the cached tokens, float32 [total], to [1, heads, 1,
    * total].
@@ -71,7 +77,7 @@ export function attention(
   heads: Heads,
   { query, key, value }: Projections,
   state: AttentionState,
-  { scale, softcap, window, bias }: AttentionOptions = {},
+  { scale, softcap, window, bias, interleaved = false }: AttentionOptions = {},
 ): ScaledAttentionOutputs {
   const { rotary, positionIds, scales, ...cache } = state
   const { numHeads, numKvHeads, headDim } = heads
@@ -84,7 +90,7 @@ export function attention(
     if (!rotated && lowering.cacheHeadDim === headDim) return x
     return g.scope(name, () => {
       const split = reshape(g, x, [...x.shape.slice(0, -1), count, headDim], 'split_heads')
-      const turned = rotated ? rotateHalves(g, split, angles) : split
+      const turned = rotated ? rotateHeads(g, split, angles, interleaved) : split
       const padded = padHeads(g, turned, lowering)
       return reshape(g, padded, withLastDim(x.shape, count * lowering.cacheHeadDim), 'merge_heads')
     })
@@ -101,6 +107,7 @@ export function attention(
     scale: scale ?? 1 / Math.sqrt(headDim),
     softcap,
     window,
+    interleaved,
   }
   const scaled =
     scales &&
@@ -164,18 +171,17 @@ function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angle
 }
 
 /**
- * Rotates x [rows, tokens, heads, headDim]: with its channels split into (a, b, rest), a and b of rotaryDim / 2
- * channels each, the result is (a cos - b sin, b cos + a sin, rest).
+ * Rotates x [rows, tokens, heads, headDim]: of each pair of channels (a, b), one becomes a cos - b sin, the other b cos
+ * + a sin.
  */
-function rotateHalves(g: Graph, x: Value, { cos, sin }: Angles): Value {
-  const half = Number(lastDim(cos.shape))
-  const rest = Number(lastDim(x.shape)) - 2 * half
-  const [a, b, ...others] = splitLast(g, x, rest === 0 ? [half, half] : [half, half, rest], 'split_halves')
-  return concatLast(
-    g,
-    [sub(g, mul(g, a!, cos), mul(g, b!, sin)), add(g, mul(g, b!, cos), mul(g, a!, sin)), ...others],
-    'rotate',
-  )
+function rotateHeads(g: Graph, x: Value, { cos, sin }: Angles, interleaved: boolean): Value {
+  const { first: a, second: b, rest } = splitPairs(g, x, 2 * Number(lastDim(cos.shape)), interleaved)
+  const turned = {
+    first: sub(g, mul(g, a, cos), mul(g, b, sin)),
+    second: add(g, mul(g, b, cos), mul(g, a, sin)),
+    rest,
+  }
+  return joinPairs(g, turned, interleaved, 'rotate')
 }
 
 /** Appends zeros to each head up to the cache's head size. */

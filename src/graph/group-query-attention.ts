@@ -39,6 +39,8 @@ export interface GroupQueryAttentionOptions {
   readonly softcap?: number | undefined
   /** How many positions a token attends to, its own included. Absent: all positions before it. */
   readonly window?: number | undefined
+  /** Whether the rotary embedding pairs channels 2i and 2i + 1, not i and i + rotaryDim / 2. */
+  readonly interleaved?: boolean | undefined
 }
 
 /** What attention yields. */
@@ -57,7 +59,7 @@ export function groupQueryAttention(
   options: GroupQueryAttentionOptions,
   name: string,
 ): AttentionOutputs {
-  const { numHeads, numKvHeads, headDim, scale, softcap, window } = options
+  const { numHeads, numKvHeads, headDim, scale, softcap, window, interleaved = false } = options
   const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, positionIds, bias } = inputs
   const [rows, tokens] = query.shape
   const want = (x: Value, shape: Shape) => {
@@ -98,6 +100,7 @@ export function groupQueryAttention(
       kv_num_heads: int(numKvHeads),
       scale: float(scale),
       do_rotary: int(rotary === undefined ? 0 : 1),
+      ...(interleaved && { rotary_interleaved: int(1) }),
       ...(steps && {
         k_quant_type: string('PER_TENSOR'),
         v_quant_type: string('PER_TENSOR'),

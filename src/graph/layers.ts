@@ -12,6 +12,7 @@ import { mixtureOfExperts } from './moe.ts'
 import {
   add,
   cast,
+  concatLast,
   gather,
   gelu,
   layerNorm,
@@ -32,6 +33,12 @@ type Activation = (g: Graph, x: Value, name: string) => Value
 const silu: Activation = (g, x, name) => quickGelu(g, x, 1, name)
 const geluTanh: Activation = (g, x, name) => gelu(g, x, 'tanh', name)
 
+/** So et al., "Primer: Searching for Efficient Transformers for Language Modeling". */
+const reluSquared: Activation = (g, x, name) => {
+  const positive = relu(g, x, `${name}.relu`)
+  return mul(g, positive, positive, name)
+}
+
 /** Activation functions by transformers' names. */
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>([
   ['silu', silu],
@@ -42,6 +49,7 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>
   ['gelu_pytorch_tanh', geluTanh],
   ['quick_gelu', (g, x, name) => quickGelu(g, x, 1.702, name)],
   ['relu', relu],
+  ['relu2', reluSquared],
 ])
 
 export const ACTIVATION_NAMES: readonly string[] = [...ACTIVATIONS.keys()]
@@ -101,30 +109,56 @@ export class Layers {
    * "Root Mean Square Layer Normalization").
    */
   rmsNorm(x: Value, name: string, eps: number, offset = 0): Value {
-    const weight = this.#vector(`${name}.weight`, this.#channels(x, name))
-    const scaling =
-      offset === 0 ? weight : add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
-    return rmsNorm(this.graph, x, scaling, eps, name)
+    return rmsNorm(this.graph, x, this.#weight(name, this.#channels(x, name), offset), eps, name)
   }
 
   /** `rmsNorm` of each head by itself: x [..., heads * headDim], `name`.weight [headDim]. */
   headRmsNorm(x: Value, name: string, headDim: number, eps: number, offset = 0): Value {
-    const heads = reshape(
-      this.graph,
-      x,
-      [...x.shape.slice(0, -1), this.#channels(x, name) / headDim, headDim],
-      `${name}.split_heads`,
-    )
-    return reshape(this.graph, this.rmsNorm(heads, name, eps, offset), x.shape, `${name}.merge_heads`)
+    return this.#perHead(x, name, headDim, (heads) => this.rmsNorm(heads, name, eps, offset))
   }
 
   /**
-   * Shifts and scales x [..., n] to mean 0 and variance 1, multiplies it by `name`.weight [n] and adds `name`.bias [n]
-   * (Ba et al., "Layer Normalization").
+   * Shifts and scales x [..., n] to mean 0 and variance 1, multiplies it by `name`.weight [n] + `offset` and adds
+   * `name`.bias [n], if `bias` (Ba et al., "Layer Normalization").
    */
-  layerNorm(x: Value, name: string, eps: number): Value {
+  layerNorm(
+    x: Value,
+    name: string,
+    eps: number,
+    { bias = true, offset = 0 }: { readonly bias?: boolean; readonly offset?: number } = {},
+  ): Value {
     const size = this.#channels(x, name)
-    return layerNorm(this.graph, x, this.#vector(`${name}.weight`, size), this.#vector(`${name}.bias`, size), eps, name)
+    const weight = this.#weight(name, size, offset)
+    return layerNorm(this.graph, x, { weight, bias: bias ? this.#vector(`${name}.bias`, size) : undefined }, eps, name)
+  }
+
+  /** Shifts and scales x [..., n] to mean 0 and variance 1: `layerNorm` without parameters. */
+  standardise(x: Value, eps: number, name: string): Value {
+    const size = this.#channels(x, name)
+    const ones = convert(fromFloat32(new Float32Array(size).fill(1), [size]), this.dtype)
+    return layerNorm(this.graph, x, { weight: this.graph.constant(`${name}.ones`, ones) }, eps, name)
+  }
+
+  /** `layerNorm` of each head by itself, with one weight and bias for all: x [..., heads * headDim]. */
+  headLayerNorm(x: Value, name: string, headDim: number, eps: number): Value {
+    return this.#perHead(x, name, headDim, (heads) => this.layerNorm(heads, name, eps))
+  }
+
+  /**
+   * `standardise` of each head by itself, multiplied by the head's own weights: x [..., heads * headDim]. They are
+   * stored together as `stored` [heads, headDim], or, if it is a list of names, [headDim] for each head.
+   */
+  ownHeadNorms(x: Value, name: string, headDim: number, eps: number, stored: string | readonly string[]): Value {
+    const shape = [this.#channels(x, name) / headDim, headDim]
+    const weights = typeof stored === 'string' ? this.#inline(stored, shape) : this.#stacked(stored, shape, name)
+    return this.#perHead(x, name, headDim, (heads) =>
+      mul(this.graph, this.standardise(heads, eps, name), weights, `${name}.weighted`),
+    )
+  }
+
+  /** x [..., n] + `name`.bias [n]. */
+  addBias(x: Value, name: string): Value {
+    return add(this.graph, x, this.#vector(`${name}.bias`, this.#channels(x, name)), `${name}.add_bias`)
   }
 
   /**
@@ -206,11 +240,35 @@ export class Layers {
     return this.graph.constant(name, convert(fromFloat32(Float32Array.of(value), [1]), this.dtype))
   }
 
+  /** The weight of a norm, [size], plus `offset`. */
+  #weight(name: string, size: number, offset: number): Value {
+    const weight = this.#vector(`${name}.weight`, size)
+    if (offset === 0) return weight
+    return add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
+  }
+
+  /** Applies `change` to x [..., heads * headDim] as [..., heads, headDim]. */
+  #perHead(x: Value, name: string, headDim: number, change: (heads: Value) => Value): Value {
+    const shape = [...x.shape.slice(0, -1), this.#channels(x, name) / headDim, headDim]
+    const heads = reshape(this.graph, x, shape, `${name}.split_heads`)
+    return reshape(this.graph, change(heads), x.shape, `${name}.merge_heads`)
+  }
+
+  /** Vectors, one under each of `names`, as the rows of a matrix. */
+  #stacked(names: readonly string[], shape: readonly number[], name: string): Value {
+    const vectors = names.map((own) => this.#vector(own, shape[1]!))
+    return reshape(this.graph, concatLast(this.graph, vectors, `${name}.joined`), shape, `${name}.stacked`)
+  }
+
   #vector(name: string, size: number): Value {
+    return this.#inline(name, [size])
+  }
+
+  #inline(name: string, shape: readonly number[]): Value {
     return this.graph.parameter({
       name,
       dtype: this.dtype,
-      shape: [size],
+      shape,
       placement: 'inline',
       prepacked: false,
       source: { kind: 'stored' },

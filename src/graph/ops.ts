@@ -66,16 +66,23 @@ export function rmsNorm(g: Graph, x: Value, weight: Value, eps: number, name?: s
   )
 }
 
-/** (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; x [..., n], weight and bias [n]. */
-export function layerNorm(g: Graph, x: Value, weight: Value, bias: Value, eps: number, name?: string): Value {
+/** (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; x [..., n], weight and bias, if any, [n]. */
+export function layerNorm(
+  g: Graph,
+  x: Value,
+  { weight, bias }: { readonly weight: Value; readonly bias?: Value | undefined },
+  eps: number,
+  name?: string,
+): Value {
   const op = 'LayerNormalization'
   wantFloat(g, op, name, x)
-  for (const parameter of [weight, bias]) {
+  const parameters = bias === undefined ? [weight] : [weight, bias]
+  for (const parameter of parameters) {
     wantDType(g, op, name, parameter, x.dtype)
     wantShape(g, op, name, parameter, [lastDim(x.shape) ?? 1])
   }
   return only(
-    g.node({ op, name, inputs: [x, weight, bias], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }),
+    g.node({ op, name, inputs: [x, ...parameters], outputs: [x], attributes: { axis: int(-1), epsilon: float(eps) } }),
   )
 }
 

@@ -1,6 +1,6 @@
 import type { Graph } from './builder.ts'
 import type { GroupQueryAttentionInputs, GroupQueryAttentionOptions } from './group-query-attention.ts'
-import { add, concatLast, mul, reshape, scale, splitLast } from './ops.ts'
+import { add, mul, reshape, scale } from './ops.ts'
 import {
   abs,
   div,
@@ -14,6 +14,7 @@ import {
   sumOfAxis,
   where,
 } from './primitive-ops.ts'
+import { joinPairs, splitPairs } from './rotary-pairs.ts'
 import type { Shape, Value } from './value.ts'
 
 /**
@@ -67,12 +68,13 @@ export function scaleProjections(
   g: Graph,
   { query, key, value }: Projections,
   scales: ScaleValues,
-  { numHeads, numKvHeads, headDim }: GroupQueryAttentionOptions,
+  { numHeads, numKvHeads, headDim, interleaved = false }: GroupQueryAttentionOptions,
   pairedDim: number,
 ): ScaledProjections {
+  const heads = { numKvHeads, headDim, interleaved }
   const used = {
-    key: g.scope('key_scale', () => orSet(g, scales.key, suitableScale(g, key, [numKvHeads, headDim], pairedDim))),
-    value: g.scope('value_scale', () => orSet(g, scales.value, suitableScale(g, value, [numKvHeads, headDim], 0))),
+    key: g.scope('key_scale', () => orSet(g, scales.key, suitableScale(g, key, { ...heads, pairedDim }))),
+    value: g.scope('value_scale', () => orSet(g, scales.value, suitableScale(g, value, { ...heads, pairedDim: 0 }))),
   }
   const [rows = 1, tokens = 1] = query.shape
   const grouped: Shape = [rows, tokens, numKvHeads, numHeads / numKvHeads, headDim]
@@ -97,13 +99,22 @@ export function scaleProjections(
   }
 }
 
+/** The heads of keys or values, of which the first `pairedDim` channels will be rotated. */
+interface CachedHeads {
+  readonly numKvHeads: number
+  readonly headDim: number
+  readonly interleaved: boolean
+  readonly pairedDim: number
+}
+
 /**
  * The scale for each channel of x [rows, tokens, heads * channels], from this run's tokens: [rows, 1, heads *
  * channels].
  */
-function suitableScale(g: Graph, x: Value, [heads, channels]: readonly [number, number], pairedDim: number): Value {
+function suitableScale(g: Graph, x: Value, heads: CachedHeads): Value {
   const [rows = 1, , width = 1] = x.shape
-  const ofHeads = (perChannel: Value, name: string) => reshape(g, perChannel, [rows, 1, heads, channels], name)
+  const { numKvHeads, headDim, pairedDim } = heads
+  const ofHeads = (perChannel: Value, name: string) => reshape(g, perChannel, [rows, 1, numKvHeads, headDim], name)
   const sums = ofHeads(sumOfAxis(g, mul(g, x, x, 'square'), 1, 'sum'), 'sum_of_heads')
   const peaks = ofHeads(largestOfAxis(g, abs(g, x, 'magnitude'), 1, 'peak'), 'peak_of_heads')
   const tokens = sizeOfAxis(g, x, 1, 'tokens')
@@ -111,14 +122,14 @@ function suitableScale(g: Graph, x: Value, [heads, channels]: readonly [number, 
   const ownSums =
     pairedDim === 0
       ? sums
-      : overPairs(g, sums, pairedDim, (a, b) => scale(g, add(g, a, b, 'sum_of_pair'), 0.5, 'mean_of_pair'), 'pair_sums')
+      : overPairs(g, sums, heads, (a, b) => scale(g, add(g, a, b, 'sum_of_pair'), 0.5, 'mean_of_pair'), 'pair_sums')
   const ownPeaks =
     pairedDim === 0
       ? peaks
       : overPairs(
           g,
           peaks,
-          pairedDim,
+          heads,
           (a, b) => sqrt(g, add(g, mul(g, a, a, 'a2'), mul(g, b, b, 'b2'), 'length2'), 'length'),
           'pair_peaks',
         )
@@ -139,22 +150,18 @@ function suitableScale(g: Graph, x: Value, [heads, channels]: readonly [number, 
   return reshape(g, step, [rows, 1, width], 'merge_heads')
 }
 
-/**
- * Replaces both channels of each rotated pair by `combine` of the two; channels of x [..., channels] from `pairedDim`
- * on stay as they are.
- */
-function overPairs(g: Graph, x: Value, pairedDim: number, combine: (a: Value, b: Value) => Value, name: string): Value {
-  const channels = Number(x.shape.at(-1)),
-    half = pairedDim / 2
+/** Replaces both channels of each rotated pair by `combine` of the two; the other channels of x stay as they are. */
+function overPairs(
+  g: Graph,
+  x: Value,
+  { pairedDim, interleaved }: CachedHeads,
+  combine: (a: Value, b: Value) => Value,
+  name: string,
+): Value {
   return g.scope(name, () => {
-    const [a, b, ...rest] = splitLast(
-      g,
-      x,
-      [half, half, ...(pairedDim < channels ? [channels - pairedDim] : [])],
-      'split_halves',
-    )
-    const both = combine(a!, b!)
-    return concatLast(g, [both, both, ...rest], 'pairs')
+    const { first, second, rest } = splitPairs(g, x, pairedDim, interleaved)
+    const both = combine(first, second)
+    return joinPairs(g, { first: both, second: both, rest }, interleaved, 'pairs')
   })
 }
 

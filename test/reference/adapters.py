@@ -23,6 +23,8 @@ TABLE = {
         rank_pattern={"v_proj": 3, "layers.1.mlp.down_proj": 4}, alpha_pattern={r"layers\.[02]\.self_attn\.q_proj": 10})),
     "falcon-40b-fused": ("falcon-40b", dict(r=4, lora_alpha=8, target_modules=["query_key_value", "dense_h_to_4h"])),
     "phi3-fused": ("phi3", dict(r=3, lora_alpha=5, target_modules=["qkv_proj", "gate_up_proj", "o_proj"], layers_to_transform=[0, 2], layers_pattern="layers")),
+    "gpt-neox-all-linear": ("gpt-neox", dict(r=3, lora_alpha=6, target_modules="all-linear")),
+    "cohere2-all-linear": ("cohere2", dict(r=2, lora_alpha=5, target_modules="all-linear")),
     "bloom-fused": ("bloom", dict(r=2, lora_alpha=4, target_modules=["query_key_value", "dense"])),
 }
 

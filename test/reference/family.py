@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
+from dense import DENSE, LLAMA, SMALL
+
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
 ROWS, TOKENS, NEW, PROMPTS = 2, 10, 8, 3
 CLEAR_GAP = 1e-2
 
-SMALL = dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=None)
-LLAMA = dict(SMALL, num_key_value_heads=1, intermediate_size=48, max_position_embeddings=64)
+OLD_NAMES = {"gpt_neox": dict(rope_theta="rotary_emb_base", partial_rotary_factor="rotary_pct")}
 LONGROPE = dict(rope_type="longrope", rope_theta=10000.0)
 
 
@@ -55,6 +56,7 @@ TABLE = {
     "bloom-6heads-postln": (dict(
         vocab_size=64, hidden_size=48, n_layer=2, n_head=6, bos_token_id=0, eos_token_id=1, model_type="bloom",
         apply_residual_connection_post_layernorm=True, tie_word_embeddings=False), 5, "eager", "transformer."),
+    **DENSE,
     # transformers' eager form adds Falcon's ALiBi twice, once through the mask; sdpa, which it takes by itself, adds it once.
     "falcon-rw": (dict(
         SMALL, model_type="falcon", hidden_size=48, num_attention_heads=3, alibi=True, bias=True, multi_query=False, parallel_attn=False,
@@ -69,11 +71,11 @@ TABLE = {
 def random_model(config, folder, seed, attention):
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).float().eval()
-    centered = config.model_type.startswith("gemma")  # their norms are stored as the distance from one
+    centered = config.model_type.startswith(("gemma", "nemotron"))  # their norms are stored as the distance from one
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn_like(parameter)
-            is_scale = parameter.ndim == 1 and "norm" in name or name.endswith("ln_f.weight") or ".ln_" in name and name.endswith("weight")
+            is_scale = "norm" in name or name.endswith("ln_f.weight") or ".ln_" in name and name.endswith("weight")
             parameter.copy_(1 + 0.2 * noise if is_scale and name.endswith("weight") and not centered else 0.12 * noise)
     model.save_pretrained(folder)
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
@@ -83,16 +85,20 @@ def as_transformers_4(file):
     values = json.loads(file.read_text())
     values.pop("layer_types", None)
     rope = values.pop("rope_parameters", None) or {}
+    if "full_attention" in rope:  # olmo3's windowed layers have the same base, and are not scaled
+        rope = rope["full_attention"]
     for name in ("rope_theta", "partial_rotary_factor"):
         if rope.get(name) is not None:
             values[name] = rope.pop(name)
     values["rope_scaling"] = None if rope.get("rope_type", "default") == "default" else rope
+    for new, old in OLD_NAMES.get(values["model_type"], {}).items():
+        values[old] = values.pop(new)
     values["torch_dtype"] = values.pop("dtype", "float32")
     file.write_text(json.dumps(values, indent=2))
 
 
 def blocks_of(model):
-    return getattr(model, "transformer", None).h if hasattr(model, "transformer") else model.model.layers
+    return next(getattr(model.base_model, name) for name in ("layers", "h", "blocks") if hasattr(model.base_model, name))
 
 
 @torch.no_grad()

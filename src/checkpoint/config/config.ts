@@ -77,6 +77,7 @@ export function parseConfig(own: unknown, configFile: string): ModelConfig {
     headDim: heads.headDim,
     maxPositions,
     defaultTheta: defaults.ropeTheta,
+    defaultPartialRotary: defaults.partialRotary,
   })
   return {
     modelType,
@@ -91,7 +92,7 @@ export function parseConfig(own: unknown, configFile: string): ModelConfig {
     maxLength: row.maxLength?.(maxPositions) ?? stretchedPositions(maxPositions, ropes),
     ropes,
     layers: row.layers?.(fields, numBlocks) ?? equalLayers(numBlocks),
-    attentionBias: fields.flag('attention_bias', false),
+    attentionBias: fields.flag('attention_bias', defaults.attentionBias ?? false),
     mlpBias: fields.flag('mlp_bias', false),
     tiedEmbeddings: fields.flag('tie_word_embeddings', defaults.tiedEmbeddings),
     dtype: parseDType(fields),
@@ -142,8 +143,9 @@ function parseHeads(
 ): Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim'> {
   const hiddenSize = fields.size('hidden_size')
   const numHeads = fields.size('num_attention_heads')
-  const numKvHeads =
-    row.numKvHeads?.(fields, numHeads) ?? fields.size('num_key_value_heads', defaults.numKvHeads ?? numHeads)
+  // Null says as many as heads, also where another number is the default.
+  const defaultKvHeads = fields.has('num_key_value_heads') ? numHeads : (defaults.numKvHeads ?? numHeads)
+  const numKvHeads = row.numKvHeads?.(fields, numHeads) ?? fields.size('num_key_value_heads', defaultKvHeads)
   if (numHeads % numKvHeads !== 0) fields.fail('num_key_value_heads', `must divide num_attention_heads (${numHeads})`)
   const headDim = defaults.headDim ?? hiddenSize / numHeads
   if (fields.get('head_dim') === undefined && !Number.isInteger(headDim)) {

@@ -34,9 +34,9 @@ export function parseGeneration(
   const { defaults } = modelTypeRow(config.modelType)
   const { options, problems: wrong } = parseGenerationOptions(own)
   const problems = [...wrong]
-  const tokenIds = (name: string, fallback: number | null): number[] => {
+  const tokenIds = (name: string, fallback: number | readonly number[] | null): number[] => {
     const holder = own.get(name) !== undefined ? own : Object.hasOwn(config.raw, name) ? inherited : undefined
-    if (holder === undefined) return fallback === null ? [] : [fallback]
+    if (holder === undefined) return fallback === null ? [] : [fallback].flat()
     try {
       return holder.tokenIds(name)
     } catch (error) {

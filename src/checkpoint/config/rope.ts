@@ -69,6 +69,8 @@ export interface RopeContext {
   readonly headDim: number
   readonly maxPositions: number
   readonly defaultTheta: number
+  /** The part of a head's channels that is rotated where the config says nothing; absent: all of them. */
+  readonly defaultPartialRotary?: number | undefined
 }
 
 /** Where a rotary embedding is read from; `file` names the config in messages. */
@@ -124,10 +126,14 @@ function isRopeType(type: string): type is RopeConfig['type'] {
   return Object.hasOwn(PARSERS, type)
 }
 
-function parseBase(top: Fields, fields: Fields, { headDim, defaultTheta }: RopeContext): RopeBase {
+function parseBase(
+  top: Fields,
+  fields: Fields,
+  { headDim, defaultTheta, defaultPartialRotary = 1 }: RopeContext,
+): RopeBase {
   const theta = fields.positive('rope_theta', top.positive('rope_theta', defaultTheta))
   const holder = fields.get('partial_rotary_factor') === undefined ? top : fields
-  const rotaryDim = Math.trunc(headDim * holder.positive('partial_rotary_factor', 1))
+  const rotaryDim = Math.trunc(headDim * holder.positive('partial_rotary_factor', defaultPartialRotary))
   if (rotaryDim < 2 || rotaryDim > headDim || rotaryDim % 2 !== 0) {
     holder.fail(
       'partial_rotary_factor',

@@ -2,10 +2,10 @@ import type { TensorSlice } from './safetensors.ts'
 
 /**
  * A tensor's name without the prefix that a class around the bare model adds: `model.`, `transformer.`,
- * `language_model.` or `text_model.`.
+ * `gpt_neox.`, `language_model.` or `text_model.`.
  */
 export function bareName(name: string): string {
-  return name.replace(/^(?:(?:language_model|text_model|model|transformer)\.)+/, '')
+  return name.replace(/^(?:(?:language_model|text_model|model|transformer|gpt_neox)\.)+/, '')
 }
 
 const byBareName = new WeakMap<ReadonlyMap<string, TensorSlice>, ReadonlyMap<string, TensorSlice>>()

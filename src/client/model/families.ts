@@ -14,3 +14,27 @@ export const { DistributedQwen3Config, DistributedQwen3Model, DistributedQwen3Fo
 export const { DistributedMixtralConfig, DistributedMixtralModel, DistributedMixtralForCausalLM } = classesOf('mixtral')
 export const { DistributedQwen3MoeConfig, DistributedQwen3MoeModel, DistributedQwen3MoeForCausalLM } =
   classesOf('qwen3_moe')
+export const { DistributedCohereConfig, DistributedCohereModel, DistributedCohereForCausalLM } = classesOf('cohere')
+export const { DistributedCohere2Config, DistributedCohere2Model, DistributedCohere2ForCausalLM } = classesOf('cohere2')
+export const { DistributedGlmConfig, DistributedGlmModel, DistributedGlmForCausalLM } = classesOf('glm')
+export const { DistributedGlm4Config, DistributedGlm4Model, DistributedGlm4ForCausalLM } = classesOf('glm4')
+export const { DistributedGptNeoxConfig, DistributedGptNeoxModel, DistributedGptNeoxForCausalLM } =
+  classesOf('gpt_neox')
+export const { DistributedGraniteConfig, DistributedGraniteModel, DistributedGraniteForCausalLM } = classesOf('granite')
+export const { DistributedOlmo2Config, DistributedOlmo2Model, DistributedOlmo2ForCausalLM } = classesOf('olmo2')
+export const { DistributedOlmo3Config, DistributedOlmo3Model, DistributedOlmo3ForCausalLM } = classesOf('olmo3')
+export const { DistributedPhiConfig, DistributedPhiModel, DistributedPhiForCausalLM } = classesOf('phi')
+export const { DistributedSmollm3Config, DistributedSmollm3Model, DistributedSmollm3ForCausalLM } = classesOf('smollm3')
+export const { DistributedStablelmConfig, DistributedStablelmModel, DistributedStablelmForCausalLM } =
+  classesOf('stablelm')
+export const { DistributedStarcoder2Config, DistributedStarcoder2Model, DistributedStarcoder2ForCausalLM } =
+  classesOf('starcoder2')
+export const { DistributedGemmaConfig, DistributedGemmaModel, DistributedGemmaForCausalLM } = classesOf('gemma')
+export const { DistributedGptjConfig, DistributedGptjModel, DistributedGptjForCausalLM } = classesOf('gptj')
+export const { DistributedNemotronConfig, DistributedNemotronModel, DistributedNemotronForCausalLM } =
+  classesOf('nemotron')
+export const { DistributedExaone4Config, DistributedExaone4Model, DistributedExaone4ForCausalLM } = classesOf('exaone4')
+export const { DistributedSeedOssConfig, DistributedSeedOssModel, DistributedSeedOssForCausalLM } =
+  classesOf('seed_oss')
+export const { DistributedErnie45Config, DistributedErnie45Model, DistributedErnie45ForCausalLM } =
+  classesOf('ernie4_5')

@@ -74,6 +74,11 @@ test('both dialects of one config are the same model', () => {
   })
 })
 
+test('null heads of keys and values are as many as heads, whatever the default is', () => {
+  assert.equal(config({ model_type: 'mistral', num_attention_heads: 16, num_key_value_heads: null }).numKvHeads, 16)
+  assert.equal(config({ model_type: 'mistral', num_attention_heads: 16 }).numKvHeads, 8)
+})
+
 test('null counts as left out', () => {
   const nothing = {
     head_dim: null,

@@ -43,6 +43,16 @@ describe('the layers of a model', () => {
       [8, null, null, 8],
     ],
     ['phi3 has one where it is given', 'phi3', { sliding_window: 5 }, [5, 5, 5, 5]],
+    ['starcoder2 too', 'starcoder2', { sliding_window: 5 }, [5, 5, 5, 5]],
+    ['olmo3 has one on all but each fourth', 'olmo3', { sliding_window: 6 }, [6, 6, 6, null]],
+    ['cohere2 too, or each so many as it says', 'cohere2', { sliding_window_pattern: 2 }, [4096, null, 4096, null]],
+    [
+      'smollm3 has one where it does not rotate, if told',
+      'smollm3',
+      { use_sliding_window: true, sliding_window: 6 },
+      [null, null, null, 6],
+    ],
+    ['and none unless told', 'smollm3', { sliding_window: 6 }, [null, null, null, null]],
     ['gemma2 has one on every other layer', 'gemma2', { sliding_window: 6 }, [6, null, 6, null]],
     [
       'gemma3 on all but each sixth',
@@ -55,7 +65,32 @@ describe('the layers of a model', () => {
   for (const [what, type, fields, expected] of cases)
     it(what, () => assert.deepEqual(windows(config(type, fields).layers), expected))
 
+  const rotated: [string, string, object, (number | null)[]][] = [
+    ['smollm3 rotates all but each fourth', 'smollm3', {}, [0, 0, 0, null]],
+    ['or each so many as it says', 'smollm3', { no_rope_layer_interval: 2 }, [0, null, 0, null]],
+    ['or as listed', 'smollm3', { no_rope_layers: [0, 1, 1, 0] }, [null, 0, 0, null]],
+    ['cohere2 rotates windowed layers', 'cohere2', {}, [0, 0, 0, null]],
+    ['olmo3 rotates windowed layers differently', 'olmo3', {}, [1, 1, 1, 0]],
+    ['exaone4 rotates windowed layers', 'exaone4', {}, [0, 0, 0, null]],
+    ['or all, if there is no window', 'exaone4', { sliding_window: null }, [0, 0, 0, 0]],
+  ]
+  for (const [what, type, fields, expected] of rotated) {
+    it(what, () => {
+      const { layers } = config(type, fields)
+      assert.deepEqual(
+        layers.map(({ rope }) => rope ?? null),
+        expected,
+      )
+    })
+  }
+
   const refused: [string, string, object, RegExp][] = [
+    [
+      'rotary embeddings of too few layers',
+      'smollm3',
+      { no_rope_layers: [1, 0] },
+      /no_rope_layers must have an entry for each of the 4 layers/,
+    ],
     [
       'other types',
       'gemma2',
@@ -126,6 +161,54 @@ describe('phi3', () => {
   })
 })
 
+describe('the rotated part of heads', () => {
+  it('is what the family has where nothing is said', () => {
+    assert.deepEqual(
+      ['phi', 'stablelm', 'gpt_neox'].map((type) => config(type).ropes[0]!.rotaryDim),
+      [4, 2, 2],
+    )
+    assert.equal(config('glm').ropes[0]!.rotaryDim, 64)
+    assert.equal(config('phi', { partial_rotary_factor: 1 }).ropes[0]!.rotaryDim, 8)
+  })
+
+  it('has names of its own in gpt_neox, which count where rope_parameters say nothing', () => {
+    const old = config('gpt_neox', { rotary_pct: 0.5, rotary_emb_base: 500, rope_theta: 7, partial_rotary_factor: 1 })
+    assert.deepEqual(old.ropes, [{ type: 'default', theta: 500, rotaryDim: 4 }])
+    const current = config('gpt_neox', {
+      rope_parameters: { rope_theta: 9, partial_rotary_factor: 1 },
+      rotary_pct: 0.5,
+    })
+    assert.deepEqual(current.ropes, [{ type: 'default', theta: 9, rotaryDim: 8 }])
+  })
+})
+
+describe('gptj', () => {
+  it('says how many channels are rotated, which are even and no more than a head has', () => {
+    assert.equal(config('gptj', { rotary_dim: 6 }).ropes[0]!.rotaryDim, 6)
+    for (const rotaryDim of [3, 10, null])
+      assert.throws(() => config('gptj', { rotary_dim: rotaryDim }), { message: /rotary_dim must be an/ })
+    // The default is wider than these heads.
+    assert.throws(() => config('gptj'), { message: /rotary_dim must be an even number of the 8 channels/ })
+  })
+
+  it('calls its activation function by another name', () => {
+    assert.throws(() => familyOf(config('gptj', { rotary_dim: 4, activation_function: 'relu6' })), {
+      code: 'FAMILY_UNSUPPORTED',
+      message: /activation_function relu6/,
+    })
+  })
+})
+
+describe('olmo3 of transformers 4', () => {
+  it('has one base for all layers, and scales those with full attention', () => {
+    const scaling = { rope_type: 'linear', factor: 4 }
+    assert.deepEqual(config('olmo3', { rope_theta: 700, rope_scaling: scaling }).ropes, [
+      { type: 'linear', theta: 700, rotaryDim: 8, factor: 4 },
+      { type: 'default', theta: 700, rotaryDim: 8 },
+    ])
+  })
+})
+
 describe('falcon and bloom', () => {
   it('take the names of their first checkpoints', () => {
     const bloom = { n_embed: 64, n_layer: 3, n_head: 8, vocab_size: 128, layer_norm_epsilon: 1e-3 }
@@ -169,20 +252,43 @@ describe('falcon and bloom', () => {
 
 describe('options that would change the results', () => {
   it('are refused by name', () => {
-    for (const type of ['gemma2', 'gemma3_text']) {
+    for (const type of ['gemma', 'gemma2', 'gemma3_text']) {
       assert.throws(() => familyOf(config(type, { use_bidirectional_attention: true })), {
         code: 'FAMILY_UNSUPPORTED',
         message: /use_bidirectional_attention/,
       })
+    }
+    for (const type of ['gemma2', 'gemma3_text']) {
       assert.throws(() => familyOf(config(type, { hidden_activation: 'relu6' })), {
         code: 'FAMILY_UNSUPPORTED',
         message: /hidden_activation relu6/,
       })
     }
-    assert.throws(() => familyOf(config('gemma2', { query_pre_attn_scalar: 0 })), {
-      code: 'CHECKPOINT_CONFIG',
-      message: /query_pre_attn_scalar/,
-    })
+    for (const [type, fields] of [
+      ['stablelm', {}],
+      ['gpt_neox', {}],
+      ['phi', { qk_layernorm: true }],
+    ] as const) {
+      assert.throws(() => familyOf(config(type, { ...fields, head_dim: 16 })), {
+        code: 'FAMILY_UNSUPPORTED',
+        message: /head_dim 16 .*hidden_size \(64\)/,
+      })
+    }
+    for (const [type, field, value] of [
+      ['gemma2', 'query_pre_attn_scalar', 0],
+      ['granite', 'residual_multiplier', 'much'],
+      ['granite', 'attention_multiplier', -1],
+      ['cohere', 'logit_scale', 0],
+      ['cohere', 'use_qk_norm', 1],
+      ['stablelm', 'qk_layernorm', 'no'],
+      ['starcoder2', 'use_bias', 0],
+      ['gpt_neox', 'use_parallel_residual', 1],
+    ] as const) {
+      assert.throws(() => familyOf(config(type, { [field]: value })), {
+        code: 'CHECKPOINT_CONFIG',
+        message: new RegExp(field),
+      })
+    }
   })
 })
 
@@ -194,6 +300,7 @@ describe('names of tensors', () => {
       'language_model.model.layers.0.a',
       'model.language_model.layers.0.a',
       'transformer.layers.0.a',
+      'gpt_neox.layers.0.a',
     ]) {
       assert.equal(bareName(stored), 'layers.0.a')
       const slice = { name: stored } as TensorSlice

@@ -38,9 +38,16 @@ function copyOf(source: Tensor): Tensor {
 }
 
 describe('an adapter gives what PEFT gives', () => {
-  for (const name of ['llama-patterns', 'falcon-40b-fused', 'phi3-fused', 'bloom-fused']) {
+  for (const name of [
+    'llama-patterns',
+    'falcon-40b-fused',
+    'phi3-fused',
+    'bloom-fused',
+    'gpt-neox-all-linear',
+    'cohere2-all-linear',
+  ]) {
     it(name, async () => {
-      const fixture = name === 'llama-patterns' ? 'llama' : name.replace('-fused', '')
+      const fixture = name.replace(/-(patterns|fused|all-linear)$/, '')
       const golden = await readTensors(join(ADAPTERS, name, 'golden.safetensors'))
       await using engine = disposable(await load(join(ROOT, 'test/fixtures', fixture)))
       engine.adapters.add(await openAdapter(join(ADAPTERS, name)))
@@ -171,5 +178,5 @@ describe('room for adapters', () => {
 })
 
 it('every adapter of the fixtures is tested', async () => {
-  assert.equal((await readdir(ADAPTERS)).length, 4)
+  assert.equal((await readdir(ADAPTERS)).length, 6)
 })

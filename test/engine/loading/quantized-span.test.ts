@@ -88,6 +88,7 @@ describe('a quantized span computes what a span of the rounded weights does', ()
     ['llama', ['int8', 'nf4', 'int4']],
     ['falcon-40b', ['int8', 'nf4', 'int4']],
     ['llama-head20', ['int8', 'nf4', 'int4']],
+    ['gpt-neox', ['int8', 'nf4', 'int4']],
     ['mixtral', ['int8', 'int4']],
   ] as const) {
     for (const format of formats) {

@@ -10,11 +10,15 @@ export interface ConfigDefaults {
   readonly ropeTheta: number
   readonly tiedEmbeddings: boolean
   readonly bosTokenId: number | null
-  readonly eosTokenId: number | null
+  readonly eosTokenId: number | readonly number[] | null
   /** Absent: the hidden size divided by the number of heads. */
   readonly headDim?: number
   /** Absent: the number of heads. */
   readonly numKvHeads?: number
+  /** Whether attention's linear layers have biases; absent: no. */
+  readonly attentionBias?: boolean
+  /** The part of a head's channels that is rotated; absent: all of them. */
+  readonly partialRotary?: number
 }
 
 /** How the config.json of one `model_type` differs from Llama's, whose field names are used here. */

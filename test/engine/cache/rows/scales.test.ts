@@ -66,7 +66,7 @@ function assertSame(actual: Float32Array, expected: Float32Array, what: string):
 const singles = (count: number): number[] => Array<number>(count).fill(1)
 
 describe('an int8 cache', () => {
-  for (const name of ['llama', 'llama-head20', 'bloom', 'falcon-7b', 'gemma2', 'phi3', 'qwen2', 'qwen3']) {
+  for (const name of ['llama', 'llama-head20', 'bloom', 'falcon-7b', 'gemma2', 'phi3', 'qwen2', 'qwen3', 'glm']) {
     it(`gives nearly what an exact one does, in whatever pieces: ${name}`, async (context) => {
       const checkpoint = await openCheckpoint(join(FIXTURES, name))
       const input = states(1, checkpoint.config.hiddenSize)

@@ -100,7 +100,17 @@ function assertEqual(actual: Float32Array, expected: Float32Array, from: number)
 }
 
 describe('rows of windowed blocks that hold the latest positions only', () => {
-  for (const name of ['mistral', 'gemma2', 'gemma3', 'phi3', 'qwen2-window', 'mixtral-window', 'qwen3-window-biases']) {
+  for (const name of [
+    'mistral',
+    'gemma2',
+    'gemma3',
+    'phi3',
+    'qwen2-window',
+    'mixtral-window',
+    'qwen3-window-biases',
+    'cohere2',
+    'smollm3-window-biases',
+  ]) {
     it(`give what whole rows give: ${name}`, async (context) => {
       const checkpoint = await openLong(name)
       const {
