@@ -1,5 +1,6 @@
 import { Discovery } from '../../swarm/records/discovery.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
+import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
@@ -20,6 +21,9 @@ export interface SwarmClientOptions {
 /** How long a server that failed is avoided, at first; twice as long each time it fails again, up to `MAX_BAN_MS`. */
 const BAN_MS = 15_000
 const MAX_BAN_MS = 600_000
+
+/** How long a client waits for bootstrap peers to tell the time while it connects. */
+const CLOCK_TIMEOUT_MS = 2000
 
 /** A client's access to one model's swarm: a node, and the records of who serves what. */
 export class SwarmClient implements SwarmAccess {
@@ -50,7 +54,7 @@ export class SwarmClient implements SwarmAccess {
       await node.records.start(client)
       await node.ready()
       client.discovery.start()
-      await client.discovery.refresh()
+      await Promise.all([client.discovery.refresh(), client.#compareClocks()])
       return client
     } catch (error) {
       await client.close()
@@ -63,6 +67,17 @@ export class SwarmClient implements SwarmAccess {
     this.node = node
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
+  }
+
+  /**
+   * Asks the bootstrap peers what time it is: with a clock that is off, records look expired, and the node warns of it.
+   */
+  async #compareClocks(): Promise<void> {
+    const { bootstrapPeers } = this.node
+    const asks = bootstrapPeers.map((peer) =>
+      askContact(this.node, peer, undefined, AbortSignal.timeout(CLOCK_TIMEOUT_MS)),
+    )
+    await Promise.allSettled(asks)
   }
 
   get logger(): SwarmLogger {
@@ -98,6 +113,7 @@ export class SwarmClient implements SwarmAccess {
   /** Avoids a server for a while: it has failed. */
   avoid(peerId: string): void {
     const now = Date.now()
+    this.discovery.noteFailure(peerId)
     for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
     const ban = this.#bans.get(peerId)
     if (ban !== undefined && ban.until > now) return

@@ -1,6 +1,6 @@
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { errorMessage } from '../../base/errors.ts'
-import type { PeerTarget } from '../address.ts'
+import { hostOf, parseAddress, type PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError, cleanText } from '../errors.ts'
 import type { RequestStream } from '../frames/frame-stream.ts'
@@ -22,15 +22,20 @@ const REQUEST_TIMEOUT_MS = 10_000
 /** Long enough for TCP to send a dropped packet again once. */
 const DIAL_BACK_TIMEOUT_MS = 3000
 
+/** The most hosts of its record at which a peer is looked for. */
+const MAX_RECORD_HOSTS = 4
+
 /**
  * Serves the rpc `contact`: tells our version and time, and whether the asking peer's port can be reached from here.
- * Dials only the address that the question came from, so that nobody can make this node connect to third parties.
+ * Dials the host that the question came from and those that the peer's own signed records name with this port, as far
+ * as strangers may have them dialled.
  */
 export async function serveContact(node: SwarmNode, version: string): Promise<void> {
   await node.handle('contact', async (stream) => {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    const { port } = request
+    const { port, nowMs } = request
+    if (nowMs !== undefined) node.clocks.observe(stream.remotePeer, nowMs - Date.now())
     const isReachable = port === undefined ? undefined : await dialBack(node, stream.remotePeer, port)
     await stream.send({ kind: 'contact', version, nowMs: Date.now(), isReachable })
   })
@@ -51,6 +56,7 @@ export async function askContact(
     try {
       const clock = await ask(stream, undefined, signal)
       await stream.end()
+      node.clocks.observe(peer.peerId, clock.clockAheadMs)
       const reachable = port === undefined ? undefined : await askDialBack(node, peer, port, signal)
       return { ...clock, reachable }
     } catch (error) {
@@ -78,7 +84,7 @@ async function ask(
 ): Promise<ContactAnswer> {
   const askedAt = Date.now()
   const began = performance.now()
-  await stream.send({ kind: 'contact', port }, { signal })
+  await stream.send({ kind: 'contact', port, nowMs: askedAt }, { signal })
   const answer = await stream.receive({ signal })
   const roundTripMs = performance.now() - began
   if (answer === null)
@@ -91,10 +97,21 @@ async function ask(
   }
 }
 
-/** Whether a TCP connection can be opened to `port` of the host that the peer is connected from. */
+/** Whether a TCP connection can be opened to `port` of one of the hosts at which the peer says, or is seen, to be. */
 async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
-  const host = node.remoteHost(peerId)
-  if (host === undefined) return false
+  const seen = node.contactOf(peerId)?.host
+  const told = node.records.store
+    .recordsOf(peerId)
+    .flatMap(({ multiaddrs }) => multiaddrs)
+    .filter((address) => address.includes(`/tcp/${port}`) && node.mayDial(address))
+    .map((address) => hostOf(parseAddress(address)) ?? '')
+    .filter((host) => isIP(host) !== 0)
+  const hosts = new Set([...(seen === undefined ? [] : [seen]), ...told.slice(0, MAX_RECORD_HOSTS)])
+  const answers = await Promise.all([...hosts].map((host) => opens(host, port)))
+  return answers.includes(true)
+}
+
+async function opens(host: string, port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })
   socket.once('connect', () => resolve(true))
@@ -105,4 +122,10 @@ async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<
   } finally {
     socket.destroy()
   }
+}
+
+/** The port that peers should connect back to: the first that this node announces; undefined if it does not listen. */
+export function announcedPort(node: SwarmNode): number | undefined {
+  const port = node.multiaddrs.map((address) => /\/tcp\/(\d+)/.exec(address)?.[1]).find((text) => text !== undefined)
+  return port === undefined ? undefined : Number(port)
 }

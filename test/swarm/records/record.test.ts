@@ -34,7 +34,7 @@ test('a changed payload, a changed signature and one of the wrong length are ref
     { payload, signature: signature.subarray(1) },
     { payload, signature: new Uint8Array(0) },
   ]) {
-    await assert.rejects(verifyRecord(seal(parts), NOW), { code: 'SWARM_RECORD', message: /false signature/ })
+    await assert.rejects(verifyRecord(seal(parts), NOW), { code: 'SWARM_SIGNATURE', message: /false signature/ })
   }
   await assert.rejects(verifyRecord(Uint8Array.of(0x0a, 0x99), NOW), { code: 'SWARM_RECORD' })
   await assert.rejects(verifyRecord(new Uint8Array(61 << 10), NOW), { code: 'SWARM_RECORD', message: /limit/ })
