@@ -4,6 +4,9 @@ import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { clockText } from '../../swarm/node/clock-votes.ts'
+import { Candidates, type RouteFinder } from './candidates.ts'
+import { NoRouteError, type RouteSpan } from './routing.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
 /** Which model's swarm to join, and how. */
@@ -32,6 +35,7 @@ export class SwarmClient implements SwarmAccess {
   readonly discovery: Discovery
   /** Whether the node is stopped by `close`. */
   readonly #ownsNode: boolean
+  readonly #candidates: Candidates
   readonly #bans = new Map<string, { until: number; lengthMs: number }>()
 
   /**
@@ -67,6 +71,26 @@ export class SwarmClient implements SwarmAccess {
     this.node = node
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
+    this.#candidates = new Candidates({
+      records: () => this.records(),
+      isReached: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+      dial: (server, signal) => node.dial(server, { signal }),
+      onFailure: (peerId) => this.avoid(peerId),
+    })
+  }
+
+  /**
+   * The best route whose servers are there. Throws as `Candidates.route`; where a clock is off, the error says so, since
+   * servers are then missing for that reason.
+   */
+  async route(find: RouteFinder): Promise<RouteSpan[]> {
+    try {
+      return await this.#candidates.route(find)
+    } catch (error) {
+      const verdict = this.node.clocks.verdict()
+      if (!(error instanceof NoRouteError) || verdict === undefined) throw error
+      throw new NoRouteError(error.missingBlocks, `${error.message}; ${clockText(verdict)}`)
+    }
   }
 
   /**

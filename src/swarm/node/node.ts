@@ -230,6 +230,11 @@ export class SwarmNode {
     return target.peerId
   }
 
+  /** Connects to a peer at addresses that its record names, if it is not connected. Throws as `open`. */
+  async dial(peer: PeerTarget, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (!this.isConnected(peer.peerId)) await this.#dial(peer, signal)
+  }
+
   isConnected(peerId: string): boolean {
     return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
   }

@@ -7,6 +7,17 @@ import { loadIdentity } from '../../../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../../../src/swarm/node/node.ts'
 import { silent, startNode } from '../kit.ts'
 
+function admits(listen: string[], trusted: string[], address: string): boolean {
+  return new DialGuard({ listen, trusted }).admits(multiaddr(address))
+}
+
+/** What the guard lets a socket know of `localhost`, or its error's code. */
+function resolve(guard: DialGuard, all: boolean): Promise<unknown> {
+  return new Promise((resolve) => {
+    guard.lookup('localhost', { all, family: 4 }, (error, found) => resolve(error?.code ?? found))
+  })
+}
+
 test('an address belongs to a network, however it is written', () => {
   const classes = {
     '8.8.8.8': 'public',
@@ -35,8 +46,6 @@ test('an address belongs to a network, however it is written', () => {
 })
 
 test('only a node that listens in a private network, or on loopback, is made to dial there', () => {
-  const admits = (listen: string[], trusted: string[], address: string) =>
-    new DialGuard({ listen, trusted }).admits(multiaddr(address))
   const loopback = ['/ip4/127.0.0.1/tcp/4001']
   const [publicly, privately] = [['/ip4/198.51.100.7/tcp/4001'], ['/ip4/192.168.1.2/tcp/4001']]
   const here = '/ip4/127.0.0.1/tcp/6379'
@@ -61,10 +70,6 @@ test('only a node that listens in a private network, or on loopback, is made to 
 })
 
 test('a name is resolved, and what it stands for is judged', async () => {
-  const resolve = (guard: DialGuard, all: boolean) =>
-    new Promise((resolve) => {
-      guard.lookup('localhost', { all, family: 4 }, (error, found) => resolve(error?.code ?? found))
-    })
   const listen = ['/ip4/198.51.100.7/tcp/4001']
   assert.equal(await resolve(new DialGuard({ listen, trusted: [] }), true), 'EACCES')
   const trusting = new DialGuard({ listen, trusted: ['/dns4/localhost/tcp/4001'] })
