@@ -75,7 +75,7 @@ test('the longest delay of the event loop outlives scrapes', async (t) => {
   }
 })
 
-test('ready is a 503 unless the server is ONLINE and its model whole, health only once the process is to be restarted', async (t) => {
+test('ready is a 503 unless the server is ONLINE and its model whole, health once the process must restart', async (t) => {
   let state = 'JOINING'
   let alive = true
   let missing: string[] = []

@@ -38,8 +38,8 @@ export class Candidates {
   }
 
   /**
-   * The best route if its servers answer at once; else the best one of those that do. Throws as `find` where there is no
-   * route, and `SWARM_UNREACHABLE` if no server of any could be connected to.
+   * The best route if its servers answer at once; else the best one of those that do. Throws as `find` where there is
+   * no route, and `SWARM_UNREACHABLE` if no server of any could be connected to.
    */
   async route(find: RouteFinder): Promise<RouteSpan[]> {
     const best = find(this.#access.records())

@@ -80,8 +80,8 @@ export class SwarmClient implements SwarmAccess {
   }
 
   /**
-   * The best route whose servers are there. Throws as `Candidates.route`; where a clock is off, the error says so, since
-   * servers are then missing for that reason.
+   * The best route whose servers are there. Throws as `Candidates.route`; where a clock is off, the error says so,
+   * since servers are then missing for that reason.
    */
   async route(find: RouteFinder): Promise<RouteSpan[]> {
     try {

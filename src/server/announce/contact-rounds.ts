@@ -1,6 +1,7 @@
 import { errorMessage } from '../../base/errors.ts'
 import { pause } from '../../swarm/deadline.ts'
 import type { Discovery } from '../../swarm/records/discovery.ts'
+import { hostClass } from '../../swarm/guards/host-class.ts'
 import { announcedPort, askContact } from '../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { PeerTarget } from '../../swarm/address.ts'
@@ -51,7 +52,9 @@ export class ContactRounds {
     const answers = await Promise.all(this.#peers().map((peer) => this.#ask(peer, port)))
     if (this.#stop.signal.aborted) return
     const told = answers.filter((answer) => answer !== undefined)
-    const reachable = told.length === 0 ? undefined : told.includes(true)
+    // A peer that sees another host than the announced one dials that; who has connected from as far away knows better.
+    const inbound = new Set(node.inboundHosts.map(hostClass))
+    const reachable = told.length === 0 ? undefined : told.some(({ reachable, from }) => reachable || inbound.has(from))
     if (reachable === false && this.#wasReachable) {
       node.logger.warn(
         { addresses: node.multiaddrs, askedPeers: told.length },
@@ -63,10 +66,13 @@ export class ContactRounds {
     onReachable(reachable)
   }
 
-  async #ask(peer: PeerTarget, port: number | undefined): Promise<boolean | undefined> {
+  /** Whether a peer could connect back, and the class of network that it is in; undefined if it did not say. */
+  async #ask(peer: PeerTarget, port: number | undefined): Promise<{ reachable: boolean; from: string } | undefined> {
     const { node } = this.#modules
     try {
-      return (await askContact(node, peer, port, this.#stop.signal)).reachable
+      const { reachable } = await askContact(node, peer, port, this.#stop.signal)
+      const host = node.contactOf(peer.peerId)?.host
+      return reachable === undefined || host === undefined ? undefined : { reachable, from: hostClass(host) }
     } catch (error) {
       node.logger.debug({ peerId: peer.peerId, reason: errorMessage(error) }, 'a peer did not say how it sees us')
       return undefined

@@ -11,7 +11,8 @@ const PROBE_TIMEOUT_MS = 60_000
 /**
  * Sends one token through the server's own span over the network, from a temporary second peer (libp2p does not dial
  * itself). It dials an address that the node listens on: a router need not send a machine back to itself, and whether
- * others reach the announced addresses only they can tell. Only a server that answers this probe may be ONLINE. Throws what a client would have got.
+ * others reach the announced addresses only they can tell. Only a server that answers this probe may be ONLINE. Throws
+ * what a client would have got.
  */
 export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
   const { config, start, end } = engine

@@ -10,9 +10,9 @@ const REPEAT_MS = 5 * 60_000
 /**
  * Notices another node that uses this node's identity, as when a machine is copied with its key file. Each of the two
  * hides the other: peers keep one record, and one connection, for an identity. It shows as a record that this node has
- * not made. One that was issued since this node started can only be of another one; one from before may be of an earlier
- * run, so whoever it names is dialled: only a node with the key can answer. That one is shown this node's record, so
- * that both are told.
+ * not made. One that was issued since this node started can only be of another one; one from before may be of an
+ * earlier run, so whoever it names is dialled: only a node with the key can answer. That one is shown this node's
+ * record, so that both are told.
  */
 export class TwinWatch {
   readonly #node: SwarmNode

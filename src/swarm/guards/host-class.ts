@@ -35,7 +35,7 @@ export function hostClass(ip: string): string {
   return classes.find((one) => one.family === family && one.list.check(ip, family))?.name ?? 'public'
 }
 
-/** The host that answers for what comes from an address: of IPv6 the network, in which one machine has all addresses. */
+/** The host that answers for what comes from an address: of IPv6 the network, all of which one machine may have. */
 export function networkOf(ip: string): string {
   if (isIP(ip) !== 6) return ip
   const groups = expanded(ip)

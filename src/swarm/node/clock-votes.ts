@@ -1,8 +1,8 @@
 import type { SwarmLogger } from '../logger.ts'
 
 /**
- * The difference of two clocks that records bear: a record lives 75 s and is renewed every 30 s, so a reader whose clock
- * is further ahead sees it expire before the next one comes.
+ * The difference of two clocks that records bear: a record lives 75 s and is renewed every 30 s, so a reader whose
+ * clock is further ahead sees it expire before the next one comes.
  */
 export const MAX_CLOCK_OFFSET_MS = 45_000
 
@@ -23,8 +23,8 @@ export interface ClockVerdict {
 }
 
 /**
- * What peers' clocks say of this machine's. A clock that is off makes records look expired or not yet issued, and nobody
- * sees why; whose it is follows from how many agree.
+ * What peers' clocks say of this machine's. A clock that is off makes records look expired or not yet issued, and
+ * nobody sees why; whose it is follows from how many agree.
  */
 export class ClockVotes {
   readonly #logger: SwarmLogger

@@ -1,6 +1,6 @@
-import { connect, isIP } from 'node:net'
+import { connect } from 'node:net'
 import { errorMessage } from '../../base/errors.ts'
-import { hostOf, parseAddress, type PeerTarget } from '../address.ts'
+import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError, cleanText } from '../errors.ts'
 import type { RequestStream } from '../frames/frame-stream.ts'
@@ -22,13 +22,9 @@ const REQUEST_TIMEOUT_MS = 10_000
 /** Long enough for TCP to send a dropped packet again once. */
 const DIAL_BACK_TIMEOUT_MS = 3000
 
-/** The most hosts of its record at which a peer is looked for. */
-const MAX_RECORD_HOSTS = 4
-
 /**
  * Serves the rpc `contact`: tells our version and time, and whether the asking peer's port can be reached from here.
- * Dials the host that the question came from and those that the peer's own signed records name with this port, as far
- * as strangers may have them dialled.
+ * Dials only the host that the question came from, so that nobody can make this node connect to third parties.
  */
 export async function serveContact(node: SwarmNode, version: string): Promise<void> {
   await node.handle('contact', async (stream) => {
@@ -97,21 +93,13 @@ async function ask(
   }
 }
 
-/** Whether a TCP connection can be opened to `port` of one of the hosts at which the peer says, or is seen, to be. */
+/**
+ * Whether a TCP connection can be opened to `port` of the host that the peer is connected from; of no other, or
+ * anybody could learn by us which ports of somebody are open.
+ */
 async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
-  const seen = node.contactOf(peerId)?.host
-  const told = node.records.store
-    .recordsOf(peerId)
-    .flatMap(({ multiaddrs }) => multiaddrs)
-    .filter((address) => address.includes(`/tcp/${port}`) && node.mayDial(address))
-    .map((address) => hostOf(parseAddress(address)) ?? '')
-    .filter((host) => isIP(host) !== 0)
-  const hosts = new Set([...(seen === undefined ? [] : [seen]), ...told.slice(0, MAX_RECORD_HOSTS)])
-  const answers = await Promise.all([...hosts].map((host) => opens(host, port)))
-  return answers.includes(true)
-}
-
-async function opens(host: string, port: number): Promise<boolean> {
+  const host = node.contactOf(peerId)?.host
+  if (host === undefined) return false
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })
   socket.once('connect', () => resolve(true))

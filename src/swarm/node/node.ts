@@ -248,6 +248,14 @@ export class SwarmNode {
     return host === undefined ? undefined : { host, dialled: dialled !== undefined }
   }
 
+  /** The hosts of peers that have connected to this node. */
+  get inboundHosts(): string[] {
+    const connections = this.#running?.libp2p.getConnections() ?? []
+    return connections
+      .filter(({ direction }) => direction === 'inbound')
+      .flatMap(({ remoteAddr }) => hostOf(remoteAddr) ?? [])
+  }
+
   /** Whether this node may be made to connect to an address by somebody else's word. */
   mayDial(address: string): boolean {
     return this.#guard.admits(parseAddress(address))

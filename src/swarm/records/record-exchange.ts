@@ -217,7 +217,7 @@ export class RecordExchange {
     return this.store.keep(record, bytes, this.#sourceOf(record.peerId, from))
   }
 
-  /** Throws as `verifyRecord`. A peer that passes a record on has verified it, so a false signature is its own doing. */
+  /** Throws as `verifyRecord`. Who passes a record on has verified it, so a false signature is its own doing. */
   async #verifyFrom(from: string, bytes: Uint8Array): Promise<ServerRecord> {
     try {
       const record = await this.#node.verifier.verify(bytes, this.#now())

@@ -73,6 +73,16 @@ test('records of other models, expired and forged ones are not kept', async () =
   assert.equal(directory.numPeers, 0)
 })
 
+test('a server that says nothing more is out of the map when its record expires, and not before', async () => {
+  const { sign } = await signer()
+  const { directory, clock } = directoryAt()
+  await directory.add(await sign({ expiresAt: T0 + 75_000 }))
+  clock.nowMs = T0 + 74_999
+  assert.deepEqual([directory.records().length, directory.signed().length], [1, 1])
+  clock.nowMs = T0 + 75_000
+  assert.deepEqual([directory.records().length, directory.signed().length, directory.digests().length], [0, 0, 0])
+})
+
 test('a lost connection marks a server but does not remove it, and its next record clears the mark', async () => {
   const { peerId, sign } = await signer()
   const { directory } = directoryAt()
@@ -105,7 +115,7 @@ test('a full directory gives up the peer for which the least speaks, and an expi
   await add(1, heard)
   await add(2, heard)
   assert.equal(await add(3, heard), false, 'the same host adds nothing by insisting')
-  assert.deepEqual(kept(), [0, 3, 2])
+  assert.deepEqual(kept(), [0, 1, 2])
   assert.equal(await add(3, { ...heard, host: '192.0.2.9' }), true, 'one of another host counts more than its second')
   assert.equal(await add(5, { ...heard, host: '192.0.2.10' }), false, 'all hosts have one now')
   assert.deepEqual(kept(), [0, 1, 3])
