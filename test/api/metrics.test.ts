@@ -75,7 +75,7 @@ test('the longest delay of the event loop outlives scrapes', async (t) => {
   }
 })
 
-test('ready is a 503 unless the server is ONLINE and its model whole, health once the process must restart', async (t) => {
+test('ready is a 503 unless the server is ONLINE and its model whole, health once it must restart', async (t) => {
   let state = 'JOINING'
   let alive = true
   let missing: string[] = []

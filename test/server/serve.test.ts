@@ -184,7 +184,7 @@ test('an abort while loading undoes everything at once and leaves no record behi
   assert.deepEqual(Object.keys(node.numServedStreams), [])
 })
 
-test('a server whose announced address does not lead back to itself serves, and says that nobody reaches it', async (t) => {
+test('a server whose announced address leads nowhere serves all the same, and says so', async (t) => {
   const hub = await startNode(t)
   await hub.records.start(hub)
   await serveContact(hub, '1.2.3')
