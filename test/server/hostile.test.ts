@@ -118,7 +118,7 @@ test('a server that is asked to push to somebody tells nothing of what there is 
     const key = await loadIdentity()
     const peerId = peerIdFromPrivateKey(key).toString()
     const record = recordOf(peerId, { modelKey: server.modelKey, multiaddrs: [address] })
-    await node.records.add(await signRecord(record, key))
+    await node.records.store.add(await signRecord(record, key))
     const stream = await client.open(targetOf(node), 'inference')
     const { modelKey } = server
     const sessionId = peerId.length.toString(16).padStart(32, '0')

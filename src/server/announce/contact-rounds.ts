@@ -15,6 +15,8 @@ export interface ContactRoundsModules {
 }
 
 const PERIOD_MS = 60_000
+/** While nobody has answered yet, as where a server is the first of its swarm. */
+const FIRST_PERIOD_MS = 5000
 /** Peers asked in a round besides the bootstrap peers: enough for a majority on whose clock is off. */
 const ASK_SERVERS = 4
 
@@ -42,15 +44,19 @@ export class ContactRounds {
   }
 
   async #askForever(): Promise<void> {
-    do await this.#round()
-    while (await pause(this.#periodMs * (0.75 + Math.random() / 2), this.#stop.signal))
+    let waitMs: number
+    do {
+      const answered = await this.#round()
+      waitMs = (answered ? this.#periodMs : Math.min(FIRST_PERIOD_MS, this.#periodMs)) * (0.75 + Math.random() / 2)
+    } while (await pause(waitMs, this.#stop.signal))
   }
 
-  async #round(): Promise<void> {
+  /** Asks once; returns whether anybody has answered. */
+  async #round(): Promise<boolean> {
     const { node, onReachable } = this.#modules
     const port = announcedPort(node)
     const answers = await Promise.all(this.#peers().map((peer) => this.#ask(peer, port)))
-    if (this.#stop.signal.aborted) return
+    if (this.#stop.signal.aborted) return false
     const told = answers.filter((answer) => answer !== undefined)
     // A peer that sees another host than the announced one dials that; who has connected from as far away knows better.
     const inbound = new Set(node.inboundHosts.map(hostClass))
@@ -64,6 +70,7 @@ export class ContactRounds {
     }
     if (reachable !== undefined) this.#wasReachable = reachable
     onReachable(reachable)
+    return reachable !== undefined
   }
 
   /** Whether a peer could connect back, and the class of network that it is in; undefined if it did not say. */

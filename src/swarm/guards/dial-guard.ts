@@ -8,6 +8,8 @@ import { hostClass } from './host-class.ts'
 /** Where this node is, as its user has said. */
 export interface DialGuardOptions {
   readonly listen: readonly string[]
+  /** Addresses that it tells others instead of those, e.g. from within a container. */
+  readonly announce: readonly string[]
   /** Addresses that the user has named as peers. */
   readonly trusted: readonly string[]
 }
@@ -23,8 +25,8 @@ export class DialGuard {
   readonly #trusted = new Set<string>()
   readonly #trustedNames = new Set<string>()
 
-  constructor({ listen, trusted }: DialGuardOptions) {
-    this.#classes = new Set(['public', ...networksOf(listen, trusted)])
+  constructor({ listen, announce, trusted }: DialGuardOptions) {
+    this.#classes = new Set(['public', ...networksOf(listen, announce, trusted)])
     for (const address of trusted) this.trust(address)
   }
 
@@ -73,8 +75,8 @@ function refused(hostname: string): NodeJS.ErrnoException {
 }
 
 /** The networks besides the public one that a node has a part in. */
-function networksOf(listen: readonly string[], trusted: readonly string[]): string[] {
-  const hosts = listen.map((address) => hostOf(multiaddr(address)) ?? '')
+function networksOf(listen: readonly string[], announce: readonly string[], trusted: readonly string[]): string[] {
+  const hosts = [...listen, ...announce].map((address) => hostOf(multiaddr(address)) ?? '')
   const here = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
   const outer = here.filter(({ internal }) => !internal).map(({ address }) => address)
   const interfaces = outer.length > 0 ? outer : here.map(({ address }) => address)
@@ -83,7 +85,7 @@ function networksOf(listen: readonly string[], trusted: readonly string[]): stri
   // A node that only dials is asked to dial by nobody: it goes where its machine and its bootstrap peers are.
   const named = trusted.map((address) => hostOf(multiaddr(address)) ?? '')
   const ofClient = [...interfaces, ...(named.length === 0 ? ['127.0.0.1'] : named.map(ipOf))]
-  const all = listen.length === 0 ? ofClient : [...own, ...(everywhere ? interfaces : [])]
+  const all = hosts.length === 0 ? ofClient : [...own, ...(everywhere ? interfaces : [])]
   return all
     .filter((ip) => isIP(ip) !== 0)
     .map(hostClass)

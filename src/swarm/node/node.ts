@@ -121,7 +121,7 @@ export class SwarmNode {
     this.#listen = listen
     this.#announce = announce
     this.#rpcs = new RpcServer(logger, this.traffic)
-    this.#guard = new DialGuard({ listen, trusted: bootstrap })
+    this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
     this.records = new RecordExchange(this, { version: VERSION })
   }
 

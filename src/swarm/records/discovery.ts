@@ -124,7 +124,7 @@ export class Discovery {
    */
   async announce(record: ServerRecord): Promise<void> {
     const bytes = await signRecord(record, this.#node.identity)
-    await this.#exchange.add(bytes)
+    await this.#exchange.addOwn(bytes)
     this.#spreading.abort()
     this.#spreading = new AbortController()
     const untold = new Set(this.#bootstrapOrSome())
@@ -246,7 +246,7 @@ export class Discovery {
     if (await this.#ask(peer)) return
     const record = await this.#blockKeys.get(peer.peerId)
     if (record !== undefined)
-      await this.#exchange.add(record, FROM_DHT).catch((error: unknown) => this.#log('record', error))
+      await this.#exchange.store.add(record, FROM_DHT).catch((error: unknown) => this.#log('record', error))
   }
 
   /**

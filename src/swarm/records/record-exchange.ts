@@ -141,11 +141,11 @@ export class RecordExchange {
     })
   }
 
-  /** Keeps a record of this node, or one that is only looked up by its key. Throws as `verifyRecord`. */
-  async add(bytes: Uint8Array, source: RecordSource = OWN_SOURCE): Promise<boolean> {
+  /** Keeps a record that this node has made. Throws as `verifyRecord`. */
+  async addOwn(bytes: Uint8Array): Promise<void> {
     const record = await this.#node.verifier.verify(bytes, this.#now())
-    if (source === OWN_SOURCE && record.peerId === this.#node.peerId) this.#noteOwn(record, bytes)
-    return this.store.keep(record, bytes, source)
+    this.#noteOwn(record, bytes)
+    this.store.keep(record, bytes, OWN_SOURCE)
   }
 
   /** The record that this node has made last. */

@@ -7,6 +7,7 @@ import { SwarmClient } from '../../../src/client/remote/swarm-client.ts'
 import { Candidates } from '../../../src/client/remote/candidates.ts'
 import { findRouteAround, type RouteRequest } from '../../../src/client/remote/routing.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
+import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import { type ServerRecord, signRecord } from '../../../src/swarm/records/record.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import { eventually, recordOf as anyRecordOf, silent, startNode } from '../../swarm/kit.ts'
@@ -42,9 +43,9 @@ test('60 black holes that promise everything delay a client by less than 5 s', a
   const [hub, server] = [await startNode(t), await startNode(t)]
   await hub.records.start(hub)
   const hole = await blackHole(t)
-  for (let i = 0; i < 60; i++) await hub.records.add(await signed({ multiaddrs: [hole], throughput: 1e6 }))
+  for (let i = 0; i < 60; i++) await hub.records.store.add(await signed({ multiaddrs: [hole], throughput: 1e6 }))
   const honest = recordOf(server.peerId, { multiaddrs: server.multiaddrs, throughput: 1 })
-  await hub.records.add(await signRecord(honest, server.identity))
+  await hub.records.store.add(await signRecord(honest, server.identity))
   const client = await SwarmClient.connect({
     bootstrap: hub.multiaddrs,
     modelKey: 'tiny-model',
@@ -62,11 +63,29 @@ test('60 black holes that promise everything delay a client by less than 5 s', a
     [server.peerId],
   )
   assert.ok(seconds < 5, `${seconds} s`)
-  // The killed server leaves the routes at once, and the map when its record expires.
-  await server.stop()
-  await eventually(() => !client.node.isConnected(server.peerId))
-  client.avoid(server.peerId)
-  assert.ok(client.avoided().has(server.peerId))
+})
+
+test('a killed server is out of the routes at once, though its record lives on', async (t) => {
+  const hub = await startNode(t)
+  await hub.records.start(hub)
+  const servers = [await startNode(t), await startNode(t)]
+  for (const [i, { peerId, multiaddrs, identity }] of servers.entries())
+    await hub.records.store.add(
+      await signRecord(recordOf(peerId, { multiaddrs, throughput: 1000 - 500 * i }), identity),
+    )
+  const bootstrap = hub.multiaddrs
+  const client = await SwarmClient.connect({ bootstrap, modelKey: 'tiny-model', numBlocks: 2, logger: silent })
+  t.after(() => client.close())
+  const route = () => client.route((records) => findRouteAround(records, REQUEST, client.avoided()))
+  const used = async () => (await route()).map(({ server }) => server.peerId)
+  const [first, second] = servers as [SwarmNode, SwarmNode]
+  assert.deepEqual(await used(), [first.peerId])
+  await first.stop()
+  await eventually(() => !client.node.isConnected(first.peerId))
+  const began = performance.now()
+  assert.deepEqual(await used(), [second.peerId])
+  assert.ok(performance.now() - began < 2000)
+  assert.equal(client.records().length, 2)
 })
 
 /** A swarm of which some servers answer; notes how many are being dialled at a time. */

@@ -8,7 +8,7 @@ import { createSwarmNode } from '../../../src/swarm/node/node.ts'
 import { silent, startNode } from '../kit.ts'
 
 function admits(listen: string[], trusted: string[], address: string): boolean {
-  return new DialGuard({ listen, trusted }).admits(multiaddr(address))
+  return new DialGuard({ listen, announce: [], trusted }).admits(multiaddr(address))
 }
 
 /** What the guard lets a socket know of `localhost`, or its error's code. */
@@ -59,6 +59,8 @@ test('only a node that listens in a private network, or on loopback, is made to 
     [false, false, true],
   )
   assert.equal(admits(privately, [], '/ip4/10.0.0.1/tcp/22'), false, 'another private network')
+  const contained = new DialGuard({ listen: publicly, announce: privately, trusted: [] })
+  assert.equal(contained.admits(multiaddr(nas)), true, 'a container that announces the address of its host')
   assert.equal(admits(loopback, [], '/ip4/203.0.113.1/tcp/22'), true)
   assert.equal(admits(publicly, [], '/unix/tmp%2fsocket'), false)
   assert.equal(admits(loopback, [], '/ip4/0.0.0.0/tcp/22'), false)
@@ -71,8 +73,8 @@ test('only a node that listens in a private network, or on loopback, is made to 
 
 test('a name is resolved, and what it stands for is judged', async () => {
   const listen = ['/ip4/198.51.100.7/tcp/4001']
-  assert.equal(await resolve(new DialGuard({ listen, trusted: [] }), true), 'EACCES')
-  const trusting = new DialGuard({ listen, trusted: ['/dns4/localhost/tcp/4001'] })
+  assert.equal(await resolve(new DialGuard({ listen, announce: [], trusted: [] }), true), 'EACCES')
+  const trusting = new DialGuard({ listen, announce: [], trusted: ['/dns4/localhost/tcp/4001'] })
   assert.equal(await resolve(trusting, false), '127.0.0.1')
   assert.deepEqual(await resolve(trusting, true), [{ address: '127.0.0.1', family: 4 }])
 })

@@ -136,7 +136,7 @@ test('where all known servers of a block have failed, the DHT is asked for other
   await Promise.all([server.node.ready(), client.node.ready()])
   const key = await loadIdentity()
   const invented = peerIdFromPrivateKey(key).toString()
-  await client.exchange.add(await signRecord(recordOf(invented, { end: 6, blockDigests: [] }), key))
+  await client.exchange.store.add(await signRecord(recordOf(invented, { end: 6, blockDigests: [] }), key))
   assert.deepEqual(client.discovery.holes(), [])
   await server.discovery.announce(recordFor(server, { end: 6, blockDigests: [] }))
   await client.discovery.refresh()

@@ -86,7 +86,7 @@ test('64 invented models from one connection leave room for the models of others
 test('what one peer introduces is bounded in bytes, also if it expires at once', async (t) => {
   const [asker, asked] = [await startMember(t), await startMember(t)]
   const blockDigests = Array.from({ length: 700 }, () => 'f'.repeat(64))
-  for (const record of await invent(128, { end: 700, blockDigests })) await asked.node.records.add(record)
+  for (const record of await invent(128, { end: 700, blockDigests })) await asked.node.records.store.add(record)
   const { store } = asker.node.records
   const { numRecords, numNew } = await asker.node.records.ask(targetOf(asked.node), MODEL)
   assert.equal(numRecords, 128)
@@ -120,14 +120,14 @@ test('who has a map asks for what has changed only', async (t) => {
   const identity = await loadIdentity()
   const peerId = peerIdFromPrivateKey(identity).toString()
   const changing = (sequence: number) => signRecord(recordOf(peerId, { sequence }), identity)
-  for (const record of [...(await invent(40)), await changing(1)]) await asked.node.records.add(record)
+  for (const record of [...(await invent(40)), await changing(1)]) await asked.node.records.store.add(record)
   const ask = () => asker.node.records.ask(targetOf(asked.node), MODEL)
   const { bytesReceived: start } = asker.node.traffic.info
   assert.equal((await ask()).numRecords, 41)
   const { bytesReceived: full } = asker.node.traffic.info
   assert.equal((await ask()).numRecords, 0)
   const { bytesReceived: nothing } = asker.node.traffic.info
-  await asked.node.records.add(await changing(2))
+  await asked.node.records.store.add(await changing(2))
   const { numRecords, numNew } = await ask()
   assert.deepEqual({ numRecords, numNew }, { numRecords: 1, numNew: 1 })
   assert.ok(nothing - full < (full - start) / 50, `${full - start} bytes at first, then ${nothing - full}`)

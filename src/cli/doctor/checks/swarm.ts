@@ -32,7 +32,6 @@ async function checkPeer(node: SwarmNode, peer: PeerTarget, signal: AbortSignal)
   const [address] = peer.multiaddrs
   let answer: ContactAnswer
   try {
-    await node.connect(address!, { signal })
     answer = await askContact(node, peer, announcedPort(node), signal)
   } catch (error) {
     return [
