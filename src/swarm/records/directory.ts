@@ -1,7 +1,7 @@
 import { MAX_LIFETIME_MS, type RecordVerifier } from './record.ts'
 import { recordDigest } from './record-digest.ts'
 import type { ServerRecord } from './record-fields.ts'
-import { type Claim, OWN_SOURCE, type RecordSource, weakest } from './standing.ts'
+import { type Claim, OWN_SOURCE, type RecordSource, STANDING, weakest } from './standing.ts'
 
 interface Entry extends Claim {
   readonly record: ServerRecord
@@ -20,6 +20,11 @@ export interface DirectoryOptions {
 
 /** More than the servers that any model's swarm has had; 1024 records of 10 KB are 10 MB. */
 const MAX_PEERS = 1024
+/**
+ * The share of peers that were only heard of. Who asks this node takes them from it like all others, and must have room
+ * for those that this node has met later on.
+ */
+const HEARD_SHARE = 0.5
 
 /**
  * The servers of one model: each peer's newest valid record. A peer is remembered even after its record has expired or
@@ -109,7 +114,7 @@ export class Directory {
       this.#raise(known, source)
       return false
     }
-    if (known === undefined && this.#entries.size >= this.#maxPeers && !this.#makeRoom(source)) return false
+    if (known === undefined && !this.#makeRoom(source)) return false
     const { standing, host } = known === undefined || known.standing < source.standing ? source : known
     const arrival = known?.arrival ?? ++this.#numArrived
     const copy = Uint8Array.from(bytes)
@@ -176,15 +181,25 @@ export class Directory {
     if (standing > entry.standing) this.#entries.set(entry.record.peerId, { ...entry, standing, host })
   }
 
-  /** Makes room for a newcomer: the obsolete go first, then one that has expired, then the weakest. */
+  /**
+   * Makes room for a newcomer where there is none: the obsolete go first, then one that has expired, then the weakest.
+   */
   #makeRoom(newcomer: RecordSource): boolean {
+    const isFull = () => this.#entries.size >= this.#maxPeers || this.#isFullOfHeard(newcomer)
+    if (!isFull()) return true
     this.forgetObsolete()
-    if (this.#entries.size < this.#maxPeers) return true
+    if (!isFull()) return true
     const nowMs = this.#now()
     const expired = [...this.#entries.values()].find(({ record }) => record.expiresAt <= nowMs)
-    if (expired === undefined) return this.forgetWeakest(newcomer)
-    this.#remove(expired.record.peerId)
-    return true
+    if (expired !== undefined) this.#remove(expired.record.peerId)
+    return !isFull() || this.forgetWeakest(newcomer)
+  }
+
+  /** Whether a newcomer that was only heard of would be one too many of its kind. */
+  #isFullOfHeard({ standing }: RecordSource): boolean {
+    if (standing !== STANDING.heard) return false
+    const heard = [...this.#entries.values()].filter((entry) => entry.standing === STANDING.heard)
+    return heard.length >= Math.ceil(this.#maxPeers * HEARD_SHARE)
   }
 
   #remove(peerId: string): void {

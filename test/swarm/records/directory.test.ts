@@ -130,6 +130,20 @@ test('a full directory gives up the peer for which the least speaks, and an expi
   assert.deepEqual(kept(), [2, 4, 5])
 })
 
+test('those that were only heard of have half of a directory, so that there is room for those met later', async () => {
+  const { directory } = directoryAt(8)
+  const kept = { heard: 0, vouched: 0 }
+  for (let i = 0; i < 8; i++) {
+    const source = { standing: STANDING.heard, host: `192.0.2.${i}`, from: `peer ${i}` } as const
+    if (await directory.add(await (await signer()).sign(), source)) kept.heard++
+  }
+  for (let i = 0; i < 5; i++) {
+    const source = { standing: STANDING.vouched, host: '192.0.2.99', from: 'bootstrap' } as const
+    if (await directory.add(await (await signer()).sign(), source)) kept.vouched++
+  }
+  assert.deepEqual([kept, directory.numPeers], [{ heard: 4, vouched: 5 }, 8])
+})
+
 test('a store keeps several models apart, within its bounds, and never gives up a held one', async () => {
   const { sign } = await signer()
   const clock = { nowMs: T0 }
