@@ -11,7 +11,7 @@ export interface Health {
   /** False if the process should be restarted. A server that is loading, draining or reloading is alive. */
   readonly alive: boolean
   /** Spans of the model that no ONLINE server holds, this one included, as START:END. */
-  readonly missing: readonly string[]
+  readonly missing?: readonly string[]
 }
 
 export interface MetricsServerModules {
@@ -71,12 +71,16 @@ async function answer(
     return send(response, 405, 'text/plain', 'only GET is answered here\n')
   if (path === '/metrics') return send(response, 200, registry.contentType, await registry.metrics())
   if (path === '/health' || path === '/ready') {
-    const status = health()
-    const good =
-      path === '/health' ? status.alive : status.alive && status.state === 'ONLINE' && status.missing.length === 0
-    return send(response, good ? 200 : 503, 'application/json', `${JSON.stringify(status)}\n`)
+    const { missing = [], ...status } = health()
+    const isReady = status.alive && status.state === 'ONLINE' && missing.length === 0
+    if (path === '/health') return sendJson(response, status.alive, status)
+    return sendJson(response, isReady, { ...status, ...(missing.length > 0 && { missing }) })
   }
   send(response, 404, 'text/plain', 'there are /metrics, /health and /ready here\n')
+}
+
+function sendJson(response: ServerResponse, good: boolean, body: object): void {
+  send(response, good ? 200 : 503, 'application/json', `${JSON.stringify(body)}\n`)
 }
 
 function send(response: ServerResponse, statusCode: number, contentType: string, body: string): void {

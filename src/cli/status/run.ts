@@ -25,8 +25,6 @@ export async function runStatus(values: StatusValues, { shutdown: { signal } }: 
     await cleanup.run()
   }
   process.stdout.write(
-    values.json
-      ? `${JSON.stringify({ models, clock: clock ?? null }, undefined, 2)}\n`
-      : renderStatus(models, Date.now(), clock),
+    values.json ? `${JSON.stringify({ models, clock }, undefined, 2)}\n` : renderStatus(models, Date.now(), clock),
   )
 }

@@ -72,7 +72,7 @@ function writer(view: SwarmView, json: boolean): () => void {
     const time = new Date().toISOString()
     process.stdout.write(
       json
-        ? `${JSON.stringify({ time, models, clock: view.clock ?? null })}\n`
+        ? `${JSON.stringify({ time, models, clock: view.clock })}\n`
         : changes.map((change) => `${time} ${change}\n`).join(''),
     )
   }
