@@ -10,6 +10,8 @@ export interface Health {
   readonly sessions: number
   /** False if the process should be restarted. A server that is loading, draining or reloading is alive. */
   readonly alive: boolean
+  /** Spans of the model that no ONLINE server holds, this one included, as START:END. */
+  readonly missing?: readonly string[]
 }
 
 export interface MetricsServerModules {
@@ -24,7 +26,7 @@ export interface MetricsServer {
 
 /**
  * Serves /metrics; /health, with status 503 if the process should be restarted; and /ready, with 503 unless the server
- * is ONLINE. Port 0 means any free port. Throws `METRICS_LISTEN`.
+ * is ONLINE and every block of its model is held by somebody. Port 0 means any free port. Throws `METRICS_LISTEN`.
  */
 export async function startMetricsServer(
   modules: MetricsServerModules,
@@ -69,11 +71,16 @@ async function answer(
     return send(response, 405, 'text/plain', 'only GET is answered here\n')
   if (path === '/metrics') return send(response, 200, registry.contentType, await registry.metrics())
   if (path === '/health' || path === '/ready') {
-    const status = health()
-    const good = path === '/health' ? status.alive : status.alive && status.state === 'ONLINE'
-    return send(response, good ? 200 : 503, 'application/json', `${JSON.stringify(status)}\n`)
+    const { missing = [], ...status } = health()
+    const isReady = status.alive && status.state === 'ONLINE' && missing.length === 0
+    if (path === '/health') return sendJson(response, status.alive, status)
+    return sendJson(response, isReady, { ...status, ...(missing.length > 0 && { missing }) })
   }
   send(response, 404, 'text/plain', 'there are /metrics, /health and /ready here\n')
+}
+
+function sendJson(response: ServerResponse, good: boolean, body: object): void {
+  send(response, good ? 200 : 503, 'application/json', `${JSON.stringify(body)}\n`)
 }
 
 function send(response: ServerResponse, statusCode: number, contentType: string, body: string): void {

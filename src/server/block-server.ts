@@ -209,7 +209,12 @@ export class BlockServer {
 
   async #openPush(peerId: string, sessionId: string, clientId: string): Promise<RequestStream<'push'>> {
     const { node, admitHop } = this.#modules
-    const stream = await node.open(await admitHop(peerId, clientId), 'push')
+    const stream = await node.open(await admitHop(peerId, clientId), 'push').catch((error: unknown) => {
+      const log = { peerId, clientId, code: errorCode(error), reason: errorMessage(error) }
+      this.#modules.logger.debug(log, 'the next server was not reached')
+      // What exactly failed would tell the client what there is at an address that it cannot see itself.
+      throw new PetalsError('HOP_UNREACHABLE', 'the next server could not be reached from here')
+    })
     try {
       await stream.send({ kind: 'open', sessionId })
       const answer = await stream.receive({ timeoutMs: FIRST_MESSAGE_TIMEOUT_MS })

@@ -11,6 +11,8 @@ import { orAborted } from '../base/abort.ts'
 import { Discovery } from '../swarm/records/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { Announcer } from './announce/announcer.ts'
+import { ContactRounds } from './announce/contact-rounds.ts'
+import { TwinWatch } from './announce/twin-watch.ts'
 import { BlockServer, type BlockServerModules } from './block-server.ts'
 import { ClientAdapters } from './client-adapters.ts'
 import { EngineKeeper } from './span/engine-keeper.ts'
@@ -147,9 +149,16 @@ async function join(
   undo.push(() => node.records.stop(announcer))
   await serveContact(node, VERSION)
   undo.push(() => node.unhandle('contact'))
+  const twins = new TwinWatch(node)
+  twins.start()
+  undo.push(() => twins.stop())
   discovery.start()
   undo.push(() => announcer.become('OFFLINE'))
   await orAborted(announcer.become('JOINING'), options.signal)
+  const onReachable = (reachable: boolean | undefined) => void announcer.tellReachable(reachable)
+  const rounds = new ContactRounds({ node, discovery, onReachable })
+  rounds.start()
+  undo.push(() => rounds.stop())
   return announcer
 }
 

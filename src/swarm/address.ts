@@ -38,15 +38,29 @@ export function parsePeerAddress(text: string): PeerTarget {
   return { peerId, multiaddrs: [text] }
 }
 
+/** The protocols of a multiaddr that name a host. */
+const HOST_PROTOCOLS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6'])
+
+/** Whether an address names a host and a TCP port, and nothing beyond them but whose it is. */
+export function isTcpAddress(address: Multiaddr): boolean {
+  const [host, port, peer, ...more] = address.getComponents()
+  if (host === undefined || port === undefined || !HOST_PROTOCOLS.has(host.name) || port.name !== 'tcp') return false
+  return (peer === undefined || peer.name === 'p2p') && more.length === 0
+}
+
+/** The host of an address: an IP address or a name; undefined if it has none. */
+export function hostOf(address: Multiaddr): string | undefined {
+  return address.getComponents().find(({ name }) => HOST_PROTOCOLS.has(name))?.value
+}
+
 /** Checks an address to listen on or to announce. Throws `SWARM_ADDRESS` if it is no TCP address. */
 export function checkTcpAddress(text: string): void {
-  if (
-    parseAddress(text)
-      .getComponents()
-      .some(({ name }) => name === 'tcp')
+  if (isTcpAddress(parseAddress(text))) return
+  throw new SwarmError(
+    'SWARM_ADDRESS',
+    `the address ${text} is not of the form /ip4/ADDRESS/tcp/PORT, like /ip4/0.0.0.0/tcp/31337; ` +
+      'ip6, dns, dns4 and dns6 may stand for ip4',
   )
-    return
-  throw new SwarmError('SWARM_ADDRESS', `the address ${text} has no /tcp/ part, like /ip4/0.0.0.0/tcp/31337`)
 }
 
 /** Parses addresses and makes one target of all addresses of a peer. Throws `SWARM_ADDRESS`. */

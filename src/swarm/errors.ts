@@ -14,6 +14,7 @@ export type SwarmErrorCode =
   | 'SWARM_RECORD' // a server record that is malformed or falsely signed
   | 'SWARM_RECORD_TIME' // a server record that has expired, or whose times make no sense
   | 'SWARM_SELF' // dialling oneself
+  | 'SWARM_SIGNATURE' // a server record whose signature is not that of the peer that it is about
   | 'SWARM_STATE' // a call that needs a started node, or an open stream
   | 'SWARM_STREAM_LOST' // the stream ended without its last frame: the peer died or gave up
   | 'SWARM_TIMEOUT' // the peer did not answer, or did not take bytes, in time

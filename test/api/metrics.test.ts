@@ -75,11 +75,12 @@ test('the longest delay of the event loop outlives scrapes', async (t) => {
   }
 })
 
-test('ready is a 503 unless the server is ONLINE, health only once the process is to be restarted', async (t) => {
+test('ready is a 503 unless the server is ONLINE and its model whole, health once it must restart', async (t) => {
   let state = 'JOINING'
   let alive = true
+  let missing: string[] = []
   const server = await startMetricsServer(
-    { registry: createMetrics(), health: () => ({ state, sessions: 2, alive }) },
+    { registry: createMetrics(), health: () => ({ state, sessions: 2, alive, missing }) },
     { host: '127.0.0.1', port: 0 },
   )
   t.after(() => server.stop())
@@ -88,7 +89,15 @@ test('ready is a 503 unless the server is ONLINE, health only once the process i
   assert.deepEqual(await statuses(), [200, 503])
   state = 'ONLINE'
   assert.deepEqual(await statuses(), [200, 200])
-  assert.deepEqual(await (await fetch(`${url}/ready`)).json(), { state: 'ONLINE', sessions: 2, alive: true })
+  assert.deepEqual(await (await fetch(`${url}/ready`)).json(), {
+    state: 'ONLINE',
+    sessions: 2,
+    alive: true,
+  })
+  missing = ['0:3', '7:8']
+  assert.deepEqual(await statuses(), [200, 503])
+  assert.deepEqual(((await (await fetch(`${url}/ready`)).json()) as { missing: string[] }).missing, missing)
+  missing = []
   state = 'DRAINING'
   assert.deepEqual(await statuses(), [200, 503])
   alive = false
@@ -98,7 +107,10 @@ test('ready is a 503 unless the server is ONLINE, health only once the process i
 })
 
 test('a port in use is refused with a sentence, and stop frees it', async (t) => {
-  const modules = { registry: createMetrics(), health: () => ({ state: 'ONLINE', sessions: 0, alive: true }) }
+  const modules = {
+    registry: createMetrics(),
+    health: () => ({ state: 'ONLINE', sessions: 0, alive: true }),
+  }
   const first = await startMetricsServer(modules, { host: '127.0.0.1', port: 0 })
   const again = () => startMetricsServer(modules, { host: '127.0.0.1', port: first.port })
   await assert.rejects(again(), { code: 'METRICS_LISTEN', message: /the port is in use/ })

@@ -26,7 +26,10 @@ test('a server writes its ready file once it serves, and takes it away when it i
   )
   assert.ok(report.multiaddrs[0]!.endsWith(`/p2p/${report.peerId}`))
   const health = await fetch(`http://127.0.0.1:${report.metricsPort}/health`)
-  assert.deepEqual([health.status, await health.json()], [200, { state: 'ONLINE', sessions: 0, alive: true }])
+  const status = { state: 'ONLINE', sessions: 0, alive: true }
+  assert.deepEqual([health.status, await health.json()], [200, status])
+  const ready = await fetch(`http://127.0.0.1:${report.metricsPort}/ready`)
+  assert.deepEqual([ready.status, await ready.json()], [503, { ...status, missing: ['0:3', '6:8'] }])
 
   child.kill('SIGTERM')
   assert.equal(await ended, 0)

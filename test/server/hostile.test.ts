@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { serve } from '../../src/server/serve.ts'
@@ -8,12 +11,14 @@ import { FrameStream, openingSide } from '../../src/swarm/frames/frame-stream.ts
 import type { AnyMessage, Request } from '../../src/swarm/frames/messages.ts'
 import { RemoteError } from '../../src/swarm/frames/remote-error.ts'
 import { RPC_LIMITS, type Rpc, protocolId } from '../../src/swarm/limits.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import type { SwarmNode } from '../../src/swarm/node/node.ts'
 import { newTrace } from '../../src/swarm/node/trace.ts'
+import { signRecord } from '../../src/swarm/records/record.ts'
 import { fromFloat32 } from '../../src/tensor/tensor.ts'
 import { mutationsOf } from '../swarm/frames/mutations.ts'
 import { type Sample, allSamples } from '../swarm/frames/samples.ts'
-import { eventually, silent, startNode, targetOf } from '../swarm/kit.ts'
+import { eventually, recordOf, silent, startNode, targetOf } from '../swarm/kit.ts'
 
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
 const HIDDEN_SIZE = 64
@@ -93,4 +98,39 @@ test('a message in the wrong place is refused, and costs its own stream only', a
   send({ kind: 'open', sessionId: 'f'.repeat(32) } as AnyMessage)
   await assert.rejects(stream.receive(), { code: 'SESSION_UNKNOWN' })
   assert.equal(server.blocks.numSessions, 0)
+})
+
+test('a server that is asked to push to somebody tells nothing of what there is at an address', async (t) => {
+  const node = await startNode(t)
+  const checkpoint = await openCheckpoint(FOLDER)
+  const span = { start: 0, end: 1, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 1024 } as const
+  const server = await serve(node, { checkpoint, ...span }, silent)
+  t.after(() => server.stop())
+  const client = await startNode(t, { listen: [] })
+  await client.connect(node.multiaddrs[0]!)
+  const talker = createServer((socket) => socket.end('220 a service that is no peer\r\n')).listen(0, '127.0.0.1')
+  await once(talker, 'listening')
+  t.after(() => talker.close())
+  const { port } = talker.address() as AddressInfo
+  const refusals = []
+  // An open port, a closed one, and a network that the server is no part of.
+  for (const address of [`/ip4/127.0.0.1/tcp/${port}`, '/ip4/127.0.0.1/tcp/1', `/ip4/10.0.0.1/tcp/${port}`]) {
+    const key = await loadIdentity()
+    const peerId = peerIdFromPrivateKey(key).toString()
+    const record = recordOf(peerId, { modelKey: server.modelKey, multiaddrs: [address] })
+    await node.records.store.add(await signRecord(record, key))
+    const stream = await client.open(targetOf(node), 'inference')
+    const { modelKey } = server
+    const sessionId = peerId.length.toString(16).padStart(32, '0')
+    const open = { sessionId, modelKey, start: 0, end: 1, maxLength: 8, allocTimeoutMs: 0, trace: newTrace() }
+    await stream.send({ kind: 'open', ...open })
+    assert.equal((await stream.receive())?.kind, 'opened')
+    await stream.send({ kind: 'route', request: 1, peerId, sessionId: 'f'.repeat(32) })
+    refusals.push(await stream.receive({ timeoutMs: 20_000 }))
+    await stream.end()
+    await eventually(() => server.blocks.numSessions === 0)
+  }
+  const message = 'route: the next server could not be reached from here'
+  for (const refusal of refusals)
+    assert.deepEqual(refusal, { kind: 'refused', request: 1, code: 'HOP_UNREACHABLE', message })
 })

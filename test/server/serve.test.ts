@@ -7,9 +7,11 @@ import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../src/server/serve.ts'
+import { serveContact } from '../../src/swarm/node/contact.ts'
+import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { newTrace } from '../../src/swarm/node/trace.ts'
 import { generateSwarmKey, parseSwarmKey } from '../../src/swarm/guards/swarm-key.ts'
-import type { SwarmLogger, SwarmNode, SwarmNodeOptions } from '../../src/swarm/node/node.ts'
+import { type SwarmLogger, type SwarmNode, type SwarmNodeOptions, createSwarmNode } from '../../src/swarm/node/node.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { eventually, silent, startNode } from '../swarm/kit.ts'
 
@@ -180,6 +182,32 @@ test('an abort while loading undoes everything at once and leaves no record behi
   await assert.rejects(loading, /Ctrl-C/)
   await eventually(() => states() === 'OFFLINE')
   assert.deepEqual(Object.keys(node.numServedStreams), [])
+})
+
+test('a server whose announced address leads nowhere serves all the same, and says so', async (t) => {
+  const hub = await startNode(t)
+  await hub.records.start(hub)
+  await serveContact(hub, '1.2.3')
+  const node = await createSwarmNode({
+    identity: await loadIdentity(),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: ['/ip4/127.0.0.1/tcp/1'],
+    bootstrap: hub.multiaddrs,
+    logger: silent,
+  })
+  await node.start()
+  t.after(() => node.stop())
+  await node.ready()
+  const { server } = await startServer(t, [0, 3], node)
+  assert.equal(server.announcer.state, 'ONLINE')
+  const record = () => hub.records.store.recordsOf(node.peerId)[0]
+  await eventually(() => record()?.state === 'ONLINE' && record()?.reachable === false)
+  assert.deepEqual(server.discovery.unserved(), [])
+  // A drain is told before it is waited for.
+  const drained = server.drain(0)
+  await eventually(() => record()?.state === 'DRAINING')
+  assert.deepEqual(server.discovery.unserved(), [0, 1, 2])
+  await drained
 })
 
 test('Engine.load ends with its signal, in mid-load too', async () => {

@@ -70,9 +70,10 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
 async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmNode | Error> {
   try {
     const logger = await createLogger(values.logLevel)
-    const { listen, announce, identity } = values
+    const { listen, announce, bootstrap } = values
     const swarmKey = await readSwarmKey(values.swarmKey)
-    const node = await createSwarmNode({ identity: await loadIdentity(identity), listen, announce, swarmKey, logger })
+    const identity = await loadIdentity(values.identity)
+    const node = await createSwarmNode({ identity, listen, announce, bootstrap, swarmKey, logger })
     cleanup.add(() => node.stop())
     await node.start()
     return node

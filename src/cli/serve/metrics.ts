@@ -1,6 +1,7 @@
 import type { RunningServer } from '../../server/serve.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
+import { spansOf } from '../values/span.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 
 /** The metrics endpoint of a server. */
@@ -33,6 +34,7 @@ export async function openMetrics(
     state: watched?.announcer.state ?? 'JOINING',
     sessions: watched?.engine.numSessions ?? 0,
     alive: !failed,
+    missing: spansOf(watched?.discovery.unserved() ?? []),
   })
   const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort })
   cleanup.add(() => server.stop())

@@ -1,3 +1,5 @@
+import { type ClockVerdict, clockText } from '../../swarm/node/clock-votes.ts'
+import { red } from '../terminal/red.ts'
 import { shortPeer } from '../terminal/short-peer.ts'
 import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
@@ -13,16 +15,26 @@ const MARKS = { ONLINE: '█', JOINING: '▒', DRAINING: '▒', OFFLINE: '░', 
 
 /** Widths of the table's columns besides the map of blocks. */
 const SERVER_WIDTHS = [12, 9, 9] as const
-const FIGURE_WIDTHS = [9, 6, 9] as const
+const FIGURE_WIDTHS = [8, 5, 6, 5, 7] as const
 const MIN_MAP = 8
 
-/** The lines of a screen: for each model a map of the blocks that each server holds. */
-export function renderFrame(models: readonly ModelStatus[], { columns, rows, now }: FrameSize): string[] {
+/** The lines of a screen: for each model a map of the blocks that each server holds, and holes in red. */
+export function renderFrame(
+  models: readonly ModelStatus[],
+  { columns, rows, now }: FrameSize,
+  clock?: ClockVerdict,
+): string[] {
   const numServers = models.reduce((sum, { servers }) => sum + servers.length, 0)
   const title =
     `${now.toLocaleTimeString('en-GB')}  ${plural(models.length, 'model')}, ` +
     `${plural(numServers, 'server')}  (q leaves)`
-  const lines = [title, '', ...models.flatMap((model) => [...modelLines(model, columns), ''])]
+  const warning = clock === undefined ? [] : [red(clip(`warning: ${clockText(clock)}`, columns))]
+  const lines = [
+    clip(title, columns),
+    ...warning,
+    '',
+    ...models.flatMap((model) => [...modelLines(model, columns), '']),
+  ]
   if (models.length === 0) lines.push('nobody serves anything here yet')
   if (lines.length <= rows) return lines
   return [...lines.slice(0, rows - 1), `... ${lines.length - rows + 1} lines more: make the window higher`]
@@ -33,17 +45,21 @@ function modelLines(model: ModelStatus, columns: number): string[] {
   const others = [...SERVER_WIDTHS, ...FIGURE_WIDTHS].reduce((sum, width) => sum + width + 1, 0)
   const width = Math.max(MIN_MAP, Math.min(numBlocks, columns - others))
   const line = (cells: readonly string[], map: string, figures: readonly string[]) =>
-    [
-      ...cells.map((cell, i) => cell.padEnd(SERVER_WIDTHS[i]!)),
-      map.padEnd(width),
-      ...figures.map((figure, i) => figure.padStart(FIGURE_WIDTHS[i]!)),
-    ]
-      .join(' ')
-      .trimEnd()
+    clip(
+      [
+        ...cells.map((cell, i) => cell.padEnd(SERVER_WIDTHS[i]!)),
+        map.padEnd(width),
+        ...figures.map((figure, i) => figure.padStart(FIGURE_WIDTHS[i]!)),
+      ]
+        .join(' ')
+        .trimEnd(),
+      columns,
+    )
   const held = missing.length === 0 ? 'all held' : `missing ${missing.join(', ')}`
+  const head = clip(`${modelKey}: ${plural(numBlocks, 'block')}, ${held}`, columns)
   return [
-    `${modelKey}: ${plural(numBlocks, 'block')}, ${held}`,
-    line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'CACHE', 'VERSION']),
+    missing.length === 0 ? head : red(head),
+    line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'CACHE', 'RTT', 'REACH', 'VERSION']),
     ...servers.map((server) =>
       line(
         [
@@ -55,13 +71,16 @@ function modelLines(model: ModelStatus, columns: number): string[] {
         figuresOf(server),
       ),
     ),
-    line(['', 'holders', `0:${numBlocks}`], holdersMap(holders, width), []),
+    markHoles(line(['', 'holders', `0:${numBlocks}`], holdersMap(holders, width), [])),
   ]
 }
 
-function figuresOf({ throughput, cacheTokens, cacheTokensLeft, version }: ServerStatus): string[] {
+function figuresOf(server: ServerStatus): string[] {
+  const { throughput, cacheTokens, cacheTokensLeft, roundTripMs, reachable, version } = server
   const used = cacheTokens === 0 ? '-' : `${Math.round(100 * (1 - cacheTokensLeft / cacheTokens))}%`
-  return [throughput === 0 ? '-' : throughput.toFixed(0), used, version]
+  const rtt = roundTripMs === undefined ? '-' : `${roundTripMs.toFixed(0)} ms`
+  const reached = reachable === undefined ? '-' : reachable ? 'yes' : 'no'
+  return [throughput === 0 ? '-' : throughput.toFixed(0), used, rtt, reached, version]
 }
 
 function serverMap({ start, end, state, answers }: ServerStatus, numBlocks: number, width: number): string {
@@ -88,6 +107,16 @@ function cells(numBlocks: number, width: number): [first: number, last: number][
     Math.floor((i * numBlocks) / count),
     Math.ceil(((i + 1) * numBlocks) / count),
   ])
+}
+
+/** A map with its holes in red. */
+function markHoles(map: string): string {
+  return map.replaceAll(new RegExp(`${MARKS.none}+`, 'g'), (holes) => red(holes))
+}
+
+/** The first `columns` characters. */
+function clip(line: string, columns: number): string {
+  return [...line].slice(0, columns).join('')
 }
 
 function plural(count: number, what: string): string {

@@ -1,11 +1,13 @@
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { spanText } from '../values/span.ts'
+import { spansOf } from '../values/span.ts'
 
 /**
  * A server's record, and whether the server answered just now. The record of a killed server stays valid for a minute.
  */
 export interface ServerStatus extends ServerRecord {
   readonly answers: boolean
+  /** Round trip of a question from here; absent if it did not answer one. */
+  readonly roundTripMs?: number
 }
 
 /** The servers of one model, from the records of one moment. */
@@ -20,22 +22,30 @@ export interface ModelStatus {
   readonly servers: readonly ServerStatus[]
 }
 
-/** The status of one model. `silent`: servers that do not answer, by peer id. */
+/** The status of one model. `silent`: servers that do not answer; `roundTrips` in milliseconds; both by peer id. */
 export function modelStatus(
   modelKey: string,
   numBlocks: number,
   records: readonly ServerRecord[],
   silent: ReadonlySet<string> = new Set(),
+  roundTrips: ReadonlyMap<string, number> = new Map(),
 ): ModelStatus {
   const servers = records
     .toSorted((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))
-    .map((record) => ({ ...record, answers: !silent.has(record.peerId) }))
+    .map((record): ServerStatus => {
+      const roundTripMs = roundTrips.get(record.peerId)
+      return {
+        ...record,
+        answers: !silent.has(record.peerId),
+        ...(roundTripMs !== undefined && { roundTripMs: Math.round(roundTripMs * 10) / 10 }),
+      }
+    })
   const online = servers.filter(({ state, answers }) => state === 'ONLINE' && answers)
   const holders = Array.from(
     { length: numBlocks },
     (_, block) => online.filter(({ start, end }) => start <= block && block < end).length,
   )
-  return { modelKey, numBlocks, holders, missing: missingSpans(holders), servers }
+  return { modelKey, numBlocks, holders, missing: spansOf(blocksWithout(holders)), servers }
 }
 
 /**
@@ -47,14 +57,6 @@ export function numBlocksOf(modelKey: string, records: readonly ServerRecord[]):
   return match === null ? Math.max(0, ...records.map(({ end }) => end)) : Number(match[1])
 }
 
-function missingSpans(holders: readonly number[]): string[] {
-  const spans: string[] = []
-  for (let start = 0; start < holders.length; start++) {
-    if (holders[start] !== 0) continue
-    let end = start
-    while (holders[end] === 0) end++
-    spans.push(spanText([start, end]))
-    start = end
-  }
-  return spans
+function blocksWithout(holders: readonly number[]): number[] {
+  return holders.flatMap((count, block) => (count === 0 ? [block] : []))
 }

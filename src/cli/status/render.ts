@@ -1,22 +1,42 @@
+import { type ClockVerdict, clockText } from '../../swarm/node/clock-votes.ts'
+import { red } from '../terminal/red.ts'
 import { shortPeer } from '../terminal/short-peer.ts'
 import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
 
 const BLOCKS_PER_LINE = 64
-const HEADINGS = ['PEER', 'STATE', 'BLOCKS', 'COMPUTES IN', 'TOKENS/S', 'CACHE FREE', 'VERSION', 'EXPIRES IN', 'NAME']
+const HEADINGS = [
+  'PEER',
+  'STATE',
+  'BLOCKS',
+  'COMPUTES IN',
+  'TOKENS/S',
+  'CACHE FREE',
+  'RTT',
+  'REACHABLE',
+  'VERSION',
+  'EXPIRES IN',
+  'NAME',
+]
 
-/** The status of models as tables. */
-export function renderStatus(models: readonly ModelStatus[], nowMs: number): string {
-  if (models.length === 0) return 'Nobody serves anything in this swarm: "petals-node serve --bootstrap ADDR" does.\n'
-  return models.map((model) => renderModel(model, nowMs)).join('\n')
+/** The status of models as tables, and whose clock is off. Holes are red on a terminal. */
+export function renderStatus(models: readonly ModelStatus[], nowMs: number, clock?: ClockVerdict): string {
+  const warning = clock === undefined ? '' : red(`warning: ${clockText(clock)}`) + '\n'
+  if (models.length === 0)
+    return `${warning}Nobody serves anything in this swarm: "petals-node serve --bootstrap ADDR" does.\n`
+  return warning + models.map((model) => renderModel(model, nowMs)).join('\n')
 }
 
 function renderModel(model: ModelStatus, nowMs: number): string {
   const { modelKey, numBlocks, missing, servers } = model
   const rows = servers.map((record) => serverRow(record, nowMs))
-  const table = rows.length === 0 ? ['nobody serves this model'] : alignColumns([HEADINGS, ...rows])
+  const [headings = '', ...lines] = alignColumns([HEADINGS, ...rows])
+  const table =
+    rows.length === 0
+      ? ['nobody serves this model']
+      : [headings, ...lines.map((line, i) => (servers[i]!.answers ? line : red(line)))]
   const total = numBlocks === 0 ? '' : `, ${numBlocks} blocks`
-  const holes = missing.length === 0 ? [] : [`missing: ${missing.join(', ')} (no server is ONLINE with them)`]
+  const holes = missing.length === 0 ? [] : [red(`missing: ${missing.join(', ')} (no server is ONLINE with them)`)]
   return [`${modelKey}${total}, ${count(servers.length)}`, ...table, ...coverage(model), ...adapters(servers), ...holes]
     .map((line) => `${line}\n`)
     .join('')
@@ -51,6 +71,8 @@ function serverRow(record: ServerStatus, nowMs: number): string[] {
     arithmetic,
     throughput === 0 ? '-' : throughput.toFixed(1),
     `${cacheTokensLeft}/${cacheTokens}`,
+    record.roundTripMs === undefined ? '-' : `${record.roundTripMs} ms`,
+    record.reachable === undefined ? '-' : record.reachable ? 'yes' : 'no',
     version,
     `${Math.round((record.expiresAt - nowMs) / 1000)} s`,
     record.publicName ?? '',
@@ -78,7 +100,8 @@ function coverage({ holders }: ModelStatus): string[] {
   const lines: string[] = []
   for (let start = 0; start < marks.length; start += BLOCKS_PER_LINE) {
     const line = marks.slice(start, start + BLOCKS_PER_LINE)
-    lines.push(`holders of blocks ${spanText([start, start + line.length])}  ${line}`)
+    const marked = line.replaceAll(/·+/g, (holes) => red(holes))
+    lines.push(`holders of blocks ${spanText([start, start + line.length])}  ${marked}`)
   }
   return lines
 }

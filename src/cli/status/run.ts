@@ -2,6 +2,7 @@ import { requireBootstrap } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { orAborted } from '../../base/abort.ts'
+import type { ClockVerdict } from '../../swarm/node/clock-votes.ts'
 import type { StatusValues } from './options.ts'
 import type { ModelStatus } from './model-status.ts'
 import { renderStatus } from './render.ts'
@@ -13,13 +14,17 @@ export async function runStatus(values: StatusValues, { shutdown: { signal } }: 
   requireBootstrap(values.bootstrap)
   const cleanup = new Cleanup()
   let models: ModelStatus[]
+  let clock: ClockVerdict | undefined
   try {
     const view = await orAborted(SwarmView.open(values, cleanup), signal)
     await orAborted(view.refresh(), signal)
     if (values.watch) return await watchSwarm(view, { json: values.json, signal, cleanup })
     models = view.models()
+    clock = view.clock
   } finally {
     await cleanup.run()
   }
-  process.stdout.write(values.json ? `${JSON.stringify({ models }, undefined, 2)}\n` : renderStatus(models, Date.now()))
+  process.stdout.write(
+    values.json ? `${JSON.stringify({ models, clock }, undefined, 2)}\n` : renderStatus(models, Date.now(), clock),
+  )
 }

@@ -34,13 +34,11 @@ export class Screen {
     if (process.stdin.isTTY) process.stdin.setRawMode(true).setEncoding('utf8').on('data', this.#onKey)
   }
 
-  /** Draws lines; what does not fit is left out. */
+  /** Draws lines that are no longer than `columns`; those that do not fit below one another are left out. */
   draw(render: (columns: number, rows: number) => readonly string[]): void {
     if (!this.#isOpen) return
     const { columns, rows } = process.stdout
-    const lines = render(columns, rows)
-      .slice(0, rows)
-      .map((line) => [...line].slice(0, columns).join(''))
+    const lines = render(columns, rows).slice(0, rows)
     process.stdout.write(`${HOME}${lines.join(`${END_OF_LINE}\r\n`)}${END_OF_LINE}${END_OF_SCREEN}`)
   }
 

@@ -1,6 +1,8 @@
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
 import { groupByPeer } from '../../swarm/address.ts'
+import type { ClockVerdict } from '../../swarm/node/clock-votes.ts'
+import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { RecordExchange } from '../../swarm/records/record-exchange.ts'
@@ -25,6 +27,8 @@ export class SwarmView {
   readonly #wanted: WantedModel | undefined
   /** Servers that did not answer when they were last asked. */
   readonly #silent = new Set<string>()
+  /** Round trips of those that did, in milliseconds. */
+  readonly #roundTrips = new Map<string, number>()
 
   /** Joins the swarm; `cleanup` leaves it. Throws as `startNode`. */
   static async open(values: StatusValues, cleanup: Cleanup): Promise<SwarmView> {
@@ -49,6 +53,11 @@ export class SwarmView {
     this.#wanted = wanted
   }
 
+  /** Whose clock is off, if one is. */
+  get clock(): ClockVerdict | undefined {
+    return this.#node.clocks.verdict()
+  }
+
   get #exchange(): RecordExchange {
     return this.#node.records
   }
@@ -61,7 +70,7 @@ export class SwarmView {
       const silent = new Set(
         records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)),
       )
-      return modelStatus(key, this.#wanted?.numBlocks ?? numBlocksOf(key, records), records, silent)
+      return modelStatus(key, this.#wanted?.numBlocks ?? numBlocksOf(key, records), records, silent, this.#roundTrips)
     })
     return models.filter(({ servers }) => this.#wanted !== undefined || servers.length > 0)
   }
@@ -71,8 +80,13 @@ export class SwarmView {
    * answers.
    */
   async refresh(): Promise<void> {
-    const asks = groupByPeer(this.#bootstrap()).map((peer) => this.#exchange.ask(peer, this.#wanted?.key ?? ''))
-    const answers = await Promise.allSettled(asks)
+    const peers = groupByPeer(this.#bootstrap())
+    const asks = peers.map((peer) => this.#exchange.ask(peer, this.#wanted?.key ?? ''))
+    // It tells the node what time it is there: with a clock that is off, records look expired.
+    const contacts = peers.map((peer) =>
+      askContact(this.#node, peer, undefined, AbortSignal.timeout(ANSWER_TIMEOUT_MS)),
+    )
+    const [answers] = await Promise.all([Promise.allSettled(asks), Promise.allSettled(contacts)])
     const failed = answers.find((answer) => answer.status === 'rejected')
     if (failed !== undefined && answers.every(({ status }) => status === 'rejected')) throw failed.reason as Error
     await Promise.all(this.#keys().map((key) => this.#probe(key)))
@@ -118,6 +132,11 @@ export class SwarmView {
           )
           if (answers) this.#silent.delete(record.peerId)
           else this.#silent.add(record.peerId)
+          this.#roundTrips.delete(record.peerId)
+          if (!answers) return
+          const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+          const contact = await askContact(this.#node, record, undefined, signal).catch(() => undefined)
+          if (contact !== undefined) this.#roundTrips.set(record.peerId, contact.roundTripMs)
         }),
     )
   }

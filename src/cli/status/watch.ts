@@ -55,7 +55,7 @@ export async function watchSwarm(view: SwarmView, { json, signal, cleanup }: Wat
 
 function drawer(view: SwarmView, cleanup: Cleanup, onLeave: () => void): () => void {
   const draw = (): void =>
-    screen.draw((columns, rows) => renderFrame(view.models(), { columns, rows, now: new Date() }))
+    screen.draw((columns, rows) => renderFrame(view.models(), { columns, rows, now: new Date() }, view.clock))
   const screen = new Screen({ onResize: () => draw(), onLeave })
   cleanup.add(() => screen.close())
   return draw
@@ -71,7 +71,9 @@ function writer(view: SwarmView, json: boolean): () => void {
     if (changes.length === 0) return
     const time = new Date().toISOString()
     process.stdout.write(
-      json ? `${JSON.stringify({ time, models })}\n` : changes.map((change) => `${time} ${change}\n`).join(''),
+      json
+        ? `${JSON.stringify({ time, models, clock: view.clock })}\n`
+        : changes.map((change) => `${time} ${change}\n`).join(''),
     )
   }
 }

@@ -22,3 +22,10 @@ export function splitEvenly(numBlocks: number, numSpans: number): Span[] {
   const cut = (i: number) => Math.floor((i * numBlocks) / numSpans)
   return Array.from({ length: numSpans }, (_, i) => [cut(i), cut(i + 1)] as const)
 }
+
+/** Blocks in ascending order as spans, each as START:END. */
+export function spansOf(blocks: readonly number[]): string[] {
+  const firsts = blocks.filter((block, i) => blocks[i - 1] !== block - 1)
+  const lasts = blocks.filter((block, i) => blocks[i + 1] !== block + 1)
+  return firsts.map((start, i) => spanText([start, lasts[i]! + 1]))
+}

@@ -5,6 +5,7 @@ import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import { convert } from '../../tensor/convert.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import type { RouteFinder } from './candidates.ts'
 import type { RequestAdapter } from './request-adapter.ts'
 import { findRouteAround, type RouteSpan } from './routing.ts'
 import type { SwarmAccess } from '../session/chain.ts'
@@ -12,7 +13,7 @@ import type { SwarmAccess } from '../session/chain.ts'
 /** The part of the swarm that forward passes use. */
 export interface ForwardAccess extends Pick<
   SwarmAccess,
-  'modelKey' | 'peerId' | 'records' | 'refresh' | 'avoided' | 'avoid'
+  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid'
 > {
   open<R extends 'forward' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
 }
@@ -82,7 +83,8 @@ async function forwardOnce(
       ownPeer: swarm.peerId,
       adapter,
     }
-    const [span] = findRouteAround(swarm.records(), wanted, swarm.avoided())
+    const find: RouteFinder = (records) => findRouteAround(records, wanted, swarm.avoided())
+    const [span] = (await swarm.route?.(find)) ?? find(swarm.records())
     try {
       const name = await adapter?.provide(swarm, span!)
       const ofSpan = prompts && sliceRows(prompts, 0, span!.end - start)

@@ -1,8 +1,12 @@
 import { Discovery } from '../../swarm/records/discovery.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
+import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { clockText } from '../../swarm/node/clock-votes.ts'
+import { Candidates, type RouteFinder } from './candidates.ts'
+import { NoRouteError, type RouteSpan } from './routing.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
 /** Which model's swarm to join, and how. */
@@ -21,6 +25,9 @@ export interface SwarmClientOptions {
 const BAN_MS = 15_000
 const MAX_BAN_MS = 600_000
 
+/** How long a client waits for bootstrap peers to tell the time while it connects. */
+const CLOCK_TIMEOUT_MS = 2000
+
 /** A client's access to one model's swarm: a node, and the records of who serves what. */
 export class SwarmClient implements SwarmAccess {
   readonly modelKey: string
@@ -28,6 +35,7 @@ export class SwarmClient implements SwarmAccess {
   readonly discovery: Discovery
   /** Whether the node is stopped by `close`. */
   readonly #ownsNode: boolean
+  readonly #candidates: Candidates
   readonly #bans = new Map<string, { until: number; lengthMs: number }>()
 
   /**
@@ -50,7 +58,7 @@ export class SwarmClient implements SwarmAccess {
       await node.records.start(client)
       await node.ready()
       client.discovery.start()
-      await client.discovery.refresh()
+      await Promise.all([client.discovery.refresh(), client.#compareClocks()])
       return client
     } catch (error) {
       await client.close()
@@ -63,6 +71,37 @@ export class SwarmClient implements SwarmAccess {
     this.node = node
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
+    this.#candidates = new Candidates({
+      records: () => this.records(),
+      isReached: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+      dial: (server, signal) => node.dial(server, { signal }),
+      onFailure: (peerId) => this.avoid(peerId),
+    })
+  }
+
+  /**
+   * The best route whose servers are there. Throws as `Candidates.route`; where a clock is off, the error says so,
+   * since servers are then missing for that reason.
+   */
+  async route(find: RouteFinder): Promise<RouteSpan[]> {
+    try {
+      return await this.#candidates.route(find)
+    } catch (error) {
+      const verdict = this.node.clocks.verdict()
+      if (!(error instanceof NoRouteError) || verdict === undefined) throw error
+      throw new NoRouteError(error.missingBlocks, `${error.message}; ${clockText(verdict)}`)
+    }
+  }
+
+  /**
+   * Asks the bootstrap peers what time it is: with a clock that is off, records look expired, and the node warns of it.
+   */
+  async #compareClocks(): Promise<void> {
+    const { bootstrapPeers } = this.node
+    const asks = bootstrapPeers.map((peer) =>
+      askContact(this.node, peer, undefined, AbortSignal.timeout(CLOCK_TIMEOUT_MS)),
+    )
+    await Promise.allSettled(asks)
   }
 
   get logger(): SwarmLogger {
@@ -98,6 +137,7 @@ export class SwarmClient implements SwarmAccess {
   /** Avoids a server for a while: it has failed. */
   avoid(peerId: string): void {
     const now = Date.now()
+    this.discovery.noteFailure(peerId)
     for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
     const ban = this.#bans.get(peerId)
     if (ban !== undefined && ban.until > now) return

@@ -7,6 +7,7 @@ import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import type { RouteFinder } from '../remote/candidates.ts'
 import type { RequestAdapter } from '../remote/request-adapter.ts'
 import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../remote/routing.ts'
 import { InputLog } from './input-log.ts'
@@ -19,6 +20,8 @@ export interface SwarmAccess {
   /** This node's peer id, in case it is a server itself: its own span costs no hop. */
   readonly peerId?: string | undefined
   records(): readonly ServerRecord[]
+  /** The best route whose servers have been connected to; without this, the best one by the records. */
+  route?(find: RouteFinder): Promise<RouteSpan[]>
   /** Asks other peers for newer records. */
   refresh(): Promise<void>
   open<R extends 'inference' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
@@ -208,7 +211,7 @@ export class Chain {
   async #openWithin(start: number, end: number, inputs: InputLog, allocTimeoutMs: number): Promise<Link[]> {
     const avoid = new Set<string>()
     for (let lastError: Error | undefined; ;) {
-      const route = this.#findRoute(start, end, avoid, lastError)
+      const route = await this.#findRoute(start, end, avoid, lastError)
       const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, allocTimeoutMs)))
       const failed = opened.flatMap((result, i) =>
         result.status === 'rejected' ? [{ peerId: route[i]!.server.peerId, error: result.reason as Error }] : [],
@@ -229,7 +232,12 @@ export class Chain {
     }
   }
 
-  #findRoute(start: number, end: number, avoid: ReadonlySet<string>, lastError: Error | undefined): RouteSpan[] {
+  async #findRoute(
+    start: number,
+    end: number,
+    avoid: ReadonlySet<string>,
+    lastError: Error | undefined,
+  ): Promise<RouteSpan[]> {
     const request = {
       start,
       end,
@@ -241,7 +249,8 @@ export class Chain {
       adapter: this.#options.adapter,
     }
     try {
-      return findRouteAround(this.#swarm.records(), request, this.#swarm.avoided())
+      const find: RouteFinder = (records) => findRouteAround(records, request, this.#swarm.avoided())
+      return (await this.#swarm.route?.(find)) ?? find(this.#swarm.records())
     } catch (error) {
       // If the only servers refused, their reason says more than that there is no route.
       throw error instanceof NoRouteError && lastError !== undefined && !isTransient(lastError) ? lastError : error

@@ -32,6 +32,7 @@ export class Announcer {
   #state: RecordState = 'JOINING'
   #engine: Engine | undefined
   #throughput = 0
+  #reachable: boolean | undefined
   #sequence = 0
   #timer: NodeJS.Timeout | undefined
   #announcedTokensLeft = 0
@@ -67,11 +68,23 @@ export class Announcer {
     this.#throughput = throughput
   }
 
+  /** Sets whether other peers could connect to this server, and announces it if that is new. */
+  async tellReachable(reachable: boolean | undefined): Promise<void> {
+    if (reachable === this.#reachable) return
+    this.#reachable = reachable
+    await this.announce()
+  }
+
   /** Announces the free cache if it has changed enough to matter to routing. */
   announceCacheChange(): void {
     const left = this.#engine?.cacheTokensLeft ?? 0
     if (Math.abs(left - this.#announcedTokensLeft) < CACHE_CHANGE * (this.#engine?.cacheTokens ?? 0)) return
     if (this.#state === 'ONLINE') void this.#announce()
+  }
+
+  /** Announces the server as it is now. Nothing happens once it is OFFLINE, or its node was stopped. */
+  async announce(): Promise<void> {
+    if (this.#state !== 'OFFLINE') await this.#announce()
   }
 
   async #announce(): Promise<void> {
@@ -90,6 +103,7 @@ export class Announcer {
       cacheTokensLeft: this.#announcedTokensLeft,
       cacheTokens: this.#engine?.cacheTokens ?? 0,
       throughput: this.#throughput,
+      ...(this.#reachable !== undefined && { reachable: this.#reachable }),
       adapters: [...(this.#engine?.adapters.names ?? [])],
       blockDigests: [...(this.#engine?.blockDigests ?? [])],
       sequence: this.#sequence,

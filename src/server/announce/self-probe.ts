@@ -10,7 +10,9 @@ const PROBE_TIMEOUT_MS = 60_000
 
 /**
  * Sends one token through the server's own span over the network, from a temporary second peer (libp2p does not dial
- * itself). Only a server that answers this probe may be ONLINE. Throws what a client would have got.
+ * itself). It dials an address that the node listens on: a router need not send a machine back to itself, and whether
+ * others reach the announced addresses only they can tell. Only a server that answers this probe may be ONLINE. Throws
+ * what a client would have got.
  */
 export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: string): Promise<void> {
   const { config, start, end } = engine
@@ -22,7 +24,7 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
   })
   try {
     await prober.start()
-    const stream = await prober.open(node, 'probe')
+    const stream = await prober.open({ peerId: node.peerId, multiaddrs: node.listenedAddresses }, 'probe')
     const hidden = fromFloat32(
       Float32Array.from({ length: config.hiddenSize }, (_, i) => Math.sin(i)),
       [1, 1, config.hiddenSize],

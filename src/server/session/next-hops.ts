@@ -32,7 +32,7 @@ export class NextHops {
 
   /**
    * Where to dial a peer; counts the dial if there is no connection yet. Throws `HOP_UNKNOWN` for a peer that is not
-   * known as a server of the model, and `SWARM_BUSY` for a client with too many dials.
+   * known as a server of the model, or has said that it is OFFLINE, and `SWARM_BUSY` for a client with too many dials.
    */
   async admit(peerId: string, clientId: string): Promise<PeerTarget> {
     const { isConnected, directory, refresh } = this.#modules
@@ -40,7 +40,7 @@ export class NextHops {
     this.#countDial(clientId)
     if (directory.get(peerId) === undefined) await refresh()
     const record = directory.get(peerId)
-    if (record === undefined)
+    if (record === undefined || record.state === 'OFFLINE')
       throw new PetalsError(
         'HOP_UNKNOWN',
         `the next server, peer ${peerId.slice(0, 64)}, is not known here as one of this model`,

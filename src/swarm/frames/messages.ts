@@ -24,6 +24,8 @@ const TRACE_BYTES = 8
 const MAX_BLOCKS = 100_000
 const MAX_PORT = 65_535
 const MAX_NAME_BYTES = 512
+/** The digests of four directories' records. */
+const MAX_KNOWN_BYTES = 32_768
 const MAX_CODE_BYTES = 64
 const MAX_REASON_BYTES = 4096
 
@@ -81,7 +83,7 @@ export const COMMON = { end: message(0, {}), error: message(1, fault(1)) }
  */
 export const MESSAGES = {
   info: {
-    requests: { info: message(2, { modelKey: name(1) }) },
+    requests: { info: message(2, { modelKey: name(1), known: optional(bytes(2, MAX_KNOWN_BYTES)) }) },
     answers: {
       info: message(2, {
         version: name(1),
@@ -96,7 +98,9 @@ export const MESSAGES = {
     answers: { announced: message(2, { isNew: flag(1) }) },
   },
   contact: {
-    requests: { contact: message(2, { port: optional(uint(1, { min: 1, max: MAX_PORT })) }) },
+    requests: {
+      contact: message(2, { port: optional(uint(1, { min: 1, max: MAX_PORT })), nowMs: optional(real(2)) }),
+    },
     answers: { contact: message(2, { version: name(1), nowMs: real(2), isReachable: optional(flag(3)) }) },
   },
   inference: {

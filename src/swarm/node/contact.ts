@@ -24,13 +24,14 @@ const DIAL_BACK_TIMEOUT_MS = 3000
 
 /**
  * Serves the rpc `contact`: tells our version and time, and whether the asking peer's port can be reached from here.
- * Dials only the address that the question came from, so that nobody can make this node connect to third parties.
+ * Dials only the host that the question came from, so that nobody can make this node connect to third parties.
  */
 export async function serveContact(node: SwarmNode, version: string): Promise<void> {
   await node.handle('contact', async (stream) => {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
-    const { port } = request
+    const { port, nowMs } = request
+    if (nowMs !== undefined) node.clocks.observe(stream.remotePeer, nowMs - Date.now())
     const isReachable = port === undefined ? undefined : await dialBack(node, stream.remotePeer, port)
     await stream.send({ kind: 'contact', version, nowMs: Date.now(), isReachable })
   })
@@ -51,6 +52,7 @@ export async function askContact(
     try {
       const clock = await ask(stream, undefined, signal)
       await stream.end()
+      node.clocks.observe(peer.peerId, clock.clockAheadMs)
       const reachable = port === undefined ? undefined : await askDialBack(node, peer, port, signal)
       return { ...clock, reachable }
     } catch (error) {
@@ -78,7 +80,7 @@ async function ask(
 ): Promise<ContactAnswer> {
   const askedAt = Date.now()
   const began = performance.now()
-  await stream.send({ kind: 'contact', port }, { signal })
+  await stream.send({ kind: 'contact', port, nowMs: askedAt }, { signal })
   const answer = await stream.receive({ signal })
   const roundTripMs = performance.now() - began
   if (answer === null)
@@ -91,9 +93,12 @@ async function ask(
   }
 }
 
-/** Whether a TCP connection can be opened to `port` of the host that the peer is connected from. */
+/**
+ * Whether a TCP connection can be opened to `port` of the host that the peer is connected from; of no other, or
+ * anybody could learn by us which ports of somebody are open.
+ */
 async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
-  const host = node.remoteHost(peerId)
+  const host = node.contactOf(peerId)?.host
   if (host === undefined) return false
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })
@@ -105,4 +110,10 @@ async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<
   } finally {
     socket.destroy()
   }
+}
+
+/** The port that peers should connect back to: the first that this node announces; undefined if it does not listen. */
+export function announcedPort(node: SwarmNode): number | undefined {
+  const port = node.multiaddrs.map((address) => /\/tcp\/(\d+)/.exec(address)?.[1]).find((text) => text !== undefined)
+  return port === undefined ? undefined : Number(port)
 }

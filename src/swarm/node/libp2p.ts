@@ -4,11 +4,12 @@ import type { ComponentLogger, Libp2p, Metrics, PrivateKey } from '@libp2p/inter
 import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { ping, type Ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
+import { tcp, type TCPSocketOptions } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import { VERSION } from '../../base/version.ts'
 import { isLoopbackOnly } from '../address.ts'
 import { RECORD_NAMESPACE, recordValidator, selectRecord } from '../records/dht-records.ts'
+import type { DialGuard } from '../guards/dial-guard.ts'
 import { BoundedDatastore } from '../guards/bounded-datastore.ts'
 import { joiningWrites } from '../guards/joined-writes.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
@@ -28,6 +29,7 @@ export interface Libp2pOptions {
   listen: readonly string[]
   announce: readonly string[]
   verifier: RecordVerifier
+  guard: DialGuard
   swarmKey: Uint8Array | undefined
   metrics: Libp2pMetrics | undefined
 }
@@ -40,6 +42,7 @@ export async function buildLibp2p({
   listen,
   announce,
   verifier,
+  guard,
   swarmKey,
   metrics,
 }: Libp2pOptions): Promise<SwarmLibp2p> {
@@ -51,7 +54,9 @@ export async function buildLibp2p({
     ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
     datastore: new BoundedDatastore(),
     addresses: { listen: [...listen], announce: [...announce] },
-    transports: [tcp()],
+    // Passed on to each socket that is opened; libp2p's type of the options does not have it.
+    transports: [tcp({ dialOpts: { lookup: guard.lookup } as TCPSocketOptions })],
+    connectionGater: { denyDialMultiaddr: (address) => !guard.admits(address) },
     connectionEncrypters: [joiningWrites(noise({ crypto: cachedKeyCrypto() }))],
     streamMuxers: [
       guardedYamux({

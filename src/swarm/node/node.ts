@@ -10,19 +10,24 @@ import {
   checkTcpAddress,
   dialAddresses,
   groupByPeer,
+  hostOf,
+  parseAddress,
   parsePeerAddress,
   parsePeerId,
   type PeerTarget,
 } from '../address.ts'
 import { BootstrapLoop } from './bootstrap.ts'
+import { ClockVotes } from './clock-votes.ts'
 import { withDeadline } from '../deadline.ts'
 import { describeDialError } from './dial-errors.ts'
 import { SwarmError } from '../errors.ts'
+import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
 import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
 import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { RecordVerifier } from '../records/record.ts'
+import type { PeerContact } from '../records/record-node.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
 import { trafficByRpc } from '../frames/traffic.ts'
@@ -53,6 +58,10 @@ export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmN
 /** How many peers with another protocol version are remembered, so that each is warned of once. */
 const MAX_MISMATCHED = 256
 
+interface ListeningNode {
+  readonly components: { readonly transportManager: { getAddrs(): { toString(): string }[] } }
+}
+
 interface Running {
   readonly libp2p: SwarmLibp2p
   readonly bootstrap: BootstrapLoop
@@ -69,6 +78,10 @@ export class SwarmNode {
   readonly records: RecordExchange
   readonly bootstrapPeers: readonly PeerTarget[]
   readonly swarmKey: Uint8Array | undefined
+  /** Bootstrap addresses that name this node's own identity. */
+  readonly ownAddresses: readonly string[]
+  /** What peers' clocks say of this machine's. */
+  readonly clocks: ClockVotes
   readonly traffic = trafficByRpc()
   /**
    * The device of the span that this process serves, if it serves one. Other computation in this process may use it,
@@ -79,6 +92,7 @@ export class SwarmNode {
   readonly #announce: readonly string[]
   readonly #metrics: Libp2pMetrics | undefined
   readonly #rpcs: RpcServer
+  readonly #guard: DialGuard
   /** Peers with another protocol version that were warned of. */
   readonly #mismatched = new Set<string>()
   readonly #disconnectListeners = new Set<(peerId: string) => void>()
@@ -98,12 +112,16 @@ export class SwarmNode {
     this.identity = identity
     this.peerId = peerIdFromPrivateKey(identity).toString()
     this.logger = logger
-    this.bootstrapPeers = groupByPeer(bootstrap).filter(({ peerId }) => peerId !== this.peerId)
+    const named = groupByPeer(bootstrap)
+    this.bootstrapPeers = named.filter(({ peerId }) => peerId !== this.peerId)
+    this.ownAddresses = named.filter(({ peerId }) => peerId === this.peerId).flatMap(({ multiaddrs }) => multiaddrs)
+    this.clocks = new ClockVotes(logger)
     this.swarmKey = swarmKey
     this.#metrics = metrics
     this.#listen = listen
     this.#announce = announce
     this.#rpcs = new RpcServer(logger, this.traffic)
+    this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
     this.records = new RecordExchange(this, { version: VERSION })
   }
 
@@ -120,6 +138,13 @@ export class SwarmNode {
   /** The addresses at which this node can be dialled, each with `/p2p/`; empty if it is not started. */
   get multiaddrs(): string[] {
     return this.#running?.libp2p.getMultiaddrs().map(String) ?? []
+  }
+
+  /** The addresses that this node listens on, whatever it announces; wildcards stand for all interfaces. */
+  get listenedAddresses(): string[] {
+    // The address manager is no part of libp2p's interface, which has announced addresses only.
+    const node = this.#running?.libp2p as unknown as Partial<ListeningNode> | undefined
+    return node?.components?.transportManager.getAddrs().map(String) ?? []
   }
 
   get numPeers(): number {
@@ -197,21 +222,49 @@ export class SwarmNode {
     )
   }
 
-  /** Dials an address with `/p2p/` and returns the peer's id. Throws as `open`. */
+  /** Dials an address with `/p2p/` that the user has named, and returns the peer's id. Throws as `open`. */
   async connect(address: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
     const target = parsePeerAddress(address)
+    this.#guard.trust(address)
     await this.#dial(target, signal)
     return target.peerId
+  }
+
+  /** Connects to a peer at addresses that its record names, if it is not connected. Throws as `open`. */
+  async dial(peer: PeerTarget, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (!this.isConnected(peer.peerId)) await this.#dial(peer, signal)
   }
 
   isConnected(peerId: string): boolean {
     return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
   }
 
-  /** The host that a connected peer is connected from, as seen by this node; undefined if the peer is not connected. */
-  remoteHost(peerId: string): string | undefined {
-    const [connection] = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
-    return connection?.remoteAddr.getComponents().find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  /** How a peer is connected with this node; undefined if it is not. */
+  contactOf(peerId: string): PeerContact | undefined {
+    const connections = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
+    const dialled = connections.find(({ direction }) => direction === 'outbound')
+    const connection = dialled ?? connections[0]
+    const host = connection === undefined ? undefined : hostOf(connection.remoteAddr)
+    return host === undefined ? undefined : { host, dialled: dialled !== undefined }
+  }
+
+  /** The hosts of peers that have connected to this node. */
+  get inboundHosts(): string[] {
+    const connections = this.#running?.libp2p.getConnections() ?? []
+    return connections
+      .filter(({ direction }) => direction === 'inbound')
+      .flatMap(({ remoteAddr }) => hostOf(remoteAddr) ?? [])
+  }
+
+  /** Whether this node may be made to connect to an address by somebody else's word. */
+  mayDial(address: string): boolean {
+    return this.#guard.admits(parseAddress(address))
+  }
+
+  /** Closes all connections with a peer that has broken the rules; it may connect again. */
+  dismiss(peerId: string, reason: Error): void {
+    this.logger.warn({ peerId, reason: reason.message }, 'a peer broke the rules: its connection is ended')
+    for (const connection of this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []) connection.abort(reason)
   }
 
   /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
@@ -277,6 +330,7 @@ export class SwarmNode {
       listen: this.#listen,
       announce: this.#announce,
       verifier: this.verifier,
+      guard: this.#guard,
       swarmKey: this.swarmKey,
       metrics: this.#metrics,
     })

@@ -1,21 +1,30 @@
 import { MAX_LIFETIME_MS, type RecordVerifier } from './record.ts'
+import { recordDigest } from './record-digest.ts'
 import type { ServerRecord } from './record-fields.ts'
+import { type Claim, OWN_SOURCE, type RecordSource, STANDING, weakest } from './standing.ts'
 
-interface Entry {
+interface Entry extends Claim {
   readonly record: ServerRecord
   readonly bytes: Uint8Array
+  /** Names the bytes in questions for what has changed. */
+  readonly digest: string
 }
 
 /** How a directory verifies and bounds its records. */
 export interface DirectoryOptions {
   verifier: RecordVerifier
-  /** The most peers that are remembered; beyond it the one whose record expires first is forgotten. */
+  /** The most peers that are remembered; beyond it the one for which the least speaks is forgotten. */
   maxPeers?: number
   now?: () => number
 }
 
 /** More than the servers that any model's swarm has had; 1024 records of 10 KB are 10 MB. */
 const MAX_PEERS = 1024
+/**
+ * The share of peers that were only heard of. Who asks this node takes them from it like all others, and must have room
+ * for those that this node has met later on.
+ */
+const HEARD_SHARE = 0.5
 
 /**
  * The servers of one model: each peer's newest valid record. A peer is remembered even after its record has expired or
@@ -30,6 +39,7 @@ export class Directory {
   readonly #gone = new Set<string>()
   readonly #listeners = new Set<() => void>()
   #numBytes = 0
+  #numArrived = 0
 
   constructor(modelKey: string, { verifier, maxPeers = MAX_PEERS, now = Date.now }: DirectoryOptions) {
     this.modelKey = modelKey
@@ -53,10 +63,27 @@ export class Directory {
     return this.#live().map(({ record }) => record)
   }
 
-  /** The newest unexpired records in signed form, OFFLINE ones included, to pass on to other peers. */
-  signed(): Uint8Array[] {
-    const nowMs = this.#now()
-    return [...this.#entries.values()].filter(({ record }) => record.expiresAt > nowMs).map(({ bytes }) => bytes)
+  /**
+   * The newest unexpired records in signed form, OFFLINE ones included, to pass on to other peers: those for which the
+   * most speaks first, and without those of which the asking peer already has the bytes, by digest.
+   */
+  signed(known: ReadonlySet<string> = new Set()): Uint8Array[] {
+    return this.#unexpired()
+      .filter(({ digest }) => !known.has(digest))
+      .toSorted((a, b) => b.standing - a.standing)
+      .map(({ bytes }) => bytes)
+  }
+
+  /** The digests of all that `signed` has. */
+  digests(): string[] {
+    return this.#unexpired().map(({ digest }) => digest)
+  }
+
+  /** The strongest claim of a peer in this directory; undefined if it is empty. */
+  get strongest(): Claim | undefined {
+    let best: Claim | undefined
+    for (const entry of this.#entries.values()) if (best === undefined || entry.standing > best.standing) best = entry
+    return best
   }
 
   /** A peer's newest record; undefined if it has none or it has expired. */
@@ -69,21 +96,46 @@ export class Directory {
    * Verifies a signed record and keeps it if it is of this model and newer than the known one. Returns whether it was
    * kept. Throws as `verifyRecord`.
    */
-  async add(bytes: Uint8Array): Promise<boolean> {
+  async add(bytes: Uint8Array, source: RecordSource = OWN_SOURCE): Promise<boolean> {
     const record = await this.#verifier.verify(bytes, this.#now())
-    return this.keep(record, bytes)
+    return this.keep(record, bytes, source)
+  }
+
+  /** Whether a peer is remembered, be its record expired or not. */
+  remembers(peerId: string): boolean {
+    return this.#entries.has(peerId)
   }
 
   /** Keeps a record that has been verified, as `add` does. */
-  keep(record: ServerRecord, bytes: Uint8Array): boolean {
+  keep(record: ServerRecord, bytes: Uint8Array, source: RecordSource): boolean {
     if (record.modelKey !== this.modelKey) return false
     const known = this.#entries.get(record.peerId)
-    if (known !== undefined && known.record.sequence >= record.sequence) return false
-    if (known === undefined && this.#entries.size >= this.#maxPeers) this.#makeRoom()
-    this.#entries.set(record.peerId, { record, bytes: Uint8Array.from(bytes) })
+    if (known !== undefined && known.record.sequence >= record.sequence) {
+      this.#raise(known, source)
+      return false
+    }
+    if (known === undefined && !this.#makeRoom(source)) return false
+    const { standing, host } = known === undefined || known.standing < source.standing ? source : known
+    const arrival = known?.arrival ?? ++this.#numArrived
+    const copy = Uint8Array.from(bytes)
+    this.#entries.set(record.peerId, { record, bytes: copy, digest: recordDigest(copy), standing, host, arrival })
     this.#numBytes += bytes.byteLength - (known?.bytes.byteLength ?? 0)
     this.#gone.delete(record.peerId)
     this.#changed()
+    return true
+  }
+
+  /** Notes that more speaks for a peer than did when its record came. */
+  raise(peerId: string, source: RecordSource): void {
+    const known = this.#entries.get(peerId)
+    if (known !== undefined) this.#raise(known, source)
+  }
+
+  /** Forgets the peer for which the least speaks, if that is less than for the newcomer. */
+  forgetWeakest(newcomer: RecordSource): boolean {
+    const gone = weakest(this.#entries.values(), newcomer)
+    if (gone === undefined) return false
+    this.#remove(gone.record.peerId)
     return true
   }
 
@@ -117,18 +169,37 @@ export class Directory {
   }
 
   #live(): Entry[] {
-    const nowMs = this.#now()
-    return [...this.#entries.values()].filter(({ record }) => record.expiresAt > nowMs && record.state !== 'OFFLINE')
+    return this.#unexpired().filter(({ record }) => record.state !== 'OFFLINE')
   }
 
-  #makeRoom(): void {
+  #unexpired(): Entry[] {
+    const nowMs = this.#now()
+    return [...this.#entries.values()].filter(({ record }) => record.expiresAt > nowMs)
+  }
+
+  #raise(entry: Entry, { standing, host }: RecordSource): void {
+    if (standing > entry.standing) this.#entries.set(entry.record.peerId, { ...entry, standing, host })
+  }
+
+  /**
+   * Makes room for a newcomer where there is none: the obsolete go first, then one that has expired, then the weakest.
+   */
+  #makeRoom(newcomer: RecordSource): boolean {
+    const isFull = () => this.#entries.size >= this.#maxPeers || this.#isFullOfHeard(newcomer)
+    if (!isFull()) return true
     this.forgetObsolete()
-    if (this.#entries.size < this.#maxPeers) return
-    let first: ServerRecord | undefined
-    for (const { record } of this.#entries.values()) {
-      if (first === undefined || record.expiresAt < first.expiresAt) first = record
-    }
-    if (first !== undefined) this.#remove(first.peerId)
+    if (!isFull()) return true
+    const nowMs = this.#now()
+    const expired = [...this.#entries.values()].find(({ record }) => record.expiresAt <= nowMs)
+    if (expired !== undefined) this.#remove(expired.record.peerId)
+    return !isFull() || this.forgetWeakest(newcomer)
+  }
+
+  /** Whether a newcomer that was only heard of would be one too many of its kind. */
+  #isFullOfHeard({ standing }: RecordSource): boolean {
+    if (standing !== STANDING.heard) return false
+    const heard = [...this.#entries.values()].filter((entry) => entry.standing === STANDING.heard)
+    return heard.length >= Math.ceil(this.#maxPeers * HEARD_SHARE)
   }
 
   #remove(peerId: string): void {

@@ -1,4 +1,5 @@
 import { errorMessage } from '../../base/errors.ts'
+import { STANDING, type RecordSource } from './standing.ts'
 import type { PeerTarget } from '../address.ts'
 import { BlockKeys } from './block-keys.ts'
 import { pause, withDeadline } from '../deadline.ts'
@@ -24,6 +25,8 @@ const REFRESH_TIMEOUT_MS = 10_000
 const ASK_PEERS = 3
 /** How long to wait for further answers after the first one. */
 const ASK_GRACE_MS = 300
+/** Where records looked up in the DHT come from: whoever keeps them there. */
+const FROM_DHT: RecordSource = { standing: STANDING.heard, host: 'dht', from: 'dht' }
 /** How many blocks without a known server are looked up in the DHT in one refresh. */
 const HOLE_LOOKUPS = 4
 /** How many servers of the model to stay connected with, so that gossip works without the bootstrap peer. */
@@ -54,6 +57,8 @@ export class Discovery {
   #spreading = new AbortController()
   #catchingUp = { stop: new AbortController(), peerIds: new Set<string>() }
   #refreshing: Promise<void> | undefined
+  /** Servers that have failed, each with the sequence number of the record that it had then. */
+  readonly #failed = new Map<string, number>()
   #lastPut = { atMs: 0, state: '' }
 
   constructor({ node, exchange, modelKey, numBlocks, refreshIntervalMs = REFRESH_INTERVAL_MS }: DiscoveryOptions) {
@@ -87,8 +92,26 @@ export class Discovery {
 
   /** The blocks that no known server holds. */
   holes(): number[] {
+    return this.#blocksWithout(this.directory.records())
+  }
+
+  /** The blocks of which every server that is ONLINE has vanished, or there is none. */
+  unserved(): number[] {
+    return this.#blocksWithout(
+      this.directory.records().filter(({ state, peerId }) => state === 'ONLINE' && !this.directory.isGone(peerId)),
+    )
+  }
+
+  /** Notes that a server has failed: until its next record, others are looked for in its stead. */
+  noteFailure(peerId: string): void {
+    const record = this.directory.get(peerId)
+    if (record !== undefined) this.#failed.set(peerId, record.sequence)
+  }
+
+  /** The blocks that none of some servers holds. */
+  #blocksWithout(records: readonly ServerRecord[]): number[] {
     const held = new Set<number>()
-    for (const { start, end } of this.directory.records()) {
+    for (const { start, end } of records) {
       for (let block = start; block < Math.min(end, this.#numBlocks); block += 1) held.add(block)
     }
     return Array.from({ length: this.#numBlocks }, (_, block) => block).filter((block) => !held.has(block))
@@ -101,7 +124,7 @@ export class Discovery {
    */
   async announce(record: ServerRecord): Promise<void> {
     const bytes = await signRecord(record, this.#node.identity)
-    await this.#exchange.store.add(bytes)
+    await this.#exchange.addOwn(bytes)
     this.#spreading.abort()
     this.#spreading = new AbortController()
     const untold = new Set(this.#bootstrapOrSome())
@@ -136,7 +159,18 @@ export class Discovery {
     await this.#askAll(this.#peersToAsk())
     const holes = this.holes()
     if (holes.length > 0) await this.#fillHoles(holes)
+    else void this.#fillHoles(this.#doubtful())
     this.#meetServers()
+  }
+
+  /** The blocks of which all known servers have failed or vanished. */
+  #doubtful(): number[] {
+    const records = this.directory.records()
+    const sequences = new Map(records.map(({ peerId, sequence }) => [peerId, sequence]))
+    for (const [peerId, sequence] of this.#failed) if (sequences.get(peerId) !== sequence) this.#failed.delete(peerId)
+    return this.#blocksWithout(
+      records.filter(({ peerId }) => !this.#failed.has(peerId) && !this.directory.isGone(peerId)),
+    )
   }
 
   #peersToAsk(): PeerTarget[] {
@@ -192,6 +226,7 @@ export class Discovery {
   }
 
   async #fillHoles(holes: readonly number[]): Promise<void> {
+    if (holes.length === 0) return
     const picked = new Set(
       Array.from({ length: HOLE_LOOKUPS }, (_, i) => holes[Math.floor((i * holes.length) / HOLE_LOOKUPS)]!),
     )
@@ -211,7 +246,7 @@ export class Discovery {
     if (await this.#ask(peer)) return
     const record = await this.#blockKeys.get(peer.peerId)
     if (record !== undefined)
-      await this.#exchange.store.add(record).catch((error: unknown) => this.#log('record', error))
+      await this.#exchange.store.add(record, FROM_DHT).catch((error: unknown) => this.#log('record', error))
   }
 
   /**

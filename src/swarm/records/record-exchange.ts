@@ -9,11 +9,15 @@ import { errorCode, errorMessage } from '../../base/errors.ts'
 import type { PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
+import { networkOf } from '../guards/host-class.ts'
 import type { RequestStream, ServedStream } from '../frames/frame-stream.ts'
 import { MAX_HEADER_BYTES } from '../limits.ts'
 import type { RecordNode } from './record-node.ts'
 import { PROTOCOL_VERSION } from '../protocol-version.ts'
+import { MAX_KNOWN_DIGESTS, packDigests, unpackDigests } from './record-digest.ts'
+import type { ServerRecord } from './record-fields.ts'
 import { RecordStore } from './record-store.ts'
+import { OWN_SOURCE, type RecordSource, STANDING } from './standing.ts'
 
 /** How an exchange describes this node. */
 export interface RecordExchangeOptions {
@@ -38,6 +42,8 @@ export interface InfoAnswer {
 }
 
 const REQUEST_TIMEOUT_MS = 5000
+/** More records than a server makes while the first of them is valid. */
+const MAX_OWN_SEQUENCES = 1024
 /** The most bytes of records in one answer, some thousands: it bounds what a peer can make another one verify. */
 const MAX_ANSWER_BYTES = 16 << 20
 /** Bytes of a header kept free for all fields besides the records. */
@@ -60,6 +66,10 @@ export class RecordExchange {
   readonly #now: () => number
   /** The users that have started the exchange: a server and a client may share one node. */
   readonly #users = new Set<object>()
+  readonly #twinListeners = new Set<(record: ServerRecord) => void>()
+  /** Sequence numbers of this node's own records, the latest last. */
+  readonly #ownSequences = new Set<number>()
+  #ownRecord: Uint8Array | undefined
   #release: (() => void)[] = []
 
   constructor(node: RecordNode, { version, now = Date.now }: RecordExchangeOptions) {
@@ -96,11 +106,15 @@ export class RecordExchange {
   }
 
   /**
-   * Asks a peer for all records of a model ('' for all models) and keeps the valid ones. Throws as `SwarmNode.open`.
+   * Asks a peer for all records of a model ('' for all models) that are not known here, and keeps the valid ones.
+   * Throws as `SwarmNode.open`, and `SWARM_SIGNATURE` for a record that nobody can have believed.
    */
   async ask(peer: PeerTarget, modelKey: string, signal?: AbortSignal): Promise<InfoAnswer> {
     return await this.#request(peer, 'info', signal, async (stream, signal) => {
-      await stream.send({ kind: 'info', modelKey }, { signal })
+      this.store.raise(peer.peerId, this.#sourceOf(peer.peerId, peer.peerId))
+      const digests = this.store.digests(modelKey)
+      const known = digests.length === 0 || digests.length > MAX_KNOWN_DIGESTS ? undefined : packDigests(digests)
+      await stream.send({ kind: 'info', modelKey, known }, { signal })
       const answer: InfoAnswer = { version: '', protocol: '', numRecords: 0, numNew: 0, gossips: true }
       let answerBytes = 0
       for (let part = await stream.receive({ signal }); part !== null; part = await stream.receive({ signal })) {
@@ -112,7 +126,7 @@ export class RecordExchange {
         answer.protocol = protocol
         answer.gossips = gossips
         answer.numRecords += records.length
-        answer.numNew += await this.#addAll(records)
+        answer.numNew += await this.#addAll(records, peer.peerId)
       }
       return answer
     })
@@ -125,6 +139,27 @@ export class RecordExchange {
       const answer = await stream.receive({ signal })
       if (answer === null) throw new SwarmError('SWARM_STREAM_LOST', `peer ${peer.peerId} did not answer to announce`)
     })
+  }
+
+  /** Keeps a record that this node has made. Throws as `verifyRecord`. */
+  async addOwn(bytes: Uint8Array): Promise<void> {
+    const record = await this.#node.verifier.verify(bytes, this.#now())
+    this.#noteOwn(record, bytes)
+    this.store.keep(record, bytes, OWN_SOURCE)
+  }
+
+  /** The record that this node has made last. */
+  get ownRecord(): Uint8Array | undefined {
+    return this.#ownRecord
+  }
+
+  /**
+   * Calls `listener` with each record under this node's identity that comes from elsewhere and that this node has not
+   * made: of an earlier run, or of another node with the same identity. Returns the function that ends this.
+   */
+  onForeignOwn(listener: (record: ServerRecord) => void): () => void {
+    this.#twinListeners.add(listener)
+    return () => this.#twinListeners.delete(listener)
   }
 
   /** Gossips a record; returns the number of peers that it was sent to. */
@@ -158,13 +193,15 @@ export class RecordExchange {
     })
   }
 
-  async #addAll(records: readonly Uint8Array[]): Promise<number> {
+  /** Keeps records that a peer passes on; ends the connection if one has a false signature. */
+  async #addAll(records: readonly Uint8Array[], from: string): Promise<number> {
     let numNew = 0
-    for (const [i, record] of records.entries()) {
+    for (const [i, bytes] of records.entries()) {
       if (i % VERIFY_SLICE === VERIFY_SLICE - 1) await nextTurn()
       try {
-        if (await this.store.add(record)) numNew += 1
+        if (await this.#keepFrom(from, bytes)) numNew += 1
       } catch (error) {
+        if (errorCode(error) === 'SWARM_SIGNATURE') throw error
         this.#node.logger.debug(
           { code: errorCode(error), reason: errorMessage(error) },
           'a peer passed on a bad record',
@@ -174,12 +211,51 @@ export class RecordExchange {
     return numNew
   }
 
+  /** Verifies a record that a peer has sent, and keeps it as far as the peer may make others known. */
+  async #keepFrom(from: string, bytes: Uint8Array): Promise<boolean> {
+    const record = await this.#verifyFrom(from, bytes)
+    return this.store.keep(record, bytes, this.#sourceOf(record.peerId, from))
+  }
+
+  /** Throws as `verifyRecord`. Who passes a record on has verified it, so a false signature is its own doing. */
+  async #verifyFrom(from: string, bytes: Uint8Array): Promise<ServerRecord> {
+    try {
+      const record = await this.#node.verifier.verify(bytes, this.#now())
+      if (record.peerId === this.#node.peerId && !this.#ownSequences.has(record.sequence))
+        for (const listener of this.#twinListeners) listener(record)
+      return record
+    } catch (error) {
+      if (errorCode(error) === 'SWARM_SIGNATURE') this.#node.dismiss(from, error as Error)
+      throw error
+    }
+  }
+
+  #noteOwn({ sequence }: ServerRecord, bytes: Uint8Array): void {
+    this.#ownRecord = bytes
+    this.#ownSequences.add(sequence)
+    const oldest = this.#ownSequences.values().next()
+    if (this.#ownSequences.size > MAX_OWN_SEQUENCES && !oldest.done) this.#ownSequences.delete(oldest.value)
+  }
+
+  /** What speaks for a peer whose record came from another one, or from itself. */
+  #sourceOf(peerId: string, from: string): RecordSource {
+    if (peerId === this.#node.peerId) return OWN_SOURCE
+    const contact = this.#node.contactOf(peerId)
+    if (contact !== undefined) {
+      return { standing: contact.dialled ? STANDING.reached : STANDING.met, host: networkOf(contact.host), from }
+    }
+    const vouched = this.#node.bootstrapPeers.some((bootstrap) => bootstrap.peerId === from)
+    const host = networkOf(this.#node.contactOf(from)?.host ?? '')
+    return { standing: vouched ? STANDING.vouched : STANDING.heard, host, from }
+  }
+
   async #serveInfo(stream: ServedStream<'info'>): Promise<void> {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
     // Asked before the records are read: what arrives later is gossiped to the peer.
     const gossips = this.#gossipsTo(stream.remotePeer, request.modelKey)
-    for (const records of batches(this.store.signed(request.modelKey))) {
+    const known = request.known === undefined ? undefined : unpackDigests(request.known)
+    for (const records of batches(this.store.signed(request.modelKey, known))) {
       await stream.send({ kind: 'info', version: this.#version, protocol: PROTOCOL_VERSION, records, gossips })
     }
   }
@@ -193,17 +269,18 @@ export class RecordExchange {
     const request = await stream.receive({ timeoutMs: REQUEST_TIMEOUT_MS })
     if (request === null) return
     const { record } = request
-    const { peerId } = await this.#node.verifier.verify(record, this.#now())
-    if (peerId !== stream.remotePeer)
-      throw new SwarmError('SWARM_RECORD', `peer ${stream.remotePeer} announces a record of ${peerId}`)
-    const isNew = await this.store.add(record)
+    const from = stream.remotePeer
+    const announced = await this.#verifyFrom(from, record)
+    if (announced.peerId !== from)
+      throw new SwarmError('SWARM_RECORD', `peer ${from} announces a record of ${announced.peerId}`)
+    const isNew = this.store.keep(announced, record, this.#sourceOf(from, from))
     await stream.send({ kind: 'announced', isNew })
   }
 
   #join(modelKey: string): void {
     if (!this.#node.isStarted) return
     const { pubsub } = this.#node.libp2p.services
-    pubsub.topicValidators.set(topicOf(modelKey), (_from, message) => this.#onGossip(modelKey, message))
+    pubsub.topicValidators.set(topicOf(modelKey), (from, message) => this.#onGossip(modelKey, from.toString(), message))
     pubsub.subscribe(topicOf(modelKey))
   }
 
@@ -214,13 +291,16 @@ export class RecordExchange {
     pubsub.topicValidators.delete(topicOf(modelKey))
   }
 
-  /** Verifies and keeps a gossiped record. Gossipsub passes only accepted messages on. */
-  async #onGossip(modelKey: string, { data }: Message): Promise<TopicValidatorResult> {
+  /**
+   * Verifies and keeps a gossiped record. Gossipsub passes only accepted messages on: what there is no room for here is
+   * not spread any further either.
+   */
+  async #onGossip(modelKey: string, from: string, { data }: Message): Promise<TopicValidatorResult> {
     try {
-      const record = await this.#node.verifier.verify(data, this.#now())
+      const record = await this.#verifyFrom(from, data)
       if (record.modelKey !== modelKey) return TopicValidatorResult.Reject
-      await this.store.add(data)
-      return TopicValidatorResult.Accept
+      const isNew = this.store.keep(record, data, this.#sourceOf(record.peerId, from))
+      return isNew || this.store.holds(record) ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
     } catch (error) {
       return errorCode(error) === 'SWARM_RECORD_TIME' ? TopicValidatorResult.Ignore : TopicValidatorResult.Reject
     }

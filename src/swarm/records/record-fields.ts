@@ -1,5 +1,6 @@
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { isDType } from '../../tensor/dtype.ts'
+import { isTcpAddress } from '../address.ts'
 import { SwarmError } from '../errors.ts'
 
 export const RECORD_STATES = ['JOINING', 'ONLINE', 'DRAINING', 'OFFLINE'] as const
@@ -35,6 +36,8 @@ export interface ServerRecord {
   adapters: string[]
   /** Whether clients may upload adapters. */
   clientAdapters?: boolean
+  /** Whether other peers could connect to the server's port; absent while nobody has been asked. */
+  reachable?: boolean
   /** Increases with each record of this peer, also across restarts. */
   sequence: number
   issuedAt: number
@@ -72,20 +75,24 @@ export function checkFields(record: ServerRecord): void {
   require(record.adapters.length <= MAX_ADAPTERS, 'number of adapters', record.adapters.length)
   for (const adapter of record.adapters) checkText('adapters', adapter, 1)
   require(multiaddrs.length <= MAX_ADDRESSES, 'number of multiaddrs', multiaddrs.length)
-  for (const address of multiaddrs) checkAddress(address)
+  for (const address of multiaddrs) checkAddress(address, record.peerId)
 }
 
 function checkText(field: string, text: string, minChars: number): void {
   require(text.length >= minChars && text.length <= MAX_TEXT && PRINTABLE.test(text), field, text)
 }
 
-function checkAddress(address: string): void {
+/** Only addresses that this protocol dials: a record must not make its readers open anything else. */
+function checkAddress(address: string, peerId: string): void {
   require(address.length <= MAX_TEXT, 'multiaddrs', address)
+  let parsed: Multiaddr
   try {
-    multiaddr(address)
+    parsed = multiaddr(address)
   } catch {
-    require(false, 'multiaddrs', address)
+    return require(false, 'multiaddrs', address)
   }
+  const [, port, peer] = parsed.getComponents()
+  require(isTcpAddress(parsed) && port?.value !== '0' && (peer?.value ?? peerId) === peerId, 'multiaddrs', address)
 }
 
 function require(holds: boolean, field: string, value: string | number): void {

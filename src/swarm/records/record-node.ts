@@ -8,6 +8,14 @@ import type { RecordVerifier } from './record.ts'
 
 type RecordRpc = 'info' | 'announce'
 
+/** How a peer is connected. */
+export interface PeerContact {
+  /** The IP address that the peer is connected at, or from. */
+  readonly host: string
+  /** Whether this node has dialled the peer. */
+  readonly dialled: boolean
+}
+
 /**
  * The part of a swarm node that records/ uses; `SwarmNode` implements it. The interface stands here because node/
  * imports this room, and not the other way round.
@@ -22,6 +30,8 @@ export interface RecordNode {
   /** Throws `SWARM_STATE` if the node is not started. */
   readonly libp2p: Pick<Libp2p<{ dht: KadDHT; pubsub: GossipSub }>, 'services' | 'contentRouting' | 'getPeers'>
   isConnected(peerId: string): boolean
+  contactOf(peerId: string): PeerContact | undefined
+  dismiss(peerId: string, reason: Error): void
   onPeerDisconnect(listener: (peerId: string) => void): () => void
   open<R extends RecordRpc>(peer: PeerTarget, rpc: R, options: { signal?: AbortSignal }): Promise<RequestStream<R>>
   handle<R extends RecordRpc>(rpc: R, handler: (stream: ServedStream<R>) => Promise<void>): Promise<void>

@@ -17,6 +17,7 @@ message Record {
   double cacheTokens = 11; double throughput = 12; repeated string blockDigests = 13; string version = 14;
   string publicName = 15; double sequence = 16; double issuedAt = 17; double expiresAt = 18;
   string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
+  optional bool reachable = 23;
 }`
 
 const schema = parseSchema(SCHEMA)
@@ -53,7 +54,7 @@ export async function signRecord(record: ServerRecord, privateKey: PrivateKey): 
 
 /**
  * Decodes a signed record and checks that its owner signed it and that it is valid at `nowMs`. Throws `SWARM_RECORD`
- * (too large, malformed, a bad field, a wrong signature) or `SWARM_RECORD_TIME` (expired, issued in the future, too
+ * (too large, malformed, a bad field), `SWARM_SIGNATURE` or `SWARM_RECORD_TIME` (expired, issued in the future, too
  * long a lifetime).
  */
 export async function verifyRecord(bytes: Uint8Array, nowMs: number): Promise<ServerRecord> {
@@ -114,7 +115,7 @@ async function verifySignature(bytes: Uint8Array): Promise<ServerRecord> {
   const { payload, signature } = decodeEnvelope(bytes)
   const record = toRecord(payload)
   const valid = await isSignedBy(publicKeyOf(record.peerId), signed(payload), signature)
-  if (!valid) throw new SwarmError('SWARM_RECORD', `a server record of peer ${record.peerId} has a false signature`)
+  if (!valid) throw new SwarmError('SWARM_SIGNATURE', `a server record of peer ${record.peerId} has a false signature`)
   return record
 }
 
@@ -171,6 +172,8 @@ function toRecord(payload: Uint8Array): ServerRecord {
   if (publicName !== undefined && publicName !== '') record.publicName = publicName
   if (raw.protocol !== undefined && raw.protocol !== '') record.protocol = raw.protocol
   if (raw.kvDType !== undefined && raw.kvDType !== '') record.kvDType = raw.kvDType
+  // A field that a message lacks reads as its default, which lies in the prototype.
+  if (Object.hasOwn(raw, 'reachable') && raw.reachable !== undefined) record.reachable = raw.reachable
   if (raw.clientAdapters) record.clientAdapters = true
   checkFields(record)
   return record

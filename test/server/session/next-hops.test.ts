@@ -44,3 +44,8 @@ test('one client cannot make a server dial without end, and others still can', a
   await assert.rejects(hops.admit('peer', 'greedy'), { code: 'SWARM_BUSY' })
   assert.equal((await hops.admit('peer', 'modest')).peerId, 'peer')
 })
+
+test('a server that has said that it is OFFLINE is not dialled', async () => {
+  const hops = hopsAmong(new Map([['peer', recordOf('peer', { state: 'OFFLINE' })]]))
+  await assert.rejects(hops.admit('peer', 'client'), { code: 'HOP_UNKNOWN' })
+})

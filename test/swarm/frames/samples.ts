@@ -37,7 +37,7 @@ type Samples = { [R in Rpc]: { requests: Request<R>[]; answers: Answer<R>[] } }
 /** One of every message, with all of its fields. */
 export const SAMPLES: Samples = {
   info: {
-    requests: [{ kind: 'info', modelKey: '' }],
+    requests: [{ kind: 'info', modelKey: '', known: new Uint8Array(16).fill(7) }],
     answers: [
       {
         kind: 'info',
@@ -53,7 +53,7 @@ export const SAMPLES: Samples = {
     answers: [{ kind: 'announced', isNew: false }],
   },
   contact: {
-    requests: [{ kind: 'contact', port: 4001 }],
+    requests: [{ kind: 'contact', port: 4001, nowMs: 1.5e12 }],
     answers: [{ kind: 'contact', version: '0.1.0', nowMs: 1.5e12, isReachable: true }],
   },
   inference: {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { loadIdentity } from '../../../src/swarm/node/identity.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import { Discovery } from '../../../src/swarm/records/discovery.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
@@ -128,10 +130,26 @@ test('a block that no known record covers is found over the DHT', async (t) => {
   })
 })
 
+test('where all known servers of a block have failed, the DHT is asked for others', async (t) => {
+  const hub = await startNode(t)
+  const [server, client] = [await startMember(t, hub.multiaddrs), await startMember(t, hub.multiaddrs)]
+  await Promise.all([server.node.ready(), client.node.ready()])
+  const key = await loadIdentity()
+  const invented = peerIdFromPrivateKey(key).toString()
+  await client.exchange.store.add(await signRecord(recordOf(invented, { end: 6, blockDigests: [] }), key))
+  assert.deepEqual(client.discovery.holes(), [])
+  await server.discovery.announce(recordFor(server, { end: 6, blockDigests: [] }))
+  await client.discovery.refresh()
+  assert.deepEqual(peersIn(client), [invented], 'this hub answers no info, and nothing has failed yet')
+  client.discovery.noteFailure(invented)
+  await eventually(() => {
+    void client.discovery.refresh()
+    return peersIn(client).includes(server.node.peerId)
+  })
+})
+
 test('info answers with its version and all records, however many frames that takes', async (t) => {
   const [a, b] = [await startMember(t, []), await startMember(t, [])]
-  const { loadIdentity } = await import('../../../src/swarm/node/identity.ts')
-  const { peerIdFromPrivateKey } = await import('@libp2p/peer-id')
   const blockDigests = Array.from({ length: 400 }, () => 'f'.repeat(64))
   for (let i = 0; i < 6; i += 1) {
     const key = await loadIdentity()
@@ -141,9 +159,9 @@ test('info answers with its version and all records, however many frames that ta
   const answer = await b.exchange.ask(targetOf(a.node), '')
   const expected = { version: '1.2.3', protocol: PROTOCOL_VERSION, numNew: 0, gossips: false }
   assert.deepEqual(answer, { ...expected, numRecords: 6, numNew: 6 })
-  // The one model that b takes part in: soon a has heard of that.
+  // The one model that b takes part in: soon a has heard of that. What b has is not sent again.
   await eventually(async () => (await b.exchange.ask(targetOf(a.node), MODEL)).gossips)
-  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), { ...expected, numRecords: 6, gossips: true })
+  assert.deepEqual(await b.exchange.ask(targetOf(a.node), MODEL), { ...expected, numRecords: 0, gossips: true })
   assert.deepEqual(await b.exchange.ask(targetOf(a.node), 'other'), { ...expected, numRecords: 0 })
   assert.equal(b.node.verifier.numVerified, 6)
 })

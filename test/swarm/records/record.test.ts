@@ -34,7 +34,7 @@ test('a changed payload, a changed signature and one of the wrong length are ref
     { payload, signature: signature.subarray(1) },
     { payload, signature: new Uint8Array(0) },
   ]) {
-    await assert.rejects(verifyRecord(seal(parts), NOW), { code: 'SWARM_RECORD', message: /false signature/ })
+    await assert.rejects(verifyRecord(seal(parts), NOW), { code: 'SWARM_SIGNATURE', message: /false signature/ })
   }
   await assert.rejects(verifyRecord(Uint8Array.of(0x0a, 0x99), NOW), { code: 'SWARM_RECORD' })
   await assert.rejects(verifyRecord(new Uint8Array(61 << 10), NOW), { code: 'SWARM_RECORD', message: /limit/ })
@@ -58,6 +58,19 @@ for (const [name, nowMs, changes] of times) {
   })
 }
 
+async function someone(): Promise<{ peerId: string }> {
+  return { peerId: peerIdFromPrivateKey(await loadIdentity()).toString() }
+}
+
+test('a record may name hosts by address or by name, each with a TCP port', async () => {
+  const hosts = ['ip4/192.0.2.1', 'ip6/2001:db8::1', 'dns/example.com', 'dns4/example.com', 'dns6/example.com']
+  const multiaddrs = [...hosts.map((host) => `/${host}/tcp/4001`), `/ip4/192.0.2.1/tcp/1/p2p/${good.peerId}`]
+  for (const reachable of [true, false, undefined]) {
+    const record = { ...good, multiaddrs, ...(reachable !== undefined && { reachable }) }
+    assert.deepEqual(await verifyRecord(await signRecord(record, key), NOW), record)
+  }
+})
+
 const fields: Partial<ServerRecord>[] = [
   { start: 2 },
   { start: -1 },
@@ -72,6 +85,13 @@ const fields: Partial<ServerRecord>[] = [
   { modelKey: '' },
   { modelKey: 'a\u0007b' },
   { multiaddrs: ['nowhere'] },
+  { multiaddrs: ['/unix/var%2frun%2fdocker.sock'] },
+  { multiaddrs: ['/ip4/192.0.2.1/udp/4001/quic-v1'] },
+  { multiaddrs: ['/dns4/example.com/tcp/443/tls/ws'] },
+  { multiaddrs: ['/dnsaddr/example.com'] },
+  { multiaddrs: ['/ip4/192.0.2.1/tcp/0'] },
+  { multiaddrs: [`/ip4/192.0.2.1/tcp/4001/p2p/${(await someone()).peerId}`] },
+  { multiaddrs: [`/ip4/192.0.2.1/tcp/4001/p2p/${(await someone()).peerId}/p2p-circuit`] },
   { multiaddrs: Array.from({ length: 33 }, () => '/ip4/127.0.0.1/tcp/1') },
   { sequence: 1.5 },
   { publicName: 'x'.repeat(300) },

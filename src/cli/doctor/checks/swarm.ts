@@ -1,9 +1,9 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { VERSION } from '../../../base/version.ts'
 import { groupByPeer, type PeerTarget } from '../../../swarm/address.ts'
-import { type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
+import { clockText, MAX_CLOCK_OFFSET_MS } from '../../../swarm/node/clock-votes.ts'
+import { announcedPort, type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../swarm/node/node.ts'
-import { MAX_CLOCK_SKEW_MS } from '../../../swarm/records/record.ts'
 import { shortPeer } from '../../terminal/short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
@@ -19,14 +19,20 @@ export async function checkPeers(
   if (bootstrap.length === 0)
     return [note('Swarm', 'no --bootstrap given: neither peers nor reachability from outside were tried')]
   const findings = await Promise.all(groupByPeer(bootstrap).map((peer) => checkPeer(node, peer, signal)))
-  return findings.flat()
+  return [...findings.flat(), ...clockOf(node)]
+}
+
+/** Whose clock is off, if one is: several peers know more than each of them. */
+function clockOf({ clocks }: SwarmNode): Finding[] {
+  const verdict = clocks.verdict()
+  return verdict === undefined ? [] : [problem('Clock', clockText(verdict), 'set the clock by NTP')]
 }
 
 async function checkPeer(node: SwarmNode, peer: PeerTarget, signal: AbortSignal): Promise<Finding[]> {
   const [address] = peer.multiaddrs
   let answer: ContactAnswer
   try {
-    answer = await askContact(node, peer, listeningPort(node), signal)
+    answer = await askContact(node, peer, announcedPort(node), signal)
   } catch (error) {
     return [
       problem(
@@ -49,18 +55,13 @@ function versionOf({ peerId }: PeerTarget, { version, roundTripMs }: ContactAnsw
 function clock({ peerId }: PeerTarget, { clockAheadMs }: ContactAnswer): Finding {
   const aheadSeconds = Math.abs(clockAheadMs) / 1000
   const found = `${aheadSeconds.toFixed(1)} s ${clockAheadMs > 0 ? 'behind' : 'ahead of'} that of ${shortPeer(peerId)}`
-  if (Math.abs(clockAheadMs) > MAX_CLOCK_SKEW_MS) {
-    return problem(
-      'Clock',
-      found,
-      'records would be refused as expired or from the future: set the clock by NTP, here or there',
-    )
-  }
+  // What is worse is told once for all peers.
+  if (Math.abs(clockAheadMs) > MAX_CLOCK_OFFSET_MS) return note('Clock', found)
   return aheadSeconds > 5 ? note('Clock', found, 'set the clock by NTP, here or there') : ok('Clock', found)
 }
 
 function reachability(node: SwarmNode, { peerId }: PeerTarget, { reachable }: ContactAnswer): Finding {
-  const port = listeningPort(node)
+  const port = announcedPort(node)
   if (reachable === undefined) return note('Reachable', 'this node does not listen: it can be a client only')
   const found = `${shortPeer(peerId)} ${reachable ? 'connected' : 'could not connect'} back to port ${port}`
   if (reachable) return ok('Reachable', found)
@@ -69,9 +70,4 @@ function reachability(node: SwarmNode, { peerId }: PeerTarget, { reachable }: Co
     found,
     `open or forward TCP port ${port} (choose it with --listen, name the outer address with --announce)`,
   )
-}
-
-function listeningPort(node: SwarmNode): number | undefined {
-  const port = node.multiaddrs.map((address) => /\/tcp\/(\d+)/.exec(address)?.[1]).find((text) => text !== undefined)
-  return port === undefined ? undefined : Number(port)
 }
