@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import type { AdapterModule } from '../checkpoint/adapter/adapter.ts'
+import type { AdapterModule } from '../checkpoint/adapter.ts'
 import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter/adapter-digest.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { ServedStream } from '../swarm/frames/frame-stream.ts'

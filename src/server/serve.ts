@@ -1,6 +1,6 @@
 import type { PetalsError } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
-import type { Adapter } from '../checkpoint/adapter/adapter.ts'
+import type { Adapter } from '../checkpoint/adapter.ts'
 import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { modelKey } from '../checkpoint/weights/fingerprint.ts'
 import type { DownloadOptions } from '../checkpoint/hub/remote/remote.ts'

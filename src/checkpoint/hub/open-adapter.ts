@@ -1,4 +1,4 @@
-import { type Adapter, ADAPTER_FILES, openAdapter } from '../adapter/adapter.ts'
+import { type Adapter, ADAPTER_FILES, openAdapter } from '../adapter.ts'
 import { HubClient } from './remote/client.ts'
 import { folderError, HubError } from './errors.ts'
 import type { OpenModelOptions } from './open-model.ts'

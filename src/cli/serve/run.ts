@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { UsageError } from '../../base/errors.ts'
-import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'

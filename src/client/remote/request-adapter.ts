@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PetalsError } from '../../base/errors.ts'
-import { type Adapter, openAdapter } from '../../checkpoint/adapter/adapter.ts'
+import { type Adapter, openAdapter } from '../../checkpoint/adapter.ts'
 import { AdapterDigest, type LoadedModule } from '../../checkpoint/adapter/adapter-digest.ts'
 import { isFloatDType, type ModelConfig } from '../../checkpoint/config/config.ts'
 import { CheckpointError } from '../../checkpoint/errors.ts'

@@ -1,4 +1,4 @@
-import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
 import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
