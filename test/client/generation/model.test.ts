@@ -229,11 +229,14 @@ describe("a checkpoint's generation_config.json", () => {
     })
   })
 
-  test('that is malformed is refused with the file and the key', async () => {
-    const loading = withFile({ top_p: '0.9' }, async () => undefined)
-    await assert.rejects(loading, {
-      code: 'CHECKPOINT_CONFIG',
-      message: /generation_config\.json: top_p must be .* it is "0.9"$/,
+  test('that is malformed is refused with the file and the key, where the value is needed', async () => {
+    const { promptIds } = reference.texts[0]!
+    await withFile({ top_p: '0.9' }, async (own) => {
+      assert.equal((await own.generate(promptIds, { maxNewTokens: 1 })).tokenIds.length, 1)
+      await assert.rejects(own.generate(promptIds, { temperature: 1 }), {
+        code: 'CHECKPOINT_CONFIG',
+        message: /generation_config\.json: top_p must be .* it is "0.9": give topP/,
+      })
     })
   })
 })
