@@ -125,6 +125,17 @@ describe('a head that config.json ties to the embedding', () => {
     assert.throws(() => endsTensorNames(packed), { code: 'CHECKPOINT_DTYPE', message: /lm_head/ })
   })
 
+  it('is found under the name that its family has for it', async (context) => {
+    const folder = await temporaryFolder(context)
+    await cp(join(import.meta.dirname, '../../fixtures/gpt-neox'), folder, { recursive: true })
+    const file = join(folder, 'config.json')
+    const config = JSON.parse(await readFile(file, 'utf8')) as object
+    await writeFile(file, JSON.stringify({ ...config, tie_word_embeddings: true }))
+    const checkpoint = await openCheckpoint(folder)
+    assert.ok(checkpoint.tensors.has('embed_out.weight'))
+    assert.equal(checkpoint.config.tiedEmbeddings, false)
+  })
+
   it('has its own config.json left as it is', async () => {
     const { config } = await openCheckpoint(OWN_HEAD)
     const own = JSON.parse(await readFile(join(OWN_HEAD, 'config.json'), 'utf8')) as unknown

@@ -24,4 +24,5 @@ export const gptNeox: ModelTypeRow = {
   ],
   finalNorm: 'final_layer_norm.weight',
   embedding: 'embed_in.weight',
+  head: 'embed_out.weight',
 }
