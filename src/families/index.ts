@@ -4,6 +4,8 @@ import { bloom } from './bloom.ts'
 import { cohere } from './cohere.ts'
 import { cohere2 } from './cohere2.ts'
 import { ernie4_5 } from './ernie4-5.ts'
+import { deepseekV2 } from './deepseek-v2.ts'
+import { deepseekV3 } from './deepseek-v3.ts'
 import { FamilyError } from './errors.ts'
 import { exaone4 } from './exaone4.ts'
 import { falcon } from './falcon.ts'
@@ -25,8 +27,12 @@ import { olmo3 } from './olmo3.ts'
 import { phi } from './phi.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
-import { qwen3Moe } from './qwen3-moe.ts'
+import { glm4Moe } from './glm4-moe.ts'
+import { gptOss } from './gpt-oss.ts'
+import { olmoe } from './olmoe.ts'
+import { qwen2Moe } from './qwen2-moe.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen3Moe } from './qwen3-moe.ts'
 import { seedOss } from './seed-oss.ts'
 import { smollm3 } from './smollm3.ts'
 import { stablelm } from './stablelm.ts'
@@ -38,6 +44,8 @@ const FAMILIES: Record<ModelType, Family> = {
   cohere2,
   ernie4_5,
   exaone4,
+  deepseek_v2: deepseekV2,
+  deepseek_v3: deepseekV3,
   falcon,
   gemma,
   gemma2,
@@ -54,8 +62,12 @@ const FAMILIES: Record<ModelType, Family> = {
   olmo2,
   olmo3,
   phi,
+  glm4_moe: glm4Moe,
+  gpt_oss: gptOss,
+  olmoe,
   phi3,
   qwen2,
+  qwen2_moe: qwen2Moe,
   qwen3,
   qwen3_moe: qwen3Moe,
   seed_oss: seedOss,

@@ -40,6 +40,8 @@ export interface LlamaParts {
   multipliers(config: ModelConfig): Multipliers
   /** Queries, keys and values from x [rows, tokens, hidden]. */
   projections(layers: Layers, config: ModelConfig, x: Value): Projections
+  /** Attention up to its output projection, if it is not of these projections: [rows, tokens, channels]. */
+  attention?(layers: Layers, config: ModelConfig, x: Value, inputs: BlockInputs): Value
   attentionOptions(config: ModelConfig): Pick<AttentionOptions, 'scale' | 'interleaved'>
   /** Whether attention's output projection has a bias. */
   outputBias(config: ModelConfig): boolean
@@ -70,7 +72,7 @@ const LLAMA: LlamaParts = {
   projections: splitProjections,
   attentionOptions: () => ({}),
   outputBias: ({ attentionBias }) => attentionBias,
-  mlp: gatedMlp,
+  mlp: (layers, config, x) => gatedMlp(layers, config, x),
   headBias: false,
   activationField: 'hidden_act',
   check: () => undefined,
@@ -128,7 +130,9 @@ function blockOf(parts: LlamaParts, layers: Layers, config: ModelConfig, inputs:
       norms: parts.norms(config),
       norm: (x, name) => parts.norm(layers, config, x, name),
       attention(x) {
-        const attended = inputs.attend(parts.projections(layers, config, x), parts.attentionOptions(config))
+        const attended =
+          parts.attention?.(layers, config, x, inputs) ??
+          inputs.attend(parts.projections(layers, config, x), parts.attentionOptions(config))
         return layers.linear(attended, parts.names.output, config.hiddenSize, { bias: parts.outputBias(config) })
       },
       mlp: (x) => parts.mlp(layers, config, x, inputs),

@@ -29,13 +29,23 @@ export interface AttentionOptions {
    */
   readonly interleaved?: boolean | undefined
   /**
+   * A score of each head, [numHeads], that takes part in softmax and in nothing else (Xiao et al., "Efficient Streaming
+   * Language Models with Attention Sinks").
+   */
+  readonly sinks?: Value | undefined
+  /** Channels of a head's values, at most as many as of its keys; as many by default. */
+  readonly valueDim?: number | undefined
+  /**
    * Computes what is added to the scores, from the positions of the cached tokens, float32 [total], to [1, heads, 1,
    * total].
    */
   readonly bias?: ((positions: Value) => Value) | undefined
 }
 
-/** Queries [rows, tokens, numHeads * headDim], keys and values [rows, tokens, numKvHeads * headDim]. */
+/**
+ * Queries [rows, tokens, numHeads * headDim], keys [rows, tokens, numKvHeads * headDim], values [rows, tokens,
+ * numKvHeads * valueDim].
+ */
 export type Projections = Pick<GroupQueryAttentionInputs, 'query' | 'key' | 'value'>
 
 /**
@@ -48,7 +58,10 @@ const FORMS: Record<AttentionForm, typeof primitiveAttention> = {
 }
 
 /** The values that attention takes besides the projections: the cache, lengths, positions and rotary tables. */
-export interface AttentionState extends Omit<GroupQueryAttentionInputs, keyof Projections | 'rotary' | 'bias'> {
+export interface AttentionState extends Omit<
+  GroupQueryAttentionInputs,
+  keyof Projections | 'rotary' | 'bias' | 'sinks'
+> {
   /** Tables of cos and sin, [positions, rotaryDim / 2]. Absent for other position embeddings. */
   readonly rotary?: Angles | undefined
   /**
@@ -69,7 +82,7 @@ export interface ScaledAttentionOutputs extends AttentionOutputs {
 /**
  * Adds causal grouped-query attention over the KV cache (Ainslie et al., "GQA"), with rotary embeddings if the state
  * has their tables, in the form that the lowering chose. If the operator does not take the model's head size, heads are
- * padded with zeros, which change no score. Returns the output [rows, tokens, numHeads * headDim] and the caches.
+ * padded with zeros, which change no score. Returns the output [rows, tokens, numHeads * valueDim] and the caches.
  */
 export function attention(
   g: Graph,
@@ -77,7 +90,7 @@ export function attention(
   heads: Heads,
   { query, key, value }: Projections,
   state: AttentionState,
-  { scale, softcap, window, bias, interleaved = false }: AttentionOptions = {},
+  { scale, softcap, window, bias, interleaved = false, sinks, valueDim = heads.headDim }: AttentionOptions = {},
 ): ScaledAttentionOutputs {
   const { rotary, positionIds, scales, ...cache } = state
   const { numHeads, numKvHeads, headDim } = heads
@@ -85,20 +98,20 @@ export function attention(
     rotary === undefined || positionIds === undefined || lowering.rotary === 'inside'
       ? undefined
       : gatherAngles(g, rotary, positionIds)
-  const prepare = (x: Value, count: number, name: string, rotate: boolean) => {
+  const prepare = (x: Value, count: number, dim: number, name: string, rotate: boolean) => {
     const rotated = rotate && angles !== undefined
-    if (!rotated && lowering.cacheHeadDim === headDim) return x
+    if (!rotated && lowering.cacheHeadDim === dim) return x
     return g.scope(name, () => {
-      const split = reshape(g, x, [...x.shape.slice(0, -1), count, headDim], 'split_heads')
+      const split = reshape(g, x, [...x.shape.slice(0, -1), count, dim], 'split_heads')
       const turned = rotated ? rotateHeads(g, split, angles, interleaved) : split
       const padded = padHeads(g, turned, lowering)
       return reshape(g, padded, withLastDim(x.shape, count * lowering.cacheHeadDim), 'merge_heads')
     })
   }
   const projections = {
-    query: prepare(query, numHeads, 'query', true),
-    key: prepare(key, numKvHeads, 'key', true),
-    value: prepare(value, numKvHeads, 'value', false),
+    query: prepare(query, numHeads, headDim, 'query', true),
+    key: prepare(key, numKvHeads, headDim, 'key', true),
+    value: prepare(value, numKvHeads, valueDim, 'value', false),
   }
   const form = {
     numHeads,
@@ -121,13 +134,18 @@ export function attention(
       ...cache,
       positionIds,
       rotary: lowering.rotary === 'inside' ? rotary : undefined,
+      sinks,
       bias: bias === undefined ? undefined : g.scope('bias', () => scoreBias(g, lowering.form, bias, query, state)),
     },
     form,
     'attention',
   )
   const output = scaled === undefined ? outputs.output : g.scope('cache', () => scaled.restore(outputs.output))
-  return { ...outputs, output: unpadHeads(g, output, heads, lowering.cacheHeadDim), scales: scaled?.used }
+  return {
+    ...outputs,
+    output: unpadHeads(g, output, { numHeads, headDim: valueDim }, lowering.cacheHeadDim),
+    scales: scaled?.used,
+  }
 }
 
 /**
@@ -191,7 +209,12 @@ function padHeads(g: Graph, x: Value, { cacheHeadDim, padDType }: AttentionLower
 }
 
 /** Removes the channels that `padHeads` appended. */
-function unpadHeads(g: Graph, x: Value, { numHeads, headDim }: Heads, paddedDim: number): Value {
+function unpadHeads(
+  g: Graph,
+  x: Value,
+  { numHeads, headDim }: Pick<Heads, 'numHeads' | 'headDim'>,
+  paddedDim: number,
+): Value {
   if (paddedDim === headDim) return x
   return g.scope('output', () => {
     const split = reshape(g, x, [...x.shape.slice(0, -1), numHeads, paddedDim], 'split_heads')

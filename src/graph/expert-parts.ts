@@ -1,3 +1,4 @@
+import type { ExpertGate } from './moe.ts'
 import type { MatrixPart } from './parameter.ts'
 
 /** A layer's mixture of experts. */
@@ -5,20 +6,39 @@ export interface ExpertsOptions {
   readonly numExperts: number
   readonly intermediateSize: number
   readonly hiddenSize: number
-  /** How many experts compute each token. */
-  readonly topK: number
-  /** Whether the weights of a token's chosen experts are divided by their sum, so that they add up to one. */
-  readonly normalised: boolean
-  /**
-   * The stored names of an expert's matrices: gate and up are [intermediate, hidden], down is [hidden, intermediate].
-   */
-  readonly names: (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
+  readonly gate?: ExpertGate | undefined
+  readonly names: ExpertNames
+}
+
+/** How experts are stored: each matrix by itself, or all experts' as one tensor. */
+export type ExpertNames = SingleExperts | StackedExperts
+
+/** The stored names of an expert's matrices: gate and up are [intermediate, hidden], down is [hidden, intermediate]. */
+export type SingleExperts = (expert: number) => { readonly gate: string; readonly up: string; readonly down: string }
+
+/**
+ * The stored names of all experts' matrices: gateUp [experts, hidden, 2 * intermediate], in which columns of gate and
+ * up alternate, down [experts, intermediate, hidden], or in MXFP4 their transposes; and of their biases [experts, out].
+ */
+export interface StackedExperts {
+  readonly gateUp: string
+  readonly down: string
+  readonly gateUpBias: string
+  readonly downBias: string
 }
 
 /** One parameter that holds the matrices of one kind (gate and up, or down) of all experts. */
 export interface ExpertMatrix {
   readonly shape: readonly [number, number, number]
   readonly parts: readonly MatrixPart[]
+  /** The biases [experts, out] of experts that have some. */
+  readonly bias?: MatrixPart | undefined
+}
+
+/** The two parameters of a mixture of experts. */
+export interface ExpertMatrices {
+  readonly gateUp: ExpertMatrix
+  readonly down: ExpertMatrix
 }
 
 const MAX_SLICES = 8
@@ -45,10 +65,16 @@ export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidt
  * rows of gate and up alternate, and down [slices * experts, hidden, width]. The first slices of all experts come
  * first, then the second ones, and so on.
  */
-export function expertParts(
-  { numExperts, intermediateSize, hiddenSize, names }: ExpertsOptions,
+export function expertParts(options: ExpertsOptions, slices: number): ExpertMatrices {
+  const { names } = options
+  return typeof names === 'function' ? singleParts(options, names, slices) : stackedParts(options, names, slices)
+}
+
+function singleParts(
+  { numExperts, intermediateSize, hiddenSize }: ExpertsOptions,
+  names: SingleExperts,
   slices: number,
-): { readonly gateUp: ExpertMatrix; readonly down: ExpertMatrix } {
+): ExpertMatrices {
   const width = intermediateSize / slices
   const gateUp: MatrixPart[] = []
   const down: MatrixPart[] = []
@@ -83,5 +109,73 @@ export function expertParts(
   return {
     gateUp: { shape: [slices * numExperts, 2 * width, hiddenSize], parts: gateUp },
     down: { shape: [slices * numExperts, hiddenSize, width], parts: down },
+  }
+}
+
+function stackedParts(
+  { numExperts, intermediateSize, hiddenSize }: ExpertsOptions,
+  names: StackedExperts,
+  slices: number,
+): ExpertMatrices {
+  const width = intermediateSize / slices
+  const each = Array.from({ length: slices * numExperts }, (_, index) => ({
+    index,
+    matrix: index % numExperts,
+    first: Math.floor(index / numExperts) * width,
+  }))
+  return {
+    gateUp: {
+      shape: [slices * numExperts, 2 * width, hiddenSize],
+      parts: [
+        {
+          name: names.gateUp,
+          shape: [numExperts, hiddenSize, 2 * intermediateSize],
+          transposed: true,
+          pieces: each.map(({ index, matrix, first }) => ({
+            matrix,
+            row: 2 * first,
+            column: 0,
+            rows: 2 * width,
+            firstRow: 2 * width * index,
+            rowStep: 1,
+          })),
+        },
+      ],
+      bias: {
+        name: names.gateUpBias,
+        shape: [numExperts, 2 * intermediateSize],
+        pieces: each.map(({ index, matrix, first }) => ({
+          row: matrix,
+          column: 2 * first,
+          rows: 1,
+          firstRow: index,
+          rowStep: 1,
+        })),
+      },
+    },
+    down: {
+      shape: [slices * numExperts, hiddenSize, width],
+      parts: [
+        {
+          name: names.down,
+          shape: [numExperts, intermediateSize, hiddenSize],
+          transposed: true,
+          pieces: each.map(({ index, matrix, first }) => ({
+            matrix,
+            row: 0,
+            column: first,
+            rows: hiddenSize,
+            firstRow: hiddenSize * index,
+            rowStep: 1,
+          })),
+        },
+      ],
+      // An expert's output has the bias once: the first slice has it, the others have zeros.
+      bias: {
+        name: names.downBias,
+        shape: [numExperts, hiddenSize],
+        pieces: [{ row: 0, column: 0, rows: numExperts, firstRow: 0, rowStep: 1 }],
+      },
+    },
   }
 }

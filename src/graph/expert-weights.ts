@@ -10,9 +10,10 @@ import {
   type WidthRule,
 } from './expert-parts.ts'
 import { quantizedParameters } from './linear.ts'
-import { lowerExperts, quantOf, type Target } from './lowering.ts'
+import { float8Of, lowerExperts, quantOf, type Target } from './lowering.ts'
 import type { ExpertWeight } from './moe.ts'
-import type { FloatMatrix } from './parameter.ts'
+import type { FloatMatrix, MatrixPart } from './parameter.ts'
+import type { Value } from './value.ts'
 
 /** The parameters of a mixture of experts. */
 export interface ExpertWeights {
@@ -22,37 +23,101 @@ export interface ExpertWeights {
   readonly quant: QuantLayout | undefined
 }
 
+/** Declares one of the two parameters of a mixture of experts. */
+type Declare = (part: string, matrix: ExpertMatrix) => ExpertWeight
+
 /**
- * Declares the matrices of all experts, which checkpoints store one by one, as the two parameters that the target's
- * kernel takes. Throws `GRAPH_UNSUPPORTED` if the target has no such kernel.
+ * Declares the matrices of all experts as the two parameters that the target's kernel takes, however checkpoints store
+ * them. Throws `GRAPH_UNSUPPORTED` if the target has no such kernel.
  */
 export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
   lowerExperts(target)
-  if (target.stored !== undefined)
+  if (!canRead(target.stored, options))
     throw new GraphError(
       'GRAPH_UNSUPPORTED',
       'a mixture of experts of a quantized checkpoint',
       'name the checkpoint that it was quantized from, with --quant',
     )
+  const isMicroscaled = target.stored?.method === 'mxfp4'
   const format = quantOf(target)
-  const quant = format && QUANT_LAYOUTS[format]
+  const quant = isMicroscaled ? QUANT_LAYOUTS.int8 : format && QUANT_LAYOUTS[format]
   const slices = expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))
   const { gateUp, down } = expertParts(options, slices)
-  if (quant !== undefined) checkBlocks(quant, options)
-  const declare = (part: string, { shape, parts }: ExpertMatrix): ExpertWeight => {
-    const matrix: FloatMatrix = { name: `${name}.${part}`, shape, source: { kind: 'assembled', parts } }
-    if (format === undefined || quant === undefined) {
-      return {
-        matrices: g.parameter({ ...matrix, dtype: target.dtype, placement: 'external', prepacked: false }),
-        shape,
-      }
-    }
-    const [experts, out, inner] = shape
-    const shapes = { codes: [experts, out, (inner * quant.bits) / 8], scales: [experts, out, inner / quant.blockSize] }
-    const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, prepacked: false, dtype: target.dtype })
-    return { matrices: codes, scales, shape }
-  }
+  if (quant !== undefined) checkBlocks(quant, options, slices)
+  const declare: Declare = isMicroscaled
+    ? (part, matrix) => microscaled(g, target, `${name}.${part}`, matrix)
+    : (part, matrix) => floats(g, target, `${name}.${part}`, matrix)
   return { gateUp: declare('gate_up', gateUp), down: declare('down', down), slices, quant }
+}
+
+/** Whether experts that are stored so are read: in MXFP4 those that are one tensor, in float8 those that are not. */
+function canRead(stored: Target['stored'], { names }: ExpertsOptions): boolean {
+  if (stored === undefined) return true
+  return stored.method === (typeof names === 'function' ? 'fp8' : 'mxfp4')
+}
+
+/** Matrices of floats, quantized when they are loaded if the target asks for it. */
+function floats(g: Graph, target: Target, name: string, { shape, parts, bias }: ExpertMatrix): ExpertWeight {
+  const matrix: FloatMatrix = { name, shape, source: { kind: 'assembled', parts, quant: float8Of(target) } }
+  const format = quantOf(target)
+  const beside = { bias: bias && declareBias(g, target, name, shape, bias), shape }
+  if (format === undefined) {
+    const { dtype } = target
+    return { matrices: g.parameter({ ...matrix, dtype, placement: 'external', prepacked: false }), ...beside }
+  }
+  const shapes = quantizedShapes(shape, QUANT_LAYOUTS[format])
+  const { codes, scales } = quantizedParameters(g, { format, matrix, shapes, prepacked: false, dtype: target.dtype })
+  return { matrices: codes, scales, ...beside }
+}
+
+/** Matrices that are stored in MXFP4 and kept in 8 bits, which are exact. */
+function microscaled(g: Graph, target: Target, name: string, { shape, parts, bias }: ExpertMatrix): ExpertWeight {
+  const [{ shape: stored, ...part }] = parts as [MatrixPart]
+  const shapes = quantizedShapes(shape, QUANT_LAYOUTS.int8)
+  const [matrices = 0, inner = 0, out = 0] = stored
+  const declare = (kind: 'codes' | 'scales', dtype: 'uint8' | Target['dtype']): Value =>
+    g.parameter({
+      name: `${name}.${kind}`,
+      dtype,
+      shape: shapes[kind],
+      placement: 'external',
+      prepacked: false,
+      source: {
+        kind: 'microscaled',
+        part: kind,
+        stored: { ...part, shape: [matrices, out, inner], transposed: false },
+      },
+    })
+  return {
+    matrices: declare('codes', 'uint8'),
+    scales: declare('scales', target.dtype),
+    bias: bias && declareBias(g, target, name, shape, bias),
+    shape,
+  }
+}
+
+function declareBias(
+  g: Graph,
+  { dtype }: Target,
+  name: string,
+  [experts, out]: ExpertMatrix['shape'],
+  bias: MatrixPart,
+): Value {
+  return g.parameter({
+    name: `${name}.bias`,
+    dtype,
+    shape: [experts, out],
+    placement: 'external',
+    prepacked: false,
+    source: { kind: 'assembled', parts: [bias] },
+  })
+}
+
+function quantizedShapes(
+  [experts, out, inner]: ExpertMatrix['shape'],
+  { bits, blockSize }: QuantLayout,
+): { readonly codes: readonly number[]; readonly scales: readonly number[] } {
+  return { codes: [experts, out, (inner * bits) / 8], scales: [experts, out, inner / blockSize] }
 }
 
 /** The rule of kernels for quantized experts: rows must be whole blocks. */
@@ -60,7 +125,11 @@ function wholeBlocks({ blockSize }: QuantLayout): WidthRule {
   return (width) => width % blockSize === 0
 }
 
-function checkBlocks({ blockSize }: QuantLayout, { intermediateSize, hiddenSize }: ExpertsOptions): void {
+function checkBlocks(
+  { blockSize }: QuantLayout,
+  { intermediateSize, hiddenSize }: ExpertsOptions,
+  slices: number,
+): void {
   for (const [what, size] of [
     ['hidden', hiddenSize],
     ['intermediate', intermediateSize],
@@ -72,4 +141,11 @@ function checkBlocks({ blockSize }: QuantLayout, { intermediateSize, hiddenSize 
       `their kernel takes multiples of ${blockSize}: say --quant none`,
     )
   }
+  // From inputs of a single block the kernel concludes that every row has one scale.
+  if (hiddenSize === blockSize && intermediateSize !== slices * blockSize)
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      `quantized experts of hidden size ${hiddenSize} and intermediate size ${intermediateSize}`,
+      'their kernel takes no such narrow inputs: say --quant none',
+    )
 }

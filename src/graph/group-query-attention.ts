@@ -1,7 +1,7 @@
 import type { Graph } from './builder.ts'
 import { wantDType, wantShape } from './ops.ts'
 import { filled } from './primitive-ops.ts'
-import { float, int, type Shape, string, type Value } from './value.ts'
+import { float, int, optional, type Shape, string, type Value } from './value.ts'
 
 /** The inputs of onnxruntime's operator GroupQueryAttention. */
 export interface GroupQueryAttentionInputs {
@@ -26,6 +26,8 @@ export interface GroupQueryAttentionInputs {
   readonly positionIds?: Value | undefined
   /** Added to the scores after the soft cap: [1, numHeads, tokens, total]; column i belongs to position i. */
   readonly bias?: Value | undefined
+  /** A score of each head that takes part in softmax and in nothing else: [numHeads]. */
+  readonly sinks?: Value | undefined
 }
 
 /** The operator's attributes. */
@@ -60,7 +62,8 @@ export function groupQueryAttention(
   name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale, softcap, window, interleaved = false } = options
-  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, positionIds, bias } = inputs
+  const { query, key, value, pastKey, pastValue, seqlensK, totalSequenceLength, rotary, positionIds, bias, sinks } =
+    inputs
   const [rows, tokens] = query.shape
   const want = (x: Value, shape: Shape) => {
     wantDType(g, 'GroupQueryAttention', name, x, query.dtype)
@@ -79,6 +82,7 @@ export function groupQueryAttention(
   if (rotary !== undefined) want(rotary.sin, rotary.cos.shape)
   const one = steps ? filled(g, `${name}.cache_scale`, 'float32', [1], 1) : undefined
   if (bias !== undefined) want(bias, [1, numHeads, tokens ?? 1, bias.shape[3] ?? 1])
+  if (sinks !== undefined) want(sinks, [numHeads])
 
   const [output, presentKey, presentValue] = g.node({
     op: 'GroupQueryAttention',
@@ -92,7 +96,7 @@ export function groupQueryAttention(
       pastValue,
       seqlensK,
       totalSequenceLength,
-      ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias, undefined, one, one]),
+      ...optional([rotary?.cos, rotary?.sin, rotary && positionIds, bias, sinks, one, one]),
     ],
     outputs: [query, pastKey, pastValue],
     attributes: {
@@ -111,9 +115,4 @@ export function groupQueryAttention(
     },
   })
   return { output: output!, presentKey: presentKey!, presentValue: presentValue! }
-}
-
-/** A list of optional inputs without the absent ones at its end. */
-function optional(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
-  return inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1)
 }

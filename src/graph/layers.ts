@@ -9,6 +9,7 @@ import { lowerLinear, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
 import { expertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
+import { route, type Routing, type RoutingOptions } from './routing.ts'
 import {
   add,
   cast,
@@ -25,6 +26,8 @@ import {
   softcap,
   splitAxis,
 } from './ops.ts'
+import { type HeadMatrices, linearByHeads } from './head-linear.ts'
+import { clamp, sigmoid } from './primitive-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -92,16 +95,54 @@ export class Layers {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
     const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
     return options.bias
-      ? add(this.graph, product, this.#vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
+      ? add(this.graph, product, this.vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
       : product
   }
 
   /**
-   * A mixture of experts' router: x [..., in] -> scores [..., numExperts]. Never quantized, since a rounded score can
-   * choose another expert.
+   * Each head's channels x [rows, tokens, heads * in] times a matrix of its own: [rows, tokens, heads * out]. Never
+   * quantized and out of adapters' reach.
    */
-  router(x: Value, name: string, numExperts: number): Value {
-    return linear(this.graph, { ...this.#target, quant: 'none' }, x, name, numExperts)
+  linearByHeads(x: Value, name: string, options: HeadMatrices): Value {
+    return linearByHeads(this.graph, this.#target, x, name, options)
+  }
+
+  /** Joins the channels of heads: each x [..., heads * its dim] -> [..., heads * sum of dims]. */
+  joinHeads(parts: readonly Value[], heads: number, name: string): Value {
+    return this.graph.scope(name, () => {
+      const outer = parts[0]!.shape.slice(0, -1)
+      const split = parts.map((part) =>
+        reshape(this.graph, part, [...outer, heads, this.#channels(part, name) / heads], 'split_heads'),
+      )
+      const joined = concatLast(this.graph, split, 'join')
+      return reshape(this.graph, joined, [...outer, heads * this.#channels(joined, name)], 'merge_heads')
+    })
+  }
+
+  /** Takes the channels of heads apart: x [..., heads * sum of dims] -> one value [..., heads * dim] for each dim. */
+  splitHeads(x: Value, heads: number, dims: readonly number[], name: string): Value[] {
+    return this.graph.scope(name, () => {
+      const outer = x.shape.slice(0, -1)
+      const split = reshape(this.graph, x, [...outer, heads, this.#channels(x, name) / heads], 'split_heads')
+      return splitAxis(this.graph, split, outer.length + 1, dims, 'split').map((part, i) =>
+        reshape(this.graph, part, [...outer, heads * dims[i]!], 'merge_heads'),
+      )
+    })
+  }
+
+  /**
+   * A mixture of experts' router: x [..., in] -> scores [..., numExperts]. Never quantized, nor stored so, since a
+   * rounded score can choose another expert.
+   */
+  router(x: Value, name: string, numExperts: number, options: { readonly bias: boolean }): Value {
+    const scores = linear(this.graph, { ...this.#target, quant: 'none', stored: undefined }, x, name, numExperts)
+    if (!options.bias) return scores
+    return add(this.graph, scores, this.vector(`${name}.bias`, numExperts), `${name}.add_bias`)
+  }
+
+  /** Chooses the experts of each token by a router's scores [..., experts]. */
+  route(scores: Value, options: RoutingOptions, name: string): Routing {
+    return route(this.graph, scores, options, name)
   }
 
   /**
@@ -129,7 +170,7 @@ export class Layers {
   ): Value {
     const size = this.#channels(x, name)
     const weight = this.#weight(name, size, offset)
-    return layerNorm(this.graph, x, { weight, bias: bias ? this.#vector(`${name}.bias`, size) : undefined }, eps, name)
+    return layerNorm(this.graph, x, { weight, bias: bias ? this.vector(`${name}.bias`, size) : undefined }, eps, name)
   }
 
   /** Shifts and scales x [..., n] to mean 0 and variance 1: `layerNorm` without parameters. */
@@ -158,16 +199,16 @@ export class Layers {
 
   /** x [..., n] + `name`.bias [n]. */
   addBias(x: Value, name: string): Value {
-    return add(this.graph, x, this.#vector(`${name}.bias`, this.#channels(x, name)), `${name}.add_bias`)
+    return add(this.graph, x, this.vector(`${name}.bias`, this.#channels(x, name)), `${name}.add_bias`)
   }
 
   /**
    * A mixture of experts: each token's output is the weighted sum of its best experts' outputs. x [rows, tokens,
-   * hidden], scores [rows, tokens, experts] -> [rows, tokens, hidden].
+   * hidden] -> [rows, tokens, hidden].
    */
-  experts(x: Value, scores: Value, name: string, options: ExpertsOptions): Value {
+  experts(x: Value, routing: Routing, name: string, options: ExpertsOptions): Value {
     const { gateUp, down, slices, quant } = expertWeights(this.graph, this.#target, name, options)
-    return mixtureOfExperts(this.graph, { x, scores, gateUp, down }, { ...options, slices, quant }, name)
+    return mixtureOfExperts(this.graph, { x, routing, gateUp, down }, { gate: options.gate, slices, quant }, name)
   }
 
   /** Applies an activation function, one of `ACTIVATION_NAMES`. Throws `GRAPH_UNSUPPORTED` for other names. */
@@ -189,6 +230,15 @@ export class Layers {
 
   mul(a: Value, b: Value, name: string): Value {
     return mul(this.graph, a, b, name)
+  }
+
+  sigmoid(x: Value, name: string): Value {
+    return sigmoid(this.graph, x, name)
+  }
+
+  /** Each element, but no smaller than -limit and no larger than limit. */
+  clamp(x: Value, limit: number, name: string): Value {
+    return clamp(this.graph, x, limit, name)
   }
 
   /** Multiplies each element by a constant. */
@@ -242,7 +292,7 @@ export class Layers {
 
   /** The weight of a norm, [size], plus `offset`. */
   #weight(name: string, size: number, offset: number): Value {
-    const weight = this.#vector(`${name}.weight`, size)
+    const weight = this.vector(`${name}.weight`, size)
     if (offset === 0) return weight
     return add(this.graph, weight, this.#number(offset, `${name}.offset`), `${name}.add_offset`)
   }
@@ -256,11 +306,12 @@ export class Layers {
 
   /** Vectors, one under each of `names`, as the rows of a matrix. */
   #stacked(names: readonly string[], shape: readonly number[], name: string): Value {
-    const vectors = names.map((own) => this.#vector(own, shape[1]!))
+    const vectors = names.map((own) => this.vector(own, shape[1]!))
     return reshape(this.graph, concatLast(this.graph, vectors, `${name}.joined`), shape, `${name}.stacked`)
   }
 
-  #vector(name: string, size: number): Value {
+  /** The vector `name` [size] as a value. */
+  vector(name: string, size: number): Value {
     return this.#inline(name, [size])
   }
 

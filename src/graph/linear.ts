@@ -27,7 +27,8 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
   const inFeatures = lastDim(x.shape)
   if (typeof inFeatures !== 'number')
     throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
-  const { stored } = target
+  // MXFP4 is for experts only.
+  const stored = target.stored?.method === 'mxfp4' ? undefined : target.stored
   if (stored !== undefined && stored.method !== 'fp8')
     return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
   const shape: [number, number] = [outFeatures, inFeatures]

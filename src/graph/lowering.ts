@@ -1,4 +1,4 @@
-import type { StoredQuant } from '../checkpoint/weights/stored-quant.ts'
+import type { Float8Quant, StoredQuant } from '../checkpoint/weights/stored-quant.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { BlockFormat, QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'
@@ -137,7 +137,7 @@ export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFor
  * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for quantized experts.
  */
 export function lowerExperts(target: Target): ExpertsForm {
-  const format = quantOf(target)
+  const format = target.stored?.method === 'mxfp4' ? 'mxfp4' : quantOf(target)
   if (format === undefined) return 'MoE'
   const what = `a mixture of experts in ${format} on ${target.device}`
   if (target.device !== 'cpu')
@@ -149,6 +149,11 @@ export function lowerExperts(target: Target): ExpertsForm {
   if (format === 'nf4')
     throw new GraphError('GRAPH_UNSUPPORTED', what, 'no kernel reads it: say --quant int4 or --quant int8')
   return 'QMoE'
+}
+
+/** How float8 matrices are stored; undefined: they are not. */
+export function float8Of({ stored }: Pick<Target, 'stored'>): Float8Quant | undefined {
+  return stored?.method === 'fp8' ? stored : undefined
 }
 
 /** The block format that was asked for; undefined: not quantized. */

@@ -1,15 +1,15 @@
 import type { QuantLayout } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { concatLast, mul, scale, wantDType, wantShape } from './ops.ts'
-import { filled, softmax } from './primitive-ops.ts'
-import { float, int, string, type Value } from './value.ts'
+import type { Routing } from './routing.ts'
+import { float, int, optional, string, type Value } from './value.ts'
 
 /** The inputs of a mixture of experts. */
 export interface MixtureInputs {
   /** [rows, tokens, hidden] */
   readonly x: Value
-  /** The router's scores before softmax: [rows, tokens, experts]. */
-  readonly scores: Value
+  /** Which experts compute each token. */
+  readonly routing: Routing
   /** [slices * experts, 2 * width, hidden]: gate and up matrices, with alternating rows. */
   readonly gateUp: ExpertWeight
   /** [slices * experts, hidden, width] */
@@ -21,29 +21,41 @@ export interface ExpertWeight {
   readonly matrices: Value
   /** [experts, out, blocks of a row]. */
   readonly scales?: Value | undefined
+  /** [experts, out] */
+  readonly bias?: Value | undefined
   readonly shape: readonly [number, number, number]
 }
 
-/** How experts are chosen and stored. */
+/**
+ * The gate of experts: gate * sigmoid(alpha * gate) * (up + offset), after both were clamped to a limit if there is
+ * one.
+ */
+export interface ExpertGate {
+  readonly alpha: number
+  readonly offset: number
+  /** The largest gate, and the largest magnitude of up. */
+  readonly limit?: number | undefined
+}
+
+/** SiLU, as in Mixtral. */
+const SILU: ExpertGate = { alpha: 1, offset: 0 }
+
+/** How experts are stored. */
 export interface MixtureOptions {
-  /** How many experts compute each token. */
-  readonly topK: number
-  /** Whether the weights of a token's chosen experts are divided by their sum, so that they add up to one. */
-  readonly normalised: boolean
+  readonly gate?: ExpertGate | undefined
   /** How many experts of the operator make up one expert of the model (see `expertSlices`). */
   readonly slices: number
   readonly quant?: QuantLayout | undefined
 }
 
 /**
- * Adds a mixture of experts: the weighted sum of down(silu(gate(x)) * up(x)) over each token's `topK` best experts,
- * [rows, tokens, hidden] (Shazeer et al., "Outrageously Large Neural Networks"). The operator reads only the weights of
- * experts that some token has chosen.
+ * Adds a mixture of experts: the weighted sum of down(silu(gate(x)) * up(x)), or another gate, over each token's chosen
+ * experts, [rows, tokens, hidden]. The operator reads only the weights of experts that some token has chosen.
  */
 export function mixtureOfExperts(
   g: Graph,
-  { x, scores, gateUp, down }: MixtureInputs,
-  { topK, normalised, slices, quant }: MixtureOptions,
+  { x, routing: { topK, scores, total }, gateUp, down }: MixtureInputs,
+  { gate: { alpha, offset, limit } = SILU, slices, quant }: MixtureOptions,
   name: string,
 ): Value {
   const [experts, hidden, width] = down.shape
@@ -82,45 +94,23 @@ export function mixtureOfExperts(
       outputs: [x],
       inputs:
         quant === undefined
-          ? [x, flat, gateUp.matrices, undefined, down.matrices]
-          : [x, flat, gateUp.matrices, gateUp.scales, undefined, down.matrices, down.scales],
+          ? optional([x, flat, gateUp.matrices, gateUp.bias, down.matrices, down.bias])
+          : optional([x, flat, gateUp.matrices, gateUp.scales, gateUp.bias, down.matrices, down.scales, down.bias]),
       attributes: {
-        // The operator always normalises the chosen experts' weights to a sum of one; `chosenShare` undoes that.
+        // The operator always normalises the chosen experts' weights to a sum of one; `total` undoes that.
         k: int(topK * slices),
         normalize_routing_weights: int(1),
-        // SwiGLU as in Mixtral; the operator's own defaults (alpha, beta) are another model's.
         activation_type: string('swiglu'),
         swiglu_fusion: int(1),
-        activation_alpha: float(1),
-        activation_beta: float(0),
+        activation_alpha: float(alpha),
+        activation_beta: float(offset),
+        ...(limit !== undefined && { swiglu_limit: float(limit) }),
         ...(quant !== undefined && { expert_weight_bits: int(quant.bits), block_size: int(quant.blockSize) }),
       },
     })
     // The operator divided the weights among the slices of each expert; here they are multiplied again.
-    const whole = slices === 1 ? mixed! : scale(g, mixed!, slices, 'whole')
-    return normalised ? whole : mul(g, whole, chosenShare(g, scores, topK), 'weighted')
+    const factor = slices * (typeof total === 'number' ? total : 1)
+    const whole = factor === 1 ? mixed! : scale(g, mixed!, factor, 'whole')
+    return typeof total === 'number' ? whole : mul(g, whole, total, 'weighted')
   })
-}
-
-/** The share of softmax(scores) that falls to the best `topK` experts: [..., experts] -> [..., 1]. */
-function chosenShare(g: Graph, scores: Value, topK: number): Value {
-  const shape = (size: number) => ({ dtype: scores.dtype, shape: [...scores.shape.slice(0, -1), size] })
-  const best = (values: Value): Value => {
-    const count = filled(g, 'count', 'int64', [1], topK)
-    return g.node({
-      op: 'TopK',
-      name: 'chosen',
-      inputs: [values, count],
-      outputs: [shape(topK), { ...shape(topK), dtype: 'int64' }],
-      attributes: { axis: int(-1) },
-    })[0]!
-  }
-  const axes = filled(g, 'axes', 'int64', [1], -1)
-  return g.node({
-    op: 'ReduceSum',
-    name: 'share',
-    inputs: [best(softmax(g, scores, 'probabilities')), axes],
-    outputs: [shape(1)],
-    attributes: { keepdims: int(1) },
-  })[0]!
 }

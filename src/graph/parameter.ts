@@ -1,3 +1,4 @@
+import { mxfp4Pieces } from '../checkpoint/weights/mxfp4.ts'
 import type { WantedTensor } from '../checkpoint/weights/reconcile.ts'
 import { type Float8Quant, type PackedQuant, storedPieces } from '../checkpoint/weights/stored-quant.ts'
 import type { DType } from '../tensor/dtype.ts'
@@ -21,7 +22,7 @@ export interface Parameter {
 }
 
 /** How a parameter's bytes are made from the checkpoint's tensors. */
-export type ParameterSource = FloatSource | UnpackedSource | QuantizedSource
+export type ParameterSource = FloatSource | UnpackedSource | QuantizedSource | MicroscaledSource
 
 /** Where the floats of a parameter come from, or of a matrix that is quantized afterwards. */
 export type FloatSource = StoredSource | AssembledSource | WidenedSource
@@ -35,6 +36,8 @@ export interface StoredSource {
 export interface AssembledSource {
   readonly kind: 'assembled'
   readonly parts: readonly MatrixPart[]
+  /** The scales of parts that are stored as float8. */
+  readonly quant?: Float8Quant | undefined
 }
 
 /** A matrix of a float8 checkpoint, multiplied by its stored scales. */
@@ -52,6 +55,17 @@ export interface UnpackedSource {
   readonly quant: PackedQuant
   readonly part: 'codes' | 'scales' | 'zeros'
   readonly module: StoredModule
+}
+
+/**
+ * Codes or scales in 8 bits of a matrix that the checkpoint stores in MXFP4, as the two tensors `name`_blocks and
+ * `name`_scales; nothing is rounded (`checkpoint/weights/mxfp4.ts`).
+ */
+export interface MicroscaledSource {
+  readonly kind: 'microscaled'
+  readonly part: 'codes' | 'scales'
+  /** The stored matrix, whose pieces begin and end with blocks. */
+  readonly stored: MatrixPart
 }
 
 /** Codes or scales of a matrix of floats that is quantized when it is loaded. */
@@ -81,7 +95,10 @@ export interface FloatMatrix {
  */
 export interface MatrixPart {
   readonly name: string
-  readonly shape: readonly [number, number]
+  /** As stored: [rows, columns], or a stack of such matrices, [matrices, rows, columns]. */
+  readonly shape: readonly number[]
+  /** Whether the pieces are of the stored matrix's transpose. */
+  readonly transposed?: boolean | undefined
   readonly pieces: readonly RowPiece[]
 }
 
@@ -90,6 +107,8 @@ export interface MatrixPart {
  * has.
  */
 export interface RowPiece {
+  /** Which matrix of a stack; the first where not given. */
+  readonly matrix?: number | undefined
   readonly row: number
   readonly column: number
   readonly rows: number
@@ -110,11 +129,22 @@ export function storedTensors({
     case 'stored':
       return [{ name, shape }]
     case 'assembled':
-      return source.parts
+      return source.quant === undefined
+        ? source.parts
+        : source.parts
+            .map(storedModule)
+            .flatMap(({ name: module, shape: of }) => storedPieces(source.quant!, module, of))
+    case 'microscaled':
+      return mxfp4Pieces(source.stored.name, source.stored.shape)
     case 'widened':
     case 'unpacked':
       return storedPieces(source.quant, source.module.name, source.module.shape)
     case 'quantized':
       return storedTensors(source.matrix)
   }
+}
+
+/** The linear layer whose weight a part is. */
+export function storedModule({ name, shape: [out = 0, inner = 0] }: MatrixPart): StoredModule {
+  return { name: name.replace(/\.weight$/, ''), shape: [out, inner] }
 }

@@ -8,13 +8,18 @@ import { GraphError } from './errors.ts'
 import { add, cast, mul, reshape, softcap, sub } from './ops.ts'
 import {
   and,
+  div,
+  exp,
   filled,
   indicesOfAxis,
+  largest,
+  largestOfAxis,
   less,
   lessOrEqual,
   matMul,
   scatterElements,
   softmax,
+  sumOfAxis,
   transpose,
   where,
 } from './primitive-ops.ts'
@@ -38,7 +43,7 @@ export function primitiveAttention(
   name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale } = options
-  const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias } = inputs
+  const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias, sinks } = inputs
   if (positionIds === undefined)
     throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
   return g.scope(name, () => {
@@ -89,11 +94,11 @@ export function primitiveAttention(
       bias === undefined
         ? capped
         : add(g, capped, reshape(g, bias, [numKvHeads, group, 1, capacity], 'head_bias'), 'biased')
-    const weights = softmax(
-      g,
-      where(g, isVisible, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores'),
-      'weights',
-    )
+    const masked = where(g, isVisible, scores, filled(g, 'masked', 'float32', [1], MASKED), 'masked_scores')
+    const weights =
+      sinks === undefined
+        ? softmax(g, masked, 'weights')
+        : softmaxBeside(g, masked, reshape(g, sinks, [numKvHeads, group, 1, 1], 'head_sinks'), 'weights')
     const clean = where(g, isFilled, presentValue, filled(g, 'zero', 'float32', [1], 0), 'filled_values')
     const mixed = matMul(g, weights, reshape(g, clean, [rows, numKvHeads, 1, capacity, headDim], 'values'), 'mixed')
     const output = reshape(
@@ -103,6 +108,16 @@ export function primitiveAttention(
       'output',
     )
     return { output, presentKey, presentValue }
+  })
+}
+
+/** softmax along the last axis as if each row had one score more, `other`, whose share is left out. */
+function softmaxBeside(g: Graph, scores: Value, other: Value, name: string): Value {
+  return g.scope(name, () => {
+    const peak = largest(g, largestOfAxis(g, scores, scores.shape.length - 1, 'largest_score'), other, 'peak')
+    const parts = exp(g, sub(g, scores, peak, 'below_peak'), 'parts')
+    const total = sumOfAxis(g, parts, scores.shape.length - 1, 'total')
+    return div(g, parts, add(g, total, exp(g, sub(g, other, peak, 'other_below_peak'), 'other'), 'whole'), 'shares')
   })
 }
 

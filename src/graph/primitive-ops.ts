@@ -1,5 +1,6 @@
 import type { DType } from '../tensor/dtype.ts'
-import { tensor } from '../tensor/tensor.ts'
+import { convert } from '../tensor/convert.ts'
+import { fromFloat32, tensor } from '../tensor/tensor.ts'
 import type { Graph, NodeSpec } from './builder.ts'
 import { cast, wantDType, wantShape } from './ops.ts'
 import { broadcast } from './shapes.ts'
@@ -36,6 +37,25 @@ export function abs(g: Graph, x: Value, name: string): Value {
 
 export function sqrt(g: Graph, x: Value, name: string): Value {
   return unary(g, 'Sqrt', x, name)
+}
+
+export function exp(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Exp', x, name)
+}
+
+export function log(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Log', x, name)
+}
+
+export function sigmoid(g: Graph, x: Value, name: string): Value {
+  return unary(g, 'Sigmoid', x, name)
+}
+
+/** Each element, but no smaller than -limit and no larger than limit. */
+export function clamp(g: Graph, x: Value, limit: number, name: string): Value {
+  const bound = (part: string, value: number) =>
+    g.constant(`${name}.${part}`, convert(fromFloat32(Float32Array.of(value), []), x.dtype))
+  return single(g, { op: 'Clip', name, inputs: [x, bound('least', -limit), bound('most', limit)], outputs: [x] })
 }
 
 /** a / b, broadcast. */
@@ -78,6 +98,50 @@ export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Valu
 /** softmax along the last axis. */
 export function softmax(g: Graph, x: Value, name: string): Value {
   return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
+}
+
+/** The `count` largest elements along the last axis, in order, and where they are (int64): [..., count] each. */
+export function largestFew(g: Graph, x: Value, count: number, name: string): { values: Value; indices: Value } {
+  const shape = [...x.shape.slice(0, -1), count]
+  const [values, indices] = g.node({
+    op: 'TopK',
+    name,
+    inputs: [x, filled(g, `${name}.count`, 'int64', [1], count)],
+    outputs: [
+      { dtype: x.dtype, shape },
+      { dtype: 'int64', shape },
+    ],
+    attributes: { axis: int(-1) },
+  })
+  return { values: values!, indices: indices! }
+}
+
+/** The elements of x at `indices`, int64 of as many axes, along the last axis: a value of the indices' shape. */
+export function gatherElements(g: Graph, x: Value, indices: Value, name: string): Value {
+  wantDType(g, 'GatherElements', name, indices, 'int64')
+  return single(g, {
+    op: 'GatherElements',
+    name,
+    inputs: [x, indices],
+    outputs: [{ dtype: x.dtype, shape: indices.shape }],
+    attributes: { axis: int(-1) },
+  })
+}
+
+/** A value of x's shape with the same number everywhere. */
+export function filledLike(g: Graph, x: Value, value: number, name: string): Value {
+  const shape = single(g, {
+    op: 'Shape',
+    name: `${name}.shape`,
+    inputs: [x],
+    outputs: [{ dtype: 'int64', shape: [x.shape.length] }],
+  })
+  return single(g, { op: 'Expand', name, inputs: [constantLike(g, x, value, `${name}.value`), shape], outputs: [x] })
+}
+
+/** A number as a constant [1] of x's dtype. */
+export function constantLike(g: Graph, x: Value, value: number, name: string): Value {
+  return g.constant(name, convert(fromFloat32(Float32Array.of(value), [1]), x.dtype))
 }
 
 /** a <= b as bool, broadcast. */

@@ -50,6 +50,11 @@ export interface GraphOutput {
   readonly value: Value
 }
 
+/** A list of optional inputs without the absent ones at its end. */
+export function optional(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
+  return inputs.slice(0, inputs.findLastIndex((input) => input !== undefined) + 1)
+}
+
 /** An attribute that is a whole number. */
 export function int(value: number): Attribute {
   return { type: 'int', value }

@@ -215,7 +215,8 @@ function arithmeticOf({
     config: { storedQuant },
   },
 }: ServeOptions): string {
-  return storedQuant === undefined || storedQuant.method === 'fp8' ? quant : storedQuant.method
+  if (storedQuant === undefined || storedQuant.method === 'fp8') return quant
+  return quant === 'none' ? storedQuant.method : `${storedQuant.method} ${quant}`
 }
 
 function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: Discovery, key: string): BlockServer {

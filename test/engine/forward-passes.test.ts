@@ -67,7 +67,17 @@ function assertClose(actual: Float32Array, expected: readonly Float32Array[], to
 }
 
 describe('a forward pass', () => {
-  for (const name of ['llama', 'mistral', 'gemma2', 'bloom', 'falcon-7b', 'qwen3', 'mixtral']) {
+  for (const name of [
+    'llama',
+    'mistral',
+    'gemma2',
+    'bloom',
+    'falcon-7b',
+    'qwen3',
+    'mixtral',
+    'gpt-oss-mxfp4',
+    'deepseek-v2',
+  ]) {
     it(`gives what sessions give, whether sequences are shorter than a chunk or longer: ${name}`, async (context) => {
       const checkpoint = await openCheckpoint(join(FIXTURES, name))
       const engine = await load(context, checkpoint)

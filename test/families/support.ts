@@ -1,9 +1,12 @@
-import { assemble } from '../../src/engine/loading/assemble.ts'
+import { assemble, assembleCodes, assembleScales } from '../../src/engine/loading/assemble.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
 import { bareName } from '../../src/checkpoint/weights/names.ts'
+import type { Float8Quant } from '../../src/checkpoint/weights/stored-quant.ts'
+import { widenFloat8 } from '../../src/checkpoint/weights/unpack.ts'
+import { storedModule, type StoredModule } from '../../src/graph/parameter.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
 import { buildBlockGraph, cacheShape } from '../../src/families/graphs.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
@@ -11,7 +14,7 @@ import { ropeAngles } from '../../src/families/rope.ts'
 import { encodeModel, type FinishedGraph } from '../../src/graph/encode.ts'
 import type { Target } from '../../src/graph/lowering.ts'
 import type { DType } from '../../src/tensor/dtype.ts'
-import { asFloat32, type Tensor } from '../../src/tensor/tensor.ts'
+import { asFloat32, fromFloat32, type Tensor } from '../../src/tensor/tensor.ts'
 
 export const CPU: Target = { device: 'cpu', dtype: 'float32' }
 
@@ -69,13 +72,38 @@ function named({ parameters }: FinishedGraph, stored: Tensors): Tensors {
   const byBareName = new Map([...stored].map(([name, value]) => [bareName(name), value]))
   return new Map(
     parameters.flatMap((parameter) => {
-      const value =
-        parameter.source.kind === 'assembled'
-          ? assemble(parameter.shape, parameter.source.parts, 'float32', (name) => stored.get(name)!.data)
-          : byBareName.get(bareName(parameter.name))
+      const value = valueOf(parameter, stored) ?? byBareName.get(bareName(parameter.name))
       return value === undefined ? [] : [[parameter.name, value] as const]
     }),
   )
+}
+
+/** What is made of other tensors than the one of its name. */
+function valueOf({ shape, source }: FinishedGraph['parameters'][number], stored: Tensors): Tensor | undefined {
+  const bytes = (name: string) => new Uint8Array(stored.get(name)!.data)
+  const widened = (quant: Float8Quant, { name, shape: of }: StoredModule) =>
+    widenFloat8(quant, of, {
+      bytes: (piece) => bytes(`${name}.${piece}`),
+      floats: (piece) => floats(stored, `${name}.${piece}`),
+    })
+  switch (source.kind) {
+    case 'assembled': {
+      const { quant } = source
+      return assemble(shape, source.parts, 'float32', (part) =>
+        quant === undefined ? bytes(part.name) : widened(quant, storedModule(part)).data,
+      )
+    }
+    case 'widened':
+      return widened(source.quant, source.module)
+    case 'microscaled': {
+      const { name } = source.stored
+      if (source.part === 'codes')
+        return { dtype: 'uint8', shape, data: assembleCodes(shape, source.stored, bytes(`${name}_blocks`)) }
+      return fromFloat32(assembleScales(shape, source.stored, bytes(`${name}_scales`)), shape)
+    }
+    default:
+      return undefined
+  }
 }
 
 function copyOf({ name, inputs, outputs, constants, nodes }: FinishedGraph): Omit<FinishedGraph, 'parameters'> {

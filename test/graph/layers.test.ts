@@ -18,6 +18,7 @@ const FORMULAS: Record<string, (x: number) => number> = {
   gelu_pytorch_tanh: geluTanh,
   quick_gelu: (x) => x * sigmoid(1.702 * x),
   relu: (x) => Math.max(x, 0),
+  relu2: (x) => Math.max(x, 0) ** 2,
 }
 
 /** The normal density from 0 to x, by the midpoint rule. */

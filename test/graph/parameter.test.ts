@@ -26,6 +26,12 @@ describe('the tensors that a parameter is made of', () => {
   it('are the one of its name, the parts, or what a float8 checkpoint stores', () => {
     assert.deepEqual(tensorsOf({ kind: 'stored' }), ['proj.weight [8,16]'])
     assert.deepEqual(tensorsOf({ kind: 'assembled', parts: [part('a'), part('b')] }), ['a [4,16]', 'b [4,16]'])
+    assert.deepEqual(tensorsOf({ kind: 'assembled', parts: [part('a.weight'), part('b.weight')], quant: FLOAT8 }), [
+      'a.weight [4,16]',
+      'a.weight_scale [4,1]',
+      'b.weight [4,16]',
+      'b.weight_scale [4,1]',
+    ])
     assert.deepEqual(tensorsOf({ kind: 'widened', quant: FLOAT8, module: { name: 'proj', shape: SHAPE } }), [
       'proj.weight [8,16]',
       'proj.weight_scale [8,1]',

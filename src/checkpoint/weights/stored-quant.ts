@@ -3,7 +3,7 @@ import type { Fields } from '../config/fields.ts'
 import { isJsonObject, type JsonObject } from '../config/json.ts'
 
 /** How the linear layers are stored in a checkpoint that was quantized before it was saved. Plain data. */
-export type StoredQuant = PackedQuant | Float8Quant
+export type StoredQuant = PackedQuant | Float8Quant | MicroscaledQuant
 
 /**
  * Weights as integers of `bits` bits, packed into words, with a scale for each group of a row's weights. The methods
@@ -33,6 +33,11 @@ export interface Float8Quant {
   readonly scale: 'weight_scale_inv' | 'weight_scale'
   readonly blockRows: number
   readonly blockColumns: number
+}
+
+/** The matrices of experts, and no others, in MXFP4 (`mxfp4.ts`). */
+export interface MicroscaledQuant {
+  readonly method: 'mxfp4'
 }
 
 /** One of the tensors that a linear layer is stored in, and the dtypes that it may have. */
@@ -72,6 +77,8 @@ export function parseStoredQuant(fields: Fields): StoredQuant | undefined {
       return parseCompressed(fields, config)
     case 'fp8':
       return parseFloat8(fields, config)
+    case 'mxfp4':
+      return { method: 'mxfp4' }
     default:
       return unsupported(fields, `quant_method ${JSON.stringify(config['quant_method'])}`)
   }
@@ -220,7 +227,7 @@ export function groupsOf({ groupSize }: Pick<PackedQuant, 'groupSize'>, inFeatur
 
 /** The tensors that a linear layer [out, in] is stored in; names follow the module's. */
 export function storedPieces(
-  quant: StoredQuant,
+  quant: PackedQuant | Float8Quant,
   module: string,
   [out, inner]: readonly [number, number],
 ): StoredPiece[] {

@@ -2,10 +2,17 @@ import { classesOf } from './family-classes.ts'
 
 /** The classes of each family; a test compares this list with the table of model types. */
 export const { DistributedBloomConfig, DistributedBloomModel, DistributedBloomForCausalLM } = classesOf('bloom')
+export const { DistributedDeepseekV2Config, DistributedDeepseekV2Model, DistributedDeepseekV2ForCausalLM } =
+  classesOf('deepseek_v2')
+export const { DistributedDeepseekV3Config, DistributedDeepseekV3Model, DistributedDeepseekV3ForCausalLM } =
+  classesOf('deepseek_v3')
 export const { DistributedFalconConfig, DistributedFalconModel, DistributedFalconForCausalLM } = classesOf('falcon')
 export const { DistributedGemma2Config, DistributedGemma2Model, DistributedGemma2ForCausalLM } = classesOf('gemma2')
 export const { DistributedGemma3TextConfig, DistributedGemma3TextModel, DistributedGemma3TextForCausalLM } =
   classesOf('gemma3_text')
+export const { DistributedGlm4MoeConfig, DistributedGlm4MoeModel, DistributedGlm4MoeForCausalLM } =
+  classesOf('glm4_moe')
+export const { DistributedGptOssConfig, DistributedGptOssModel, DistributedGptOssForCausalLM } = classesOf('gpt_oss')
 export const { DistributedLlamaConfig, DistributedLlamaModel, DistributedLlamaForCausalLM } = classesOf('llama')
 export const { DistributedMistralConfig, DistributedMistralModel, DistributedMistralForCausalLM } = classesOf('mistral')
 export const { DistributedPhi3Config, DistributedPhi3Model, DistributedPhi3ForCausalLM } = classesOf('phi3')
@@ -38,3 +45,6 @@ export const { DistributedSeedOssConfig, DistributedSeedOssModel, DistributedSee
   classesOf('seed_oss')
 export const { DistributedErnie45Config, DistributedErnie45Model, DistributedErnie45ForCausalLM } =
   classesOf('ernie4_5')
+export const { DistributedQwen2MoeConfig, DistributedQwen2MoeModel, DistributedQwen2MoeForCausalLM } =
+  classesOf('qwen2_moe')
+export const { DistributedOlmoeConfig, DistributedOlmoeModel, DistributedOlmoeForCausalLM } = classesOf('olmoe')

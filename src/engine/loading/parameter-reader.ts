@@ -2,20 +2,24 @@ import { requireNaturalOrder } from '../../checkpoint/weights/group-order.ts'
 import { readBytes, readBytesInto, readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type StoredValues, type UnpackedMatrix, unpackMatrix, widenFloat8 } from '../../checkpoint/weights/unpack.ts'
-import type {
-  FloatMatrix,
-  Parameter,
-  QuantizedSource,
-  StoredModule,
-  StoredSource,
-  UnpackedSource,
-  WidenedSource,
+import {
+  type AssembledSource,
+  type FloatMatrix,
+  type MatrixPart,
+  type MicroscaledSource,
+  storedModule,
+  type Parameter,
+  type QuantizedSource,
+  type StoredModule,
+  type StoredSource,
+  type UnpackedSource,
+  type WidenedSource,
 } from '../../graph/parameter.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type BlockFormat, type QuantFormat, type QuantizedMatrix, quantizedSizes } from '../../tensor/quantize.ts'
 import { asFloat32, fromFloat32, numElements, type Tensor } from '../../tensor/tensor.ts'
-import { assemble, assembleQuantized, quantize } from './assemble.ts'
+import { assemble, assembleCodes, assembleQuantized, assembleScales, quantize } from './assemble.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
@@ -51,11 +55,13 @@ export class ParameterReader {
         return lent ? this.#memory.read(slice, dtype) : readTensor(slice, dtype)
       }
       case 'assembled':
-        return assemble(shape, source.parts, dtype, (part) => this.#stored(part, dtype).data)
+        return assemble(shape, source.parts, dtype, (part) => this.#part(source, part, dtype).data)
       case 'widened':
         return convert(this.#widened(source), dtype)
       case 'unpacked':
         return this.#unpacked(parameter, source)
+      case 'microscaled':
+        return this.#microscaled(parameter, source)
       case 'quantized':
         return this.#half(parameter, source, lent)
     }
@@ -89,13 +95,19 @@ export class ParameterReader {
     const { shape, source } = matrix
     const made =
       source.kind === 'assembled'
-        ? assembleQuantized(shape, source.parts, format as BlockFormat, (stored) =>
-            asFloat32(this.#stored(stored, 'float32')),
+        ? assembleQuantized(shape, source.parts, format as BlockFormat, (part) =>
+            asFloat32(this.#part(source, part, 'float32')),
           )
         : this.#quantize(format, this.#floats(matrix.name, source), lent)
     this.#cache?.keep(`${matrix.name}.codes`, { dtype: 'uint8', shape: [made.codes.length], data: made.codes })
     this.#cache?.keep(`${matrix.name}.scales`, fromFloat32(made.scales, [made.scales.length]))
     return made
+  }
+
+  /** A part of an assembled parameter, as stored or multiplied by its scales. */
+  #part({ quant }: AssembledSource, part: MatrixPart, dtype: FloatDType): Tensor {
+    if (quant === undefined) return this.#stored(part.name, dtype)
+    return convert(this.#widened({ kind: 'widened', quant, module: storedModule(part) }), dtype)
   }
 
   /** In memory that `#memory` is given back. */
@@ -117,6 +129,12 @@ export class ParameterReader {
     const { matrix } = this.#last
     if (part === 'scales') return convert(fromFloat32(matrix.scales, shape), dtype as FloatDType)
     return { dtype: 'uint8', shape, data: part === 'zeros' ? matrix.zeros! : matrix.codes }
+  }
+
+  #microscaled({ dtype, shape }: Parameter, { part, stored }: MicroscaledSource): Tensor {
+    const bytes = (piece: string) => readBytes(this.#slices.get(`${stored.name}_${piece}`)!)
+    if (part === 'codes') return { dtype, shape, data: assembleCodes(shape, stored, bytes('blocks')) }
+    return convert(fromFloat32(assembleScales(shape, stored, bytes('scales')), shape), dtype)
   }
 
   #storedValues({ name }: StoredModule): StoredValues {

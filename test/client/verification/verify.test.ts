@@ -49,6 +49,8 @@ const FIXTURES: Record<string, number[][]> = {
   'gemma3-scaled': [[1]],
   'phi3-longrope-partial': [[1]],
   'qwen2-window': [[1]],
+  'gpt-oss-mxfp4': [[1]],
+  'deepseek-v3-float8': [[1]],
 }
 
 for (const [name, partitions] of Object.entries(FIXTURES)) {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { readBytes, readTensor } from '../../../src/checkpoint/weights/read.ts'
-import type { PackedQuant } from '../../../src/checkpoint/weights/stored-quant.ts'
+import type { Float8Quant, PackedQuant } from '../../../src/checkpoint/weights/stored-quant.ts'
 import {
   computeBlock,
   type StoredValues,
@@ -145,7 +145,7 @@ describe('a checkpoint that was quantized before', () => {
   for (const name of readdirSync(FOLDER)) {
     it(`means what ${name} says, to the bit, and is computed with as it is`, async (context) => {
       const checkpoint = await openCheckpoint(join(FOLDER, name))
-      const quant = checkpoint.config.storedQuant!
+      const quant = checkpoint.config.storedQuant as PackedQuant | Float8Quant
       const exact = await readTensors(join(FOLDER, name, 'plain.safetensors'))
       for (const [
         tensor,

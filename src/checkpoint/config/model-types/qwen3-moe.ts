@@ -1,6 +1,7 @@
 import type { Fields } from '../fields.ts'
 import { equalLayers, type LayerConfig, readWindow } from '../layer-config.ts'
 import type { ModelTypeRow } from './row.ts'
+import { sparseLayers } from './sparse-layers.ts'
 
 const DEFAULT_WINDOW = 4096
 
@@ -15,23 +16,14 @@ export const qwen3Moe: ModelTypeRow = {
     eosTokenId: null,
     numKvHeads: 4,
   },
-  layers: sparseLayers,
+  layers: (fields, numBlocks) => sparseLayers(fields, sameWindow(fields, numBlocks)),
   experts: { module: 'mlp', gate: 'gate_proj', up: 'up_proj', down: 'down_proj' },
   finalNorm: 'norm.weight',
   embedding: 'embed_tokens.weight',
 }
 
-/**
- * Every `decoder_sparse_step`-th layer has experts, except those in `mlp_only_layers`; the window is the same for all
- * layers.
- */
-function sparseLayers(fields: Fields, numBlocks: number): LayerConfig[] {
+/** The window is the same for all layers. */
+function sameWindow(fields: Fields, numBlocks: number): LayerConfig[] {
   const window = fields.flag('use_sliding_window', false) ? readWindow(fields, DEFAULT_WINDOW) : undefined
-  const step = fields.size('decoder_sparse_step', 1)
-  const dense = new Set(fields.counts('mlp_only_layers'))
-  return equalLayers(numBlocks).map((layer, block) => ({
-    ...layer,
-    window,
-    sparse: (block + 1) % step === 0 && !dense.has(block),
-  }))
+  return equalLayers(numBlocks, { rope: 0, window })
 }

@@ -30,6 +30,8 @@ export interface ModelTypeRow {
   readonly intermediateSize?: (fields: Fields, hiddenSize: number) => number
   /** Reads the number of key and value heads, if it is not the field `num_key_value_heads`. */
   readonly numKvHeads?: (fields: Fields, numHeads: number) => number
+  /** Reads the channels of a head's keys in the cache, if they are not the field `head_dim`. */
+  readonly headDim?: (fields: Fields) => number
   /** Reads the model's rotary embeddings; an empty list for other position embeddings. Absent: one for all layers. */
   readonly ropes?: (source: RopeSource) => RopeConfig[]
   /**

@@ -110,6 +110,7 @@ describe('rows of windowed blocks that hold the latest positions only', () => {
     'qwen3-window-biases',
     'cohere2',
     'smollm3-window-biases',
+    'gpt-oss',
   ]) {
     it(`give what whole rows give: ${name}`, async (context) => {
       const checkpoint = await openLong(name)
