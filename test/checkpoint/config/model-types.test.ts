@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseConfig } from '../../../src/checkpoint/config/config.ts'
 import type { LayerConfig } from '../../../src/checkpoint/config/layer-config.ts'
+import { HEAD, modelTypeRow } from '../../../src/checkpoint/config/model-types/index.ts'
 import { bareName, findTensor } from '../../../src/checkpoint/weights/names.ts'
 import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../../src/families/index.ts'
@@ -293,6 +294,15 @@ describe('options that would change the results', () => {
 })
 
 describe('names of tensors', () => {
+  it('are the same in the table of model types and in the families', () => {
+    for (const type of ['llama', 'gpt_neox', 'gptj', 'phi', 'cohere2', 'falcon'] as const) {
+      const untied = { ...config(type, { rotary_dim: 4 }), tiedEmbeddings: false }
+      const names = familyOf(untied).names(untied)
+      const { embedding, finalNorm, head = HEAD } = modelTypeRow(type)
+      assert.deepEqual([names.embedding, names.finalNorm, names.head].map(bareName), [embedding, finalNorm, head], type)
+    }
+  })
+
   it('are found with whatever classes around the model put before them', () => {
     for (const stored of [
       'model.layers.0.a',
