@@ -87,6 +87,11 @@ export class BlockServer {
     this.#draining = true
   }
 
+  /** Takes new sessions again. */
+  admit(): void {
+    this.#draining = false
+  }
+
   /** Ends all sessions with this error, and answers every request with it until `resume`. */
   suspend(error: PetalsError): void {
     this.#suspended = error

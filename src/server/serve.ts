@@ -14,12 +14,15 @@ import { Announcer } from './announce/announcer.ts'
 import { ContactRounds } from './announce/contact-rounds.ts'
 import { TwinWatch } from './announce/twin-watch.ts'
 import { BlockServer, type BlockServerModules } from './block-server.ts'
+import { drainSessions } from './drain.ts'
 import { ClientAdapters } from './client-adapters.ts'
 import { EngineKeeper } from './span/engine-keeper.ts'
 import { NextHops } from './session/next-hops.ts'
 import { probeSelf } from './announce/self-probe.ts'
+import { type HeldSpan, moveSpan } from './span/move-span.ts'
+import { type Balance, PlacedServer } from './span/placed-server.ts'
 import { type LoadEngine, SpanLoader } from './span/span-loader.ts'
-import { type SizedSpan, type SpanSizeOptions, sizeSpan } from './span/span-size.ts'
+import { type SpanSize, type SpanSizeOptions, sizeSpan } from './span/span-size.ts'
 import { measureThroughput } from './span/throughput.ts'
 import { Undo } from './undo.ts'
 
@@ -36,6 +39,8 @@ export interface ServeOptions extends SpanSizeOptions {
   readonly adapterBytes?: number | undefined
   /** Whether clients may upload adapters. */
   readonly allowClientAdapters?: boolean | undefined
+  /** How a server that is not told its blocks takes others where the swarm needs them; absent: it stays. */
+  readonly balance?: Balance | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   /** How the span's weights are downloaded, if the model is on the hub. */
   readonly download?: Omit<DownloadOptions, 'signal'> | undefined
@@ -61,8 +66,6 @@ export interface RunningServer {
   /** Announces OFFLINE and frees everything but the node, which belongs to the caller. */
   stop(): Promise<void>
 }
-
-const DRAIN_POLL_MS = 50
 
 /** The longest that a session waits for cache, even if its client allows more. */
 const MAX_ALLOC_TIMEOUT_MS = 600_000
@@ -98,13 +101,21 @@ export async function serve(
   const site: Site = { node, logger, discovery, modelKey: key, undo: new Undo() }
   try {
     site.undo.push(() => discovery.stop())
-    const size = await sizeSpan(site, config, options, signal)
-    signal?.throwIfAborted()
-    const announcer = await join(site, size, options)
-    const loader = await SpanLoader.fetch({ ...engineOptions, ...size }, download, load, signal)
+    const size = sizeSpan(config, options, logger)
+    const { announcer, placed } = await join(site, size, options)
+    const { numBlocks, cacheTokens } = size
+    const fetch = (start: number) =>
+      SpanLoader.fetch({ ...engineOptions, start, end: start + numBlocks, cacheTokens }, download, load, signal)
+    const span: HeldSpan = { loader: await fetch(announcer.start) }
     // The files stay reserved until then, since a lost span is loaded again from them.
-    site.undo.push(() => loader.release())
-    const { keeper, blocks } = await putOnAir(site, announcer, loader, options)
+    site.undo.push(() => span.loader.release())
+    const { keeper, blocks } = await putOnAir(site, announcer, span, options)
+    const balancing = new AbortController()
+    site.undo.push(() => balancing.abort())
+    const move = (start: number) =>
+      moveSpan({ span, fetch, announcer, keeper, blocks, logger }, start, balancing.signal)
+    if (size.start === undefined && options.balance !== undefined)
+      placed.keepBalanced(options.balance, move, balancing.signal)
     return {
       modelKey: key,
       get engine() {
@@ -115,7 +126,10 @@ export async function serve(
       blocks,
       discovery,
       failed: keeper.failed,
-      drain: (timeoutMs) => drainSessions(blocks, announcer, timeoutMs),
+      drain: (timeoutMs) => {
+        balancing.abort()
+        return drainSessions(blocks, announcer, timeoutMs)
+      },
       stop: () => site.undo.run(),
     }
   } catch (error) {
@@ -124,23 +138,24 @@ export async function serve(
   }
 }
 
-/** Announces the server as one that is loading its span. */
+/** Announces the server as one that is loading its span, chosen now if it was not given. */
 async function join(
-  { node, discovery, modelKey, undo }: Site,
-  { start, end }: SizedSpan,
+  { node, logger, discovery, modelKey, undo }: Site,
+  { start, numBlocks }: SpanSize,
   options: ServeOptions,
-): Promise<Announcer> {
+): Promise<{ announcer: Announcer; placed: PlacedServer }> {
   const announcer = new Announcer(
     { node, discovery },
     {
       modelKey,
-      start,
-      end,
+      start: start ?? 0,
+      end: (start ?? 0) + numBlocks,
       dtype: options.dtype,
       quant: arithmeticOf(options),
       device: options.device.kind,
       version: VERSION,
       clientAdapters: options.allowClientAdapters === true,
+      ...(start === undefined && options.balance !== undefined && { movable: true }),
       ...(options.kvDType !== undefined && { kvDType: options.kvDType }),
       ...(options.publicName !== undefined && { publicName: options.publicName }),
     },
@@ -154,22 +169,25 @@ async function join(
   undo.push(() => twins.stop())
   discovery.start()
   undo.push(() => announcer.become('OFFLINE'))
+  const model = options.checkpoint.config
+  const placed = new PlacedServer({ node, discovery, announcer, logger, numBlocks: model.numBlocks })
+  if (start === undefined) await orAborted(placed.choose(undefined), options.signal)
   await orAborted(announcer.become('JOINING'), options.signal)
   const onReachable = (reachable: boolean | undefined) => void announcer.tellReachable(reachable)
   const rounds = new ContactRounds({ node, discovery, onReachable })
   rounds.start()
   undo.push(() => rounds.stop())
-  return announcer
+  return { announcer, placed }
 }
 
 /** Loads the span and serves it from now on, also with the engines that replace a lost one. */
 async function putOnAir(
   { node, logger, discovery, modelKey, undo }: Site,
   announcer: Announcer,
-  loader: SpanLoader,
+  span: HeldSpan,
   { device, allowClientAdapters = false, adapterBytes = 0, reloadPausesMs, signal }: ServeOptions,
 ): Promise<{ keeper: EngineKeeper; blocks: BlockServer }> {
-  const first = await loader.load(signal)
+  const first = await span.loader.load(signal)
   let closeEngine = () => first.close()
   undo.push(() => closeEngine())
   node.servingDevice = device.kind === 'cpu' ? 'cpu' : `${device.kind}:${device.index}`
@@ -190,7 +208,7 @@ async function putOnAir(
   const keeper = new EngineKeeper(
     first,
     {
-      load: (signal) => loader.load(signal),
+      load: (signal) => span.loader.load(signal),
       onLost: (error) => {
         blocks.suspend(error)
         void announcer.become('JOINING')
@@ -230,15 +248,4 @@ function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: D
     { ...modules, admitHop: (peerId, clientId) => hops.admit(peerId, clientId) },
     { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS },
   )
-}
-
-async function drainSessions(blocks: BlockServer, announcer: Announcer, timeoutMs: number): Promise<void> {
-  blocks.drain()
-  await announcer.become('DRAINING')
-  const until = performance.now() + timeoutMs
-  while (blocks.numSessions > 0 && performance.now() < until) {
-    await new Promise((resolve) => {
-      setTimeout(resolve, DRAIN_POLL_MS)
-    })
-  }
 }

@@ -122,7 +122,7 @@ export const computeOptions = {
     type: 'text',
     group: MODEL,
     rivals: ['numBlocks'],
-    defaultDescription: 'those that fewest servers hold',
+    defaultDescription: 'those that the swarm needs most',
     description: 'Blocks to hold, as START:END; END is not included',
   },
   numBlocks: {
@@ -215,6 +215,24 @@ export const serverOptions = {
     default: '127.0.0.1',
     description: 'Address to bind --metrics-port to',
     reason: 'Metrics tell strangers what a machine does',
+  },
+  balanceQuality: {
+    type: 'number',
+    group: SWARM,
+    min: 0,
+    max: 1,
+    default: 0.95,
+    description:
+      'Without --blocks: move to others if the swarm has less than this share of the throughput it could have',
+    reason: 'A move costs the time of loading; 0 keeps the blocks that were chosen at the start',
+  },
+  balancePeriod: {
+    type: 'number',
+    group: SWARM,
+    min: 1,
+    default: 120,
+    description: 'Mean seconds between two checks of that',
+    reason: 'Servers check at random moments, so that not all of them move at once',
   },
   drainTimeout: {
     type: 'number',

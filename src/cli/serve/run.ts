@@ -103,6 +103,10 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
+    balance:
+      values.balanceQuality === 0
+        ? undefined
+        : { quality: values.balanceQuality, periodMs: values.balancePeriod * 1000 },
   }
 }
 

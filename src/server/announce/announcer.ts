@@ -12,7 +12,7 @@ export interface AnnouncerModules {
 /** The fields of the record that stay the same while the server runs. */
 export type RecordBase = Pick<
   ServerRecord,
-  'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters'
+  'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters' | 'movable'
 > & { publicName?: string }
 
 /** How often a record is announced. A record lives for two and a half periods, so that one may get lost. */
@@ -28,11 +28,12 @@ const CACHE_CHANGE = 0.25
 /** Announces this server's record: at each change of state, and again before the last record expires. */
 export class Announcer {
   readonly #modules: AnnouncerModules
-  readonly #base: RecordBase
+  #base: RecordBase
   #state: RecordState = 'JOINING'
   #engine: Engine | undefined
   #throughput = 0
   #reachable: boolean | undefined
+  #movingTo: number | undefined
   #sequence = 0
   #timer: NodeJS.Timeout | undefined
   #announcedTokensLeft = 0
@@ -45,6 +46,16 @@ export class Announcer {
   /** Tokens per second of one session's decode steps through the span; 0 while it has not been measured. */
   get throughput(): number {
     return this.#throughput
+  }
+
+  /** The first block of the span that records name. */
+  get start(): number {
+    return this.#base.start
+  }
+
+  /** The block after its last. */
+  get end(): number {
+    return this.#base.end
   }
 
   get state(): RecordState {
@@ -66,6 +77,21 @@ export class Announcer {
   describe(engine: Engine, throughput: number): void {
     this.#engine = engine
     this.#throughput = throughput
+  }
+
+  /** Sets the span that records name from now on. What was said of another span's engine no longer holds, nor
+   * what was intended. */
+  hold(start: number, end: number): void {
+    this.#movingTo = undefined
+    if (this.#base.start === start && this.#base.end === end) return
+    this.#base = { ...this.#base, start, end }
+    this.#engine = undefined
+  }
+
+  /** Tells that the server is about to hold the span that begins at `start`; undefined: that it is not. */
+  async intend(start: number | undefined): Promise<void> {
+    this.#movingTo = start
+    await this.announce()
   }
 
   /** Sets whether other peers could connect to this server, and announces it if that is new. */
@@ -103,6 +129,7 @@ export class Announcer {
       cacheTokensLeft: this.#announcedTokensLeft,
       cacheTokens: this.#engine?.cacheTokens ?? 0,
       throughput: this.#throughput,
+      ...(this.#movingTo !== undefined && { movingTo: this.#movingTo }),
       ...(this.#reachable !== undefined && { reachable: this.#reachable }),
       adapters: [...(this.#engine?.adapters.names ?? [])],
       blockDigests: [...(this.#engine?.blockDigests ?? [])],

@@ -36,7 +36,7 @@ const MAX_FAULTS = 3
 export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> {
   /** Resolves, with `SPAN_LOST`, if the span could not be loaded again. */
   readonly failed: Promise<PetalsError>
-  /** How often the span was loaded again. */
+  /** How often the engine was lost, and the span loaded again or tried to. */
   numReloads = 0
   readonly #modules: EngineKeeperModules
   readonly #pausesMs: readonly number[]
@@ -82,6 +82,18 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     await this.#engine.close()
   }
 
+  /**
+   * Gives the engine up for `reason` and loads what there is to load by then, without a pause; resolves when that is
+   * served, or has failed for good. `prepare` runs just before the engine is given up, and after a reload that is under
+   * way.
+   */
+  async replace(reason: PetalsError, prepare: () => void): Promise<void> {
+    await this.#reloading
+    if (this.#stopped.signal.aborted) return
+    prepare()
+    await this.#giveUp(reason, [0, ...this.#pausesMs])
+  }
+
   #watch(engine: Engine): void {
     engine.on('cache', () => this.emit('cache'))
     engine.on('run', (report) => {
@@ -100,17 +112,23 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
 
   #lose(error: PetalsError): void {
     if (this.#reloading !== undefined || this.#stopped.signal.aborted) return
-    this.#engine.removeAllListeners()
     this.#modules.logger.warn({ reason: error.message }, 'the engine is lost; the span is loaded again')
-    this.#modules.onLost(error)
-    this.#reloading = this.#reload(error).finally(() => {
-      this.#reloading = undefined
-    })
+    const isDeviceLost = error.code === 'RUNTIME_DEVICE_LOST'
+    void this.#giveUp(error, isDeviceLost ? this.#pausesMs.slice(0, DEVICE_LOST_PAUSES) : this.#pausesMs)
+    this.numReloads += 1
   }
 
-  async #reload(cause: PetalsError): Promise<void> {
+  async #giveUp(reason: PetalsError, pausesMs: readonly number[]): Promise<void> {
+    this.#engine.removeAllListeners()
+    this.#modules.onLost(reason)
+    this.#reloading = this.#reload(reason, pausesMs).finally(() => {
+      this.#reloading = undefined
+    })
+    await this.#reloading
+  }
+
+  async #reload(cause: PetalsError, pausesMs: readonly number[]): Promise<void> {
     await this.#engine.close()
-    const pausesMs = cause.code === 'RUNTIME_DEVICE_LOST' ? this.#pausesMs.slice(0, DEVICE_LOST_PAUSES) : this.#pausesMs
     for (const [attempt, pauseMs] of pausesMs.entries()) {
       if (!(await pause(pauseMs, this.#stopped.signal))) return
       const error = await this.#tryLoad()
@@ -139,8 +157,7 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
       this.#faults = 0
       this.#engine = engine
       this.#watch(engine)
-      this.numReloads += 1
-      this.#modules.logger.info('the span was loaded again and is served')
+      this.#modules.logger.info('the span is loaded and served')
       return undefined
     } catch (error) {
       if (engine !== undefined)

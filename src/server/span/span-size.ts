@@ -5,11 +5,9 @@ import { type SpanPlan, planSpan } from '../../engine/plan/plan.ts'
 import type { KvDType } from '../../graph/lowering.ts'
 import type { Device } from '../../runtime/device.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
-import type { Discovery } from '../../swarm/records/discovery.ts'
-import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
+import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
-import { chooseBlocks, coverageOf } from './choose-blocks.ts'
 import { freeMemoryBytes } from './free-memory.ts'
 
 /** Which blocks to hold, on what device and in which form. */
@@ -31,39 +29,28 @@ export interface SpanSizeOptions {
   readonly memoryBytes?: number | undefined
 }
 
-/** Blocks `start` to `end`, and their cache. */
-export interface SizedSpan {
-  readonly start: number
-  readonly end: number
+/** How many blocks a server holds, with how much cache; `start` is the first of them, where that was given. */
+export interface SpanSize {
+  readonly start: number | undefined
+  readonly numBlocks: number
   readonly cacheTokens: number
 }
 
-export interface SpanSizeModules {
-  readonly node: SwarmNode
-  readonly discovery: Discovery
-  readonly logger: SwarmLogger
-}
-
 /**
- * Decides which span a server holds: the one given, or else as many blocks as given or fit, where the fewest servers
- * hold them. For the latter the swarm is asked once. Throws `UsageError` for blocks that the model does not have, and
- * if not one block fits.
+ * Decides how much a server holds: the span given, or else as many blocks as given or fit. Throws `UsageError` for
+ * blocks that the model does not have, and if not one block fits.
  */
-export async function sizeSpan(
-  modules: SpanSizeModules,
-  config: ModelConfig,
-  options: SpanSizeOptions,
-  signal?: AbortSignal,
-): Promise<SizedSpan> {
+export function sizeSpan(config: ModelConfig, options: SpanSizeOptions, logger: SwarmLogger): SpanSize {
   const { start, end } = options
   if (start !== undefined && end !== undefined) {
     checkSpan(start, end, config.numBlocks)
-    return { start, end, cacheTokens: planServed(config, { ...options, numBlocks: end - start }).cacheTokens }
+    const numBlocks = end - start
+    return { start, numBlocks, cacheTokens: planServed(config, { ...options, numBlocks }).cacheTokens }
   }
   const plan = planServed(config, options)
-  checkPlan(plan, options, modules.logger)
-  const [first, last] = await whereNeeded(modules, config, plan.numBlocks, signal)
-  return { start: first, end: last, cacheTokens: plan.cacheTokens }
+  checkPlan(plan, options, logger)
+  const { numBlocks, cacheTokens } = plan
+  return { start: numBlocks === config.numBlocks ? 0 : undefined, numBlocks, cacheTokens }
 }
 
 /** The memory plan of a server with these options, from the model's config alone. */
@@ -110,24 +97,4 @@ function checkPlan(plan: SpanPlan, { numBlocks }: SpanSizeOptions, logger: Swarm
       { numBlocks },
       `these blocks may not fit: they need about ${sizeText(totalBytes)}, ${sizeText(memoryBytes)} are free`,
     )
-}
-
-async function whereNeeded(
-  { node, discovery, logger }: SpanSizeModules,
-  { numBlocks }: ModelConfig,
-  count: number,
-  signal: AbortSignal | undefined,
-): Promise<[start: number, end: number]> {
-  if (count === numBlocks) return [0, numBlocks]
-  await node.records.start(discovery)
-  try {
-    await discovery.refresh(signal === undefined ? {} : { signal })
-    // Without this node's own record, which an earlier run may have left.
-    const records = discovery.directory.records().filter(({ peerId }) => peerId !== node.peerId)
-    const [start, end] = chooseBlocks(numBlocks, coverageOf(numBlocks, records), count)
-    logger.info({ blocks: `${start}:${end}`, numServers: records.length }, 'chose the blocks that fewest servers hold')
-    return [start, end]
-  } finally {
-    await node.records.stop(discovery)
-  }
 }

@@ -15,6 +15,13 @@ export interface ServerRecord {
   start: number
   end: number
   state: RecordState
+  /** Whether the server takes other blocks where the swarm needs them; absent: its user chose its blocks. */
+  movable?: boolean
+  /**
+   * The first block of the span that the server is about to hold: decided while DRAINING, else only intended, so that
+   * others can hear of it first.
+   */
+  movingTo?: number
   dtype: string
   quant: string
   /** The dtype of cached keys and values, if it is not `dtype`. */
@@ -64,6 +71,8 @@ export function checkFields(record: ServerRecord): void {
   }
   require(Number.isInteger(start) && start >= 0, 'start', start)
   require(Number.isInteger(end) && end > start && end <= MAX_BLOCKS, 'end', end)
+  const { movingTo = 0 } = record
+  require(Number.isInteger(movingTo) && movingTo >= 0 && movingTo + end - start <= MAX_BLOCKS, 'movingTo', movingTo)
   require(RECORD_STATES.includes(record.state), 'state', record.state)
   require(isDType(record.dtype), 'dtype', record.dtype)
   require(DEVICES.has(record.device), 'device', record.device)

@@ -17,7 +17,7 @@ message Record {
   double cacheTokens = 11; double throughput = 12; repeated string blockDigests = 13; string version = 14;
   string publicName = 15; double sequence = 16; double issuedAt = 17; double expiresAt = 18;
   string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
-  optional bool reachable = 23;
+  optional bool reachable = 23; bool movable = 30; optional uint32 movingTo = 31;
 }`
 
 const schema = parseSchema(SCHEMA)
@@ -175,6 +175,8 @@ function toRecord(payload: Uint8Array): ServerRecord {
   // A field that a message lacks reads as its default, which lies in the prototype.
   if (Object.hasOwn(raw, 'reachable') && raw.reachable !== undefined) record.reachable = raw.reachable
   if (raw.clientAdapters) record.clientAdapters = true
+  if (raw.movable) record.movable = true
+  if (Object.hasOwn(raw, 'movingTo') && raw.movingTo !== undefined) record.movingTo = raw.movingTo
   checkFields(record)
   return record
 }

@@ -1,0 +1,32 @@
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { type Placement, medianThroughput } from './placement.ts'
+
+/** What records say of where servers stand. */
+export type PlacedRecord = Pick<
+  ServerRecord,
+  'peerId' | 'state' | 'start' | 'end' | 'throughput' | 'movable' | 'movingTo'
+>
+
+/**
+ * Where servers stand, or will stand once they have moved, by their records. Servers that leave do not count, and one
+ * whose throughput is not known yet counts as the median of the others. Server `self` stands where it stands now. With
+ * `afterIntent`, others that are only about to move count where they stand, or not at all if they are about to join,
+ * unless their peer id is the smaller one: of two that hear of each other, one goes on as if the other were not there.
+ */
+export function intendedPlacements(
+  records: readonly PlacedRecord[],
+  self: string,
+  afterIntent: boolean,
+): readonly Placement[] {
+  const unknown = medianThroughput(records.filter(({ throughput }) => throughput > 0))
+  return records.flatMap(({ peerId, state, start, end, throughput, movable = false, movingTo }) => {
+    const intends = movingTo !== undefined && (state === 'ONLINE' || state === 'JOINING')
+    const overlooked = peerId === self || (intends && afterIntent && peerId > self)
+    const leaves = state === 'OFFLINE' || (state === 'DRAINING' && movingTo === undefined)
+    if (leaves || (overlooked && intends && state === 'JOINING')) return []
+    const placedAt = overlooked ? start : (movingTo ?? start)
+    return [
+      { peerId, start: placedAt, length: end - start, throughput: throughput > 0 ? throughput : unknown, movable },
+    ]
+  })
+}
