@@ -53,8 +53,8 @@ export class Arrangement {
   }
 
   /**
-   * Lets every movable server take its best place, in turn, until nobody gains by it. The event loop gets its turn after
-   * each sweep, which takes some milliseconds in a swarm of a thousand.
+   * Lets every movable server take its best place, in turn, until nobody gains by it. The event loop gets its turn
+   * after each sweep, which takes some milliseconds in a swarm of a thousand.
    */
   async improve(): Promise<void> {
     for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {

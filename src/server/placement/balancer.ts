@@ -39,7 +39,8 @@ export const HEARD_MS = 2000
 
 /**
  * The first block for a newcomer: chosen, told to the swarm by `intend`, and chosen again once others had the time to
- * tell theirs. A throughput that is not known yet counts as the others' median. Rejects with what `placements` or `intend` throws.
+ * tell theirs. A throughput that is not known yet counts as the others' median. Rejects with what `placements` or
+ * `intend` throws.
  */
 export async function chooseStart(
   server: Pick<BalancedServer, 'peerId' | 'numBlocks' | 'placements' | 'intend'>,
@@ -57,9 +58,9 @@ export async function chooseStart(
 }
 
 /**
- * Checks from time to time, until the signal is aborted, whether the server should move, and moves it. Waits are random,
- * so that servers do not decide at the same time; those who do all the same hear of each other before they move. A
- * failed check is for `onError`, and the next one follows.
+ * Checks from time to time, until the signal is aborted, whether the server should move, and moves it. Waits are
+ * random, so that servers do not decide at the same time; those who do all the same hear of each other before they
+ * move. A failed check is for `onError`, and the next one follows.
  */
 export async function keepBalanced(
   server: BalancedServer,

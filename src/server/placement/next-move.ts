@@ -19,7 +19,8 @@ const WORTH_A_HOLE = 0.5
  *   some servers moving to where each gains most, they move; if not, all move to the places of one arrangement that
  *   everybody finds by the same search, each that has to.
  * - A server that alone holds a block stays, since others could not go on while it loads: except in a swarm that has a
- *   hole already, or that is at less than half of what could be reached and where all that have to move are such servers.
+ *   hole already, or that is at less than half of what could be reached and where all that have to move are such
+ *   servers.
  */
 export class MovePlanner {
   readonly #numBlocks: number
