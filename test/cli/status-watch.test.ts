@@ -17,9 +17,9 @@ test('a frame is a map of blocks per server, with their figures', () => {
     '03:04:05  1 model, 2 servers  (q leaves)',
     '',
     `${KEY}: 6 blocks, missing 4:6`,
-    'SERVER       STATE     BLOCKS    MAP      TOKENS/S CACHE    RTT REACH VERSION',
-    'ada          ONLINE    0:4       ████··         13   10%   7 ms   yes   0.1.0',
-    '…ijklmnop    JOINING   2:6       ··▒▒▒▒          -   10%      -     -   0.1.0',
+    'SERVER       STATE     BLOCKS    MAP      TOKENS/S QUEUE CACHE    RTT REACH VERSION',
+    'ada          ONLINE    0:4       ████··         13  0.2s   10%   7 ms   yes   0.1.0',
+    '…ijklmnop    JOINING   2:6       ··▒▒▒▒          -  0.2s   10%      -     -   0.1.0',
     '             holders   0:6       1111··',
     '',
   ])

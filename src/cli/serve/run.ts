@@ -103,11 +103,20 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
+    throughput: parseThroughput(values.throughput),
     balance:
       values.balanceQuality === 0
         ? undefined
         : { quality: values.balanceQuality, periodMs: values.balancePeriod * 1000 },
   }
+}
+
+/** What --throughput says: undefined for auto. Throws `USAGE`. */
+function parseThroughput(text: string): number | undefined {
+  if (text === 'auto') return undefined
+  const throughput = Number(text)
+  if (text.trim() !== '' && Number.isFinite(throughput) && throughput > 0) return throughput
+  throw new UsageError(`--throughput ${text}: expected auto, or tokens per second, like 12.5`)
 }
 
 /** Opens the adapters; their names must differ, since requests select an adapter by name. */

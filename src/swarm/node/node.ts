@@ -267,6 +267,13 @@ export class SwarmNode {
     for (const connection of this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []) connection.abort(reason)
   }
 
+  /** The round trip to a connected peer in milliseconds, as the connection monitor measured it last. */
+  rttMs(peerId: string): number | undefined {
+    if (peerId === this.peerId) return 0
+    const rtts = (this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []).flatMap(({ rtt }) => rtt ?? [])
+    return rtts.length === 0 ? undefined : Math.min(...rtts)
+  }
+
   /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
   onPeerDisconnect(listener: (peerId: string) => void): () => void {
     this.#disconnectListeners.add(listener)
