@@ -39,8 +39,8 @@ export async function benchWan(): Promise<void> {
     const [ideal, bound] = [(SPANS.length + 1) * (roundTripMs / 2) + alone, ways + alone]
     console.log(
       `${roundTripMs} ms: ${(1000 / tokenMs).toFixed(1)} tokens/s, ${tokenMs.toFixed(1)} ms a token; without links ` +
-        `${alone.toFixed(1)} ms, with bare ways ${bound.toFixed(1)} ms: ${share(bound, tokenMs)} of what they allow (goal: at least 90 %); on an ` +
-        `idle machine they would take ${ideal.toFixed(1)} ms`,
+        `${alone.toFixed(1)} ms, with bare ways ${bound.toFixed(1)} ms: ${share(bound, tokenMs)} of what ` +
+        `they allow (goal: at least 90 %); on an idle machine they would take ${ideal.toFixed(1)} ms`,
     )
   }
   await prompt()

@@ -70,7 +70,7 @@ export function recordOf(peerId: string, changes: Partial<ServerRecord> = {}): S
     cacheTokens: 1000,
     throughput: 12.5,
     prefillRate: 4000,
-    decodeRate: 25,
+    decodeRate: (changes.throughput ?? 12.5) * ((changes.end ?? 2) - (changes.start ?? 0)),
     queueMs: 200,
     nextRtts: {},
     blockDigests: ['aa', 'bb'],

@@ -14,7 +14,7 @@ export interface FrameSize {
 const MARKS = { ONLINE: '█', JOINING: '▒', DRAINING: '▒', OFFLINE: '░', silent: '░', none: '·' } as const
 
 /** Widths of the table's columns besides the map of blocks. */
-const SERVER_WIDTHS = [12, 9, 9] as const
+const SERVER_WIDTHS = [11, 9, 7] as const
 const FIGURE_WIDTHS = [8, 5, 5, 6, 5, 7] as const
 const MIN_MAP = 8
 

@@ -14,7 +14,7 @@ const HEADINGS = [
   'QUEUE',
   'CACHE FREE',
   'RTT',
-  'REACHABLE',
+  'REACHED',
   'VERSION',
   'EXPIRES IN',
   'NAME',
