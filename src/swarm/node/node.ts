@@ -267,11 +267,9 @@ export class SwarmNode {
     for (const connection of this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []) connection.abort(reason)
   }
 
-  /** The round trip to a connected peer in milliseconds, as the connection monitor measured it last. */
+  /** The round trip to a connected peer in milliseconds, as measured last. */
   rttMs(peerId: string): number | undefined {
-    if (peerId === this.peerId) return 0
-    const rtts = (this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []).flatMap(({ rtt }) => rtt ?? [])
-    return rtts.length === 0 ? undefined : Math.min(...rtts)
+    return this.#running?.libp2p.getConnections(parsePeerId(peerId)).find(({ rtt }) => rtt !== undefined)?.rtt
   }
 
   /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
