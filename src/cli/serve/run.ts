@@ -21,6 +21,7 @@ import type { ServeValues } from './options.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import type { Shutdown } from '../process/shutdown.ts'
 import { parseSpan, spanText } from '../values/span.ts'
+import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
@@ -109,14 +110,6 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
         ? undefined
         : { quality: values.balanceQuality, periodMs: values.balancePeriod * 1000 },
   }
-}
-
-/** What --throughput says: undefined for auto. Throws `USAGE`. */
-function parseThroughput(text: string): number | undefined {
-  if (text === 'auto') return undefined
-  const throughput = Number(text)
-  if (text.trim() !== '' && Number.isFinite(throughput) && throughput > 0) return throughput
-  throw new UsageError(`--throughput ${text}: expected auto, or tokens per second, like 12.5`)
 }
 
 /** Opens the adapters; their names must differ, since requests select an adapter by name. */

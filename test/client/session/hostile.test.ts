@@ -243,6 +243,7 @@ test('what no other server would cure bans nobody', async (t) => {
   }
   await feed(session, sequence(3))
   assert.deepEqual([[...swarm.banned], spare.computedTokens], [[], 3])
+  await assert.rejects(session.step(NAN(1)), { code: 'TENSOR_NONFINITE' })
   const width = 1 << 20
   const prompts = fromFloat32(new Float32Array(6 * 3 * width), [6, 3, width])
   const large = swarm.session({ hiddenSize: width, prompts, recoveryTimeoutMs: 200 })
