@@ -10,10 +10,13 @@ import type { RouteNode } from './shortest-route.ts'
  * cache and for a block in another arithmetic class.
  */
 const HANDLING_SECONDS = 0.018
-const UNKNOWN_RTT_SECONDS = 0.15
+const UNKNOWN_RTT_MS = 150
 const UNKNOWN_BLOCK_SECONDS = 0.005
 const FULL_CACHE_SECONDS = 10
 const OTHER_ARITHMETIC_SECONDS = 100
+
+/** What a block costs elsewhere that the client holds itself: using its own takes nobody's capacity. */
+const NOT_OWN_SECONDS = 0.01
 
 /** The most that one way counts. */
 const MAX_WAY_SECONDS = 5
@@ -23,17 +26,34 @@ const LINK_BYTES_PER_SECOND = 12.5e6
 
 /** What each server costs a route. */
 export function routeNodes(servers: readonly ServerRecord[], request: RouteRequest): RouteNode[] {
-  const indexes = new Map(servers.map(({ peerId }, i) => [peerId, i]))
-  return servers.map((server) => routeNode(server, indexes, request))
+  const known = servers.flatMap(({ peerId }) => request.links?.of(peerId).rttMs ?? [])
+  const own = servers.find(({ peerId }) => peerId === request.ownPeer)
+  const context: Context = {
+    request,
+    indexes: new Map(servers.map(({ peerId }, i) => [peerId, i])),
+    // Where nothing was measured yet, it may be a near swarm as well as a far one; else the others tell.
+    unknownRttMs: known.length === 0 ? UNKNOWN_RTT_MS : known.reduce((sum, rttMs) => sum + rttMs, 0) / known.length,
+    ownBlocks: own === undefined ? [] : Array.from({ length: own.end - own.start }, (_, i) => own.start + i),
+  }
+  return servers.map((server) => routeNode(server, context))
 }
 
-function routeNode(server: ServerRecord, indexes: ReadonlyMap<string, number>, request: RouteRequest): RouteNode {
+interface Context {
+  readonly request: RouteRequest
+  readonly indexes: ReadonlyMap<string, number>
+  /** What is assumed of a server to which no round trip is known. */
+  readonly unknownRttMs: number
+  /** The blocks that the client holds itself. */
+  readonly ownBlocks: readonly number[]
+}
+
+function routeNode(server: ServerRecord, context: Context): RouteNode {
+  const { request, indexes, unknownRttMs, ownBlocks } = context
   const { peerId, start, end, cacheTokensLeft, nextRtts, queueMs } = server
   const { ownPeer, links, pass, tokens, slowdowns, arithmetic } = request
   const isOwn = peerId === ownPeer
-  const { rttMs, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
-  const rtt = rttMs === undefined ? UNKNOWN_RTT_SECONDS : rttMs / 1000
-  const way = (isOwn ? 0 : Math.min(rtt / 2, MAX_WAY_SECONDS)) + (pass && !isOwn ? pass.bytes / bytesPerSecond : 0)
+  const { rttMs = unknownRttMs, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
+  const way = (isOwn ? 0 : Math.min(rttMs / 2000, MAX_WAY_SECONDS)) + (pass && !isOwn ? pass.bytes / bytesPerSecond : 0)
   const hopSeconds = new Map<number, number>()
   if (pass === undefined) {
     for (const next in nextRtts) {
@@ -45,14 +65,14 @@ function routeNode(server: ServerRecord, indexes: ReadonlyMap<string, number>, r
     start,
     end,
     blockSeconds: isOwn ? 0 : blockSeconds(server, pass?.tokens ?? 1) * (slowdowns?.get(peerId) ?? 1),
-    extraSeconds: arithmetic && otherArithmetic(server, arithmetic),
+    extraSeconds: extraSeconds(server, arithmetic, isOwn ? [] : ownBlocks),
     visitSeconds:
       (isOwn ? 0 : HANDLING_SECONDS + queueMs / 1000) +
       (pass === undefined && cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0),
     clientSeconds: way,
     hopSeconds,
-    // The client carries a pass. Otherwise two servers are not farther from each other than both are from the client.
-    halfHopSeconds: pass === undefined && rttMs === undefined ? UNKNOWN_RTT_SECONDS / 4 : way,
+    // Between servers half of what both are from the client; a pass the client carries itself.
+    halfHopSeconds: pass === undefined ? way / 2 : way,
   }
 }
 
@@ -62,14 +82,15 @@ function blockSeconds({ prefillRate, decodeRate }: ServerRecord, tokens: number)
   return rate > 0 ? tokens / rate : tokens * UNKNOWN_BLOCK_SECONDS
 }
 
-/** The penalty of each block that was computed in another class before. */
-function otherArithmetic(
+/** What some blocks cost besides: those computed in another class before, and those that the client holds itself. */
+function extraSeconds(
   server: ServerRecord,
-  arithmetic: ReadonlyMap<number, string>,
+  arithmetic: ReadonlyMap<number, string> = new Map(),
+  ownBlocks: readonly number[],
 ): ReadonlyMap<number, number> | undefined {
   const own = arithmeticClass(server)
-  let extra: Map<number, number> | undefined
+  const extra = new Map<number, number>(ownBlocks.map((block) => [block, NOT_OWN_SECONDS]))
   for (const [block, before] of arithmetic)
-    if (before !== own) extra = (extra ?? new Map<number, number>()).set(block, OTHER_ARITHMETIC_SECONDS)
-  return extra
+    if (before !== own) extra.set(block, (extra.get(block) ?? 0) + OTHER_ARITHMETIC_SECONDS)
+  return extra.size === 0 ? undefined : extra
 }
