@@ -6,6 +6,7 @@ import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
 import { benchSessions } from './sessions.ts'
+import { benchWan } from './wan.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
@@ -16,6 +17,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   'quant-error': benchQuantError,
   sampling: benchSampling,
   sessions: benchSessions,
+  wan: benchWan,
 }
 
 const names = process.argv.slice(2)

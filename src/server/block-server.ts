@@ -6,10 +6,12 @@ import type { AnyMessage, Request } from '../swarm/frames/messages.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { convertInPieces } from '../tensor/convert.ts'
+import { allFinite } from '../tensor/finite.ts'
 import { CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
 import { ServedSession } from './session/served-session.ts'
+import { Pace } from './span/pace.ts'
 import { ServerStats } from './server-stats.ts'
 
 /** What a block server works with. */
@@ -39,15 +41,16 @@ const FIRST_MESSAGE_TIMEOUT_MS = 10_000
 /** The time limit of a forward request. A client that runs into it should ask for less at a time. */
 const FORWARD_TIMEOUT_MS = 600_000
 
-const RPCS = ['inference', 'push', 'forward', 'probe', 'adapter'] as const
+const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'adapter'] as const
 
 /**
- * Answers all requests for a span: `inference` and `push` streams of sessions, `forward` and `probe` requests, and
- * uploads of adapters.
+ * Answers all requests for a span: `inference`, `control` and `push` streams of sessions, `forward` and `probe`
+ * requests, and uploads of adapters.
  */
 export class BlockServer {
   readonly stats = new ServerStats()
   readonly outputBudget = new OutputBudget()
+  readonly pace = new Pace()
   readonly #modules: BlockServerModules
   readonly #options: BlockServerOptions
   readonly #shares = new CacheShares()
@@ -76,6 +79,7 @@ export class BlockServer {
   async start(): Promise<void> {
     const { node } = this.#modules
     await node.handle('inference', (stream) => this.#inference(stream))
+    await node.handle('control', (stream) => this.#control(stream))
     await node.handle('push', (stream) => this.#push(stream))
     await node.handle('forward', (stream) => this.#forward('forward', stream))
     await node.handle('adapter', (stream) => this.#adapter(stream))
@@ -127,6 +131,8 @@ export class BlockServer {
           findSession: (id) => this.#sessions.get(id),
           outputBudget: this.outputBudget,
           onStep: (tokens) => this.#countStep(tokens),
+          pace: this.pace,
+          numBlocks: end - start,
           onFailure: (kind, error) => this.#report(kind, log, error),
         },
         { idleMs: this.#options.sessionIdleMs },
@@ -171,16 +177,30 @@ export class BlockServer {
   }
 
   /**
-   * Takes steps from the server before. Knowing the session's id is the right to push into it: its client tells it only
-   * to that server.
+   * Tells clients what their sessions are doing: on a stream of its own, since a client asks when something is late,
+   * and the answer must wait neither behind a step that is being computed nor behind bulk data.
    */
+  async #control(stream: ServedStream<'control'>): Promise<void> {
+    for (let asked = await stream.receive(); asked !== null; asked = await stream.receive()) {
+      const session = this.#sessions.get(asked.sessionId)
+      if (session?.client !== stream.remotePeer) throw unknownSession()
+      await stream.send({ kind: 'status', ...session.progress(asked.request) })
+    }
+  }
+
+  /** Takes steps from the server before, which the client has named. */
   async #push(stream: ServedStream<'push'>): Promise<void> {
     const open = await this.#firstMessage(stream)
     if (open.kind !== 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream begins with "open"')
     const session = this.#sessions.get(open.sessionId)
-    if (session === undefined) throw new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
-    await stream.send({ kind: 'opened' })
-    await listen(stream, (message) => session.handlePushed(message))
+    if (session === undefined) throw unknownSession()
+    await session.source.admit(stream)
+    try {
+      await stream.send({ kind: 'opened' })
+      await listen(stream, (message) => session.handlePushed(message))
+    } finally {
+      session.source.remove(stream)
+    }
   }
 
   async #forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
@@ -194,7 +214,11 @@ export class BlockServer {
       const client = stream.remotePeer
       const wait = { timeoutMs: FORWARD_TIMEOUT_MS, signal: gone.signal }
       const options = { start, end, adapter, prompts, client, ...wait }
-      return await engine.forward(await convertInPieces(hidden, engine.dtype), options)
+      if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
+      const [batch = 0, tokens = 0] = hidden.shape
+      const input = await convertInPieces(hidden, engine.dtype)
+      const done = this.pace.begin(batch * tokens, end - start)
+      return await engine.forward(input, options).finally(() => done(false))
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
     await stream.send({ kind: 'output', hidden: output })
@@ -269,6 +293,10 @@ export class BlockServer {
     this.stats.failed(error)
     log.debug({ kind, code: errorCode(error), reason: errorMessage(error) }, 'a request failed')
   }
+}
+
+function unknownSession(): PetalsError {
+  return new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
 }
 
 /**

@@ -8,6 +8,7 @@ import { Engine } from '../engine/engine.ts'
 import type { LoadProgress } from '../engine/loading/load.ts'
 import { serveContact } from '../swarm/node/contact.ts'
 import { orAborted } from '../base/abort.ts'
+import type { BlockRates } from '../swarm/records/rates.ts'
 import { Discovery } from '../swarm/records/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { Announcer } from './announce/announcer.ts'
@@ -23,7 +24,7 @@ import { type HeldSpan, moveSpan } from './span/move-span.ts'
 import { type Balance, PlacedServer } from './span/placed-server.ts'
 import { type LoadEngine, SpanLoader } from './span/span-loader.ts'
 import { type SpanSize, type SpanSizeOptions, sizeSpan } from './span/span-size.ts'
-import { measureThroughput } from './span/throughput.ts'
+import { measureRates } from './span/measure-rates.ts'
 import { Undo } from './undo.ts'
 
 /** Which span to serve, and how. */
@@ -34,6 +35,8 @@ export interface ServeOptions extends SpanSizeOptions {
   readonly spin: boolean
   readonly quantCache?: string | undefined
   readonly publicName?: string | undefined
+  /** Tokens per second of one session through the span, to announce instead of what is measured. */
+  readonly throughput?: number | undefined
   /** LoRA adapters that requests may use; `adapterBytes` bounds the memory of all loaded adapters. */
   readonly adapters?: readonly Adapter[] | undefined
   readonly adapterBytes?: number | undefined
@@ -185,7 +188,7 @@ async function putOnAir(
   { node, logger, discovery, modelKey, undo }: Site,
   announcer: Announcer,
   span: HeldSpan,
-  { device, allowClientAdapters = false, adapterBytes = 0, reloadPausesMs, signal }: ServeOptions,
+  { device, allowClientAdapters = false, adapterBytes = 0, reloadPausesMs, throughput, signal }: ServeOptions,
 ): Promise<{ keeper: EngineKeeper; blocks: BlockServer }> {
   const first = await span.loader.load(signal)
   let closeEngine = () => first.close()
@@ -198,7 +201,8 @@ async function putOnAir(
   const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, modelKey)
   const goOnline = async (engine: Engine): Promise<void> => {
     blocks.resume(engine)
-    announcer.describe(engine, await measureThroughput(engine))
+    blocks.pace.reset(await ratesOf(engine, throughput))
+    announcer.describe(engine, blocks.pace)
     await probeSelf(node, engine, modelKey)
     await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
   }
@@ -235,6 +239,12 @@ function arithmeticOf({
 }: ServeOptions): string {
   if (storedQuant === undefined || storedQuant.method === 'fp8') return quant
   return quant === 'none' ? storedQuant.method : `${storedQuant.method} ${quant}`
+}
+
+/** What is announced: measured, but for the decoding that the operator claims. */
+async function ratesOf(engine: Engine, throughput: number | undefined): Promise<BlockRates> {
+  const measured = await measureRates(engine)
+  return throughput === undefined ? measured : { ...measured, decode: throughput * (engine.end - engine.start) }
 }
 
 function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: Discovery, key: string): BlockServer {

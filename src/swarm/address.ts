@@ -92,6 +92,16 @@ export function parsePeerId(peerId: string): ReturnType<typeof peerIdFromString>
   }
 }
 
+/** Whether a text is a peer id. */
+export function isPeerId(text: string): boolean {
+  try {
+    parsePeerId(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Whether all addresses are loopback addresses. */
 export function isLoopbackOnly(addresses: readonly string[]): boolean {
   return addresses.every((address) => address.startsWith('/ip4/127.') || address.startsWith('/ip6/::1/'))

@@ -1,7 +1,17 @@
 import { PROTOCOL_SUFFIX } from './protocol-version.ts'
 
 /** The request protocols (rpcs). Each is a libp2p protocol with one frame stream per request or session. */
-export const RPCS = ['info', 'announce', 'inference', 'push', 'forward', 'probe', 'contact', 'adapter'] as const
+export const RPCS = [
+  'info',
+  'announce',
+  'inference',
+  'control',
+  'push',
+  'forward',
+  'probe',
+  'contact',
+  'adapter',
+] as const
 
 export type Rpc = (typeof RPCS)[number]
 
@@ -35,6 +45,7 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   info: HEADER_ONLY,
   announce: HEADER_ONLY,
   inference: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
+  control: { ...HEADER_ONLY, maxStreams: 256 },
   push: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   forward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
   adapter: { maxStreams: 4, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },

@@ -38,8 +38,8 @@ test('a table tells who holds what and names the holes', () => {
   const roundTrips = new Map([[record.peerId, 12.34]])
   assert.deepEqual(renderStatus([modelStatus(KEY, 6, [record], new Set(), roundTrips)], NOW).split('\n'), [
     `${KEY}, 6 blocks, 1 server`,
-    'PEER       STATE   BLOCKS  COMPUTES IN  TOKENS/S  CACHE FREE  RTT      REACHABLE  VERSION  EXPIRES IN  NAME',
-    '…abcdefgh  ONLINE  0:4     cpu float32  12.5      900/1000    12.3 ms  no         0.1.0    41 s        ada',
+    'PEER       STATE   BLOCKS  COMPUTES IN  TOKENS/S  QUEUE  CACHE FREE  RTT      REACHED  VERSION  EXPIRES IN  NAME',
+    '…abcdefgh  ONLINE  0:4     cpu float32  12.5      0.2 s  900/1000    12.3 ms  no       0.1.0    41 s        ada',
     'holders of blocks 0:6  1111··',
     'missing: 4:6 (no server is ONLINE with them)',
     '',

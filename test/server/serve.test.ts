@@ -229,7 +229,7 @@ test('Engine.load ends with its signal, in mid-load too', async () => {
   await assert.rejects(Engine.load({ ...options, signal: stop.signal }), /Ctrl-C/)
 })
 
-test('one id finds a request in the logs of the client and of every server; its session is not there', async (t) => {
+test('one id finds a request in all logs, its session is in none; records say how fast servers are', async (t) => {
   const lines: { node: string; trace?: string; text: string }[] = []
   const loggerOf = (node: string): SwarmLogger => {
     const log = (fields: { trace?: string }, message: string) =>
@@ -244,6 +244,10 @@ test('one id finds a request in the logs of the client and of every server; its 
   const second = await startServer(t, [2, 3], node, {}, undefined, loggerOf('second'))
   const client = await connect(t, first, { logger: loggerOf('client'), swarmKey })
   await eventually(() => client.records().filter(({ state }) => state === 'ONLINE').length === 2)
+  for (const { start, end, prefillRate, decodeRate, throughput } of client.records()) {
+    assert.ok(prefillRate > 0 && decodeRate > 0)
+    assert.equal(throughput, decodeRate / (end - start))
+  }
   const session = await openSession(client)
   await session.step(step(3))
   await session.step(step())

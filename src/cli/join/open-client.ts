@@ -4,12 +4,24 @@ import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { adapterOptions, endsOptions, modelOptions, swarmOptions, threadOptions } from '../options/options.ts'
+import type {
+  adapterOptions,
+  endsOptions,
+  modelOptions,
+  routeOptions,
+  swarmOptions,
+  threadOptions,
+} from '../options/options.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type ClientValues = OptionValues<
-  typeof modelOptions & typeof adapterOptions & typeof swarmOptions & typeof endsOptions & typeof threadOptions
+  typeof modelOptions &
+    typeof adapterOptions &
+    typeof swarmOptions &
+    typeof routeOptions &
+    typeof endsOptions &
+    typeof threadOptions
 >
 
 /**
@@ -34,6 +46,9 @@ export async function openClient(
       spin,
       logger,
       activeAdapter,
+      allowedServers: values.allowedServers,
+      blockedServers: values.blockedServers,
+      stepTimeoutMs: values.stepTimeout * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
     })

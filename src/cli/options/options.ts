@@ -54,6 +54,32 @@ export const swarmOptions = {
   },
 } as const satisfies OptionTable
 
+/** Which servers a client uses, and how long it waits for them. */
+export const routeOptions = {
+  allowedServers: {
+    type: 'list',
+    group: SWARM,
+    default: [],
+    defaultDescription: 'all',
+    description: 'Peer id of a server to use; no others are used then; may be repeated',
+  },
+  blockedServers: {
+    type: 'list',
+    group: SWARM,
+    default: [],
+    defaultDescription: 'none',
+    description: 'Peer id of a server never to use; may be repeated',
+  },
+  stepTimeout: {
+    type: 'number',
+    group: SWARM,
+    above: 0,
+    default: 300,
+    description: 'Seconds that one step may take at most, before another server takes over',
+    reason: 'Usually it is given up much sooner, after several times what it should take',
+  },
+} as const satisfies OptionTable
+
 /** How a node listens and appears to others. */
 export const nodeOptions = {
   listen: {
@@ -201,6 +227,13 @@ export const computeOptions = {
 /** How a server runs and stops. */
 export const serverOptions = {
   publicName: { type: 'text', group: SWARM, description: 'Name to show beside the peer id' },
+  throughput: {
+    type: 'text',
+    group: SWARM,
+    default: 'auto',
+    description: 'Tokens per second of one session to announce; auto: as measured at the start and since',
+    reason: 'Clients choose routes by it, and avoid who promises too much',
+  },
   metricsPort: {
     type: 'integer',
     group: RUNNING,

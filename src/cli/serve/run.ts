@@ -21,6 +21,7 @@ import type { ServeValues } from './options.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import type { Shutdown } from '../process/shutdown.ts'
 import { parseSpan, spanText } from '../values/span.ts'
+import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
@@ -103,6 +104,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
+    throughput: parseThroughput(values.throughput),
     balance:
       values.balanceQuality === 0
         ? undefined

@@ -14,8 +14,8 @@ export interface FrameSize {
 const MARKS = { ONLINE: '█', JOINING: '▒', DRAINING: '▒', OFFLINE: '░', silent: '░', none: '·' } as const
 
 /** Widths of the table's columns besides the map of blocks. */
-const SERVER_WIDTHS = [12, 9, 9] as const
-const FIGURE_WIDTHS = [8, 5, 6, 5, 7] as const
+const SERVER_WIDTHS = [11, 9, 7] as const
+const FIGURE_WIDTHS = [8, 5, 5, 6, 5, 7] as const
 const MIN_MAP = 8
 
 /** The lines of a screen: for each model a map of the blocks that each server holds, and holes in red. */
@@ -59,7 +59,7 @@ function modelLines(model: ModelStatus, columns: number): string[] {
   const head = clip(`${modelKey}: ${plural(numBlocks, 'block')}, ${held}`, columns)
   return [
     missing.length === 0 ? head : red(head),
-    line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'CACHE', 'RTT', 'REACH', 'VERSION']),
+    line(['SERVER', 'STATE', 'BLOCKS'], 'MAP', ['TOKENS/S', 'QUEUE', 'CACHE', 'RTT', 'REACH', 'VERSION']),
     ...servers.map((server) =>
       line(
         [
@@ -76,11 +76,12 @@ function modelLines(model: ModelStatus, columns: number): string[] {
 }
 
 function figuresOf(server: ServerStatus): string[] {
-  const { throughput, cacheTokens, cacheTokensLeft, roundTripMs, reachable, version } = server
+  const { throughput, queueMs, cacheTokens, cacheTokensLeft, roundTripMs, reachable, version } = server
   const used = cacheTokens === 0 ? '-' : `${Math.round(100 * (1 - cacheTokensLeft / cacheTokens))}%`
   const rtt = roundTripMs === undefined ? '-' : `${roundTripMs.toFixed(0)} ms`
   const reached = reachable === undefined ? '-' : reachable ? 'yes' : 'no'
-  return [throughput === 0 ? '-' : throughput.toFixed(0), used, rtt, reached, version]
+  const queue = queueMs === 0 ? '-' : `${(queueMs / 1000).toFixed(1)}s`
+  return [throughput === 0 ? '-' : throughput.toFixed(0), queue, used, rtt, reached, version]
 }
 
 function serverMap({ start, end, state, answers }: ServerStatus, numBlocks: number, width: number): string {

@@ -74,11 +74,11 @@ function describeRoute(links: readonly Link[]): string {
   return `route: blocks ${hops.join(', ')}`
 }
 
-function describeRecovery({ lost, seconds, replayedTokens, reason }: Recovery): string {
+function describeRecovery({ lost, seconds, replayedTokens, reason, arithmeticChanged }: Recovery): string {
   const who = lost.length === 0 ? 'a server' : lost.map(shortPeer).join(', ')
   return (
     `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again ` +
-    `(${reason})`
+    `(${reason})${arithmeticChanged ? '; it computes in another arithmetic, so the text may go on differently' : ''}`
   )
 }
 

@@ -1,9 +1,10 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import { modelOptions, routeOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
 
 export const verifyOptions = {
   ...modelOptions,
   ...swarmOptions,
+  ...routeOptions,
   golden: {
     type: 'text',
     group: 'Verification',

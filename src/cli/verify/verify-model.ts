@@ -1,4 +1,5 @@
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import type { ServerChoiceOptions } from '../../client/remote/server-choice.ts'
 import type { Golden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
@@ -6,7 +7,7 @@ import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
 
 /** What to verify, and on which servers. */
-export interface VerifyOptions {
+export interface VerifyOptions extends ServerChoiceOptions {
   readonly folder: string
   readonly numBlocks: number
   readonly golden: Golden
@@ -17,6 +18,7 @@ export interface VerifyOptions {
   readonly dhtPrefix: string | undefined
   /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
+  readonly stepTimeoutMs: number
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
@@ -50,11 +52,19 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
 }
 
 async function* verifyAt(
-  { folder, golden, dhtPrefix, swarmKey, logger }: VerifyOptions,
+  { folder, golden, ...options }: VerifyOptions,
   bootstrap: readonly string[],
   cuts: readonly number[],
 ): AsyncGenerator<VerifyRow> {
-  const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, dhtPrefix, swarmKey, logger })
+  const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
+    bootstrap,
+    dhtPrefix: options.dhtPrefix,
+    swarmKey: options.swarmKey,
+    logger: options.logger,
+    allowedServers: options.allowedServers,
+    blockedServers: options.blockedServers,
+    stepTimeoutMs: options.stepTimeoutMs,
+  })
   try {
     yield* verifyPartition(model, golden, cuts)
   } finally {

@@ -11,10 +11,11 @@ import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'
+import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
 
 /** How a model is loaded and its swarm joined. */
-export interface PretrainedOptions {
+export interface PretrainedOptions extends ServerChoiceOptions {
   /** Addresses, with `/p2p/`, of peers of the swarm. Needed unless `node` is given. */
   readonly bootstrap?: readonly string[]
   /**
@@ -31,6 +32,8 @@ export interface PretrainedOptions {
    * client's own (`loadAdapter`).
    */
   readonly activeAdapter?: ActiveAdapter | undefined
+  /** The most time for one step of a session, in milliseconds, as in `SessionOptions`. */
+  readonly stepTimeoutMs?: number | undefined
   /**
    * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
    * which `node` serves a span, or else the CPU.
@@ -62,6 +65,7 @@ export interface PretrainedParts {
   readonly ends: ModelEnds
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
+  readonly stepTimeoutMs?: number | undefined
 }
 
 /**
@@ -101,6 +105,8 @@ export async function openPretrained(
       node,
       swarmKey: options.swarmKey,
       modelKey: key,
+      allowedServers: options.allowedServers,
+      blockedServers: options.blockedServers,
       numBlocks: checkpoint.config.numBlocks,
       logger,
     }),
@@ -127,6 +133,7 @@ export async function openPretrained(
     ends: ends as ModelEnds,
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
+    stepTimeoutMs: options.stepTimeoutMs,
   }
 }
 

@@ -1,7 +1,8 @@
 import { PetalsError, errorMessage } from '../../base/errors.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { NoRouteError, type RouteSpan } from './routing.ts'
+import type { RouteSpan } from './route-request.ts'
+import { NoRouteError } from './routing.ts'
 
 /** The best route through some servers. Throws `NoRouteError`. */
 export type RouteFinder = (records: readonly ServerRecord[]) => RouteSpan[]
@@ -13,8 +14,8 @@ export interface CandidateAccess {
   isReached(peerId: string): boolean
   /** Connects to a server. */
   dial(server: ServerRecord, signal: AbortSignal): Promise<void>
-  /** Called with a server that could not be connected to. */
-  onFailure(peerId: string): void
+  /** Called with a server that could not be connected to, and why. */
+  onFailure(peerId: string, error: unknown): void
 }
 
 /** How many routes are tried at a time: the best one first, then ever more that have no server in common. */
@@ -104,7 +105,7 @@ class Search {
         if (signal.aborted) return
         this.#lastError = error
         this.#failed.add(peerId)
-        this.#access.onFailure(peerId)
+        this.#access.onFailure(peerId, error)
       })
       .finally(() => {
         this.#pending.delete(dialling)

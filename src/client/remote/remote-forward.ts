@@ -1,19 +1,22 @@
-import { PetalsError, isTransient } from '../../base/errors.ts'
+import { PetalsError, TimeoutError, isTransient } from '../../base/errors.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import { convert } from '../../tensor/convert.ts'
+import { allFinite } from '../../tensor/finite.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from './candidates.ts'
 import type { RequestAdapter } from './request-adapter.ts'
-import { findRouteAround, type RouteSpan } from './routing.ts'
+import { findRouteAround } from './routing.ts'
+import { allowedStepMs } from './step-time.ts'
+import type { RouteSpan } from './route-request.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
 /** The part of the swarm that forward passes use. */
 export interface ForwardAccess extends Pick<
   SwarmAccess,
-  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid'
+  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid' | 'links'
 > {
   open<R extends 'forward' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
 }
@@ -30,11 +33,16 @@ export interface RemoteForwardOptions {
    */
   readonly prompts?: Tensor | undefined
   readonly adapter?: RequestAdapter | undefined
+  /** The most time for one server's part, 300 s by default. */
+  readonly timeoutMs?: number | undefined
 }
 
 const ATTEMPTS = 4
 const CONNECT_TIMEOUT_MS = 10_000
-const FORWARD_TIMEOUT_MS = 180_000
+
+/** The bounds of the time that a server's part is given. */
+const MIN_FORWARD_MS = 20_000
+const FORWARD_TIMEOUT_MS = 300_000
 
 /**
  * Computes blocks `start` to `end` on whole sequences, `hidden` [batch, tokens, hidden], by one server after another;
@@ -44,8 +52,10 @@ const FORWARD_TIMEOUT_MS = 180_000
 export async function remoteForward(
   swarm: ForwardAccess,
   hidden: Tensor,
-  { start, end, cuts = [], prompts, adapter }: RemoteForwardOptions,
+  options: RemoteForwardOptions,
 ): Promise<Tensor> {
+  const { start, end, cuts = [], prompts } = options
+  if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the hidden states hold NaN or infinite values')
   let output = hidden
   const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
   for (const [i, until] of bounds.entries()) {
@@ -56,7 +66,7 @@ export async function remoteForward(
         block,
         until,
         prompts && sliceRows(prompts, block - start, end - start),
-        adapter,
+        options,
       )
       output = reached.output
       block = reached.end
@@ -71,27 +81,37 @@ async function forwardOnce(
   start: number,
   end: number,
   prompts: Tensor | undefined,
-  adapter: RequestAdapter | undefined,
+  { adapter, timeoutMs = FORWARD_TIMEOUT_MS }: RemoteForwardOptions,
 ): Promise<{ output: Tensor; end: number }> {
+  const [batch = 0, tokens = 0] = hidden.shape
+  const rows = batch * tokens
+  const size = { tokens: rows, rowBytes: hidden.data.byteLength / rows }
+  const bounds = { minStepMs: Math.min(MIN_FORWARD_MS, timeoutMs), stepTimeoutMs: timeoutMs }
   for (let attempt = 1; ; attempt++) {
     const wanted = {
       start,
       end,
-      tokens: hidden.shape[1] ?? 0,
+      tokens,
       avoid: new Set<string>(),
       digests: new Map<number, string>(),
       ownPeer: swarm.peerId,
+      links: swarm.links,
+      pass: { tokens: rows, bytes: hidden.data.byteLength },
       adapter,
     }
     const find: RouteFinder = (records) => findRouteAround(records, wanted, swarm.avoided())
     const [span] = (await swarm.route?.(find)) ?? find(swarm.records())
     try {
       const name = await adapter?.provide(swarm, span!)
+      const limitMs = allowedStepMs([span!], size, swarm.links, bounds)
       const ofSpan = prompts && sliceRows(prompts, 0, span!.end - start)
-      return { output: await request(swarm, span!, hidden, ofSpan, name), end: span!.end }
+      return {
+        output: await request(swarm, span!, hidden, { prompts: ofSpan, adapter: name, limitMs }),
+        end: span!.end,
+      }
     } catch (error) {
       if (!isTransient(error) || attempt === ATTEMPTS) throw error
-      swarm.avoid(span!.server.peerId)
+      swarm.avoid(span!.server.peerId, error as Error)
       await swarm.refresh()
     }
   }
@@ -101,17 +121,23 @@ async function request(
   swarm: ForwardAccess,
   { server, start, end }: RouteSpan,
   hidden: Tensor,
-  prompts: Tensor | undefined,
-  adapter: string | undefined,
+  { prompts, adapter, limitMs }: { prompts: Tensor | undefined; adapter: string | undefined; limitMs: number },
 ): Promise<Tensor> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) =>
     swarm.open(server, 'forward', signal),
   )
   try {
     const { modelKey } = swarm
-    await stream.send({ kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts })
-    const answer = await stream.receive({ timeoutMs: FORWARD_TIMEOUT_MS })
+    const signal = AbortSignal.timeout(limitMs)
+    await stream.send(
+      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts },
+      { signal },
+    )
+    const answer = await stream.receive({ signal }).catch((error: unknown) => {
+      throw signal.aborted ? new TimeoutError(`peer ${server.peerId} gave no output`, limitMs) : error
+    })
     if (answer === null) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
+    checkOutput(server, hidden, answer.hidden)
     void stream.end()
     return convert(answer.hidden, hidden.dtype)
   } catch (error) {
@@ -119,4 +145,14 @@ async function request(
     stream.abort(error as Error)
     throw error
   }
+}
+
+/** Throws `SESSION_ANSWER` or `TENSOR_NONFINITE` for what cannot be the output of `input`. */
+function checkOutput({ peerId, dtype }: ServerRecord, input: Tensor, output: Tensor): void {
+  if (String(output.shape) !== String(input.shape) || output.dtype !== dtype) {
+    const [found, expected] = [`${output.dtype} [${output.shape}]`, `${dtype} [${input.shape}]`]
+    throw new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${found} where ${expected} was due`)
+  }
+  if (!allFinite(output))
+    throw new PetalsError('TENSOR_NONFINITE', `peer ${peerId} sent values that are NaN or infinite`)
 }

@@ -17,6 +17,8 @@ export interface RemoteSequentialOptions {
   readonly end?: number
   /** The adapter of sessions and requests that name no other. */
   readonly activeAdapter?: ActiveAdapter | undefined
+  /** The most time for one step or pass, unless a session says otherwise; in milliseconds. */
+  readonly stepTimeoutMs?: number | undefined
   /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
@@ -40,6 +42,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly #swarm: SwarmAccess & ForwardAccess
   readonly #onSession: RemoteSequentialOptions['onSession']
   readonly #activeAdapter: ActiveAdapter | undefined
+  readonly #stepTimeoutMs: number | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
@@ -50,6 +53,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.#swarm = swarm
     this.#onSession = options.onSession
     this.#activeAdapter = options.activeAdapter
+    this.#stepTimeoutMs = options.stepTimeoutMs
   }
 
   get length(): number {
@@ -68,6 +72,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       end: this.start + last,
       onSession: this.#onSession,
       activeAdapter: this.#activeAdapter,
+      stepTimeoutMs: this.#stepTimeoutMs,
     })
   }
 
@@ -109,7 +114,8 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
     if (session === undefined) {
       const adapter = activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config)
-      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter })
+      const timeoutMs = this.#stepTimeoutMs
+      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter, timeoutMs })
     }
     const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
@@ -119,6 +125,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   inferenceSession(options: SessionOptions): InferenceSession {
     const session = createInferenceSession(this.#swarm, this.config, this, {
       activeAdapter: this.#activeAdapter,
+      stepTimeoutMs: this.#stepTimeoutMs,
       ...options,
     })
     this.#onSession?.(session)

@@ -12,7 +12,7 @@ import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { AdapterServers, RouteSpan } from './routing.ts'
+import type { AdapterServers, RouteSpan } from './route-request.ts'
 
 /** An adapter: the name of one that servers hold, or one of the client's own, which is uploaded to the servers. */
 export type ActiveAdapter = string | Adapter

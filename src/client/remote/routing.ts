@@ -1,38 +1,9 @@
 import { PetalsError } from '../../base/errors.ts'
 import { isCompatible, mismatchText } from '../../swarm/protocol-version.ts'
 import type { ServerRecord } from '../../swarm/records/record.ts'
-
-/** The blocks of a server that a session uses: its whole span or part of it. */
-export interface RouteSpan {
-  readonly server: ServerRecord
-  readonly start: number
-  readonly end: number
-}
-
-/** Tells which servers can compute with an adapter. */
-export interface AdapterServers {
-  /** The adapter's name, for messages. */
-  readonly label: string
-  servedBy(record: ServerRecord): boolean
-}
-
-/** What a route has to satisfy. */
-export interface RouteRequest {
-  readonly start: number
-  readonly end: number
-  /** Cache that the session needs on each server, in tokens. */
-  readonly tokens: number
-  /** Servers, by peer id, that have lately failed this session. */
-  readonly avoid: ReadonlySet<string>
-  /** Digests of the weights that the session has computed with, by block. Servers with other weights are excluded. */
-  readonly digests: ReadonlyMap<number, string>
-  /** The arithmetic class (see `arithmeticClass`) that is preferred, so that a replay gives the same tokens. */
-  readonly arithmetic?: string | undefined
-  /** Only servers that can compute with this adapter are used. */
-  readonly adapter?: AdapterServers | undefined
-  /** The client's own peer id. Its own span is used within the process and takes no capacity from others. */
-  readonly ownPeer?: string | undefined
-}
+import { routeNodes } from './route-costs.ts'
+import type { RouteRequest, RouteSpan } from './route-request.ts'
+import { shortestRoute } from './shortest-route.ts'
 
 /** No chain of servers covers the blocks. It may help to wait: servers come and go. */
 export class NoRouteError extends PetalsError {
@@ -42,20 +13,6 @@ export class NoRouteError extends PetalsError {
     super('NO_ROUTE', message)
     this.missingBlocks = missingBlocks
   }
-}
-
-/**
- * Estimated costs of a route, in seconds per step: of a hop, of a block on a server of unknown speed, and penalties for
- * a server without enough free cache and for one of another arithmetic class.
- */
-const HOP_SECONDS = 0.02
-const FULL_CACHE_SECONDS = 10
-const UNKNOWN_BLOCK_SECONDS = 0.005
-const OTHER_ARITHMETIC_SECONDS = 100
-
-/** Names what a server's results depend on besides its weights: servers of one class give the same tokens. */
-export function arithmeticClass({ dtype, quant, kvDType, device }: ServerRecord): string {
-  return [device, dtype, quant, ...(kvDType === undefined ? [] : [kvDType])].join('/')
 }
 
 /** How many disagreements on weights a search resolves; each doubles its work. */
@@ -141,40 +98,16 @@ function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest):
   const usable = records.filter(
     (record) =>
       record.state === 'ONLINE' &&
+      record.start < end &&
+      record.end > start &&
       isCompatible(record.protocol) &&
       !request.avoid.has(record.peerId) &&
       digestsAgree(record, request) &&
       (request.adapter?.servedBy(record) ?? true),
   )
-  const best: ({ seconds: number; span?: RouteSpan } | undefined)[] = [{ seconds: 0 }]
-  for (let block = start + 1; block <= end; block++) {
-    for (const server of usable) {
-      if (server.end < block || server.start >= block) continue
-      for (let from = Math.max(start, server.start); from < block; from++) {
-        const before = best[from - start]
-        if (before === undefined) continue
-        const seconds = before.seconds + spanSeconds(server, block - from, request)
-        if (seconds < (best[block - start]?.seconds ?? Infinity))
-          best[block - start] = { seconds, span: { server, start: from, end: block } }
-      }
-    }
-  }
-  const route: RouteSpan[] = []
-  for (let block = end; block > start; block = route[0]!.start) {
-    const span = best[block - start]?.span
-    if (span === undefined) throw noRoute(usable, records, request)
-    route.unshift(span)
-  }
-  return route
-}
-
-function spanSeconds(server: ServerRecord, numBlocks: number, { tokens, arithmetic, ownPeer }: RouteRequest): number {
-  const perBlock = server.throughput > 0 ? 1 / (server.throughput * (server.end - server.start)) : UNKNOWN_BLOCK_SECONDS
-  return (
-    (server.peerId === ownPeer ? 0 : HOP_SECONDS + numBlocks * perBlock) +
-    (server.cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0) +
-    (arithmetic !== undefined && arithmeticClass(server) !== arithmetic ? OTHER_ARITHMETIC_SECONDS : 0)
-  )
+  const route = shortestRoute(start, end, routeNodes(usable, request))
+  if (typeof route === 'number') throw noRoute(usable, records, request)
+  return route.map(({ index, ...blocks }) => ({ server: usable[index]!, ...blocks }))
 }
 
 function digestsAgree(record: ServerRecord, { digests }: RouteRequest): boolean {

@@ -3,14 +3,20 @@ import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import { somePeers } from '../../swarm/node/some-peers.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { clockText } from '../../swarm/node/clock-votes.ts'
 import { Candidates, type RouteFinder } from './candidates.ts'
-import { NoRouteError, type RouteSpan } from './routing.ts'
+import type { RouteSpan } from './route-request.ts'
+import { NoRouteError } from './routing.ts'
 import type { SwarmAccess } from '../session/chain.ts'
+import { Bans } from './bans.ts'
+import { LinkMeter } from './link-meter.ts'
+import { ServerChoice, type ServerChoiceOptions } from './server-choice.ts'
+import { Slowdowns } from './slowdowns.ts'
 
 /** Which model's swarm to join, and how. */
-export interface SwarmClientOptions {
+export interface SwarmClientOptions extends ServerChoiceOptions {
   readonly bootstrap: readonly string[]
   /** A started node to use instead of a new one; it is not stopped by `close`. */
   readonly node?: SwarmNode | undefined
@@ -21,9 +27,9 @@ export interface SwarmClientOptions {
   readonly logger: SwarmLogger
 }
 
-/** How long a server that failed is avoided, at first; twice as long each time it fails again, up to `MAX_BAN_MS`. */
-const BAN_MS = 15_000
-const MAX_BAN_MS = 600_000
+/** How many servers at each end of a model are dialled at a time to measure the way, and how often; as in Petals. */
+const MEASURED_EACH = 3
+const MEASURE_PERIOD_MS = 60_000
 
 /** How long a client waits for bootstrap peers to tell the time while it connects. */
 const CLOCK_TIMEOUT_MS = 2000
@@ -36,7 +42,12 @@ export class SwarmClient implements SwarmAccess {
   /** Whether the node is stopped by `close`. */
   readonly #ownsNode: boolean
   readonly #candidates: Candidates
-  readonly #bans = new Map<string, { until: number; lengthMs: number }>()
+  readonly links: LinkMeter
+  readonly observed = new Slowdowns()
+  readonly #bans = new Bans()
+  readonly #choice: ServerChoice
+  readonly #numBlocks: number
+  #timer: NodeJS.Timeout | undefined
 
   /**
    * Connects to a bootstrap peer and fetches the records. Throws `SWARM_UNREACHABLE` if no bootstrap peer answers, and
@@ -59,6 +70,7 @@ export class SwarmClient implements SwarmAccess {
       await node.ready()
       client.discovery.start()
       await Promise.all([client.discovery.refresh(), client.#compareClocks()])
+      client.#measureLinks()
       return client
     } catch (error) {
       await client.close()
@@ -66,16 +78,20 @@ export class SwarmClient implements SwarmAccess {
     }
   }
 
-  private constructor(node: SwarmNode, { modelKey, numBlocks, node: given }: SwarmClientOptions) {
+  private constructor(node: SwarmNode, options: SwarmClientOptions) {
+    const { modelKey, numBlocks, node: given } = options
+    this.#choice = new ServerChoice(options)
+    this.#numBlocks = numBlocks
     this.modelKey = modelKey
     this.node = node
+    this.links = new LinkMeter((peerId) => node.rttMs(peerId))
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
     this.#candidates = new Candidates({
       records: () => this.records(),
       isReached: (peerId) => peerId === node.peerId || node.isConnected(peerId),
       dial: (server, signal) => node.dial(server, { signal }),
-      onFailure: (peerId) => this.avoid(peerId),
+      onFailure: (peerId, error) => this.avoid(peerId, error as Error),
     })
   }
 
@@ -104,6 +120,17 @@ export class SwarmClient implements SwarmAccess {
     await Promise.allSettled(asks)
   }
 
+  /** Now and then dials some servers at both ends of the model, so that routes know the round trips to them. */
+  #measureLinks(): void {
+    const online = this.records().filter(({ state }) => state === 'ONLINE')
+    for (const block of [0, this.#numBlocks - 1]) {
+      const holders = online.filter(({ start, end }) => start <= block && block < end)
+      somePeers(this.node, holders, MEASURED_EACH)
+    }
+    this.#timer = setTimeout(() => this.#measureLinks(), MEASURE_PERIOD_MS)
+    this.#timer.unref()
+  }
+
   get logger(): SwarmLogger {
     return this.node.logger
   }
@@ -113,14 +140,14 @@ export class SwarmClient implements SwarmAccess {
   }
 
   records(): readonly ServerRecord[] {
-    return this.discovery.directory.records()
+    return this.#choice.among(this.discovery.directory.records())
   }
 
   refresh(): Promise<void> {
     return this.discovery.refresh()
   }
 
-  open<R extends 'inference' | 'forward' | 'adapter'>(
+  open<R extends 'inference' | 'control' | 'forward' | 'adapter'>(
     server: ServerRecord,
     rpc: R,
     signal: AbortSignal,
@@ -128,29 +155,21 @@ export class SwarmClient implements SwarmAccess {
     return this.node.open(server, rpc, { signal })
   }
 
-  /** The servers that are avoided now, by peer id. */
   avoided(): ReadonlySet<string> {
-    const now = Date.now()
-    return new Set([...this.#bans].filter(([, { until }]) => until > now).map(([peerId]) => peerId))
+    return this.#bans.current()
   }
 
-  /** Avoids a server for a while: it has failed. */
-  avoid(peerId: string): void {
-    const now = Date.now()
+  avoid(peerId: string, error: Error): void {
     this.discovery.noteFailure(peerId)
-    for (const [id, { until }] of this.#bans) if (until + MAX_BAN_MS < now) this.#bans.delete(id)
-    const ban = this.#bans.get(peerId)
-    if (ban !== undefined && ban.until > now) return
-    const lengthMs = ban === undefined ? BAN_MS : Math.min(ban.lengthMs * 2, MAX_BAN_MS)
-    this.#bans.set(peerId, { until: now + lengthMs, lengthMs })
+    this.#bans.failed(peerId, error)
   }
 
-  /** A server has worked: if its ban is over, it is forgotten, so that the next ban is short again. */
   worked(peerId: string): void {
-    if ((this.#bans.get(peerId)?.until ?? Infinity) <= Date.now()) this.#bans.delete(peerId)
+    this.#bans.worked(peerId)
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#timer)
     this.discovery.stop()
     await this.node.records.stop(this)
     if (this.#ownsNode) await this.node.stop()

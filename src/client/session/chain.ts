@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
+import { PetalsError, errorCode, errorMessage, isTransient } from '../../base/errors.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
@@ -9,9 +9,14 @@ import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from '../remote/candidates.ts'
 import type { RequestAdapter } from '../remote/request-adapter.ts'
-import { NoRouteError, type RouteSpan, arithmeticClass, findRouteAround } from '../remote/routing.ts'
+import { NoRouteError, findRouteAround } from '../remote/routing.ts'
+import type { RouteSpan } from '../remote/route-request.ts'
+import { arithmeticClass } from '../remote/arithmetic-class.ts'
+import type { LinkMeter } from '../remote/link-meter.ts'
+import type { Slowdowns } from '../remote/slowdowns.ts'
 import { InputLog } from './input-log.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
+import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
 /** The part of the swarm that sessions use. */
 export interface SwarmAccess {
@@ -24,12 +29,21 @@ export interface SwarmAccess {
   route?(find: RouteFinder): Promise<RouteSpan[]>
   /** Asks other peers for newer records. */
   refresh(): Promise<void>
-  open<R extends 'inference' | 'adapter'>(server: ServerRecord, rpc: R, signal: AbortSignal): Promise<RequestStream<R>>
+  open<R extends 'inference' | 'control' | 'adapter'>(
+    server: ServerRecord,
+    rpc: R,
+    signal: AbortSignal,
+  ): Promise<RequestStream<R>>
   /** Servers that must not be used for a while, by peer id. */
   avoided(): ReadonlySet<string>
-  avoid(peerId: string): void
+  /** A server has failed with this error. */
+  avoid(peerId: string, error: Error): void
   /** A server has done its work: an earlier failure no longer counts. */
   worked?(peerId: string): void
+  /** What is known of the links to servers. */
+  readonly links?: LinkMeter | undefined
+  /** How servers keep what their records say. */
+  readonly observed?: Slowdowns | undefined
 }
 
 /** What a chain's sessions are opened with. */
@@ -49,6 +63,7 @@ export interface ChainOptions {
   /** How long a server may let the session wait for cache. */
   readonly allocTimeoutMs: number
   readonly connectTimeoutMs: number
+  readonly watchdog: WatchdogOptions
 }
 
 /** One server of the chain, and the inputs of its span as far as the client holds them. */
@@ -59,7 +74,14 @@ export interface Link {
   pushes: boolean
 }
 
-const ROUTE_TIMEOUT_MS = 10_000
+/** A server that is told its next one dials it, which may take long. */
+const ROUTE_TIMEOUT_MS = 30_000
+
+/** How often the way between two neighbours may fail before the client carries the hidden states itself. */
+const LINK_FAILURES = 2
+
+/** How a repair has changed the arithmetic of blocks: [block, before, now]. */
+export type ArithmeticChange = readonly [block: number, before: string, now: string]
 
 /** The servers that hold one session, in the order of their blocks. A link that was lost is replaced in its place. */
 export class Chain {
@@ -72,7 +94,13 @@ export class Chain {
   #connected = false
   /** The id under which the session appears in the logs of all its servers. */
   readonly trace = newTrace()
-  #arithmetic: string | undefined
+  /** The arithmetic class that each block was computed in last. */
+  readonly #arithmetic = new Map<number, string>()
+  /** How often a server's pushes to another one have failed, by both ids. */
+  readonly #linkFailures = new Map<string, number>()
+  /** Servers that refused this session for a reason that repetition does not cure, by peer id. */
+  readonly #refusals = new Map<string, Error>()
+  #changes: ArithmeticChange[] = []
   #closed = false
 
   /** `root` holds the inputs of the first block, which the client always has. */
@@ -104,11 +132,14 @@ export class Chain {
         bounds.slice(1).map((until, i) => this.#openSpans(bounds[i]!, until, i === 0 ? this.#root : this.#newLog())),
       )
     }
-    for (const { remote } of this.#links) if (remote.lost !== undefined) onLost(remote)
+    for (const { remote } of this.#links) {
+      if (remote.lost === undefined) continue
+      if (!isTransient(remote.lost)) this.#refusals.set(remote.peerId, remote.lost)
+      onLost(remote)
+    }
     for (let i = 0; i < this.#links.length; i++) {
       const { remote, inputs } = this.#links[i]!
       if (remote.lost === undefined) continue
-      onLost(remote)
       const replacement = await this.#openSpans(remote.span.start, remote.span.end, inputs)
       this.#connected = false
       this.#links.splice(i, 1, ...replacement)
@@ -209,8 +240,8 @@ export class Chain {
   }
 
   async #openWithin(start: number, end: number, inputs: InputLog, allocTimeoutMs: number): Promise<Link[]> {
-    const avoid = new Set<string>()
-    for (let lastError: Error | undefined; ;) {
+    const avoid = new Set(this.#refusals.keys())
+    for (let lastError = this.#refusals.values().next().value; ;) {
       const route = await this.#findRoute(start, end, avoid, lastError)
       const opened = await Promise.allSettled(route.map((span) => this.#openOne(span, allocTimeoutMs)))
       const failed = opened.flatMap((result, i) =>
@@ -228,6 +259,8 @@ export class Chain {
       for (const { peerId, error } of failed)
         this.#log({ peerId, reason: errorMessage(error) }, 'a server did not open the session')
       for (const { peerId } of failed) avoid.add(peerId)
+      const tooLarge = failed.find(({ error }) => errorCode(error) === 'SWARM_TOO_LARGE')
+      if (tooLarge !== undefined) throw tooLarge.error
       lastError = failed.find(({ error }) => !isTransient(error))?.error ?? failed[0]!.error
     }
   }
@@ -246,6 +279,8 @@ export class Chain {
       arithmetic: this.#arithmetic,
       avoid,
       ownPeer: this.#swarm.peerId,
+      links: this.#swarm.links,
+      slowdowns: this.#swarm.observed?.factors,
       adapter: this.#options.adapter,
     }
     try {
@@ -278,35 +313,73 @@ export class Chain {
         prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
       },
       this.#events,
+      (signal) => this.#swarm.open(span.server, 'control', signal),
     )
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote
   }
 
   #remember({ server, start, end }: RouteSpan): void {
-    this.#arithmetic ??= arithmeticClass(server)
+    const now = arithmeticClass(server)
     for (let block = start; block < end; block++) {
+      const before = this.#arithmetic.get(block)
+      if (before !== undefined && before !== now) this.#changes.push([block, before, now])
+      this.#arithmetic.set(block, now)
       const digest = server.blockDigests[block - server.start]
       if (digest !== undefined) this.#digests.set(block, digest)
     }
   }
 
-  /** Tells every server its next one. If that cannot be dialled, the client carries the hidden states itself. */
+  /** Blocks that were continued in another arithmetic class since this was called last. */
+  takeArithmeticChanges(): readonly ArithmeticChange[] {
+    const changes = this.#changes
+    this.#changes = []
+    return changes
+  }
+
+  /**
+   * What one server pushed did not get to the next one, and nobody can tell which of them is to blame. When that is
+   * `certain` to come again, or has come again, the client carries the hidden states between these two.
+   */
+  linkFailed(before: RemoteSession, after: RemoteSession, certain = false): void {
+    const pair = `${before.peerId} ${after.peerId}`
+    this.#linkFailures.set(pair, certain ? LINK_FAILURES : (this.#linkFailures.get(pair) ?? 0) + 1)
+  }
+
+  /**
+   * Tells every server its next one, and that one who may push. If it cannot be dialled, or pushes to it have failed,
+   * the client carries the hidden states itself.
+   */
   async connect(): Promise<void> {
-    await Promise.all(
-      this.#links.slice(0, -1).map(async (link, i) => {
-        const { sessionId, peerId } = this.#links[i + 1]!.remote
-        link.pushes = false
-        await link.remote.request({ kind: 'route', peerId, sessionId }, 'routed', ROUTE_TIMEOUT_MS).then(
-          () => {
-            link.pushes = true
-          },
-          (error: unknown) => {
-            if (link.remote.lost !== undefined) throw error
-          },
-        )
-      }),
-    )
+    await Promise.all(this.#links.slice(1).map((link, i) => this.#join(this.#links[i]!, link)))
     this.#connected = true
+  }
+
+  async #join(before: Link, { remote: after }: Link): Promise<void> {
+    before.pushes = false
+    const failures = this.#linkFailures.get(`${before.remote.peerId} ${after.peerId}`) ?? 0
+    const [peerId, sessionId, source] =
+      failures < LINK_FAILURES ? [after.peerId, after.sessionId, before.remote.peerId] : []
+    const asked = [
+      this.#ask(after, { kind: 'accept', peerId: source }, 'accepted'),
+      this.#ask(before.remote, { kind: 'route', peerId, sessionId }, 'routed'),
+    ]
+    const results = await Promise.all(asked)
+    before.pushes = peerId !== undefined && results.every(Boolean)
+  }
+
+  /** Whether a server does as it is asked. Throws if it is lost. */
+  async #ask(
+    remote: RemoteSession,
+    request: Parameters<RemoteSession['request']>[0],
+    answerKind: 'accepted' | 'routed',
+  ): Promise<boolean> {
+    try {
+      await whileAlive(remote.request(request, answerKind, ROUTE_TIMEOUT_MS), remote, this.#options.watchdog)
+      return true
+    } catch (error) {
+      if (remote.lost !== undefined) throw error
+      return false
+    }
   }
 }

@@ -78,9 +78,10 @@ function isTwin({ remote }: Link, { peerId, span }: RemoteSession): boolean {
 async function forkOne(
   remote: RemoteSession,
   { sessionId }: RemoteSession,
-  { epoch, settled, watchdog }: ReplayContext,
+  { epoch, settled, watchdog, nextStep }: ReplayContext,
 ): Promise<boolean> {
-  const request = remote.request({ kind: 'fork', epoch, position: settled, sessionId }, 'forked', ANSWER_TIMEOUT_MS)
+  const fork = { kind: 'fork', epoch, position: settled, sessionId, until: nextStep() } as const
+  const request = remote.request(fork, 'forked', ANSWER_TIMEOUT_MS)
   try {
     await whileAlive(request, remote, watchdog)
     return true

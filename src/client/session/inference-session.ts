@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
+import { allFinite } from '../../tensor/finite.ts'
 import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
@@ -7,7 +8,7 @@ import { InputLog, boundMemory } from './input-log.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepRunner } from './step-runner.ts'
-import type { WatchdogOptions } from './watchdog.ts'
+import { allowedStepMs } from '../remote/step-time.ts'
 
 /** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions {
@@ -18,7 +19,6 @@ export interface InferenceSessionOptions extends ChainOptions {
   readonly replayMemoryBytes: number
   /** How long a session tries to go on before a step fails. */
   readonly recoveryTimeoutMs: number
-  readonly watchdog: WatchdogOptions
 }
 
 /** What a repair has cost so far. */
@@ -43,6 +43,11 @@ export interface Recovery {
   readonly replayedTokens: number
   /** Why the step failed. */
   readonly reason: string
+  /**
+   * Whether some blocks are now computed in another arithmetic class (device, dtype, quantization) than before: what
+   * follows may differ from what the lost servers would have given.
+   */
+  readonly arithmeticChanged: boolean
 }
 
 interface SessionEvents {
@@ -254,6 +259,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
         `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${dtype} [tokens, ${hiddenSize}]`,
       )
     }
+    if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the hidden states hold NaN or infinite values')
     if (this.#position + tokens > this.maxLength) {
       throw new PetalsError(
         'SESSION_OVERFLOW',
@@ -303,9 +309,9 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     losses: Losses,
     positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>,
   ): Promise<ReplayContext> {
-    await this.#chain.complete(({ peerId }) => {
+    await this.#chain.complete(({ peerId, lost }) => {
       losses.lost.add(peerId)
-      this.#swarm.avoid(peerId)
+      this.#swarm.avoid(peerId, lost!)
     })
     losses.replayedTokens = 0
     return {
@@ -314,6 +320,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       ...positions,
       nextStep: () => ++this.#step,
       watchdog: this.#options.watchdog,
+      allowedMs: ({ span }, size) => allowedStepMs([span], size, this.#swarm.links, this.#options.watchdog),
       onReplay: (count) => {
         losses.replayedTokens += count
       },
@@ -326,7 +333,14 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   #reportRecovery({ lost, replayedTokens }: Losses, began: number, reason: string): void {
-    const recovery = { lost: [...lost], replayedTokens, seconds: (performance.now() - began) / 1000 }
+    const changes = this.#chain.takeArithmeticChanges()
+    const seconds = (performance.now() - began) / 1000
+    const recovery = { lost: [...lost], replayedTokens, seconds, arithmeticChanged: changes.length > 0 }
+    for (const [block, before, now] of changes)
+      this.#swarm.logger?.warn(
+        { trace: this.#chain.trace, block },
+        `computed as ${now} from now on, so far as ${before}`,
+      )
     this.#swarm.logger?.info({ trace: this.#chain.trace, ...recovery }, 'session repaired')
     this.emit('recovery', { ...recovery, reason })
   }

@@ -27,6 +27,11 @@ export interface SessionOptions {
   readonly replayMemoryBytes?: number
   /** How long a session tries to go on before a step fails; 60 s by default. */
   readonly recoveryTimeoutMs?: number
+  /**
+   * The most time for one step, 300 s by default, as in Petals. Sooner, after several times what it should take, the
+   * server at which it rests is given up.
+   */
+  readonly stepTimeoutMs?: number | undefined
 }
 
 const ALLOC_TIMEOUT_MS = 60_000
@@ -34,11 +39,9 @@ const CONNECT_TIMEOUT_MS = 10_000
 const REPLAY_MEMORY_BYTES = 1 << 30
 const RECOVERY_TIMEOUT_MS = 60_000
 
-/**
- * When a step is late: after `deadlineMs` its servers are asked what they are doing; one that does not answer within
- * `answerMs` counts as dead.
- */
-const WATCHDOG = { deadlineMs: 500, answerMs: 2000 }
+/** The bounds of a step's time, and when its servers are asked what they are doing. */
+const WATCHDOG = { lateMs: 500, answerMs: 2000, minStepMs: 20_000 }
+const STEP_TIMEOUT_MS = 300_000
 
 /**
  * A session over blocks `start` to `end`. Servers open it at its first step. Throws `SESSION_TOO_LONG`,
@@ -52,6 +55,7 @@ export function createInferenceSession(
 ): InferenceSession {
   checkSessionLength(config, options.maxLength)
   if (options.prompts !== undefined) checkPrompts(options.prompts, end - start, config.hiddenSize)
+  const stepTimeoutMs = options.stepTimeoutMs ?? STEP_TIMEOUT_MS
   return new InferenceSession(swarm, {
     start,
     end,
@@ -65,6 +69,6 @@ export function createInferenceSession(
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     replayMemoryBytes: options.replayMemoryBytes ?? REPLAY_MEMORY_BYTES,
     recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS,
-    watchdog: WATCHDOG,
+    watchdog: { ...WATCHDOG, minStepMs: Math.min(WATCHDOG.minStepMs, stepTimeoutMs), stepTimeoutMs },
   })
 }

@@ -4,7 +4,9 @@ import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { RouteSpan } from '../remote/routing.ts'
+import { allFinite } from '../../tensor/finite.ts'
+import type { RouteSpan } from '../remote/route-request.ts'
+import { ControlStream, type Progress } from './control-stream.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
 
@@ -26,6 +28,8 @@ export interface RemoteSessionEvents {
   onStepFailed(session: RemoteSession, failure: AnswerOf<'failed' | 'broken'>): void
   /** The server is lost. */
   onLost(session: RemoteSession, error: Error): void
+  /** A message of so many bytes was taken in so many milliseconds. */
+  onSent(session: RemoteSession, bytes: number, ms: number): void
 }
 
 /** What a session is opened with. */
@@ -42,6 +46,9 @@ export interface OpenOptions {
   /** Deep prompts of the span's blocks. */
   readonly prompts?: Tensor | undefined
 }
+
+/** Opens the stream on which the server is asked what the session is doing. */
+export type OpenControl = (signal: AbortSignal) => Promise<RequestStream<'control'>>
 
 interface Pending<T> {
   readonly resolve: (answer: T) => void
@@ -60,7 +67,8 @@ export class RemoteSession {
   readonly #events: RemoteSessionEvents
   /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
   readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
-  readonly #steps = new Map<number, Pending<Tensor>>()
+  readonly #steps = new Map<number, Pending<Tensor> & { readonly tokens: number }>()
+  readonly #control: ControlStream
   #nextRequest = 1
   #lost: Error | undefined
 
@@ -70,6 +78,7 @@ export class RemoteSession {
     span: RouteSpan,
     options: OpenOptions,
     events: RemoteSessionEvents,
+    openControl: OpenControl,
   ): Promise<RemoteSession> {
     const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts } = options
     try {
@@ -93,7 +102,7 @@ export class RemoteSession {
       stream.abort(error as Error)
       throw error
     }
-    return new RemoteSession(stream, span, options, events)
+    return new RemoteSession(stream, span, options, events, openControl)
   }
 
   private constructor(
@@ -101,7 +110,9 @@ export class RemoteSession {
     span: RouteSpan,
     { sessionId, hiddenSize }: OpenOptions,
     events: RemoteSessionEvents,
+    openControl: OpenControl,
   ) {
+    this.#control = new ControlStream(sessionId, openControl)
     this.#stream = stream
     this.span = span
     this.sessionId = sessionId
@@ -123,9 +134,29 @@ export class RemoteSession {
     return this.#lost
   }
 
-  /** Resolves when the message is on its way. A failing stream is reported through `onLost`, not here. */
+  /** Bytes that have gone either way on the session's stream. */
+  get bytesMoved(): number {
+    return this.#stream.bytesRead + this.#stream.bytesTaken
+  }
+
+  /**
+   * Resolves when the message is on its way. A failing stream is reported through `onLost`, not here. Throws
+   * `SWARM_TOO_LARGE` for a message that no server would take.
+   */
   async send(message: Request<'inference'>): Promise<void> {
-    await this.#stream.send(message).catch((error: Error) => this.#onLost(error))
+    const began = performance.now()
+    try {
+      await this.#stream.send(message)
+    } catch (error) {
+      if (error instanceof PetalsError && error.code === 'SWARM_TOO_LARGE') throw error
+      return this.#onLost(error as Error)
+    }
+    if ('hidden' in message) this.#events.onSent(this, message.hidden.data.byteLength, performance.now() - began)
+  }
+
+  /** Asks what the session is doing. Throws what the control stream throws; the session is not given up then. */
+  status(timeoutMs: number): Promise<Progress> {
+    return this.#lost === undefined ? this.#control.status(timeoutMs) : Promise.reject(this.#lost)
   }
 
   /**
@@ -142,7 +173,7 @@ export class RemoteSession {
     this.#requests.set(number, { answerKind, resolve, reject })
     try {
       const answer = this.#answered(promise, reject, request.kind, timeoutMs)
-      void this.send({ ...request, request: number } as NumberedRequest)
+      this.send({ ...request, request: number } as NumberedRequest).catch(reject)
       return (await answer) as AnswerOf<K>
     } finally {
       this.#requests.delete(number)
@@ -155,15 +186,18 @@ export class RemoteSession {
    */
   step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor> } {
     const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
-    this.#steps.set(step.step, { resolve, reject })
+    this.#steps.set(step.step, { resolve, reject, tokens: step.hidden.shape[0]! })
     const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
     output.catch(() => undefined)
-    return { sent: this.send({ kind: 'step', ...step, push: false }), output }
+    const sent = this.send({ kind: 'step', ...step, push: false })
+    sent.catch(reject)
+    return { sent, output }
   }
 
   async close(): Promise<void> {
     this.#lost ??= new PetalsError('SESSION_CLOSED', 'the session was closed')
     this.#rejectPending(this.#lost)
+    this.#control.close(this.#lost)
     await this.#stream.end()
   }
 
@@ -199,7 +233,9 @@ export class RemoteSession {
     switch (message.kind) {
       case 'output': {
         const pending = this.#steps.get(message.step)
-        return pending === undefined ? this.#events.onOutput(this, message) : pending.resolve(message.hidden)
+        if (pending === undefined) return this.#events.onOutput(this, message)
+        if (message.hidden.shape[0] === pending.tokens) return pending.resolve(message.hidden)
+        return this.giveUp(wrongAnswer(this.peerId, `${message.hidden.shape[0]} rows for ${pending.tokens}`))
       }
       case 'failed':
       case 'broken': {
@@ -222,17 +258,18 @@ export class RemoteSession {
 
   /**
    * The message with its hidden states as float32 [tokens, hidden], whatever the peer computes in. Throws
-   * `TENSOR_SHAPE`.
+   * `TENSOR_NONFINITE`, or `SESSION_ANSWER` for another width, or another dtype than the server's record has.
    */
   #checked(message: Answer<'inference'>): Answer<'inference'> {
     if (!('hidden' in message)) return message
     const { dtype, shape } = message.hidden
+    const { server } = this.span
+    if (dtype !== server.dtype) throw wrongAnswer(this.peerId, `${dtype} while its record says ${server.dtype}`)
+    if (!allFinite(message.hidden))
+      throw new PetalsError('TENSOR_NONFINITE', `peer ${this.peerId} sent values that are NaN or infinite`)
     if (shape[1] === this.#hiddenSize)
       return dtype === 'float32' ? message : { ...message, hidden: convert(message.hidden, 'float32') }
-    throw new PetalsError(
-      'TENSOR_SHAPE',
-      `peer ${this.peerId} sent a tensor [${shape}]: expected [tokens, ${this.#hiddenSize}]`,
-    )
+    throw wrongAnswer(this.peerId, `a tensor [${shape}] for [tokens, ${this.#hiddenSize}]`)
   }
 
   #onLost(error: Error): void {
@@ -240,12 +277,18 @@ export class RemoteSession {
     this.#lost = error
     this.#rejectPending(error)
     this.#stream.abort(error)
+    this.#control.close(error)
     this.#events.onLost(this, error)
   }
 
   #rejectPending(error: Error): void {
     for (const { reject } of [...this.#requests.values(), ...this.#steps.values()]) reject(error)
   }
+}
+
+/** An answer that does not fit what was asked, or what the server has said before. */
+export function wrongAnswer(peerId: string, what: string): PetalsError {
+  return new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${what}`)
 }
 
 /** The time limit of a step: longer than any prefill chunk takes. */

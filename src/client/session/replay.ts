@@ -1,8 +1,9 @@
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import type { Chain, Link } from './chain.ts'
+import type { StepSize } from '../remote/step-time.ts'
 import type { InputLog } from './input-log.ts'
-import type { RemoteSession } from './remote-session.ts'
+import { type RemoteSession, wrongAnswer } from './remote-session.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
 /** What a repair works with. */
@@ -16,6 +17,8 @@ export interface ReplayContext {
   readonly failedStep: number
   readonly nextStep: () => number
   readonly watchdog: WatchdogOptions
+  /** How long a server may take for a step, in milliseconds. */
+  readonly allowedMs: (remote: RemoteSession, step: StepSize) => number
   readonly onReplay: (tokens: number) => void
 }
 
@@ -40,7 +43,11 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
     chain.links.map(async ({ remote }) => {
       const resume = { kind: 'resume', epoch, position: settled, until: failedStep } as const
       const resumed = remote.request(resume, 'resumed', ANSWER_TIMEOUT_MS)
-      return (await orGiveUp(remote, whileAlive(resumed, remote, context.watchdog))).position
+      const { position } = await orGiveUp(remote, whileAlive(resumed, remote, context.watchdog))
+      if (position <= context.target) return position
+      const error = wrongAnswer(remote.peerId, `it holds ${position} tokens where ${context.target} were sent`)
+      remote.giveUp(error)
+      throw error
     }),
   )
 }
@@ -50,10 +57,23 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
  * `settled` to `target`.
  */
 export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
-  const { chain, settled, target } = context
+  const { settled, target } = context
   const made = await fill(context, held)
-  if (made === undefined) return fetchOutputs(chain.links.at(-1)!, settled, target, context)
+  if (made === undefined) return outputsOfLast(context)
   return sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
+}
+
+/** The outputs of the last server, which holds all tokens. If it has not kept them, it computes them once more. */
+async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
+  const { chain, settled, target } = context
+  const last = chain.links.at(-1)!
+  try {
+    return await fetchOutputs(last, settled, target, context)
+  } catch (error) {
+    if (!(error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE')) throw error
+  }
+  await ensureInputs(chain.links.length - 1, context)
+  return runPieces(last.remote, last.inputs.range(settled, target)!, settled, context)
 }
 
 /**
@@ -97,8 +117,9 @@ async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, co
     )
     const hidden = sliceRows(inputs, done, until)
     const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden })
-    await step.sent
-    output.set((await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog))).data, done * rowBytes)
+    const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes })
+    const made = await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog, limitMs))
+    output.set(made.data, done * rowBytes)
   }
   return tensor(inputs.dtype, [tokens, width], output)
 }
@@ -136,7 +157,11 @@ async function fetchOutputs(
   { watchdog }: ReplayContext,
 ): Promise<Tensor> {
   const request = remote.request({ kind: 'fetch', position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
-  return (await orGiveUp(remote, whileAlive(request, remote, watchdog))).hidden
+  const { position, hidden } = await orGiveUp(remote, whileAlive(request, remote, watchdog))
+  if (position === from && hidden.shape[0] === until - from) return hidden
+  const error = wrongAnswer(remote.peerId, `outputs of other positions than ${from} to ${until}`)
+  remote.giveUp(error)
+  throw error
 }
 
 /**

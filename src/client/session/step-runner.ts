@@ -4,21 +4,26 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
 import type { InputLog } from './input-log.ts'
 import { LateTimer } from './late-timer.ts'
-import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
+import { type RemoteSession, type RemoteSessionEvents, wrongAnswer } from './remote-session.ts'
 import { StepWait } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
+import { allowedStepMs, expectedStepSeconds } from '../remote/step-time.ts'
 
 /** Sends the steps of one session along its chain, one at a time, and receives what comes back. */
 export class StepRunner {
   readonly chain: Chain
   /** The current epoch; what servers send from an older one is ignored. */
   epoch = 1
+  /** Up to where the last block's outputs will be once the step under way is done. */
+  #target = 0
   readonly #watchdog: WatchdogOptions
+  readonly #swarm: SwarmAccess
   readonly #late = new LateTimer()
   #wait: StepWait | undefined
 
   /** `root` holds the inputs of the first block. */
-  constructor(swarm: SwarmAccess, options: ChainOptions & { readonly watchdog: WatchdogOptions }, root: InputLog) {
+  constructor(swarm: SwarmAccess, options: ChainOptions, root: InputLog) {
+    this.#swarm = swarm
     this.#watchdog = options.watchdog
     this.chain = new Chain(swarm, options, this.#events(), root)
   }
@@ -29,7 +34,9 @@ export class StepRunner {
    */
   async run(step: number, position: number, hidden: Tensor): Promise<Tensor> {
     const { links } = this.chain
+    const began = performance.now()
     let input = hidden
+    this.#target = position + hidden.shape[0]!
     for (let first = 0; first < links.length;) {
       let last = first
       while (links[last]!.pushes && last + 1 < links.length) last++
@@ -37,26 +44,48 @@ export class StepRunner {
       first = last + 1
       links[first]?.inputs.write(position, input)
     }
+    this.#observe(hidden, performance.now() - began)
     return input
+  }
+
+  /** Compares what a decode step took with what the records of its servers let expect. */
+  #observe({ shape, data }: Tensor, ms: number): void {
+    const spans = this.chain.links.map(({ remote }) => remote.span)
+    if (shape[0] !== 1) return
+    const expected = expectedStepSeconds(spans, { tokens: 1, rowBytes: data.byteLength }, this.#swarm.links)
+    if (expected !== undefined)
+      this.#swarm.observed?.took(
+        spans.map(({ server }) => server.peerId),
+        ms / 1000,
+        expected,
+      )
   }
 
   async #runSegment(step: number, position: number, links: readonly Link[], input: Tensor): Promise<Tensor> {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
-    const wait = new StepWait(this.epoch, step, links.at(-1)!.remote)
+    const tokens = input.shape[0]!
+    const remotes = links.map(({ remote }) => remote)
+    const wait = new StepWait({ epoch: this.epoch, step, tokens }, remotes.at(-1)!)
     this.#wait = wait
     try {
-      await links[0]!.remote.send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
-      // Set only when the step has been sent: a question to the server would wait behind it.
-      this.#late.set(this.#watchdog.deadlineMs, () => {
-        const remotes = links.map(({ remote }) => remote)
-        void watchLateStep(wait, remotes, this.#watchdog)
-      })
+      this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, input))
+      remotes[0]!
+        .send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
+        .catch((error: Error) => wait.fail(error))
       return await wait.output
     } finally {
       this.#late.clear()
       this.#wait = undefined
     }
+  }
+
+  #watch(wait: StepWait, remotes: readonly RemoteSession[], input: Tensor): Promise<void> {
+    const size = { tokens: wait.tokens, rowBytes: input.data.byteLength / wait.tokens }
+    const spans = remotes.map(({ span }) => span)
+    const allowedMs = allowedStepMs(spans, size, this.#swarm.links, this.#watchdog)
+    const onLinkFailed = (before: RemoteSession, after: RemoteSession) => this.chain.linkFailed(before, after)
+    return watchLateStep({ wait, remotes, allowedMs, onLinkFailed }, this.#watchdog)
   }
 
   /** Fails the step under way; there must be no further one. */
@@ -71,18 +100,40 @@ export class StepRunner {
       onCopies: (remote, { epoch, position, hidden }) => {
         const inputs = this.chain.links[this.chain.indexOf(remote) + 1]?.inputs
         if (epoch !== this.epoch) return undefined
+        if (position + hidden.shape[0]! > this.#target) {
+          remote.giveUp(wrongAnswer(remote.peerId, `copies of positions after ${this.#target}`))
+          return undefined
+        }
         inputs?.write(position, hidden)
         return inputs?.until
       },
-      onStepFailed: (remote, { kind, step, ...fault }) => {
-        if (step !== this.#wait?.step) return
-        const error = new RemoteError(remote.peerId, fault)
-        if (kind === 'failed') remote.giveUp(error)
-        this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
-      },
+      onStepFailed: (remote, { kind, step, ...fault }) => this.#failStep(remote, kind, step, fault),
+      onSent: ({ peerId }, bytes, ms) => this.#swarm.links?.sent(peerId, bytes, ms),
       onLost: (remote) => this.#wait?.fail(lostError(remote)),
     }
   }
+
+  #failStep(remote: RemoteSession, kind: 'failed' | 'broken', step: number, fault: Fault): void {
+    if (step !== this.#wait?.step) return
+    const error = new RemoteError(remote.peerId, fault)
+    const links = this.chain.links
+    const at = this.chain.indexOf(remote)
+    const [before, after] = [links[at - 1], links[at + 1]?.remote]
+    const isFromClient = before === undefined || !before.pushes
+    if (kind === 'failed') remote.giveUp(error)
+    else if (fault.code === 'TENSOR_NONFINITE') {
+      // Who made them, or whether there are any, shows when the client carries them; its own are finite.
+      if (isFromClient) remote.giveUp(error)
+      else this.chain.linkFailed(before.remote, remote, true)
+    } else if (fault.code === 'SESSION_STEP' && !isFromClient) this.chain.linkFailed(before.remote, remote)
+    else if (after !== undefined && fault.code !== 'SESSION_POSITION') this.chain.linkFailed(remote, after)
+    this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
+  }
+}
+
+interface Fault {
+  readonly code: string
+  readonly message: string
 }
 
 function lostError(remote: RemoteSession): PetalsError {

@@ -1,11 +1,12 @@
 import type { Answer } from '../../swarm/frames/messages.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { RemoteSession } from './remote-session.ts'
+import { type RemoteSession, wrongAnswer } from './remote-session.ts'
 
 /** Waits for the output of the step under way. */
 export class StepWait {
   readonly epoch: number
   readonly step: number
+  readonly tokens: number
   /** The server that sends the output. */
   readonly from: RemoteSession
   readonly output: Promise<Tensor>
@@ -13,10 +14,11 @@ export class StepWait {
   readonly #resolve: (output: Tensor) => void
   readonly #reject: (error: Error) => void
 
-  constructor(epoch: number, step: number, from: RemoteSession) {
+  constructor({ epoch, step, tokens }: Pick<StepWait, 'epoch' | 'step' | 'tokens'>, from: RemoteSession) {
     const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
     this.epoch = epoch
     this.step = step
+    this.tokens = tokens
     this.from = from
     this.output = promise
     this.#resolve = resolve
@@ -32,6 +34,8 @@ export class StepWait {
 
   deliver(remote: RemoteSession, { epoch, step, hidden }: Extract<Answer<'inference'>, { kind: 'output' }>): void {
     if (remote !== this.from || epoch !== this.epoch || step !== this.step) return
+    if (hidden.shape[0] !== this.tokens)
+      return remote.giveUp(wrongAnswer(remote.peerId, `${hidden.shape[0]} rows for ${this.tokens}`))
     this.#settled = true
     this.#resolve(hidden)
   }

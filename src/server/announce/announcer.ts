@@ -1,4 +1,6 @@
 import type { Engine } from '../../engine/engine.ts'
+import type { Pace } from '../span/pace.ts'
+import { nextRtts } from './next-rtts.ts'
 import type { Discovery } from '../../swarm/records/discovery.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { PROTOCOL_VERSION } from '../../swarm/protocol-version.ts'
@@ -31,9 +33,9 @@ export class Announcer {
   #base: RecordBase
   #state: RecordState = 'JOINING'
   #engine: Engine | undefined
-  #throughput = 0
   #reachable: boolean | undefined
   #movingTo: number | undefined
+  #pace: Pick<Pace, 'rates' | 'queueMs'> | undefined
   #sequence = 0
   #timer: NodeJS.Timeout | undefined
   #announcedTokensLeft = 0
@@ -45,7 +47,8 @@ export class Announcer {
 
   /** Tokens per second of one session's decode steps through the span; 0 while it has not been measured. */
   get throughput(): number {
-    return this.#throughput
+    const { start, end } = this.#base
+    return (this.#pace?.rates.decode ?? 0) / (end - start)
   }
 
   /** The first block of the span that records name. */
@@ -71,12 +74,11 @@ export class Announcer {
   }
 
   /**
-   * Sets what records say about the loaded span from now on. `throughput` is in tokens per second of one session's
-   * decode steps.
+   * Sets what records say about the loaded span from now on.
    */
-  describe(engine: Engine, throughput: number): void {
+  describe(engine: Engine, pace: Pick<Pace, 'rates' | 'queueMs'>): void {
     this.#engine = engine
-    this.#throughput = throughput
+    this.#pace = pace
   }
 
   /** Sets the span that records name from now on. What was said of another span's engine no longer holds, nor
@@ -128,9 +130,13 @@ export class Announcer {
       state: this.#state,
       cacheTokensLeft: this.#announcedTokensLeft,
       cacheTokens: this.#engine?.cacheTokens ?? 0,
-      throughput: this.#throughput,
       ...(this.#movingTo !== undefined && { movingTo: this.#movingTo }),
       ...(this.#reachable !== undefined && { reachable: this.#reachable }),
+      throughput: this.throughput,
+      prefillRate: this.#pace?.rates.prefill ?? 0,
+      decodeRate: this.#pace?.rates.decode ?? 0,
+      queueMs: this.#pace?.queueMs ?? 0,
+      nextRtts: this.#state === 'ONLINE' ? nextRtts(node, discovery.directory.records(), this.#base) : {},
       adapters: [...(this.#engine?.adapters.names ?? [])],
       blockDigests: [...(this.#engine?.blockDigests ?? [])],
       sequence: this.#sequence,

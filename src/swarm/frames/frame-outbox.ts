@@ -27,6 +27,7 @@ export class FrameOutbox {
   readonly #abort: (error: Error) => void
   readonly #pending: Pending[] = []
   #backlogBytes = 0
+  #bytesHanded = 0
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -42,6 +43,11 @@ export class FrameOutbox {
   /** Bytes of frames whose `write` has not settled yet. */
   get backlogBytes(): number {
     return this.#backlogBytes
+  }
+
+  /** Bytes of all frames that were handed to the stream. */
+  get bytesHanded(): number {
+    return this.#bytesHanded
   }
 
   /**
@@ -84,6 +90,7 @@ export class FrameOutbox {
 
   #hand(bytes: Uint8Array | Uint8ArrayList): void {
     try {
+      this.#bytesHanded += bytes.byteLength
       this.#stream.send(bytes)
     } catch (error) {
       throw new SwarmError('SWARM_STREAM_LOST', 'the stream is closed for writing', { cause: error })

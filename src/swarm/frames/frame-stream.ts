@@ -70,6 +70,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
   /** Whether bytes arrived that are no valid message. What follows them is not read. */
   #refused = false
   #ending: Promise<void> | undefined
+  #bytesRead = 0
 
   /**
    * `report` is called with what a listener's `onEnd` throws, because there is no stream left to end then. `traffic`
@@ -105,11 +106,21 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     queueMicrotask(() => this.#finishIfOver())
   }
 
+  /** Bytes that the peer has sent on this stream, those of unfinished messages included. */
+  get bytesRead(): number {
+    return this.#bytesRead
+  }
+
+  /** Bytes that were handed over and the peer's window has taken. */
+  get bytesTaken(): number {
+    return this.#outbox.bytesHanded - this.#stream.writeBufferLength
+  }
+
   /**
    * Sends one message. Settles when the stream has taken it and would take more; until then the message's tensors must
-   * not change. Throws `SWARM_FRAME` (a message that a receiver would refuse), `SWARM_STREAM_LOST`, `SWARM_TIMEOUT`
-   * (the peer accepts no bytes; the stream is aborted), `SWARM_BACKLOG`, or the signal's reason (the stream is aborted
-   * if the message was partly written).
+   * not change. Throws `SWARM_TOO_LARGE`, `SWARM_FRAME` (a message that a receiver would refuse), `SWARM_STREAM_LOST`,
+   * `SWARM_TIMEOUT` (the peer accepts no bytes; the stream is aborted), `SWARM_BACKLOG`, or the signal's reason (the
+   * stream is aborted if the message was partly written).
    */
   async send(message: Out, options?: SendOptions): Promise<void> {
     await this.#send(message, options)
@@ -179,6 +190,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
 
   #read(event: StreamMessageEvent): void {
     if (this.#refused) return
+    this.#bytesRead += event.data.byteLength
     try {
       if (event.data instanceof Uint8Array) this.#decoder.push(event.data)
       else for (const chunk of event.data) this.#decoder.push(chunk)

@@ -19,7 +19,7 @@ const headerWriter = new HeaderWriter(MAX_HEADER_BYTES)
 
 /**
  * The bytes of a message: one buffer for a small message; for a large one a list that refers to its tensors' own
- * memory. Throws `SWARM_FRAME` if the message exceeds the receiver's limits.
+ * memory. Throws `SWARM_TOO_LARGE` if the message exceeds the receiver's limits, `SWARM_FRAME` for a bad field.
  */
 export function encodeFrame(
   message: AnyMessage,
@@ -30,8 +30,8 @@ export function encodeFrame(
   const tensors = codec.encode(headerWriter, message)
   const header = headerWriter.written
   const payloadBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0)
-  checkLength('header', header.byteLength, limits.headerBytes)
-  checkLength('payload', payloadBytes, limits.payloadBytes)
+  checkLength('header', header.byteLength, limits.headerBytes, 'SWARM_TOO_LARGE')
+  checkLength('payload', payloadBytes, limits.payloadBytes, 'SWARM_TOO_LARGE')
   const totalBytes = PRELUDE_BYTES + header.byteLength + payloadBytes
   const joined = totalBytes <= JOIN_BYTES
   const head = Buffer.allocUnsafe(joined ? totalBytes : PRELUDE_BYTES + header.byteLength)
@@ -47,12 +47,14 @@ export function encodeFrame(
   return head
 }
 
-function checkLength(what: string, bytes: number, maxBytes: number): void {
+function checkLength(
+  what: string,
+  bytes: number,
+  maxBytes: number,
+  code: 'SWARM_FRAME' | 'SWARM_TOO_LARGE' = 'SWARM_FRAME',
+): void {
   if (bytes <= maxBytes) return
-  throw new SwarmError(
-    'SWARM_FRAME',
-    `a frame's ${what} of ${bytes} bytes is over this protocol's limit of ${maxBytes}`,
-  )
+  throw new SwarmError(code, `a frame's ${what} of ${bytes} bytes is over this protocol's limit of ${maxBytes}`)
 }
 
 /**

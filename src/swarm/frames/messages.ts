@@ -54,6 +54,8 @@ const PROGRESS = {
   received: uint(4),
   completed: uint(5),
   pushing: uint(6),
+  arrived: uint(7),
+  queueMs: uint(8),
 }
 
 const STEP_FAULT = { epoch: uint(1), step: ordinal(2), ...fault(3) }
@@ -118,10 +120,16 @@ export const MESSAGES = {
       }),
       step: STEP,
       ack: message(4, { until: uint(1) }),
-      route: message(5, { request: ordinal(1), peerId: name(2), sessionId: sessionId(3) }),
-      status: message(6, { request: ordinal(1) }),
+      route: message(5, { request: ordinal(1), peerId: optional(name(2)), sessionId: optional(sessionId(3)) }),
+      accept: message(6, { request: ordinal(1), peerId: optional(name(2)) }),
       resume: message(7, { request: ordinal(1), epoch: uint(2), position: uint(3), until: uint(4) }),
-      fork: message(8, { request: ordinal(1), epoch: uint(2), position: uint(3), sessionId: sessionId(4) }),
+      fork: message(8, {
+        request: ordinal(1),
+        epoch: uint(2),
+        position: uint(3),
+        sessionId: sessionId(4),
+        until: uint(5),
+      }),
       fetch: message(9, { request: ordinal(1), position: uint(2), until: uint(3) }),
     },
     answers: {
@@ -134,7 +142,7 @@ export const MESSAGES = {
       }),
       copies: message(4, { epoch: uint(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
       routed: message(5, { request: ordinal(1) }),
-      status: message(6, PROGRESS),
+      accepted: message(6, { request: ordinal(1) }),
       resumed: message(7, PROGRESS),
       forked: message(8, PROGRESS),
       fetched: message(9, { request: ordinal(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
@@ -142,6 +150,10 @@ export const MESSAGES = {
       failed: message(11, STEP_FAULT),
       broken: message(12, STEP_FAULT),
     },
+  },
+  control: {
+    requests: { status: message(2, { request: ordinal(1), sessionId: sessionId(2) }) },
+    answers: { status: message(2, PROGRESS) },
   },
   push: {
     requests: { open: message(2, { sessionId: sessionId(1) }), step: STEP },

@@ -267,6 +267,11 @@ export class SwarmNode {
     for (const connection of this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []) connection.abort(reason)
   }
 
+  /** The round trip to a connected peer in milliseconds, as measured last. */
+  rttMs(peerId: string): number | undefined {
+    return this.#running?.libp2p.getConnections(parsePeerId(peerId)).find(({ rtt }) => rtt !== undefined)?.rtt
+  }
+
   /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
   onPeerDisconnect(listener: (peerId: string) => void): () => void {
     this.#disconnectListeners.add(listener)

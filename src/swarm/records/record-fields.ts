@@ -32,6 +32,13 @@ export interface ServerRecord {
   cacheTokens: number
   /** Tokens per second of one session's decode steps through the whole span. */
   throughput: number
+  /** Tokens per second of a prefill, and decode steps per second, through one block; 0 while they are not known. */
+  prefillRate: number
+  decodeRate: number
+  /** How long what waits for this server will take. */
+  queueMs: number
+  /** Round trips in milliseconds to servers that may come after this one, by peer id. */
+  nextRtts: Record<string, number>
   /** A digest of each block's stored weights; empty while they are not known. */
   blockDigests: string[]
   /** The package's version. */
@@ -55,6 +62,7 @@ const MAX_BLOCKS = 100_000
 const MAX_ADDRESSES = 32
 const MAX_ADAPTERS = 64
 const MAX_TEXT = 256
+const MAX_NEXT_RTTS = 32
 const DEVICES = new Set(['cpu', 'cuda'])
 const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
@@ -77,7 +85,12 @@ export function checkFields(record: ServerRecord): void {
   require(isDType(record.dtype), 'dtype', record.dtype)
   require(DEVICES.has(record.device), 'device', record.device)
   require(record.cacheTokensLeft <= record.cacheTokens, 'cacheTokensLeft', record.cacheTokensLeft)
-  require(Number.isFinite(record.throughput) && record.throughput >= 0, 'throughput', record.throughput)
+  for (const field of ['throughput', 'prefillRate', 'decodeRate', 'queueMs'] as const) checkAmount(field, record[field])
+  require(Object.keys(record.nextRtts).length <= MAX_NEXT_RTTS, 'number of nextRtts', MAX_NEXT_RTTS)
+  for (const [peerId, rttMs] of Object.entries(record.nextRtts)) {
+    checkText('nextRtts', peerId, 1)
+    checkAmount('nextRtts', rttMs)
+  }
   require(blockDigests.length === 0 ||
     blockDigests.length === end - start, 'number of blockDigests', blockDigests.length)
   for (const digest of blockDigests) checkText('blockDigests', digest, 1)
@@ -85,6 +98,10 @@ export function checkFields(record: ServerRecord): void {
   for (const adapter of record.adapters) checkText('adapters', adapter, 1)
   require(multiaddrs.length <= MAX_ADDRESSES, 'number of multiaddrs', multiaddrs.length)
   for (const address of multiaddrs) checkAddress(address, record.peerId)
+}
+
+function checkAmount(field: string, value: number): void {
+  require(Number.isFinite(value) && value >= 0, field, value)
 }
 
 function checkText(field: string, text: string, minChars: number): void {

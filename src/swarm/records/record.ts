@@ -18,6 +18,7 @@ message Record {
   string publicName = 15; double sequence = 16; double issuedAt = 17; double expiresAt = 18;
   string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
   optional bool reachable = 23; bool movable = 30; optional uint32 movingTo = 31;
+  double prefillRate = 24; double decodeRate = 25; double queueMs = 26; map<string, double> nextRtts = 27;
 }`
 
 const schema = parseSchema(SCHEMA)
@@ -162,6 +163,10 @@ function toRecord(payload: Uint8Array): ServerRecord {
     cacheTokensLeft,
     cacheTokens,
     throughput,
+    prefillRate: raw.prefillRate,
+    decodeRate: raw.decodeRate,
+    queueMs: raw.queueMs,
+    nextRtts: { ...raw.nextRtts },
     blockDigests: [...blockDigests],
     adapters: [...raw.adapters],
     version,

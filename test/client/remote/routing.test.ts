@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { NoRouteError, type RouteRequest, arithmeticClass, findRoute } from '../../../src/client/remote/routing.ts'
+import { NoRouteError, findRoute } from '../../../src/client/remote/routing.ts'
+import type { RouteRequest } from '../../../src/client/remote/route-request.ts'
+import { arithmeticClass } from '../../../src/client/remote/arithmetic-class.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 
@@ -18,6 +20,10 @@ function server(peerId: string, start: number, end: number, more: Partial<Server
     cacheTokensLeft: 1000,
     cacheTokens: 1000,
     throughput: 100,
+    prefillRate: 10_000,
+    decodeRate: (more.throughput ?? 100) * (end - start),
+    queueMs: 0,
+    nextRtts: {},
     version: '1',
     protocol: PROTOCOL_VERSION,
     adapters: [],
@@ -27,6 +33,11 @@ function server(peerId: string, start: number, end: number, more: Partial<Server
     blockDigests: Array.from({ length: end - start }, (_, i) => `digest ${start + i}`),
     ...more,
   }
+}
+
+/** All blocks were computed in this server's class. */
+function classes(record: ServerRecord): ReadonlyMap<number, string> {
+  return new Map(Array.from({ length: 8 }, (_, block) => [block, arithmeticClass(record)]))
 }
 
 function route(records: ServerRecord[], request: Partial<RouteRequest> = {}): string {
@@ -52,11 +63,11 @@ test('a replacement shares the arithmetic where it can', () => {
   const gpu = server('gpu', 0, 8, { device: 'cuda', dtype: 'float16', throughput: 1e5 }),
     cpu = server('cpu', 0, 8, { throughput: 1 })
   assert.equal(route([gpu, cpu]), 'gpu 0:8')
-  assert.equal(route([gpu, cpu], { arithmetic: 'cpu/float32/none' }), 'cpu 0:8')
-  assert.equal(route([gpu], { arithmetic: 'cpu/float32/none' }), 'gpu 0:8')
+  assert.equal(route([gpu, cpu], { arithmetic: classes(cpu) }), 'cpu 0:8')
+  assert.equal(route([gpu], { arithmetic: classes(cpu) }), 'gpu 0:8')
   const int8 = server('int8', 0, 8, { kvDType: 'int8', throughput: 1e5 })
-  assert.equal(route([int8, cpu], { arithmetic: arithmeticClass(cpu) }), 'cpu 0:8')
-  assert.equal(route([{ ...cpu, throughput: 1e6 }, int8], { arithmetic: arithmeticClass(int8) }), 'int8 0:8')
+  assert.equal(route([int8, cpu], { arithmetic: classes(cpu) }), 'cpu 0:8')
+  assert.equal(route([{ ...cpu, decodeRate: 1e6 }, int8], { arithmetic: classes(int8) }), 'int8 0:8')
 })
 
 test('different weights are never mixed in one session', () => {
@@ -100,4 +111,29 @@ test('servers of another protocol version are left out, and named where no route
     code: 'NO_ROUTE',
     message: /peer newer speaks protocol version 3\.0\.0, this node 2\.0\.0/,
   })
+})
+
+test('round trips decide where servers compute alike, between them as to the client', () => {
+  const near = server('near', 0, 8),
+    far = server('far', 0, 8)
+  const links = { of: (peerId: string) => ({ rttMs: peerId === 'far' ? 300 : 10, bytesPerSecond: undefined }) }
+  assert.equal(route([far, near], { links }), 'near 0:8')
+  const parts = [server('a', 0, 4, { nextRtts: { c: 5 } }), server('b', 4, 8), server('c', 4, 8)]
+  assert.equal(route(parts), 'a 0:4, c 4:8')
+})
+
+test('who has much to do, or was seen to be slower than it says, is passed over', () => {
+  assert.equal(route([server('busy', 0, 8, { queueMs: 5000 }), server('free', 0, 8, { throughput: 20 })]), 'free 0:8')
+  const slowdowns = new Map([['liar', 50]])
+  assert.equal(route([server('liar', 0, 8, { throughput: 1000 }), server('free', 0, 8)], { slowdowns }), 'free 0:8')
+})
+
+test('a pass goes where prefills are quick and links are wide, whatever decoding takes', () => {
+  const wide = server('wide', 0, 8, { throughput: 1, prefillRate: 1e6 }),
+    quick = server('quick', 0, 8, { prefillRate: 1e6 }),
+    slow = server('slow', 0, 8, { prefillRate: 100 })
+  const links = { of: (peerId: string) => ({ rttMs: 10, bytesPerSecond: peerId === 'wide' ? 1e8 : 1e6 }) }
+  const pass = { tokens: 512, bytes: 1e8 }
+  assert.equal(route([slow, quick, wide], { links, pass }), 'wide 0:8')
+  assert.equal(route([slow, quick], { links, pass }), 'quick 0:8')
 })

@@ -133,7 +133,7 @@ test('sessions on different servers come together in a fork', async (t) => {
   const servers = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
   const session = swarm.session()
   await feed(session, PROMPT)
-  swarm.avoid(servers[1]!.id)
+  swarm.banned.add(servers[1]!.id)
   const others = [await swarm.serve(3, 4), await swarm.serve(4, 6)]
   const other = swarm.session()
   await feed(other, [1, 2, 3])

@@ -27,7 +27,10 @@ export class MemoryPeer {
   readonly streams = new Set<MemoryStream>()
   /** A frozen peer holds its streams open, takes nothing in and says nothing. */
   frozen = false
-  /** How long frames are under way to a peer, by its id; one turn of the event loop where nothing is said. */
+  /**
+   * How long frames are under way to a peer, by its id; one turn of the event loop where nothing is said; with
+   * Infinity they never arrive.
+   */
   readonly lagMs = new Map<string, number>()
 
   constructor(id: string) {
@@ -93,6 +96,8 @@ class MemoryStream implements PublicPart<FrameStream> {
   readonly #wire: FrameDecoder
   #other: MemoryStream | undefined
   #ended = false
+  #sent = 0
+  #arrived = 0
   #lost: Error | undefined
 
   static pair(a: MemoryPeer, b: MemoryPeer, rpc: Rpc): [FrameStream, FrameStream] {
@@ -111,8 +116,16 @@ class MemoryStream implements PublicPart<FrameStream> {
     this.#owner = owner
     this.remotePeer = remotePeer
     this.#side = side
-    this.#wire = new FrameDecoder(side.outgoing, side.limits, (message) => this.#carry(message))
+    this.#wire = new FrameDecoder(side.outgoing, side.limits, (message, bytes) => this.#carry(message, bytes))
     owner.streams.add(this)
+  }
+
+  get bytesRead(): number {
+    return this.#arrived
+  }
+
+  get bytesTaken(): number {
+    return this.#sent
   }
 
   async send(message: AnyMessage): Promise<void> {
@@ -120,6 +133,7 @@ class MemoryStream implements PublicPart<FrameStream> {
       throw new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} is closed`)
     if (this.#ended) throw new SwarmError('SWARM_STATE', 'the stream was already ended on this side')
     const bytes = encodeFrame(message, this.#side.outgoing, this.#side.limits)
+    this.#sent += bytes.byteLength
     for (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) this.#wire.push(chunk)
   }
 
@@ -154,14 +168,16 @@ class MemoryStream implements PublicPart<FrameStream> {
     )
   }
 
-  #carry(message: AnyMessage): void {
+  #carry(message: AnyMessage, bytes: number): void {
     const lagMs = this.#owner.lagMs.get(this.remotePeer)
-    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(message))
-    else setTimeout(() => this.#other!.#arrive(message), lagMs)
+    if (lagMs === Infinity) return
+    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(message, bytes))
+    else setTimeout(() => this.#other!.#arrive(message, bytes), lagMs)
   }
 
-  #arrive(message: AnyMessage): void {
+  #arrive(message: AnyMessage, bytes: number): void {
     if (this.#lost !== undefined || this.#owner.frozen) return
+    this.#arrived += bytes
     if (message.kind === 'end') {
       this.#inbox.finish(null)
       this.#closeIfDone()

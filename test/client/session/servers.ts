@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
+import { isTransient } from '../../../src/base/errors.ts'
 import type { SwarmAccess } from '../../../src/client/session/chain.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
 import type { Engine, EngineSessionOptions } from '../../../src/engine/engine.ts'
@@ -8,6 +9,7 @@ import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
+import type { PeerTarget } from '../../../src/swarm/address.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -71,10 +73,24 @@ export class TestServer {
   /** Called before each step is computed, which waits for it and fails with it. */
   beforeStep: () => void | Promise<void> = () => undefined
 
+  /** What it makes of the hidden states that it has computed. */
+  makes: (states: Tensor) => Tensor = (states) => states
+  /** The device that its record names. */
+  device = 'cpu'
   /** Whether its caches still hold what a step at a position attends to. */
   reaches: (position: number) => boolean = () => true
 
-  constructor(network: MemoryNetwork, peer: MemoryPeer, [start, end]: readonly [number, number], cacheTokens: number) {
+  /** Where its record says that it can be dialled. */
+  multiaddrs: string[] = []
+
+  /** `node` is a real node to serve from, and `targetOf` where it may dial a peer; else all is in memory. */
+  constructor(
+    network: MemoryNetwork,
+    peer: MemoryPeer,
+    [start, end]: readonly [number, number],
+    cacheTokens: number,
+    real?: { node: SwarmNode; targetOf: (peerId: string) => PeerTarget },
+  ) {
     this.start = start
     this.end = end
     this.peer = peer
@@ -83,7 +99,7 @@ export class TestServer {
       dtype: 'float32',
       openSession: (options) => this.#openSession(options),
     }
-    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
+    const inMemory: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
       handle: async (rpc, handler) => {
         peer.handlers.set(rpc, handler as unknown as Handler)
       },
@@ -94,10 +110,10 @@ export class TestServer {
     }
     this.blocks = new BlockServer(
       {
-        node: node as SwarmNode,
+        node: real?.node ?? (inMemory as SwarmNode),
         engine: engine as Engine,
         logger: pino({ level: 'silent' }),
-        admitHop: async (peerId) => ({ peerId, multiaddrs: [] }),
+        admitHop: async (peerId) => real?.targetOf(peerId) ?? { peerId, multiaddrs: [] },
       },
       { modelKey: 'test', maxAllocTimeoutMs: 60_000, sessionIdleMs: 60_000 },
     )
@@ -120,17 +136,21 @@ export class TestServer {
     } = this
     return {
       peerId,
-      multiaddrs: [],
+      multiaddrs: this.multiaddrs,
       modelKey: 'test',
       start,
       end,
       state: 'ONLINE',
       dtype: 'float32',
       quant: 'none',
-      device: 'cpu',
+      device: this.device,
       cacheTokensLeft: tokensLeft,
       cacheTokens: totalTokens,
       throughput: 100,
+      prefillRate: 1e6,
+      decodeRate: 1e4,
+      queueMs: 0,
+      nextRtts: {},
       version: '1.0.0',
       protocol: PROTOCOL_VERSION,
       sequence: 1,
@@ -160,7 +180,7 @@ export class TestServer {
         const tokens = tokensOf(states)
         this.computed.push({ position, tokens: tokens.length })
         cache = [...cache.slice(0, position), ...tokens]
-        return hidden(computeBlocks(start, end, cache).slice(position), states.shape[1])
+        return this.makes(hidden(computeBlocks(start, end, cache).slice(position), states.shape[1]))
       },
     })
     this.#caches.set(session, () => cache)
@@ -201,7 +221,7 @@ export class TestSwarm implements SwarmAccess {
       connectTimeoutMs: 1000,
       replayMemoryBytes: 1 << 30,
       recoveryTimeoutMs: 5000,
-      watchdog: { deadlineMs: 150, answerMs: 250 },
+      watchdog: { lateMs: 150, answerMs: 250, minStepMs: 1000, stepTimeoutMs: 5000 },
       ...options,
     })
   }
@@ -216,7 +236,7 @@ export class TestSwarm implements SwarmAccess {
 
   async refresh(): Promise<void> {}
 
-  open<R extends 'inference' | 'adapter'>(
+  open<R extends 'inference' | 'control' | 'adapter'>(
     server: ServerRecord,
     rpc: R,
     signal: AbortSignal,
@@ -228,7 +248,8 @@ export class TestSwarm implements SwarmAccess {
     return this.banned
   }
 
-  avoid(peerId: string): void {
+  avoid(peerId: string, error: Error): void {
+    if (!isTransient(error)) return
     this.banned.add(peerId)
   }
 }

@@ -133,9 +133,9 @@ test('random bytes never give anything but messages or SWARM_FRAME', () => {
 test('what a receiver would refuse is not sent', () => {
   const limits = { headerBytes: 20, payloadBytes: 10 }
   const send = (message: AnyMessage) => () => encodeFrame(message, CODEC, limits)
-  assert.throws(send(stepOf(bytesTensor(12))), { code: 'SWARM_FRAME', message: /12 bytes/ })
+  assert.throws(send(stepOf(bytesTensor(12))), { code: 'SWARM_TOO_LARGE', message: /12 bytes/ })
   assert.throws(send({ kind: 'list', items: Array.from({ length: 20 }, () => 300) } as AnyMessage), {
-    code: 'SWARM_FRAME',
+    code: 'SWARM_TOO_LARGE',
     message: /header/,
   })
   assert.throws(send(stepOf({ dtype: 'float32', shape: [1, 2], data: new Uint8Array(4) })), { code: 'SWARM_FRAME' })

@@ -13,7 +13,16 @@ function floats(...shape: number[]): Tensor {
 
 const SESSION = '0123456789abcdef0123456789abcdef'
 const TRACE = '0123456789abcdef'
-const PROGRESS = { request: 300, epoch: 2, position: 7, received: 9, completed: 8, pushing: 0 }
+const PROGRESS = {
+  request: 300,
+  epoch: 2,
+  position: 7,
+  received: 9,
+  completed: 8,
+  pushing: 0,
+  arrived: 70_000,
+  queueMs: 12,
+}
 const FAULT = { code: 'SESSION_UNKNOWN', message: 'später' }
 const STEP = { kind: 'step', epoch: 1, step: 0xffffffff, position: 0, push: true, hidden: floats(2, 3) } as const
 const FORWARD = {
@@ -73,9 +82,9 @@ export const SAMPLES: Samples = {
       STEP,
       { kind: 'ack', until: 70_000 },
       { kind: 'route', request: 1, peerId: '12D3', sessionId: SESSION },
-      { kind: 'status', request: 2 },
+      { kind: 'accept', request: 2, peerId: '12D3' },
       { kind: 'resume', request: 3, epoch: 2, position: 5, until: 6 },
-      { kind: 'fork', request: 4, epoch: 2, position: 5, sessionId: SESSION },
+      { kind: 'fork', request: 4, epoch: 2, position: 5, sessionId: SESSION, until: 6 },
       { kind: 'fetch', request: 5, position: 0, until: 128 },
     ],
     answers: [
@@ -83,7 +92,7 @@ export const SAMPLES: Samples = {
       { kind: 'output', epoch: 1, step: 2, position: 3, hidden: floats(1, 3) },
       { kind: 'copies', epoch: 1, position: 3, hidden: floats(1, 3) },
       { kind: 'routed', request: 1 },
-      { kind: 'status', ...PROGRESS },
+      { kind: 'accepted', request: 2 },
       { kind: 'resumed', ...PROGRESS },
       { kind: 'forked', ...PROGRESS },
       { kind: 'fetched', request: 5, position: 0, hidden: floats(2, 3) },
@@ -91,6 +100,10 @@ export const SAMPLES: Samples = {
       { kind: 'failed', epoch: 1, step: 2, ...FAULT },
       { kind: 'broken', epoch: 1, step: 2, ...FAULT },
     ],
+  },
+  control: {
+    requests: [{ kind: 'status', request: 2, sessionId: SESSION }],
+    answers: [{ kind: 'status', ...PROGRESS }],
   },
   push: { requests: [{ kind: 'open', sessionId: SESSION }, STEP], answers: [{ kind: 'opened' }] },
   forward: FORWARD,

@@ -1,0 +1,54 @@
+import { stepSeconds } from '../../swarm/records/rates.ts'
+import type { LinkMeter } from './link-meter.ts'
+import type { RouteSpan } from './route-request.ts'
+
+/** What a link is taken for whose rate is not known: 100 Mbit/s, as Petals does. */
+const LINK_BYTES_PER_SECOND = 12.5e6
+const LINK_RTT_MS = 150
+
+/** How many times as long as expected a step may take. */
+const SLACK = 8
+
+/** What a step's time depends on. */
+export interface StepSize {
+  readonly tokens: number
+  /** Bytes of one token's hidden states on the wire. */
+  readonly rowBytes: number
+}
+
+type Links = Pick<LinkMeter, 'of'> | undefined
+
+/**
+ * How long a step through these spans should take, in seconds, by the servers' own figures (compute per token and
+ * block, what waits for them) and the bytes over the links. Undefined where a server gives no figures.
+ */
+export function expectedStepSeconds(
+  spans: readonly RouteSpan[],
+  { tokens, rowBytes }: StepSize,
+  links: Links,
+): number | undefined {
+  let seconds = 0
+  for (const { server, start, end } of spans) {
+    const { prefillRate, decodeRate, queueMs, peerId } = server
+    const compute = stepSeconds(tokens, end - start, { prefill: prefillRate, decode: decodeRate })
+    if (compute === 0) return undefined
+    const { rttMs = LINK_RTT_MS, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
+    const travel = (2 * tokens * rowBytes) / Math.min(bytesPerSecond, LINK_BYTES_PER_SECOND) + rttMs / 1000
+    seconds += compute + queueMs / 1000 + travel
+  }
+  return seconds
+}
+
+/**
+ * How long a step through these spans may take, in milliseconds: several times what is expected of it, within bounds;
+ * the upper one where nothing is known.
+ */
+export function allowedStepMs(
+  spans: readonly RouteSpan[],
+  size: StepSize,
+  links: Links,
+  { minStepMs, stepTimeoutMs }: { readonly minStepMs: number; readonly stepTimeoutMs: number },
+): number {
+  const seconds = expectedStepSeconds(spans, size, links)
+  return seconds === undefined ? stepTimeoutMs : Math.min(stepTimeoutMs, Math.max(minStepMs, SLACK * seconds * 1000))
+}

@@ -1,0 +1,24 @@
+import type { PeerTarget } from '../address.ts'
+import type { SwarmNode } from './node.ts'
+
+const CONNECT_TIMEOUT_MS = 3000
+
+/**
+ * Up to `count` of these peers, chosen at random. Those that are not connected are dialled meanwhile, so that the round
+ * trips to them will be known.
+ */
+export function somePeers<T extends PeerTarget>(
+  node: Pick<SwarmNode, 'isConnected' | 'dial'>,
+  peers: readonly T[],
+  count: number,
+): T[] {
+  const left = [...peers]
+  const chosen: T[] = []
+  while (chosen.length < count && left.length > 0)
+    chosen.push(...left.splice(Math.floor(Math.random() * left.length), 1))
+  for (const peer of chosen) {
+    if (node.isConnected(peer.peerId)) continue
+    void node.dial(peer, { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch(() => undefined)
+  }
+  return chosen
+}

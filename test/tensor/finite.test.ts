@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { convert } from '../../src/tensor/convert.ts'
+import { allFinite } from '../../src/tensor/finite.ts'
+import { fromFloat32, tensor } from '../../src/tensor/tensor.ts'
+
+test('NaN and infinities are found in every float type, and nothing else is taken for one', () => {
+  const ordinary = [0, -0, 1.5, -65_504, 6e-8]
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    const has = (...values: number[]) =>
+      allFinite(
+        convert(fromFloat32(Float32Array.from([...ordinary, ...values]), [ordinary.length + values.length]), dtype),
+      )
+    assert.ok(has())
+    for (const bad of [Number.NaN, Infinity, -Infinity]) assert.ok(!has(bad) && !has(bad, 1), `${bad} in ${dtype}`)
+  }
+  assert.ok(allFinite(fromFloat32(Float32Array.of(3e38, -3e38), [2])))
+  const shifted = new Uint8Array(5)
+  shifted.set([0x00, 0x7c], 1)
+  assert.ok(!allFinite(tensor('float16', [2], shifted.subarray(1))))
+  assert.throws(() => allFinite(tensor('int8', [1], new Uint8Array(1))), { code: 'TENSOR_DTYPE' })
+})
