@@ -115,7 +115,6 @@ export class BlockServer {
     const { sessionId, start, end, maxLength } = open
     const log = tracedLogger(this.#modules.logger, open.trace)
     let session: ServedSession | undefined
-    await this.#orReport('open', log, async () => this.#checkOpen(open))
     const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, open))
     try {
       session = new ServedSession(
@@ -144,10 +143,10 @@ export class BlockServer {
     }
   }
 
-  async #reserve(
-    stream: ServedStream<'inference'>,
-    { sessionId, start, end, maxLength, allocTimeoutMs, adapter, prompts }: OpenRequest,
-  ) {
+  async #reserve(stream: ServedStream<'inference'>, open: OpenRequest) {
+    // Checked and noted in one turn: of two requests with one id the second is refused.
+    this.#checkOpen(open)
+    const { sessionId, start, end, maxLength, allocTimeoutMs, adapter, prompts } = open
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
     const timeoutMs = Math.min(allocTimeoutMs, this.#options.maxAllocTimeoutMs)
