@@ -75,6 +75,7 @@ const TRANSIENT_CODES: ReadonlySet<string> = new Set([
   'SWARM_PROTOCOL',
   'SWARM_RECORD',
   'SWARM_RECORD_TIME',
+  'SWARM_REFUSED',
   'SWARM_SELF',
   'SWARM_SIGNATURE',
   'SWARM_STATE',

@@ -1,0 +1,76 @@
+import { totalmem } from 'node:os'
+import { parsePeerId } from './address.ts'
+import { ByteBudget, type ByteLimits } from './byte-budget.ts'
+import type { Rpc } from './limits.ts'
+import { Pace } from './pace.ts'
+
+/** Whom a node serves, and what each peer may take of it. */
+export interface PeerRules {
+  /** Only these peers may ask it to compute; anybody where the list is empty. */
+  readonly allowed?: readonly string[] | undefined
+  /** These get no connection. */
+  readonly blocked?: readonly string[] | undefined
+  /** Bytes of memory that one peer's requests may hold at a time, and what is sent to it and kept for it as much again. */
+  readonly bytes?: number | undefined
+  /** Messages that one peer may send per second. */
+  readonly requestsPerSecond?: number | undefined
+}
+
+/** Four prefill messages of the widest models, or one forward pass of the largest size. */
+const DEFAULT_BYTES = 256 << 20
+
+/** Far more than sessions need; what a flood of them takes is a part of one core. */
+const DEFAULT_REQUESTS_PER_SECOND = 5000
+
+/** All peers together: this share of the machine's memory, but room for a few peers. */
+const MEMORY_SHARE = 1 / 4
+const MIN_PEERS = 2
+const MAX_PEERS = 32
+
+/** Requests for computation. A push needs none of this: the session's name is its right. */
+const COMPUTING: ReadonlySet<Rpc> = new Set(['inference', 'forward', 'probe', 'adapter'])
+
+/** What one peer and all peers together may hold, on either way. */
+export function byteLimits(perPeer = DEFAULT_BYTES): ByteLimits {
+  const share = Math.floor(totalmem() * MEMORY_SHARE)
+  return { perPeer, total: Math.min(MAX_PEERS * perPeer, Math.max(MIN_PEERS * perPeer, share)) }
+}
+
+/** The rules of a node as it applies them. */
+export class PeerGuard {
+  /** What peers' requests hold of this node's memory. */
+  readonly received: ByteBudget
+  /** What is on its way to peers. */
+  readonly sent: ByteBudget
+  readonly requests: Pace
+  readonly #allowed: Set<string>
+  readonly #isOpen: boolean
+  readonly #blocked: ReadonlySet<string>
+
+  /** Throws `SWARM_ADDRESS` for what is no peer id. */
+  constructor({ allowed = [], blocked = [], bytes, requestsPerSecond }: PeerRules) {
+    for (const peerId of [...allowed, ...blocked]) parsePeerId(peerId)
+    const limits = byteLimits(bytes)
+    this.received = new ByteBudget(limits)
+    this.sent = new ByteBudget(limits)
+    this.requests = new Pace(requestsPerSecond ?? DEFAULT_REQUESTS_PER_SECOND)
+    this.#allowed = new Set(allowed)
+    this.#isOpen = allowed.length === 0
+    this.#blocked = new Set(blocked)
+  }
+
+  isBlocked(peerId: string): boolean {
+    return this.#blocked.has(peerId)
+  }
+
+  mayAsk(peerId: string, rpc: Rpc): boolean {
+    return this.#isOpen || !COMPUTING.has(rpc) || this.#allowed.has(peerId)
+  }
+
+  /** Lets a peer ask until the returned function is called. */
+  allow(peerId: string): () => void {
+    if (this.#allowed.has(peerId)) return () => undefined
+    this.#allowed.add(peerId)
+    return () => this.#allowed.delete(peerId)
+  }
+}
