@@ -14,8 +14,8 @@ interface Waiter {
 
 /**
  * Bytes of this node's memory that peers' requests hold, by peer. Whoever finds no room waits, which is what stops the
- * reading of its stream. A peer gets no more than would be left for the next one (dynamic thresholds: Choudhury and
- * Hahne, 1998), so that several greedy ones leave some for who comes after them.
+ * reading of its stream. A peer holds no more than it leaves free (dynamic thresholds: Choudhury and Hahne, 1998): who
+ * comes after a greedy one finds as much as that has, and nobody finds nothing.
  */
 export class ByteBudget {
   readonly #limits: ByteLimits

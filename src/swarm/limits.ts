@@ -45,6 +45,12 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
 /** The most connections that one peer may have with this node. */
 export const MAX_PEER_CONNECTIONS = 8
 
+/** Memory that one peer's requests may hold: four prefill messages of the widest models, or a whole forward pass. */
+export const DEFAULT_PEER_BYTES = 256 * MIB
+
+/** Messages per second that are read from one peer: more than sessions need, and what they take is part of a core. */
+export const DEFAULT_REQUESTS_PER_SECOND = 5000
+
 /** The most streams that all peers together may have open here. */
 export const MAX_SERVED_STREAMS = 4096
 

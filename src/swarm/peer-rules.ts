@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os'
 import { parsePeerId } from './address.ts'
 import { ByteBudget, type ByteLimits } from './byte-budget.ts'
-import type { Rpc } from './limits.ts'
+import { DEFAULT_PEER_BYTES, DEFAULT_REQUESTS_PER_SECOND, type Rpc } from './limits.ts'
 import { Pace } from './pace.ts'
 
 /** Whom a node serves, and what each peer may take of it. */
@@ -10,17 +10,11 @@ export interface PeerRules {
   readonly allowed?: readonly string[] | undefined
   /** These get no connection. */
   readonly blocked?: readonly string[] | undefined
-  /** Bytes of memory that one peer's requests may hold at a time, and what is sent to it and kept for it as much again. */
+  /** Bytes that one peer's requests may hold, as much again what is sent to it, and what is kept for it. */
   readonly bytes?: number | undefined
   /** Messages that one peer may send per second. */
   readonly requestsPerSecond?: number | undefined
 }
-
-/** Four prefill messages of the widest models, or one forward pass of the largest size. */
-const DEFAULT_BYTES = 256 << 20
-
-/** Far more than sessions need; what a flood of them takes is a part of one core. */
-const DEFAULT_REQUESTS_PER_SECOND = 5000
 
 /** All peers together: this share of the machine's memory, but room for a few peers. */
 const MEMORY_SHARE = 1 / 4
@@ -31,7 +25,7 @@ const MAX_PEERS = 32
 const COMPUTING: ReadonlySet<Rpc> = new Set(['inference', 'forward', 'probe', 'adapter'])
 
 /** What one peer and all peers together may hold, on either way. */
-export function byteLimits(perPeer = DEFAULT_BYTES): ByteLimits {
+export function byteLimits(perPeer = DEFAULT_PEER_BYTES): ByteLimits {
   const share = Math.floor(totalmem() * MEMORY_SHARE)
   return { perPeer, total: Math.min(MAX_PEERS * perPeer, Math.max(MIN_PEERS * perPeer, share)) }
 }

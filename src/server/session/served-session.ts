@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { EngineSession } from '../../engine/session/engine-session.ts'
+import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
 import { convertInPieces } from '../../tensor/convert.ts'
 import type { DType } from '../../tensor/dtype.ts'
-import { tensor } from '../../tensor/tensor.ts'
+import { type Tensor, tensor } from '../../tensor/tensor.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
 
@@ -15,10 +16,6 @@ import { OutputLog } from './output-log.ts'
  */
 const COPY_TOKENS = 64
 const COPY_DELAY_MS = 250
-
-/** The most bytes of a session's waiting requests. Its client sends one step, or one piece of a replay, at a time. */
-const MAX_QUEUED_BYTES = 128 << 20
-const REQUEST_OVERHEAD_BYTES = 1024
 
 /** How long a former next server may take to end its push stream in order; then the stream is aborted. */
 const ORDERLY_END_MS = 1000
@@ -38,6 +35,10 @@ export interface SessionModules {
   readonly findSession: (sessionId: string) => ServedSession | undefined
   /** Shared by all sessions of the server. */
   readonly outputBudget: OutputBudget
+  /** Bytes that are on their way to clients. */
+  readonly sent: Pick<ByteBudget, 'during'>
+  /** Waits until the client may have so many tokens computed. */
+  readonly admitTokens: (tokens: number) => Promise<void> | undefined
   readonly onStep: (tokens: number) => void
   /** Called when a request of this kind has failed. */
   readonly onFailure: (kind: string, error: unknown) => void
@@ -66,33 +67,41 @@ export class ServedSession {
   #epoch = 0
   #lastStep = 0
   #received = 0
-  #queuedBytes = 0
   #pushing = 0
   #next: RequestStream<'push'> | undefined
+  #pusher: Pick<ServedStream<'push'>, 'abort'> | undefined
   #copyTimer: NodeJS.Timeout | undefined
+  #isCopying = false
+  #steppedAt = performance.now()
+  #stepsUnderWay = 0
   readonly #idle: NodeJS.Timeout
   #closed = false
 
-  /** A session without messages for `idleMs` is closed. */
+  /** A session without steps for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
-    this.#outputs = new OutputLog(modules.outputBudget)
+    this.#outputs = new OutputLog(modules.outputBudget, modules.stream.remotePeer)
     this.#idle = setTimeout(
-      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'nothing came for this session for too long')),
+      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
       idleMs,
     )
   }
 
-  /** Takes a message from the client. */
-  handle(message: Request<'inference'>): void {
-    this.#idle.refresh()
+  /** When the session was last used, in milliseconds of `performance.now()`: only steps are use. */
+  get usedAt(): number {
+    return this.#stepsUnderWay > 0 ? performance.now() : this.#steppedAt
+  }
+
+  /** Takes a message from the client; the promise settles when it has been dealt with, and never rejects. */
+  handle(message: Request<'inference'>): void | Promise<void> {
     switch (message.kind) {
       case 'open':
         return this.#cutOff('a session is opened once')
       // Answered at once: the client asks when something is late, and must not wait behind the step that is being
       // computed.
       case 'status':
-        return this.#reply({ kind: 'status', ...this.#progress(message.request) })
+        void this.#reply({ kind: 'status', ...this.#progress(message.request) })
+        return
       case 'ack':
         return this.#outputs.acknowledge(message.until)
       case 'route':
@@ -105,26 +114,25 @@ export class ServedSession {
   }
 
   /** Takes a message from the server before. Throws `SESSION_REQUEST` if it is no step. */
-  handlePushed(message: Request<'push'>): void {
+  handlePushed(message: Request<'push'>): Promise<void> {
     if (message.kind === 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream is opened once')
-    this.#idle.refresh()
-    this.#queue(message)
+    return this.#queue(message)
   }
 
-  #queue(message: Queued): void {
-    let bytes = REQUEST_OVERHEAD_BYTES
-    if (message.kind === 'step') {
-      this.#received = Math.max(this.#received, message.step)
-      bytes += message.hidden.data.byteLength
-    }
-    this.#queuedBytes += bytes
-    if (this.#queuedBytes > MAX_QUEUED_BYTES) return this.#cutOff('more requests than a session may have waiting')
+  /** The stream of the server before: one at a time, and no longer than the session. */
+  acceptPushes(stream: Pick<ServedStream<'push'>, 'abort' | 'countFor'>): void {
+    stream.countFor(this.#modules.stream.remotePeer)
+    this.#pusher?.abort(new PetalsError('SESSION_CLOSED', 'another server pushes into this session now'))
+    this.#pusher = stream
+  }
+
+  /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
+  #queue(message: Queued): Promise<void> {
+    if (message.kind === 'step') this.#received = Math.max(this.#received, message.step)
     this.#work = this.#work
       .then(() => this.#process(message))
       .catch((error: unknown) => this.#replyFailure(message, error))
-      .finally(() => {
-        this.#queuedBytes -= bytes
-      })
+    return this.#work
   }
 
   #cutOff(why: string): void {
@@ -139,11 +147,14 @@ export class ServedSession {
     this.#modules.engine.release()
     this.#outputs.clear()
     this.#dropNext()
+    this.#pusher?.abort(new PetalsError('SESSION_CLOSED', 'the session that was pushed into is over'))
   }
 
-  /** Ends the session and tells the client why. */
+  /** Ends the session and tells the client why, which has a moment to read it. */
   fail(error: Error): void {
-    void this.#modules.stream.fail(error)
+    const { stream } = this.#modules
+    const told = Promise.race([stream.fail(error), sleep(ORDERLY_END_MS, undefined, { ref: false })])
+    void told.then(() => sleep(ORDERLY_END_MS, undefined, { ref: false })).then(() => stream.abort(error))
     this.close()
   }
 
@@ -175,13 +186,25 @@ export class ServedSession {
     engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
     if (position > engine.position) return this.#replyGap(request)
-    const output = await engine.step(input)
+    await this.#modules.admitTokens(hidden.shape[0]!)
+    const output = await this.#compute(input)
     this.#epoch = epoch
     this.#lastStep = step
     this.#modules.onStep(output.shape[0]!)
     const made = { epoch, step, position, hidden: output }
     if (push) return this.#pass(made)
-    this.#reply({ kind: 'output', ...made })
+    return this.#reply({ kind: 'output', ...made })
+  }
+
+  async #compute(input: Tensor): Promise<Tensor> {
+    this.#stepsUnderWay += 1
+    try {
+      return await this.#modules.engine.step(input)
+    } finally {
+      this.#stepsUnderWay -= 1
+      this.#steppedAt = performance.now()
+      this.#idle.refresh()
+    }
   }
 
   /** Pushes an output to the next server; without one, sends it to the client. */
@@ -201,7 +224,7 @@ export class ServedSession {
       this.#scheduleCopies()
     } catch (error) {
       this.#next = undefined
-      this.#reply({ kind: 'broken', epoch, step, code: errorCode(error), message: errorMessage(error) })
+      await this.#reply({ kind: 'broken', epoch, step, code: errorCode(error), message: errorMessage(error) })
     } finally {
       this.#pushing = 0
     }
@@ -212,7 +235,7 @@ export class ServedSession {
     this.#dropNext()
     this.#next = next
     if (this.#closed) return this.#dropNext()
-    this.#reply({ kind: 'routed', request })
+    return this.#reply({ kind: 'routed', request })
   }
 
   #dropNext(): void {
@@ -229,14 +252,14 @@ export class ServedSession {
    * `position`. If this server has not done that step, whatever it holds from `position` on may be from before the
    * session was cut back, and is discarded.
    */
-  #resume({ request, epoch, position, until }: RequestOf<'resume'>): void {
+  #resume({ request, epoch, position, until }: RequestOf<'resume'>): Promise<void> {
     const { engine } = this.#modules
     this.#epoch = Math.max(this.#epoch, epoch)
     if (this.#lastStep < until) {
       engine.truncate(Math.min(engine.position, position))
       this.#outputs.truncate(position)
     }
-    this.#reply({ kind: 'resumed', ...this.#progress(request) })
+    return this.#reply({ kind: 'resumed', ...this.#progress(request) })
   }
 
   /**
@@ -257,7 +280,7 @@ export class ServedSession {
     // Copies are sent after the next step: by then the client has taken over what it holds of the other session.
     clearTimeout(this.#copyTimer)
     this.#copyTimer = undefined
-    this.#reply({ kind: 'forked', ...this.#progress(request) })
+    return this.#reply({ kind: 'forked', ...this.#progress(request) })
   }
 
   #progress(request: number) {
@@ -271,11 +294,20 @@ export class ServedSession {
     }
   }
 
-  #fetch({ request, position, until }: RequestOf<'fetch'>): void {
-    const hidden = this.#outputs.range(position, until)
-    if (hidden === undefined)
-      throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
-    this.#reply({ kind: 'fetched', request, position, hidden })
+  #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
+    const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
+    return this.#sending(bytes, () => {
+      const hidden = this.#outputs.range(position, until)
+      if (hidden === undefined)
+        throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
+      return this.#reply({ kind: 'fetched', request, position, hidden })
+    })
+  }
+
+  /** Copies of outputs are made once the client's budget has room for them, which they take until it has read them. */
+  #sending(bytes: number, work: () => Promise<void>): Promise<void> {
+    const { sent, stream } = this.#modules
+    return sent.during(stream.remotePeer, bytes, async () => (this.#closed ? undefined : await work()))
   }
 
   #scheduleCopies(): void {
@@ -283,11 +315,24 @@ export class ServedSession {
     this.#copyTimer ??= setTimeout(() => this.#sendCopies(), COPY_DELAY_MS)
   }
 
+  /** Sends what is unsent, unless some is on its way: then the rest goes once that was read. */
   #sendCopies(): void {
     clearTimeout(this.#copyTimer)
     this.#copyTimer = undefined
+    if (this.#isCopying) return
+    this.#isCopying = true
+    const { unsentTokens, tokenBytes } = this.#outputs
+    void this.#sending(unsentTokens * tokenBytes, () => this.#copyUnsent())
+      .catch((error: unknown) => this.#modules.onFailure('copies', error))
+      .finally(() => {
+        this.#isCopying = false
+        if (!this.#closed && this.#outputs.unsentTokens > 0) this.#scheduleCopies()
+      })
+  }
+
+  async #copyUnsent(): Promise<void> {
     const unsent = this.#outputs.takeUnsent()
-    if (unsent === undefined || this.#closed) return
+    if (unsent === undefined) return
     const { position, output } = unsent
     const [tokens = 0, width = 0] = output.shape
     const rowBytes = output.data.byteLength / tokens
@@ -295,7 +340,7 @@ export class ServedSession {
     for (let row = 0; row < tokens; row += rowsPerMessage) {
       const end = Math.min(tokens, row + rowsPerMessage)
       const hidden = tensor(output.dtype, [end - row, width], output.data.subarray(row * rowBytes, end * rowBytes))
-      this.#reply({ kind: 'copies', epoch: this.#epoch, position: position + row, hidden })
+      await this.#reply({ kind: 'copies', epoch: this.#epoch, position: position + row, hidden })
     }
   }
 
@@ -303,25 +348,27 @@ export class ServedSession {
    * Tells the client that positions before the step are not in the cache, and how many are; the client replays the
    * missing ones.
    */
-  #replyGap({ epoch, step, position }: StepMessage): void {
+  #replyGap({ epoch, step, position }: StepMessage): Promise<void> {
     const message = `a step at position ${position} came while the cache holds ${this.#modules.engine.position} tokens`
-    this.#reply({ kind: 'broken', epoch, step, code: 'SESSION_POSITION', message })
+    return this.#reply({ kind: 'broken', epoch, step, code: 'SESSION_POSITION', message })
   }
 
   /** Tells the client that a request failed. The session stays open: the client decides what to do. */
-  #replyFailure(message: Queued, error: unknown): void {
+  #replyFailure(message: Queued, error: unknown): Promise<void> {
     if (!this.#closed) this.#modules.onFailure(message.kind, error)
     const code = errorCode(error)
     const reason = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 500)
     const fault = { code, message: `${message.kind}: ${reason}` }
-    if (message.kind === 'step') this.#reply({ kind: 'failed', epoch: message.epoch, step: message.step, ...fault })
-    else this.#reply({ kind: 'refused', request: message.request, ...fault })
+    if (message.kind === 'step')
+      return this.#reply({ kind: 'failed', epoch: message.epoch, step: message.step, ...fault })
+    return this.#reply({ kind: 'refused', request: message.request, ...fault })
   }
 
-  #reply(answer: Answer<'inference'>): void {
+  /** Resolves once the client's stream has taken the answer: until then the session's next request waits. */
+  async #reply(answer: Answer<'inference'>): Promise<void> {
     if (this.#closed) return
     // A client that is gone is noticed by the stream's end, and one that does not read is cut off by the stream's own
     // limits.
-    this.#modules.stream.send(answer).catch(() => undefined)
+    await this.#modules.stream.send(answer).catch(() => undefined)
   }
 }

@@ -6,7 +6,7 @@ import type { AnyMessage } from './messages.ts'
  * stream.
  */
 export interface MessageListener<M extends AnyMessage> {
-  /** Where it returns a promise, which never rejects, the message is being worked on, and counts, until that settles. */
+  /** A promise that it returns never rejects; until it settles the message is being worked on, and counts. */
   onMessage(message: M): void | Promise<void>
   /** The peer reported an error in an `error` message; the stream stays open. */
   onError(error: Error): void
@@ -130,7 +130,7 @@ export class FrameInbox<M extends AnyMessage> {
 function handTo<M extends AnyMessage>(listener: MessageListener<M>, item: Item<M>): void {
   if ('error' in item) return listener.onError(item.error)
   const done = listener.onMessage(item.message)
-  if (done === undefined) return item.hold.end()
+  if (!(done instanceof Promise)) return item.hold.end()
   item.hold.begin()
   void done.finally(() => item.hold.end())
 }

@@ -103,6 +103,11 @@ export class FrameIntake {
     return { begin, end: () => this.#giveBack(kept) }
   }
 
+  /** What was received until now is counted elsewhere. */
+  release(): void {
+    for (const paid of this.#kept) if (!paid.isWorkedOn) this.#giveBack(paid)
+  }
+
   /** Others have their turn of the event loop before reading goes on. */
   yield(): void {
     if (this.isWaiting || this.#isClosed) return
@@ -132,7 +137,7 @@ export class FrameIntake {
     this.#isClosed = true
     if (this.#arriving !== undefined) this.#kept.add(this.#arriving)
     this.#arriving = undefined
-    for (const paid of this.#kept) if (!paid.isWorkedOn) this.#giveBack(paid)
+    this.release()
   }
 
   #giveBack(paid: Paid): void {

@@ -33,7 +33,7 @@ export class FrameOutbox {
   readonly #maxBacklogBytes: number
   readonly #abort: (error: Error) => void
   readonly #onFlushed: () => void
-  /** Those from `#head` on wait; the ones before are removed now and then, so that a frame costs the same in any queue. */
+  /** Those from `#head` on wait; the others are removed now and then: a frame costs the same in any queue. */
   #pending: Pending[] = []
   #head = 0
   #numWaiting = 0

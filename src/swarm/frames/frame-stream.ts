@@ -163,6 +163,11 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     this.#intake.payer = peerId
   }
 
+  /** What was received until now counts as its peer's no more; otherwise it does until the stream is over. */
+  releaseReceived(): void {
+    this.#intake.release()
+  }
+
   /** Tells the peer that nothing more will be sent. Settles when libp2p has taken that; never rejects. */
   end(): Promise<void> {
     this.#ending ??= this.#sayEnd()

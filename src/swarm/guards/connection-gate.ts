@@ -9,8 +9,8 @@ export interface GateModules {
 }
 
 /**
- * Who may connect: no blocked peer, and each only so often. An honest peer has one connection, or two where both dialled
- * at once; without a bound one identity could take all the connections that a node has for everybody.
+ * Who may connect: no blocked peer, and each only so often. An honest peer has one connection, or two where both
+ * dialled at once; without a bound one identity could take all the connections that a node has for everybody.
  */
 export function connectionGate({ isBlocked, numConnections }: GateModules): ConnectionGater {
   return {

@@ -54,12 +54,11 @@ export async function buildLibp2p({
     nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
     ...(metrics !== undefined && { metrics }),
     ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
-    connectionGater: gate,
     datastore: new BoundedDatastore(),
     addresses: { listen: [...listen], announce: [...announce] },
     // Passed on to each socket that is opened; libp2p's type of the options does not have it.
     transports: [tcp({ dialOpts: { lookup: guard.lookup } as TCPSocketOptions })],
-    connectionGater: { denyDialMultiaddr: (address) => !guard.admits(address) },
+    connectionGater: { ...gate, denyDialMultiaddr: (address) => !guard.admits(address) },
     connectionEncrypters: [joiningWrites(noise({ crypto: cachedKeyCrypto() }))],
     streamMuxers: [
       guardedYamux({

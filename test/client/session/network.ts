@@ -136,6 +136,8 @@ class MemoryStream implements PublicPart<FrameStream> {
 
   countFor(): void {}
 
+  releaseReceived(): void {}
+
   async end(): Promise<void> {
     if (this.#ended || this.#lost !== undefined) return
     await this.send({ kind: 'end' })

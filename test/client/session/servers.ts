@@ -8,6 +8,7 @@ import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
+import { PeerGuard } from '../../../src/swarm/peer-rules.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -83,7 +84,7 @@ export class TestServer {
       dtype: 'float32',
       openSession: (options) => this.#openSession(options),
     }
-    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
+    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open' | 'guard'> = {
       handle: async (rpc, handler) => {
         peer.handlers.set(rpc, handler as unknown as Handler)
       },
@@ -91,6 +92,7 @@ export class TestServer {
         peer.handlers.delete(rpc)
       },
       open: (target, rpc) => network.open(peer, target.peerId, rpc),
+      guard: new PeerGuard({}),
     }
     this.blocks = new BlockServer(
       {
