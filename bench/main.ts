@@ -1,4 +1,5 @@
 import { benchCache } from './cache.ts'
+import { benchFairness } from './fairness.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
@@ -9,6 +10,7 @@ import { benchSessions } from './sessions.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
+  fairness: benchFairness,
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,
