@@ -33,7 +33,6 @@ export async function benchFairness(): Promise<void> {
       const beside = await rates(common, [...Array<number>(MODEST).fill(1), GREEDY_SESSIONS])
       const share = alike.reduce((sum, rate) => sum + rate, 0) / alike.length
       const modest = beside.slice(0, MODEST)
-      const text = (values: readonly number[]): string => values.map((rate) => rate.toFixed(0)).join(', ')
       console.log(
         `round ${round}: five alike ${text(alike)} tokens/s; beside a client of ${GREEDY_SESSIONS} sessions ` +
           `${text(modest)}, that one ${beside.at(-1)!.toFixed(0)}; the least of the modest ones keeps ` +
@@ -43,6 +42,10 @@ export async function benchFairness(): Promise<void> {
   } finally {
     await swarm.stop()
   }
+}
+
+function text(rates: readonly number[]): string {
+  return rates.map((rate) => rate.toFixed(0)).join(', ')
 }
 
 /** Tokens/s of clients with so many sessions each, at the same time. */

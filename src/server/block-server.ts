@@ -81,7 +81,7 @@ export class BlockServer {
     const { sessions = DEFAULT_SESSIONS, cacheTokens = Infinity, tokensPerSecond = Infinity } = options.peerLimits ?? {}
     this.#shares = new CacheShares({ sessions, cacheTokens })
     this.#tokens = new Pace(tokensPerSecond)
-    this.outputBudget = new OutputBudget(undefined, modules.node.guard.sent.perPeer)
+    this.outputBudget = new OutputBudget(undefined, modules.node.peerGuard.sent.perPeer)
   }
 
   get numSessions(): number {
@@ -152,7 +152,7 @@ export class BlockServer {
           openPush: (peerId, sessionId) => this.#openPush(peerId, sessionId, stream.remotePeer),
           findSession: (id) => this.#sessions.get(id),
           outputBudget: this.outputBudget,
-          sent: this.#modules.node.guard.sent,
+          sent: this.#modules.node.peerGuard.sent,
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
           onStep: (tokens) => this.#countStep(tokens),
           onFailure: (kind, error) => this.#report(kind, log, error),
@@ -179,7 +179,7 @@ export class BlockServer {
     const { dtype } = this.#engine
     if (prompts === undefined || prompts.dtype === dtype) return { giveBack: () => undefined }
     const bytes = byteLength(dtype, prompts.shape)
-    const { received } = this.#modules.node.guard
+    const { received } = this.#modules.node.peerGuard
     if (!received.tryTake(peerId, bytes))
       throw new PetalsError(
         'SWARM_BUSY',

@@ -67,11 +67,11 @@ function server(totalBytes: number, uploadTimeoutMs?: number) {
 test('an upload has a deadline, however steadily it goes on', async () => {
   const { offer, received } = server(10_000, 100)
   const { send, taken } = offer('slow', nameOf(1))
-  let isOver = false
+  const state = { isOver: false }
   const over = assert
     .rejects(taken, { code: 'ADAPTER_REFUSED', message: /more than 0.1 s/ })
-    .then(() => (isOver = true))
-  for (let number = 1; !isOver; number++) {
+    .then(() => (state.isOver = true))
+  for (let number = 1; !state.isOver; number++) {
     await send(number % 5)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }

@@ -111,7 +111,7 @@ test(`random and mutated frames of every protocol are answered or refused by a c
     Array.from({ length: AT_ONCE }, async () => peerIdFromPrivateKey(await loadIdentity())),
   )
   const codes = new Map<string, number>()
-  let numFrames = 0
+  const sent = { frames: 0 }
 
   const attack = async (rpc: Rpc, peer: number): Promise<void> => {
     const [near, far] = loopback()
@@ -127,12 +127,12 @@ test(`random and mutated frames of every protocol are answered or refused by a c
       const message = messages[random(messages.length)]!
       frames.push(random(4) === 0 ? garbage() : mutated(encode(message)))
     }
-    numFrames += frames.length
+    sent.frames += frames.length
     frames.push(encode({ kind: 'end' }))
     near.send(Buffer.concat(frames))
     await near.close()
     const late = new AbortController()
-    const timer = setTimeout(() => late.abort(new Error(`${rpc} hangs (frame ${numFrames})`)), ANSWER_MS)
+    const timer = setTimeout(() => late.abort(new Error(`${rpc} hangs (frame ${sent.frames})`)), ANSWER_MS)
     try {
       // Whatever answers come, the stream ends, by its last frame or by an error that has a code.
       while ((await client.receive({ signal: late.signal })) !== null) continue
@@ -148,15 +148,17 @@ test(`random and mutated frames of every protocol are answered or refused by a c
   }
 
   const many = async (until: number): Promise<void> => {
-    while (numFrames < until) await Promise.all(peers.map((_, peer) => attack(RPCS[random(RPCS.length)]!, peer)))
-    await eventually(() => server.blocks.numSessions === 0 && node.guard.received.bytes === 0)
+    while (sent.frames < until) await Promise.all(peers.map((_, peer) => attack(RPCS[random(RPCS.length)]!, peer)))
+    await eventually(() => server.blocks.numSessions === 0 && node.peerGuard.received.bytes === 0)
   }
   await many(NUM_FRAMES / 4)
   const before = usedBytes()
   await many(NUM_FRAMES)
   const grown = usedBytes() - before
-  assert.ok(grown < 24 << 20, `${grown} bytes more after ${numFrames} frames`)
+  assert.ok(grown < 24 << 20, `${grown} bytes more after ${sent.frames} frames`)
   assert.equal(server.engine.cacheTokensLeft, 4096)
   assert.ok(codes.get('SWARM_FRAME')! > 1000, JSON.stringify([...codes]))
-  t.diagnostic(`seed ${SEED}: ${numFrames} frames; ${JSON.stringify(Object.fromEntries(codes))}; grown ${grown} bytes`)
+  t.diagnostic(
+    `seed ${SEED}: ${sent.frames} frames; ${JSON.stringify(Object.fromEntries(codes))}; grown ${grown} bytes`,
+  )
 })

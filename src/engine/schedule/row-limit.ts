@@ -14,7 +14,7 @@ const MIN_VARIANCE = 0.5
 
 /**
  * How many rows a decode run may have. Rows share a run, so the more one client has, the longer all others wait for
- * each of their tokens, wherever a row costs time; where it costs none, as on a GPU that is not full, there is no bound.
+ * each of their tokens, wherever a row costs time; where it costs none, as on a GPU that is not full, all go.
  * The rows that the busiest client has beyond the next one's are in excess: of them only as many are taken as make the
  * run a little longer. What a run takes is learnt as a line, a part for the run and a part for each row.
  */

@@ -22,7 +22,7 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
     swarmKey: node.swarmKey,
     logger: node.logger,
   })
-  const forget = node.guard.allow(prober.peerId)
+  const forget = node.peerGuard.allow(prober.peerId)
   try {
     await prober.start()
     const stream = await prober.open({ peerId: node.peerId, multiaddrs: node.listenedAddresses }, 'probe')

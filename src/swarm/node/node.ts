@@ -88,7 +88,7 @@ export class SwarmNode {
   readonly clocks: ClockVotes
   readonly traffic = trafficByRpc()
   /** Whom this node serves, and what its peers take of it. */
-  readonly guard: PeerGuard
+  readonly peerGuard: PeerGuard
   /**
    * The device of the span that this process serves, if it serves one. Other computation in this process may use it,
    * too.
@@ -127,8 +127,8 @@ export class SwarmNode {
     this.#metrics = metrics
     this.#listen = listen
     this.#announce = announce
-    this.guard = new PeerGuard(peers)
-    this.#rpcs = new RpcServer(logger, this.traffic, this.guard)
+    this.peerGuard = new PeerGuard(peers)
+    this.#rpcs = new RpcServer(logger, this.traffic, this.peerGuard)
     this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
     this.records = new RecordExchange(this, { version: VERSION })
   }
@@ -341,7 +341,7 @@ export class SwarmNode {
       guard: this.#guard,
       swarmKey: this.swarmKey,
       gate: connectionGate({
-        isBlocked: (peerId) => this.guard.isBlocked(peerId),
+        isBlocked: (peerId) => this.peerGuard.isBlocked(peerId),
         numConnections: (peerId) => libp2p.getConnections(parsePeerId(peerId)).length,
       }),
       metrics: this.#metrics,

@@ -84,7 +84,7 @@ export class TestServer {
       dtype: 'float32',
       openSession: (options) => this.#openSession(options),
     }
-    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open' | 'guard'> = {
+    const node: Pick<SwarmNode, 'handle' | 'unhandle' | 'open' | 'peerGuard'> = {
       handle: async (rpc, handler) => {
         peer.handlers.set(rpc, handler as unknown as Handler)
       },
@@ -92,7 +92,7 @@ export class TestServer {
         peer.handlers.delete(rpc)
       },
       open: (target, rpc) => network.open(peer, target.peerId, rpc),
-      guard: new PeerGuard({}),
+      peerGuard: new PeerGuard({}),
     }
     this.blocks = new BlockServer(
       {
