@@ -25,7 +25,15 @@ import { SwarmError } from '../errors.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
 import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
-import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
+import {
+  MAX_OUTBOUND_STREAMS,
+  MAX_PEER_CONNECTIONS,
+  OPEN_TIMEOUT_MS,
+  protocolId,
+  RPC_LIMITS,
+  type Rpc,
+  type RpcLimits,
+} from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
@@ -345,6 +353,11 @@ export class SwarmNode {
         numConnections: (peerId) => libp2p.getConnections(parsePeerId(peerId)).length,
       }),
       metrics: this.#metrics,
+    })
+    // The gate cannot count those that are set up at the same time.
+    libp2p.addEventListener('connection:open', ({ detail: connection }) => {
+      if (libp2p.getConnections(connection.remotePeer).length > MAX_PEER_CONNECTIONS)
+        connection.abort(new SwarmError('SWARM_BUSY', 'the peer has too many connections with this node'))
     })
     libp2p.addEventListener('peer:disconnect', (event) => this.#disconnected(event.detail.toString()))
     try {
