@@ -1,4 +1,5 @@
 import { benchCache } from './cache.ts'
+import { benchFairness } from './fairness.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
@@ -10,6 +11,7 @@ import { benchWan } from './wan.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
+  fairness: benchFairness,
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,

@@ -1,13 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../base/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { PeerTarget } from '../swarm/address.ts'
 import type { FrameStream, RequestStream, ServedStream } from '../swarm/frames/frame-stream.ts'
 import type { AnyMessage, Request } from '../swarm/frames/messages.ts'
+import { RateLimit } from '../swarm/rate-limit.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
+import { type Tensor, byteLength } from '../tensor/tensor.ts'
 import { convertInPieces } from '../tensor/convert.ts'
 import { allFinite } from '../tensor/finite.ts'
-import { CacheShares } from './session/cache-shares.ts'
+import { type CacheHolder, CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
 import { ServedSession } from './session/served-session.ts'
@@ -30,9 +33,20 @@ export interface BlockServerOptions {
   readonly modelKey: string
   /** The longest that a session may wait for cache, even if its client allows more. */
   readonly maxAllocTimeoutMs: number
-  /** A session without messages for this long is closed and its cache freed; its client can replay it. */
+  /** A session without steps for this long is closed and its cache freed; its client can replay it. */
   readonly sessionIdleMs: number
+  readonly peerLimits?: PeerLimits | undefined
 }
+
+/** What one peer may take of a server's computation, beside what the node gives it. */
+export interface PeerLimits {
+  readonly sessions?: number | undefined
+  readonly cacheTokens?: number | undefined
+  readonly tokensPerSecond?: number | undefined
+}
+
+/** More than one program opens for a household or a class; one that serves many should ask its servers for more. */
+const DEFAULT_SESSIONS = 128
 
 type OpenRequest = Extract<Request<'inference'>, { kind: 'open' }>
 
@@ -49,11 +63,12 @@ const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'adapter'] as 
  */
 export class BlockServer {
   readonly stats = new ServerStats()
-  readonly outputBudget = new OutputBudget()
   readonly pace = new Pace()
+  readonly outputBudget: OutputBudget
   readonly #modules: BlockServerModules
   readonly #options: BlockServerOptions
-  readonly #shares = new CacheShares()
+  readonly #shares: CacheShares
+  readonly #tokens: RateLimit
   readonly #sessions = new Map<string, ServedSession>()
   /** Ids of sessions that are waiting for cache. */
   readonly #opening = new Set<string>()
@@ -66,6 +81,10 @@ export class BlockServer {
     this.#modules = modules
     this.#options = options
     this.#engine = modules.engine
+    const { sessions = DEFAULT_SESSIONS, cacheTokens = Infinity, tokensPerSecond = Infinity } = options.peerLimits ?? {}
+    this.#shares = new CacheShares({ sessions, cacheTokens })
+    this.#tokens = new RateLimit(tokensPerSecond)
+    this.outputBudget = new OutputBudget(undefined, modules.node.peerGuard.sent.perPeer)
   }
 
   get numSessions(): number {
@@ -119,8 +138,15 @@ export class BlockServer {
     const { sessionId, start, end, maxLength } = open
     const log = tracedLogger(this.#modules.logger, open.trace)
     let session: ServedSession | undefined
-    await this.#orReport('open', log, async () => this.#checkOpen(open))
-    const { taken: cache, giveBack } = await this.#orReport('open', log, () => this.#reserve(stream, open))
+    const converted = this.#payForPrompts(stream.remotePeer, open.prompts)
+    const {
+      taken: cache,
+      heldBy,
+      giveBack,
+    } = await this.#orReport('open', log, () => this.#reserve(stream, open)).catch((error: unknown) => {
+      converted.giveBack()
+      throw error
+    })
     try {
       session = new ServedSession(
         {
@@ -130,6 +156,8 @@ export class BlockServer {
           openPush: (peerId, sessionId) => this.#openPush(peerId, sessionId, stream.remotePeer),
           findSession: (id) => this.#sessions.get(id),
           outputBudget: this.outputBudget,
+          sent: this.#modules.node.peerGuard.sent,
+          admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
           onStep: (tokens) => this.#countStep(tokens),
           pace: this.pace,
           numBlocks: end - start,
@@ -138,22 +166,38 @@ export class BlockServer {
         { idleMs: this.#options.sessionIdleMs },
       )
       this.#sessions.set(sessionId, session)
+      heldBy(holderOf(session))
       this.stats.sessionsOpened += 1
       log.debug({ peerId: stream.remotePeer, start, end, maxLength }, 'session opened')
       await stream.send({ kind: 'opened' })
-      await listen(stream, (message) => session?.handle(message))
+      await listen(stream, (message) => session!.handle(message))
     } finally {
       log.debug({ tokens: session?.position }, 'session closed')
       session?.close()
       this.#sessions.delete(sessionId)
       giveBack()
+      converted.giveBack()
     }
   }
 
-  async #reserve(
-    stream: ServedStream<'inference'>,
-    { sessionId, start, end, maxLength, allocTimeoutMs, adapter, prompts }: OpenRequest,
-  ) {
+  /** Deep prompts are kept as long as their session: in the span's dtype, too, where theirs is another. */
+  #payForPrompts(peerId: string, prompts: Tensor | undefined): { giveBack: () => void } {
+    const { dtype } = this.#engine
+    if (prompts === undefined || prompts.dtype === dtype) return { giveBack: () => undefined }
+    const bytes = byteLength(dtype, prompts.shape)
+    const { received } = this.#modules.node.peerGuard
+    if (!received.tryTake(peerId, bytes))
+      throw new PetalsError(
+        'SWARM_BUSY',
+        `there is no room for ${bytes} bytes of deep prompts beside what this peer holds`,
+      )
+    return { giveBack: () => received.give(peerId, bytes) }
+  }
+
+  async #reserve(stream: ServedStream<'inference'>, open: OpenRequest) {
+    // Checked and noted in one turn: of two requests with one id the second is refused.
+    this.#checkOpen(open)
+    const { sessionId, start, end, maxLength, allocTimeoutMs, adapter, prompts } = open
     const gone = new AbortController()
     void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
     const timeoutMs = Math.min(allocTimeoutMs, this.#options.maxAllocTimeoutMs)
@@ -214,6 +258,7 @@ export class BlockServer {
       const client = stream.remotePeer
       const wait = { timeoutMs: FORWARD_TIMEOUT_MS, signal: gone.signal }
       const options = { start, end, adapter, prompts, client, ...wait }
+      await this.#admitTokens(client, hidden.shape[0]! * hidden.shape[1]!)
       if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
       const [batch = 0, tokens = 0] = hidden.shape
       const input = await convertInPieces(hidden, engine.dtype)
@@ -275,6 +320,12 @@ export class BlockServer {
     if (this.#suspended !== undefined) throw this.#suspended
   }
 
+  /** Counts tokens that a client asks for; resolves when it may have them. */
+  #admitTokens(client: string, tokens: number): Promise<void> | undefined {
+    const waitMs = this.#tokens.spend(client, tokens)
+    return waitMs > 0 ? sleep(waitMs, undefined, { ref: false }) : undefined
+  }
+
   #countStep(tokens: number): void {
     this.stats.steps += 1
     this.stats.stepTokens += tokens
@@ -299,11 +350,23 @@ function unknownSession(): PetalsError {
   return new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
 }
 
+function holderOf(session: ServedSession): CacheHolder {
+  return {
+    get usedAt() {
+      return session.usedAt
+    },
+    giveWay: (error) => session.fail(error),
+  }
+}
+
 /**
  * Passes every message to `onMessage`; resolves when the stream has ended, in whatever way. Rejects with the error of a
  * message that was refused.
  */
-function listen<M extends AnyMessage>(stream: Pick<FrameStream<never, M>, 'listen'>, onMessage: (message: M) => void) {
+function listen<M extends AnyMessage>(
+  stream: Pick<FrameStream<never, M>, 'listen'>,
+  onMessage: (message: M) => void | Promise<void>,
+) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   stream.listen({
     onMessage,

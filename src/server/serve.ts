@@ -14,7 +14,7 @@ import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { Announcer } from './announce/announcer.ts'
 import { ContactRounds } from './announce/contact-rounds.ts'
 import { TwinWatch } from './announce/twin-watch.ts'
-import { BlockServer, type BlockServerModules } from './block-server.ts'
+import { BlockServer, type BlockServerModules, type PeerLimits } from './block-server.ts'
 import { drainSessions } from './drain.ts'
 import { ClientAdapters } from './client-adapters.ts'
 import { EngineKeeper } from './span/engine-keeper.ts'
@@ -40,6 +40,8 @@ export interface ServeOptions extends SpanSizeOptions {
   /** LoRA adapters that requests may use; `adapterBytes` bounds the memory of all loaded adapters. */
   readonly adapters?: readonly Adapter[] | undefined
   readonly adapterBytes?: number | undefined
+  /** What one peer may take. */
+  readonly peerLimits?: PeerLimits | undefined
   /** Whether clients may upload adapters. */
   readonly allowClientAdapters?: boolean | undefined
   /** How a server that is not told its blocks takes others where the swarm needs them; absent: it stays. */
@@ -188,7 +190,15 @@ async function putOnAir(
   { node, logger, discovery, modelKey, undo }: Site,
   announcer: Announcer,
   span: HeldSpan,
-  { device, allowClientAdapters = false, adapterBytes = 0, reloadPausesMs, throughput, signal }: ServeOptions,
+  {
+    device,
+    allowClientAdapters = false,
+    adapterBytes = 0,
+    peerLimits,
+    reloadPausesMs,
+    throughput,
+    signal,
+  }: ServeOptions,
 ): Promise<{ keeper: EngineKeeper; blocks: BlockServer }> {
   const first = await span.loader.load(signal)
   let closeEngine = () => first.close()
@@ -198,7 +208,7 @@ async function putOnAir(
     node.servingDevice = undefined
   })
   const clientAdapters = allowClientAdapters ? new ClientAdapters({ totalBytes: adapterBytes }) : undefined
-  const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, modelKey)
+  const blocks = blockServer({ node, engine: first, logger, clientAdapters }, discovery, modelKey, peerLimits)
   const goOnline = async (engine: Engine): Promise<void> => {
     blocks.resume(engine)
     blocks.pace.reset(await ratesOf(engine, throughput))
@@ -247,7 +257,12 @@ async function ratesOf(engine: Engine, throughput: number | undefined): Promise<
   return throughput === undefined ? measured : { ...measured, decode: throughput * (engine.end - engine.start) }
 }
 
-function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: Discovery, key: string): BlockServer {
+function blockServer(
+  modules: Omit<BlockServerModules, 'admitHop'>,
+  discovery: Discovery,
+  modelKey: string,
+  peerLimits: PeerLimits | undefined,
+): BlockServer {
   const { node } = modules
   const hops = new NextHops({
     isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
@@ -256,6 +271,6 @@ function blockServer(modules: Omit<BlockServerModules, 'admitHop'>, discovery: D
   })
   return new BlockServer(
     { ...modules, admitHop: (peerId, clientId) => hops.admit(peerId, clientId) },
-    { modelKey: key, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS },
+    { modelKey, maxAllocTimeoutMs: MAX_ALLOC_TIMEOUT_MS, sessionIdleMs: SESSION_IDLE_MS, peerLimits },
   )
 }

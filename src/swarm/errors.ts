@@ -4,7 +4,7 @@ import { PetalsError } from '../base/errors.ts'
 export type SwarmErrorCode =
   | 'SWARM_ADDRESS' // a multiaddr that cannot be used
   | 'SWARM_BACKLOG' // too many frames wait to be sent on one stream
-  | 'SWARM_BUSY' // the peer has too many streams open here
+  | 'SWARM_BUSY' // the peer takes too much of this node already: streams, or memory
   | 'SWARM_FRAME' // bytes that are no valid frame, or a frame over the limits
   | 'SWARM_HANDSHAKE' // a peer was reached, but the two could not agree to talk: another swarm key?
   | 'SWARM_IDENTITY' // an identity file that cannot be read or written
@@ -13,6 +13,7 @@ export type SwarmErrorCode =
   | 'SWARM_PROTOCOL' // the peer does not speak this protocol
   | 'SWARM_RECORD' // a server record that is malformed or falsely signed
   | 'SWARM_RECORD_TIME' // a server record that has expired, or whose times make no sense
+  | 'SWARM_REFUSED' // this node does not serve the peer
   | 'SWARM_SELF' // dialling oneself
   | 'SWARM_SIGNATURE' // a server record whose signature is not that of the peer that it is about
   | 'SWARM_STATE' // a call that needs a started node, or an open stream

@@ -53,6 +53,18 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   probe: { maxStreams: 8, headerBytes: MAX_HEADER_BYTES, payloadBytes: 4 * MIB, queueBytes: 4 * MIB },
 }
 
+/** The most connections that one peer may have with this node. */
+export const MAX_PEER_CONNECTIONS = 8
+
+/** Memory that one peer's requests may hold: four prefill messages of the widest models, or a whole forward pass. */
+export const DEFAULT_PEER_BYTES = 256 * MIB
+
+/** Messages per second that are read from one peer: more than sessions need, and what they take is part of a core. */
+export const DEFAULT_REQUESTS_PER_SECOND = 5000
+
+/** The most streams that all peers together may have open here. */
+export const MAX_SERVED_STREAMS = 4096
+
 /** The most streams that this node opens to one peer by one protocol. */
 export const MAX_OUTBOUND_STREAMS = 1024
 
@@ -70,6 +82,13 @@ export const MAX_RECORD_BYTES = 60 * KIB
 
 /** How long a peer may accept none of our bytes before the stream counts as lost. */
 export const WRITE_STALL_MS = 30_000
+
+/** Half a frame has a deadline: so long, and what its bytes take at the slowest rate that is waited for. */
+export const FRAME_STALL_MS = 30_000
+export const FRAME_BYTES_PER_SECOND = 64 * KIB
+
+/** How long a frame may wait for room in its peer's budget before its stream is refused. */
+export const ROOM_WAIT_MS = 60_000
 
 /** The time limit for opening a stream: dialling, encryption, muxer and protocol negotiation. */
 export const OPEN_TIMEOUT_MS = 10_000

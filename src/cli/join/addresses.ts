@@ -1,5 +1,5 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
-import { checkTcpAddress, parsePeerAddress } from '../../swarm/address.ts'
+import { checkTcpAddress, parsePeerAddress, parsePeerId } from '../../swarm/address.ts'
 
 /** Throws `USAGE`, naming the option `flag`, if an address is no TCP multiaddr. */
 export function checkTcpAddresses(flag: string, addresses: readonly string[]): void {
@@ -9,6 +9,11 @@ export function checkTcpAddresses(flag: string, addresses: readonly string[]): v
 /** Throws `USAGE` if an address of --bootstrap lacks a TCP address or a peer id. */
 export function checkBootstrap(addresses: readonly string[]): void {
   for (const address of addresses) check('--bootstrap', () => parsePeerAddress(address))
+}
+
+/** Throws `USAGE`, naming the option `flag`, for what is no peer id. */
+export function checkPeerIds(flag: string, peerIds: readonly string[]): void {
+  for (const peerId of peerIds) check(flag, () => parsePeerId(peerId))
 }
 
 /** Throws `USAGE`, explaining how to join a swarm, if no bootstrap peer was given. */

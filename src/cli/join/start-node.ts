@@ -2,13 +2,13 @@ import { rm } from 'node:fs/promises'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, checkTcpAddresses } from './addresses.ts'
+import { checkBootstrap, checkPeerIds, checkTcpAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { nodeOptions, swarmOptions } from '../options/options.ts'
+import type { nodeOptions, peerOptions, swarmOptions } from '../options/options.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
-type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions>
+type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions> & Partial<OptionValues<typeof peerOptions>>
 
 /**
  * Starts a node and, if bootstrap peers were given, waits until it has reached one; `cleanup` stops it. Throws `USAGE`
@@ -23,6 +23,9 @@ export async function startNode(
   checkTcpAddresses('--listen', values.listen)
   checkTcpAddresses('--announce', values.announce)
   checkBootstrap(values.bootstrap)
+  const { allowedPeers: allowed = [], blockedPeers: blocked = [] } = values
+  checkPeerIds('--allowed-peers', allowed)
+  checkPeerIds('--blocked-peers', blocked)
   // An earlier run that was killed may have left its ready file behind.
   if (values.readyFile !== undefined) await rm(values.readyFile, { force: true })
   const { listen, announce, bootstrap } = values
@@ -33,6 +36,7 @@ export async function startNode(
     announce,
     bootstrap,
     swarmKey,
+    peers: { allowed, blocked, bytes: values.peerMemory, requestsPerSecond: values.peerRequests },
     metrics,
     logger,
   })

@@ -1,16 +1,18 @@
 import { availableParallelism } from 'node:os'
 import { QUANTIZATIONS } from '../../tensor/quantize.ts'
+import { DEFAULT_PEER_BYTES, DEFAULT_REQUESTS_PER_SECOND } from '../../swarm/limits.ts'
 import { answerFlags } from './answer-flags.ts'
 import type { OptionTable } from './option-table.ts'
 
 const MODEL = 'Model'
 const SWARM = 'Swarm'
 const COMPUTE = 'Computing'
+const PEERS = 'Peers'
 const TEXT = 'Text'
 const RUNNING = 'Running'
 
 /** All groups, in the order of the reference page. */
-export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, TEXT, RUNNING]
+export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, PEERS, TEXT, RUNNING]
 
 /** Which model to use. */
 export const modelOptions = {
@@ -280,6 +282,60 @@ export const serverOptions = {
     group: RUNNING,
     description: 'Start again after a crash; needs --identity',
     reason: 'Where systemd or a container does the same, one of them is enough',
+  },
+} as const satisfies OptionTable
+
+/** Whom a server serves, and what one peer may take of it. */
+export const peerOptions = {
+  allowedPeers: {
+    type: 'list',
+    group: PEERS,
+    default: [],
+    defaultDescription: 'anybody',
+    description: 'Id of a peer that may have something computed here, as nobody else may then; may be repeated',
+  },
+  blockedPeers: {
+    type: 'list',
+    group: PEERS,
+    default: [],
+    defaultDescription: 'none',
+    description: 'Id of a peer that gets no connection; may be repeated',
+  },
+  peerSessions: {
+    type: 'integer',
+    group: PEERS,
+    min: 1,
+    default: 128,
+    description: 'Sessions that one peer may have open',
+  },
+  peerCacheTokens: {
+    type: 'integer',
+    group: PEERS,
+    min: 1,
+    defaultDescription: 'all, and an equal share while others wait',
+    description: 'Tokens of the KV cache that sessions of one peer may hold',
+  },
+  peerTokens: {
+    type: 'integer',
+    group: PEERS,
+    min: 1,
+    defaultDescription: 'no limit: turns are fair',
+    description: 'Tokens per second computed for one peer; what is more waits',
+  },
+  peerRequests: {
+    type: 'integer',
+    group: PEERS,
+    min: 1,
+    default: DEFAULT_REQUESTS_PER_SECOND,
+    description: 'Messages per second read from one peer; what is more waits',
+  },
+  peerMemory: {
+    type: 'size',
+    group: PEERS,
+    default: DEFAULT_PEER_BYTES,
+    defaultDescription: '256 MiB',
+    description: 'Memory for requests of one peer, and as much each for what is sent to it and what is kept for it',
+    reason: 'A forward pass of the largest size fits; all peers together get a quarter of the memory',
   },
 } as const satisfies OptionTable
 

@@ -4,6 +4,7 @@ import {
   modelOptions,
   nodeLogOptions,
   nodeOptions,
+  peerOptions,
   serverOptions,
   swarmOptions,
 } from '../options/options.ts'
@@ -13,6 +14,7 @@ export const serveOptions = {
   ...computeOptions,
   ...swarmOptions,
   ...nodeOptions,
+  ...peerOptions,
   ...serverOptions,
   ...nodeLogOptions,
 }

@@ -109,6 +109,11 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
       values.balanceQuality === 0
         ? undefined
         : { quality: values.balanceQuality, periodMs: values.balancePeriod * 1000 },
+    peerLimits: {
+      sessions: values.peerSessions,
+      cacheTokens: values.peerCacheTokens,
+      tokensPerSecond: values.peerTokens,
+    },
   }
 }
 

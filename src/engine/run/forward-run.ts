@@ -19,6 +19,13 @@ interface Piece {
   readonly tokens: number
 }
 
+/** The rotary table of a pass, which fills up as its pieces need it. */
+export interface PassRopes {
+  /** The table, of which at least the first `positions` are there. */
+  get(positions: number): RopeTensors
+  release(): void
+}
+
 /**
  * A forward pass, piece by piece. Short sequences go through the blocks several at a time, long ones one after the
  * other in chunks. Where blocks are run singly, as on a CPU, all sequences go through one before any goes on to the
@@ -30,7 +37,7 @@ export class ForwardRun {
   readonly #span: RunnerSpan
   readonly #pass: ForwardPass
   readonly #input: TaskInput
-  readonly #ropes: RopeTensors
+  readonly #ropes: PassRopes
   readonly #pieces: Iterator<Piece, undefined>
   readonly #keysAndValues: BlockMemory
   readonly #memory: RowMemory
@@ -44,7 +51,7 @@ export class ForwardRun {
   constructor(
     runner: Runner,
     span: RunnerSpan,
-    { pass, input, ropes, maxTokens }: { pass: ForwardPass; input: TaskInput; ropes: RopeTensors; maxTokens: number },
+    { pass, input, ropes, maxTokens }: { pass: ForwardPass; input: TaskInput; ropes: PassRopes; maxTokens: number },
   ) {
     this.#runner = runner
     this.#span = span
@@ -101,7 +108,7 @@ export class ForwardRun {
         output,
         adapters: adapter && Array<RankRange>(rows).fill(adapter),
       },
-      this.#ropes,
+      this.#ropes.get(first + tokens),
     )
     input.set(output)
     this.#next = this.#pieces.next().value
@@ -109,6 +116,7 @@ export class ForwardRun {
   }
 
   release(): void {
+    this.#ropes.release()
     this.#keysAndValues.release()
   }
 

@@ -95,8 +95,9 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   drop(taskId: number): void {
-    this.#tasks.get(taskId)?.forward?.release()
+    const task = this.#tasks.get(taskId)
     this.#tasks.delete(taskId)
+    task?.forward?.release()
   }
 
   shutDown(): void {
@@ -224,12 +225,12 @@ export class RowBatchRunner implements BatchRunner {
   #beginForward(pass: ForwardPass, input: TaskInput): ForwardRun {
     const { runner, span, ropes } = this.#modules
     const key = ropes.acquire(pass.tokens, pass.tokens)
+    const ofPass = { get: (positions: number) => ropes.get(key, positions), release: () => ropes.release(key) }
     try {
-      const tables = ropes.get(key, pass.tokens)
-      return new ForwardRun(runner, span, { pass, input, ropes: tables, maxTokens: this.#limits.prefillChunkTokens })
-    } finally {
-      // What the pass holds of the table stays readable without a place among those of open sequences.
-      ropes.release(key)
+      return new ForwardRun(runner, span, { pass, input, ropes: ofPass, maxTokens: this.#limits.prefillChunkTokens })
+    } catch (error) {
+      ofPass.release()
+      throw error
     }
   }
 

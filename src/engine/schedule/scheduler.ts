@@ -2,6 +2,7 @@ import type { SequenceId } from '../cache/kv-cache.ts'
 import { BackgroundShare } from './background-share.ts'
 import { ClientShares } from './client-shares.ts'
 import { DecodeRhythm } from './decode-rhythm.ts'
+import { RowLimit } from './row-limit.ts'
 import type { Batch, CacheStep, Pass, Work } from './work.ts'
 
 export interface SchedulerLimits {
@@ -45,6 +46,8 @@ export class Scheduler {
   readonly #shares = new ClientShares()
   readonly #background = new BackgroundShare()
   readonly #rhythm = new DecodeRhythm()
+  readonly #rowLimit = new RowLimit()
+  #decodedAt = -Infinity
   #decode: Waiting<CacheStep>[] = []
   #prefill: Waiting<CacheStep>[] = []
   #passes: Waiting<Pass>[] = []
@@ -66,6 +69,7 @@ export class Scheduler {
       this.#passes.push({ ...waiting, work })
     } else if (isDecode(work)) {
       this.#rhythm.arrived(work.sequence, now)
+      this.#rowLimit.noteActive(work.sequence, work.client, now)
       this.#decode.push({ ...waiting, work })
     } else {
       this.#prefill.push({ ...waiting, work })
@@ -80,6 +84,7 @@ export class Scheduler {
   /** Forgets whatever still waits for a sequence that is over; returns the tasks. */
   release(sequence: SequenceId): number[] {
     this.#rhythm.forget(sequence)
+    this.#rowLimit.forget(sequence)
     return this.#drop(({ work }) => work.kind === 'step' && work.sequence === sequence)
   }
 
@@ -94,7 +99,7 @@ export class Scheduler {
       return { kind: 'wait', milliseconds: delay }
     }
     const patience = this.#prefill.length > 0 ? 0 : this.#companionsWait(now)
-    return patience > 0 ? { kind: 'wait', milliseconds: Math.min(delay, patience) } : this.#nextDecode()
+    return patience > 0 ? { kind: 'wait', milliseconds: Math.min(delay, patience) } : this.#nextDecode(now)
   }
 
   /** A device run has ended well. */
@@ -113,8 +118,10 @@ export class Scheduler {
     this.#ended(works, milliseconds, now)
   }
 
-  #nextDecode(): Batch {
-    const steps = this.#shares.take(this.#decode, this.#limits.maxBatchRows)
+  #nextDecode(now: number): Batch {
+    for (const { work } of this.#decode) this.#rowLimit.noteActive(work.sequence, work.client, now)
+    const rows = Math.min(this.#limits.maxBatchRows, this.#rowLimit.rows(now))
+    const steps = this.#shares.take(this.#decode, rows)
     const taken = new Set(steps)
     this.#decode = this.#decode.filter((waiting) => !taken.has(waiting))
     this.#prefillIsNext = true
@@ -141,7 +148,10 @@ export class Scheduler {
   #companionsWait(now: number): number {
     if (this.#decode.length >= this.#limits.maxBatchRows) return 0
     const ready = new Set(this.#decode.map(({ work }) => work.sequence))
-    return this.#rhythm.wait(ready, this.#decode[0]!.since, now)
+    const { since } = this.#decode[0]!
+    // Rows that had to stay behind have waited for runs on purpose: those of others are waited for anew.
+    const isBounded = this.#rowLimit.rows(now) < Infinity
+    return this.#rhythm.wait(ready, isBounded ? Math.max(since, this.#decodedAt) : since, now)
   }
 
   #ended(works: readonly Work[], milliseconds: number, now: number): void {
@@ -150,7 +160,10 @@ export class Scheduler {
     if (first.kind !== 'step') return this.#background.pieceRan(milliseconds, now)
     this.#background.inferenceRan(now)
     const decoded = works.flatMap((work) => (isDecode(work) ? [work.sequence] : []))
-    if (decoded.length > 0) this.#rhythm.ran(decoded, milliseconds, now)
+    if (decoded.length === 0) return
+    this.#decodedAt = now
+    this.#rhythm.ran(decoded, milliseconds, now)
+    this.#rowLimit.ran(decoded.length, milliseconds)
   }
 
   #drop(unwanted: (waiting: Waiting<Work>) => boolean): number[] {

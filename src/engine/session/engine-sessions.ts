@@ -86,6 +86,8 @@ export class EngineSessions {
     checkSessionLength(config, maxLength)
     if (prompts !== undefined) checkPrompts(prompts, end - start, config.hiddenSize)
     const converted = prompts && (await convertInPieces(prompts, dtype))
+    // All that can be refused is refused before something is taken.
+    const ofKind = ropeKey(config.ropes, maxLength)
     const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
     const place = await accounts.reserve(maxLength, wait).catch((error: unknown) => {
       use?.release()
@@ -95,7 +97,7 @@ export class EngineSessions {
       id: this.#nextId++,
       place,
       adapter: use?.range,
-      ropeKey: ropeKey(config.ropes, maxLength),
+      ropeKey: ofKind,
       start: start - span.start,
       end: end - span.start,
       prompts: converted,

@@ -1,8 +1,8 @@
 import { errorCode, errorMessage } from '../../base/errors.ts'
-import type { KvCache } from '../cache/kv-cache.ts'
+import type { KvCache, SequenceId } from '../cache/kv-cache.ts'
 import type { BatchRunner, DeviceRun } from '../run/batch-runner.ts'
 import type { Scheduler } from '../schedule/scheduler.ts'
-import type { Batch } from '../schedule/work.ts'
+import type { Batch, Work } from '../schedule/work.ts'
 import type {
   AdvancedCommand,
   ComputeCommand,
@@ -23,9 +23,20 @@ export interface EngineLoopModules {
   readonly now: () => number
 }
 
-/** What the engine thread does over and over: takes commands, lets the scheduler choose, runs the device, reports. */
+interface Fault {
+  readonly code: string
+  readonly message: string
+}
+
+/**
+ * What the engine thread does over and over: takes commands, lets the scheduler choose, runs the device, reports. An
+ * error costs its own sequence or its own task: an exception that got out of here would end the thread, and with it
+ * everybody's sessions.
+ */
 export class EngineLoop {
   readonly #modules: EngineLoopModules
+  /** Open sequences that cannot be computed any more, and why: whatever they ask for from then on fails. */
+  readonly #broken = new Map<SequenceId, Fault>()
 
   constructor(modules: EngineLoopModules) {
     this.#modules = modules
@@ -50,7 +61,7 @@ export class EngineLoop {
         this.#advanced(command)
         return true
       case 'cancel':
-        this.#drop(this.#modules.scheduler.cancel(command.taskId))
+        this.#guard(() => this.#drop(this.#modules.scheduler.cancel(command.taskId)))
         return true
       case 'close':
         return false
@@ -59,52 +70,92 @@ export class EngineLoop {
 
   /** Computes what is next; returns for how many milliseconds nothing is to be done unless a command comes. */
   turn(): number {
-    const { scheduler, runner, now } = this.#modules
+    const { scheduler, now } = this.#modules
     const decision = scheduler.schedule(now())
     if (decision.kind === 'wait') return decision.milliseconds
-    for (const run of runner.prepare(decision)) this.#modules.report(this.#execute(decision.kind, run))
+    for (const run of this.#prepare(decision)) this.#modules.report(this.#execute(decision.kind, run))
     return 0
   }
 
   #open({ sequence, place, maxLength, adapter }: OpenCommand): void {
     const { cache, runner } = this.#modules
-    cache.reserve(sequence, place)
-    runner.open(sequence, { maxLength, adapter })
+    this.#orBreak(sequence, () => {
+      cache.reserve(sequence, place)
+      runner.open(sequence, { maxLength, adapter })
+    })
   }
 
-  #release(sequence: number): void {
+  /** Each part also where another one fails: what a sequence held must not stay behind. */
+  #release(sequence: SequenceId): void {
     const { scheduler, runner, cache } = this.#modules
-    this.#drop(scheduler.release(sequence))
-    runner.close(sequence)
-    cache.release(sequence)
+    const isBroken = this.#broken.delete(sequence)
+    this.#guard(() => this.#drop(scheduler.release(sequence)))
+    for (const giveBack of [() => runner.close(sequence), () => cache.release(sequence)]) {
+      // A sequence that was never quite open has not all of it to give back.
+      const error = attempt(giveBack)
+      if (error !== undefined && !isBroken) this.#report(error)
+    }
   }
 
   #drop(taskIds: readonly number[]): void {
     if (taskIds.length === 0) return
-    for (const taskId of taskIds) this.#modules.runner.drop(taskId)
+    for (const taskId of taskIds) this.#guard(() => this.#modules.runner.drop(taskId))
     this.#modules.report({ type: 'dropped', taskIds })
   }
 
   #compute({ work, input }: ComputeCommand): void {
-    this.#modules.runner.accept(work, input)
-    this.#modules.scheduler.add(work, this.#modules.now())
+    const { runner, scheduler, now } = this.#modules
+    const fault =
+      (work.kind === 'step' ? this.#broken.get(work.sequence) : undefined) ?? attempt(() => runner.accept(work, input))
+    if (fault === undefined) scheduler.add(work, now())
+    else this.#modules.report({ type: 'fault', taskId: work.taskId, ...fault })
+  }
+
+  /** The runs of a batch; where none can be made of it, all that it holds has failed. */
+  #prepare(batch: Batch): readonly DeviceRun[] {
+    try {
+      return this.#modules.runner.prepare(batch)
+    } catch (error) {
+      const execute = (): never => {
+        throw error
+      }
+      return worksOf(batch).map((work) => ({ works: [work], execute }))
+    }
+  }
+
+  /** Does what a sequence needs to be computed later; where that throws, it is broken from now on. */
+  #orBreak(sequence: SequenceId, work: () => void): void {
+    const fault = attempt(work)
+    if (fault === undefined) return
+    this.#broken.set(sequence, fault)
+    this.#report(fault)
+  }
+
+  #guard(work: () => void): void {
+    const fault = attempt(work)
+    if (fault !== undefined) this.#report(fault)
+  }
+
+  #report(fault: Fault): void {
+    this.#modules.report({ type: 'fault', ...fault })
   }
 
   /** At once, before any step that comes behind it: what the sequences had been asked for until now has been done. */
   #fork({ taskId, sequence, from, start, end, tokens }: ForkCommand): void {
     const { cache, report } = this.#modules
-    try {
-      cache.fork(from, sequence, tokens, { start, end })
-      report({ type: 'forked', taskId })
-    } catch (error) {
-      report({ type: 'forked', taskId, fault: { code: errorCode(error), message: errorMessage(error) } })
-    }
+    const fault =
+      this.#broken.get(from) ??
+      this.#broken.get(sequence) ??
+      attempt(() => cache.fork(from, sequence, tokens, { start, end }))
+    report({ type: 'forked', taskId, ...(fault !== undefined && { fault }) })
   }
 
   #advanced({ sequence, position }: AdvancedCommand): void {
     const { cache } = this.#modules
-    cache.truncate(sequence, position)
-    cache.append(sequence, 1)
+    this.#orBreak(sequence, () => {
+      cache.truncate(sequence, position)
+      cache.append(sequence, 1)
+    })
   }
 
   #execute(kind: Batch['kind'], run: DeviceRun): RunReport {
@@ -117,12 +168,13 @@ export class EngineLoop {
     }
     try {
       const { tokens, finished } = run.execute()
+      const results = finished ? works.map(({ taskId }) => this.#output(taskId)) : []
       scheduler.commit({ works, tokens, finished, milliseconds: now() - began }, now())
-      return report(tokens, finished ? works.map(({ taskId }) => this.#output(taskId)) : [])
+      return report(tokens, results)
     } catch (error) {
       scheduler.fail({ works, milliseconds: now() - began }, now())
-      const fault = { code: errorCode(error), message: errorMessage(error) }
-      for (const { taskId } of works) this.#modules.runner.drop(taskId)
+      const fault = faultOf(error)
+      for (const { taskId } of works) this.#guard(() => this.#modules.runner.drop(taskId))
       return report(
         0,
         works.map(({ taskId }) => ({ taskId, ...fault })),
@@ -132,5 +184,30 @@ export class EngineLoop {
 
   #output(taskId: number): TaskResult {
     return { taskId, output: this.#modules.runner.take(taskId) }
+  }
+}
+
+/** Does it; returns why not where it throws. */
+function attempt(work: () => void): Fault | undefined {
+  try {
+    work()
+    return undefined
+  } catch (error) {
+    return faultOf(error)
+  }
+}
+
+function faultOf(error: unknown): Fault {
+  return { code: errorCode(error), message: errorMessage(error) }
+}
+
+function worksOf(batch: Batch): readonly Work[] {
+  switch (batch.kind) {
+    case 'decode':
+      return batch.steps
+    case 'prefill':
+      return [batch.step]
+    case 'pass':
+      return [batch.pass]
   }
 }

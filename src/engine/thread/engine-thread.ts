@@ -119,6 +119,10 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
       case 'rope':
         this.emit('rope', event)
         return
+      case 'fault':
+        if (event.taskId !== undefined) return this.#settle({ ...event, taskId: event.taskId })
+        this.emit('fault', new PetalsError(event.code, event.message))
+        return
       case 'forked':
         return this.#settle({ taskId: event.taskId, ...(event.fault ?? { output: new Uint8Array(0) }) })
       case 'dropped':

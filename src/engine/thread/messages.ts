@@ -86,4 +86,12 @@ export interface RopeReady {
   readonly table: RopeTensors
 }
 
-export type EngineEvent = RunReport | ForkReport | DropReport | RopeReady | { readonly type: 'closed' }
+/** Something failed outside a run: a task that was not begun, or a sequence that nothing can be computed for now. */
+export interface FaultReport {
+  readonly type: 'fault'
+  readonly taskId?: number
+  readonly code: string
+  readonly message: string
+}
+
+export type EngineEvent = RunReport | ForkReport | DropReport | FaultReport | RopeReady | { readonly type: 'closed' }

@@ -22,6 +22,7 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
     swarmKey: node.swarmKey,
     logger: node.logger,
   })
+  const forget = node.peerGuard.allow(prober.peerId)
   try {
     await prober.start()
     const stream = await prober.open({ peerId: node.peerId, multiaddrs: node.listenedAddresses }, 'probe')
@@ -38,6 +39,7 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
       )
     }
   } finally {
+    forget()
     await prober.stop()
   }
 }

@@ -26,9 +26,18 @@ export class OutputLog implements Shedding {
   /** The client has been sent copies of all outputs before this position. */
   #sentUntil = 0
 
-  /** `budget` bounds the logs of all sessions of a server together. */
-  constructor(budget = new OutputBudget()) {
+  readonly owner: string
+
+  /** `budget` bounds the logs of all sessions of a server together, and those of one `owner`. */
+  constructor(budget = new OutputBudget(), owner = '') {
     this.#budget = budget
+    this.owner = owner
+  }
+
+  /** Bytes of one token's output. */
+  get tokenBytes(): number {
+    const { output } = this.#entries.at(-1) ?? {}
+    return output === undefined ? 0 : output.data.byteLength / output.shape[0]!
   }
 
   get bytes(): number {

@@ -6,14 +6,20 @@ const NAMED_WITHIN_MS = 5000
 
 /**
  * The peer that may push into a session: the one that the client has named, and no other, even if it knows the
- * session's id. A repair names another one; streams of the former are aborted then.
+ * session's id. A repair names another one; streams of the former are aborted then. It has one stream at a time, which
+ * lives no longer than the session, and what comes on it counts for the session's client.
  */
 export class PushSource {
+  readonly #client: string
   #peerId: string | undefined
   readonly #waiting = new Set<() => void>()
   readonly #streams = new Set<ServedStream<'push'>>()
   #formerBytes = 0
   #closed = false
+
+  constructor(client: string) {
+    this.#client = client
+  }
 
   /** Bytes that have come on push streams, those of unfinished messages included. */
   get bytesRead(): number {
@@ -35,6 +41,10 @@ export class PushSource {
    */
   async admit(stream: ServedStream<'push'>): Promise<void> {
     if (!this.#isNamed(stream)) await this.#named(stream)
+    stream.countFor(this.#client)
+    for (const former of this.#streams) {
+      former.abort(new PetalsError('SESSION_CLOSED', 'another stream pushes into this session now'))
+    }
     this.#streams.add(stream)
   }
 

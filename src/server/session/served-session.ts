@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { EngineSession } from '../../engine/session/engine-session.ts'
+import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
 import { convertInPieces } from '../../tensor/convert.ts'
@@ -18,10 +19,6 @@ import { PushSource } from './push-source.ts'
  */
 const COPY_TOKENS = 64
 const COPY_DELAY_MS = 250
-
-/** The most bytes of a session's waiting requests. Its client sends one step, or one piece of a replay, at a time. */
-const MAX_QUEUED_BYTES = 128 << 20
-const REQUEST_OVERHEAD_BYTES = 1024
 
 /** The longest queue that is told; more makes no difference to a client. */
 const MAX_QUEUE_MS = 3_600_000
@@ -50,6 +47,10 @@ export interface SessionModules {
   readonly findSession: (sessionId: string) => ServedSession | undefined
   /** Shared by all sessions of the server. */
   readonly outputBudget: OutputBudget
+  /** Bytes that are on their way to clients. */
+  readonly sent: Pick<ByteBudget, 'during'>
+  /** Waits until the client may have so many tokens computed. */
+  readonly admitTokens: (tokens: number) => Promise<void> | undefined
   readonly onStep: (tokens: number) => void
   readonly pace: Pace
   /** Number of blocks that the session uses. */
@@ -78,32 +79,38 @@ export class ServedSession {
   readonly #modules: SessionModules
   readonly #outputs: OutputLog
   /** Who may push into this session. */
-  readonly source = new PushSource()
+  readonly source: PushSource
   #work: Promise<void> = Promise.resolve()
   #epoch = 0
   #lastStep = 0
   #received = 0
-  #queuedBytes = 0
   #pushing = 0
   #next: RequestStream<'push'> | undefined
   #copyTimer: NodeJS.Timeout | undefined
-  #copying: Promise<void> = Promise.resolve()
+  #isCopying = false
+  #steppedAt = performance.now()
+  #stepsUnderWay = 0
   readonly #idle: NodeJS.Timeout
   #closed = false
 
-  /** A session without messages for `idleMs` is closed. */
+  /** A session without steps for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
-    this.#outputs = new OutputLog(modules.outputBudget)
+    this.source = new PushSource(modules.stream.remotePeer)
+    this.#outputs = new OutputLog(modules.outputBudget, modules.stream.remotePeer)
     this.#idle = setTimeout(
-      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'nothing came for this session for too long')),
+      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
       idleMs,
     )
   }
 
-  /** Takes a message from the client. */
-  handle(message: Request<'inference'>): void {
-    this.#idle.refresh()
+  /** When the session was last used, in milliseconds of `performance.now()`: only steps are use. */
+  get usedAt(): number {
+    return this.#stepsUnderWay > 0 ? performance.now() : this.#steppedAt
+  }
+
+  /** Takes a message from the client; the promise settles when it has been dealt with, and never rejects. */
+  handle(message: Request<'inference'>): void | Promise<void> {
     switch (message.kind) {
       case 'open':
         return this.#cutOff('a session is opened once')
@@ -126,29 +133,23 @@ export class ServedSession {
   }
 
   /** Takes a message from the server before. Throws `SESSION_REQUEST` if it is no step. */
-  handlePushed(message: Request<'push'>): void {
+  handlePushed(message: Request<'push'>): Promise<void> {
     if (message.kind === 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream is opened once')
-    this.#idle.refresh()
-    this.#queue(message)
+    return this.#queue(message)
   }
 
-  #queue(message: Queued): void {
-    let bytes = REQUEST_OVERHEAD_BYTES
+  /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
+  #queue(message: Queued): Promise<void> {
     if (message.kind === 'step') {
       if (message.epoch > this.#epoch + MAX_JUMP || message.step > this.#received + MAX_JUMP) {
         return this.#replyBroken(message, 'SESSION_STEP', 'is too far ahead of the one before')
       }
       this.#received = Math.max(this.#received, message.step)
-      bytes += message.hidden.data.byteLength
     }
-    this.#queuedBytes += bytes
-    if (this.#queuedBytes > MAX_QUEUED_BYTES) return this.#cutOff('more requests than a session may have waiting')
     this.#work = this.#work
       .then(() => this.#process(message))
       .catch((error: unknown) => this.#replyFailure(message, error))
-      .finally(() => {
-        this.#queuedBytes -= bytes
-      })
+    return this.#work
   }
 
   #cutOff(why: string): void {
@@ -166,9 +167,11 @@ export class ServedSession {
     this.#dropNext()
   }
 
-  /** Ends the session and tells the client why. */
+  /** Ends the session and tells the client why, which has a moment to read it. */
   fail(error: Error): void {
-    void this.#modules.stream.fail(error)
+    const { stream } = this.#modules
+    const told = Promise.race([stream.fail(error), sleep(ORDERLY_END_MS, undefined, { ref: false })])
+    void told.then(() => sleep(ORDERLY_END_MS, undefined, { ref: false })).then(() => stream.abort(error))
     this.close()
   }
 
@@ -212,6 +215,7 @@ export class ServedSession {
       const held = `the cache holds ${engine.position} tokens`
       return this.#replyBroken(request, 'SESSION_POSITION', `is for position ${position} while ${held}`)
     }
+    await this.#modules.admitTokens(hidden.shape[0]!)
     const output = await this.#compute(input)
     this.#epoch = epoch
     this.#lastStep = step
@@ -226,6 +230,7 @@ export class ServedSession {
     const { engine, pace, numBlocks } = this.#modules
     const before = engine.position
     const done = pace.begin(input.shape[0]!, numBlocks)
+    this.#stepsUnderWay += 1
     let computed = false
     try {
       const output = await engine.step(input)
@@ -235,13 +240,16 @@ export class ServedSession {
       throw new PetalsError('TENSOR_NONFINITE', 'the blocks gave NaN or infinite values')
     } finally {
       done(computed)
+      this.#stepsUnderWay -= 1
+      this.#steppedAt = performance.now()
+      this.#idle.refresh()
     }
   }
 
   /** Sends an output to the client. The session counts as sending until the stream has taken it. */
   async #output(made: Omit<StepMessage, 'kind' | 'push'>): Promise<void> {
     this.#pushing = made.step
-    if (!this.#closed) await this.#modules.stream.send({ kind: 'output', ...made }).catch(() => undefined)
+    await this.#reply({ kind: 'output', ...made })
     this.#pushing = 0
   }
 
@@ -262,7 +270,7 @@ export class ServedSession {
       this.#scheduleCopies()
     } catch (error) {
       if (this.#next === next) this.#next = undefined
-      this.#reply({ kind: 'broken', epoch, step, code: errorCode(error), message: errorMessage(error) })
+      await this.#reply({ kind: 'broken', epoch, step, code: errorCode(error), message: errorMessage(error) })
     } finally {
       this.#pushing = 0
     }
@@ -278,7 +286,7 @@ export class ServedSession {
       // Outputs come back to the client from now on, which then holds all before them.
       this.#sendCopies()
     }
-    this.#reply({ kind: 'routed', request })
+    return this.#reply({ kind: 'routed', request })
   }
 
   #dropNext(): void {
@@ -295,7 +303,7 @@ export class ServedSession {
    * knows that it was to begin at `position`. If this server has not done that step, whatever it holds from `position`
    * on may be from before the session was cut back, and is discarded.
    */
-  #resume({ request, epoch, position, until }: RequestOf<'resume'>): void {
+  #resume({ request, epoch, position, until }: RequestOf<'resume'>): Promise<void> {
     const { engine } = this.#modules
     this.#epoch = epoch
     if (this.#lastStep < until) {
@@ -303,7 +311,7 @@ export class ServedSession {
       this.#outputs.truncate(position)
     }
     this.#received = Math.max(this.#received, until)
-    this.#reply({ kind: 'resumed', ...this.progress(request) })
+    return this.#reply({ kind: 'resumed', ...this.progress(request) })
   }
 
   /**
@@ -325,7 +333,7 @@ export class ServedSession {
     // Copies are sent after the next step: by then the client has taken over what it holds of the other session.
     clearTimeout(this.#copyTimer)
     this.#copyTimer = undefined
-    this.#reply({ kind: 'forked', ...this.progress(request) })
+    return this.#reply({ kind: 'forked', ...this.progress(request) })
   }
 
   /** What the session is doing, in answer to the request of this number. */
@@ -343,11 +351,20 @@ export class ServedSession {
     }
   }
 
-  #fetch({ request, position, until }: RequestOf<'fetch'>): void {
-    const hidden = this.#outputs.range(position, until)
-    if (hidden === undefined)
-      throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
-    this.#reply({ kind: 'fetched', request, position, hidden })
+  #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
+    const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
+    return this.#sending(bytes, () => {
+      const hidden = this.#outputs.range(position, until)
+      if (hidden === undefined)
+        throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
+      return this.#reply({ kind: 'fetched', request, position, hidden })
+    })
+  }
+
+  /** Copies of outputs are made once the client's budget has room for them, which they take until it has read them. */
+  #sending(bytes: number, work: () => Promise<void>): Promise<void> {
+    const { sent, stream } = this.#modules
+    return sent.during(stream.remotePeer, bytes, async () => (this.#closed ? undefined : await work()))
   }
 
   #scheduleCopies(): void {
@@ -355,45 +372,56 @@ export class ServedSession {
     this.#copyTimer ??= setTimeout(() => this.#sendCopies(), COPY_DELAY_MS)
   }
 
+  /** Sends what is unsent, unless some is on its way: then the rest goes once that was read. */
   #sendCopies(): void {
     clearTimeout(this.#copyTimer)
     this.#copyTimer = undefined
-    const unsent = this.#outputs.takeUnsent()
-    if (unsent === undefined || this.#closed) return
-    const epoch = this.#epoch
-    this.#copying = this.#copying.then(() => this.#sendInPieces(epoch, unsent.position, unsent.output))
+    if (this.#isCopying) return
+    this.#isCopying = true
+    const { unsentTokens, tokenBytes } = this.#outputs
+    void this.#sending(unsentTokens * tokenBytes, () => this.#copyUnsent())
+      .catch((error: unknown) => this.#modules.onFailure('copies', error))
+      .finally(() => {
+        this.#isCopying = false
+        if (!this.#closed && this.#outputs.unsentTokens > 0) this.#scheduleCopies()
+      })
   }
 
-  /** One piece at a time, so that outputs get in between. */
-  async #sendInPieces(epoch: number, position: number, output: Tensor): Promise<void> {
+  async #copyUnsent(): Promise<void> {
+    const unsent = this.#outputs.takeUnsent()
+    if (unsent === undefined) return
+    const epoch = this.#epoch
+    const { position, output } = unsent
     const [tokens = 0] = output.shape
     const rowsPerMessage = Math.max(1, Math.floor((MAX_COPY_BYTES * tokens) / output.data.byteLength))
-    for (let row = 0; row < tokens && !this.#closed; row += rowsPerMessage) {
+    // One piece at a time, so that outputs get in between.
+    for (let row = 0; row < tokens; row += rowsPerMessage) {
       const hidden = sliceRows(output, row, Math.min(tokens, row + rowsPerMessage))
-      const copies = { kind: 'copies', epoch, position: position + row, hidden } as const
-      await this.#modules.stream.send(copies).catch(() => undefined)
+      await this.#reply({ kind: 'copies', epoch, position: position + row, hidden })
     }
   }
 
   /** Tells the client that a step was not computed for a reason that does not speak against this server. */
-  #replyBroken({ epoch, step }: StepMessage, code: string, why: string): void {
-    this.#reply({ kind: 'broken', epoch, step, code, message: `step ${step} of epoch ${epoch} ${why}` })
+  #replyBroken({ epoch, step }: StepMessage, code: string, why: string): Promise<void> {
+    return this.#reply({ kind: 'broken', epoch, step, code, message: `step ${step} of epoch ${epoch} ${why}` })
   }
 
   /** Tells the client that a request failed. The session stays open: the client decides what to do. */
-  #replyFailure(message: Queued, error: unknown): void {
+  #replyFailure(message: Queued, error: unknown): Promise<void> {
     if (!this.#closed) this.#modules.onFailure(message.kind, error)
     const code = errorCode(error)
     const reason = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 500)
     const fault = { code, message: `${message.kind}: ${reason}` }
-    if (message.kind === 'step') this.#reply({ kind: 'failed', epoch: message.epoch, step: message.step, ...fault })
-    else this.#reply({ kind: 'refused', request: message.request, ...fault })
+    if (message.kind === 'step')
+      return this.#reply({ kind: 'failed', epoch: message.epoch, step: message.step, ...fault })
+    return this.#reply({ kind: 'refused', request: message.request, ...fault })
   }
 
-  #reply(answer: Answer<'inference'>): void {
+  /** Resolves once the client's stream has taken the answer: until then the session's next request waits. */
+  async #reply(answer: Answer<'inference'>): Promise<void> {
     if (this.#closed) return
     // A client that is gone is noticed by the stream's end, and one that does not read is cut off by the stream's own
     // limits.
-    this.#modules.stream.send(answer).catch(() => undefined)
+    await this.#modules.stream.send(answer).catch(() => undefined)
   }
 }

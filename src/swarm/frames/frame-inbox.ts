@@ -6,7 +6,8 @@ import type { AnyMessage } from './messages.ts'
  * stream.
  */
 export interface MessageListener<M extends AnyMessage> {
-  onMessage(message: M): void
+  /** A promise that it returns never rejects; until it settles the message is being worked on, and counts. */
+  onMessage(message: M): void | Promise<void>
   /** The peer reported an error in an `error` message; the stream stays open. */
   onError(error: Error): void
   /** Called once, as the last method: with null after the peer's `end`, otherwise with the reason. */
@@ -16,11 +17,17 @@ export interface MessageListener<M extends AnyMessage> {
 /** How to wait for a message. */
 export interface ReceiveOptions {
   signal?: AbortSignal
-  /** How long to wait. */
+  /** How long to wait for the beginning of one. */
   timeoutMs?: number
 }
 
-type Item<M> = { message: M; bytes: number } | { error: Error; bytes: number }
+/** What a message that a listener works on takes meanwhile. */
+export interface Hold {
+  begin(): void
+  end(): void
+}
+
+type Item<M> = { message: M; bytes: number; hold: Hold } | { error: Error; bytes: number }
 
 interface Waiter<M> {
   resolve(message: M | null): void
@@ -32,13 +39,15 @@ export class FrameInbox<M extends AnyMessage> {
   readonly #items: Item<M>[] = []
   readonly #waiters: Waiter<M>[] = []
   readonly #onTaken: () => void
+  readonly #isArriving: () => boolean
   #listener: MessageListener<M> | undefined
   #queuedBytes = 0
   #ended: { error: Error | null } | undefined
 
-  /** `onTaken` is called whenever messages leave the queue. */
-  constructor(onTaken: () => void) {
+  /** `onTaken` is called whenever messages leave the queue; `isArriving` says whether a part of one has come. */
+  constructor(onTaken: () => void, isArriving: () => boolean) {
     this.#onTaken = onTaken
+    this.#isArriving = isArriving
   }
 
   get queuedBytes(): number {
@@ -103,10 +112,12 @@ export class FrameInbox<M extends AnyMessage> {
     }
     const onAbort = () => giveUp(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => giveUp(new SwarmError('SWARM_TIMEOUT', `no message came within ${timeoutMs} ms`)), timeoutMs)
+    const onLate = (): void => {
+      // How long a message may take to arrive is the stream's affair.
+      if (this.#isArriving()) timer?.refresh()
+      else giveUp(new SwarmError('SWARM_TIMEOUT', `no message came within ${timeoutMs} ms`))
+    }
+    const timer = timeoutMs === undefined ? undefined : setTimeout(onLate, timeoutMs)
     try {
       return await promise
     } finally {
@@ -117,8 +128,11 @@ export class FrameInbox<M extends AnyMessage> {
 }
 
 function handTo<M extends AnyMessage>(listener: MessageListener<M>, item: Item<M>): void {
-  if ('error' in item) listener.onError(item.error)
-  else listener.onMessage(item.message)
+  if ('error' in item) return listener.onError(item.error)
+  const done = listener.onMessage(item.message)
+  if (!(done instanceof Promise)) return item.hold.end()
+  item.hold.begin()
+  void done.finally(() => item.hold.end())
 }
 
 function settle<M>(waiter: Waiter<M>, item: Item<M>): void {

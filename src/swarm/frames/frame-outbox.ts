@@ -13,9 +13,16 @@ export interface SendOptions {
 interface Pending {
   bytes: Uint8Array | Uint8ArrayList
   written: boolean
+  /** Its writer waits no more; it is not sent. */
+  gone: boolean
   readonly stallMs: number
   settle(error?: unknown): void
 }
+
+/** Entries of frames that are sent; beyond so many they are removed. */
+const KEPT_ENTRIES = 256
+
+const NO_BYTES = new Uint8Array(0)
 
 /**
  * The sending half of a stream: a queue of frames, each of which is passed to libp2p only when the stream has taken all
@@ -25,14 +32,24 @@ export class FrameOutbox {
   readonly #stream: ByteStream
   readonly #maxBacklogBytes: number
   readonly #abort: (error: Error) => void
-  readonly #pending: Pending[] = []
+  readonly #onFlushed: () => void
+  /** Those from `#head` on wait; the others are removed now and then: a frame costs the same in any queue. */
+  #pending: Pending[] = []
+  #head = 0
+  #numWaiting = 0
   #backlogBytes = 0
   #bytesHanded = 0
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `abort` is called to end the whole stream. */
-  constructor(stream: ByteStream, maxBacklogBytes: number, abort: (error: Error) => void) {
+  /** `abort` is called to end the whole stream, `onFlushed` whenever frames have left the queue. */
+  constructor(
+    stream: ByteStream,
+    maxBacklogBytes: number,
+    abort: (error: Error) => void,
+    onFlushed: () => void = () => undefined,
+  ) {
+    this.#onFlushed = onFlushed
     this.#stream = stream
     this.#abort = abort
     this.#maxBacklogBytes = maxBacklogBytes
@@ -50,6 +67,11 @@ export class FrameOutbox {
     return this.#bytesHanded
   }
 
+  /** Frames whose `write` has not settled yet. */
+  get numWaiting(): number {
+    return this.#numWaiting
+  }
+
   /**
    * Queues a frame. Settles when the stream has taken it and would take more; until then the memory of `bytes` must not
    * change.
@@ -60,7 +82,7 @@ export class FrameOutbox {
   ): Promise<void> {
     if (this.#error !== undefined) throw this.#error
     signal?.throwIfAborted()
-    const first = this.#pending.length === 0
+    const first = this.#numWaiting === 0
     if (!first && this.#backlogBytes + bytes.byteLength > this.#maxBacklogBytes) {
       throw new SwarmError(
         'SWARM_BACKLOG',
@@ -80,8 +102,16 @@ export class FrameOutbox {
   fail(error: Error): void {
     this.#error ??= error
     clearTimeout(this.#timer)
-    for (const pending of this.#pending.splice(0)) pending.settle(this.#error)
+    const waiting = this.#pending.slice(this.#head)
+    this.#pending = []
+    this.#head = 0
+    this.#numWaiting = 0
     this.#backlogBytes = 0
+    for (const pending of waiting) {
+      if (pending.gone) continue
+      pending.gone = true
+      pending.settle(this.#error)
+    }
   }
 
   get #congested(): boolean {
@@ -107,14 +137,16 @@ export class FrameOutbox {
     const pending: Pending = {
       bytes,
       written,
+      gone: false,
       stallMs,
       settle: (error) => (error === undefined ? resolve() : reject(error)),
     }
     const onAbort = () => this.#giveUp(pending, signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
     this.#pending.push(pending)
+    this.#numWaiting += 1
     this.#backlogBytes += bytes.byteLength
-    if (this.#pending.length === 1) this.#watch()
+    if (this.#numWaiting === 1) this.#watch()
     try {
       await promise
     } finally {
@@ -127,26 +159,40 @@ export class FrameOutbox {
    * aborted.
    */
   #giveUp(pending: Pending, reason: unknown): void {
-    const index = this.#pending.indexOf(pending)
-    if (index < 0) return
-    this.#remove(index)
+    if (pending.gone) return
+    pending.gone = true
+    this.#forget(pending)
     pending.settle(reason)
     if (pending.written)
       this.#abort(new SwarmError('SWARM_STREAM_LOST', 'a frame was given up half-written', { cause: reason }))
+    else this.#watch()
   }
 
-  #remove(index: number): void {
-    const [pending] = this.#pending.splice(index, 1)
-    this.#backlogBytes -= pending?.bytes.byteLength ?? 0
-    if (index === 0) this.#watch()
+  /** Stops counting a frame. */
+  #forget(pending: Pending): void {
+    this.#numWaiting -= 1
+    this.#backlogBytes -= pending.bytes.byteLength
+    pending.bytes = NO_BYTES
+  }
+
+  /** The frame whose turn it is. */
+  get #first(): Pending | undefined {
+    while (this.#pending[this.#head]?.gone) this.#head += 1
+    if (this.#head > KEPT_ENTRIES && this.#head * 2 > this.#pending.length) {
+      this.#pending = this.#pending.slice(this.#head)
+      this.#head = 0
+    }
+    return this.#pending[this.#head]
   }
 
   #flush(): void {
+    const before = this.#numWaiting
     while (!this.#congested) {
-      const head = this.#pending[0]
-      if (head === undefined) return
+      const head = this.#first
+      if (head === undefined) break
       if (head.written) {
-        this.#remove(0)
+        head.gone = true
+        this.#forget(head)
         head.settle()
         continue
       }
@@ -157,17 +203,20 @@ export class FrameOutbox {
         this.fail(error as Error)
       }
     }
+    if (this.#numWaiting === before) return
+    this.#watch()
+    this.#onFlushed()
   }
 
   /** Sets the timer of the frame at the head of the queue. Without a queue there is no timer. */
   #watch(): void {
     clearTimeout(this.#timer)
-    const head = this.#pending[0]
+    const head = this.#first
     if (head === undefined) return
     const unsentBytes = this.#stream.writeBufferLength
     this.#timer = setTimeout(() => {
       this.#flush()
-      if (this.#pending[0] !== head) return
+      if (this.#first !== head) return
       if (this.#stream.writeBufferLength < unsentBytes) return this.#watch()
       const error = new SwarmError('SWARM_TIMEOUT', `the peer took no bytes for ${head.stallMs} ms`)
       this.fail(error)

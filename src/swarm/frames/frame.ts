@@ -69,6 +69,8 @@ export class FrameDecoder {
   readonly #codec: MessageCodec
   readonly #limits: FrameLimits
   readonly #emit: (message: AnyMessage, frameBytes: number) => void
+  readonly #admit: (payloadBytes: number) => boolean
+  #isHeld = false
   #stage: 'prelude' | 'header' | 'payload' = 'prelude'
   #needed = PRELUDE_BYTES
   #filled = 0
@@ -77,10 +79,17 @@ export class FrameDecoder {
   #payloadBytes = 0
   #incoming: Incoming | undefined
 
-  constructor(codec: MessageCodec, limits: FrameLimits, emit: (message: AnyMessage, frameBytes: number) => void) {
+  /** `admit` is asked before a payload is collected; where it says no, nothing is taken until `goOn`. */
+  constructor(
+    codec: MessageCodec,
+    limits: FrameLimits,
+    emit: (message: AnyMessage, frameBytes: number) => void,
+    admit: (payloadBytes: number) => boolean = () => true,
+  ) {
     this.#codec = codec
     this.#limits = limits
     this.#emit = emit
+    this.#admit = admit
   }
 
   /** Whether part of a frame has arrived. */
@@ -88,19 +97,39 @@ export class FrameDecoder {
     return this.#stage !== 'prelude' || this.#filled > 0
   }
 
+  /** Bytes of the payload that is being collected, or is to be. */
+  get payloadBytes(): number {
+    return this.#stage === 'payload' ? this.#needed : 0
+  }
+
+  /** The payload that was not admitted is now. */
+  goOn(): void {
+    this.#isHeld = false
+  }
+
   /**
    * Takes the next bytes and emits every message that they complete. Throws `SWARM_FRAME`; after that the decoder must
    * not be used.
    */
   push(chunk: Uint8Array): void {
-    let offset = 0
-    while (offset < chunk.byteLength) {
-      const take = Math.min(this.#needed - this.#filled, chunk.byteLength - offset)
-      const piece = chunk.subarray(offset, offset + take)
-      offset += take
-      if (this.#stage !== 'payload' && take === this.#needed) this.#finishStage(piece)
+    for (let offset = 0; offset < chunk.byteLength;) offset = this.take(chunk, offset)
+  }
+
+  /**
+   * As `push`, from `offset` on until one frame is complete or a payload is not admitted; returns where the rest
+   * begins.
+   */
+  take(chunk: Uint8Array, offset: number): number {
+    let at = offset
+    for (let emitted = false; at < chunk.byteLength && !emitted && !this.#isHeld;) {
+      const size = Math.min(this.#needed - this.#filled, chunk.byteLength - at)
+      const piece = chunk.subarray(at, at + size)
+      at += size
+      if (this.#stage !== 'payload' && size === this.#needed) this.#finishStage(piece)
       else this.#collect(piece)
+      emitted = !this.midFrame
     }
+    return at
   }
 
   #collect(piece: Uint8Array): void {
@@ -145,8 +174,9 @@ export class FrameDecoder {
       )
     }
     this.#incoming = incoming
-    if (total === 0) this.#finishFrame(header)
-    else this.#expect('payload', total)
+    if (total === 0) return this.#finishFrame(header)
+    this.#expect('payload', total)
+    this.#isHeld = !this.#admit(total)
   }
 
   /**

@@ -1,6 +1,6 @@
 import { gossipsub, StrictNoSign, type GossipSub } from '@libp2p/gossipsub'
 import { identify, type Identify } from '@libp2p/identify'
-import type { ComponentLogger, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, ConnectionGater, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { ping, type Ping } from '@libp2p/ping'
@@ -31,6 +31,7 @@ export interface Libp2pOptions {
   verifier: RecordVerifier
   guard: DialGuard
   swarmKey: Uint8Array | undefined
+  gate: ConnectionGater
   metrics: Libp2pMetrics | undefined
 }
 
@@ -44,6 +45,7 @@ export async function buildLibp2p({
   verifier,
   guard,
   swarmKey,
+  gate,
   metrics,
 }: Libp2pOptions): Promise<SwarmLibp2p> {
   return await createLibp2p({
@@ -56,7 +58,7 @@ export async function buildLibp2p({
     addresses: { listen: [...listen], announce: [...announce] },
     // Passed on to each socket that is opened; libp2p's type of the options does not have it.
     transports: [tcp({ dialOpts: { lookup: guard.lookup } as TCPSocketOptions })],
-    connectionGater: { denyDialMultiaddr: (address) => !guard.admits(address) },
+    connectionGater: { ...gate, denyDialMultiaddr: (address) => !guard.admits(address) },
     connectionEncrypters: [joiningWrites(noise({ crypto: cachedKeyCrypto() }))],
     streamMuxers: [
       guardedYamux({

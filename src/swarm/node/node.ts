@@ -19,13 +19,23 @@ import {
 import { BootstrapLoop } from './bootstrap.ts'
 import { ClockVotes } from './clock-votes.ts'
 import { withDeadline } from '../deadline.ts'
+import { connectionGate } from '../guards/connection-gate.ts'
 import { describeDialError } from './dial-errors.ts'
 import { SwarmError } from '../errors.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
 import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
-import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
+import {
+  MAX_OUTBOUND_STREAMS,
+  MAX_PEER_CONNECTIONS,
+  OPEN_TIMEOUT_MS,
+  protocolId,
+  RPC_LIMITS,
+  type Rpc,
+  type RpcLimits,
+} from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
+import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
 import type { PeerContact } from '../records/record-node.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
@@ -45,6 +55,8 @@ export interface SwarmNodeOptions {
   bootstrap?: readonly string[]
   /** The 32 bytes of a private swarm's key: only peers with the same key can connect. */
   swarmKey?: Uint8Array | undefined
+  /** Whom it serves, and what each peer may take. */
+  peers?: PeerRules
   /** Creates libp2p's metrics. */
   metrics?: Libp2pMetrics | undefined
   logger: SwarmLogger
@@ -83,6 +95,8 @@ export class SwarmNode {
   /** What peers' clocks say of this machine's. */
   readonly clocks: ClockVotes
   readonly traffic = trafficByRpc()
+  /** Whom this node serves, and what its peers take of it. */
+  readonly peerGuard: PeerGuard
   /**
    * The device of the span that this process serves, if it serves one. Other computation in this process may use it,
    * too.
@@ -105,6 +119,7 @@ export class SwarmNode {
     announce = [],
     bootstrap = [],
     swarmKey,
+    peers = {},
     metrics,
     logger,
   }: SwarmNodeOptions) {
@@ -120,7 +135,8 @@ export class SwarmNode {
     this.#metrics = metrics
     this.#listen = listen
     this.#announce = announce
-    this.#rpcs = new RpcServer(logger, this.traffic)
+    this.peerGuard = new PeerGuard(peers)
+    this.#rpcs = new RpcServer(logger, this.traffic, this.peerGuard)
     this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
     this.records = new RecordExchange(this, { version: VERSION })
   }
@@ -330,14 +346,23 @@ export class SwarmNode {
 
   async #start(): Promise<void> {
     if (this.#running !== undefined) return
-    const libp2p = await buildLibp2p({
+    const libp2p: SwarmLibp2p = await buildLibp2p({
       identity: this.identity,
       listen: this.#listen,
       announce: this.#announce,
       verifier: this.verifier,
       guard: this.#guard,
       swarmKey: this.swarmKey,
+      gate: connectionGate({
+        isBlocked: (peerId) => this.peerGuard.isBlocked(peerId),
+        numConnections: (peerId) => libp2p.getConnections(parsePeerId(peerId)).length,
+      }),
       metrics: this.#metrics,
+    })
+    // The gate cannot count those that are set up at the same time.
+    libp2p.addEventListener('connection:open', ({ detail: connection }) => {
+      if (libp2p.getConnections(connection.remotePeer).length > MAX_PEER_CONNECTIONS)
+        connection.abort(new SwarmError('SWARM_BUSY', 'the peer has too many connections with this node'))
     })
     libp2p.addEventListener('peer:disconnect', (event) => this.#disconnected(event.detail.toString()))
     try {

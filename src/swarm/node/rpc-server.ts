@@ -2,10 +2,11 @@ import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 import { FrameStream, type RequestStream, type ServedStream, openingSide, servingSide } from '../frames/frame-stream.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
-import { MAX_OUTBOUND_STREAMS, protocolId, type Rpc, type RpcLimits } from '../limits.ts'
+import { MAX_OUTBOUND_STREAMS, MAX_SERVED_STREAMS, protocolId, type Rpc, type RpcLimits } from '../limits.ts'
+import type { PeerGuard } from '../peer-rules.ts'
 import { type ByteStream, loopback } from '../frames/loopback.ts'
 import type { SwarmLogger } from '../logger.ts'
-import { type RpcTraffic, type Traffic, newTraffic } from '../frames/traffic.ts'
+import { type Traffic, newTraffic } from '../frames/traffic.ts'
 
 /** Serves one stream. */
 export type RpcHandler<R extends Rpc> = (stream: ServedStream<R>) => Promise<void>
@@ -25,11 +26,14 @@ export class RpcServer {
   readonly #logger: SwarmLogger
   readonly #traffic: Traffic
   readonly #services = new Map<Rpc, Service>()
+  readonly #guard: PeerGuard
   readonly #own = new Set<Pick<FrameStream, 'abort'>>()
+  #numServed = 0
 
-  constructor(logger: SwarmLogger, traffic: Traffic) {
+  constructor(logger: SwarmLogger, traffic: Traffic, guard: PeerGuard) {
     this.#logger = logger
     this.#traffic = traffic
+    this.#guard = guard
   }
 
   get numStreams(): Partial<Record<Rpc, number>> {
@@ -61,8 +65,12 @@ export class RpcServer {
     if (service === undefined) return
     await libp2p.handle(
       protocolId(rpc),
-      (stream, connection) => {
-        this.#accept(rpc, service, stream, connection.remotePeer.toString(), this.#traffic[rpc])
+      (bytes, connection) => {
+        const peerId = connection.remotePeer.toString()
+        const stream = this.#frames(rpc, service, bytes, peerId, true)
+        const refusal = this.#refusalOf(rpc, service, peerId)
+        if (refusal === undefined) this.#accept(rpc, service, stream)
+        else this.#refuse(rpc, stream, refusal)
       },
       {
         // Above our own limit, so that the peer is told why it is refused; libp2p would reset the stream without a
@@ -85,7 +93,7 @@ export class RpcServer {
     const stream: RequestStream<R> = new FrameStream(near, peerId, side, (error) => this.#reportListener(rpc, error))
     this.#own.add(stream)
     void stream.closed.then(() => this.#own.delete(stream))
-    this.#accept(rpc, service, far, peerId, newTraffic())
+    this.#accept(rpc, service, this.#frames(rpc, service, far, peerId, false))
     return stream
   }
 
@@ -94,21 +102,41 @@ export class RpcServer {
     for (const stream of this.#own) stream.abort(new SwarmError('SWARM_STREAM_LOST', 'the node was stopped'))
   }
 
-  /** Takes a new stream. Not async, so that the frame stream's listeners exist before any event. */
-  #accept(rpc: Rpc, service: Service, bytes: ByteStream, peerId: string, traffic: RpcTraffic): void {
-    const side = servingSide(rpc, service.limits)
-    const stream = new FrameStream(bytes, peerId, side, (error) => this.#reportListener(rpc, error), traffic)
-    const { streams, limits } = service
+  /** The frames of a new stream; what comes from others is counted. In the turn in which libp2p provides it. */
+  #frames(rpc: Rpc, { limits }: Service, bytes: ByteStream, peerId: string, isCounted: boolean): FrameStream {
+    const budgets = isCounted ? { bytes: this.#guard.received, requests: this.#guard.requests } : undefined
+    const traffic = isCounted ? this.#traffic[rpc] : newTraffic()
+    const report = (error: Error): void => this.#reportListener(rpc, error)
+    return new FrameStream(bytes, peerId, servingSide(rpc, limits), report, traffic, budgets)
+  }
+
+  /** Why a peer's stream is not served. */
+  #refusalOf(rpc: Rpc, { streams, limits }: Service, peerId: string): SwarmError | undefined {
+    if (!this.#guard.mayAsk(peerId, rpc))
+      return new SwarmError(
+        'SWARM_REFUSED',
+        `this node computes for some peers only, and peer ${peerId} is none of them`,
+      )
     const open = streams.get(peerId) ?? 0
-    if (open >= limits.maxStreams) {
-      traffic.refused += 1
-      void stream
-        .fail(new SwarmError('SWARM_BUSY', `peer ${peerId} already has ${open} ${rpc} streams open here`))
-        .then(() => this.#letGo(stream))
-      return
-    }
-    streams.set(peerId, open + 1)
+    if (open >= limits.maxStreams)
+      return new SwarmError('SWARM_BUSY', `peer ${peerId} already has ${open} ${rpc} streams open here`)
+    if (this.#numServed >= MAX_SERVED_STREAMS)
+      return new SwarmError('SWARM_BUSY', `peers have ${this.#numServed} streams open here already`)
+    return undefined
+  }
+
+  #refuse(rpc: Rpc, stream: FrameStream, error: SwarmError): void {
+    this.#traffic[rpc].refused += 1
+    void stream.fail(error).then(() => this.#letGo(stream))
+  }
+
+  #accept(rpc: Rpc, service: Service, stream: FrameStream): void {
+    const { streams } = service
+    const peerId = stream.remotePeer
+    streams.set(peerId, (streams.get(peerId) ?? 0) + 1)
+    this.#numServed += 1
     void stream.closed.then(() => {
+      this.#numServed -= 1
       const left = (streams.get(peerId) ?? 1) - 1
       if (left > 0) streams.set(peerId, left)
       else streams.delete(peerId)

@@ -92,7 +92,10 @@ class MemoryStream implements PublicPart<FrameStream> {
   readonly #resolveClosed: () => void
   readonly #owner: MemoryPeer
   readonly #side: StreamSide
-  readonly #inbox = new FrameInbox<AnyMessage>(() => undefined)
+  readonly #inbox = new FrameInbox<AnyMessage>(
+    () => undefined,
+    () => false,
+  )
   readonly #wire: FrameDecoder
   #other: MemoryStream | undefined
   #ended = false
@@ -145,6 +148,10 @@ class MemoryStream implements PublicPart<FrameStream> {
     this.#inbox.listen(listener)
   }
 
+  countFor(): void {}
+
+  releaseReceived(): void {}
+
   async end(): Promise<void> {
     if (this.#ended || this.#lost !== undefined) return
     await this.send({ kind: 'end' })
@@ -187,7 +194,7 @@ class MemoryStream implements PublicPart<FrameStream> {
         bytes: 0,
       })
     } else {
-      this.#inbox.deliver({ message, bytes: 0 })
+      this.#inbox.deliver({ message, bytes: 0, hold: { begin: () => undefined, end: () => undefined } })
     }
   }
 

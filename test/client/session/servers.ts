@@ -10,6 +10,7 @@ import { BlockServer } from '../../../src/server/block-server.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { PeerTarget } from '../../../src/swarm/address.ts'
+import { PeerGuard } from '../../../src/swarm/peer-rules.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -99,7 +100,7 @@ export class TestServer {
       dtype: 'float32',
       openSession: (options) => this.#openSession(options),
     }
-    const inMemory: Pick<SwarmNode, 'handle' | 'unhandle' | 'open'> = {
+    const inMemory: Pick<SwarmNode, 'handle' | 'unhandle' | 'open' | 'peerGuard'> = {
       handle: async (rpc, handler) => {
         peer.handlers.set(rpc, handler as unknown as Handler)
       },
@@ -107,6 +108,7 @@ export class TestServer {
         peer.handlers.delete(rpc)
       },
       open: (target, rpc) => network.open(peer, target.peerId, rpc),
+      peerGuard: new PeerGuard({}),
     }
     this.blocks = new BlockServer(
       {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RowCache } from '../../../src/engine/cache/rows/row-cache.ts'
-import type { RopeTables } from '../../../src/engine/run/rope-tables.ts'
+import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import { RopeTables, type RopeTensors, filledPositions } from '../../../src/engine/run/rope-tables.ts'
 import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
 import { RowBatchRunner } from '../../../src/engine/run/row-batch-runner.ts'
 import type { RunnerSpan } from '../../../src/engine/run/runner-span.ts'
@@ -145,4 +146,69 @@ test('rows far apart are one run where an idle row costs nothing', () => {
     ran.map(({ pastLengths }) => pastLengths),
     [[3, 0, 0, 0, 0, 0, 0, 4]],
   )
+})
+
+test('an error while a sequence is opened, advanced or released costs that sequence and no others', () => {
+  const { loop, cache, events, open, step, settle } = newLoop()
+  open(1, 0)
+  const row = { offset: 128, capacity: CAPACITY }
+  const falsely = <K extends 'reserve' | 'append' | 'release'>(name: K, work: () => void): void => {
+    const real = cache[name]
+    cache[name] = () => {
+      throw new RuntimeError('RUNTIME_MEMORY', `${name}: out of memory`)
+    }
+    try {
+      work()
+    } finally {
+      cache[name] = real
+    }
+  }
+  falsely('reserve', () => loop.handle({ type: 'open', sequence: 2, place: row, maxLength: 128, adapter: undefined }))
+  step(2, 0)
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'fault'),
+    [{}, { taskId: 2 }].map((task) => ({
+      type: 'fault',
+      ...task,
+      code: 'RUNTIME_MEMORY',
+      message: 'reserve: out of memory',
+    })),
+  )
+  loop.handle({ type: 'fork', taskId: 9, sequence: 1, from: 2, start: 0, end: 1, tokens: 1 })
+  assert.equal(events.findLast((event) => event.type === 'forked')?.fault?.code, 'RUNTIME_MEMORY')
+  loop.handle({ type: 'release', sequence: 2 })
+  // The row is free again, and the name.
+  open(2, 128)
+  falsely('append', () => loop.handle({ type: 'advanced', sequence: 2, position: 0 }))
+  step(2, 0)
+  assert.equal(events.findLast((event) => event.type === 'fault')?.taskId, 2)
+  falsely('release', () => loop.handle({ type: 'release', sequence: 2 }))
+  step(1, 0)
+  assert.deepEqual(settle(), { 1: 11 })
+})
+
+test('a pass fills its rotary table piece by piece, and gives it back', async () => {
+  const { config } = await openCheckpoint(new URL('../../fixtures/llama-dynamic', import.meta.url).pathname)
+  const ropes = new RopeTables(config, 'float32', () => undefined)
+  const filled: number[] = []
+  const runner = {
+    run: (_: RowBatch, table: RopeTensors) => filled.push(filledPositions(table)),
+    close: () => undefined,
+  }
+  const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU, inputs: [[]], kvDType: 'float32' }
+  const batches = new RowBatchRunner(
+    { span: span as unknown as RunnerSpan, runner, cache: {} as RowCache, ropes },
+    { maxBatchRows: 8, prefillChunkTokens: 256 },
+  )
+  const tokens = 100_000
+  const pass = { kind: 'forward', taskId: 1, client: '', start: 0, end: 1, sequences: 1, tokens } as const
+  batches.accept(pass, { hidden: new Uint8Array(tokens * HIDDEN_BYTES) })
+  for (let finished = false; !finished;) finished = batches.prepare({ kind: 'pass', pass })[0]!.execute().finished
+  assert.equal(filled[0], 1024)
+  const most = Math.max(...filled.slice(1).map((positions, i) => positions - filled[i]!))
+  assert.equal(most, 1024)
+  assert.equal(filled.at(-1), tokens)
+  batches.drop(1)
+  for (let length = 1; length < 30; length++) ropes.release(ropes.acquire(length, 128))
+  assert.equal(ropes.size, 8)
 })

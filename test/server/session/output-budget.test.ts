@@ -44,3 +44,15 @@ test('the newest output of each log stays, even over the budget', () => {
   log.append(1, output())
   assert.ok(log.range(1, 2))
 })
+
+test('one client keeps no more than its part, and gives way first where all together are too much', () => {
+  const budget = new OutputBudget(160, 96)
+  const log = (owner: string) => new OutputLog(budget, owner)
+  const [a, b, c] = [log('a'), log('a'), log('other')]
+  for (let position = 0; position < 5; position++) a.append(position, output())
+  for (let position = 0; position < 4; position++) b.append(position, output())
+  assert.equal(a.bytes + b.bytes, 96)
+  for (let position = 0; position < 5; position++) c.append(position, output())
+  assert.equal(budget.bytes, 160)
+  assert.equal(c.bytes, 80)
+})

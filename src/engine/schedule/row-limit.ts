@@ -1,0 +1,67 @@
+import type { SequenceId } from '../cache/kv-cache.ts'
+
+/** By how much a run may take longer for the sake of what one client has in excess of all others. */
+const SLACK = 0.1
+
+/** Who has not decoded for so long is not there any more. */
+const ACTIVE_MS = 500
+
+/** Weight that older runs keep in what a row is thought to cost. */
+const DECAY = 0.97
+
+/** Rows must have differed so much (variance) before their cost is known. */
+const MIN_VARIANCE = 0.5
+
+/**
+ * How many rows a decode run may have. Rows share a run, so the more one client has, the longer all others wait for
+ * each of their tokens, wherever a row costs time; where it costs none, as on a GPU that is not full, all go.
+ * The rows that the busiest client has beyond the next one's are in excess: of them only as many are taken as make the
+ * run a little longer. What a run takes is learnt as a line, a part for the run and a part for each row.
+ */
+export class RowLimit {
+  readonly #active = new Map<SequenceId, { readonly client: string; readonly at: number }>()
+  /** Weighted sums over the runs so far. */
+  #weight = 0
+  #rows = 0
+  #time = 0
+  #rowsSquared = 0
+  #rowsTime = 0
+  #rowMs = 0
+
+  /** A decode step of a sequence waits, or was computed. */
+  noteActive(sequence: SequenceId, client: string, now: number): void {
+    this.#active.set(sequence, { client, at: now })
+  }
+
+  forget(sequence: SequenceId): void {
+    this.#active.delete(sequence)
+  }
+
+  /** A decode run of so many rows took so long. */
+  ran(rows: number, milliseconds: number): void {
+    this.#weight = this.#weight * DECAY + 1
+    this.#rows = this.#rows * DECAY + rows
+    this.#time = this.#time * DECAY + milliseconds
+    this.#rowsSquared = this.#rowsSquared * DECAY + rows * rows
+    this.#rowsTime = this.#rowsTime * DECAY + rows * milliseconds
+    const mean = this.#rows / this.#weight
+    const variance = this.#rowsSquared / this.#weight - mean * mean
+    if (variance < MIN_VARIANCE) return
+    const covariance = this.#rowsTime / this.#weight - (mean * this.#time) / this.#weight
+    this.#rowMs = Math.max(0, covariance / variance)
+  }
+
+  /** The most rows of the next run. */
+  rows(now: number): number {
+    const perClient = new Map<string, number>()
+    for (const [sequence, { client, at }] of this.#active) {
+      if (now - at > ACTIVE_MS) this.#active.delete(sequence)
+      else perClient.set(client, (perClient.get(client) ?? 0) + 1)
+    }
+    const [most = 0, next = 0] = [...perClient.values()].toSorted((a, b) => b - a)
+    if (next === 0 || most === next || this.#rowMs === 0) return Infinity
+    const withoutExcess = [...perClient.values()].reduce((sum, count) => sum + count, 0) - (most - next)
+    const runMs = Math.max(0, (this.#time - this.#rowMs * this.#rows) / this.#weight)
+    return withoutExcess + Math.floor(SLACK * (runMs / this.#rowMs + withoutExcess))
+  }
+}

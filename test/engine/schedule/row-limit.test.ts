@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RowLimit } from '../../../src/engine/schedule/row-limit.ts'
+
+/** Runs of 5 to 36 rows were seen, of so many milliseconds and so many more for each row. */
+function learnt(runMs: number, rowMs: number): RowLimit {
+  const limit = new RowLimit()
+  for (let i = 0; i < 100; i++) limit.ran(5 + (i % 32), runMs + rowMs * (5 + (i % 32)))
+  return limit
+}
+
+function activate(limit: RowLimit, sessions: Readonly<Record<string, number>>, now: number): void {
+  let sequence = 0
+  for (const [client, count] of Object.entries(sessions))
+    for (let i = 0; i < count; i++) limit.noteActive(++sequence, client, now)
+}
+
+test('what one client has in excess makes a run no more than a little longer', () => {
+  const limit = learnt(3, 1)
+  activate(limit, { greedy: 32, a: 1, b: 1, c: 1, d: 1 }, 0)
+  const rows = limit.rows(0)
+  assert.ok(rows >= 5 && 3 + rows <= 1.1 * (3 + 5), `${rows} rows`)
+})
+
+test('where rows cost nothing, nobody is alone with many, or all are alike, there is no bound', () => {
+  const free = learnt(10, 0)
+  activate(free, { greedy: 32, a: 1 }, 0)
+  assert.equal(free.rows(0), Infinity)
+  const alone = learnt(3, 1)
+  activate(alone, { greedy: 32 }, 0)
+  assert.equal(alone.rows(0), Infinity)
+  const alike = learnt(3, 1)
+  activate(alike, { a: 16, b: 16 }, 0)
+  assert.equal(alike.rows(0), Infinity)
+})
+
+test('who has stopped, or was closed, bounds nobody', () => {
+  const limit = learnt(3, 1)
+  limit.noteActive(100, 'gone', 0)
+  limit.noteActive(101, 'closed', 900)
+  for (let sequence = 1; sequence <= 8; sequence++) limit.noteActive(sequence, 'greedy', 900)
+  assert.ok(limit.rows(900) < 8)
+  limit.forget(101)
+  assert.equal(limit.rows(900), Infinity)
+})
+
+test('a cost that was learnt stays when runs have as many rows each, and follows a machine that gets slower', () => {
+  const limit = learnt(3, 1)
+  for (let i = 0; i < 1000; i++) limit.ran(6, 18)
+  activate(limit, { greedy: 32, a: 1, b: 1 }, 0)
+  assert.ok(limit.rows(0) < 10)
+})

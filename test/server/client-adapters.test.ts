@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AdapterDigest } from '../../src/checkpoint/adapter/adapter-digest.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import { ClientAdapters } from '../../src/server/client-adapters.ts'
+import { ByteBudget } from '../../src/swarm/byte-budget.ts'
+import {
+  FrameStream,
+  type RequestStream,
+  type ServedStream,
+  openingSide,
+  servingSide,
+} from '../../src/swarm/frames/frame-stream.ts'
+import { loopback } from '../../src/swarm/frames/loopback.ts'
+import { RPC_LIMITS } from '../../src/swarm/limits.ts'
+import { RateLimit } from '../../src/swarm/rate-limit.ts'
+import { fromFloat32 } from '../../src/tensor/tensor.ts'
+
+/** One module, of 800 bytes in all, told from others by its number. */
+function moduleOf(number: number) {
+  const matrix = (...shape: [number, number]) => fromFloat32(new Float32Array(100).fill(number), shape)
+  return { name: `model.layers.${number}.self_attn.q_proj`, scaling: 1, a: matrix(2, 50), b: matrix(50, 2) }
+}
+
+function nameOf(...numbers: number[]): string {
+  const digest = new AdapterDigest()
+  for (const number of numbers) digest.add(moduleOf(number))
+  return digest.name()
+}
+
+/** Adapters of an engine that takes any; none is ever in use. */
+function server(totalBytes: number, uploadTimeoutMs?: number) {
+  const names = new Set<string>()
+  const adapters = {
+    has: (name: string) => names.has(name),
+    add: ({ name }: { name: string }) => names.add(name),
+    remove: (name: string) => names.delete(name),
+    acquire: async () => ({ release: () => undefined }),
+  }
+  const received = new ByteBudget({ perPeer: 1 << 20, total: 1 << 24 })
+  const held = new ClientAdapters({ totalBytes }, uploadTimeoutMs)
+  const offer = (peerId: string, name: string) => {
+    const [near, far] = loopback()
+    const client: RequestStream<'adapter'> = new FrameStream(
+      near,
+      'server',
+      openingSide('adapter', RPC_LIMITS.adapter),
+      assert.fail,
+    )
+    const budgets = { bytes: received, requests: new RateLimit(Infinity) }
+    const side = servingSide('adapter', RPC_LIMITS.adapter)
+    const served: ServedStream<'adapter'> = new FrameStream(far, peerId, side, assert.fail, undefined, budgets)
+    const taken = held.receive(served, name, { adapters } as unknown as Engine)
+    taken.catch(() => undefined)
+    const send = (number: number) => client.send({ kind: 'module', ...moduleOf(number) })
+    return { send, complete: () => client.send({ kind: 'complete' }), taken }
+  }
+  const bring = async (peerId: string, number: number): Promise<void> => {
+    const upload = offer(peerId, nameOf(number))
+    await upload.send(number)
+    await upload.complete()
+    await upload.taken
+  }
+  return { offer, bring, names, received }
+}
+
+test('an upload has a deadline, however steadily it goes on', async () => {
+  const { offer, received } = server(10_000, 100)
+  const { send, taken } = offer('slow', nameOf(1))
+  const state = { isOver: false }
+  const over = assert
+    .rejects(taken, { code: 'ADAPTER_REFUSED', message: /more than 0.1 s/ })
+    .then(() => (state.isOver = true))
+  for (let number = 1; !state.isOver; number++) {
+    await send(number % 5)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await over
+  assert.equal(received.bytes, 0)
+})
+
+test('where uploads together are too large, those of the peer that sends most are cut off', async () => {
+  const { offer, names } = server(2000)
+  const greedy = [offer('greedy', nameOf(1)), offer('greedy', nameOf(2))]
+  for (const [i, { send }] of greedy.entries()) await send(i + 1)
+  const modest = offer('modest', nameOf(3))
+  await modest.send(3)
+  for (const { taken } of greedy) await assert.rejects(taken, { code: 'ADAPTER_REFUSED', message: /being sent/ })
+  await modest.complete()
+  await modest.taken
+  assert.deepEqual([...names], [nameOf(3)])
+})
+
+test('room for an adapter is made by the peer that has most, and by what it offered least recently', async () => {
+  const { bring, names } = server(2500)
+  await bring('modest', 1)
+  await bring('greedy', 2)
+  await bring('greedy', 3)
+  await bring('other', 4)
+  assert.deepEqual([...names].toSorted(), [nameOf(1), nameOf(3), nameOf(4)].toSorted())
+  await bring('greedy', 5)
+  assert.ok(names.has(nameOf(1)) && names.has(nameOf(4)))
+})
