@@ -176,7 +176,7 @@ async function join(
   undo.push(() => announcer.become('OFFLINE'))
   const model = options.checkpoint.config
   const placed = new PlacedServer({ node, discovery, announcer, logger, numBlocks: model.numBlocks })
-  if (start === undefined) await orAborted(placed.choose(undefined), options.signal)
+  if (start === undefined) await orAborted(placed.choose(options.throughput), options.signal)
   await orAborted(announcer.become('JOINING'), options.signal)
   const onReachable = (reachable: boolean | undefined) => void announcer.tellReachable(reachable)
   const rounds = new ContactRounds({ node, discovery, onReachable })

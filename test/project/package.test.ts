@@ -178,10 +178,10 @@ describe('the packed package', () => {
     const model = join(installed, 'models', 'demo')
     const { stdout } = await exec(process.execPath, ['main.mjs', model, bootstrap[0]!], {
       cwd: consumer,
-      timeout: 60_000,
+      timeout: 180_000,
     })
     assert.ok(stdout.length > 0)
-    const { stdout: golden } = await exec(process.execPath, [bin, 'demo', '--once'], { cwd: temp, timeout: 60_000 })
+    const { stdout: golden } = await exec(process.execPath, [bin, 'demo', '--once'], { cwd: temp, timeout: 180_000 })
     assert.equal(golden, await goldenContinuation())
   })
 

@@ -36,6 +36,7 @@ export class Announcer {
   #reachable: boolean | undefined
   #movingTo: number | undefined
   #pace: Pick<Pace, 'rates' | 'queueMs'> | undefined
+  #throughput = 0
   #sequence = 0
   #timer: NodeJS.Timeout | undefined
   #announcedTokensLeft = 0
@@ -45,10 +46,13 @@ export class Announcer {
     this.#base = base
   }
 
-  /** Tokens per second of one session's decode steps through the span; 0 while it has not been measured. */
+  /**
+   * Tokens per second of one session's decode steps through the idle span, 0 while it has not been measured: the best
+   * of what was measured whenever a span had been loaded, since a busy machine only makes it less. Blocks are shared out
+   * by it, so it must not rise and fall with the load.
+   */
   get throughput(): number {
-    const { start, end } = this.#base
-    return (this.#pace?.rates.decode ?? 0) / (end - start)
+    return this.#throughput
   }
 
   /** The first block of the span that records name. */
@@ -73,16 +77,17 @@ export class Announcer {
     await this.#announce()
   }
 
-  /**
-   * Sets what records say about the loaded span from now on.
-   */
+  /** Sets what records say about the loaded span from now on; `pace` has what was measured on the idle span. */
   describe(engine: Engine, pace: Pick<Pace, 'rates' | 'queueMs'>): void {
     this.#engine = engine
     this.#pace = pace
+    this.#throughput = Math.max(this.#throughput, pace.rates.decode / (engine.end - engine.start))
   }
 
-  /** Sets the span that records name from now on. What was said of another span's engine no longer holds, nor
-   * what was intended. */
+  /**
+   * Sets the span that records name from now on. What was said of another span's engine no longer holds, nor what was
+   * intended.
+   */
   hold(start: number, end: number): void {
     this.#movingTo = undefined
     if (this.#base.start === start && this.#base.end === end) return

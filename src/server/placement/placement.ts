@@ -9,8 +9,8 @@ export interface Placement {
   readonly movable: boolean
 }
 
-/** The median of the throughputs, which is what one that is not known is taken for; 1 if none is known. */
+/** The (lower) median of the throughputs, which is what one that is not known is taken for; 1 if none is known. */
 export function medianThroughput(servers: readonly Pick<Placement, 'throughput'>[]): number {
   const sorted = servers.map(({ throughput }) => throughput).sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? 1
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 1
 }

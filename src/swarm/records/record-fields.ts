@@ -30,9 +30,9 @@ export interface ServerRecord {
   /** The tokens that the KV cache still has room for; `cacheTokens` is its whole size. */
   cacheTokensLeft: number
   cacheTokens: number
-  /** Tokens per second of one session's decode steps through the whole span. */
+  /** Tokens per second of one session's decode steps through the whole span, while nobody else computes there. */
   throughput: number
-  /** Tokens per second of a prefill, and decode steps per second, through one block; 0 while they are not known. */
+  /** Tokens per second of a prefill, and decode steps per second, through one block, as of late; 0: not known. */
   prefillRate: number
   decodeRate: number
   /** How long what waits for this server will take. */

@@ -33,9 +33,17 @@ test('servers count where they stand or will stand; those that leave do not', ()
 
 test('a throughput that is not known yet is the median of the others', () => {
   assert.deepEqual(placesOf([record('a', { throughput: 0 }), record('b'), record('c', { throughput: 30 })]), [
-    'a@0x30',
+    'a@0x10',
     'b@0x10',
     'c@0x30',
+  ])
+})
+
+test('nobody counts for more than ten times the median', () => {
+  assert.deepEqual(placesOf([record('a', { throughput: 1e9 }), record('b'), record('c')]), [
+    'a@0x100',
+    'b@0x10',
+    'c@0x10',
   ])
 })
 
