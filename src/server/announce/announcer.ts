@@ -48,8 +48,8 @@ export class Announcer {
 
   /**
    * Tokens per second of one session's decode steps through the idle span, 0 while it has not been measured: the best
-   * of what was measured whenever a span had been loaded, since a busy machine only makes it less. Blocks are shared out
-   * by it, so it must not rise and fall with the load.
+   * of what was measured whenever a span had been loaded, since a busy machine only makes it less. Blocks are shared
+   * out by it, so it must not rise and fall with the load.
    */
   get throughput(): number {
     return this.#throughput

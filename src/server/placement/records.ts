@@ -13,9 +13,9 @@ const MAX_CLAIM = 10
 /**
  * Where servers stand, or will stand once they have moved, by their records. Servers that leave do not count, and one
  * whose throughput is not known yet counts as the median of the others, of which nobody counts for more than
- * `MAX_CLAIM` times as much. Server `self` stands where it stands now. With
- * `afterIntent`, others that are only about to move count where they stand, or not at all if they are about to join,
- * unless their peer id is the smaller one: of two that hear of each other, one goes on as if the other were not there.
+ * `MAX_CLAIM` times as much. Server `self` stands where it stands now. With `afterIntent`, others that are only about
+ * to move count where they stand, or not at all if they are about to join, unless their peer id is the smaller one: of
+ * two that hear of each other, one goes on as if the other were not there.
  */
 export function intendedPlacements(
   records: readonly PlacedRecord[],
