@@ -4,8 +4,8 @@ import { runChaos } from '../../test/chaos/chaos.ts'
 import { median } from '../statistics.ts'
 
 /**
- * `npm run soak -- --minutes 10 [--seed 7]`: the swarm of the chaos test with trouble for as long as told, and a report.
- * Ends with exit code 1 if any text was not what it is without trouble, or anything was kept.
+ * `npm run soak -- --minutes 10 [--seed 7]`: the swarm of the chaos test with trouble for as long as told, and a
+ * report. Ends with exit code 1 if any text was not what it is without trouble, or anything was kept.
  */
 const { values } = parseArgs({ options: { minutes: { type: 'string' }, seed: { type: 'string' } } })
 const minutes = Number(values.minutes ?? 10)

@@ -29,7 +29,8 @@ test(`servers killed, drained, frozen, slowed, cut off and lying change no token
   )
   for (const [i, { name, residentBytes, openFiles }] of after.entries()) {
     const was = before[i]!
-    const line = `${name}: ${was.residentBytes >> 20} MiB and ${was.openFiles} files, then ${residentBytes >> 20} and ${openFiles}`
+    const [then, now] = [was.residentBytes >> 20, residentBytes >> 20]
+    const line = `${name}: ${then} MiB and ${was.openFiles} files, then ${now} and ${openFiles}`
     t.diagnostic(line)
     assert.ok(residentBytes - was.residentBytes < GROWN_BYTES && openFiles - was.openFiles < GROWN_FILES, line)
   }
