@@ -35,9 +35,9 @@ export class Link {
   /** Opens a link to a port on 127.0.0.1. */
   static async open(target: number, options: LinkOptions = {}): Promise<Link> {
     const sockets = new Set<Socket>()
-    const state: LinkState = { frozen: Promise.resolve() }
+    const state: LinkState = { frozen: Promise.resolve(), options }
     const accepting = { now: true }
-    const [up, down] = [new Direction(options, state), new Direction(options, state)]
+    const [up, down] = [new Direction(state), new Direction(state)]
     const server = createServer({ noDelay: true }, (near) => {
       if (!accepting.now) return near.destroy()
       const far = connect({ host: '127.0.0.1', port: target, noDelay: true })
@@ -95,6 +95,11 @@ export class Link {
     this.#accepting.now = true
   }
 
+  /** Behaves otherwise from now on; what is under way already is not hurried. */
+  become(options: LinkOptions): void {
+    this.#state.options = options
+  }
+
   /** Carries nothing until the returned function is called; connections stay open, and new ones are taken. */
   freeze(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -110,19 +115,16 @@ export class Link {
 interface LinkState {
   /** Resolves when the link carries bytes. */
   frozen: Promise<void>
+  options: LinkOptions
 }
 
 /** One direction of a link. What one connection sends, those of others wait for. */
 class Direction {
-  readonly #delayMs: number
-  readonly #bytesPerSecond: number
   readonly #state: LinkState
   /** When the last byte that was taken has left. */
   #freeAt = 0
 
-  constructor({ delayMs = 0, bytesPerSecond = Infinity }: LinkOptions, state: LinkState) {
-    this.#delayMs = delayMs
-    this.#bytesPerSecond = bytesPerSecond
+  constructor(state: LinkState) {
     this.#state = state
   }
 
@@ -131,7 +133,8 @@ class Direction {
     let [sent, arrived] = [Promise.resolve(), Promise.resolve()]
     from.on('data', (chunk: Buffer) => {
       const now = performance.now()
-      this.#freeAt = Math.max(now, this.#freeAt) + (chunk.byteLength * 1000) / this.#bytesPerSecond
+      const { delayMs = 0, bytesPerSecond = Infinity } = this.#state.options
+      this.#freeAt = Math.max(now, this.#freeAt) + (chunk.byteLength * 1000) / bytesPerSecond
       queued += chunk.byteLength
       if (queued > QUEUE_BYTES) from.pause()
       const leavesAt = this.#freeAt
@@ -142,7 +145,7 @@ class Direction {
           if (queued <= QUEUE_BYTES / 2) from.resume()
         })
       arrived = arrived
-        .then(() => until(leavesAt + this.#delayMs))
+        .then(() => until(leavesAt + delayMs))
         .then(() => this.#state.frozen)
         .then(() => void to.write(chunk))
     })

@@ -3,6 +3,7 @@ import { BackgroundShare } from './background-share.ts'
 import { ClientShares } from './client-shares.ts'
 import { DecodeRhythm } from './decode-rhythm.ts'
 import { RowLimit } from './row-limit.ts'
+import { TokenTime } from './token-time.ts'
 import type { Batch, CacheStep, Pass, Work } from './work.ts'
 
 export interface SchedulerLimits {
@@ -47,6 +48,7 @@ export class Scheduler {
   readonly #background = new BackgroundShare()
   readonly #rhythm = new DecodeRhythm()
   readonly #rowLimit = new RowLimit()
+  readonly #tokenTime = new TokenTime()
   #decodedAt = -Infinity
   #decode: Waiting<CacheStep>[] = []
   #prefill: Waiting<CacheStep>[] = []
@@ -105,12 +107,18 @@ export class Scheduler {
   /** A device run has ended well. */
   commit({ works, tokens, finished, milliseconds }: Progress, now: number): void {
     for (const work of works) this.#shares.charge(work.client, tokens)
+    this.#tokenTime.ran(tokens * works.length, milliseconds)
     this.#ended(works, milliseconds, now)
     if (finished || this.#running === undefined) return
     const { work, client, done } = this.#running
     // A pass that has begun holds memory: it goes on before others of its client.
     if (work.kind === 'step') this.#prefill.push({ work, client, since: now, done: done + tokens })
     else this.#passes.unshift({ work, client, since: now, done: done + tokens })
+  }
+
+  /** Caches were copied for a client: it pays as for the tokens that could have been computed in this time. */
+  copied(client: string, milliseconds: number): void {
+    this.#shares.charge(client, this.#tokenTime.tokensIn(milliseconds))
   }
 
   /** A device run has failed: its tasks are over. */

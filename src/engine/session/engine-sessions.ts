@@ -171,7 +171,7 @@ export class EngineSessions {
   }
 
   async #fork(sequence: Sequence, source: Sequence | undefined, tokens: number): Promise<void> {
-    const { start, end, adapter } = sequence
+    const { start, end, adapter, client } = sequence
     const isAlike =
       source?.start === start && source.end === end && source.ropeKey === sequence.ropeKey && source.adapter === adapter
     if (!isAlike) {
@@ -183,7 +183,7 @@ export class EngineSessions {
     }
     await this.#grow(sequence, tokens)
     sequence.released.signal.throwIfAborted()
-    await this.#modules.thread.fork({ sequence: sequence.id, from: source.id, start, end, tokens })
+    await this.#modules.thread.fork({ client, sequence: sequence.id, from: source.id, start, end, tokens })
   }
 
   /** Takes what the sequence needs of the cache to hold `length` tokens. */

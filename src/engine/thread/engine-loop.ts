@@ -140,13 +140,18 @@ export class EngineLoop {
     this.#modules.report({ type: 'fault', ...fault })
   }
 
-  /** At once, before any step that comes behind it: what the sequences had been asked for until now has been done. */
-  #fork({ taskId, sequence, from, start, end, tokens }: ForkCommand): void {
-    const { cache, report } = this.#modules
+  /**
+   * At once, before any step that comes behind it: what the sequences had been asked for until now has been done. Its
+   * client pays in later turns.
+   */
+  #fork({ taskId, client, sequence, from, start, end, tokens }: ForkCommand): void {
+    const { cache, report, scheduler, now } = this.#modules
+    const began = now()
     const fault =
       this.#broken.get(from) ??
       this.#broken.get(sequence) ??
       attempt(() => cache.fork(from, sequence, tokens, { start, end }))
+    scheduler.copied(client, now() - began)
     report({ type: 'forked', taskId, ...(fault !== undefined && { fault }) })
   }
 

@@ -36,6 +36,8 @@ export interface ComputeCommand {
 export interface ForkCommand {
   readonly type: 'fork'
   readonly taskId: number
+  /** Who asked for it: it pays for the time. */
+  readonly client: string
   readonly sequence: SequenceId
   readonly from: SequenceId
   readonly start: number

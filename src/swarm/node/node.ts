@@ -2,13 +2,12 @@
  * node/: one peer of the swarm. Its identity, the libp2p node with its limits, who may call it and how often, and
  * dialling others. The topmost room: it puts guards/, frames/ and records/ together.
  */
-import type { PrivateKey, Stream } from '@libp2p/interface'
+import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { errorMessage } from '../../base/errors.ts'
 import { VERSION } from '../../base/version.ts'
 import {
   checkTcpAddress,
-  dialAddresses,
   groupByPeer,
   hostOf,
   parseAddress,
@@ -18,28 +17,19 @@ import {
 } from '../address.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { ClockVotes } from './clock-votes.ts'
-import { withDeadline } from '../deadline.ts'
-import { connectionGate } from '../guards/connection-gate.ts'
-import { describeDialError } from './dial-errors.ts'
+import { Dialler } from './dialler.ts'
 import { SwarmError } from '../errors.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
-import { buildLibp2p, type Libp2pMetrics, type SwarmLibp2p } from './libp2p.ts'
-import {
-  MAX_OUTBOUND_STREAMS,
-  MAX_PEER_CONNECTIONS,
-  OPEN_TIMEOUT_MS,
-  protocolId,
-  RPC_LIMITS,
-  type Rpc,
-  type RpcLimits,
-} from '../limits.ts'
+import type { Libp2pMetrics, SwarmLibp2p } from './libp2p.ts'
+import { OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
 import type { PeerContact } from '../records/record-node.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
+import { startLibp2p } from './start-libp2p.ts'
 import { trafficByRpc } from '../frames/traffic.ts'
 
 export type { SwarmLogger } from '../logger.ts'
@@ -66,9 +56,6 @@ export interface SwarmNodeOptions {
 export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmNode> {
   return new SwarmNode(options)
 }
-
-/** How many peers with another protocol version are remembered, so that each is warned of once. */
-const MAX_MISMATCHED = 256
 
 interface ListeningNode {
   readonly components: { readonly transportManager: { getAddrs(): { toString(): string }[] } }
@@ -107,8 +94,7 @@ export class SwarmNode {
   readonly #metrics: Libp2pMetrics | undefined
   readonly #rpcs: RpcServer
   readonly #guard: DialGuard
-  /** Peers with another protocol version that were warned of. */
-  readonly #mismatched = new Set<string>()
+  readonly #dialler: Dialler
   readonly #disconnectListeners = new Set<(peerId: string) => void>()
   #running: Running | undefined
   #transition: Promise<void> = Promise.resolve()
@@ -138,13 +124,24 @@ export class SwarmNode {
     this.peerGuard = new PeerGuard(peers)
     this.#rpcs = new RpcServer(logger, this.traffic, this.peerGuard)
     this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
+    this.#dialler = new Dialler({
+      libp2p: () => this.libp2p,
+      ownPeerId: this.peerId,
+      hasSwarmKey: swarmKey !== undefined,
+      logger,
+    })
     this.records = new RecordExchange(this, { version: VERSION })
   }
 
   /** The running libp2p node. Throws `SWARM_STATE` if it is not started. */
   get libp2p(): SwarmLibp2p {
+    return this.#started().libp2p
+  }
+
+  /** Throws `SWARM_STATE` if it is not started. */
+  #started(): Running {
     if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
-    return this.#running.libp2p
+    return this.#running
   }
 
   get isStarted(): boolean {
@@ -190,8 +187,7 @@ export class SwarmNode {
     timeoutMs = OPEN_TIMEOUT_MS,
     signal,
   }: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
-    await this.#running.bootstrap.ready(timeoutMs, signal)
+    await this.#started().bootstrap.ready(timeoutMs, signal)
   }
 
   /**
@@ -217,17 +213,10 @@ export class SwarmNode {
     rpc: R,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<RequestStream<R>> {
-    const { libp2p } = this
+    this.#started()
     signal?.throwIfAborted()
     if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
-    const target =
-      this.isConnected(peer.peerId) || peer.multiaddrs.length === 0 ? parsePeerId(peer.peerId) : dialAddresses(peer)
-    const stream = await withDeadline(
-      `opening ${rpc} with peer ${peer.peerId}`,
-      OPEN_TIMEOUT_MS,
-      signal,
-      async (signal) => openStream(libp2p, target, rpc, signal),
-    ).catch((error: unknown) => this.#failDial(error, peer, rpc, signal))
+    const stream = await this.#dialler.open(peer, rpc, signal)
     // There must be no await between libp2p's promise and this line: events before the listeners exist would be missed.
     return new FrameStream(
       stream,
@@ -242,13 +231,13 @@ export class SwarmNode {
   async connect(address: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
     const target = parsePeerAddress(address)
     this.#guard.trust(address)
-    await this.#dial(target, signal)
+    await this.#dialler.dial(target, signal)
     return target.peerId
   }
 
   /** Connects to a peer at addresses that its record names, if it is not connected. Throws as `open`. */
   async dial(peer: PeerTarget, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    if (!this.isConnected(peer.peerId)) await this.#dial(peer, signal)
+    if (!this.isConnected(peer.peerId)) await this.#dialler.dial(peer, signal)
   }
 
   isConnected(peerId: string): boolean {
@@ -294,46 +283,12 @@ export class SwarmNode {
     return () => this.#disconnectListeners.delete(listener)
   }
 
-  async #dial(target: PeerTarget, signal?: AbortSignal): Promise<void> {
-    if (target.peerId === this.peerId)
-      throw new SwarmError('SWARM_SELF', `${target.multiaddrs.join(', ')} is this node itself`)
-    const { libp2p } = this
-    await withDeadline(`dialling peer ${target.peerId}`, OPEN_TIMEOUT_MS, signal, async (signal) =>
-      libp2p.dial(dialAddresses(target), { signal }),
-    ).catch((error: unknown) => this.#failDial(error, target, undefined, signal))
-  }
-
-  async #failDial(
-    error: unknown,
-    peer: PeerTarget,
-    rpc: Rpc | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<never> {
-    if (signal?.aborted) throw signal.reason
-    const described = await describeDialError(error, {
-      libp2p: this.libp2p,
-      peer,
-      rpc,
-      hasSwarmKey: this.swarmKey !== undefined,
-    })
-    if (described instanceof SwarmError && described.code === 'SWARM_VERSION')
-      this.#warnOfVersion(peer.peerId, described)
-    throw described
-  }
-
-  /** Warns of a peer with another protocol version, once: the peer is met again at every refresh. */
-  #warnOfVersion(peerId: string, { message }: SwarmError): void {
-    if (this.#mismatched.has(peerId) || this.#mismatched.size >= MAX_MISMATCHED) return
-    this.#mismatched.add(peerId)
-    this.logger.warn(message)
-  }
-
   /**
    * Dials a bootstrap peer and tags it, so that libp2p keeps the connection when it closes some because there are too
    * many.
    */
   async #dialBootstrap(target: PeerTarget, signal: AbortSignal): Promise<void> {
-    await this.#dial(target, signal)
+    await this.#dialler.dial(target, signal)
     await this.libp2p.peerStore.merge(parsePeerId(target.peerId), { tags: { 'petals-bootstrap': { value: 100 } } })
   }
 
@@ -346,32 +301,22 @@ export class SwarmNode {
 
   async #start(): Promise<void> {
     if (this.#running !== undefined) return
-    const libp2p: SwarmLibp2p = await buildLibp2p({
-      identity: this.identity,
-      listen: this.#listen,
-      announce: this.#announce,
-      verifier: this.verifier,
-      guard: this.#guard,
-      swarmKey: this.swarmKey,
-      gate: connectionGate({
+    const libp2p = await startLibp2p(
+      {
+        identity: this.identity,
+        listen: this.#listen,
+        announce: this.#announce,
+        verifier: this.verifier,
+        guard: this.#guard,
+        swarmKey: this.swarmKey,
+        metrics: this.#metrics,
+      },
+      {
         isBlocked: (peerId) => this.peerGuard.isBlocked(peerId),
-        numConnections: (peerId) => libp2p.getConnections(parsePeerId(peerId)).length,
-      }),
-      metrics: this.#metrics,
-    })
-    // The gate cannot count those that are set up at the same time.
-    libp2p.addEventListener('connection:open', ({ detail: connection }) => {
-      if (libp2p.getConnections(connection.remotePeer).length > MAX_PEER_CONNECTIONS)
-        connection.abort(new SwarmError('SWARM_BUSY', 'the peer has too many connections with this node'))
-    })
-    libp2p.addEventListener('peer:disconnect', (event) => this.#disconnected(event.detail.toString()))
-    try {
-      await this.#rpcs.registerAll(libp2p)
-      await libp2p.start()
-    } catch (error) {
-      await Promise.resolve(libp2p.stop()).catch(() => undefined)
-      throw describeListenError(this.#listen, error)
-    }
+        onDisconnect: (peerId) => this.#disconnected(peerId),
+        register: (libp2p) => this.#rpcs.registerAll(libp2p),
+      },
+    )
     const bootstrap = new BootstrapLoop(this.bootstrapPeers, {
       dial: (target, signal) => this.#dialBootstrap(target, signal),
       isConnected: (peerId) => this.isConnected(peerId),
@@ -405,21 +350,4 @@ export class SwarmNode {
   #reportListener(rpc: Rpc, error: Error): void {
     this.logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
   }
-}
-
-async function openStream(
-  libp2p: SwarmLibp2p,
-  target: Parameters<SwarmLibp2p['dialProtocol']>[0],
-  rpc: Rpc,
-  signal: AbortSignal,
-): Promise<Stream> {
-  return await libp2p.dialProtocol(target, protocolId(rpc), { signal, maxOutboundStreams: MAX_OUTBOUND_STREAMS })
-}
-
-function describeListenError(listen: readonly string[], error: unknown): unknown {
-  if (!(error instanceof Error) || error.name !== 'UnsupportedListenAddressesError') return error
-  const reason = error.message.includes('EADDRINUSE')
-    ? 'the port is in use; choose another, or 0 for any free one'
-    : error.message.slice(error.message.indexOf('\n')).replaceAll(/\s+/g, ' ').trim()
-  return new SwarmError('SWARM_LISTEN', `cannot listen on ${listen.join(', ')}: ${reason}`, { cause: error })
 }

@@ -174,7 +174,7 @@ test('an error while a sequence is opened, advanced or released costs that seque
       message: 'reserve: out of memory',
     })),
   )
-  loop.handle({ type: 'fork', taskId: 9, sequence: 1, from: 2, start: 0, end: 1, tokens: 1 })
+  loop.handle({ type: 'fork', taskId: 9, client: 'a', sequence: 1, from: 2, start: 0, end: 1, tokens: 1 })
   assert.equal(events.findLast((event) => event.type === 'forked')?.fault?.code, 'RUNTIME_MEMORY')
   loop.handle({ type: 'release', sequence: 2 })
   // The row is free again, and the name.

@@ -126,6 +126,16 @@ describe('a scheduler', () => {
     assert.equal(turns.length, 16 + 4)
   })
 
+  it('has a client pay for copies of caches as for what could have been computed meanwhile', () => {
+    const machine = new Machine()
+    machine.step('a', 1, { tokens: 48 })
+    machine.step('b', 2, { tokens: 80 })
+    machine.turn()
+    // A chunk of 16 tokens takes 1 ms.
+    machine.scheduler.copied('a', 2)
+    assert.equal(clientsOf(machine.drain()).join(''), 'bbbabab')
+  })
+
   it('lets nobody save up turns, and makes nobody pay for what it had while it was alone', () => {
     const machine = new Machine()
     machine.step('a', 1, { tokens: 16 * 50 })
