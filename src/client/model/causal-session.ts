@@ -1,4 +1,4 @@
-import { type Tensor, asFloat32, sliceRows } from '../../tensor/tensor.ts'
+import { type Tensor, asFloat32 } from '../../tensor/tensor.ts'
 import { beamSearch } from '../generation/beams/beam-search.ts'
 import { generateContinuations } from '../generation/continuations.ts'
 import type { BeforeHead } from '../generation/choosing/token-source.ts'
@@ -11,7 +11,7 @@ import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
-import type { InferenceSession } from '../session/inference-session.ts'
+import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
 
 /** The part of a model that its sessions use. */
 export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>
@@ -34,9 +34,9 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     return this.#fed.upTo(this.position)
   }
 
-  override async step(input: readonly number[] | Tensor): Promise<Tensor> {
+  override async step(input: readonly number[] | Tensor, options?: StepOptions): Promise<Tensor> {
     const { position } = this
-    const hidden = await super.step(input)
+    const hidden = await super.step(input, options)
     this.#fed.record(position, 'shape' in input ? undefined : input)
     return hidden
   }
@@ -102,9 +102,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
 
   /** Feeds token ids; returns the last block's output [hidden] at the last one. */
   async #feed(ids: readonly number[]): Promise<Float32Array> {
-    const hidden = await this.step(ids)
-    const tokens = hidden.shape[0]!
-    return asFloat32(sliceRows(hidden, tokens - 1, tokens)).slice()
+    return asFloat32(await this.step(ids, { rows: 1 })).slice()
   }
 
   #newText(): TextStream | undefined {

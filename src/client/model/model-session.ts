@@ -1,6 +1,6 @@
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
-import type { InferenceSession } from '../session/inference-session.ts'
+import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
 
 /**
  * A session over all blocks of a model; takes token ids or hidden states. Close it, or declare it with `await using`.
@@ -29,10 +29,10 @@ export abstract class ModelSession implements AsyncDisposable {
 
   /**
    * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the last block's output, before the last norm,
-   * float32 [tokens, hidden]. Throws as `InferenceSession.step`, and `TOKEN_ID`.
+   * float32 [tokens, hidden], or its last `rows` rows. Throws as `InferenceSession.step`, and `TOKEN_ID`.
    */
-  async step(input: readonly number[] | Tensor): Promise<Tensor> {
-    return this.blocks.step('shape' in input ? input : await this.#ends.embed(input))
+  async step(input: readonly number[] | Tensor, options?: StepOptions): Promise<Tensor> {
+    return this.blocks.step('shape' in input ? input : await this.#ends.embed(input), options)
   }
 
   /** Frees the caches. */
@@ -56,10 +56,10 @@ export class HiddenStatesSession extends ModelSession {
 
   /**
    * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the model's output after the last norm, float32
-   * [tokens, hidden].
+   * [tokens, hidden], or its last `rows` rows.
    */
-  override async step(input: readonly number[] | Tensor): Promise<Tensor> {
-    const hidden = await super.step(input)
+  override async step(input: readonly number[] | Tensor, options?: StepOptions): Promise<Tensor> {
+    const hidden = await super.step(input, options)
     return fromFloat32(await this.#ends.head(asFloat32(hidden).slice()), hidden.shape)
   }
 }

@@ -5,6 +5,9 @@ export interface LinkState {
   readonly bytesPerSecond: number | undefined
 }
 
+/** Messages that follow one another within so many milliseconds are one transfer. */
+const GAP_MS = 5
+
 /** Transfers of fewer bytes say little of a link's rate: the first window of a stream is taken at once. */
 const MIN_BYTES = 3 << 20
 const WINDOW_BYTES = 1 << 20
@@ -14,6 +17,7 @@ const WEIGHT = 0.3
 /** Measures the links that are used: rates from large transfers, round trips from what the node sees. */
 export class LinkMeter {
   readonly #rates = new Map<string, number>()
+  readonly #transfers = new Map<string, Transfer>()
   readonly #rttMs: (peerId: string) => number | undefined
 
   /** `rttMs` gives the round trip to a peer, if the node has measured it. */
@@ -25,11 +29,27 @@ export class LinkMeter {
     return { rttMs: this.#rttMs(peerId), bytesPerSecond: this.#rates.get(peerId) }
   }
 
-  /** A message of so many bytes has been taken by the peer's side in so many milliseconds. */
-  sent(peerId: string, bytes: number, ms: number): void {
-    if (bytes < MIN_BYTES || ms <= 0) return
-    const rate = ((bytes - WINDOW_BYTES) * 1000) / ms
-    const before = this.#rates.get(peerId)
-    this.#rates.set(peerId, before === undefined ? rate : before + WEIGHT * (rate - before))
+  /** A message of so many bytes has been taken by the peer's side in so many milliseconds, just now. */
+  sent(peerId: string, bytes: number, ms: number, now = performance.now()): void {
+    const last = this.#transfers.get(peerId)
+    const goesOn = last !== undefined && now - ms - last.endedAt <= GAP_MS
+    const transfer = goesOn ? last : { bytes: 0, ms: 0, endedAt: now, rateBefore: this.#rates.get(peerId) }
+    transfer.bytes += bytes
+    transfer.ms += ms
+    transfer.endedAt = now
+    this.#transfers.set(peerId, transfer)
+    if (transfer.bytes < MIN_BYTES || transfer.ms <= 0) return
+    const rate = ((transfer.bytes - WINDOW_BYTES) * 1000) / transfer.ms
+    const before = transfer.rateBefore ?? rate
+    this.#rates.set(peerId, before + WEIGHT * (rate - before))
   }
+}
+
+/** Messages one after another, as one: a long prompt goes in pieces. */
+interface Transfer {
+  bytes: number
+  ms: number
+  endedAt: number
+  /** The link's rate before it. */
+  readonly rateBefore: number | undefined
 }

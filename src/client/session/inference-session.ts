@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
-import { PetalsError, errorMessage, isTransient } from '../../base/errors.ts'
+import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
 import { allFinite } from '../../tensor/finite.ts'
-import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
 import { InputLog, boundMemory } from './input-log.ts'
@@ -27,11 +27,11 @@ interface Losses {
   replayedTokens: number
 }
 
-/**
- * The most bytes of hidden states sent in one step; a longer prompt is sent in several, because servers bound their
- * frames.
- */
-const MAX_STEP_BYTES = 16 << 20
+/** What is wanted of a step. */
+export interface StepOptions {
+  /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
+  readonly rows?: number | undefined
+}
 
 /** A repair of a session. */
 export interface Recovery {
@@ -121,17 +121,19 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   }
 
   /**
-   * Sends `hidden` [tokens, hidden] (embeddings) through all blocks; returns the last block's output, same shape.
-   * Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `NO_ROUTE` if no route was found in time, or the reason
-   * for which a server refused the request.
+   * Sends `hidden` [tokens, hidden] (embeddings) through all blocks; returns the last block's output, the last `rows`
+   * rows of it [rows, hidden]. Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `USAGE` for more rows than
+   * tokens, `NO_ROUTE` if no route was found in time, or the reason for which a server refused the request.
    */
-  async step(hidden: Tensor): Promise<Tensor> {
+  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0 }: StepOptions = {}): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
     this.#checkStep(hidden, tokens)
+    if (!Number.isInteger(rows) || rows < 1 || rows > tokens)
+      throw new UsageError(`rows is ${rows}: expected an integer from 1 to ${tokens}, the number of tokens`)
     const before = this.#position
     this.#busy = true
     try {
-      return await this.#stepInPieces(hidden, tokens)
+      return await this.#takeStep(hidden, rows)
     } catch (error) {
       // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
       // for it.
@@ -143,23 +145,11 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #stepInPieces(hidden: Tensor, tokens: number): Promise<Tensor> {
-    const rowBytes = hidden.data.byteLength / tokens
-    const piece = Math.max(1, Math.floor(MAX_STEP_BYTES / rowBytes))
-    if (tokens <= piece) return this.#stepPiece(hidden)
-    const output = new Uint8Array(hidden.data.byteLength)
-    for (let done = 0; done < tokens; done += piece) {
-      const made = await this.#stepPiece(sliceRows(hidden, done, Math.min(tokens, done + piece)))
-      output.set(made.data, done * rowBytes)
-    }
-    return tensor(hidden.dtype, hidden.shape, output)
-  }
-
-  async #stepPiece(hidden: Tensor): Promise<Tensor> {
+  async #takeStep(hidden: Tensor, rows: number): Promise<Tensor> {
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden)
-    const output = await this.#tryStep(hidden, hidden.shape[0]!)
+    const output = await this.#tryStep(hidden, rows)
     this.#position += hidden.shape[0]!
     boundMemory(
       this.#chain.links.slice(1).map(({ inputs }) => inputs),
@@ -215,7 +205,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     const losses: Losses = { lost: new Set(), replayedTokens: 0 }
     await this.#patiently(async () => {
       await this.#chain.follow(source.#chain)
-      const context = await this.#beginRepair(losses, { settled: position, target: position, failedStep: 0 })
+      const context = await this.#beginRepair(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
       const held = await forkAll(context, source.#chain)
       if (!this.#chain.connected) await this.#connect()
       await fill(context, held)
@@ -269,7 +259,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #tryStep(hidden: Tensor, tokens: number): Promise<Tensor> {
+  async #tryStep(hidden: Tensor, rows: number): Promise<Tensor> {
     if (this.#chain.links.length === 0) {
       await this.#patiently(async () => {
         this.#runner.epoch++
@@ -277,25 +267,33 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
         await this.#connect()
       })
     }
-    const step = ++this.#step
+    const failedStep = this.#step + 1
     const began = performance.now()
     try {
-      const output = await this.#runner.run(step, this.#position, hidden)
+      const output = await this.#runner.run({
+        position: this.#position,
+        hidden,
+        rows,
+        nextStep: () => ++this.#step,
+      })
       this.#chain.worked()
       return output
     } catch (error) {
       if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       if (!isTransient(error)) throw error
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
-      const output = await this.#recover(step, tokens, losses)
+      const output = await this.#recover({ failedStep, tokens: hidden.shape[0]!, rows }, losses)
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover(failedStep: number, tokens: number, losses: Losses): Promise<Tensor> {
-    const positions = { settled: this.#position, target: this.#position + tokens, failedStep }
+  #recover(
+    { failedStep, tokens, rows }: { failedStep: number; tokens: number; rows: number },
+    losses: Losses,
+  ): Promise<Tensor> {
+    const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(async () => {
       const context = await this.#beginRepair(losses, positions)
       const held = await resumeAll(context)
@@ -307,7 +305,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   /** Replaces the chain's lost links and begins a new epoch. */
   async #beginRepair(
     losses: Losses,
-    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep'>,
+    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep' | 'rows'>,
   ): Promise<ReplayContext> {
     await this.#chain.complete(({ peerId, lost }) => {
       losses.lost.add(peerId)

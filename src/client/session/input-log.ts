@@ -21,7 +21,8 @@ export class InputLog {
   readonly #rowBytes: number
   #chunks: Chunk[] = []
   #until = 0
-  #firstTokens = Infinity
+  /** How many tokens the session's first piece had; Infinity while there was none. */
+  firstTokens = Infinity
 
   constructor(width: number, dtype: Tensor['dtype']) {
     this.#width = width
@@ -34,11 +35,6 @@ export class InputLog {
     return this.#until
   }
 
-  /** How many positions the first write covered; Infinity if that is unknown. */
-  get firstTokens(): number {
-    return this.#firstTokens
-  }
-
   /** Bytes held; shared chunks count in every log. */
   get bytes(): number {
     return this.#chunks.length * CHUNK_TOKENS * this.#rowBytes
@@ -48,7 +44,6 @@ export class InputLog {
   write(position: number, input: Tensor): void {
     if (position > this.#until || input.shape[1] !== this.#width || input.dtype !== this.#dtype) return
     const end = position + input.shape[0]!
-    if (position === 0) this.#firstTokens = end
     for (let at = position; at < end;) {
       const index = Math.floor(at / CHUNK_TOKENS)
       const until = Math.min(end, (index + 1) * CHUNK_TOKENS)
@@ -75,7 +70,7 @@ export class InputLog {
     for (const chunk of source.#chunks) chunk.shared = true
     this.#chunks = [...source.#chunks]
     this.#until = source.#until
-    this.#firstTokens = source.#firstTokens
+    this.firstTokens = source.firstTokens
     this.truncate(position)
   }
 

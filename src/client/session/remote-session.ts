@@ -18,7 +18,7 @@ type WithoutNumber<M> = M extends unknown ? Omit<M, 'request'> : never
 /** What a server sends without being asked. */
 export interface RemoteSessionEvents {
   /** The output of a step, from the chain's last server or from one without a next server. */
-  onOutput(session: RemoteSession, output: AnswerOf<'output'>): void
+  onOutput(session: RemoteSession, output: AnswerOf<'output' | 'computed'>): void
   /**
    * Copies of hidden states that the server pushed to the next one, for replays. Returns up to which position the
    * client holds them now; undefined if they were ignored.
@@ -67,7 +67,7 @@ export class RemoteSession {
   readonly #events: RemoteSessionEvents
   /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
   readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
-  readonly #steps = new Map<number, Pending<Tensor> & { readonly tokens: number }>()
+  readonly #steps = new Map<number, Pending<Tensor | undefined> & { readonly rows: number }>()
   readonly #control: ControlStream
   #nextRequest = 1
   #lost: Error | undefined
@@ -181,12 +181,12 @@ export class RemoteSession {
   }
 
   /**
-   * Sends a step whose output comes straight back. There is no time limit worth mentioning: the caller watches whether
-   * the server is alive.
+   * Sends a step whose output comes straight back: the wanted rows, undefined where none are. There is no time limit
+   * worth mentioning: the caller watches whether the server is alive.
    */
-  step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor> } {
-    const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
-    this.#steps.set(step.step, { resolve, reject, tokens: step.hidden.shape[0]! })
+  step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor | undefined> } {
+    const { promise, resolve, reject } = Promise.withResolvers<Tensor | undefined>()
+    this.#steps.set(step.step, { resolve, reject, rows: step.rows ?? step.hidden.shape[0]! })
     const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
     output.catch(() => undefined)
     const sent = this.send({ kind: 'step', ...step, push: false })
@@ -231,11 +231,14 @@ export class RemoteSession {
     }
     if ('request' in message) return this.#onAnswer(message)
     switch (message.kind) {
-      case 'output': {
+      case 'output':
+      case 'computed': {
         const pending = this.#steps.get(message.step)
         if (pending === undefined) return this.#events.onOutput(this, message)
-        if (message.hidden.shape[0] === pending.tokens) return pending.resolve(message.hidden)
-        return this.giveUp(wrongAnswer(this.peerId, `${message.hidden.shape[0]} rows for ${pending.tokens}`))
+        const made = message.kind === 'output' ? message.hidden : undefined
+        const rows = made?.shape[0] ?? 0
+        if (rows === pending.rows) return pending.resolve(made)
+        return this.giveUp(wrongAnswer(this.peerId, `${rows} rows for ${pending.rows}`))
       }
       case 'failed':
       case 'broken': {

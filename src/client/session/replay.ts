@@ -15,6 +15,8 @@ export interface ReplayContext {
   /** Number of tokens that were complete before the failed step; `failedStep` is that step's number. */
   readonly settled: number
   readonly failedStep: number
+  /** How many of the last rows of the last span's output are wanted. */
+  readonly rows: number
   readonly nextStep: () => number
   readonly watchdog: WatchdogOptions
   /** How long a server may take for a step, in milliseconds. */
@@ -52,40 +54,36 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
   )
 }
 
-/**
- * Brings every span of a repaired chain up to date, as `fill` does; returns the last span's outputs for positions
- * `settled` to `target`.
- */
+/** Brings every span of a repaired chain up to date, as `fill` does; returns the wanted rows of the last output. */
 export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
-  const { settled, target } = context
-  const made = await fill(context, held)
-  if (made === undefined) return outputsOfLast(context)
-  return sliceRows(made, made.shape[0]! - (target - settled), made.shape[0]!)
+  return (await fill(context, held)) ?? outputsOfLast(context)
 }
 
 /** The outputs of the last server, which holds all tokens. If it has not kept them, it computes them once more. */
 async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
-  const { chain, settled, target } = context
+  const { chain, target, rows } = context
   const last = chain.links.at(-1)!
+  const from = target - rows
   try {
-    return await fetchOutputs(last, settled, target, context)
+    return await fetchOutputs(last, from, target, context)
   } catch (error) {
     if (!(error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE')) throw error
   }
   await ensureInputs(chain.links.length - 1, context)
-  return runPieces(last.remote, last.inputs.range(settled, target)!, settled, context)
+  return (await runPieces(last.remote, last.inputs.range(from, target)!, from, { ...context, rows }))!
 }
 
 /**
  * Brings every span of a chain to `target` tokens; `held[i]` is how many link i's server holds. A span that holds its
- * tokens computes nothing; a new server is sent its span's inputs as one chunked prefill. Returns what the last span
- * had to compute, undefined if nothing.
+ * tokens computes nothing; a new server is sent its span's inputs as one chunked prefill, and gives back only what is
+ * missing further on. Returns the wanted rows of the last span's output, undefined if it had to compute nothing.
  */
 export async function fill(context: ReplayContext, held: readonly number[]): Promise<Tensor | undefined> {
   const { chain, settled, target } = context
   let made: Tensor | undefined
   for (const [i, link] of chain.links.entries()) {
-    const from = held[i]!
+    const isLast = i === chain.links.length - 1
+    const from = isLast && held[i]! < target ? Math.min(held[i]!, target - context.rows) : held[i]!
     made = undefined
     if (from >= target) continue
     await ensureInputs(i, context)
@@ -94,21 +92,29 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
     // The latest copies of this server's outputs may not have arrived yet; without them the outputs that follow would
     // leave a gap in the next span's inputs.
     if (next !== undefined && next.until < from) await fetchInto(next, link, from, context)
-    made = await runPieces(link.remote, link.inputs.range(from, target)!, from, context)
-    next?.write(from, made)
+    const rows = next === undefined ? context.rows : target - Math.max(from, Math.min(next.until, target))
+    made = await runPieces(link.remote, link.inputs.range(from, target)!, from, { ...context, rows })
+    if (made !== undefined) next?.write(target - rows, made)
   }
   return made
 }
 
 /**
  * Sends a server inputs for the positions from `from` on, in as many steps as the size of messages requires; returns
- * all outputs. From position 0 on, the first step has as many tokens as the session's first: a server with an int8
- * cache sets its scales by its first run, and must round as the lost one did.
+ * the last `rows` outputs, undefined where none are wanted. From position 0 on, the first step has as many tokens as
+ * the session's first piece: a server with an int8 cache sets its scales by its first run, and must round as the lost
+ * one did.
  */
-async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, context: ReplayContext): Promise<Tensor> {
+async function runPieces(
+  remote: RemoteSession,
+  inputs: Tensor,
+  from: number,
+  context: ReplayContext,
+): Promise<Tensor | undefined> {
   const [tokens = 0, width = 0] = inputs.shape
-  const output = new Uint8Array(inputs.data.byteLength)
   const rowBytes = inputs.data.byteLength / tokens
+  const unwanted = tokens - context.rows
+  const output = new Uint8Array(context.rows * rowBytes)
   const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / rowBytes))
   for (let done = 0, until: number; done < tokens; done = until) {
     until = Math.min(
@@ -116,12 +122,13 @@ async function runPieces(remote: RemoteSession, inputs: Tensor, from: number, co
       done + (from + done === 0 ? Math.min(piece, context.chain.links[0]!.inputs.firstTokens) : piece),
     )
     const hidden = sliceRows(inputs, done, until)
-    const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden })
+    const rows = Math.min(until - done, Math.max(0, until - unwanted))
+    const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden, rows })
     const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes })
     const made = await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog, limitMs))
-    output.set(made.data, done * rowBytes)
+    if (made !== undefined) output.set(made.data, (until - rows - unwanted) * rowBytes)
   }
-  return tensor(inputs.dtype, [tokens, width], output)
+  return context.rows === 0 ? undefined : tensor(inputs.dtype, [context.rows, width], output)
 }
 
 /** Makes the client hold the inputs of link `index` up to the target. */
@@ -135,7 +142,7 @@ async function ensureInputs(index: number, context: ReplayContext): Promise<void
   await ensureInputs(index - 1, context)
   const all = before.inputs.range(0, target)!
   context.onReplay(target)
-  inputs.write(0, await runPieces(before.remote, all, 0, context))
+  inputs.write(0, (await runPieces(before.remote, all, 0, { ...context, rows: target }))!)
 }
 
 /** Completes a log up to `until` with outputs that the server before has kept. False if it no longer has them. */

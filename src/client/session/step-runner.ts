@@ -5,9 +5,26 @@ import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.t
 import type { InputLog } from './input-log.ts'
 import { LateTimer } from './late-timer.ts'
 import { type RemoteSession, type RemoteSessionEvents, wrongAnswer } from './remote-session.ts'
-import { StepWait } from './step-wait.ts'
+import { type Piece, StepWait, piecesOf } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
+import { pieceTokens } from '../remote/piece-size.ts'
 import { allowedStepMs, expectedStepSeconds } from '../remote/step-time.ts'
+
+/**
+ * The most bytes of pieces that may be on their way: all spans have work, and a server reads a repair's requests, which
+ * come behind them.
+ */
+const MAX_BYTES_AHEAD = 6 << 20
+
+/** A step to be sent: inputs [tokens, hidden] of the positions from `position` on. */
+export interface Step {
+  readonly position: number
+  readonly hidden: Tensor
+  /** How many of the last rows are wanted, at least 1. */
+  readonly rows: number
+  /** Gives every piece its number. */
+  readonly nextStep: () => number
+}
 
 /** Sends the steps of one session along its chain, one at a time, and receives what comes back. */
 export class StepRunner {
@@ -29,18 +46,23 @@ export class StepRunner {
   }
 
   /**
-   * Sends `hidden` through all blocks: from server to server where they push, otherwise through the client. Returns the
-   * last block's output. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke.
+   * Sends a step through all blocks: from server to server where they push, otherwise through the client; a long one in
+   * pieces, on which the servers work at the same time. Returns the wanted rows [rows, hidden] of the last block's
+   * output. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke.
    */
-  async run(step: number, position: number, hidden: Tensor): Promise<Tensor> {
+  async run({ position, hidden, rows, nextStep }: Step): Promise<Tensor> {
     const { links } = this.chain
     const began = performance.now()
+    const pieceTokens = this.#pieceTokens(hidden)
+    if (position === 0) links[0]!.inputs.firstTokens = Math.min(pieceTokens, hidden.shape[0]!)
     let input = hidden
     this.#target = position + hidden.shape[0]!
     for (let first = 0; first < links.length;) {
       let last = first
       while (links[last]!.pushes && last + 1 < links.length) last++
-      input = await this.#runSegment(step, position, links.slice(first, last + 1), input)
+      const isLast = last + 1 === links.length
+      const wanted = { position, rows: isLast ? rows : input.shape[0]!, nextStep, pieceTokens }
+      input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted))
       first = last + 1
       links[first]?.inputs.write(position, input)
     }
@@ -61,18 +83,15 @@ export class StepRunner {
       )
   }
 
-  async #runSegment(step: number, position: number, links: readonly Link[], input: Tensor): Promise<Tensor> {
+  async #runSegment(links: readonly Link[], pieces: readonly Piece[]): Promise<Tensor> {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
-    const tokens = input.shape[0]!
     const remotes = links.map(({ remote }) => remote)
-    const wait = new StepWait({ epoch: this.epoch, step, tokens }, remotes.at(-1)!)
+    const wait = new StepWait({ epoch: this.epoch, pieces }, remotes.at(-1)!)
     this.#wait = wait
     try {
-      this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, input))
-      remotes[0]!
-        .send({ kind: 'step', epoch: this.epoch, step, position, push: true, hidden: input })
-        .catch((error: Error) => wait.fail(error))
+      this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, rowBytesOf(pieces[0]!.hidden)))
+      this.#send(wait, remotes[0]!, pieces).catch((error: Error) => wait.fail(error))
       return await wait.output
     } finally {
       this.#late.clear()
@@ -80,8 +99,24 @@ export class StepRunner {
     }
   }
 
-  #watch(wait: StepWait, remotes: readonly RemoteSession[], input: Tensor): Promise<void> {
-    const size = { tokens: wait.tokens, rowBytes: input.data.byteLength / wait.tokens }
+  /** How many tokens a piece has, on all servers alike: the first run of an int8 cache sets its scales. */
+  #pieceTokens(hidden: Tensor): number {
+    const spans = this.chain.links.map(({ remote }) => remote.span)
+    return pieceTokens(spans, { tokens: hidden.shape[0]!, rowBytes: rowBytesOf(hidden) }, this.#swarm.links)
+  }
+
+  /** Sends pieces one after another, a few of them ahead of the answers. */
+  async #send(wait: StepWait, remote: RemoteSession, pieces: readonly Piece[]): Promise<void> {
+    const ahead = Math.max(2, Math.floor(MAX_BYTES_AHEAD / pieces[0]!.hidden.data.byteLength))
+    for (const [i, piece] of pieces.entries()) {
+      if (i >= ahead) await wait.answered(i - ahead + 1)
+      if (wait.settled) return
+      await remote.send({ kind: 'step', epoch: wait.epoch, push: true, ...piece })
+    }
+  }
+
+  #watch(wait: StepWait, remotes: readonly RemoteSession[], rowBytes: number): Promise<void> {
+    const size = { tokens: wait.tokens, rowBytes }
     const spans = remotes.map(({ span }) => span)
     const allowedMs = allowedStepMs(spans, size, this.#swarm.links, this.#watchdog)
     const onLinkFailed = (before: RemoteSession, after: RemoteSession) => this.chain.linkFailed(before, after)
@@ -114,7 +149,7 @@ export class StepRunner {
   }
 
   #failStep(remote: RemoteSession, kind: 'failed' | 'broken', step: number, fault: Fault): void {
-    if (step !== this.#wait?.step) return
+    if (!this.#wait?.isOpen(step)) return
     const error = new RemoteError(remote.peerId, fault)
     const links = this.chain.links
     const at = this.chain.indexOf(remote)
@@ -127,13 +162,17 @@ export class StepRunner {
       else this.chain.linkFailed(before.remote, remote, true)
     } else if (fault.code === 'SESSION_STEP' && !isFromClient) this.chain.linkFailed(before.remote, remote)
     else if (after !== undefined && fault.code !== 'SESSION_POSITION') this.chain.linkFailed(remote, after)
-    this.#wait?.fail(new PetalsError('SESSION_LOST', error.message))
+    this.#wait.fail(new PetalsError('SESSION_LOST', error.message))
   }
 }
 
 interface Fault {
   readonly code: string
   readonly message: string
+}
+
+function rowBytesOf({ shape, data }: Tensor): number {
+  return data.byteLength / shape[0]!
 }
 
 function lostError(remote: RemoteSession): PetalsError {

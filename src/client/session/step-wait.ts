@@ -1,30 +1,71 @@
 import type { Answer } from '../../swarm/frames/messages.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import { type RemoteSession, wrongAnswer } from './remote-session.ts'
 
-/** Waits for the output of the step under way. */
+type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
+
+/** A part of a step's tokens, which is sent by itself, and how many of its last rows are wanted. */
+export interface Piece {
+  readonly step: number
+  readonly position: number
+  readonly hidden: Tensor
+  readonly rows: number
+}
+
+/** How a step is cut: it begins at `position`, and its last `rows` rows are wanted. */
+interface PieceOptions {
+  readonly position: number
+  readonly rows: number
+  readonly pieceTokens: number
+  readonly nextStep: () => number
+}
+
+/** Cuts a step's inputs [tokens, hidden] into pieces of `pieceTokens` tokens. */
+export function piecesOf(hidden: Tensor, { position, rows, nextStep, pieceTokens }: PieceOptions): Piece[] {
+  const [tokens = 0] = hidden.shape
+  return Array.from({ length: Math.ceil(tokens / pieceTokens) }, (_, i) => {
+    const [from, until] = [i * pieceTokens, Math.min(tokens, (i + 1) * pieceTokens)]
+    return {
+      step: nextStep(),
+      position: position + from,
+      hidden: sliceRows(hidden, from, until),
+      rows: Math.min(until - from, Math.max(0, until - (tokens - rows))),
+    }
+  })
+}
+
+/** Waits for the output of the step under way, whose pieces are answered one after another. */
 export class StepWait {
   readonly epoch: number
-  readonly step: number
   readonly tokens: number
   /** The server that sends the output. */
   readonly from: RemoteSession
+  /** The wanted rows [rows, hidden]. */
   readonly output: Promise<Tensor>
+  readonly #pieces: readonly Piece[]
+  readonly #made: Tensor[] = []
+  #done = 0
   #settled = false
+  #onDone: (() => void) | undefined
   readonly #resolve: (output: Tensor) => void
   readonly #reject: (error: Error) => void
 
-  constructor({ epoch, step, tokens }: Pick<StepWait, 'epoch' | 'step' | 'tokens'>, from: RemoteSession) {
+  constructor({ epoch, pieces }: { epoch: number; pieces: readonly Piece[] }, from: RemoteSession) {
     const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
     this.epoch = epoch
-    this.step = step
-    this.tokens = tokens
+    this.tokens = pieces.reduce((sum, { hidden }) => sum + hidden.shape[0]!, 0)
     this.from = from
     this.output = promise
+    this.#pieces = pieces
     this.#resolve = resolve
     this.#reject = reject
     // The caller gets the rejection; if the chain breaks before the caller awaits it, it must not count as unhandled.
     promise.catch(() => undefined)
+  }
+
+  /** The number of the piece whose answer comes next. */
+  get step(): number {
+    return this.#pieces[Math.min(this.#done, this.#pieces.length - 1)]!.step
   }
 
   /** Whether the output has come or the step has failed. */
@@ -32,16 +73,49 @@ export class StepWait {
     return this.#settled
   }
 
-  deliver(remote: RemoteSession, { epoch, step, hidden }: Extract<Answer<'inference'>, { kind: 'output' }>): void {
-    if (remote !== this.from || epoch !== this.epoch || step !== this.step) return
-    if (hidden.shape[0] !== this.tokens)
-      return remote.giveUp(wrongAnswer(remote.peerId, `${hidden.shape[0]} rows for ${this.tokens}`))
-    this.#settled = true
-    this.#resolve(hidden)
+  /** Whether this is the number of a piece that has not been answered. */
+  isOpen(step: number): boolean {
+    return !this.#settled && step >= this.step && step <= this.#pieces.at(-1)!.step
+  }
+
+  /** Resolves when so many pieces have been answered, or the step is settled. */
+  async answered(count: number): Promise<void> {
+    while (this.#done < count && !this.#settled) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#onDone = resolve
+      await promise
+    }
+  }
+
+  deliver(remote: RemoteSession, answer: AnswerOf<'output' | 'computed'>): void {
+    if (this.#settled || remote !== this.from || answer.epoch !== this.epoch || answer.step !== this.step) return
+    const { rows } = this.#pieces[this.#done]!
+    const got = answer.kind === 'output' ? answer.hidden.shape[0] : 0
+    if (got !== rows) return remote.giveUp(wrongAnswer(remote.peerId, `${got} rows for ${rows}`))
+    if (answer.kind === 'output') this.#made.push(answer.hidden)
+    this.#done += 1
+    if (this.#done === this.#pieces.length) {
+      this.#settled = true
+      this.#resolve(concat(this.#made))
+    }
+    this.#onDone?.()
   }
 
   fail(error: Error): void {
     this.#settled = true
     this.#reject(error)
+    this.#onDone?.()
   }
+}
+
+function concat(parts: readonly Tensor[]): Tensor {
+  if (parts.length === 1) return parts[0]!
+  const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0)
+  const data = new Uint8Array(parts.reduce((sum, part) => sum + part.data.byteLength, 0))
+  let offset = 0
+  for (const part of parts) {
+    data.set(part.data, offset)
+    offset += part.data.byteLength
+  }
+  return tensor(parts[0]!.dtype, [rows, parts[0]!.shape[1]!], data)
 }

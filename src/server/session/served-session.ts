@@ -11,6 +11,7 @@ import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { Pace } from '../span/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
+import { OutputWay } from './output-way.ts'
 import { PushSource } from './push-source.ts'
 
 /**
@@ -23,7 +24,7 @@ const COPY_DELAY_MS = 250
 /** The longest queue that is told; more makes no difference to a client. */
 const MAX_QUEUE_MS = 3_600_000
 
-/** How long a former next server may take to end its push stream in order; then the stream is aborted. */
+/** How long a client has to read why its session ended, and then for its stream to end. */
 const ORDERLY_END_MS = 1000
 
 /** The most bytes of one message of copies. Outputs wait behind no more than one on a slow link. */
@@ -84,8 +85,7 @@ export class ServedSession {
   #epoch = 0
   #lastStep = 0
   #received = 0
-  #pushing = 0
-  #next: RequestStream<'push'> | undefined
+  readonly #way: OutputWay
   #copyTimer: NodeJS.Timeout | undefined
   #isCopying = false
   #steppedAt = performance.now()
@@ -98,6 +98,11 @@ export class ServedSession {
     this.#modules = modules
     this.source = new PushSource(modules.stream.remotePeer)
     this.#outputs = new OutputLog(modules.outputBudget, modules.stream.remotePeer)
+    this.#way = new OutputWay({
+      reply: (answer) => this.#reply(answer),
+      openPush: modules.openPush,
+      outputs: this.#outputs,
+    })
     this.#idle = setTimeout(
       () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
       idleMs,
@@ -122,10 +127,10 @@ export class ServedSession {
         return this.#reply({ kind: 'accepted', request: message.request })
       // A push to a frozen server must not delay the change to its replacement, or the repair.
       case 'route':
-        this.#dropNext()
+        this.#way.drop()
         return this.#queue(message)
       case 'resume':
-        if (this.#pushing > 0) this.#dropNext()
+        if (this.#way.pushing > 0) this.#way.drop()
         return this.#queue(message)
       default:
         return this.#queue(message)
@@ -164,7 +169,7 @@ export class ServedSession {
     this.source.close()
     this.#modules.engine.release()
     this.#outputs.clear()
-    this.#dropNext()
+    this.#way.drop()
   }
 
   /** Ends the session and tells the client why, which has a moment to read it. */
@@ -201,11 +206,13 @@ export class ServedSession {
   }
 
   async #step(request: StepMessage): Promise<void> {
-    const { epoch, step, position, push, hidden } = request
+    const { epoch, step, position, push, hidden, rows } = request
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) {
       const held = `step ${this.#lastStep} of epoch ${this.#epoch}`
       return this.#replyBroken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
     }
+    if (rows !== undefined && rows > hidden.shape[0]!)
+      return this.#replyBroken(request, 'SESSION_STEP', `asks for ${rows} rows of ${hidden.shape[0]}`)
     const { engine, dtype } = this.#modules
     if (!allFinite(hidden)) return this.#replyBroken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
     const input = await convertInPieces(hidden, dtype)
@@ -220,9 +227,8 @@ export class ServedSession {
     this.#epoch = epoch
     this.#lastStep = step
     this.#modules.onStep(output.shape[0]!)
-    const made = { epoch, step, position, hidden: output }
-    if (push) return this.#pass(made)
-    await this.#output(made)
+    await this.#way.send({ epoch, step, position, push, hidden: output, rows })
+    if (push && this.#way.hasNext) this.#scheduleCopies()
   }
 
   /** Computes a step on the engine. Throws `TENSOR_NONFINITE` for an output that nobody should compute with. */
@@ -246,56 +252,16 @@ export class ServedSession {
     }
   }
 
-  /** Sends an output to the client. The session counts as sending until the stream has taken it. */
-  async #output(made: Omit<StepMessage, 'kind' | 'push'>): Promise<void> {
-    this.#pushing = made.step
-    await this.#reply({ kind: 'output', ...made })
-    this.#pushing = 0
-  }
-
-  /** Pushes an output to the next server; without one, sends it to the client. */
-  async #pass(made: Omit<StepMessage, 'kind' | 'push'>): Promise<void> {
-    const { epoch, step, position, hidden } = made
-    const next = this.#next
-    this.#outputs.append(position, hidden)
-    if (next === undefined) {
-      // The client would not have sent this step without holding everything before it. The step's own output stays,
-      // since it may get lost on its way.
-      this.#outputs.acknowledge(position)
-      return this.#output(made)
-    }
-    this.#pushing = step
-    try {
-      await next.send({ kind: 'step', ...made, push: true })
-      this.#scheduleCopies()
-    } catch (error) {
-      if (this.#next === next) this.#next = undefined
-      await this.#reply({ kind: 'broken', epoch, step, code: errorCode(error), message: errorMessage(error) })
-    } finally {
-      this.#pushing = 0
-    }
-  }
-
   async #route({ request, peerId, sessionId }: RequestOf<'route'>): Promise<void> {
     if (peerId !== undefined && sessionId !== undefined) {
-      const next = await this.#modules.openPush(peerId, sessionId)
-      this.#dropNext()
-      this.#next = next
-      if (this.#closed) return this.#dropNext()
+      await this.#way.route(peerId, sessionId)
+      if (this.#closed) return this.#way.drop()
     } else {
+      this.#way.routeToClient()
       // Outputs come back to the client from now on, which then holds all before them.
       this.#sendCopies()
     }
     return this.#reply({ kind: 'routed', request })
-  }
-
-  #dropNext(): void {
-    const next = this.#next
-    this.#next = undefined
-    if (next === undefined) return
-    void Promise.race([next.end(), sleep(ORDERLY_END_MS, undefined, { ref: false })]).then(() =>
-      next.abort(new PetalsError('SESSION_CLOSED', 'the push stream is no longer needed')),
-    )
   }
 
   /**
@@ -345,7 +311,7 @@ export class ServedSession {
       position: this.#modules.engine.position,
       received: this.#received,
       completed: this.#lastStep,
-      pushing: this.#pushing,
+      pushing: this.#way.pushing,
       arrived: (stream.bytesRead + this.source.bytesRead) >>> 0,
       queueMs: Math.min(pace.queueMs, MAX_QUEUE_MS),
     }

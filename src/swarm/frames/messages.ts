@@ -44,6 +44,7 @@ const STEP = message(3, {
   position: uint(3),
   push: flag(4),
   hidden: tensor(5, ['tokens', 'hidden']),
+  rows: optional(uint(6)),
 })
 
 /** What a server reports about a session's state. */
@@ -149,6 +150,7 @@ export const MESSAGES = {
       refused: message(10, { request: ordinal(1), ...fault(2) }),
       failed: message(11, STEP_FAULT),
       broken: message(12, STEP_FAULT),
+      computed: message(13, { epoch: uint(1), step: ordinal(2) }),
     },
   },
   control: {

@@ -40,3 +40,12 @@ test('a server that promises too much is held to what was seen, and forgiven whe
   assert.equal(seen.factors.has('other'), false)
   assert.ok(seen.factors.get('liar')! > 9)
 })
+
+test('the rate of a link is that of messages one after another; pauses between them do not count', () => {
+  const meter = new LinkMeter(() => undefined)
+  const MB = 1 << 20
+  for (let i = 1; i <= 3; i++) meter.sent('near', MB, 500, 500 * i)
+  assert.equal(meter.of('near').bytesPerSecond, (2 * MB) / 1.5)
+  for (let i = 1; i <= 3; i++) meter.sent('far', MB, 500, 10_000 * i)
+  assert.equal(meter.of('far').bytesPerSecond, undefined)
+})

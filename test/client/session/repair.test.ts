@@ -188,19 +188,20 @@ test('a step that failed for good can be tried again with other tokens, whatever
 test('a prompt larger than a frame goes in pieces, and so does its replay', async (t) => {
   const swarm = new TestSwarm(t)
   const [only, spare] = [await swarm.serve(0, 6), await swarm.serve(0, 6)]
-  const [width, pieceTokens] = [1 << 16, 64]
+  const [width, pieceTokens] = [1 << 16, 16]
   const session = swarm.session({ hiddenSize: width })
-  const prompt = sequence(pieceTokens + 3)
+  const prompt = sequence(4 * pieceTokens + 3)
+  const pieces = [0, 16, 32, 48, 64]
   assert.deepEqual(tokensOf(await session.step(hidden(prompt, width))), expected(prompt))
-  assert.deepEqual(only.computed, [
-    { position: 0, tokens: pieceTokens },
-    { position: pieceTokens, tokens: 3 },
-  ])
+  assert.deepEqual(
+    only.computed.map(({ position }) => position),
+    pieces,
+  )
   swarm.kill(only)
   assert.deepEqual(tokensOf(await session.step(hidden([9], width))), expected([...prompt, 9]).slice(-1))
   assert.deepEqual(
     spare.computed.map(({ position }) => position),
-    [0, 16, 32, 48, 64],
+    pieces,
   )
 })
 

@@ -111,7 +111,7 @@ test('a message that is none of its side is refused by name, and by number', () 
     code: 'SWARM_FRAME',
     message: /request of inference: "opened" is none/,
   })
-  for (const code of [13, 99, 255]) {
+  for (const code of [14, 99, 255]) {
     assert.throws(
       () => decode({ codec: answers, limits }, putTogether({ code, fields: [], payload: Buffer.alloc(0) })),
       {

@@ -24,7 +24,15 @@ const PROGRESS = {
   queueMs: 12,
 }
 const FAULT = { code: 'SESSION_UNKNOWN', message: 'später' }
-const STEP = { kind: 'step', epoch: 1, step: 0xffffffff, position: 0, push: true, hidden: floats(2, 3) } as const
+const STEP = {
+  kind: 'step',
+  epoch: 1,
+  step: 0xffffffff,
+  position: 0,
+  push: true,
+  hidden: floats(2, 3),
+  rows: 1,
+} as const
 const FORWARD = {
   requests: [
     {
@@ -99,6 +107,7 @@ export const SAMPLES: Samples = {
       { kind: 'refused', request: 5, ...FAULT },
       { kind: 'failed', epoch: 1, step: 2, ...FAULT },
       { kind: 'broken', epoch: 1, step: 2, ...FAULT },
+      { kind: 'computed', epoch: 1, step: 2 },
     ],
   },
   control: {
