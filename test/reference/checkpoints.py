@@ -59,6 +59,8 @@ TABLE = {
     "idefics3": wrapped("idefics3", dict(LLAMA, model_type="llama"), dict(TOWER, model_type="idefics3_vision"), scale_factor=2),
     "smolvlm": wrapped("smolvlm", dict(LLAMA, model_type="llama"), dict(TOWER, model_type="smolvlm_vision"), scale_factor=2),
     "internvl": wrapped("internvl", dict(HEAD8, model_type="qwen3"), dict(TOWER, model_type="internvl_vision", image_size=[8, 8], patch_size=[4, 4])),
+    "deepseek-vl": wrapped("deepseek_vl", dict(LLAMA, model_type="llama"), SIGLIP),
+    "exaone4-5": wrapped("exaone4_5", dict(LLAMA, model_type="exaone4", sliding_window=4, num_hidden_layers=4), dict(QWEN_TOWER, num_key_value_heads=1)),
     "qwen2-audio": dict(model_type="qwen2_audio", text_config=dict(LLAMA, model_type="qwen2"), audio_config=dict(
         model_type="qwen2_audio_encoder", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=16, num_mel_bins=8, max_source_positions=16)),
     "voxtral": dict(model_type="voxtral", text_config=dict(HEAD8, model_type="llama"), audio_config=dict(

@@ -148,7 +148,8 @@ function parseHeads(
   const numKvHeads = row.numKvHeads?.(fields, numHeads) ?? fields.size('num_key_value_heads', defaultKvHeads)
   if (numHeads % numKvHeads !== 0) fields.fail('num_key_value_heads', `must divide num_attention_heads (${numHeads})`)
   if (row.headDim !== undefined) return { numHeads, numKvHeads, headDim: row.headDim(fields) }
-  const headDim = defaults.headDim ?? hiddenSize / numHeads
+  // Null says that the heads share the hidden size, also where another number is the default.
+  const headDim = fields.has('head_dim') ? hiddenSize / numHeads : (defaults.headDim ?? hiddenSize / numHeads)
   if (fields.get('head_dim') === undefined && !Number.isInteger(headDim)) {
     fields.fail('num_attention_heads', `must divide hidden_size (${hiddenSize}) where head_dim is not given`)
   }

@@ -2,6 +2,7 @@ import type { JsonObject } from './json.ts'
 
 /** What transformers fills in for sizes that the `text_config` of a multimodal model leaves out. */
 const SIZES: Readonly<Record<string, JsonObject>> = {
+  exaone4: sizes(4096, 32, 16_384, 102_400, 32),
   gemma2: sizes(2304, 26, 9216, 256_000, 8),
   gemma3_text: sizes(2304, 26, 9216, 262_208, 8),
   llama: sizes(4096, 32, 11_008, 32_000, 32),

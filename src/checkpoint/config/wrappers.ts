@@ -8,6 +8,9 @@ import { sizesOf, textModelOf } from './text-models.ts'
  */
 const WRAPPERS: Readonly<Record<string, string>> = {
   audioflamingo3: 'qwen2',
+  deepseek_vl: 'llama',
+  deepseek_vl_hybrid: 'llama',
+  exaone4_5: 'exaone4',
   gemma3: 'gemma3_text',
   got_ocr2: 'qwen2',
   idefics2: 'mistral',
@@ -33,7 +36,14 @@ const WRAPPERS: Readonly<Record<string, string>> = {
 const FLAT: ReadonlySet<string> = new Set(['qwen2_vl', 'qwen2_5_vl'])
 
 /** Those that have no head of their own where `tie_word_embeddings` is given nowhere. */
-const TIED: ReadonlySet<string> = new Set(['gemma3', 'got_ocr2', 'internvl', 'mistral3'])
+const TIED: ReadonlySet<string> = new Set([
+  'deepseek_vl',
+  'deepseek_vl_hybrid',
+  'gemma3',
+  'got_ocr2',
+  'internvl',
+  'mistral3',
+])
 
 /** Fields that config.json's own value decides, whatever `text_config` says. */
 const OUTER = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'dtype', 'torch_dtype', 'quantization_config']
