@@ -142,6 +142,7 @@ SNIPPETS = r"""
 {% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, 2) }}
 {% macro f(a) %}{{ a }}{% endmacro %}{{ f(b=2) }}
 {% macro f(a, b=a) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ f(1, 3) }}{{ f.name }}{{ f.arguments }}{{ f }}
+{% set a = 7 %}{% set b = 8 %}{% macro f(a, b=b) %}[{{ b }}]{% endmacro %}{{ f() }}{% macro g(b=a, a=2) %}[{{ b }}{{ a }}]{% endmacro %}{{ g() }}{{ g(a=5) }}
 {% macro f(x) %}[{{ caller(x) }}]{% endmacro %}{% call(y) f(3) %}<{{ y }}>{% endcall %}{% call(z) f('q') %}{{ z|upper }}{% endcall %}
 {% macro f() %}{{ caller is defined }}{% if caller %}{{ caller() }}{% endif %}{% endmacro %}{{ f() }}{% call f() %}body{% endcall %}
 {% macro f() %}x{% endmacro %}{% call f() %}y{% endcall %}

@@ -171,11 +171,13 @@ function bindMacro({ name, signature, accepts, body }: MacroNode, scope: Scope, 
   if (accepts.has('varargs')) within.set('varargs', new Tuple(args.slice(parameters.length)))
   else if (args.length > parameters.length)
     throw typeError(`macro '${name}' takes not more than ${parameters.length} argument(s)`)
-  for (const [parameter, ifAbsent] of parameters) {
-    const given = taken.get(parameter)
-    const missing = () =>
-      ifAbsent === undefined ? new Undefined(`parameter '${parameter}' was not provided`) : evaluate(ifAbsent, within)
-    within.set(parameter, given === undefined ? missing() : given)
-  }
+  // A default that names its own or a later parameter means that one, not what is around the macro.
+  for (const [parameter] of parameters)
+    within.set(
+      parameter,
+      taken.has(parameter) ? taken.get(parameter)! : new Undefined(`parameter '${parameter}' was not provided`),
+    )
+  for (const [parameter, ifAbsent] of parameters)
+    if (ifAbsent !== undefined && !taken.has(parameter)) within.set(parameter, evaluate(ifAbsent, within))
   return within
 }
