@@ -7,7 +7,7 @@ import { TROUBLES } from './troubles.ts'
 
 /** A seed of one's own, or that of a failed run, repeats its decisions. */
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31))
-const SECONDS = 75
+const SECONDS = 45
 
 /** Caches of the runtime and of V8 grow for a while; what leaks by session or repair would be more in this time. */
 const GROWN_BYTES = 128 << 20
@@ -36,7 +36,7 @@ test(`servers killed, drained, frozen, slowed, cut off and lying change no token
   }
   assert.deepEqual(failures, [])
   assert.deepEqual(kept, [])
-  assert.ok(generations >= 8 && recoveries.length >= 3, 'hardly anything happened')
+  assert.ok(generations >= 4 && recoveries.length >= 3, 'hardly anything happened')
   assert.equal(troubles.size, TROUBLES.length)
   assert.deepEqual(await marked(`TEST_OF_PETALS=${mark}`), [])
 })

@@ -81,7 +81,9 @@ export async function runChaos({ seed, seconds, tell = () => undefined }: ChaosO
       cleanup.add(() => liar.stop())
       liars.push(liar)
     }
-    const clients = await Clients.start(NUM_CLIENTS, bootstrap)
+    const clients = await Clients.start(NUM_CLIENTS, bootstrap, ({ seconds, replayedTokens, reason }) =>
+      tell(`recovered in ${seconds.toFixed(1)} s, ${replayedTokens} tokens replayed: ${reason}`),
+    )
     cleanup.add(() => clients.close())
     await clients.rehearse()
     // All texts at once, so that servers have been as busy as they will be.

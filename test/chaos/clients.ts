@@ -19,7 +19,7 @@ export interface Outcome {
   readonly failures: string[]
 }
 
-const MAX_NEW_TOKENS = 48
+const MAX_NEW_TOKENS = 32
 
 /** Clients with a node of their own each. */
 export class Clients {
@@ -28,12 +28,15 @@ export class Clients {
   #tasks: Task[] = []
   #finishing = false
 
-  static async start(howMany: number, bootstrap: string): Promise<Clients> {
+  static async start(howMany: number, bootstrap: string, onRecovery: (recovery: Recovery) => void): Promise<Clients> {
     const clients = new Clients()
     for (let i = 0; i < howMany; i++) {
       const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: [bootstrap], threads: 1 })
       clients.#models.push(model)
-      model.on('recovery', (recovery) => clients.outcome.recoveries.push(recovery))
+      model.on('recovery', (recovery) => {
+        clients.outcome.recoveries.push(recovery)
+        onRecovery(recovery)
+      })
     }
     return clients
   }
@@ -50,7 +53,11 @@ export class Clients {
       ...prompts.slice(0, 2).map((prompt, seed) => ({ prompt, options: { ...sampled, seed }, ids: [] })),
       { prompt: long, options: greedy, ids: [] },
     ]
-    for (const task of this.#tasks) task.ids = await write(this.#models[0]!, task)
+    const left = [...this.#tasks]
+    const rehearseWith = async (model: AutoDistributedModelForCausalLM): Promise<void> => {
+      for (let task = left.shift(); task !== undefined; task = left.shift()) task.ids = await write(model, task)
+    }
+    await Promise.all(this.#models.map(rehearseWith))
   }
 
   /** Has all clients write texts until `until`, a time of `performance.now()`, or until they are told to finish. */
