@@ -93,7 +93,7 @@ test("a node counts its frames, and libp2p's own metrics are in the same registr
   assert.ok(lines.includes('petals_swarm_peers 1'))
   assert.ok(
     lines.some((line) =>
-      line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/2.0.0 received"}'),
+      line.startsWith('libp2p_data_transfer_bytes_total{protocol="/petals-node/probe/3.0.0 received"}'),
     ),
     lines
       .filter((line) => line.startsWith('libp2p'))

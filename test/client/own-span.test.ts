@@ -56,7 +56,7 @@ test('a node that serves and generates computes its own blocks in process, and o
     assert.deepEqual(spans({ links })[0], { peerId: own.node.peerId, start: 0, end: 4 })
     assert.equal(counts[0]!(), text!.input_ids.length + NEW_TOKENS - 1)
     // One stream out to the next server's session, one out that pushes to it; none to itself, none in.
-    assert.deepEqual(protocolsTo(own), ['outbound /petals-node/inference/2.0.0', 'outbound /petals-node/push/2.0.0'])
+    assert.deepEqual(protocolsTo(own), ['outbound /petals-node/inference/3.0.0', 'outbound /petals-node/push/3.0.0'])
     assert.equal(own.node.numServedStreams.inference, 1)
     await session.close()
 
@@ -103,7 +103,7 @@ test('pushes to the own span work in every direction: from another server, and f
       links.map(({ pushes }) => pushes),
       [true, true, false],
     )
-    assert.deepEqual(protocolsTo(own), ['inbound /petals-node/push/2.0.0', 'outbound /petals-node/inference/2.0.0'])
+    assert.deepEqual(protocolsTo(own), ['inbound /petals-node/push/3.0.0', 'outbound /petals-node/inference/3.0.0'])
     await session.close()
     const hidden = await model.embed([text!.input_ids])
     const before = own.node.traffic.forward.bytesSent

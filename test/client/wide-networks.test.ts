@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { asFloat32 } from '../../src/tensor/tensor.ts'
+import { eventually } from '../eventually.ts'
 import { DEMO, type TestSwarm, startServers } from './kit.ts'
 
 /** What goes over the wire between a client and real servers, over TCP. */
@@ -57,4 +59,27 @@ test('of a prompt the last server returns one row, and its logits are those of t
   const end = asFloat32(await third.step(PROMPT, { rows: 2 }))
   const error = Math.max(...end.map((value, i) => Math.abs(value - rows.at(i - end.length)!)))
   assert.ok(error < 1e-4, String(error))
+})
+
+test('copies for repairs are fetched once a step is done, and not at all where they are off', async () => {
+  const few = 8 * ROW_BYTES
+  await using off = model.inferenceSession({ maxLength: 512, replayCopies: 'off' })
+  const quiet = await sentMeanwhile(async () => {
+    await off.next(PROMPT)
+    await sleep(600)
+  })
+  assert.ok(quiet.every(({ toClient }) => toClient < few))
+
+  await using session = model.inferenceSession({ maxLength: 512 })
+  let copies: readonly { readonly until: number }[] = []
+  session.blocks.on('route', (links) => {
+    copies = links.slice(1).map(({ inputs }) => inputs)
+  })
+  const [first] = await sentMeanwhile(() => session.next(PROMPT))
+  assert.ok(first!.toClient < few, 'while the prompt is under way')
+  const wanted = PROMPT.length * ROW_BYTES
+  await eventually(() => copies.every(({ until }) => until === PROMPT.length))
+  const all = sent()[0]!.toClient
+  await sleep(600)
+  assert.ok(sent()[0]!.toClient - all < few && all > wanted, 'nothing is fetched twice')
 })

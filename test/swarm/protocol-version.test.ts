@@ -6,14 +6,14 @@ import { eventually, recordOf, silent, startNode, targetOf } from './kit.ts'
 
 test('the first number decides, and who does not say speaks version 1', () => {
   assert.deepEqual(
-    ['2.0.0', '2.7.2', '1.0.0', '20.0.0', 'x', undefined].map((version) => isCompatible(version)),
+    ['3.0.0', '3.7.2', '1.0.0', '30.0.0', 'x', undefined].map((version) => isCompatible(version)),
     [true, true, false, false, false, false],
   )
 })
 
 test('a record tells its version, and one without is taken as it is', async (t) => {
   const node = await startNode(t)
-  for (const protocol of [PROTOCOL_VERSION, '3.0.0', undefined]) {
+  for (const protocol of [PROTOCOL_VERSION, '4.0.0', undefined]) {
     const record = recordOf(node.peerId, protocol === undefined ? {} : { protocol })
     assert.deepEqual(await verifyRecord(await signRecord(record, node.identity), Date.now()), record)
   }
@@ -34,11 +34,11 @@ test('a peer that speaks another version only is refused with both versions, and
     },
   })
   const newer = await startNode(t)
-  await newer.libp2p.handle('/petals-node/info/3.0.0', () => undefined)
+  await newer.libp2p.handle('/petals-node/info/4.0.0', () => undefined)
   await node.connect(newer.multiaddrs[0]!)
   const identified = () =>
     node.libp2p.peerStore.get(newer.libp2p.peerId).then(
-      ({ protocols }) => protocols.includes('/petals-node/info/3.0.0'),
+      ({ protocols }) => protocols.includes('/petals-node/info/4.0.0'),
       () => false,
     )
   let known = false
@@ -54,12 +54,12 @@ test('a peer that speaks another version only is refused with both versions, and
   for (let i = 0; i < 2; i++) {
     await assert.rejects(node.open(targetOf(newer), 'info'), {
       code: 'SWARM_VERSION',
-      message: `peer ${newer.peerId} speaks protocol version 3.0.0, this node 2.0.0: update petals-node here`,
+      message: `peer ${newer.peerId} speaks protocol version 4.0.0, this node 3.0.0: update petals-node here`,
     })
   }
   assert.equal(warnings.length, 1)
   await assert.rejects(node.open(targetOf(newer), 'forward'), {
     code: 'SWARM_PROTOCOL',
-    message: /does not serve forward 2\.0\.0/,
+    message: /does not serve forward 3\.0\.0/,
   })
 })

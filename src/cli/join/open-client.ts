@@ -1,3 +1,4 @@
+import { parseReplayCopies } from '../values/replay-copies.ts'
 import type { Logger } from 'pino'
 import { loadAdapter } from '../../client/remote/request-adapter.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
@@ -49,6 +50,7 @@ export async function openClient(
       allowedServers: values.allowedServers,
       blockedServers: values.blockedServers,
       stepTimeoutMs: values.stepTimeout * 1000,
+      replayCopies: parseReplayCopies(values.replayCopies),
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
     })

@@ -80,6 +80,14 @@ export const routeOptions = {
     description: 'Seconds that one step may take at most, before another server takes over',
     reason: 'Usually it is given up much sooner, after several times what it should take',
   },
+  replayCopies: {
+    type: 'text',
+    group: SWARM,
+    default: 'auto',
+    choices: ['auto', 'off'],
+    description: "Whether copies of spans' inputs are fetched while links are idle, for repairs",
+    reason: 'Without them a repair takes what servers still keep, or computes the inputs of a lost span again',
+  },
 } as const satisfies OptionTable
 
 /** How a node listens and appears to others. */

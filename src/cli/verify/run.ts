@@ -1,3 +1,4 @@
+import { parseReplayCopies } from '../values/replay-copies.ts'
 import { join } from 'node:path'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
@@ -27,6 +28,7 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,
     stepTimeoutMs: values.stepTimeout * 1000,
+    replayCopies: parseReplayCopies(values.replayCopies),
     swarmKey: await readSwarmKey(values.swarmKey),
     logger: await createLogger(values.logLevel),
     signal: shutdown.signal,

@@ -5,6 +5,7 @@ import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
+import type { ReplayCopies } from '../../client/session/open.ts'
 
 /** What to verify, and on which servers. */
 export interface VerifyOptions extends ServerChoiceOptions {
@@ -19,6 +20,7 @@ export interface VerifyOptions extends ServerChoiceOptions {
   /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
   readonly stepTimeoutMs: number
+  readonly replayCopies: ReplayCopies
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
@@ -64,6 +66,7 @@ async function* verifyAt(
     allowedServers: options.allowedServers,
     blockedServers: options.blockedServers,
     stepTimeoutMs: options.stepTimeoutMs,
+    replayCopies: options.replayCopies,
   })
   try {
     yield* verifyPartition(model, golden, cuts)

@@ -62,7 +62,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Called by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer, activeAdapter, stepTimeoutMs }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, ...sessions }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
@@ -73,7 +73,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
       session.on('recovery', (recovery) => this.emit('recovery', recovery))
       session.on('fork', watch)
     }
-    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch, activeAdapter, stepTimeoutMs })
+    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch, ...sessions })
   }
 
   /**

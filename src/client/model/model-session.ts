@@ -8,10 +8,10 @@ import type { InferenceSession, StepOptions } from '../session/inference-session
 export abstract class ModelSession implements AsyncDisposable {
   /** The session on the servers. */
   readonly blocks: InferenceSession
-  readonly #ends: ModelEnds
+  readonly #embed: (ids: readonly number[]) => Promise<Tensor>
 
   constructor(ends: ModelEnds, blocks: InferenceSession) {
-    this.#ends = ends
+    this.#embed = (ids) => ends.embed(ids)
     this.blocks = blocks
   }
 
@@ -31,8 +31,9 @@ export abstract class ModelSession implements AsyncDisposable {
    * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the last block's output, before the last norm,
    * float32 [tokens, hidden], or its last `rows` rows. Throws as `InferenceSession.step`, and `TOKEN_ID`.
    */
-  async step(input: readonly number[] | Tensor, options?: StepOptions): Promise<Tensor> {
-    return this.blocks.step('shape' in input ? input : await this.#ends.embed(input), options)
+  async step(input: readonly number[] | Tensor, options?: Pick<StepOptions, 'rows'>): Promise<Tensor> {
+    if ('shape' in input) return this.blocks.step(input, options)
+    return this.blocks.step(await this.#embed(input), { ...options, from: { ids: input, embed: this.#embed } })
   }
 
   /** Frees the caches. */

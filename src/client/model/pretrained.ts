@@ -11,6 +11,7 @@ import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'
+import type { ReplayCopies } from '../session/open.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
 
@@ -34,6 +35,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** The most time for one step of a session, in milliseconds, as in `SessionOptions`. */
   readonly stepTimeoutMs?: number | undefined
+  /** Whether sessions pull copies for repairs, as in `SessionOptions`. */
+  readonly replayCopies?: ReplayCopies | undefined
   /**
    * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
    * which `node` serves a span, or else the CPU.
@@ -66,6 +69,7 @@ export interface PretrainedParts {
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly stepTimeoutMs?: number | undefined
+  readonly replayCopies?: ReplayCopies | undefined
 }
 
 /**
@@ -134,6 +138,7 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
     stepTimeoutMs: options.stepTimeoutMs,
+    replayCopies: options.replayCopies,
   }
 }
 

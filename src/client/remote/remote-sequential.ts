@@ -8,7 +8,7 @@ import { type ForwardAccess, remoteForward } from './remote-forward.ts'
 import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
-import { type SessionOptions, createInferenceSession } from '../session/open.ts'
+import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
 
 /** Which blocks, and what is done with their sessions. */
 export interface RemoteSequentialOptions {
@@ -19,6 +19,8 @@ export interface RemoteSequentialOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** The most time for one step or pass, unless a session says otherwise; in milliseconds. */
   readonly stepTimeoutMs?: number | undefined
+  /** Whether sessions pull copies for repairs, unless a session says otherwise. */
+  readonly replayCopies?: ReplayCopies | undefined
   /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
@@ -43,6 +45,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly #onSession: RemoteSequentialOptions['onSession']
   readonly #activeAdapter: ActiveAdapter | undefined
   readonly #stepTimeoutMs: number | undefined
+  readonly #replayCopies: ReplayCopies | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
@@ -54,6 +57,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.#onSession = options.onSession
     this.#activeAdapter = options.activeAdapter
     this.#stepTimeoutMs = options.stepTimeoutMs
+    this.#replayCopies = options.replayCopies
   }
 
   get length(): number {
@@ -73,6 +77,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       onSession: this.#onSession,
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
+      replayCopies: this.#replayCopies,
     })
   }
 
@@ -126,6 +131,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     const session = createInferenceSession(this.#swarm, this.config, this, {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
+      replayCopies: this.#replayCopies,
       ...options,
     })
     this.#onSession?.(session)

@@ -15,6 +15,8 @@ import { arithmeticClass } from '../remote/arithmetic-class.ts'
 import type { LinkMeter } from '../remote/link-meter.ts'
 import type { Slowdowns } from '../remote/slowdowns.ts'
 import { InputLog } from './input-log.ts'
+import type { ReplayMemory } from './replay-memory.ts'
+import type { SpanInputs } from './span-inputs.ts'
 import { RemoteSession, type RemoteSessionEvents } from './remote-session.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
@@ -64,12 +66,14 @@ export interface ChainOptions {
   readonly allocTimeoutMs: number
   readonly connectTimeoutMs: number
   readonly watchdog: WatchdogOptions
+  /** Bounds what is kept of spans' inputs for repairs, all sessions together. */
+  readonly replayMemory: ReplayMemory
 }
 
 /** One server of the chain, and the inputs of its span as far as the client holds them. */
 export interface Link {
   readonly remote: RemoteSession
-  readonly inputs: InputLog
+  readonly inputs: SpanInputs
   /** Whether the server pushes its outputs to the next one. If not, the client carries them. */
   pushes: boolean
 }
@@ -88,7 +92,7 @@ export class Chain {
   readonly #swarm: SwarmAccess
   readonly #options: ChainOptions
   readonly #events: RemoteSessionEvents
-  readonly #root: InputLog
+  readonly #root: SpanInputs
   readonly #digests = new Map<number, string>()
   #links: Link[] = []
   #connected = false
@@ -104,7 +108,7 @@ export class Chain {
   #closed = false
 
   /** `root` holds the inputs of the first block, which the client always has. */
-  constructor(swarm: SwarmAccess, options: ChainOptions, events: RemoteSessionEvents, root: InputLog) {
+  constructor(swarm: SwarmAccess, options: ChainOptions, events: RemoteSessionEvents, root: SpanInputs) {
     this.#swarm = swarm
     this.#options = options
     this.#events = events
@@ -189,6 +193,7 @@ export class Chain {
     })
     this.#connected = false
     for (const link of left) void link.remote.close()
+    for (const { inputs } of left.slice(1)) inputs.drop()
   }
 
   /** Opens all links; if one fails, closes the others and throws. */
@@ -210,6 +215,7 @@ export class Chain {
   /** Closes the sessions on all servers, also those being opened now. */
   async close(): Promise<void> {
     this.#closed = true
+    for (const { inputs } of this.#links) inputs.drop()
     await Promise.all(this.#links.map(({ remote }) => remote.close()))
   }
 
@@ -223,14 +229,14 @@ export class Chain {
   }
 
   #newLog(): InputLog {
-    return new InputLog(this.#options.hiddenSize, this.#options.dtype)
+    return new InputLog(this.#options.hiddenSize, this.#options.dtype, this.#options.replayMemory)
   }
 
   /**
    * Opens sessions for some blocks: on servers that have room at once or, if there are none, on full ones that may let
    * the session wait.
    */
-  async #openSpans(start: number, end: number, inputs: InputLog): Promise<Link[]> {
+  async #openSpans(start: number, end: number, inputs: SpanInputs): Promise<Link[]> {
     try {
       return await this.#openWithin(start, end, inputs, 0)
     } catch (error) {
@@ -239,7 +245,7 @@ export class Chain {
     }
   }
 
-  async #openWithin(start: number, end: number, inputs: InputLog, allocTimeoutMs: number): Promise<Link[]> {
+  async #openWithin(start: number, end: number, inputs: SpanInputs, allocTimeoutMs: number): Promise<Link[]> {
     const avoid = new Set(this.#refusals.keys())
     for (let lastError = this.#refusals.values().next().value; ;) {
       const route = await this.#findRoute(start, end, avoid, lastError)

@@ -1,10 +1,12 @@
 import { EventEmitter } from 'node:events'
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
+import { dtypeSize } from '../../tensor/dtype.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
-import { InputLog, boundMemory } from './input-log.ts'
+import { CopyPuller } from './copy-puller.ts'
+import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepRunner } from './step-runner.ts'
@@ -12,11 +14,8 @@ import { allowedStepMs } from '../remote/step-time.ts'
 
 /** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions {
-  /**
-   * The most bytes of spans' inputs that are kept for replays. Beyond it a replay has to recompute from an earlier
-   * server.
-   */
-  readonly replayMemoryBytes: number
+  /** Whether copies of spans' inputs are pulled; without them repairs rely on what servers keep, or compute again. */
+  readonly pullsCopies: boolean
   /** How long a session tries to go on before a step fails. */
   readonly recoveryTimeoutMs: number
 }
@@ -31,6 +30,8 @@ interface Losses {
 export interface StepOptions {
   /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
   readonly rows?: number | undefined
+  /** The ids that the hidden states were made of, to be kept in their place. */
+  readonly from?: EmbeddedIds | undefined
 }
 
 /** A repair of a session. */
@@ -71,7 +72,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   readonly #options: InferenceSessionOptions
   readonly #runner: StepRunner
   readonly #chain: Chain
-  readonly #root: InputLog
+  readonly #root = new RootInputs()
+  readonly #copies: CopyPuller | undefined
   #position = 0
   #step = 0
   #busy = false
@@ -86,9 +88,15 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.maxLength = options.maxLength
     this.#swarm = swarm
     this.#options = options
-    this.#root = new InputLog(options.hiddenSize, options.dtype)
     this.#runner = new StepRunner(swarm, options, this.#root)
     this.#chain = this.#runner.chain
+    if (options.pullsCopies)
+      this.#copies = new CopyPuller({
+        chain: this.#chain,
+        rowBytes: options.hiddenSize * dtypeSize(options.dtype),
+        epoch: () => this.#runner.epoch,
+        position: () => this.#position,
+      })
   }
 
   /** The id under which the session appears in the logs of all nodes that it passes. */
@@ -125,15 +133,16 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
    * rows of it [rows, hidden]. Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `USAGE` for more rows than
    * tokens, `NO_ROUTE` if no route was found in time, or the reason for which a server refused the request.
    */
-  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0 }: StepOptions = {}): Promise<Tensor> {
+  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from }: StepOptions = {}): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
     this.#checkStep(hidden, tokens)
     if (!Number.isInteger(rows) || rows < 1 || rows > tokens)
       throw new UsageError(`rows is ${rows}: expected an integer from 1 to ${tokens}, the number of tokens`)
     const before = this.#position
     this.#busy = true
+    this.#copies?.stepBegan()
     try {
-      return await this.#takeStep(hidden, rows)
+      return await this.#takeStep(hidden, rows, from)
     } catch (error) {
       // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
       // for it.
@@ -142,19 +151,16 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       throw error
     } finally {
       this.#busy = false
+      this.#copies?.stepEnded()
     }
   }
 
-  async #takeStep(hidden: Tensor, rows: number): Promise<Tensor> {
+  async #takeStep(hidden: Tensor, rows: number, from: EmbeddedIds | undefined): Promise<Tensor> {
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
-    this.#root.write(this.#position, hidden)
+    this.#root.write(this.#position, hidden, from)
     const output = await this.#tryStep(hidden, rows)
     this.#position += hidden.shape[0]!
-    boundMemory(
-      this.#chain.links.slice(1).map(({ inputs }) => inputs),
-      this.#options.replayMemoryBytes,
-    )
     return output
   }
 
@@ -217,6 +223,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#copies?.close()
     this.#runner.close(new PetalsError('SESSION_CLOSED', 'the session was closed'))
     await this.#chain.close()
   }
@@ -316,6 +323,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       chain: this.#chain,
       epoch: ++this.#runner.epoch,
       ...positions,
+      keepsCopies: this.#options.pullsCopies,
       nextStep: () => ++this.#step,
       watchdog: this.#options.watchdog,
       allowedMs: ({ span }, size) => allowedStepMs([span], size, this.#swarm.links, this.#options.watchdog),

@@ -1,5 +1,7 @@
 import { dtypeSize } from '../../tensor/dtype.ts'
 import { type Tensor, tensor } from '../../tensor/tensor.ts'
+import { ReplayMemory } from './replay-memory.ts'
+import type { SpanInputs } from './span-inputs.ts'
 
 /** Tokens of one chunk: the most that a log must copy before it writes into a chunk that it shares. */
 const CHUNK_TOKENS = 64
@@ -7,24 +9,23 @@ const CHUNK_TOKENS = 64
 interface Chunk {
   /** Memory for CHUNK_TOKENS rows. */
   readonly data: Uint8Array
-  /** Whether other logs read it, too. Then it is copied before it is written to. */
-  shared: boolean
+  /** How many logs hold it. Where these are several, it is copied before it is written to. */
+  owners: number
 }
 
-/**
- * The inputs of one span, for positions 0 to `until` without gaps: what is sent to a new server when the span's server
- * is replaced. Logs of forked sessions share their common chunks.
- */
-export class InputLog {
+/** The inputs of a span that another one's outputs are. Logs of forked sessions share their common chunks. */
+export class InputLog implements SpanInputs {
   readonly #width: number
   readonly #dtype: Tensor['dtype']
   readonly #rowBytes: number
+  readonly #memory: ReplayMemory
   #chunks: Chunk[] = []
   #until = 0
-  /** How many tokens the session's first piece had; Infinity while there was none. */
   firstTokens = Infinity
 
-  constructor(width: number, dtype: Tensor['dtype']) {
+  /** `memory` bounds the logs of all sessions together. */
+  constructor(width: number, dtype: Tensor['dtype'], memory = new ReplayMemory()) {
+    this.#memory = memory
     this.#width = width
     this.#dtype = dtype
     this.#rowBytes = width * dtypeSize(dtype)
@@ -52,23 +53,27 @@ export class InputLog {
       at = until
     }
     this.#until = Math.max(this.#until, end)
+    this.#memory.shrink()
   }
 
   truncate(position: number): void {
     this.#until = Math.min(this.#until, position)
-    this.#chunks.length = Math.min(this.#chunks.length, Math.ceil(this.#until / CHUNK_TOKENS))
+    for (const chunk of this.#chunks.splice(Math.ceil(this.#until / CHUNK_TOKENS))) this.#leave(chunk)
   }
 
   /** Discards everything; a replay then has to recompute from an earlier server. */
   drop(): void {
-    this.#chunks = []
+    for (const chunk of this.#chunks.splice(0)) this.#leave(chunk)
     this.#until = 0
+    this.#memory.forget(this)
   }
 
   /** Replaces this log's contents by what `source` holds before `position`, sharing its memory. */
   copyFrom(source: InputLog, position: number): void {
-    for (const chunk of source.#chunks) chunk.shared = true
+    for (const chunk of source.#chunks) chunk.owners += 1
+    this.drop()
     this.#chunks = [...source.#chunks]
+    this.#memory.take(this, 0)
     this.#until = source.#until
     this.firstTokens = source.firstTokens
     this.truncate(position)
@@ -91,19 +96,16 @@ export class InputLog {
 
   #makeWritable(index: number): Uint8Array {
     const chunk = this.#chunks[index]
-    if (chunk !== undefined && !chunk.shared) return chunk.data
+    if (chunk?.owners === 1) return chunk.data
     const data = chunk?.data.slice() ?? new Uint8Array(CHUNK_TOKENS * this.#rowBytes)
-    this.#chunks[index] = { data, shared: false }
+    if (chunk !== undefined) this.#leave(chunk)
+    this.#chunks[index] = { data, owners: 1 }
+    this.#memory.take(this, data.byteLength)
     return data
   }
-}
 
-/** Drops logs, the last ones first, until all together take at most `bytes`: replays can start from the first ones. */
-export function boundMemory(logs: readonly InputLog[], bytes: number): void {
-  let left = logs.reduce((sum, log) => sum + log.bytes, 0)
-  for (const log of logs.toReversed()) {
-    if (left <= bytes) return
-    left -= log.bytes
-    log.drop()
+  #leave(chunk: Chunk): void {
+    chunk.owners -= 1
+    if (chunk.owners === 0) this.#memory.give(chunk.data.byteLength)
   }
 }

@@ -4,6 +4,10 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
+import { PROCESS_REPLAY_MEMORY } from './replay-memory.ts'
+
+/** Whether copies are pulled for repairs. */
+export type ReplayCopies = 'auto' | 'off'
 
 /** How a session is opened. */
 export interface SessionOptions {
@@ -23,8 +27,12 @@ export interface SessionOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** How long a server may let the session wait for cache; 60 s by default. */
   readonly allocTimeoutMs?: number
-  /** The most memory for copies of spans' inputs, kept for repairs; 1 GiB by default. */
-  readonly replayMemoryBytes?: number
+  /**
+   * Whether copies of spans' inputs are pulled from servers while nothing else goes over the links, for repairs; `auto`
+   * by default. All sessions of a process keep 1 GiB of them. `off` saves the bytes: a repair then takes what servers
+   * still keep, or computes a lost span's inputs again.
+   */
+  readonly replayCopies?: ReplayCopies | undefined
   /** How long a session tries to go on before a step fails; 60 s by default. */
   readonly recoveryTimeoutMs?: number
   /**
@@ -36,7 +44,6 @@ export interface SessionOptions {
 
 const ALLOC_TIMEOUT_MS = 60_000
 const CONNECT_TIMEOUT_MS = 10_000
-const REPLAY_MEMORY_BYTES = 1 << 30
 const RECOVERY_TIMEOUT_MS = 60_000
 
 /** The bounds of a step's time, and when its servers are asked what they are doing. */
@@ -67,7 +74,8 @@ export function createInferenceSession(
     adapter: options.activeAdapter === undefined ? undefined : requestAdapter(options.activeAdapter, config),
     allocTimeoutMs: options.allocTimeoutMs ?? ALLOC_TIMEOUT_MS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    replayMemoryBytes: options.replayMemoryBytes ?? REPLAY_MEMORY_BYTES,
+    pullsCopies: options.replayCopies !== 'off',
+    replayMemory: PROCESS_REPLAY_MEMORY,
     recoveryTimeoutMs: options.recoveryTimeoutMs ?? RECOVERY_TIMEOUT_MS,
     watchdog: { ...WATCHDOG, minStepMs: Math.min(WATCHDOG.minStepMs, stepTimeoutMs), stepTimeoutMs },
   })

@@ -19,11 +19,6 @@ type WithoutNumber<M> = M extends unknown ? Omit<M, 'request'> : never
 export interface RemoteSessionEvents {
   /** The output of a step, from the chain's last server or from one without a next server. */
   onOutput(session: RemoteSession, output: AnswerOf<'output' | 'computed'>): void
-  /**
-   * Copies of hidden states that the server pushed to the next one, for replays. Returns up to which position the
-   * client holds them now; undefined if they were ignored.
-   */
-  onCopies(session: RemoteSession, copies: AnswerOf<'copies'>): number | undefined
   /** The server could not do a step, or not push its output. */
   onStepFailed(session: RemoteSession, failure: AnswerOf<'failed' | 'broken'>): void
   /** The server is lost. */
@@ -245,10 +240,6 @@ export class RemoteSession {
         const pending = this.#steps.get(message.step)
         if (pending === undefined) return this.#events.onStepFailed(this, message)
         return pending.reject(new RemoteError(this.peerId, message))
-      }
-      case 'copies': {
-        const until = this.#events.onCopies(this, message)
-        if (until !== undefined) void this.send({ kind: 'ack', until })
       }
     }
   }

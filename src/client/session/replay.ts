@@ -2,8 +2,8 @@ import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
 import type { Chain, Link } from './chain.ts'
 import type { StepSize } from '../remote/step-time.ts'
-import type { InputLog } from './input-log.ts'
 import { type RemoteSession, wrongAnswer } from './remote-session.ts'
+import type { SpanInputs } from './span-inputs.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
 /** What a repair works with. */
@@ -17,6 +17,8 @@ export interface ReplayContext {
   readonly failedStep: number
   /** How many of the last rows of the last span's output are wanted. */
   readonly rows: number
+  /** Whether the client keeps the inputs of spans that do not need them now. */
+  readonly keepsCopies: boolean
   readonly nextStep: () => number
   readonly watchdog: WatchdogOptions
   /** How long a server may take for a step, in milliseconds. */
@@ -70,7 +72,7 @@ async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
     if (!(error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE')) throw error
   }
   await ensureInputs(chain.links.length - 1, context)
-  return (await runPieces(last.remote, last.inputs.range(from, target)!, from, { ...context, rows }))!
+  return (await runPieces(last.remote, (await last.inputs.range(from, target))!, from, { ...context, rows }))!
 }
 
 /**
@@ -92,8 +94,10 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
     // The latest copies of this server's outputs may not have arrived yet; without them the outputs that follow would
     // leave a gap in the next span's inputs.
     if (next !== undefined && next.until < from) await fetchInto(next, link, from, context)
-    const rows = next === undefined ? context.rows : target - Math.max(from, Math.min(next.until, target))
-    made = await runPieces(link.remote, link.inputs.range(from, target)!, from, { ...context, rows })
+    const isNeeded = next !== undefined && (context.keepsCopies || held[i + 1]! < target)
+    const missing = isNeeded ? target - Math.max(from, Math.min(next.until, target)) : 0
+    const rows = isLast ? context.rows : missing
+    made = await runPieces(link.remote, (await link.inputs.range(from, target))!, from, { ...context, rows })
     if (made !== undefined) next?.write(target - rows, made)
   }
   return made
@@ -140,13 +144,13 @@ async function ensureInputs(index: number, context: ReplayContext): Promise<void
   if (await fetchInto(inputs, before, target, context)) return
   // Nobody holds these inputs any more, so the server before computes its whole span again.
   await ensureInputs(index - 1, context)
-  const all = before.inputs.range(0, target)!
+  const all = (await before.inputs.range(0, target))!
   context.onReplay(target)
   inputs.write(0, (await runPieces(before.remote, all, 0, { ...context, rows: target }))!)
 }
 
 /** Completes a log up to `until` with outputs that the server before has kept. False if it no longer has them. */
-async function fetchInto(inputs: InputLog, before: Link, until: number, context: ReplayContext): Promise<boolean> {
+async function fetchInto(inputs: SpanInputs, before: Link, until: number, context: ReplayContext): Promise<boolean> {
   try {
     inputs.write(inputs.until, await fetchOutputs(before, inputs.until, until, context))
     return true

@@ -2,9 +2,9 @@ import { PetalsError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
-import type { InputLog } from './input-log.ts'
+import type { SpanInputs } from './span-inputs.ts'
 import { LateTimer } from './late-timer.ts'
-import { type RemoteSession, type RemoteSessionEvents, wrongAnswer } from './remote-session.ts'
+import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
 import { type Piece, StepWait, piecesOf } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
 import { pieceTokens } from '../remote/piece-size.ts'
@@ -31,15 +31,13 @@ export class StepRunner {
   readonly chain: Chain
   /** The current epoch; what servers send from an older one is ignored. */
   epoch = 1
-  /** Up to where the last block's outputs will be once the step under way is done. */
-  #target = 0
   readonly #watchdog: WatchdogOptions
   readonly #swarm: SwarmAccess
   readonly #late = new LateTimer()
   #wait: StepWait | undefined
 
   /** `root` holds the inputs of the first block. */
-  constructor(swarm: SwarmAccess, options: ChainOptions, root: InputLog) {
+  constructor(swarm: SwarmAccess, options: ChainOptions, root: SpanInputs) {
     this.#swarm = swarm
     this.#watchdog = options.watchdog
     this.chain = new Chain(swarm, options, this.#events(), root)
@@ -56,7 +54,6 @@ export class StepRunner {
     const pieceTokens = this.#pieceTokens(hidden)
     if (position === 0) links[0]!.inputs.firstTokens = Math.min(pieceTokens, hidden.shape[0]!)
     let input = hidden
-    this.#target = position + hidden.shape[0]!
     for (let first = 0; first < links.length;) {
       let last = first
       while (links[last]!.pushes && last + 1 < links.length) last++
@@ -64,7 +61,9 @@ export class StepRunner {
       const wanted = { position, rows: isLast ? rows : input.shape[0]!, nextStep, pieceTokens }
       input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted))
       first = last + 1
-      links[first]?.inputs.write(position, input)
+      const next = links[first]?.inputs
+      next?.write(position, input)
+      if (next !== undefined) void links[last]!.remote.send({ kind: 'ack', until: next.until })
     }
     this.#observe(hidden, performance.now() - began)
     return input
@@ -132,16 +131,6 @@ export class StepRunner {
   #events(): RemoteSessionEvents {
     return {
       onOutput: (remote, output) => this.#wait?.deliver(remote, output),
-      onCopies: (remote, { epoch, position, hidden }) => {
-        const inputs = this.chain.links[this.chain.indexOf(remote) + 1]?.inputs
-        if (epoch !== this.epoch) return undefined
-        if (position + hidden.shape[0]! > this.#target) {
-          remote.giveUp(wrongAnswer(remote.peerId, `copies of positions after ${this.#target}`))
-          return undefined
-        }
-        inputs?.write(position, hidden)
-        return inputs?.until
-      },
       onStepFailed: (remote, { kind, step, ...fault }) => this.#failStep(remote, kind, step, fault),
       onSent: ({ peerId }, bytes, ms) => this.#swarm.links?.sent(peerId, bytes, ms),
       onLost: (remote) => this.#wait?.fail(lostError(remote)),

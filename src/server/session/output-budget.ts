@@ -10,8 +10,8 @@ export interface Shedding {
 }
 
 /**
- * The share of the machine's memory, up to `MAX_BYTES`, for the outputs of all sessions. Clients hold copies within a
- * quarter of a second, so the bound is rarely reached.
+ * The share of the machine's memory, up to `MAX_BYTES`, for the outputs of all sessions. Most clients fetch
+ * copies soon after their steps, so the bound is rarely reached.
  */
 const MEMORY_SHARE = 1 / 8
 const MAX_BYTES = 4 * 2 ** 30

@@ -23,8 +23,6 @@ export class OutputLog implements Shedding {
   readonly #budget: OutputBudget
   #entries: Entry[] = []
   #bytes = 0
-  /** The client has been sent copies of all outputs before this position. */
-  #sentUntil = 0
 
   readonly owner: string
 
@@ -44,11 +42,6 @@ export class OutputLog implements Shedding {
     return this.#bytes
   }
 
-  /** Number of tokens whose outputs have not been sent to the client. */
-  get unsentTokens(): number {
-    return Math.max(0, (this.#entries.at(-1)?.until ?? 0) - Math.max(this.#sentUntil, this.#entries[0]?.position ?? 0))
-  }
-
   /** Adds `output` [tokens, hidden] for the positions from `position` on. */
   append(position: number, output: Tensor): void {
     this.truncate(position)
@@ -60,13 +53,9 @@ export class OutputLog implements Shedding {
     while (this.#bytes > MAX_BYTES && this.#entries.length > 1) this.#dropFirst()
   }
 
-  /**
-   * Replaces this log's contents by what `source` holds before `position`, sharing its memory. All of it counts as not
-   * sent.
-   */
+  /** Replaces this log's contents by what `source` holds before `position`, sharing its memory. */
   copyFrom(source: OutputLog, position: number): void {
     this.#entries = [...source.#entries]
-    this.#sentUntil = 0
     this.#grow(source.#bytes - this.#bytes)
     this.truncate(position)
   }
@@ -82,23 +71,11 @@ export class OutputLog implements Shedding {
         output: rows(last, last.position, position),
       }
     }
-    this.#sentUntil = Math.min(this.#sentUntil, position)
   }
 
   /** The client holds all outputs before `until`: discards them. */
   acknowledge(until: number): void {
     while (this.#entries.length > 0 && this.#entries[0]!.until <= until) this.#dropFirst()
-  }
-
-  /**
-   * The unsent outputs as one tensor [tokens, hidden], which count as sent from now on; undefined if there are none.
-   */
-  takeUnsent(): { position: number; output: Tensor } | undefined {
-    const position = Math.max(this.#sentUntil, this.#entries[0]?.position ?? 0)
-    const until = this.#entries.at(-1)?.until ?? 0
-    if (until <= position) return undefined
-    this.#sentUntil = until
-    return { position, output: this.range(position, until)! }
   }
 
   /** The outputs of positions `from` to `until`, [until - from, hidden]; undefined if some are gone. */

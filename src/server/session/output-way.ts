@@ -27,6 +27,8 @@ export class OutputWay {
   #next: RequestStream<'push'> | undefined
   /** Whether the next server was lost: until the client names another one, outputs are kept and not sent on. */
   #nextLost = false
+  /** Whether the client carries outputs to the next server; it says what it holds of them. */
+  #isCarried = false
   #sending: Promise<void> = Promise.resolve()
   #pushing = 0
 
@@ -39,10 +41,6 @@ export class OutputWay {
     return this.#pushing
   }
 
-  get hasNext(): boolean {
-    return this.#next !== undefined
-  }
-
   /** Begins to send an output, once the one before has been taken. Never rejects. */
   async send(made: Made): Promise<void> {
     await this.#sending
@@ -51,9 +49,9 @@ export class OutputWay {
 
   /** Dials the next server. Throws what `openPush` throws; outputs go to the client then. */
   async route(peerId: string, sessionId: string): Promise<void> {
-    this.#nextLost = false
+    this.routeToClient()
     const next = await this.#modules.openPush(peerId, sessionId)
-    this.drop()
+    this.#isCarried = false
     this.#next = next
   }
 
@@ -61,6 +59,7 @@ export class OutputWay {
   routeToClient(): void {
     this.drop()
     this.#nextLost = false
+    this.#isCarried = true
   }
 
   /** Gives up the next server; a push that is under way fails. */
@@ -80,11 +79,10 @@ export class OutputWay {
     const { epoch, step } = made
     const next = this.#next
     if (next === undefined && !this.#nextLost) {
-      // The client would not have sent this step without holding everything before it. What it gets of the step's own
-      // output stays, since it may get lost on its way.
+      // What the client gets stays, since it may get lost on its way. Of the last span nothing else is needed again.
       const { position, hidden } = lastRows(made)
       if (hidden !== undefined) outputs.append(position, hidden)
-      outputs.acknowledge(position)
+      if (!this.#isCarried) outputs.acknowledge(position)
       return this.#answer(made)
     }
     outputs.append(made.position, made.hidden)

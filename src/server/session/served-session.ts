@@ -7,28 +7,18 @@ import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.t
 import { convertInPieces } from '../../tensor/convert.ts'
 import type { DType } from '../../tensor/dtype.ts'
 import { allFinite } from '../../tensor/finite.ts'
-import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import type { Pace } from '../span/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
 import { OutputWay } from './output-way.ts'
 import { PushSource } from './push-source.ts'
 
-/**
- * Copies of pushed outputs are sent to the client in one message per this many tokens, or after `COPY_DELAY_MS`, so
- * that they do not slow down the steps.
- */
-const COPY_TOKENS = 64
-const COPY_DELAY_MS = 250
-
 /** The longest queue that is told; more makes no difference to a client. */
 const MAX_QUEUE_MS = 3_600_000
 
 /** How long a client has to read why its session ended, and then for its stream to end. */
 const ORDERLY_END_MS = 1000
-
-/** The most bytes of one message of copies. Outputs wait behind no more than one on a slow link. */
-const MAX_COPY_BYTES = 1 << 20
 
 /**
  * How far epochs and numbers of steps may run ahead of what this server has seen. A repair numbers steps that go to
@@ -63,7 +53,7 @@ export interface SessionModules {
 type RequestOf<K extends Request<'inference'>['kind']> = Extract<Request<'inference'>, { kind: K }>
 
 /** Requests that are processed one after another; `accept` and `ack` are done at once. */
-type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork' | 'fetch'>
+type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork'>
 
 /**
  * One client's session on this server. Requests are processed one after another, whether they come from the client or
@@ -82,12 +72,11 @@ export class ServedSession {
   /** Who may push into this session. */
   readonly source: PushSource
   #work: Promise<void> = Promise.resolve()
+  #fetching: Promise<void> = Promise.resolve()
   #epoch = 0
   #lastStep = 0
   #received = 0
   readonly #way: OutputWay
-  #copyTimer: NodeJS.Timeout | undefined
-  #isCopying = false
   #steppedAt = performance.now()
   #stepsUnderWay = 0
   readonly #idle: NodeJS.Timeout
@@ -132,6 +121,8 @@ export class ServedSession {
       case 'resume':
         if (this.#way.pushing > 0) this.#way.drop()
         return this.#queue(message)
+      case 'fetch':
+        return this.#queueFetch(message)
       default:
         return this.#queue(message)
     }
@@ -164,7 +155,6 @@ export class ServedSession {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    clearTimeout(this.#copyTimer)
     clearTimeout(this.#idle)
     this.source.close()
     this.#modules.engine.release()
@@ -198,8 +188,6 @@ export class ServedSession {
         return this.#route(message)
       case 'resume':
         return this.#resume(message)
-      case 'fetch':
-        return this.#fetch(message)
       case 'fork':
         return this.#fork(message)
     }
@@ -228,7 +216,6 @@ export class ServedSession {
     this.#lastStep = step
     this.#modules.onStep(output.shape[0]!)
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
-    if (push && this.#way.hasNext) this.#scheduleCopies()
   }
 
   /** Computes a step on the engine. Throws `TENSOR_NONFINITE` for an output that nobody should compute with. */
@@ -258,8 +245,6 @@ export class ServedSession {
       if (this.#closed) return this.#way.drop()
     } else {
       this.#way.routeToClient()
-      // Outputs come back to the client from now on, which then holds all before them.
-      this.#sendCopies()
     }
     return this.#reply({ kind: 'routed', request })
   }
@@ -296,9 +281,6 @@ export class ServedSession {
     this.#outputs.copyFrom(outputs, position)
     this.#epoch = epoch
     this.#received = Math.max(this.#received, until)
-    // Copies are sent after the next step: by then the client has taken over what it holds of the other session.
-    clearTimeout(this.#copyTimer)
-    this.#copyTimer = undefined
     return this.#reply({ kind: 'forked', ...this.progress(request) })
   }
 
@@ -317,6 +299,16 @@ export class ServedSession {
     }
   }
 
+  /** Outputs are sent beside the work that follows: no step waits until a client has read them. */
+  #queueFetch(message: RequestOf<'fetch'>): Promise<void> {
+    const before = this.#work
+    this.#fetching = this.#fetching
+      .then(() => before)
+      .then(() => this.#fetch(message))
+      .catch((error: unknown) => this.#replyFailure(message, error))
+    return this.#fetching
+  }
+
   #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
     const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
     return this.#sending(bytes, () => {
@@ -333,47 +325,13 @@ export class ServedSession {
     return sent.during(stream.remotePeer, bytes, async () => (this.#closed ? undefined : await work()))
   }
 
-  #scheduleCopies(): void {
-    if (this.#outputs.unsentTokens >= COPY_TOKENS) return this.#sendCopies()
-    this.#copyTimer ??= setTimeout(() => this.#sendCopies(), COPY_DELAY_MS)
-  }
-
-  /** Sends what is unsent, unless some is on its way: then the rest goes once that was read. */
-  #sendCopies(): void {
-    clearTimeout(this.#copyTimer)
-    this.#copyTimer = undefined
-    if (this.#isCopying) return
-    this.#isCopying = true
-    const { unsentTokens, tokenBytes } = this.#outputs
-    void this.#sending(unsentTokens * tokenBytes, () => this.#copyUnsent())
-      .catch((error: unknown) => this.#modules.onFailure('copies', error))
-      .finally(() => {
-        this.#isCopying = false
-        if (!this.#closed && this.#outputs.unsentTokens > 0) this.#scheduleCopies()
-      })
-  }
-
-  async #copyUnsent(): Promise<void> {
-    const unsent = this.#outputs.takeUnsent()
-    if (unsent === undefined) return
-    const epoch = this.#epoch
-    const { position, output } = unsent
-    const [tokens = 0] = output.shape
-    const rowsPerMessage = Math.max(1, Math.floor((MAX_COPY_BYTES * tokens) / output.data.byteLength))
-    // One piece at a time, so that outputs get in between.
-    for (let row = 0; row < tokens; row += rowsPerMessage) {
-      const hidden = sliceRows(output, row, Math.min(tokens, row + rowsPerMessage))
-      await this.#reply({ kind: 'copies', epoch, position: position + row, hidden })
-    }
-  }
-
   /** Tells the client that a step was not computed for a reason that does not speak against this server. */
   #replyBroken({ epoch, step }: StepMessage, code: string, why: string): Promise<void> {
     return this.#reply({ kind: 'broken', epoch, step, code, message: `step ${step} of epoch ${epoch} ${why}` })
   }
 
   /** Tells the client that a request failed. The session stays open: the client decides what to do. */
-  #replyFailure(message: Queued, error: unknown): Promise<void> {
+  #replyFailure(message: Queued | RequestOf<'fetch'>, error: unknown): Promise<void> {
     if (!this.#closed) this.#modules.onFailure(message.kind, error)
     const code = errorCode(error)
     const reason = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 500)

@@ -141,7 +141,6 @@ export const MESSAGES = {
         position: uint(3),
         hidden: tensor(4, ['tokens', 'hidden']),
       }),
-      copies: message(4, { epoch: uint(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
       routed: message(5, { request: ordinal(1) }),
       accepted: message(6, { request: ordinal(1) }),
       resumed: message(7, PROGRESS),

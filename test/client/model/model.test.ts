@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import type { Recovery } from '../../../src/client/session/inference-session.ts'
 import { asFloat32 } from '../../../src/tensor/tensor.ts'
@@ -141,10 +142,12 @@ test('a lost span whose inputs nobody holds any more is recomputed from the span
   try {
     const recoveries: Recovery[] = []
     model.on('recovery', (recovery) => recoveries.push(recovery))
-    const session = model.inferenceSession({ maxLength: 79, replayMemoryBytes: 0 })
+    const session = model.inferenceSession({ maxLength: 79 })
     let route: string[] = []
+    let copies: { drop(): void }[] = []
     session.blocks.on('route', (links) => {
       route = links.map(({ remote }) => remote.peerId)
+      copies = links.slice(1).map(({ inputs }) => inputs)
     })
     const ids: number[] = []
     let computedBySpanBefore = 0
@@ -153,11 +156,11 @@ test('a lost span whose inputs nobody holds any more is recomputed from the span
     })
     for await (const { tokenIds } of session.generate(text.input_ids, LENGTH)) {
       ids.push(...tokenIds)
-      // Long enough for the copies to have come, been dropped, and been given up by the server.
-      if (ids.length === 20)
-        await new Promise((resolve) => {
-          setTimeout(resolve, 400)
-        })
+      // Long enough for the copies to have come and been given up by the servers.
+      if (ids.length === 20) {
+        await sleep(800)
+        for (const each of copies) each.drop()
+      }
       if (ids.length === 26) await swarm.servers.find(({ node }) => node.peerId === route[1])!.node.stop()
     }
     assert.deepEqual(ids, continuation(text))

@@ -2,16 +2,12 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError } from '../../../src/base/errors.ts'
-import type {
-  InferenceSession,
-  InferenceSessionOptions,
-  Recovery,
-} from '../../../src/client/session/inference-session.ts'
+import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { eventually } from '../../eventually.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
-/** Longer than a server keeps its outputs to itself before it sends copies. */
-const COPIES_SENT_MS = 350
+/** Longer than a client waits until it fetches copies. */
+const COPIES_PULLED_MS = 350
 
 /** Sends the tokens of `sequence` that the session does not hold yet, and checks what comes back. */
 async function feed(session: InferenceSession, sequence: readonly number[]): Promise<void> {
@@ -28,10 +24,10 @@ interface Setup {
 }
 
 /** A session that holds the prompt, on three servers. */
-async function prefilled(t: TestContext, options: Partial<InferenceSessionOptions> = {}): Promise<Setup> {
+async function prefilled(t: TestContext): Promise<Setup> {
   const swarm = new TestSwarm(t)
   const servers = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
-  const session = swarm.session(options)
+  const session = swarm.session()
   await feed(session, PROMPT)
   return { swarm, servers, session }
 }
@@ -79,7 +75,7 @@ for (const [index, name] of ['first', 'second', 'last'].entries()) {
       const fork = await session.fork()
       await feed(fork, [...PROMPT, 5])
       await feed(session, [...PROMPT, 6])
-      if (settled) await sleep(COPIES_SENT_MS)
+      if (settled) await sleep(COPIES_PULLED_MS)
       const victim = servers[index]!
       const spare = await swarm.serve(victim.start, victim.end)
       swarm.kill(victim)
@@ -156,9 +152,17 @@ test("where the source's server has no room, the fork runs elsewhere and is repl
 })
 
 test('where nobody holds the inputs of a replayed span any more, the span before computes once more', async (t) => {
-  const { swarm, servers, session } = await prefilled(t, { replayMemoryBytes: 0 })
+  const swarm = new TestSwarm(t)
+  const servers = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
+  const session = swarm.session()
+  let inputs: readonly { drop(): void }[] = []
+  session.on('route', (links) => {
+    inputs = links.slice(1).map((link) => link.inputs)
+  })
+  await feed(session, PROMPT)
   await feed(session, [...PROMPT, 4])
-  await sleep(COPIES_SENT_MS)
+  await sleep(COPIES_PULLED_MS)
+  for (const each of inputs) each.drop()
   const fork = await session.fork()
   await feed(session, [...PROMPT, 4, 5])
   await swarm.serve(2, 4)

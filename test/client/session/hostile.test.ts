@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
@@ -12,6 +13,9 @@ import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './server
 type Reply = Answer<'inference'>
 
 const sequence = (length: number): number[] => Array.from({ length }, (_, i) => (i * 7) % 101)
+
+/** Longer than a client waits until it fetches copies. */
+const COPIES_PULLED_MS = 350
 
 /** Sends the tokens that the session does not hold yet, and checks what comes back. */
 async function feed(session: InferenceSession, tokens: readonly number[]): Promise<void> {
@@ -178,9 +182,10 @@ test('copies of positions that were never computed cost the server its place', a
   const swarm = new TestSwarm(t)
   const [liar, last] = [await swarm.serve(0, 3), await swarm.serve(3, 6)]
   await swarm.serve(0, 3)
-  tamper(liar, 'inference', (answer: Reply) => (answer.kind === 'copies' ? { ...answer, position: 5000 } : answer))
+  tamper(liar, 'inference', (answer: Reply) => (answer.kind === 'fetched' ? { ...answer, position: 5000 } : answer))
   const session = swarm.session()
   await feed(session, sequence(80))
+  await sleep(COPIES_PULLED_MS)
   await feed(session, sequence(81))
   assert.deepEqual([...swarm.banned], [liar.id])
   assert.equal(last.computedTokens, 81)

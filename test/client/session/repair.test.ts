@@ -5,8 +5,8 @@ import type { InferenceSession, Recovery } from '../../../src/client/session/inf
 import { RuntimeError } from '../../../src/runtime/errors.ts'
 import { TestSwarm, expected, hidden, tokensOf } from './servers.ts'
 
-/** Longer than a server keeps its outputs to itself before it sends copies. */
-const COPIES_SENT_MS = 350
+/** Longer than a client waits until it fetches copies. */
+const COPIES_PULLED_MS = 350
 
 /** Sends tokens of `sequence` that the session does not hold yet, and checks what comes back. */
 async function feed(session: InferenceSession, sequence: readonly number[]): Promise<void> {
@@ -140,7 +140,7 @@ test('after a cut-back no copy from before it reaches a replay', async (t) => {
   session.position = 80
   spare.beforeStep = async () => {
     spare.beforeStep = () => undefined
-    await sleep(COPIES_SENT_MS)
+    await sleep(COPIES_PULLED_MS)
   }
   swarm.kill(first)
   const other = [...sequence(80), 501]
@@ -159,6 +159,8 @@ test('copies that are still under way when a session is cut back are not taken f
   await feed(session, [1])
   first.peer.lagMs.set('client', 40)
   await feed(session, sequence(80).with(0, 1))
+  // Until they have been asked for, and not come.
+  await sleep(270)
   session.position = 40
   const other = [...sequence(40).with(0, 1), 501]
   await feed(session, other)

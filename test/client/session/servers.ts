@@ -2,6 +2,7 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { isTransient } from '../../../src/base/errors.ts'
 import type { SwarmAccess } from '../../../src/client/session/chain.ts'
+import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
 import type { Engine, EngineSessionOptions } from '../../../src/engine/engine.ts'
 import { EngineSession } from '../../../src/engine/session/engine-session.ts'
@@ -221,7 +222,8 @@ export class TestSwarm implements SwarmAccess {
       maxLength: 256,
       allocTimeoutMs: 5000,
       connectTimeoutMs: 1000,
-      replayMemoryBytes: 1 << 30,
+      pullsCopies: true,
+      replayMemory: new ReplayMemory(),
       recoveryTimeoutMs: 5000,
       watchdog: { lateMs: 150, answerMs: 250, minStepMs: 1000, stepTimeoutMs: 5000 },
       ...options,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { InferenceSession, type Recovery } from '../../../src/client/session/inference-session.ts'
+import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
 import type { SwarmAccess } from '../../../src/client/session/chain.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../../../src/swarm/node/node.ts'
@@ -56,7 +57,8 @@ async function openSession(t: TestContext, servers: readonly TestServer[], banne
     maxLength: 2048,
     allocTimeoutMs: 5000,
     connectTimeoutMs: 5000,
-    replayMemoryBytes: 1 << 30,
+    pullsCopies: true,
+    replayMemory: new ReplayMemory(),
     recoveryTimeoutMs: 20_000,
     watchdog: { lateMs: 500, answerMs: 2000, minStepMs: 20_000, stepTimeoutMs: 300_000 },
   })

@@ -59,7 +59,7 @@ export const SAMPLES: Samples = {
       {
         kind: 'info',
         version: '0.1.0',
-        protocol: '2.0.0',
+        protocol: '3.0.0',
         records: [Uint8Array.of(1, 2), Uint8Array.of(3)],
         gossips: true,
       },
@@ -98,7 +98,6 @@ export const SAMPLES: Samples = {
     answers: [
       { kind: 'opened' },
       { kind: 'output', epoch: 1, step: 2, position: 3, hidden: floats(1, 3) },
-      { kind: 'copies', epoch: 1, position: 3, hidden: floats(1, 3) },
       { kind: 'routed', request: 1 },
       { kind: 'accepted', request: 2 },
       { kind: 'resumed', ...PROGRESS },

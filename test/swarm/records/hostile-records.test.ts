@@ -101,7 +101,7 @@ test('a record with a false signature ends the connection that it came by, asked
   await liar.node.unhandle('info')
   await liar.node.handle('info', async (stream) => {
     await stream.receive()
-    await stream.send({ kind: 'info', version: '0', protocol: '2.0.0', records: [forged!], gossips: true })
+    await stream.send({ kind: 'info', version: '0', protocol: '3.0.0', records: [forged!], gossips: true })
   })
   await assert.rejects(asker.node.records.ask(targetOf(liar.node), MODEL))
   await eventually(() => !asker.node.isConnected(liar.node.peerId))

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RootInputs } from '../../../src/client/session/root-inputs.ts'
+import { asFloat32 } from '../../../src/tensor/tensor.ts'
+import { hidden } from './servers.ts'
+
+test('ids are embedded again where they are needed; hidden states are kept', async () => {
+  const asked: number[][] = []
+  const embed = async (ids: readonly number[]) => {
+    asked.push([...ids])
+    return hidden(ids.map((id) => id * 10))
+  }
+  const root = new RootInputs()
+  const write = (position: number, ids: number[]) => root.write(position, hidden(ids), { ids, embed })
+  const values = async (from: number, until: number) => [...asFloat32((await root.range(from, until))!)]
+  write(0, [1, 2, 3])
+  write(3, [4])
+  const states = hidden([77, 78])
+  root.write(4, states)
+  states.data.fill(0)
+  write(6, [9])
+  assert.deepEqual(await values(1, 7), [20, 30, 40, 77, 78, 90])
+  assert.deepEqual(asked, [[2, 3, 4], [9]])
+  assert.equal(await root.range(0, 8), undefined)
+
+  const copy = new RootInputs()
+  copy.copyFrom(root, 5)
+  write(2, [5, 6])
+  assert.deepEqual(await values(0, 4), [10, 20, 50, 60])
+  assert.deepEqual([...asFloat32((await copy.range(2, 5))!)], [30, 40, 77])
+})
