@@ -22,7 +22,7 @@ type ClientValues = OptionValues<
     typeof routeOptions &
     typeof endsOptions &
     typeof threadOptions
->
+> & { readonly maxTime?: number | undefined }
 
 /**
  * Opens the model that a command's options name and joins its swarm; `cleanup` closes it. Rejects with the signal's
@@ -49,6 +49,7 @@ export async function openClient(
       allowedServers: values.allowedServers,
       blockedServers: values.blockedServers,
       stepTimeoutMs: values.stepTimeout * 1000,
+      recoveryTimeoutMs: Math.min(values.wait, values.maxTime ?? Infinity) * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
     })

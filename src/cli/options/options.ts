@@ -72,6 +72,14 @@ export const routeOptions = {
     defaultDescription: 'none',
     description: 'Peer id of a server never to use; may be repeated',
   },
+  wait: {
+    type: 'number',
+    group: SWARM,
+    min: 0,
+    default: 60,
+    description: 'Seconds to wait for servers where blocks are missing; 0: none',
+    reason: 'A server that was started again is back by then',
+  },
   stepTimeout: {
     type: 'number',
     group: SWARM,

@@ -1,3 +1,4 @@
+import { describeWaiting } from '../terminal/text-printer.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import type { ServerChoiceOptions } from '../../client/remote/server-choice.ts'
 import type { Golden } from '../../client/verification/golden.ts'
@@ -19,6 +20,7 @@ export interface VerifyOptions extends ServerChoiceOptions {
   /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
   readonly stepTimeoutMs: number
+  readonly recoveryTimeoutMs: number
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
@@ -64,7 +66,9 @@ async function* verifyAt(
     allowedServers: options.allowedServers,
     blockedServers: options.blockedServers,
     stepTimeoutMs: options.stepTimeoutMs,
+    recoveryTimeoutMs: options.recoveryTimeoutMs,
   })
+  model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))
   try {
     yield* verifyPartition(model, golden, cuts)
   } finally {

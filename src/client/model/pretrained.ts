@@ -34,6 +34,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** The most time for one step of a session, in milliseconds, as in `SessionOptions`. */
   readonly stepTimeoutMs?: number | undefined
+  /** How long a session waits for servers before a step fails, in milliseconds, as in `SessionOptions`. */
+  readonly recoveryTimeoutMs?: number | undefined
   /**
    * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
    * which `node` serves a span, or else the CPU.
@@ -66,6 +68,7 @@ export interface PretrainedParts {
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly stepTimeoutMs?: number | undefined
+  readonly recoveryTimeoutMs?: number | undefined
 }
 
 /**
@@ -105,6 +108,8 @@ export async function openPretrained(
       node,
       swarmKey: options.swarmKey,
       modelKey: key,
+      model,
+      dhtPrefix: options.dhtPrefix,
       allowedServers: options.allowedServers,
       blockedServers: options.blockedServers,
       numBlocks: checkpoint.config.numBlocks,
@@ -134,6 +139,7 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
     stepTimeoutMs: options.stepTimeoutMs,
+    recoveryTimeoutMs: options.recoveryTimeoutMs,
   }
 }
 

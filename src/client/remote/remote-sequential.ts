@@ -19,6 +19,8 @@ export interface RemoteSequentialOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** The most time for one step or pass, unless a session says otherwise; in milliseconds. */
   readonly stepTimeoutMs?: number | undefined
+  /** How long a session waits for servers, unless it says otherwise; in milliseconds. */
+  readonly recoveryTimeoutMs?: number | undefined
   /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
@@ -43,6 +45,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly #onSession: RemoteSequentialOptions['onSession']
   readonly #activeAdapter: ActiveAdapter | undefined
   readonly #stepTimeoutMs: number | undefined
+  readonly #recoveryTimeoutMs: number | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
@@ -54,6 +57,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.#onSession = options.onSession
     this.#activeAdapter = options.activeAdapter
     this.#stepTimeoutMs = options.stepTimeoutMs
+    this.#recoveryTimeoutMs = options.recoveryTimeoutMs
   }
 
   get length(): number {
@@ -73,6 +77,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       onSession: this.#onSession,
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
+      recoveryTimeoutMs: this.#recoveryTimeoutMs,
     })
   }
 
@@ -126,6 +131,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     const session = createInferenceSession(this.#swarm, this.config, this, {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
+      recoveryTimeoutMs: this.#recoveryTimeoutMs,
       ...options,
     })
     this.#onSession?.(session)

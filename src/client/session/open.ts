@@ -26,7 +26,7 @@ export interface SessionOptions {
   /** The most memory for copies of spans' inputs, kept for repairs; 1 GiB by default. */
   readonly replayMemoryBytes?: number
   /** How long a session tries to go on before a step fails; 60 s by default. */
-  readonly recoveryTimeoutMs?: number
+  readonly recoveryTimeoutMs?: number | undefined
   /**
    * The most time for one step, 300 s by default, as in Petals. Sooner, after several times what it should take, the
    * server at which it rests is given up.
