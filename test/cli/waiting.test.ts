@@ -52,7 +52,7 @@ describe('with a swarm that holds half of a model', () => {
     assert.ok(error.message.includes(cure), error.message)
   })
 
-  test('where waiting cannot help there is an error at once: another model, an unknown adapter, --wait 0', async (t) => {
+  test('where waiting cannot help there is an error at once: another model, no such adapter, --wait 0', async (t) => {
     const cases: [string[], RegExp][] = [
       [['--dht-prefix', 'nix'], /nobody in this swarm serves \S+ \(nix\); what is served: llama-8x256-\w+; start one/],
       [['--active-adapter', 'nix'], /no server computes with adapter nix; servers have none/],

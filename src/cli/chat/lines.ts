@@ -4,7 +4,7 @@ import { PetalsError } from '../../base/errors.ts'
 /** How lines are read. */
 export interface LineOptions {
   readonly signal: AbortSignal
-  /** Whether to report an error with `onError` and ask for the next line; otherwise the first error ends the reading. */
+  /** Whether an error goes to `onError` and the next line is asked for; otherwise the first error ends the reading. */
   readonly patient: boolean
   readonly onError: (error: unknown) => void
 }

@@ -49,8 +49,8 @@ async function tokenize(
     printIds(await tokenizer.encode(input))
     return
   }
-  const template = compileTemplate(await findTemplate(folder, values.template))
-  const prompt = template.render(readMessages(input))
+  const messages = readMessages(input)
+  const prompt = compileTemplate(await findTemplate(folder, values.template)).render(messages)
   // The template writes the special tokens itself.
   if (values.ids) printIds(await tokenizer.encode(prompt, { addSpecialTokens: false }))
   else process.stdout.write(prompt)

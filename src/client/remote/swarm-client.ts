@@ -101,8 +101,8 @@ export class SwarmClient implements SwarmAccess {
   }
 
   /**
-   * The best route whose servers are there. Throws as `Candidates.route`, and says what can be done: which command would
-   * serve the blocks, whose clock is off, or which models are served instead.
+   * The best route whose servers are there. Throws as `Candidates.route`, and says what can be done: which command
+   * would serve the blocks, whose clock is off, or which models are served instead.
    */
   async route(find: RouteFinder): Promise<RouteSpan[]> {
     try {
