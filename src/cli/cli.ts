@@ -1,5 +1,5 @@
 import yargs from 'yargs'
-import { PetalsError, UsageError, errorMessage } from '../base/errors.ts'
+import { PetalsError, UsageError, errorCode, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
 import { closest } from './terminal/closest.ts'
 import type { CommandContext, ProgramCommand } from './command.ts'
@@ -11,16 +11,21 @@ const GLOBAL_WORDS = new Set(['help', '--help', '-h', '--version'])
 const MAX_WIDTH = 110
 
 /** Runs one command line and exits with its exit code. Errors are printed on stderr. */
-export async function runCli(args: readonly string[], context: CommandContext): Promise<void> {
+export async function runCli(args: readonly string[], given: Omit<CommandContext, 'report'>): Promise<void> {
+  // An option that cannot be read ends the run before its command has seen any.
+  const context = { ...given, report: { json: args.includes('--json') } }
   try {
     await parse(args, context)
   } catch (error) {
+    if (context.report.json) reportJson(error)
     report(error, args, context.commands)
     process.exitCode = exitCodeOf(error)
   }
   // Everything is closed, but a library's timer may still run, so the process must exit. This write ends after all
-  // earlier ones.
-  process.stdout.write('', () => process.exit())
+  // earlier ones; where it fails, `watchOutput` ends the process.
+  process.stdout.write('', (error) => {
+    if (error == null) process.exit()
+  })
 }
 
 async function parse(args: readonly string[], context: CommandContext): Promise<void> {
@@ -69,6 +74,12 @@ function checkCommand([name]: readonly string[], commands: readonly ProgramComma
   if (name.startsWith('-')) throw new UsageError(`a command comes before its options, like petals-node serve ${name}`)
   const cure = near === undefined ? `; there are ${names.join(', ')}` : `: did you mean ${near}?`
   throw new UsageError(`there is no command ${JSON.stringify(name)}${cure}`)
+}
+
+/** With --json a script finds the error where it looks for the result. */
+function reportJson(error: unknown): void {
+  if (error instanceof InterruptedError) return
+  process.stdout.write(`${JSON.stringify({ error: { code: errorCode(error), message: errorMessage(error) } })}\n`)
 }
 
 function report(error: unknown, args: readonly string[], commands: readonly ProgramCommand[]): void {

@@ -10,6 +10,8 @@ import type { Shutdown } from './process/shutdown.ts'
 /** A command of the program: its options, help texts and what it runs. */
 export interface CommandContext {
   readonly shutdown: Shutdown
+  /** How this run reports; a command that was chosen fills it in. */
+  readonly report: { json: boolean }
   /** All commands of the program. */
   readonly commands: readonly ProgramCommand[]
 }
@@ -19,10 +21,12 @@ export interface Command<T extends OptionTable = OptionTable> {
   /** One line for the list of commands. */
   readonly summary: string
   readonly options: T
+  /** What the one word that may stand among the options is; without this, none may. */
+  readonly argument?: string
   /** Pairs of a command line and what it does. */
   readonly examples: readonly (readonly [string, string])[]
   /** Runs the command. Imports what it needs itself, so that --help stays quick. Rejects with the error to report. */
-  readonly run: (values: OptionValues<T>, context: CommandContext) => Promise<void>
+  readonly run: (values: OptionValues<T>, context: CommandContext, argument?: string) => Promise<void>
 }
 
 /** A command as the program uses it, whatever its options. */
@@ -50,9 +54,11 @@ function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, c
     command.summary,
     (builder: Argv) => {
       for (const [name, option] of Object.entries(command.options))
-        builder.option(flagOf(name).slice(2), yargsOption(option))
+        builder.option(flagOf(name).slice(2), yargsOption(option, command.argument !== undefined))
       for (const [line, meaning] of command.examples) builder.example(line, meaning)
-      return builder.usage(`$0 ${command.name} [options]\n\n${command.summary}`).epilogue(SOURCES)
+      return builder
+        .usage(`$0 ${command.name} ${argumentUsage(command)}[options]\n\n${command.summary}`)
+        .epilogue(SOURCES)
     },
     async (argv) => {
       const {
@@ -60,15 +66,31 @@ function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, c
         $0: _program,
         ...raw
       } = argv as Record<string, unknown> & { _: unknown[] }
-      if (strays.length > 0)
-        throw new UsageError(`unexpected ${JSON.stringify(String(strays[0]))}: options begin with --`)
+      const [argument, ...more] = command.argument === undefined ? [undefined, ...strays] : strays
+      if (more.length > 0) throw new UsageError(`unexpected ${JSON.stringify(String(more[0]))}: ${strayCure(command)}`)
       const given = await gather(command, context.commands, raw)
+      context.report.json ||= wantsJson(command.options, given)
       const values = readOptions(command.options, given)
-      await command.run(values, context).catch((error: unknown) => {
-        throw nameSource(error, given)
-      })
+      await command
+        .run(values, context, argument === undefined ? undefined : String(argument))
+        .catch((error: unknown) => {
+          throw nameSource(error, given)
+        })
     },
   )
+}
+
+function argumentUsage({ argument }: Pick<Command, 'argument'>): string {
+  return argument === undefined ? '' : `[${argument.toUpperCase()}] `
+}
+
+function strayCure({ argument }: Pick<Command, 'argument'>): string {
+  return argument === undefined ? 'options begin with --' : `put quotes around a ${argument} of several words`
+}
+
+/** Whether `--json` was given, also where another option is wrong. */
+function wantsJson({ json }: OptionTable, given: GivenOptions): boolean {
+  return json?.type === 'flag' && readOptions({ json }, given).json
 }
 
 /** Collects the options that were given: a flag overrides the environment, which overrides the config file. */
@@ -89,9 +111,10 @@ async function gather(
 
 /**
  * An option for yargs, which only lists it in --help and passes its text on. It has no type, since yargs would turn a
- * number that is none into NaN, and a flag's value into false; and no default, since we fill it in.
+ * number that is none into NaN, and a flag's value into false; and no default, since we fill it in. Only beside an
+ * argument a flag must be known as one, or it would take the argument as its value.
  */
-function yargsOption(option: Option): Options {
+function yargsOption(option: Option, besideArgument: boolean): Options {
   const shown = defaultText(option)
   const notes = [
     ...(option.type === 'text' && option.choices !== undefined ? [oneOf(option.choices)] : []),
@@ -101,5 +124,6 @@ function yargsOption(option: Option): Options {
     describe: notes === '' ? option.description : `${option.description} (${notes})`,
     group: `${option.group}:`,
     ...(option.type !== 'flag' && { nargs: 1 }),
+    ...(option.type === 'flag' && besideArgument && { boolean: true, default: undefined }),
   }
 }

@@ -8,6 +8,7 @@ import { generateCommand } from './generate/command.ts'
 import { keygenCommand } from './keygen/command.ts'
 import { serveCommand } from './serve/command.ts'
 import { statusCommand } from './status/command.ts'
+import { tokenizeCommand } from './tokenize/command.ts'
 import { verifyCommand } from './verify/command.ts'
 
 /** All commands, in the order of --help. */
@@ -17,6 +18,7 @@ export const COMMANDS: readonly ProgramCommand[] = [
   bootstrapCommand,
   generateCommand,
   chatCommand,
+  tokenizeCommand,
   statusCommand,
   verifyCommand,
   doctorCommand,

@@ -11,6 +11,8 @@ export interface PeerTarget {
   multiaddrs: readonly string[]
 }
 
+const MAX_PORT = 65_535
+
 const EXAMPLE = '/ip4/192.0.2.1/tcp/31337/p2p/12D3KooW…'
 
 /** Parses a multiaddr. Throws `SWARM_ADDRESS`. */
@@ -18,6 +20,11 @@ export function parseAddress(text: string): Multiaddr {
   try {
     return multiaddr(text)
   } catch (error) {
+    const port = /\/tcp\/(\d+)/.exec(text)?.[1]
+    if (port !== undefined && Number(port) > MAX_PORT) {
+      const message = `the address ${text} names port ${port}: expected one from 0 to ${MAX_PORT}`
+      throw new SwarmError('SWARM_ADDRESS', message, { cause: error })
+    }
     throw new SwarmError('SWARM_ADDRESS', `${JSON.stringify(text)} is no multiaddr: write it like ${EXAMPLE}`, {
       cause: error,
     })

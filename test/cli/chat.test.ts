@@ -47,7 +47,6 @@ test('Ctrl-C stops an answer that is under way, and twice with nothing under way
   const output = {
     write: () => undefined,
     end: () => undefined,
-    fail: () => undefined,
     note: (text: string) => notes.push(text),
   }
   const result = { text: 'cut', finishReason: 'aborted' } as ChatAnswer

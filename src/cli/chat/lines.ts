@@ -4,7 +4,7 @@ import { PetalsError } from '../../base/errors.ts'
 /** How lines are read. */
 export interface LineOptions {
   readonly signal: AbortSignal
-  /** Whether to report an error and ask for the next line; otherwise the first error ends the reading. */
+  /** Whether an error goes to `onError` and the next line is asked for; otherwise the first error ends the reading. */
   readonly patient: boolean
   readonly onError: (error: unknown) => void
 }
@@ -31,8 +31,8 @@ export async function readLines(
         if (!(await take(line))) return
       } catch (error) {
         if (!(error instanceof PetalsError)) throw error
-        onError(error)
         if (!patient) throw error
+        onError(error)
       }
       if (patient) lines.prompt()
     }

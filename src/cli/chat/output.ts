@@ -1,15 +1,12 @@
-import { errorCode, errorMessage } from '../../base/errors.ts'
 import type { ChatAnswer } from '../../client/chat/chat-session.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
+import { TextPrinter, describeResult, describeWaiting } from '../terminal/text-printer.ts'
 
-/** Shows answers, notes and errors of a chat. */
+/** Shows answers and notes of a chat. */
 export interface ChatOutput {
   /** Shows a piece of an answer. */
   write(text: string): void
   end(answer: ChatAnswer): void
-  /** Shows the error of an answer that failed. */
-  fail(error: unknown): void
   note(text: string): void
 }
 
@@ -33,17 +30,17 @@ export class TerminalOutput implements ChatOutput {
       )
   }
 
-  fail(error: unknown): void {
-    this.#printer.note(errorMessage(error))
-  }
-
   note(text: string): void {
     this.#printer.note(text)
   }
 }
 
-/** Writes a line of JSON on stdout for each answer, also for one that failed. */
+/** Writes a line of JSON on stdout for each answer. */
 export class JsonOutput implements ChatOutput {
+  constructor(model: AutoDistributedModelForCausalLM) {
+    model.on('waiting', (waiting) => this.note(describeWaiting(waiting)))
+  }
+
   write(): void {
     // The whole answer comes at its end.
   }
@@ -58,10 +55,6 @@ export class JsonOutput implements ChatOutput {
       answerTokens: tokenIds.length,
       seconds,
     })
-  }
-
-  fail(error: unknown): void {
-    this.#line({ error: { code: errorCode(error), message: errorMessage(error) } })
   }
 
   note(text: string): void {

@@ -1,4 +1,4 @@
-import { UsageError } from '../../base/errors.ts'
+import { UsageError, errorMessage } from '../../base/errors.ts'
 import { openChat } from '../../client/chat/open-chat.ts'
 import { requireBootstrap } from '../join/addresses.ts'
 import type { ChatValues } from './options.ts'
@@ -38,7 +38,7 @@ async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): P
   const { generation } = model.checkpoint
   const own = toGenerationOptions(values, generation, NEW_TOKENS)
   const maxNewTokens = own.maxNewTokens ?? generation.options.maxNewTokens ?? NEW_TOKENS
-  const output = values.json ? new JsonOutput() : new TerminalOutput(model)
+  const output = values.json ? new JsonOutput(model) : new TerminalOutput(model)
   const loop = new ChatLoop(session, output, {
     ...own,
     maxNewTokens,
@@ -53,6 +53,6 @@ async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): P
   await readLines((line) => loop.take(line), {
     signal: shutdown.signal,
     patient: process.stdin.isTTY,
-    onError: (error) => output.fail(error),
+    onError: (error) => output.note(errorMessage(error)),
   })
 }

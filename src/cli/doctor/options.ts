@@ -1,12 +1,6 @@
 import type { OptionValues } from '../options/option-table.ts'
-import {
-  computeOptions,
-  modelOptions,
-  nodeOptions,
-  serverOptions,
-  swarmOptions,
-  toolLogOptions,
-} from '../options/options.ts'
+import { computeOptions, modelOptions, nodeOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import { serverOptions } from '../options/server-options.ts'
 
 const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
 const { listen, announce, identity } = nodeOptions

@@ -9,7 +9,7 @@ import { toGenerationOptions } from '../values/generation-values.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { openClient } from '../join/open-client.ts'
 import { orAborted } from '../../base/abort.ts'
-import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
+import { TextPrinter, describeResult, describeWaiting } from '../terminal/text-printer.ts'
 
 const NEW_TOKENS = 64
 
@@ -29,8 +29,10 @@ async function generate(values: GenerateValues, prompt: Prompt, cleanup: Cleanup
   const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
   const { numBeams, numReturnSequences } = values
   const { length } = await model.encode(prompt)
+  checkIds(values, prompt, model.checkpoint.config.vocabSize)
   const options = { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS, length), signal }
   if (values.json || (numBeams ?? 1) > 1 || (numReturnSequences ?? 1) > 1) {
+    model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))
     const results = await model.generate([prompt], options)
     signal.throwIfAborted()
     printAll(model, results, values.json)
@@ -49,6 +51,14 @@ function printAll(model: AutoDistributedModelForCausalLM, results: readonly Gene
   const texts = results.map(({ text, tokenIds }) => (model.tokenizer === undefined ? tokenIds.join(' ') : text))
   process.stdout.write(texts.map((text) => `${text}\n`).join('\n'))
   for (const result of results) process.stderr.write(`${describeResult(result)}\n`)
+}
+
+/** Throws `USAGE` for a token id that the model does not have. */
+function checkIds({ promptIds }: GenerateValues, prompt: Prompt, vocabSize: number): void {
+  if (promptIds === undefined || typeof prompt === 'string') return
+  const unknown = prompt.find((id) => id >= vocabSize)
+  if (unknown !== undefined)
+    throw new UsageError(`--prompt-ids ${promptIds}: ${unknown} is no token; this model has 0 to ${vocabSize - 1}`)
 }
 
 function readPrompt({ prompt, promptIds }: GenerateValues): Prompt {

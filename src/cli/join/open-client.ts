@@ -23,7 +23,7 @@ type ClientValues = OptionValues<
     typeof routeOptions &
     typeof endsOptions &
     typeof threadOptions
->
+> & { readonly maxTime?: number | undefined }
 
 /**
  * Opens the model that a command's options name and joins its swarm; `cleanup` closes it. Rejects with the signal's
@@ -51,6 +51,7 @@ export async function openClient(
       blockedServers: values.blockedServers,
       stepTimeoutMs: values.stepTimeout * 1000,
       replayCopies: parseReplayCopies(values.replayCopies),
+      recoveryTimeoutMs: Math.min(values.wait, values.maxTime ?? Infinity) * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
     })

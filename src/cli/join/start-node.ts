@@ -1,11 +1,13 @@
 import { rm } from 'node:fs/promises'
 import { loadIdentity } from '../../swarm/node/identity.ts'
+import { SwarmError } from '../../swarm/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { checkBootstrap, checkPeerIds, checkTcpAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { nodeOptions, peerOptions, swarmOptions } from '../options/options.ts'
+import type { nodeOptions, swarmOptions } from '../options/options.ts'
+import type { peerOptions } from '../options/server-options.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions> & Partial<OptionValues<typeof peerOptions>>
@@ -41,7 +43,10 @@ export async function startNode(
     logger,
   })
   cleanup.add(() => node.stop())
-  await node.start()
+  await node.start().catch((error: unknown) => {
+    if (!(error instanceof SwarmError) || error.code !== 'SWARM_LISTEN') throw error
+    throw new SwarmError('SWARM_LISTEN', `--listen: ${error.message}`, { cause: error })
+  })
   await node.ready()
   return node
 }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { UsageError, errorMessage } from '../../base/errors.ts'
 import { generateSwarmKey } from '../../swarm/guards/swarm-key.ts'
 import type { KeygenValues } from './options.ts'
@@ -10,7 +10,18 @@ export async function runKeygen({ out }: KeygenValues): Promise<void> {
     process.stdout.write(key)
     return
   }
-  await writeFile(out, key, { flag: 'wx', mode: 0o600 }).catch((error: unknown) => {
+  try {
+    const file = await open(out, 'wx', 0o600)
+    try {
+      await file.writeFile(key)
+    } catch (error) {
+      // It is new, and this run's own: half a key is worse than none.
+      await rm(out, { force: true })
+      throw error
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
     throw new UsageError(`--out ${out}: ${errorMessage(error)}`, { cause: error })
-  })
+  }
 }

@@ -2,7 +2,7 @@ import type { ProgramCommand } from '../command.ts'
 import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../process/exit-codes.ts'
 import { type Option, defaultText, flagOf, oneOf, variableOf } from '../options/option-table.ts'
 import { OTHER_VARIABLES } from '../options/environment.ts'
-import { GROUPS } from '../options/options.ts'
+import { GROUPS } from '../options/groups.ts'
 import { numberText } from '../options/read-value.ts'
 
 /** The part of a command that the page describes. */

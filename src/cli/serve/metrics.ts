@@ -1,3 +1,4 @@
+import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { RunningServer } from '../../server/serve.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
@@ -36,7 +37,14 @@ export async function openMetrics(
     alive: !failed,
     missing: spansOf(watched?.discovery.unserved() ?? []),
   })
-  const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort })
+  const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort }).catch(
+    (error: unknown) => {
+      if (errorCode(error) !== 'METRICS_LISTEN') throw error
+      throw new PetalsError('METRICS_LISTEN', `--metrics-port, --metrics-host: ${errorMessage(error)}`, {
+        cause: error,
+      })
+    },
+  )
   cleanup.add(() => server.stop())
   return {
     port: server.port,

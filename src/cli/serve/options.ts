@@ -1,13 +1,6 @@
 import type { OptionValues } from '../options/option-table.ts'
-import {
-  computeOptions,
-  modelOptions,
-  nodeLogOptions,
-  nodeOptions,
-  peerOptions,
-  serverOptions,
-  swarmOptions,
-} from '../options/options.ts'
+import { computeOptions, modelOptions, nodeLogOptions, nodeOptions, swarmOptions } from '../options/options.ts'
+import { peerOptions, serverOptions } from '../options/server-options.ts'
 
 export const serveOptions = {
   ...modelOptions,

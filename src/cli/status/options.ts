@@ -13,7 +13,7 @@ export const statusOptions = {
   json: {
     type: 'flag',
     group: 'Output',
-    description: 'Print one JSON object instead of tables; with --watch one per line',
+    description: 'Print one JSON object instead of tables; with --watch one per line, at each change and every 5 s',
   },
   ...toolLogOptions,
 } as const

@@ -18,6 +18,12 @@ const REDRAW_MS = 1000
 /** Changes within this time are drawn together. */
 const SETTLE_MS = 100
 
+/**
+ * The longest time without a line of JSON: round trips and queues move all the time, and a reader that is gone is
+ * noticed only when something is written.
+ */
+const MAX_SILENCE_MS = 5000
+
 /** How changes are shown. */
 export interface WatchOptions {
   readonly json: boolean
@@ -64,11 +70,14 @@ function drawer(view: SwarmView, cleanup: Cleanup, onLeave: () => void): () => v
 /** Returns the function that writes what is new; with `json`, the status of all models in one line. */
 function writer(view: SwarmView, json: boolean): () => void {
   let before: readonly ModelStatus[] = []
+  let wroteAt = -Infinity
   return () => {
     const models = view.models()
     const changes = changesBetween(before, models)
     before = models
-    if (changes.length === 0) return
+    const isDue = json && performance.now() - wroteAt >= MAX_SILENCE_MS
+    if (changes.length === 0 && !isDue) return
+    wroteAt = performance.now()
     const time = new Date().toISOString()
     process.stdout.write(
       json

@@ -2,7 +2,7 @@ import type { GenerationResult } from '../../client/generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import type { Link } from '../../client/session/chain.ts'
-import type { Recovery } from '../../client/session/inference-session.ts'
+import type { Recovery, Waiting } from '../../client/session/inference-session.ts'
 import { shortPeer } from './short-peer.ts'
 
 /**
@@ -18,6 +18,7 @@ export class TextPrinter {
     this.#model = model
     model.on('route', (links) => this.#noteRoute(describeRoute(links)))
     model.on('recovery', (recovery) => this.note(describeRecovery(recovery)))
+    model.on('waiting', (waiting) => this.note(describeWaiting(waiting)))
   }
 
   /**
@@ -80,6 +81,11 @@ function describeRecovery({ lost, seconds, replayedTokens, reason, arithmeticCha
     `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again ` +
     `(${reason})${arithmeticChanged ? '; it computes in another arithmetic, so the text may go on differently' : ''}`
   )
+}
+
+/** Tells what is waited for, and for how long. */
+export function describeWaiting({ reason, seconds }: Waiting): string {
+  return `waiting for at most ${Math.ceil(seconds)} s: ${reason}`
 }
 
 const ENDINGS = {

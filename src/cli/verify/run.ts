@@ -8,6 +8,7 @@ import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
+import { EXIT_CODES } from '../process/exit-codes.ts'
 import type { VerifyValues } from './options.ts'
 import { verifyModel } from './verify-model.ts'
 import { VerifyTable } from './verify-table.ts'
@@ -29,6 +30,7 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     blockedServers: values.blockedServers,
     stepTimeoutMs: values.stepTimeout * 1000,
     replayCopies: parseReplayCopies(values.replayCopies),
+    recoveryTimeoutMs: values.wait * 1000,
     swarmKey: await readSwarmKey(values.swarmKey),
     logger: await createLogger(values.logLevel),
     signal: shutdown.signal,
@@ -42,7 +44,12 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
   table?.finish(rows)
   if (json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
   const bad = rows.filter(({ ok }) => ok === false).length
-  if (bad > 0) throw new PetalsError('VERIFY_FAILED', `${bad} of ${rows.length} comparisons failed`)
+  if (bad === 0) return
+  const failed = new PetalsError('VERIFY_FAILED', `${bad} of ${rows.length} comparisons failed`)
+  if (!json) throw failed
+  // The rows are the result, and say which.
+  process.stderr.write(`petals-node: ${failed.message}\n`)
+  process.exitCode = EXIT_CODES.failed
 }
 
 function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Golden> {

@@ -1,3 +1,4 @@
+import { describeWaiting } from '../terminal/text-printer.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import type { ServerChoiceOptions } from '../../client/remote/server-choice.ts'
 import type { Golden } from '../../client/verification/golden.ts'
@@ -21,6 +22,7 @@ export interface VerifyOptions extends ServerChoiceOptions {
   readonly swarmKey: Uint8Array | undefined
   readonly stepTimeoutMs: number
   readonly replayCopies: ReplayCopies
+  readonly recoveryTimeoutMs: number
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
 }
@@ -67,7 +69,9 @@ async function* verifyAt(
     blockedServers: options.blockedServers,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
+    recoveryTimeoutMs: options.recoveryTimeoutMs,
   })
+  model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))
   try {
     yield* verifyPartition(model, golden, cuts)
   } finally {

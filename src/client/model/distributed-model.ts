@@ -8,7 +8,7 @@ import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type PretrainedOptions, type PretrainedParts, openPretrained } from './pretrained.ts'
 import { RemoteSequential } from '../remote/remote-sequential.ts'
 import type { Link } from '../session/chain.ts'
-import type { InferenceSession, Recovery } from '../session/inference-session.ts'
+import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
 
 /** A text, which needs a tokenizer, or token ids. */
@@ -31,6 +31,8 @@ export interface ModelEvents {
   route: [readonly Link[]]
   /** A session was repaired. */
   recovery: [Recovery]
+  /** A session waits for servers. */
+  waiting: [Waiting]
 }
 
 /**
@@ -62,7 +64,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Called by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer, ...sessions }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, ...options }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
@@ -71,9 +73,10 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     const watch = (session: InferenceSession): void => {
       session.on('route', (links) => this.emit('route', links))
       session.on('recovery', (recovery) => this.emit('recovery', recovery))
+      session.on('waiting', (waiting) => this.emit('waiting', waiting))
       session.on('fork', watch)
     }
-    this.layers = new RemoteSequential(swarm, checkpoint.config, { onSession: watch, ...sessions })
+    this.layers = new RemoteSequential(swarm, checkpoint.config, { ...options, onSession: watch })
   }
 
   /**

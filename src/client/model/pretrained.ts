@@ -37,6 +37,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, as in `SessionOptions`. */
   readonly replayCopies?: ReplayCopies | undefined
+  /** How long a session waits for servers before a step fails, in milliseconds, as in `SessionOptions`. */
+  readonly recoveryTimeoutMs?: number | undefined
   /**
    * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
    * which `node` serves a span, or else the CPU.
@@ -70,6 +72,7 @@ export interface PretrainedParts {
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly stepTimeoutMs?: number | undefined
   readonly replayCopies?: ReplayCopies | undefined
+  readonly recoveryTimeoutMs?: number | undefined
 }
 
 /**
@@ -109,6 +112,8 @@ export async function openPretrained(
       node,
       swarmKey: options.swarmKey,
       modelKey: key,
+      model,
+      dhtPrefix: options.dhtPrefix,
       allowedServers: options.allowedServers,
       blockedServers: options.blockedServers,
       numBlocks: checkpoint.config.numBlocks,
@@ -139,6 +144,7 @@ export async function openPretrained(
     activeAdapter: options.activeAdapter,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
+    recoveryTimeoutMs: options.recoveryTimeoutMs,
   }
 }
 

@@ -21,6 +21,8 @@ export interface RemoteSequentialOptions {
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, unless a session says otherwise. */
   readonly replayCopies?: ReplayCopies | undefined
+  /** How long a session waits for servers, unless it says otherwise; in milliseconds. */
+  readonly recoveryTimeoutMs?: number | undefined
   /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
@@ -46,6 +48,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly #activeAdapter: ActiveAdapter | undefined
   readonly #stepTimeoutMs: number | undefined
   readonly #replayCopies: ReplayCopies | undefined
+  readonly #recoveryTimeoutMs: number | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
@@ -58,6 +61,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.#activeAdapter = options.activeAdapter
     this.#stepTimeoutMs = options.stepTimeoutMs
     this.#replayCopies = options.replayCopies
+    this.#recoveryTimeoutMs = options.recoveryTimeoutMs
   }
 
   get length(): number {
@@ -78,6 +82,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
       replayCopies: this.#replayCopies,
+      recoveryTimeoutMs: this.#recoveryTimeoutMs,
     })
   }
 
@@ -132,6 +137,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
       replayCopies: this.#replayCopies,
+      recoveryTimeoutMs: this.#recoveryTimeoutMs,
       ...options,
     })
     this.#onSession?.(session)

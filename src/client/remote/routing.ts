@@ -8,15 +8,21 @@ import { shortestRoute } from './shortest-route.ts'
 /** No chain of servers covers the blocks. It may help to wait: servers come and go. */
 export class NoRouteError extends PetalsError {
   readonly missingBlocks: readonly number[]
+  /** Whether waiting does not help: nothing in the swarm is, or was, what is asked for. */
+  readonly isFinal: boolean
 
-  constructor(missingBlocks: readonly number[], message: string) {
+  constructor(missingBlocks: readonly number[], message: string, isFinal = false) {
     super('NO_ROUTE', message)
     this.missingBlocks = missingBlocks
+    this.isFinal = isFinal
   }
 }
 
 /** How many disagreements on weights a search resolves; each doubles its work. */
 const MAX_POPULATIONS = 4
+
+/** The most servers that a message names. */
+const MAX_NAMED = 3
 
 /**
  * The chain of servers for blocks `start` to `end` with the least estimated time per step. A server may be used for
@@ -117,28 +123,29 @@ function digestsAgree(record: ServerRecord, { digests }: RouteRequest): boolean 
 function noRoute(
   usable: readonly ServerRecord[],
   records: readonly ServerRecord[],
-  { start, end, adapter }: RouteRequest,
+  { start, end, adapter, digests }: RouteRequest,
 ): NoRouteError {
   const missing = Array.from({ length: end - start }, (_, i) => start + i).filter(
     (block) => !usable.some((server) => server.start <= block && block < server.end),
   )
-  const other = records.find(
-    (record) => !isCompatible(record.protocol) && missing.some((block) => record.start <= block && block < record.end),
-  )
-  const reason = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol)})`
-  if (adapter !== undefined) {
-    const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
-    return new NoRouteError(
-      missing,
-      `no server that is online holds blocks ${missing.join(', ')} of ${start}:${end} ` +
-        `and computes with adapter ${adapter.label}; servers have ${names}, ` +
-        'and take a client\'s own with "petals-node serve --allow-client-adapters"',
-    )
-  }
+  const holdMissing = records.filter((record) => missing.some((block) => record.start <= block && block < record.end))
+  const other = holdMissing.find(({ protocol }) => !isCompatible(protocol))
+  const mismatch = other === undefined ? '' : ` (${mismatchText(other.peerId, other.protocol)})`
+  const loading = holdMissing.filter(({ state }) => state === 'JOINING')
+  const coming = loading
+    .map(({ peerId, start, end }) => `; peer ${peerId} is loading blocks ${start}:${end}`)
+    .slice(0, MAX_NAMED)
+  const blocks = `block${missing.length === 1 ? '' : 's'} ${missing.join(', ')} of ${start}:${end}`
+  if (adapter === undefined)
+    return new NoRouteError(missing, `no server that is online holds ${blocks}${mismatch}${coming.join('')}`)
+  const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
+  // A session that has begun has used the adapter: its servers may come back.
+  const isUnknown = digests.size === 0 && records.length > 0 && !records.some((record) => adapter.servedBy(record))
+  const lacking = isUnknown ? 'no server computes' : `no server that is online holds ${blocks} and computes`
   return new NoRouteError(
     missing,
-    `no server that is online holds block${missing.length === 1 ? '' : 's'} ` +
-      `${missing.join(', ')} of ${start}:${end}${reason}; start one with "petals-node serve --blocks ` +
-      `${missing[0]}:${(missing.at(-1) ?? end) + 1}"`,
+    `${lacking} with adapter ${adapter.label}; servers have ${names}, ` +
+      `and take a client's own with "petals-node serve --allow-client-adapters"${coming.join('')}`,
+    isUnknown,
   )
 }

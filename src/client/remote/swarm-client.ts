@@ -5,10 +5,9 @@ import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { somePeers } from '../../swarm/node/some-peers.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { clockText } from '../../swarm/node/clock-votes.ts'
 import { Candidates, type RouteFinder } from './candidates.ts'
 import type { RouteSpan } from './route-request.ts'
-import { NoRouteError } from './routing.ts'
+import { RouteHelp } from './route-help.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import { Bans } from './bans.ts'
 import { LinkMeter } from './link-meter.ts'
@@ -23,6 +22,10 @@ export interface SwarmClientOptions extends ServerChoiceOptions {
   /** The 32 bytes of a private swarm's key. */
   readonly swarmKey?: Uint8Array | undefined
   readonly modelKey: string
+  /** The model as the user names it, a folder or a name on the hub, for messages. */
+  readonly model?: string | undefined
+  /** The model's key, if the user chose it. */
+  readonly dhtPrefix?: string | undefined
   readonly numBlocks: number
   readonly logger: SwarmLogger
 }
@@ -47,6 +50,7 @@ export class SwarmClient implements SwarmAccess {
   readonly #bans = new Bans()
   readonly #choice: ServerChoice
   readonly #numBlocks: number
+  readonly #help: RouteHelp
   #timer: NodeJS.Timeout | undefined
 
   /**
@@ -82,6 +86,7 @@ export class SwarmClient implements SwarmAccess {
     const { modelKey, numBlocks, node: given } = options
     this.#choice = new ServerChoice(options)
     this.#numBlocks = numBlocks
+    this.#help = new RouteHelp(node, options)
     this.modelKey = modelKey
     this.node = node
     this.links = new LinkMeter((peerId) => node.rttMs(peerId))
@@ -89,24 +94,27 @@ export class SwarmClient implements SwarmAccess {
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
     this.#candidates = new Candidates({
       records: () => this.records(),
-      isReached: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+      isReached: (peerId) => this.#isReached(peerId),
       dial: (server, signal) => node.dial(server, { signal }),
       onFailure: (peerId, error) => this.avoid(peerId, error as Error),
     })
   }
 
   /**
-   * The best route whose servers are there. Throws as `Candidates.route`; where a clock is off, the error says so,
-   * since servers are then missing for that reason.
+   * The best route whose servers are there. Throws as `Candidates.route`, and says what can be done: which command
+   * would serve the blocks, whose clock is off, or which models are served instead.
    */
   async route(find: RouteFinder): Promise<RouteSpan[]> {
     try {
       return await this.#candidates.route(find)
     } catch (error) {
-      const verdict = this.node.clocks.verdict()
-      if (!(error instanceof NoRouteError) || verdict === undefined) throw error
-      throw new NoRouteError(error.missingBlocks, `${error.message}; ${clockText(verdict)}`)
+      const reached = this.records().filter(({ peerId }) => this.#isReached(peerId))
+      throw await this.#help.explain(error, { find, reached, wasServed: this.discovery.directory.numPeers > 0 })
     }
+  }
+
+  #isReached(peerId: string): boolean {
+    return peerId === this.node.peerId || this.node.isConnected(peerId)
   }
 
   /**

@@ -10,6 +10,7 @@ import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepRunner } from './step-runner.ts'
+import { NoRouteError } from '../remote/routing.ts'
 import { allowedStepMs } from '../remote/step-time.ts'
 
 /** How a session is opened and repaired. */
@@ -51,10 +52,22 @@ export interface Recovery {
   readonly arithmeticChanged: boolean
 }
 
+/** A session cannot go on just now, and waits for servers. */
+export interface Waiting {
+  /** Why it cannot go on, and what can be done. */
+  readonly reason: string
+  /** The blocks that nobody serves who can be reached; empty if something else is the matter. */
+  readonly missingBlocks: readonly number[]
+  /** How long it waits from now on, at most. */
+  readonly seconds: number
+}
+
 interface SessionEvents {
   /** The chain is complete: at first, and after each repair or move. */
   route: [readonly Link[]]
   recovery: [Recovery]
+  /** A step waits for servers; told once for each wait, soon after it began. */
+  waiting: [Waiting]
   /** A session was made from this one; it has not been opened on servers yet. */
   fork: [InferenceSession]
 }
@@ -358,6 +371,10 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
       refresh: () => this.#swarm.refresh(),
+      onWait: (error, leftMs) => {
+        const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []
+        this.emit('waiting', { reason: error.message, missingBlocks, seconds: leftMs / 1000 })
+      },
     })
   }
 }

@@ -34,7 +34,7 @@ export interface SessionOptions {
    */
   readonly replayCopies?: ReplayCopies | undefined
   /** How long a session tries to go on before a step fails; 60 s by default. */
-  readonly recoveryTimeoutMs?: number
+  readonly recoveryTimeoutMs?: number | undefined
   /**
    * The most time for one step, 300 s by default, as in Petals. Sooner, after several times what it should take, the
    * server at which it rests is given up.

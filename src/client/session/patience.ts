@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTransient } from '../../base/errors.ts'
+import { NoRouteError } from '../remote/routing.ts'
 
 /** How long to try, and what to do between attempts. */
 export interface PatienceOptions {
@@ -9,25 +10,42 @@ export interface PatienceOptions {
   readonly check: () => void
   /** Called between two attempts. */
   readonly refresh: () => Promise<void>
+  /** Called once if there is no success soon: with the last attempt's error, and how long will be waited at most. */
+  readonly onWait: (error: Error, leftMs: number) => void
 }
 
+/** How long after the first failure the wait is told: most failures are over by then. */
+const TOLD_AFTER_MS = 600
+
 /**
- * Calls `attempt` until it succeeds, with growing pauses: servers come and go. Throws an error that is not transient,
- * or the last attempt's when the time is over.
+ * Calls `attempt` until it succeeds, with growing pauses: servers come and go. Throws an error that waiting does
+ * not cure, or the last attempt's when the time is over.
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,
-  { timeoutMs, check, refresh }: PatienceOptions,
+  { timeoutMs, check, refresh, onWait }: PatienceOptions,
 ): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
-  for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
-    check()
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!isTransient(error) || performance.now() + delayMs > giveUpAt) throw error
+  let lastError: Error | undefined
+  let timer: NodeJS.Timeout | undefined
+  try {
+    for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
+      check()
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!mayPass(error) || performance.now() + delayMs > giveUpAt) throw error
+        lastError = error as Error
+        timer ??= setTimeout(() => onWait(lastError!, giveUpAt - performance.now()), TOLD_AFTER_MS)
+      }
+      await refresh()
+      await sleep(delayMs)
     }
-    await refresh()
-    await sleep(delayMs)
+  } finally {
+    clearTimeout(timer)
   }
+}
+
+function mayPass(error: unknown): boolean {
+  return isTransient(error) && !(error instanceof NoRouteError && error.isFinal)
 }

@@ -41,10 +41,19 @@ export async function startLibp2p(
   return libp2p
 }
 
+/** Why an address cannot be listened on, by the system's code. */
+const LISTEN_PROBLEMS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is in use; choose another, or 0 for any free one',
+  EADDRNOTAVAIL: 'this machine has no such address; /ip4/0.0.0.0/tcp/0 stands for all that it has',
+  EACCES: 'the system does not allow it; choose a port from 1024 on, or 0 for any free one',
+  ENOTFOUND: 'the name belongs to no address',
+  EAI_AGAIN: 'the name cannot be looked up',
+}
+
 function describeListenError(listen: readonly string[], error: unknown): unknown {
   if (!(error instanceof Error) || error.name !== 'UnsupportedListenAddressesError') return error
-  const reason = error.message.includes('EADDRINUSE')
-    ? 'the port is in use; choose another, or 0 for any free one'
-    : error.message.slice(error.message.indexOf('\n')).replaceAll(/\s+/g, ' ').trim()
+  const known = Object.entries(LISTEN_PROBLEMS).find(([code]) => error.message.includes(code))?.[1]
+  // libp2p puts the stack of each address's error below its own message.
+  const reason = known ?? /Error: (.+)/.exec(error.message)?.[1] ?? error.message.split('\n')[0]!
   return new SwarmError('SWARM_LISTEN', `cannot listen on ${listen.join(', ')}: ${reason}`, { cause: error })
 }
