@@ -51,8 +51,9 @@ export interface Sufferers {
 }
 
 /**
- * Carries decisions out until `until`, a time of `performance.now()`; resolves when all servers are well again. Waits
- * with each until the servers that are well hold every block without its victim. Returns how often each came.
+ * Carries decisions out until `until`, a time of `performance.now()`, and until every trouble has come; resolves when
+ * all servers are well again. Waits with each until the servers that are well hold every block without its victim.
+ * Returns how often each trouble came.
  */
 export async function makeTrouble(
   { servers, liars, numBlocks }: Sufferers,
@@ -75,7 +76,7 @@ export async function makeTrouble(
     if (failures.length > 0) break
     const server = (trouble === 'lying' ? liars : servers)[victim]!
     while (hurt.has(server) || !holdAll(server)) await Promise.race(hurt.values())
-    if (performance.now() > until) break
+    if (performance.now() > until && counts.size === TROUBLES.length) break
     counts.set(trouble, (counts.get(trouble) ?? 0) + 1)
     tell(`${server.name}: ${trouble}${trouble === 'lying' ? ` (${lie})` : ''} for ${(lengthMs / 1000).toFixed(1)} s`)
     const over = server.suffer(decision).catch((error: unknown) => void failures.push(error))
