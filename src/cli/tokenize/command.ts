@@ -9,10 +9,7 @@ export const tokenizeCommand = defineCommand({
   examples: [
     ['$0 tokenize --model ./llama "Once upon a time"', 'ids as a JSON array; without a text, of what comes on stdin'],
     ['$0 tokenize --model ./llama --decode "[5,17,3]"', 'the text of ids'],
-    [
-      `echo '[{"role":"user","content":"Hi"}]' | $0 tokenize --model ./llama --chat`,
-      "by the model's template, as a text; with --ids as ids",
-    ],
+    ['$0 tokenize --model ./llama --chat < messages.json', "by the model's template, as a text; with --ids as ids"],
   ],
   run: async (values, context, argument) => (await import('./run.ts')).runTokenize(values, context, argument),
 })
