@@ -80,7 +80,7 @@ test('null heads of keys and values are as many as heads, whatever the default i
 })
 
 test('a null head_dim is an equal share of the hidden size, whatever the default is', () => {
-  const sizes = { model_type: 'seed_oss', hidden_size: 64, num_attention_heads: 4 }
+  const sizes = { model_type: 'seed_oss', hidden_size: 64, num_attention_heads: 4, num_key_value_heads: 4 }
   assert.equal(config({ ...sizes, head_dim: null }).headDim, 16)
   assert.equal(config(sizes).headDim, 128)
 })

@@ -64,11 +64,12 @@ describe('a local swarm', () => {
     assert.ok(short.stdout.length > 0 && golden.startsWith(short.stdout), short.stdout)
   })
 
-  test('generate ends quietly when nobody reads on, and with 130 on Ctrl-C', async (t) => {
+  test('generate ends with one line when nobody reads on, and with 130 on Ctrl-C', async (t) => {
     const args = ['generate', '--prompt', PROMPT, '--max-new-tokens', '1900', '--bootstrap', swarm.bootstrap]
     const unread = start(t, args)
     unread.child.stdout!.once('data', () => unread.child.stdout!.destroy())
-    assert.equal(await unread.ended, 0)
+    assert.equal(await unread.ended, 1)
+    assert.match(unread.out.stderr, /petals-node: cannot write the output: nobody reads it any more/)
     assert.doesNotMatch(unread.out.stderr, /EPIPE|Error/)
 
     const interrupted = start(t, args)
