@@ -9,7 +9,7 @@ import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
 import { convertInPieces } from '../tensor/convert.ts'
-import { allFinite } from '../tensor/finite.ts'
+import { allFiniteInPieces } from '../tensor/finite.ts'
 import { type CacheHolder, CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
@@ -259,7 +259,8 @@ export class BlockServer {
       const wait = { timeoutMs: FORWARD_TIMEOUT_MS, signal: gone.signal }
       const options = { start, end, adapter, prompts, client, ...wait }
       await this.#admitTokens(client, hidden.shape[0]! * hidden.shape[1]!)
-      if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
+      if (!(await allFiniteInPieces(hidden)))
+        throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
       const [batch = 0, tokens = 0] = hidden.shape
       const input = await convertInPieces(hidden, engine.dtype)
       const done = this.pace.begin(batch * tokens, end - start)

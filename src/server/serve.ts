@@ -109,9 +109,9 @@ export async function serve(
     const size = sizeSpan(config, options, logger)
     const { announcer, placed } = await join(site, size, options)
     const { numBlocks, cacheTokens } = size
-    const fetch = (start: number) =>
-      SpanLoader.fetch({ ...engineOptions, start, end: start + numBlocks, cacheTokens }, download, load, signal)
-    const span: HeldSpan = { loader: await fetch(announcer.start) }
+    const fetch = (start: number, aborted: AbortSignal | undefined) =>
+      SpanLoader.fetch({ ...engineOptions, start, end: start + numBlocks, cacheTokens }, download, load, aborted)
+    const span: HeldSpan = { loader: await fetch(announcer.start, signal) }
     // The files stay reserved until then, since a lost span is loaded again from them.
     site.undo.push(() => span.loader.release())
     const { keeper, blocks } = await putOnAir(site, announcer, span, options)

@@ -25,7 +25,7 @@ const MAX_PEERS = 32
 const COMPUTING: ReadonlySet<Rpc> = new Set(['inference', 'forward', 'probe', 'adapter'])
 
 /** What one peer and all peers together may hold, on either way. */
-export function byteLimits(perPeer = DEFAULT_PEER_BYTES): ByteLimits {
+function byteLimits(perPeer = DEFAULT_PEER_BYTES): ByteLimits {
   const share = Math.floor(totalmem() * MEMORY_SHARE)
   return { perPeer, total: Math.min(MAX_PEERS * perPeer, Math.max(MIN_PEERS * perPeer, share)) }
 }

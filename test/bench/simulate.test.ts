@@ -30,6 +30,14 @@ describe(`a simulated swarm (seed ${SEED})`, () => {
     assert.equal(run.swarm.numMoves, numMoves)
   })
 
+  test('of two servers that join at once has both halves of the model', async () => {
+    const run = scenario(2, 8, [4, 4])
+    await run.join(2, 0)
+    await run.pass(5)
+    assert.deepEqual(run.swarm.loaded.map(({ start }) => start).toSorted(), [0, 4])
+    assert.equal(run.swarm.numMoves, 0)
+  })
+
   test('of 50 servers spreads nearly evenly, comes to rest, and covers every block again after losses', async () => {
     const run = scenario(50, 20, [2, 5])
     await run.join(50, 10)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { convert } from '../../src/tensor/convert.ts'
-import { allFinite } from '../../src/tensor/finite.ts'
+import { allFinite, allFiniteInPieces } from '../../src/tensor/finite.ts'
 import { fromFloat32, tensor } from '../../src/tensor/tensor.ts'
 
 test('NaN and infinities are found in every float type, and nothing else is taken for one', () => {
@@ -19,4 +19,13 @@ test('NaN and infinities are found in every float type, and nothing else is take
   shifted.set([0x00, 0x7c], 1)
   assert.ok(!allFinite(tensor('float16', [2], shifted.subarray(1))))
   assert.throws(() => allFinite(tensor('int8', [1], new Uint8Array(1))), { code: 'TENSOR_DTYPE' })
+})
+
+test('a tensor of several pieces is looked at to its end, of every float type', async () => {
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    const values = new Float32Array(2_500_000)
+    assert.ok(await allFiniteInPieces(convert(fromFloat32(values, [values.length]), dtype)))
+    values[values.length - 1] = NaN
+    assert.ok(!(await allFiniteInPieces(convert(fromFloat32(values, [values.length]), dtype))))
+  }
 })

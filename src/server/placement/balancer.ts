@@ -35,7 +35,7 @@ export interface BalanceModules {
 }
 
 /** How long it takes at most, among reachable peers, until all have heard of an intent. */
-export const HEARD_MS = 2000
+const HEARD_MS = 2000
 
 /**
  * The first block for a newcomer: chosen, told to the swarm by `intend`, and chosen again once others had the time to
@@ -75,8 +75,8 @@ export async function keepBalanced(
       await server.intend(start)
       if (!(await clock.pause(HEARD_MS, signal))) return
       const confirmed = await next(true)
-      if (confirmed === undefined) await server.intend(undefined)
-      else await server.move(confirmed)
+      if (confirmed !== start) await server.intend(confirmed)
+      if (confirmed !== undefined) await server.move(confirmed)
     } catch (error) {
       if (signal.aborted) return
       onError(error)

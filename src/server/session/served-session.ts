@@ -6,7 +6,7 @@ import type { RequestStream, ServedStream } from '../../swarm/frames/frame-strea
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
 import { convertInPieces } from '../../tensor/convert.ts'
 import type { DType } from '../../tensor/dtype.ts'
-import { allFinite } from '../../tensor/finite.ts'
+import { allFiniteInPieces } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Pace } from '../span/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
@@ -52,7 +52,7 @@ export interface SessionModules {
 
 type RequestOf<K extends Request<'inference'>['kind']> = Extract<Request<'inference'>, { kind: K }>
 
-/** Requests that are processed one after another; `accept` and `ack` are done at once. */
+/** Requests that are processed one after another; `accept` and `ack` are done at once, `fetch` beside what follows. */
 type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork'>
 
 /**
@@ -202,7 +202,8 @@ export class ServedSession {
     if (rows !== undefined && rows > hidden.shape[0]!)
       return this.#replyBroken(request, 'SESSION_STEP', `asks for ${rows} rows of ${hidden.shape[0]}`)
     const { engine, dtype } = this.#modules
-    if (!allFinite(hidden)) return this.#replyBroken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
+    if (!(await allFiniteInPieces(hidden)))
+      return this.#replyBroken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
     const input = await convertInPieces(hidden, dtype)
     engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
@@ -228,7 +229,7 @@ export class ServedSession {
     try {
       const output = await engine.step(input)
       computed = true
-      if (allFinite(output)) return output
+      if (await allFiniteInPieces(output)) return output
       engine.truncate(before)
       throw new PetalsError('TENSOR_NONFINITE', 'the blocks gave NaN or infinite values')
     } finally {
@@ -309,20 +310,17 @@ export class ServedSession {
     return this.#fetching
   }
 
+  /** The copy is made once the client's budget has room for it, which it takes until the client has read it. */
   #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
+    const { sent, stream } = this.#modules
     const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
-    return this.#sending(bytes, () => {
+    return sent.during(stream.remotePeer, bytes, async () => {
+      if (this.#closed) return
       const hidden = this.#outputs.range(position, until)
       if (hidden === undefined)
         throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
-      return this.#reply({ kind: 'fetched', request, position, hidden })
+      await this.#reply({ kind: 'fetched', request, position, hidden })
     })
-  }
-
-  /** Copies of outputs are made once the client's budget has room for them, which they take until it has read them. */
-  #sending(bytes: number, work: () => Promise<void>): Promise<void> {
-    const { sent, stream } = this.#modules
-    return sent.during(stream.remotePeer, bytes, async () => (this.#closed ? undefined : await work()))
   }
 
   /** Tells the client that a step was not computed for a reason that does not speak against this server. */

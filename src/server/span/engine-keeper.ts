@@ -36,7 +36,7 @@ const MAX_FAULTS = 3
 export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> {
   /** Resolves, with `SPAN_LOST`, if the span could not be loaded again. */
   readonly failed: Promise<PetalsError>
-  /** How often the engine was lost, and the span loaded again or tried to. */
+  /** How often the span was loaded again after its engine was lost. */
   numReloads = 0
   readonly #modules: EngineKeeperModules
   readonly #pausesMs: readonly number[]
@@ -114,8 +114,11 @@ export class EngineKeeper extends EventEmitter<{ run: [RunReport]; cache: [] }> 
     if (this.#reloading !== undefined || this.#stopped.signal.aborted) return
     this.#modules.logger.warn({ reason: error.message }, 'the engine is lost; the span is loaded again')
     const isDeviceLost = error.code === 'RUNTIME_DEVICE_LOST'
-    void this.#giveUp(error, isDeviceLost ? this.#pausesMs.slice(0, DEVICE_LOST_PAUSES) : this.#pausesMs)
-    this.numReloads += 1
+    const pausesMs = isDeviceLost ? this.#pausesMs.slice(0, DEVICE_LOST_PAUSES) : this.#pausesMs
+    const before = this.#engine
+    void this.#giveUp(error, pausesMs).then(() => {
+      if (this.#engine !== before) this.numReloads += 1
+    })
   }
 
   async #giveUp(reason: PetalsError, pausesMs: readonly number[]): Promise<void> {

@@ -16,7 +16,7 @@ export interface HeldSpan {
 
 export interface MoveModules {
   readonly span: HeldSpan
-  readonly fetch: (start: number) => Promise<SpanLoader>
+  readonly fetch: (start: number, signal: AbortSignal) => Promise<SpanLoader>
   readonly announcer: Announcer
   readonly keeper: EngineKeeper
   readonly blocks: BlockServer
@@ -35,7 +35,7 @@ export async function moveSpan(
   const end = start + announcer.end - announcer.start
   logger.info({ blocks: `${start}:${end}` }, 'the swarm needs other blocks more: moving')
   const last = span.loader
-  const next = await fetch(start)
+  const next = await fetch(start, signal)
   await drainSessions(blocks, announcer, MOVE_DRAIN_MS)
   if (signal.aborted) {
     await next.release()
@@ -46,5 +46,6 @@ export async function moveSpan(
     announcer.hold(start, end)
     blocks.admit()
   })
-  await last.release()
+  // A server that is stopped meanwhile has not moved.
+  await (span.loader === next ? last : next).release()
 }

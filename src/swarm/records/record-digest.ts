@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** Bytes of a digest on the wire. Two records with one digest would take 2^64 attempts to find. */
-export const RECORD_DIGEST_BYTES = 8
+const RECORD_DIGEST_BYTES = 8
 
 /** The most digests in one question, those of four full directories; who has more asks for everything. */
 export const MAX_KNOWN_DIGESTS = 4096

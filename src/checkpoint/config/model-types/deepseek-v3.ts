@@ -31,7 +31,7 @@ export const deepseekV3: ModelTypeRow = {
 }
 
 /** A rotary embedding of the channels that heads have for it beside others. */
-export function latentRope({ config, ...source }: RopeSource): RopeConfig[] {
+function latentRope({ config, ...source }: RopeSource): RopeConfig[] {
   const width = config['qk_rope_head_dim'] ?? ROPE_DIM
   return [parseRope({ ...source, config, headDim: Number(width) })]
 }
