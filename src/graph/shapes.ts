@@ -37,6 +37,14 @@ export function withLastDim(shape: Shape, dim: Dim): Shape {
   return [...shape.slice(0, -1), dim]
 }
 
+/** The product of sizes. The name of one that is known only when the graph runs is its factors, joined by "*". */
+export function productOf(shape: Shape): Dim {
+  const fixed = fixedElements(shape)
+  const names = shape.filter((dim) => typeof dim === 'string')
+  if (names.length === 0) return fixed
+  return [...names, ...(fixed === 1 ? [] : [fixed])].join('*')
+}
+
 function fixedElements(shape: Shape): number {
   return shape.reduce((product: number, dim) => (typeof dim === 'number' ? product * dim : product), 1)
 }
