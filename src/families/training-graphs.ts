@@ -1,5 +1,8 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { Graph } from '../graph/builder.ts'
+import { addGradients } from '../graph/gradient/add-gradients.ts'
+import { splitAtGradient } from '../graph/gradient/split-at-gradient.ts'
+import { loraInputNames } from '../graph/lora.ts'
 import { Layers } from '../graph/layers.ts'
 import type { FinishedGraph } from '../graph/encode.ts'
 import type { Target } from '../graph/lowering.ts'
@@ -51,7 +54,16 @@ export function trainingGraphs(
 }
 
 function passesOf(graph: Graph): TrainingGraphs {
-  throw new Error(`${graph.name}: to be joined with graph/gradient`)
+  const { value: output } = graph.outputs[0]!
+  const given = graph.input(OUTPUT_GRADIENT, 'float32', output.shape)
+  const wanted = [
+    { name: HIDDEN_GRADIENT, input: 'hidden' },
+    ...loraInputNames(graph).map((input) => ({ name: gradientName(input), input })),
+  ].map(({ name, input }) => ({ name, value: graph.inputs.find((one) => one.name === input)! }))
+  const found = addGradients(graph, { of: output, given, wrt: wanted.map(({ value }) => value) })
+  const gradients = new Map(wanted.map(({ name, value }) => [name, found.get(value)!]))
+  const passes = splitAtGradient(graph, { forwardOutputs: new Map([['output', output]]), given, gradients })
+  return { ...passes, weights: graph.parameters }
 }
 
 /**
