@@ -5,8 +5,8 @@ import { rotate, rotationSize } from './rotation.ts'
 const LEVELS = Float32Array.from(NF4_LEVELS)
 
 /**
- * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back), into
- * `values` [rows, columns].
+ * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back),
+ * into `values` [rows, columns].
  */
 export function dequantizeRows(
   format: QuantFormat,
@@ -21,7 +21,13 @@ export function dequantizeRows(
   for (let row = 0; row < values.length; row += length) {
     const end = row + length
     for (let start = row; start < end; start += blockSize, block++)
-      ofBlock(format, codes, block * blockSize, scales[block]!, values.subarray(start, Math.min(end, start + blockSize)))
+      ofBlock(
+        format,
+        codes,
+        block * blockSize,
+        scales[block]!,
+        values.subarray(start, Math.min(end, start + blockSize)),
+      )
   }
 }
 

@@ -37,7 +37,8 @@ const TYPICAL_SIZE = 256
  * graph's inputs, parameters and constants cost nothing. So results of linear layers, or what is made of them, are saved;
  * norms, activations, rotations and masks are computed again. A value with one symbolic size on two axes, like
  * attention's scores [rows, heads, tokens, tokens], is never saved, since such values would soon outgrow all others:
- * the product that makes it is repeated; nor one of a size that no input has, since nobody could tell how much it takes (Dao et al., "FlashAttention"; the choice by a minimal cut: Chen et al.,
+ * the product that makes it is repeated; nor one of a size that no input has, since nobody could tell how much it takes
+ * (Dao et al., "FlashAttention"; the choice by a minimal cut: Chen et al.,
  * "Training Deep Nets with Sublinear Memory Cost", is its simplest form).
  *
  * Nodes that a half does not need are not in it. Throws `GRAPH_VALUE` for an output that is no node's result, and

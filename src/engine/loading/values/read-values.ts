@@ -10,7 +10,8 @@ const PIECE = 1 << 18
 
 /**
  * Reads a parameter's values in float32 into `values`, whatever it is stored in or inference keeps it in, in pieces of
- * one or two milliseconds: between any two it yields. `slices` holds the block's stored tensors. Throws as `readTensor`.
+ * one or two milliseconds: between any two it yields. `slices` holds the block's stored tensors. Throws as
+ * `readTensor`.
  */
 export function* readValues(
   { name, shape, source }: Pick<Parameter, 'name' | 'shape' | 'source'>,

@@ -18,7 +18,8 @@ const PER_WORD = 8
 
 /**
  * Reads a matrix that is stored as packed integers into `values` [out, in]: (code - zero) * scale, in parts of at most
- * `most` weights, if the format lets them be so small. Throws as `requireNaturalOrder`, `unpackMatrix` and `readTensor`.
+ * `most` weights, if the format lets them be so small. Throws as `requireNaturalOrder`, `unpackMatrix` and
+ * `readTensor`.
  */
 export function* readUnpacked(
   quant: PackedQuant,
@@ -41,8 +42,7 @@ export function* readUnpacked(
 function* partsOf(quant: PackedQuant, [out, inner]: StoredModule['shape'], most: number): Generator<Part> {
   if (!isByColumn(quant)) {
     const height = Math.max(PER_WORD, Math.floor(most / inner / PER_WORD) * PER_WORD)
-    for (let row = 0; row < out; row += height)
-      yield { rows: [row, Math.min(out, row + height)], columns: [0, inner] }
+    for (let row = 0; row < out; row += height) yield { rows: [row, Math.min(out, row + height)], columns: [0, inner] }
     return
   }
   let width = quant.groupSize || inner
