@@ -6,11 +6,12 @@ import { savedBytes, sizeNames } from './saved-bytes.ts'
 const COSTLY: ReadonlySet<string> = new Set(['/MatMul', 'com.microsoft/FusedMatMul', '/TopK'])
 
 /**
- * The sizes of axes of which only the names are known, when values are compared by their bytes: those that the graph's
- * inputs have, and those that follow from what is computed, e.g. the tokens of an expert, which may be all of them.
+ * The sizes of axes of which only the names are known, when values are compared by their bytes: of those that inputs
+ * have, and of others, e.g. the tokens of one expert, which nobody knows beforehand. Such values are saved only where
+ * nothing else will do.
  */
 const TYPICAL_SIZE = 256
-const COMPUTED_SIZE = TYPICAL_SIZE ** 2
+const UNKNOWN_SIZE = 2 ** 40
 
 /** How much dearer a value is that the forward pass would compute only to save it. */
 const EXTRA_WORK = 1.01
@@ -76,7 +77,7 @@ function isSavable({ shape }: Value): boolean {
 }
 
 function typicalSizes({ shape }: Value, givenSizes: ReadonlySet<string>): Record<string, number> {
-  const sizeOf = (name: string) => (givenSizes.has(name) ? TYPICAL_SIZE : COMPUTED_SIZE)
+  const sizeOf = (name: string) => (givenSizes.has(name) ? TYPICAL_SIZE : UNKNOWN_SIZE)
   return Object.fromEntries(sizeNames(shape).map((name) => [name, sizeOf(name)]))
 }
 
