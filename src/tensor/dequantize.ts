@@ -2,7 +2,9 @@ import { NF4_LEVELS } from './nf4.ts'
 import { QUANT_LAYOUTS, type QuantFormat, type QuantizedMatrix } from './quantize.ts'
 import { rotate, rotationSize } from './rotation.ts'
 
-const LEVELS = Float32Array.from(NF4_LEVELS)
+/** What codes of four bits stand for, before they are multiplied by their block's scale. */
+const INT4_LEVELS = Float32Array.from({ length: 16 }, (_, code) => code - 8)
+const FLOAT4_LEVELS = Float32Array.from(NF4_LEVELS)
 
 /**
  * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back),
@@ -20,38 +22,48 @@ export function dequantizeRows(
   let block = 0
   for (let row = 0; row < values.length; row += length) {
     const end = row + length
-    for (let start = row; start < end; start += blockSize, block++)
-      ofBlock(
-        format,
-        codes,
-        block * blockSize,
-        scales[block]!,
-        values.subarray(start, Math.min(end, start + blockSize)),
-      )
+    for (let start = row; start < end; start += blockSize, block++) {
+      const stop = Math.min(end, start + blockSize),
+        first = block * blockSize,
+        scale = scales[block]!
+      if (format === 'int8') for (let i = start, at = first; i < stop; i++) values[i] = (codes[at++]! - 128) * scale
+      else if (format === 'int4') ofHalfBytes(INT4_LEVELS, 0, codes, first >> 1, scale, values, start, stop)
+      else ofHalfBytes(FLOAT4_LEVELS, 4, codes, first >> 1, scale, values, start, stop)
+    }
   }
 }
 
-/** One block, whose first code is number `first`. */
-function ofBlock(format: QuantFormat, codes: Uint8Array, first: number, scale: number, values: Float32Array): void {
-  if (format === 'int8') {
-    for (let i = 0; i < values.length; i++) values[i] = (codes[first + i]! - 128) * scale
-    return
-  }
-  for (let i = 0, at = first >> 1; i < values.length; i += 2, at++) {
-    const [low, high] = [codes[at]! & 15, codes[at]! >> 4]
-    const isNf4 = format === 'nf4'
-    values[i] = (isNf4 ? LEVELS[high]! : low - 8) * scale
-    if (i + 1 < values.length) values[i + 1] = (isNf4 ? LEVELS[low]! : high - 8) * scale
+/** One block of two codes in a byte, the first `shift` bits up in it. */
+function ofHalfBytes(
+  levels: Float32Array,
+  shift: 0 | 4,
+  codes: Uint8Array,
+  first: number,
+  scale: number,
+  values: Float32Array,
+  start: number,
+  stop: number,
+): void {
+  for (let i = start, at = first; i < stop; i += 2, at++) {
+    const byte = codes[at]!
+    values[i] = levels[(byte >> shift) & 15]! * scale
+    if (i + 1 < stop) values[i + 1] = levels[(byte >> (4 - shift)) & 15]! * scale
   }
 }
+
+/** Columns that are read together: neighbours in a row of codes. */
+const TILE = 16
 
 /** Signed codes, transposed to [columns, rows], of rows that were rotated: a rotation is its own inverse. */
 function ofRotatedRows(codes: Uint8Array, scales: Float32Array, columns: number, values: Float32Array): void {
   const rows = values.length / columns
-  for (let row = 0; row < rows; row++) {
-    const scale = scales[row]!
-    for (let column = 0, from = row, to = row * columns; column < columns; column++, from += rows, to++)
-      values[to] = ((codes[from]! << 24) >> 24) * scale
+  for (let first = 0; first < rows; first += TILE) {
+    const height = Math.min(TILE, rows - first)
+    for (let column = 0; column < columns; column++) {
+      const from = column * rows + first
+      for (let i = 0, to = first * columns + column; i < height; i++, to += columns)
+        values[to] = ((codes[from + i]! << 24) >> 24) * scales[first + i]!
+    }
   }
   rotate(values, rotationSize(columns))
 }

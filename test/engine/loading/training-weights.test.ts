@@ -8,7 +8,7 @@ import { Engine } from '../../../src/engine/engine.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { type BlockWeights, blockBytes, TrainingWeights } from '../../../src/engine/loading/training-weights.ts'
 import { readValues } from '../../../src/engine/loading/values/read-values.ts'
-import { trainingGraphs } from '../../../src/families/training-graphs.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, trainingGraphs } from '../../../src/families/training-graphs.ts'
 import { encodeWithoutWeights } from '../../../src/graph/encode.ts'
 import { CPU as DEVICE } from '../../../src/runtime/device.ts'
 import { type QuantFormat, type Quantization, quantizedSizes, quantizeRows } from '../../../src/tensor/quantize.ts'
@@ -21,6 +21,9 @@ import { dequantize } from '../../tensor/dequantize.ts'
 const STORED = join(import.meta.dirname, '../../fixtures-stored')
 const FIXTURES = join(import.meta.dirname, '../../fixtures')
 const TOKENS = 5
+
+/** Small enough that the slope is the same all along it, large enough for float32. */
+const STEP = 2e-3
 
 /** Less than one row of any matrix here, so that all of them are read in pieces of the least size. */
 const TINY = 16
@@ -88,6 +91,29 @@ describe('a block with training weights', () => {
     })
 })
 
+describe('the gradient of a block with rounded weights', () => {
+  for (const [name, quant] of [
+    ['llama', 'int8'],
+    ['mixtral', 'int4'],
+    ['gpt-oss-mxfp4', 'none'],
+  ] as const)
+    it(`is that of what it computes: ${name} with --quant ${quant}`, async () => {
+      const checkpoint = await openCheckpoint(join(FIXTURES, name))
+      const passes = await trainingPass(checkpoint, quant)
+      const [hidden, way, upstream] = [3, 5, 7].map((seed) => randomHidden(checkpoint, seed)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ]
+      const along = async (step: number) =>
+        dot(await passes.forward(hidden.map((value, i) => value + step * way[i]!)), upstream)
+      const slope = ((await along(STEP)) - (await along(-STEP))) / (2 * STEP)
+      await passes.forward(hidden)
+      const found = dot(await passes.backward(upstream), way)
+      assert.ok(Math.abs(found - slope) < 0.01 * Math.abs(slope), `${found} instead of ${slope}`)
+    })
+})
+
 describe('TrainingWeights', async () => {
   const checkpoint = await openCheckpoint(join(FIXTURES, 'llama'))
   const parameters = trainingGraphs(checkpoint.config, CPU).map(({ weights }) => weights)
@@ -141,8 +167,8 @@ function addressOf(weights: BlockWeights): ArrayBufferLike {
   return weights.values().next().value!.data.buffer
 }
 
-function randomHidden({ config }: Checkpoint): Float32Array {
-  const random = seededRandom(3)
+function randomHidden({ config }: Checkpoint, seed = 3): Float32Array {
+  const random = seededRandom(seed)
   return Float32Array.from({ length: TOKENS * config.hiddenSize }, () => 2 * random() - 1)
 }
 
@@ -163,20 +189,38 @@ async function trainingOutput(
   quant: Quantization,
   hidden: Float32Array,
 ): Promise<Float32Array> {
+  return (await trainingPass(checkpoint, quant)).forward(hidden)
+}
+
+/** The first block's passes, over rows of `TOKENS`. */
+async function trainingPass(checkpoint: Checkpoint, quant: Quantization) {
   const { config } = checkpoint
-  const graphs = trainingGraphs(config, { ...CPU, quant }, 0, 1)
-  const parameters = graphs.map((each) => each.weights)
-  const weights = new TrainingWeights({ checkpoint, start: 0, end: 1, parameters, pinnedBytes: 0 })
-  try {
-    const session = await ort.InferenceSession.create(encodeWithoutWeights(graphs[0]!.forward))
-    const lent = [...readAll(weights, 0)].map(([name, tensor]) => {
-      return [name, new ort.Tensor('float32', asFloat32(tensor), tensor.shape)] as const
-    })
-    const input = new ort.Tensor('float32', hidden, [1, TOKENS, config.hiddenSize])
-    const feeds = { ...Object.fromEntries(lent), ...angles(config, TOKENS), hidden: input }
-    const { output } = await session.run(wantedBy(session, feeds))
-    return output!.data as Float32Array
-  } finally {
-    weights.release()
+  const [graphs] = trainingGraphs(config, { ...CPU, quant }, 0, 1)
+  const weights = new TrainingWeights({ checkpoint, start: 0, end: 1, parameters: [graphs!.weights], pinnedBytes: 0 })
+  const lent = [...readAll(weights, 0)].map(([name, tensor]) => {
+    return [name, new ort.Tensor('float32', asFloat32(tensor).slice(), tensor.shape)] as const
+  })
+  weights.release()
+  const [forward, backward] = [
+    await ort.InferenceSession.create(encodeWithoutWeights(graphs!.forward)),
+    await ort.InferenceSession.create(encodeWithoutWeights(graphs!.backward)),
+  ]
+  let feeds: Record<string, ort.Tensor> = { ...Object.fromEntries(lent), ...angles(config, TOKENS) }
+  const tensorOf = (values: Float32Array) => new ort.Tensor('float32', values, [1, TOKENS, config.hiddenSize])
+  return {
+    async forward(hidden: Float32Array): Promise<Float32Array> {
+      feeds = { ...feeds, hidden: tensorOf(hidden) }
+      const found = await forward.run(wantedBy(forward, feeds))
+      feeds = { ...feeds, ...found }
+      return found['output']!.data as Float32Array
+    },
+    async backward(gradient: Float32Array): Promise<Float32Array> {
+      const found = await backward.run(wantedBy(backward, { ...feeds, [OUTPUT_GRADIENT]: tensorOf(gradient) }))
+      return found[HIDDEN_GRADIENT]!.data as Float32Array
+    },
   }
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, value, i) => sum + value * b[i]!, 0)
 }
