@@ -20,6 +20,9 @@ export interface OpenModelOptions extends DownloadOptions {
   readonly settings?: HubSettings | undefined
 }
 
+/** How long the hub is asked whether there is a newer commit of a model that is here. */
+const KNOWN_MODEL_PATIENCE_MS = 1000
+
 type HubModel = Extract<ModelSource, { kind: 'hub' }>
 
 /**
@@ -43,9 +46,9 @@ async function openFromHub(
   settings: HubSettings,
   options: OpenModelOptions,
 ): Promise<Checkpoint> {
-  const client = new HubClient(settings)
+  const client = new HubClient(settings, options.onTrouble)
   const cache = new StandardCache(settings.cacheFolder, repo)
-  const model = await pinCommit(client, cache, { repo, revision }, options.signal)
+  const model = await pinCommit(client, cache, { repo, revision }, options)
   const { commit, files } = model
   if (files !== undefined) {
     if (!files.includes('config.json')) {
@@ -70,7 +73,7 @@ async function pinCommit(
   client: HubClient,
   cache: StandardCache,
   { repo, revision }: { repo: string; revision: string },
-  signal: AbortSignal | undefined,
+  { signal, onTrouble }: OpenModelOptions,
 ): Promise<PinnedModel> {
   const { settings } = client
   const known = isCommit(revision) ? revision : await cache.readRef(revision)
@@ -78,10 +81,17 @@ async function pinCommit(
   const recorded = usable && (await readCommitRecord(settings.partsFolder, repo, known)) !== undefined
   if (recorded && isCommit(revision)) return { repo, commit: revision, files: undefined }
   if (settings.offline && usable) return { repo, commit: known, files: undefined }
+  if (!recorded) return { repo, ...(await client.revision(repo, revision, signal)) }
+  const patience = AbortSignal.timeout(KNOWN_MODEL_PATIENCE_MS)
   try {
-    return { repo, ...(await client.revision(repo, revision, signal)) }
+    const ended = signal === undefined ? patience : AbortSignal.any([signal, patience])
+    return { repo, ...(await client.revision(repo, revision, ended)) }
   } catch (error) {
-    if (recorded && error instanceof HubError && error.retryable) return { repo, commit: known, files: undefined }
-    throw error
+    signal?.throwIfAborted()
+    if (!patience.aborted && !(error instanceof HubError && error.retryable)) throw error
+    onTrouble?.(
+      `${settings.endpoint} does not answer: ${repo} is opened as it was here last, commit ${known.slice(0, 12)}`,
+    )
+    return { repo, commit: known, files: undefined }
   }
 }
