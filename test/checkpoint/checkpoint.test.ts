@@ -40,13 +40,15 @@ test('a checkpoint can be posted to a worker', async () => {
 test('without a dtype in the config, the stored tensors say it', async (t) => {
   const folder = await copyOfLlama(t)
   const { raw } = (await openCheckpoint(folder)).config
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...raw, torch_dtype: null }))
   const half = { dtype: 'float16', shape: [1], data: new Uint8Array(2) } as const
   await writeSafetensors(join(folder, 'model.safetensors'), {
     positions: { ...half, dtype: 'int8', shape: [2] },
     a: half,
   })
-  assert.equal((await openCheckpoint(folder)).config.dtype, 'float16')
+  for (const said of [null, 'auto']) {
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ ...raw, torch_dtype: said }))
+    assert.equal((await openCheckpoint(folder)).config.dtype, 'float16')
+  }
 })
 
 const INDEX = 'model.safetensors.index.json'
