@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
 import { isFile } from '../config/json.ts'
+import { GGUF_CURE, isGguf } from '../gguf.ts'
 import { HubClient } from './remote/client.ts'
 import { readCommitRecord } from './cache/commit-record.ts'
 import { folderError, HubError } from './errors.ts'
@@ -54,7 +55,8 @@ async function openFromHub(
     if (!files.includes('config.json')) {
       throw new HubError(
         'HUB_FILE_NOT_FOUND',
-        `${repo} has no config.json at revision ${revision}: it is no model of transformers`,
+        `${repo} has no config.json at revision ${revision}: ` +
+          (files.some(isGguf) ? GGUF_CURE : 'it is no model of transformers'),
       )
     }
     await fetchSmallFiles(client, cache, { repo, commit, files }, options)
