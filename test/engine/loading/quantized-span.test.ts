@@ -151,8 +151,8 @@ it('quantized matrices are kept on disk if asked, and taken from there; damaged 
     assert.deepEqual(await readdir(quantCache), kept)
   }
   const llama = await openCheckpoint(join(FIXTURES, 'llama'))
-  const [file = ''] = (await readdir(join(folder, 'llama', 'int4'))).filter((name) => name.endsWith('.safetensors'))
-  const unwritable = join(folder, 'llama', 'int4', file)
+  const file = (await readdir(join(folder, 'llama', 'int4'))).find((name) => name.endsWith('.safetensors'))
+  const unwritable = join(folder, 'llama', 'int4', file!)
   await rm(unwritable)
   await mkdir(join(unwritable, 'in the way'), { recursive: true })
   const warnings: string[] = []

@@ -17,7 +17,7 @@ export class Retry {
   readonly #onRetry: RetryListener
   #failures = 0
 
-  /** `onRetry` is told of each failure after which another attempt follows, but for a first one, which may be chance. */
+  /** `onRetry` is told of each failure after which another attempt follows, but for a first, which may be chance. */
   constructor(delayMs: number, onRetry: RetryListener) {
     this.#delayMs = delayMs
     this.#onRetry = onRetry
