@@ -43,6 +43,7 @@ import {
   where,
 } from '../../../src/graph/primitive-ops.ts'
 import { reduceAxes } from '../../../src/graph/reduce-ops.ts'
+import { concatRows, cutRows, pick } from '../../../src/graph/row-ops.ts'
 import { scatterAdd } from '../../../src/graph/scatter-ops.ts'
 import { int, type Shape, string, type Value } from '../../../src/graph/value.ts'
 import { type Case, checkGradients, type Inputs } from './check.ts'
@@ -212,6 +213,28 @@ const rows: readonly Row[] = [
   ['Gather', (t) => gather(t.graph, t.float([5, 4]), t.ints(['rows', 'tokens'], [0, 1, 1, 4, 1, 0]))],
   ['Gather of matrices', (t) => gather(t.graph, t.float([3, 'rows', 4]), t.ints(['tokens'], [2, 0, 2]))],
   ['Gather of one row', (t) => gather(t.graph, t.float([3, 4]), t.ints([], [2]))],
+  [
+    'Gather of rows that are picked equally often',
+    (t) => {
+      const [table, from] = [t.float([3, 4]), t.ints([6], [2, 0, 1, 2, 1, 0])]
+      return pick(t.graph, table, { from, back: t.ints([6], [1, 5, 2, 4, 0, 3]), times: 2 }, 'picked')
+    },
+  ],
+  [
+    'Gather of rows in another order',
+    (t) => {
+      const [table, from] = [t.float(['rows', 4]), t.ints(['rows'], [1, 0])]
+      return pick(t.graph, table, { from, back: t.ints(['rows'], [1, 0]), times: 1 }, 'picked')
+    },
+  ],
+  [
+    'Split and Concat of pieces whose sizes are computed',
+    (t) => {
+      const [x, sizes, factor] = [t.float(['tokens', 4]), t.ints([3], [2, 0, 1]), t.float([4])]
+      const pieces = cutRows(t.graph, x, sizes, 3, 'pieces').map((piece) => mul(t.graph, piece, factor))
+      return concatRows(t.graph, [pieces[2]!, pieces[0]!, pieces[1]!], 'tokens', 'joined')
+    },
+  ],
   [
     'GatherElements',
     (t) => gatherElements(t.graph, t.float(['rows', 5]), t.ints(['rows', 3], [0, 1, 1, 4, 2, 4]), 'taken'),
