@@ -14,6 +14,12 @@ import { readUnpacked } from './unpacked-values.ts'
 /** How many elements are read or converted at once: one or two milliseconds. */
 const PIECE = 1 << 18
 
+/** How many times longer it takes to round a weight than to read it, at the least. */
+const ROUNDING_WORK = 4
+
+/** The most weights, a power of two, that share a scale in a format whose blocks go on over the ends of rows. */
+const LARGEST_BLOCK = 64
+
 /**
  * Reads a parameter's values in float32 into `values`, whatever it is stored in or inference keeps it in, in pieces of
  * at most `most` elements, where rows are not longer: between any two it yields. `slices` holds the block's stored
@@ -122,8 +128,9 @@ function placeColumns(
 
 /** Replaces the values of a matrix by those that its codes in a quantized format stand for. */
 function* roundValues(format: QuantFormat, columns: number, values: Float32Array, most: number): Generator<void> {
-  // Of formats whose blocks go on over the ends of rows, whole blocks: no format has larger ones.
-  const count = rowsAtOnce(most, columns, 64) * columns
+  // As many rows as are whole blocks, which in some formats go on over the ends of rows: no format has larger ones.
+  const step = LARGEST_BLOCK / Math.min(LARGEST_BLOCK, columns & -columns)
+  const count = rowsAtOnce(most / ROUNDING_WORK, columns, step) * columns
   for (let first = 0; first < values.length; first += count) {
     const rows = values.subarray(first, first + count)
     const { blocks, codeBytes } = quantizedSizes(format, rows.length / columns, columns)
