@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { PetalsError } from '../base/errors.ts'
-import { CONVERSION_ELEMENTS, conversion } from './conversion.ts'
+import { conversion } from './conversion.ts'
 import { type DType, dtypeSize, type FloatDType } from './dtype.ts'
+import { CONVERSION_ELEMENTS } from './kernel-memory.ts'
 import { byteLength, type Tensor } from './tensor.ts'
 
 /** Elements that `convertInPieces` converts before the event loop gets a turn: one to three milliseconds. */

@@ -52,11 +52,11 @@ export function asFloat32(source: Tensor): Float32Array {
 }
 
 /** Rows `start` to `end` of the first axis, without a copy. */
-export function sliceRows(source: Tensor, start: number, end: number): Tensor {
+export function sliceRows<T extends Pick<Tensor, 'shape' | 'data'>>(source: T, start: number, end: number): T {
   const [rows = 0, ...rest] = source.shape
   const rowBytes = rows === 0 ? 0 : source.data.byteLength / rows
   return {
-    dtype: source.dtype,
+    ...source,
     shape: [end - start, ...rest],
     data: source.data.subarray(start * rowBytes, end * rowBytes),
   }

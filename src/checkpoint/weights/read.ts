@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { CONVERSION_ELEMENTS, conversion } from '../../tensor/conversion.ts'
+import { conversion } from '../../tensor/conversion.ts'
+import { CONVERSION_ELEMENTS } from '../../tensor/kernel-memory.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../../tensor/tensor.ts'
 import { isFloatDType } from '../config/config.ts'
