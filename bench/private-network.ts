@@ -9,6 +9,7 @@ import { createSwarmNode } from '../src/swarm/node/node.ts'
 import { parseSwarmKey } from '../src/swarm/guards/swarm-key.ts'
 import { newTrace } from '../src/swarm/node/trace.ts'
 import { asFloat32, fromFloat32, tensor } from '../src/tensor/tensor.ts'
+import { decodeActivations } from '../src/tensor/travel.ts'
 
 const MESSAGE_BYTES = 8 << 20
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined }
@@ -61,9 +62,9 @@ async function source(): Promise<void> {
   await stream.end()
   const last = await stream.receive({ timeoutMs: 60_000 })
   const seconds = (performance.now() - began) / 1000
+  const received = last === null ? 0 : asFloat32(await decodeActivations(last.hidden, 'float32'))[0]
   console.log(
-    `${last === null ? 0 : asFloat32(last.hidden)[0]} of ${numMessages} messages, ` +
-      `${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
+    `${received} of ${numMessages} messages, ` + `${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
   )
   console.log(`sender MB   ${own.join(' ')}`)
   console.log(`receiver MB ${memory.join(' ')}`)

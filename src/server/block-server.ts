@@ -8,12 +8,13 @@ import { RateLimit } from '../swarm/rate-limit.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
-import { convertInPieces } from '../tensor/convert.ts'
 import { allFiniteInPieces } from '../tensor/finite.ts'
+import { decodeActivations, encodeFinite } from '../tensor/travel.ts'
 import { type CacheHolder, CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
 import { ServedSession } from './session/served-session.ts'
+import { askedWireDType } from './session/wire-dtype.ts'
 import { Pace } from './span/pace.ts'
 import { ServerStats } from './server-stats.ts'
 
@@ -153,6 +154,7 @@ export class BlockServer {
           stream,
           engine: cache,
           dtype: this.#engine.dtype,
+          wireDType: askedWireDType(open.wireDType),
           openPush: (peerId, sessionId) => this.#openPush(peerId, sessionId, stream.remotePeer),
           findSession: (id) => this.#sessions.get(id),
           outputBudget: this.outputBudget,
@@ -248,11 +250,12 @@ export class BlockServer {
   }
 
   async #forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
-    const { modelKey, start, end, trace, hidden, adapter, prompts } = await this.#firstMessage(stream)
+    const { modelKey, start, end, trace, hidden, adapter, prompts, wireDType } = await this.#firstMessage(stream)
     const log = tracedLogger(this.#modules.logger, trace)
     const output = await this.#orReport(rpc, log, async () => {
       this.#checkServes(modelKey)
-      const engine = this.#engine
+      const engine = this.#engine,
+        wire = askedWireDType(wireDType)
       const gone = new AbortController()
       void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
       const client = stream.remotePeer
@@ -262,9 +265,10 @@ export class BlockServer {
       if (!(await allFiniteInPieces(hidden)))
         throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
       const [batch = 0, tokens = 0] = hidden.shape
-      const input = await convertInPieces(hidden, engine.dtype)
+      const input = await decodeActivations(hidden, engine.dtype)
       const done = this.pace.begin(batch * tokens, end - start)
-      return await engine.forward(input, options).finally(() => done(false))
+      const made = await engine.forward(input, options).finally(() => done(false))
+      return wire === undefined ? made : await encodeFinite(made, wire, 'the blocks gave')
     })
     log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
     await stream.send({ kind: 'output', hidden: output })
@@ -307,8 +311,9 @@ export class BlockServer {
     return message
   }
 
-  #checkOpen({ sessionId, modelKey }: OpenRequest): void {
+  #checkOpen({ sessionId, modelKey, wireDType }: OpenRequest): void {
     this.#checkServes(modelKey)
+    askedWireDType(wireDType)
     if (this.#sessions.has(sessionId) || this.#opening.has(sessionId))
       throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
     if (this.#draining) throw new PetalsError('DRAINING', 'this server is about to stop and takes no new sessions')

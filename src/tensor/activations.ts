@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import { type DType, dtypeSize, type FloatDType } from './dtype.ts'
+import type { DType, FloatDType } from './dtype.ts'
 import { packedRowBytes } from './int8-blocks.ts'
 import { type Tensor, byteLength, numElements } from './tensor.ts'
 
@@ -35,9 +35,9 @@ export function activationBytes(dtype: DType | 'int8-blocks', shape: readonly nu
   return (numElements(shape) / width) * packedRowBytes(width)
 }
 
-/** Bytes that activations take besides, once they are computed with: as float32, which they have to become. */
-export function widenedBytes({ dtype, shape }: Omit<Activations, 'data'>): number {
-  return dtype === 'float32' ? 0 : numElements(shape) * dtypeSize('float32')
+/** Bytes that packed ones among some activations take besides, once they are unpacked: as float32. */
+export function unpackedBytes(all: readonly Omit<Activations, 'data'>[]): number {
+  return all.reduce((sum, { dtype, shape }) => sum + (dtype === 'int8-blocks' ? byteLength('float32', shape) : 0), 0)
 }
 
 /** Rows one after another, of one dtype and width, as one; a copy unless there is one part only. */

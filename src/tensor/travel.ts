@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { PetalsError } from '../base/errors.ts'
 import { type Activations, type PackedTensor, type WireDType, activationBytes } from './activations.ts'
-import { convertElements, convertInPieces } from './convert.ts'
+import { convert, convertElements, convertInPieces } from './convert.ts'
 import { type FloatDType, dtypeSize } from './dtype.ts'
 import { allFiniteInPieces } from './finite.ts'
 import { packRows, unpackRows } from './int8-blocks.ts'
@@ -47,6 +47,15 @@ export async function decodeActivations(source: Activations, dtype: FloatDType):
     if (floats !== piece) convertElements('float32', floats, dtype, piece)
   })
   return target
+}
+
+/** As `decodeActivations`, to float32 and at once: for a few rows. */
+export function widen(source: Activations): Tensor {
+  if (source.dtype !== 'int8-blocks') return convert(source, 'float32')
+  const { shape, data } = source
+  const values: Tensor = { dtype: 'float32', shape, data: new Uint8Array(byteLength('float32', shape)) }
+  unpackRows(data, shape.at(-1) ?? 1, values.data)
+  return values
 }
 
 /**

@@ -1,4 +1,5 @@
 import { parseReplayCopies } from '../values/replay-copies.ts'
+import { parseWireDType } from '../values/wire-dtype.ts'
 import type { Logger } from 'pino'
 import { loadAdapter } from '../../client/remote/request-adapter.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
@@ -55,6 +56,7 @@ export async function openClient(
       dtype: values.dtype,
       stepTimeoutMs: values.stepTimeout * 1000,
       replayCopies: parseReplayCopies(values.replayCopies),
+      wireDType: parseWireDType(values.wireDtype),
       recoveryTimeoutMs: Math.min(values.wait, values.maxTime ?? Infinity) * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download(), onTrouble: tellTrouble },

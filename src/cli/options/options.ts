@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { WIRE_DTYPES } from '../../tensor/activations.ts'
 import { QUANTIZATIONS } from '../../tensor/quantize.ts'
 import { answerFlags } from './answer-flags.ts'
 import { COMPUTE, MODEL, RUNNING, SWARM, TEXT } from './groups.ts'
@@ -103,6 +104,14 @@ export const routeOptions = {
     choices: ['auto', 'off'],
     description: "Whether copies of spans' inputs are fetched while links are idle, for repairs",
     reason: 'Without them a repair takes what servers still keep, or computes the inputs of a lost span again',
+  },
+  wireDtype: {
+    type: 'text',
+    group: SWARM,
+    default: 'auto',
+    choices: ['auto', ...WIRE_DTYPES],
+    description: 'How hidden states travel: int8 takes 1.06 bytes a value, by blocks of 32; auto: as servers compute',
+    reason: 'Fewer bytes round what they carry; docs/quantization.md has what that costs',
   },
 } as const satisfies OptionTable
 

@@ -1,4 +1,5 @@
 import { parseReplayCopies } from '../values/replay-copies.ts'
+import { parseWireDType } from '../values/wire-dtype.ts'
 import { join } from 'node:path'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
@@ -34,6 +35,7 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     dtype: values.dtype,
     stepTimeoutMs: values.stepTimeout * 1000,
     replayCopies: parseReplayCopies(values.replayCopies),
+    wireDType: parseWireDType(values.wireDtype),
     recoveryTimeoutMs: values.wait * 1000,
     swarmKey: await readSwarmKey(values.swarmKey),
     logger: await createLogger(values.logLevel),

@@ -8,6 +8,7 @@ import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
+import type { WireChoice } from '../../client/remote/wire-dtype.ts'
 import type { ReplayCopies } from '../../client/session/open.ts'
 
 /** What to verify, and on which servers. */
@@ -24,6 +25,7 @@ export interface VerifyOptions extends ServerChoiceOptions {
   readonly swarmKey: Uint8Array | undefined
   readonly stepTimeoutMs: number
   readonly replayCopies: ReplayCopies
+  readonly wireDType: WireChoice
   readonly recoveryTimeoutMs: number
   readonly logger: SwarmLogger
   readonly signal: AbortSignal
@@ -74,6 +76,7 @@ async function* verifyAt(
     dtype: options.dtype,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
+    wireDType: options.wireDType,
     recoveryTimeoutMs: options.recoveryTimeoutMs,
   })
   model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))

@@ -3,14 +3,17 @@ import { withDeadline } from '../../swarm/deadline.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
-import { convert } from '../../tensor/convert.ts'
+import { type Activations, activationBytes, travelDType } from '../../tensor/activations.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import { allFinite } from '../../tensor/finite.ts'
+import { decodeActivations } from '../../tensor/travel.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from './candidates.ts'
 import type { RequestAdapter } from './request-adapter.ts'
 import { findRouteAround } from './routing.ts'
 import { allowedStepMs } from './step-time.ts'
 import type { RouteSpan } from './route-request.ts'
+import { type WireChoice, agreedWireDType, answerDType, encodeOwn, passOn } from './wire-dtype.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 
 /** The part of the swarm that forward passes use. */
@@ -33,6 +36,8 @@ export interface RemoteForwardOptions {
    */
   readonly prompts?: Tensor | undefined
   readonly adapter?: RequestAdapter | undefined
+  /** The form in which hidden states are to travel; `auto` by default. */
+  readonly wireDType?: WireChoice | undefined
   /** The most time for one server's part, 300 s by default. */
   readonly timeoutMs?: number | undefined
 }
@@ -56,7 +61,7 @@ export async function remoteForward(
 ): Promise<Tensor> {
   const { start, end, cuts = [], prompts } = options
   if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the hidden states hold NaN or infinite values')
-  let output = hidden
+  let output: Activations = hidden
   const bounds = [...cuts.filter((cut) => start < cut && cut < end), end]
   for (const [i, until] of bounds.entries()) {
     for (let block = bounds[i - 1] ?? start; block < until;) {
@@ -72,20 +77,21 @@ export async function remoteForward(
       block = reached.end
     }
   }
-  return output
+  return decodeActivations(output, hidden.dtype as FloatDType)
 }
 
 async function forwardOnce(
   swarm: ForwardAccess,
-  hidden: Tensor,
+  hidden: Activations,
   start: number,
   end: number,
   prompts: Tensor | undefined,
-  { adapter, timeoutMs = FORWARD_TIMEOUT_MS }: RemoteForwardOptions,
-): Promise<{ output: Tensor; end: number }> {
+  { start: first, adapter, timeoutMs = FORWARD_TIMEOUT_MS, wireDType = 'auto' }: RemoteForwardOptions,
+): Promise<{ output: Activations; end: number }> {
   const [batch = 0, tokens = 0] = hidden.shape
   const rows = batch * tokens
-  const size = { tokens: rows, rowBytes: hidden.data.byteLength / rows }
+  const bytes = activationBytes(wireDType === 'auto' ? hidden.dtype : travelDType(wireDType), hidden.shape)
+  const size = { tokens: rows, rowBytes: bytes / rows }
   const bounds = { minStepMs: Math.min(MIN_FORWARD_MS, timeoutMs), stepTimeoutMs: timeoutMs }
   for (let attempt = 1; ; attempt++) {
     const wanted = {
@@ -96,7 +102,7 @@ async function forwardOnce(
       digests: new Map<number, string>(),
       ownPeer: swarm.peerId,
       links: swarm.links,
-      pass: { tokens: rows, bytes: hidden.data.byteLength },
+      pass: { tokens: rows, bytes },
       adapter,
     }
     const find: RouteFinder = (records) => findRouteAround(records, wanted, swarm.avoided())
@@ -105,8 +111,11 @@ async function forwardOnce(
       const name = await adapter?.provide(swarm, span!)
       const limitMs = allowedStepMs([span!], size, swarm.links, bounds)
       const ofSpan = prompts && sliceRows(prompts, 0, span!.end - start)
+      const { server } = span!
+      const isOwn = start === first
+      const sent = await (isOwn ? encodeOwn(hidden as Tensor, server, wireDType) : passOn(hidden, server))
       return {
-        output: await request(swarm, span!, hidden, { prompts: ofSpan, adapter: name, limitMs }),
+        output: await request(swarm, span!, sent, { prompts: ofSpan, adapter: name, limitMs, wireDType }),
         end: span!.end,
       }
     } catch (error) {
@@ -117,29 +126,37 @@ async function forwardOnce(
   }
 }
 
+interface RequestOptions {
+  readonly prompts: Tensor | undefined
+  readonly adapter: string | undefined
+  readonly limitMs: number
+  readonly wireDType: WireChoice
+}
+
 async function request(
   swarm: ForwardAccess,
   { server, start, end }: RouteSpan,
-  hidden: Tensor,
-  { prompts, adapter, limitMs }: { prompts: Tensor | undefined; adapter: string | undefined; limitMs: number },
-): Promise<Tensor> {
+  hidden: Activations,
+  { prompts, adapter, limitMs, wireDType: choice }: RequestOptions,
+): Promise<Activations> {
   const stream = await withDeadline(`dialling peer ${server.peerId}`, CONNECT_TIMEOUT_MS, undefined, (signal) =>
     swarm.open(server, 'forward', signal),
   )
   try {
     const { modelKey } = swarm
     const signal = AbortSignal.timeout(limitMs)
+    const wireDType = agreedWireDType(server, choice)
     await stream.send(
-      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts },
+      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts, wireDType },
       { signal },
     )
     const answer = await stream.receive({ signal }).catch((error: unknown) => {
       throw signal.aborted ? new TimeoutError(`peer ${server.peerId} gave no output`, limitMs) : error
     })
     if (answer === null) throw new PetalsError('SESSION_REQUEST', `peer ${server.peerId} gave no output`)
-    checkOutput(server, hidden, answer.hidden)
+    checkOutput(server.peerId, answer.hidden, { shape: hidden.shape, dtype: answerDType(server, choice) })
     void stream.end()
-    return convert(answer.hidden, hidden.dtype)
+    return answer.hidden
   } catch (error) {
     // Aborted, because after an orderly end the server would go on computing.
     stream.abort(error as Error)
@@ -147,10 +164,14 @@ async function request(
   }
 }
 
-/** Throws `SESSION_ANSWER` or `TENSOR_NONFINITE` for what cannot be the output of `input`. */
-function checkOutput({ peerId, dtype }: ServerRecord, input: Tensor, output: Tensor): void {
-  if (String(output.shape) !== String(input.shape) || output.dtype !== dtype) {
-    const [found, expected] = [`${output.dtype} [${output.shape}]`, `${dtype} [${input.shape}]`]
+/** Throws `SESSION_ANSWER` or `TENSOR_NONFINITE` for what cannot be the output that is due. */
+function checkOutput(
+  peerId: string,
+  output: Activations,
+  { shape, dtype }: { readonly shape: readonly number[]; readonly dtype: string },
+): void {
+  if (String(output.shape) !== String(shape) || output.dtype !== dtype) {
+    const [found, expected] = [`${output.dtype} [${output.shape}]`, `${dtype} [${shape}]`]
     throw new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${found} where ${expected} was due`)
   }
   if (!allFinite(output))

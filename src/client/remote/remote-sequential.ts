@@ -6,6 +6,7 @@ import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ForwardAccess, remoteForward } from './remote-forward.ts'
 import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
+import type { WireChoice } from './wire-dtype.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
@@ -21,6 +22,8 @@ export interface RemoteSequentialOptions {
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, unless a session says otherwise. */
   readonly replayCopies?: ReplayCopies | undefined
+  /** The form in which activations travel, unless a session says otherwise. */
+  readonly wireDType?: WireChoice | undefined
   /** How long a session waits for servers, unless it says otherwise; in milliseconds. */
   readonly recoveryTimeoutMs?: number | undefined
   /** Called with each session that this object, or a slice of it, makes. */
@@ -48,6 +51,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly #activeAdapter: ActiveAdapter | undefined
   readonly #stepTimeoutMs: number | undefined
   readonly #replayCopies: ReplayCopies | undefined
+  readonly #wireDType: WireChoice | undefined
   readonly #recoveryTimeoutMs: number | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
@@ -61,6 +65,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     this.#activeAdapter = options.activeAdapter
     this.#stepTimeoutMs = options.stepTimeoutMs
     this.#replayCopies = options.replayCopies
+    this.#wireDType = options.wireDType
     this.#recoveryTimeoutMs = options.recoveryTimeoutMs
   }
 
@@ -82,6 +87,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
       replayCopies: this.#replayCopies,
+      wireDType: this.#wireDType,
       recoveryTimeoutMs: this.#recoveryTimeoutMs,
     })
   }
@@ -124,8 +130,9 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
     if (session === undefined) {
       const adapter = activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config)
-      const timeoutMs = this.#stepTimeoutMs
-      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter, timeoutMs })
+      const [timeoutMs, wireDType] = [this.#stepTimeoutMs, this.#wireDType]
+      const { start, end } = this
+      return remoteForward(this.#swarm, hidden, { start, end, cuts, prompts, adapter, timeoutMs, wireDType })
     }
     const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
@@ -137,6 +144,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       activeAdapter: this.#activeAdapter,
       stepTimeoutMs: this.#stepTimeoutMs,
       replayCopies: this.#replayCopies,
+      wireDType: this.#wireDType,
       recoveryTimeoutMs: this.#recoveryTimeoutMs,
       ...options,
     })

@@ -65,7 +65,7 @@ function routeNode(server: ServerRecord, context: Context): RouteNode {
     start,
     end,
     blockSeconds: isOwn ? 0 : blockSeconds(server, pass?.tokens ?? 1) * (slowdowns?.get(peerId) ?? 1),
-    extraSeconds: extraSeconds(server, arithmetic, isOwn ? [] : ownBlocks),
+    extraSeconds: extraSeconds(arithmeticClass(server, request.wireDType), arithmetic, isOwn ? [] : ownBlocks),
     visitSeconds:
       (isOwn ? 0 : HANDLING_SECONDS + queueMs / 1000) +
       (pass === undefined && cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0),
@@ -84,11 +84,10 @@ function blockSeconds({ prefillRate, decodeRate }: ServerRecord, tokens: number)
 
 /** What some blocks cost besides: those computed in another class before, and those that the client holds itself. */
 function extraSeconds(
-  server: ServerRecord,
+  own: string,
   arithmetic: ReadonlyMap<number, string> = new Map(),
   ownBlocks: readonly number[],
 ): ReadonlyMap<number, number> | undefined {
-  const own = arithmeticClass(server)
   const extra = new Map<number, number>(ownBlocks.map((block) => [block, NOT_OWN_SECONDS]))
   for (const [block, before] of arithmetic)
     if (before !== own) extra.set(block, (extra.get(block) ?? 0) + OTHER_ARITHMETIC_SECONDS)

@@ -1,5 +1,6 @@
 import type { ServerRecord } from '../../swarm/records/record.ts'
 import type { LinkMeter } from './link-meter.ts'
+import type { WireChoice } from './wire-dtype.ts'
 
 /** The blocks of a server that a session uses: its whole span or part of it. */
 export interface RouteSpan {
@@ -30,6 +31,8 @@ export interface RouteRequest {
    * tokens.
    */
   readonly arithmetic?: ReadonlyMap<number, string> | undefined
+  /** The form in which activations are to travel; it is part of the class. */
+  readonly wireDType?: WireChoice | undefined
   /** Only servers that can compute with this adapter are used. */
   readonly adapter?: AdapterServers | undefined
   /** What is known of the links to servers. */

@@ -12,6 +12,7 @@ import type { RequestAdapter } from '../remote/request-adapter.ts'
 import { NoRouteError, findRouteAround } from '../remote/routing.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { arithmeticClass } from '../remote/arithmetic-class.ts'
+import type { WireChoice } from '../remote/wire-dtype.ts'
 import type { LinkMeter } from '../remote/link-meter.ts'
 import type { Slowdowns } from '../remote/slowdowns.ts'
 import { InputLog } from './input-log.ts'
@@ -56,6 +57,8 @@ export interface ChainOptions {
   readonly hiddenSize: number
   readonly dtype: FloatDType
   readonly maxLength: number
+  /** The form in which hidden states are to travel. */
+  readonly wireDType: WireChoice
   /** Blocks at which the chain must be cut, e.g. [1, 2]; otherwise the router decides. */
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts [end - start, positions, hidden], added to each block's input at the first positions. */
@@ -229,7 +232,7 @@ export class Chain {
   }
 
   #newLog(): InputLog {
-    return new InputLog(this.#options.hiddenSize, this.#options.dtype, this.#options.replayMemory)
+    return new InputLog(this.#options.hiddenSize, this.#options.replayMemory)
   }
 
   /**
@@ -283,6 +286,7 @@ export class Chain {
       tokens: this.#options.maxLength,
       digests: this.#digests,
       arithmetic: this.#arithmetic,
+      wireDType: this.#options.wireDType,
       avoid,
       ownPeer: this.#swarm.peerId,
       links: this.#swarm.links,
@@ -299,7 +303,7 @@ export class Chain {
   }
 
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
-    const { connectTimeoutMs, maxLength, hiddenSize, start, prompts } = this.#options
+    const { connectTimeoutMs, maxLength, hiddenSize, start, prompts, wireDType } = this.#options
     const adapter = await this.#options.adapter?.provide(this.#swarm, span)
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined, (signal) =>
       this.#swarm.open(span.server, 'inference', signal),
@@ -317,6 +321,7 @@ export class Chain {
         trace: this.trace,
         adapter,
         prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
+        wireDType,
       },
       this.#events,
       (signal) => this.#swarm.open(span.server, 'control', signal),
@@ -326,7 +331,7 @@ export class Chain {
   }
 
   #remember({ server, start, end }: RouteSpan): void {
-    const now = arithmeticClass(server)
+    const now = arithmeticClass(server, this.#options.wireDType)
     for (let block = start; block < end; block++) {
       const before = this.#arithmetic.get(block)
       if (before !== undefined && before !== now) this.#changes.push([block, before, now])
@@ -366,9 +371,10 @@ export class Chain {
     const failures = this.#linkFailures.get(`${before.remote.peerId} ${after.peerId}`) ?? 0
     const [peerId, sessionId, source] =
       failures < LINK_FAILURES ? [after.peerId, after.sessionId, before.remote.peerId] : []
+    const { wireDType } = after
     const asked = [
       this.#ask(after, { kind: 'accept', peerId: source }, 'accepted'),
-      this.#ask(before.remote, { kind: 'route', peerId, sessionId }, 'routed'),
+      this.#ask(before.remote, { kind: 'route', peerId, sessionId, wireDType }, 'routed'),
     ]
     const results = await Promise.all(asked)
     before.pushes = peerId !== undefined && results.every(Boolean)

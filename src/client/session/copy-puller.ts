@@ -18,8 +18,6 @@ const ANSWER_TIMEOUT_MS = 600_000
 /** What is pulled into, and how far. */
 export interface CopySource {
   readonly chain: Chain
-  /** Bytes of one token's hidden states. */
-  readonly rowBytes: number
   readonly epoch: () => number
   /** Number of tokens that all spans have computed. */
   readonly position: () => number
@@ -94,9 +92,9 @@ export class CopyPuller {
 
   /** False if the server cannot give what is missing. */
   async #pullOne({ before, inputs }: { before: RemoteSession; inputs: Link['inputs'] }): Promise<boolean> {
-    const { rowBytes, epoch: current, position: end } = this.#source
+    const { epoch: current, position: end } = this.#source
     const [epoch, position] = [current(), inputs.until]
-    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / rowBytes)))
+    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.rowBytes)))
     const began = performance.now()
     try {
       const fetched = await before.request({ kind: 'fetch', position, until }, 'fetched', ANSWER_TIMEOUT_MS)

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events'
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
-import { dtypeSize } from '../../tensor/dtype.ts'
 import { allFinite } from '../../tensor/finite.ts'
+import type { Activations } from '../../tensor/activations.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import { decodeActivations } from '../../tensor/travel.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
 import { CopyPuller } from './copy-puller.ts'
@@ -107,7 +108,6 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     if (options.pullsCopies)
       this.#copies = new CopyPuller({
         chain: this.#chain,
-        rowBytes: options.hiddenSize * dtypeSize(options.dtype),
         epoch: () => this.#runner.epoch,
         position: () => this.#position,
       })
@@ -178,7 +178,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
-    const output = await this.#tryStep(hidden, rows)
+    const output = await decodeActivations(await this.#tryStep(hidden, rows), 'float32')
     this.#position += hidden.shape[0]!
     return output
   }
@@ -285,7 +285,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #tryStep(hidden: Tensor, rows: number): Promise<Tensor> {
+  async #tryStep(hidden: Tensor, rows: number): Promise<Activations> {
     if (this.#chain.links.length === 0) {
       await this.#patiently(async () => {
         this.#runner.epoch++
@@ -318,7 +318,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   #recover(
     { failedStep, tokens, rows }: { failedStep: number; tokens: number; rows: number },
     losses: Losses,
-  ): Promise<Tensor> {
+  ): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(async () => {
       const context = await this.#beginRepair(losses, positions)

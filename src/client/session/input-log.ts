@@ -1,5 +1,6 @@
-import { dtypeSize } from '../../tensor/dtype.ts'
-import { type Tensor, tensor } from '../../tensor/tensor.ts'
+import { type Activations, activationBytes, concatRows } from '../../tensor/activations.ts'
+import { sliceRows } from '../../tensor/tensor.ts'
+import { widen } from '../../tensor/travel.ts'
 import { ReplayMemory } from './replay-memory.ts'
 import type { SpanInputs } from './span-inputs.ts'
 
@@ -8,27 +9,27 @@ const CHUNK_TOKENS = 64
 
 interface Chunk {
   /** Memory for CHUNK_TOKENS rows. */
-  readonly data: Uint8Array
+  readonly rows: Activations
   /** How many logs hold it. Where these are several, it is copied before it is written to. */
   owners: number
 }
 
-/** The inputs of a span that another one's outputs are. Logs of forked sessions share their common chunks. */
+/**
+ * The inputs of a span that another one's outputs are, in the form in which they came: a replay sends these very bytes.
+ * A chunk into which rows come in two forms, from a server and another one that has replaced it, goes on in float32,
+ * which holds the values of both. Logs of forked sessions share their common chunks.
+ */
 export class InputLog implements SpanInputs {
   readonly #width: number
-  readonly #dtype: Tensor['dtype']
-  readonly #rowBytes: number
   readonly #memory: ReplayMemory
   #chunks: Chunk[] = []
   #until = 0
   firstTokens = Infinity
 
   /** `memory` bounds the logs of all sessions together. */
-  constructor(width: number, dtype: Tensor['dtype'], memory = new ReplayMemory()) {
+  constructor(width: number, memory = new ReplayMemory()) {
     this.#memory = memory
     this.#width = width
-    this.#dtype = dtype
-    this.#rowBytes = width * dtypeSize(dtype)
   }
 
   /** Positions 0 to `until` are held, `until` not included. */
@@ -38,18 +39,17 @@ export class InputLog implements SpanInputs {
 
   /** Bytes held; shared chunks count in every log. */
   get bytes(): number {
-    return this.#chunks.length * CHUNK_TOKENS * this.#rowBytes
+    return this.#chunks.reduce((sum, { rows }) => sum + rows.data.byteLength, 0)
   }
 
   /** Writes inputs [tokens, hidden] for the positions from `position` on. Ignored if that would leave a gap. */
-  write(position: number, input: Tensor): void {
-    if (position > this.#until || input.shape[1] !== this.#width || input.dtype !== this.#dtype) return
+  write(position: number, input: Activations): void {
+    if (position > this.#until || input.shape[1] !== this.#width) return
     const end = position + input.shape[0]!
     for (let at = position; at < end;) {
       const index = Math.floor(at / CHUNK_TOKENS)
       const until = Math.min(end, (index + 1) * CHUNK_TOKENS)
-      const rows = input.data.subarray((at - position) * this.#rowBytes, (until - position) * this.#rowBytes)
-      this.#makeWritable(index).set(rows, (at - index * CHUNK_TOKENS) * this.#rowBytes)
+      this.#writeChunk(index, at - index * CHUNK_TOKENS, sliceRows(input, at - position, until - position))
       at = until
     }
     this.#until = Math.max(this.#until, end)
@@ -80,32 +80,50 @@ export class InputLog implements SpanInputs {
   }
 
   /** Inputs of positions `from` to `until`, [until - from, hidden]; undefined if some are missing. */
-  range(from: number, until: number): Tensor | undefined {
+  range(from: number, until: number): Activations | undefined {
     if (until > this.#until) return undefined
-    const data = new Uint8Array((until - from) * this.#rowBytes)
+    const parts: Activations[] = []
     for (let at = from; at < until;) {
       const index = Math.floor(at / CHUNK_TOKENS),
         first = index * CHUNK_TOKENS
       const end = Math.min(until, first + CHUNK_TOKENS)
-      const rows = this.#chunks[index]!.data.subarray((at - first) * this.#rowBytes, (end - first) * this.#rowBytes)
-      data.set(rows, (at - from) * this.#rowBytes)
+      parts.push(sliceRows(this.#chunks[index]!.rows, at - first, end - first))
       at = end
     }
-    return tensor(this.#dtype, [until - from, this.#width], data)
+    const dtypes = new Set(parts.map(({ dtype }) => dtype))
+    const joined = concatRows(dtypes.size === 1 ? parts : parts.map(widen))
+    // Of a single chunk, too, the caller gets rows of its own.
+    return parts.length === 1 ? { ...joined, data: joined.data.slice() } : joined
   }
 
-  #makeWritable(index: number): Uint8Array {
-    const chunk = this.#chunks[index]
-    if (chunk?.owners === 1) return chunk.data
-    const data = chunk?.data.slice() ?? new Uint8Array(CHUNK_TOKENS * this.#rowBytes)
-    if (chunk !== undefined) this.#leave(chunk)
-    this.#chunks[index] = { data, owners: 1 }
+  #writeChunk(index: number, row: number, input: Activations): void {
+    const before = this.#chunks[index]?.rows
+    // Where nothing before it stays, the rows' own form is the chunk's.
+    const isFirst = row === 0 && index * CHUNK_TOKENS + input.shape[0]! >= this.#until
+    const isMixed = before !== undefined && before.dtype !== input.dtype && !isFirst
+    const rows = isMixed ? widen(input) : input
+    const { data } = this.#makeWritable(index, rows.dtype).rows
+    data.set(rows.data, row * (data.byteLength / CHUNK_TOKENS))
+  }
+
+  /** A chunk of this dtype that is the log's alone, with the rows that it had where these are of it, or are widened. */
+  #makeWritable(index: number, dtype: Activations['dtype']): Chunk {
+    const before = this.#chunks[index]
+    if (before?.owners === 1 && before.rows.dtype === dtype) return before
+    const shape = [CHUNK_TOKENS, this.#width]
+    const kept =
+      before !== undefined && before.rows.dtype !== dtype && dtype === 'float32' ? widen(before.rows) : before?.rows
+    const data = new Uint8Array(activationBytes(dtype, shape))
+    if (kept?.dtype === dtype) data.set(kept.data)
+    if (before !== undefined) this.#leave(before)
+    const chunk: Chunk = { rows: { dtype, shape, data } as Activations, owners: 1 }
+    this.#chunks[index] = chunk
     this.#memory.take(this, data.byteLength)
-    return data
+    return chunk
   }
 
   #leave(chunk: Chunk): void {
     chunk.owners -= 1
-    if (chunk.owners === 0) this.#memory.give(chunk.data.byteLength)
+    if (chunk.owners === 0) this.#memory.give(chunk.rows.data.byteLength)
   }
 }

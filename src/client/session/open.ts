@@ -2,6 +2,7 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
+import type { WireChoice } from '../remote/wire-dtype.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 import { PROCESS_REPLAY_MEMORY } from './replay-memory.ts'
@@ -33,6 +34,11 @@ export interface SessionOptions {
    * still keep, or computes a lost span's inputs again.
    */
   readonly replayCopies?: ReplayCopies | undefined
+  /**
+   * The form in which hidden states travel: float32, float16, bfloat16 or int8 by blocks of 32; `auto` by default, the
+   * dtype of each server's arithmetic, which servers that do not know the form stay at.
+   */
+  readonly wireDType?: WireChoice | undefined
   /** How long a session tries to go on before a step fails; 60 s by default. */
   readonly recoveryTimeoutMs?: number | undefined
   /**
@@ -69,6 +75,7 @@ export function createInferenceSession(
     hiddenSize: config.hiddenSize,
     dtype: 'float32',
     maxLength: options.maxLength,
+    wireDType: options.wireDType ?? 'auto',
     cuts: options.cuts,
     prompts: options.prompts,
     adapter: options.activeAdapter === undefined ? undefined : requestAdapter(options.activeAdapter, config),

@@ -2,10 +2,11 @@ import { PetalsError, TimeoutError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
-import { convert } from '../../tensor/convert.ts'
+import { type Activations, activationBytes } from '../../tensor/activations.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
+import { type WireChoice, agreedWireDType, answerDType, encodeOwn, passOn } from '../remote/wire-dtype.ts'
 import { ControlStream, type Progress } from './control-stream.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
@@ -40,6 +41,8 @@ export interface OpenOptions {
   readonly adapter?: string | undefined
   /** Deep prompts of the span's blocks. */
   readonly prompts?: Tensor | undefined
+  /** The form in which hidden states are to travel, where the server's record has it. */
+  readonly wireDType: WireChoice
 }
 
 /** Opens the stream on which the server is asked what the session is doing. */
@@ -58,11 +61,12 @@ export class RemoteSession {
   readonly span: RouteSpan
   readonly sessionId: string
   readonly #hiddenSize: number
+  readonly #wireDType: WireChoice
   readonly #stream: RequestStream<'inference'>
   readonly #events: RemoteSessionEvents
   /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
   readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
-  readonly #steps = new Map<number, Pending<Tensor | undefined> & { readonly rows: number }>()
+  readonly #steps = new Map<number, Pending<Activations | undefined> & { readonly rows: number }>()
   readonly #control: ControlStream
   #nextRequest = 1
   #lost: Error | undefined
@@ -75,7 +79,7 @@ export class RemoteSession {
     events: RemoteSessionEvents,
     openControl: OpenControl,
   ): Promise<RemoteSession> {
-    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts } = options
+    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts, wireDType } = options
     try {
       const { start, end } = span
       await stream.send({
@@ -89,6 +93,7 @@ export class RemoteSession {
         trace,
         adapter,
         prompts,
+        wireDType: agreedWireDType(span.server, wireDType),
       })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
       if (answer?.kind !== 'opened')
@@ -103,7 +108,7 @@ export class RemoteSession {
   private constructor(
     stream: RequestStream<'inference'>,
     span: RouteSpan,
-    { sessionId, hiddenSize }: OpenOptions,
+    { sessionId, hiddenSize, wireDType }: OpenOptions,
     events: RemoteSessionEvents,
     openControl: OpenControl,
   ) {
@@ -112,6 +117,7 @@ export class RemoteSession {
     this.span = span
     this.sessionId = sessionId
     this.#hiddenSize = hiddenSize
+    this.#wireDType = wireDType
     this.#events = events
     stream.listen({
       onMessage: (message) => this.#onMessage(message),
@@ -123,6 +129,30 @@ export class RemoteSession {
 
   get peerId(): string {
     return this.#stream.remotePeer
+  }
+
+  /** The form in which the server takes and gives hidden states; undefined: floats, its own dtype. */
+  get wireDType(): string | undefined {
+    return agreedWireDType(this.span.server, this.#wireDType)
+  }
+
+  /** Bytes of a token's hidden states as the server sends them. */
+  get rowBytes(): number {
+    return activationBytes(this.#answerDType as Activations['dtype'], [1, this.#hiddenSize])
+  }
+
+  get #answerDType(): string {
+    return answerDType(this.span.server, this.#wireDType)
+  }
+
+  /** The client's own hidden states as they are sent to this server. Throws `WIRE_DTYPE`. */
+  encodeOwn(values: Tensor): Promise<Activations> {
+    return encodeOwn(values, this.span.server, this.#wireDType)
+  }
+
+  /** What another server has made, as it is sent on to this one. */
+  passOn(hidden: Activations): Promise<Activations> {
+    return passOn(hidden, this.span.server)
   }
 
   get lost(): Error | undefined {
@@ -179,8 +209,8 @@ export class RemoteSession {
    * Sends a step whose output comes straight back: the wanted rows, undefined where none are. There is no time limit
    * worth mentioning: the caller watches whether the server is alive.
    */
-  step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Tensor | undefined> } {
-    const { promise, resolve, reject } = Promise.withResolvers<Tensor | undefined>()
+  step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Activations | undefined> } {
+    const { promise, resolve, reject } = Promise.withResolvers<Activations | undefined>()
     this.#steps.set(step.step, { resolve, reject, rows: step.rows ?? step.hidden.shape[0]! })
     const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
     output.catch(() => undefined)
@@ -217,10 +247,9 @@ export class RemoteSession {
     }
   }
 
-  #onMessage(raw: Answer<'inference'>): void {
-    let message: Answer<'inference'>
+  #onMessage(message: Answer<'inference'>): void {
     try {
-      message = this.#checked(raw)
+      this.#check(message)
     } catch (error) {
       return this.giveUp(error as Error)
     }
@@ -251,19 +280,17 @@ export class RemoteSession {
   }
 
   /**
-   * The message with its hidden states as float32 [tokens, hidden], whatever the peer computes in. Throws
-   * `TENSOR_NONFINITE`, or `SESSION_ANSWER` for another width, or another dtype than the server's record has.
+   * Throws `TENSOR_NONFINITE`, or `SESSION_ANSWER` for hidden states of another width, or in another form than was
+   * agreed on: where none was, the dtype that the server's record has.
    */
-  #checked(message: Answer<'inference'>): Answer<'inference'> {
-    if (!('hidden' in message)) return message
+  #check(message: Answer<'inference'>): void {
+    if (!('hidden' in message)) return
     const { dtype, shape } = message.hidden
-    const { server } = this.span
-    if (dtype !== server.dtype) throw wrongAnswer(this.peerId, `${dtype} while its record says ${server.dtype}`)
+    if (dtype !== this.#answerDType) throw wrongAnswer(this.peerId, `${dtype} while ${this.#answerDType} was agreed on`)
     if (!allFinite(message.hidden))
       throw new PetalsError('TENSOR_NONFINITE', `peer ${this.peerId} sent values that are NaN or infinite`)
-    if (shape[1] === this.#hiddenSize)
-      return dtype === 'float32' ? message : { ...message, hidden: convert(message.hidden, 'float32') }
-    throw wrongAnswer(this.peerId, `a tensor [${shape}] for [tokens, ${this.#hiddenSize}]`)
+    if (shape[1] !== this.#hiddenSize)
+      throw wrongAnswer(this.peerId, `a tensor [${shape}] for [tokens, ${this.#hiddenSize}]`)
   }
 
   #onLost(error: Error): void {

@@ -1,5 +1,6 @@
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
-import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
+import { type Activations, concatRows } from '../../tensor/activations.ts'
+import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { Chain, Link } from './chain.ts'
 import type { StepSize } from '../remote/step-time.ts'
 import { type RemoteSession, wrongAnswer } from './remote-session.ts'
@@ -57,12 +58,12 @@ export function resumeAll(context: ReplayContext): Promise<number[]> {
 }
 
 /** Brings every span of a repaired chain up to date, as `fill` does; returns the wanted rows of the last output. */
-export async function replay(context: ReplayContext, held: readonly number[]): Promise<Tensor> {
+export async function replay(context: ReplayContext, held: readonly number[]): Promise<Activations> {
   return (await fill(context, held)) ?? outputsOfLast(context)
 }
 
 /** The outputs of the last server, which holds all tokens. If it has not kept them, it computes them once more. */
-async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
+async function outputsOfLast(context: ReplayContext): Promise<Activations> {
   const { chain, target, rows } = context
   const last = chain.links.at(-1)!
   const from = target - rows
@@ -72,7 +73,7 @@ async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
     if (!(error instanceof RemoteError && error.code === 'SESSION_OUTPUTS_GONE')) throw error
   }
   await ensureInputs(chain.links.length - 1, context)
-  return (await runPieces(last.remote, (await last.inputs.range(from, target))!, from, { ...context, rows }))!
+  return (await runPieces(last.remote, await inputsOf(chain.links.length - 1, from, context), from, context))!
 }
 
 /**
@@ -80,9 +81,9 @@ async function outputsOfLast(context: ReplayContext): Promise<Tensor> {
  * tokens computes nothing; a new server is sent its span's inputs as one chunked prefill, and gives back only what is
  * missing further on. Returns the wanted rows of the last span's output, undefined if it had to compute nothing.
  */
-export async function fill(context: ReplayContext, held: readonly number[]): Promise<Tensor | undefined> {
+export async function fill(context: ReplayContext, held: readonly number[]): Promise<Activations | undefined> {
   const { chain, settled, target } = context
-  let made: Tensor | undefined
+  let made: Activations | undefined
   for (const [i, link] of chain.links.entries()) {
     const isLast = i === chain.links.length - 1
     const from = isLast && held[i]! < target ? Math.min(held[i]!, target - context.rows) : held[i]!
@@ -97,7 +98,7 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
     const isNeeded = next !== undefined && (context.keepsCopies || held[i + 1]! < target)
     const missing = isNeeded ? target - Math.max(from, Math.min(next.until, target)) : 0
     const rows = isLast ? context.rows : missing
-    made = await runPieces(link.remote, (await link.inputs.range(from, target))!, from, { ...context, rows })
+    made = await runPieces(link.remote, await inputsOf(i, from, context), from, { ...context, rows })
     if (made !== undefined) next?.write(target - rows, made)
   }
   return made
@@ -111,14 +112,14 @@ export async function fill(context: ReplayContext, held: readonly number[]): Pro
  */
 async function runPieces(
   remote: RemoteSession,
-  inputs: Tensor,
+  inputs: Activations,
   from: number,
   context: ReplayContext,
-): Promise<Tensor | undefined> {
-  const [tokens = 0, width = 0] = inputs.shape
+): Promise<Activations | undefined> {
+  const [tokens = 0] = inputs.shape
   const rowBytes = inputs.data.byteLength / tokens
   const unwanted = tokens - context.rows
-  const output = new Uint8Array(context.rows * rowBytes)
+  const outputs: Activations[] = []
   const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / rowBytes))
   for (let done = 0, until: number; done < tokens; done = until) {
     until = Math.min(
@@ -130,9 +131,19 @@ async function runPieces(
     const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden, rows })
     const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes })
     const made = await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog, limitMs))
-    if (made !== undefined) output.set(made.data, (until - rows - unwanted) * rowBytes)
+    if (made !== undefined) outputs.push(made)
   }
-  return context.rows === 0 ? undefined : tensor(inputs.dtype, [context.rows, width], output)
+  return context.rows === 0 ? undefined : concatRows(outputs)
+}
+
+/**
+ * The inputs of link `index`, which holds them, from a position up to the target, as they are sent to its server: what
+ * the client has embedded itself in the agreed form, all else as another server has made it.
+ */
+async function inputsOf(index: number, from: number, { chain, target }: ReplayContext): Promise<Activations> {
+  const { remote, inputs } = chain.links[index]!
+  const rows = (await inputs.range(from, target))!
+  return index === 0 ? remote.encodeOwn(rows as Tensor) : remote.passOn(rows)
 }
 
 /** Makes the client hold the inputs of link `index` up to the target. */
@@ -144,7 +155,7 @@ async function ensureInputs(index: number, context: ReplayContext): Promise<void
   if (await fetchInto(inputs, before, target, context)) return
   // Nobody holds these inputs any more, so the server before computes its whole span again.
   await ensureInputs(index - 1, context)
-  const all = (await before.inputs.range(0, target))!
+  const all = await inputsOf(index - 1, 0, context)
   context.onReplay(target)
   inputs.write(0, (await runPieces(before.remote, all, 0, { ...context, rows: target }))!)
 }
@@ -166,7 +177,7 @@ async function fetchOutputs(
   from: number,
   until: number,
   { watchdog }: ReplayContext,
-): Promise<Tensor> {
+): Promise<Activations> {
   const request = remote.request({ kind: 'fetch', position: from, until }, 'fetched', ANSWER_TIMEOUT_MS)
   const { position, hidden } = await orGiveUp(remote, whileAlive(request, remote, watchdog))
   if (position === from && hidden.shape[0] === until - from) return hidden

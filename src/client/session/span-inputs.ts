@@ -1,4 +1,4 @@
-import type { Tensor } from '../../tensor/tensor.ts'
+import type { Activations } from '../../tensor/activations.ts'
 
 /**
  * The inputs of one span, for positions 0 to `until` without gaps: what is sent to a new server when the span's server
@@ -10,7 +10,7 @@ export interface SpanInputs {
   /** Positions 0 to `until` are held, `until` not included. */
   readonly until: number
   /** Writes inputs [tokens, hidden] for the positions from `position` on. */
-  write(position: number, input: Tensor): void
+  write(position: number, input: Activations): void
   /** Discards inputs from `position` on. */
   truncate(position: number): void
   /** Discards everything; a replay then has to recompute from an earlier server. */
@@ -18,5 +18,5 @@ export interface SpanInputs {
   /** Replaces the contents by what `source`, of the same kind, holds before `position`. */
   copyFrom(source: SpanInputs, position: number): void
   /** Inputs of positions `from` to `until`, [until - from, hidden]; undefined if some are missing. */
-  range(from: number, until: number): Promise<Tensor | undefined> | Tensor | undefined
+  range(from: number, until: number): Promise<Activations | undefined> | Activations | undefined
 }

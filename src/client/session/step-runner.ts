@@ -1,5 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
+import type { Activations } from '../../tensor/activations.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
 import type { SpanInputs } from './span-inputs.ts'
@@ -46,14 +47,16 @@ export class StepRunner {
   /**
    * Sends a step through all blocks: from server to server where they push, otherwise through the client; a long one in
    * pieces, on which the servers work at the same time. Returns the wanted rows [rows, hidden] of the last block's
-   * output. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke.
+   * output, as the last server sent them. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke, and
+   * `WIRE_DTYPE`.
    */
-  async run({ position, hidden, rows, nextStep }: Step): Promise<Tensor> {
+  async run({ position, hidden, rows, nextStep }: Step): Promise<Activations> {
     const { links } = this.chain
     const began = performance.now()
-    const pieceTokens = this.#pieceTokens(hidden)
-    if (position === 0) links[0]!.inputs.firstTokens = Math.min(pieceTokens, hidden.shape[0]!)
-    let input = hidden
+    const sent = await links[0]!.remote.encodeOwn(hidden)
+    const pieceTokens = this.#pieceTokens(sent)
+    if (position === 0) links[0]!.inputs.firstTokens = Math.min(pieceTokens, sent.shape[0]!)
+    let input = sent
     for (let first = 0; first < links.length;) {
       let last = first
       while (links[last]!.pushes && last + 1 < links.length) last++
@@ -61,16 +64,18 @@ export class StepRunner {
       const wanted = { position, rows: isLast ? rows : input.shape[0]!, nextStep, pieceTokens }
       input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted))
       first = last + 1
-      const next = links[first]?.inputs
-      next?.write(position, input)
-      if (next !== undefined) void links[last]!.remote.send({ kind: 'ack', until: next.until })
+      const next = links[first]
+      if (next === undefined) break
+      next.inputs.write(position, input)
+      void links[last]!.remote.send({ kind: 'ack', until: next.inputs.until })
+      input = await next.remote.passOn(input)
     }
-    this.#observe(hidden, performance.now() - began)
+    this.#observe(sent, performance.now() - began)
     return input
   }
 
   /** Compares what a decode step took with what the records of its servers let expect. */
-  #observe({ shape, data }: Tensor, ms: number): void {
+  #observe({ shape, data }: Activations, ms: number): void {
     const spans = this.chain.links.map(({ remote }) => remote.span)
     if (shape[0] !== 1) return
     const expected = expectedStepSeconds(spans, { tokens: 1, rowBytes: data.byteLength }, this.#swarm.links)
@@ -82,7 +87,7 @@ export class StepRunner {
       )
   }
 
-  async #runSegment(links: readonly Link[], pieces: readonly Piece[]): Promise<Tensor> {
+  async #runSegment(links: readonly Link[], pieces: readonly Piece[]): Promise<Activations> {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
     const remotes = links.map(({ remote }) => remote)
@@ -99,7 +104,7 @@ export class StepRunner {
   }
 
   /** How many tokens a piece has, on all servers alike: the first run of an int8 cache sets its scales. */
-  #pieceTokens(hidden: Tensor): number {
+  #pieceTokens(hidden: Activations): number {
     const spans = this.chain.links.map(({ remote }) => remote.span)
     return pieceTokens(spans, { tokens: hidden.shape[0]!, rowBytes: rowBytesOf(hidden) }, this.#swarm.links)
   }
@@ -160,7 +165,7 @@ interface Fault {
   readonly message: string
 }
 
-function rowBytesOf({ shape, data }: Tensor): number {
+function rowBytesOf({ shape, data }: Activations): number {
   return data.byteLength / shape[0]!
 }
 

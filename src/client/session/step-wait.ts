@@ -1,5 +1,6 @@
 import type { Answer } from '../../swarm/frames/messages.ts'
-import { type Tensor, sliceRows, tensor } from '../../tensor/tensor.ts'
+import { type Activations, concatRows } from '../../tensor/activations.ts'
+import { sliceRows } from '../../tensor/tensor.ts'
 import { type RemoteSession, wrongAnswer } from './remote-session.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
@@ -8,7 +9,7 @@ type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference
 export interface Piece {
   readonly step: number
   readonly position: number
-  readonly hidden: Tensor
+  readonly hidden: Activations
   readonly rows: number
 }
 
@@ -21,7 +22,7 @@ interface PieceOptions {
 }
 
 /** Cuts a step's inputs [tokens, hidden] into pieces of `pieceTokens` tokens. */
-export function piecesOf(hidden: Tensor, { position, rows, nextStep, pieceTokens }: PieceOptions): Piece[] {
+export function piecesOf(hidden: Activations, { position, rows, nextStep, pieceTokens }: PieceOptions): Piece[] {
   const [tokens = 0] = hidden.shape
   return Array.from({ length: Math.ceil(tokens / pieceTokens) }, (_, i) => {
     const [from, until] = [i * pieceTokens, Math.min(tokens, (i + 1) * pieceTokens)]
@@ -41,17 +42,17 @@ export class StepWait {
   /** The server that sends the output. */
   readonly from: RemoteSession
   /** The wanted rows [rows, hidden]. */
-  readonly output: Promise<Tensor>
+  readonly output: Promise<Activations>
   readonly #pieces: readonly Piece[]
-  readonly #made: Tensor[] = []
+  readonly #made: Activations[] = []
   #done = 0
   #settled = false
   #onDone: (() => void) | undefined
-  readonly #resolve: (output: Tensor) => void
+  readonly #resolve: (output: Activations) => void
   readonly #reject: (error: Error) => void
 
   constructor({ epoch, pieces }: { epoch: number; pieces: readonly Piece[] }, from: RemoteSession) {
-    const { promise, resolve, reject } = Promise.withResolvers<Tensor>()
+    const { promise, resolve, reject } = Promise.withResolvers<Activations>()
     this.epoch = epoch
     this.tokens = pieces.reduce((sum, { hidden }) => sum + hidden.shape[0]!, 0)
     this.from = from
@@ -96,7 +97,7 @@ export class StepWait {
     this.#done += 1
     if (this.#done === this.#pieces.length) {
       this.#settled = true
-      this.#resolve(concat(this.#made))
+      this.#resolve(concatRows(this.#made))
     }
     this.#onDone?.()
   }
@@ -106,16 +107,4 @@ export class StepWait {
     this.#reject(error)
     this.#onDone?.()
   }
-}
-
-function concat(parts: readonly Tensor[]): Tensor {
-  if (parts.length === 1) return parts[0]!
-  const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0)
-  const data = new Uint8Array(parts.reduce((sum, part) => sum + part.data.byteLength, 0))
-  let offset = 0
-  for (const part of parts) {
-    data.set(part.data, offset)
-    offset += part.data.byteLength
-  }
-  return tensor(parts[0]!.dtype, [rows, parts[0]!.shape[1]!], data)
 }

@@ -4,6 +4,7 @@ import { nextRtts } from './next-rtts.ts'
 import type { Discovery } from '../../swarm/records/discovery.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { PROTOCOL_VERSION } from '../../swarm/protocol-version.ts'
+import { WIRE_DTYPES } from '../../tensor/activations.ts'
 import type { RecordState, ServerRecord } from '../../swarm/records/record-fields.ts'
 
 export interface AnnouncerModules {
@@ -147,6 +148,7 @@ export class Announcer {
       decodeRate: this.#pace?.rates.decode ?? 0,
       queueMs: this.#pace?.queueMs ?? 0,
       nextRtts: this.#state === 'ONLINE' ? nextRtts(node, discovery.directory.records(), this.#base) : {},
+      wireDTypes: [...WIRE_DTYPES],
       adapters: [...(this.#engine?.adapters.names ?? [])],
       blockDigests: [...(this.#engine?.blockDigests ?? [])],
       sequence: this.#sequence,

@@ -3,8 +3,8 @@ import type { Engine } from '../../engine/engine.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
-import { convert } from '../../tensor/convert.ts'
-import { asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import { allFinite } from '../../tensor/finite.ts'
+import { fromFloat32 } from '../../tensor/tensor.ts'
 
 const PROBE_TIMEOUT_MS = 60_000
 
@@ -32,7 +32,7 @@ export async function probeSelf(node: SwarmNode, engine: Engine, modelKey: strin
     )
     await stream.send({ kind: 'forward', modelKey, start, end, trace: newTrace(), hidden })
     const answer = await stream.receive({ timeoutMs: PROBE_TIMEOUT_MS })
-    if (answer === null || !asFloat32(convert(answer.hidden, 'float32')).every(Number.isFinite)) {
+    if (answer === null || !allFinite(answer.hidden)) {
       throw new PetalsError(
         'PROBE_FAILED',
         `the span ${start}:${end} answered its own probe with no finite hidden states`,

@@ -1,11 +1,12 @@
-import { type Tensor, tensor } from '../../tensor/tensor.ts'
+import { type Activations, concatRows } from '../../tensor/activations.ts'
+import { sliceRows } from '../../tensor/tensor.ts'
 import { OutputBudget, type Shedding } from './output-budget.ts'
 
 /** The outputs of positions `position` to `until`, `until` not included. */
 interface Entry {
   readonly position: number
   readonly until: number
-  readonly output: Tensor
+  readonly output: Activations
 }
 
 /**
@@ -43,7 +44,7 @@ export class OutputLog implements Shedding {
   }
 
   /** Adds `output` [tokens, hidden] for the positions from `position` on. */
-  append(position: number, output: Tensor): void {
+  append(position: number, output: Activations): void {
     this.truncate(position)
     // A gap: the positions between were computed in a replay, whose outputs went to the client, and so did all before
     // them.
@@ -79,10 +80,10 @@ export class OutputLog implements Shedding {
   }
 
   /** The outputs of positions `from` to `until`, [until - from, hidden]; undefined if some are gone. */
-  range(from: number, until: number): Tensor | undefined {
+  range(from: number, until: number): Activations | undefined {
     const parts = this.#entries.filter((entry) => entry.until > from && entry.position < until)
     if ((parts[0]?.position ?? Infinity) > from || (parts.at(-1)?.until ?? 0) < until) return undefined
-    return concat(parts.map((entry) => rows(entry, Math.max(from, entry.position), Math.min(until, entry.until))))
+    return concatRows(parts.map((entry) => rows(entry, Math.max(from, entry.position), Math.min(until, entry.until))))
   }
 
   /** Discards the oldest output, but never the last one, which may be on its way. */
@@ -109,26 +110,7 @@ export class OutputLog implements Shedding {
   }
 }
 
-function rows({ position, output }: Entry, from: number, until: number): Tensor {
-  const [tokens = 0, width = 0] = output.shape
-  if (from === position && until === position + tokens) return output
-  const rowBytes = output.data.byteLength / tokens
-  return tensor(
-    output.dtype,
-    [until - from, width],
-    output.data.subarray((from - position) * rowBytes, (until - position) * rowBytes),
-  )
-}
-
-function concat(parts: readonly Tensor[]): Tensor {
-  if (parts.length === 1) return parts[0]!
-  const data = new Uint8Array(parts.reduce((bytes, part) => bytes + part.data.byteLength, 0))
-  let offset = 0
-  let tokens = 0
-  for (const part of parts) {
-    data.set(part.data, offset)
-    offset += part.data.byteLength
-    tokens += part.shape[0]!
-  }
-  return tensor(parts[0]!.dtype, [tokens, parts[0]!.shape[1]!], data)
+function rows({ position, output }: Entry, from: number, until: number): Activations {
+  if (from === position && until === position + output.shape[0]!) return output
+  return sliceRows(output, from - position, until - position)
 }

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, StepMessage } from '../../swarm/frames/messages.ts'
+import type { Activations } from '../../tensor/activations.ts'
 import { sliceRows } from '../../tensor/tensor.ts'
+import { decodeActivations } from '../../tensor/travel.ts'
 import type { OutputLog } from './output-log.ts'
 
 /** An output of this server's blocks, the last `rows` of which are wanted in the end. */
@@ -25,6 +27,8 @@ const ORDERLY_END_MS = 1000
 export class OutputWay {
   readonly #modules: OutputWayModules
   #next: RequestStream<'push'> | undefined
+  /** Whether the next server takes packed rows, too. */
+  #nextUnpacks = false
   /** Whether the next server was lost: until the client names another one, outputs are kept and not sent on. */
   #nextLost = false
   /** Whether the client carries outputs to the next server; it says what it holds of them. */
@@ -47,11 +51,15 @@ export class OutputWay {
     this.#sending = made.push ? this.#pass(made) : this.#answer(made)
   }
 
-  /** Dials the next server. Throws what `openPush` throws; outputs go to the client then. */
-  async route(peerId: string, sessionId: string): Promise<void> {
+  /**
+   * Dials the next server, which takes activations in `wireDType`; where it is left out, only as floats. Throws what
+   * `openPush` throws; outputs go to the client then.
+   */
+  async route(peerId: string, sessionId: string, wireDType?: string): Promise<void> {
     this.routeToClient()
     const next = await this.#modules.openPush(peerId, sessionId)
     this.#isCarried = false
+    this.#nextUnpacks = wireDType === 'int8'
     this.#next = next
   }
 
@@ -91,13 +99,18 @@ export class OutputWay {
       return reply({ ...fault, code: 'SESSION_POSITION', message: `step ${step} found no next server` })
     this.#pushing = step
     try {
-      await next.send({ kind: 'step', ...made })
+      await next.send({ kind: 'step', ...made, hidden: await this.#forNext(made.hidden) })
     } catch (error) {
       if (this.#next === next) [this.#next, this.#nextLost] = [undefined, true]
       await reply({ ...fault, code: errorCode(error), message: errorMessage(error) })
     } finally {
       this.#pushing = 0
     }
+  }
+
+  /** The same values as the next server takes them. */
+  #forNext(hidden: Activations): Activations | Promise<Activations> {
+    return hidden.dtype !== 'int8-blocks' || this.#nextUnpacks ? hidden : decodeActivations(hidden, 'float32')
   }
 
   /** Sends the wanted rows of an output to the client. */

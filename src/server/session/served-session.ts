@@ -4,10 +4,11 @@ import type { EngineSession } from '../../engine/session/engine-session.ts'
 import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
-import { convertInPieces } from '../../tensor/convert.ts'
-import type { DType } from '../../tensor/dtype.ts'
+import type { Activations, WireDType } from '../../tensor/activations.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
 import type { Pace } from '../span/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputLog } from './output-log.ts'
@@ -31,7 +32,9 @@ export interface SessionModules {
   /** The stream to the client: brings its requests, and takes outputs, copies and errors. */
   readonly stream: ServedStream<'inference'>
   readonly engine: EngineSession
-  readonly dtype: DType
+  readonly dtype: FloatDType
+  /** The form in which the client wants outputs; undefined: as they are computed. */
+  readonly wireDType: WireDType | undefined
   /** Dials the next server and opens a push stream to its session. */
   readonly openPush: (peerId: string, sessionId: string) => Promise<RequestStream<'push'>>
   /** Another session of this server, by its id. */
@@ -204,7 +207,7 @@ export class ServedSession {
     const { engine, dtype } = this.#modules
     if (!(await allFiniteInPieces(hidden)))
       return this.#replyBroken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
-    const input = await convertInPieces(hidden, dtype)
+    const input = await decodeActivations(hidden, dtype)
     engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
     if (position > engine.position) {
@@ -219,9 +222,12 @@ export class ServedSession {
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
 
-  /** Computes a step on the engine. Throws `TENSOR_NONFINITE` for an output that nobody should compute with. */
-  async #compute(input: Tensor): Promise<Tensor> {
-    const { engine, pace, numBlocks } = this.#modules
+  /**
+   * Computes a step on the engine; returns its output in the form in which it travels. Throws `TENSOR_NONFINITE` for an
+   * output that nobody should compute with, and `WIRE_DTYPE` for one that is too large for the form.
+   */
+  async #compute(input: Tensor): Promise<Activations> {
+    const { engine, pace, numBlocks, dtype, wireDType = dtype } = this.#modules
     const before = engine.position
     const done = pace.begin(input.shape[0]!, numBlocks)
     this.#stepsUnderWay += 1
@@ -229,9 +235,10 @@ export class ServedSession {
     try {
       const output = await engine.step(input)
       computed = true
-      if (await allFiniteInPieces(output)) return output
-      engine.truncate(before)
-      throw new PetalsError('TENSOR_NONFINITE', 'the blocks gave NaN or infinite values')
+      return await encodeFinite(output, wireDType, 'the blocks gave')
+    } catch (error) {
+      if (computed) engine.truncate(before)
+      throw error
     } finally {
       done(computed)
       this.#stepsUnderWay -= 1
@@ -240,9 +247,9 @@ export class ServedSession {
     }
   }
 
-  async #route({ request, peerId, sessionId }: RequestOf<'route'>): Promise<void> {
+  async #route({ request, peerId, sessionId, wireDType }: RequestOf<'route'>): Promise<void> {
     if (peerId !== undefined && sessionId !== undefined) {
-      await this.#way.route(peerId, sessionId)
+      await this.#way.route(peerId, sessionId, wireDType)
       if (this.#closed) return this.#way.drop()
     } else {
       this.#way.routeToClient()
@@ -274,6 +281,8 @@ export class ServedSession {
   async #fork({ request, epoch, position, sessionId, until }: RequestOf<'fork'>): Promise<void> {
     const source = this.#modules.findSession(sessionId)
     if (source === undefined) throw new PetalsError('SESSION_UNKNOWN', 'this server holds no such session')
+    if (source.#modules.wireDType !== this.#modules.wireDType)
+      throw new PetalsError('SESSION_FORK', 'the outputs of the other session travel in another form')
     const outputs = new OutputLog()
     outputs.copyFrom(source.#outputs, position)
     this.#outputs.truncate(0)

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../tensor/tensor.ts'
+import type { Activations } from '../../tensor/activations.ts'
 import { errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 import { RPCS, type Rpc } from '../limits.ts'
@@ -21,13 +21,18 @@ interface Layout {
 /** A decoded message; its tensors have dtype and shape but no data yet. */
 export type Decoded = Record<string, unknown> & AnyMessage
 
+export interface IncomingTensor {
+  readonly name: string
+  readonly tensor: Activations
+}
+
 /**
  * A message whose header was decoded. `tensors` lists its tensors, by field, in the order in which their data follow in
  * the payload.
  */
 export interface Incoming {
   readonly message: Decoded
-  readonly tensors: readonly { readonly name: string; readonly tensor: Tensor }[]
+  readonly tensors: readonly IncomingTensor[]
 }
 
 /**
@@ -54,10 +59,10 @@ export class MessageCodec {
    * Writes a message's header and returns the message's tensors. Throws `SWARM_FRAME` for a message that a receiver
    * would refuse.
    */
-  encode(header: HeaderWriter, message: AnyMessage): Tensor[] {
+  encode(header: HeaderWriter, message: AnyMessage): Activations[] {
     const layout = this.#byKind.get(message.kind)
     if (layout === undefined) throw this.#wrong(`"${message.kind}" is none of its messages`)
-    const tensors: Tensor[] = []
+    const tensors: Activations[] = []
     header.byte(layout.code)
     for (const { name, field } of layout.fields) {
       const value = (message as Decoded)[name]
@@ -65,7 +70,7 @@ export class MessageCodec {
         for (const each of value as readonly unknown[]) this.#write(header, layout, name, field, each)
       } else if (value !== undefined) {
         this.#write(header, layout, name, field, value)
-        if (field.isTensor) tensors.push(value as Tensor)
+        if (field.isTensor) tensors.push(value as Activations)
       } else if (field.presence === 'required') {
         throw this.#wrong(`"${layout.kind}" lacks its "${name}"`)
       }
@@ -78,7 +83,7 @@ export class MessageCodec {
     const layout = this.#byCode[bytes[0] ?? -1]
     if (layout === undefined) throw this.#wrong(`there is no message of number ${bytes[0]}`)
     const message: Decoded = { kind: layout.kind }
-    const tensors: { name: string; tensor: Tensor }[] = []
+    const tensors: IncomingTensor[] = []
     for (const { name, field } of layout.fields) if (field.presence === 'repeated') message[name] = []
     const header = new HeaderReader(bytes, 1)
     while (!header.atEnd) {
@@ -93,7 +98,7 @@ export class MessageCodec {
       if (field.presence === 'repeated') (message[name] as unknown[]).push(value)
       else if (message[name] !== undefined) throw this.#wrong(`"${layout.kind}" has its "${name}" twice`)
       else message[name] = value
-      if (field.isTensor) tensors.push({ name, tensor: value as Tensor })
+      if (field.isTensor) tensors.push({ name, tensor: value as Activations })
     }
     for (const { name, field } of layout.fields) {
       if (message[name] === undefined && field.presence === 'required')

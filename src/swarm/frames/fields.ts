@@ -1,5 +1,6 @@
-import { type DType, type FloatDType } from '../../tensor/dtype.ts'
-import { type Tensor, byteLength } from '../../tensor/tensor.ts'
+import { type Activations, activationBytes } from '../../tensor/activations.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import { SwarmError } from '../errors.ts'
 import {
   FIXED64,
@@ -121,7 +122,10 @@ export function id(number: number, numBytes: number): Field<string> {
 }
 
 /** The dtypes of tensors; a dtype's index is its number on the wire. */
-const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'] satisfies FloatDType[]
+const TENSOR_DTYPES: readonly string[] = ['float32', 'float16', 'bfloat16'] satisfies FloatDType[]
+
+/** Those of activations. */
+const ACTIVATION_DTYPES: readonly string[] = [...TENSOR_DTYPES, 'int8-blocks' satisfies Activations['dtype']]
 
 const NO_BYTES = new Uint8Array(0)
 
@@ -130,30 +134,43 @@ const NO_BYTES = new Uint8Array(0)
  * (an integer per axis); the tensor that `read` returns has no data yet.
  */
 export function tensor(number: number, axes: readonly string[]): Field<Tensor> {
+  return payloadField<Tensor>(number, axes, { what: 'tensor', dtypes: TENSOR_DTYPES })
+}
+
+/** As `tensor`, of hidden states, which may also be int8 by blocks. */
+export function activations(number: number, axes: readonly string[]): Field<Activations> {
+  return payloadField<Activations>(number, axes, { what: 'activations', dtypes: ACTIVATION_DTYPES })
+}
+
+function payloadField<T extends Activations>(
+  number: number,
+  axes: readonly string[],
+  { what, dtypes }: { what: string; dtypes: readonly string[] },
+): Field<T> {
   const description = Buffer.alloc(1 + axes.length * 5)
   return {
-    ...base(number, LENGTH_DELIMITED, `tensor [${axes.join(', ')}]`),
+    ...base(number, LENGTH_DELIMITED, `${what} [${axes.join(', ')}]`),
     isTensor: true,
     write: (header, { dtype, shape, data }) => {
-      const code = DTYPES.indexOf(dtype)
+      const code = dtypes.indexOf(dtype)
       if (code < 0 || shape.length !== axes.length || !shape.every(isAxis)) {
         throw bad(`is a ${dtype} tensor [${shape}], not one of floats [${axes.join(', ')}]`)
       }
-      if (data.byteLength !== byteLength(dtype, shape)) {
+      if (data.byteLength !== activationBytes(dtype, shape)) {
         throw bad(`is a ${dtype} tensor [${shape}] of ${data.byteLength} bytes`)
       }
       header.bytes(description.subarray(0, describe(description, code, shape)))
     },
     read: (header) => {
       const meta = new Reader(header.bytes())
-      const dtype = DTYPES[meta.varint()]
+      const dtype = dtypes[meta.varint()]
       if (dtype === undefined) throw bad('has an unknown dtype')
       const shape: number[] = []
       while (!meta.atEnd && shape.length <= axes.length) shape.push(meta.varint())
       if (shape.length !== axes.length || !shape.every(isAxis)) {
         throw bad(`has the shape [${shape}], not [${axes.join(', ')}]`)
       }
-      return { dtype, shape, data: NO_BYTES }
+      return { dtype, shape, data: NO_BYTES } as unknown as T
     },
   }
 }

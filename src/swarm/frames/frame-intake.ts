@@ -61,13 +61,19 @@ export class FrameIntake {
     return this.#endWait !== undefined
   }
 
-  /** Whether a payload may be collected now; if not, `onAdmitted` is called before reading goes on. */
-  admit(bytes: number, onAdmitted: () => void): boolean {
+  /**
+   * Whether a payload may be collected now; if not, `onAdmitted` is called before reading goes on. It counts as its
+   * `payloadBytes` and as the `unpackedBytes` that it takes besides when it is used.
+   */
+  admit(payloadBytes: number, unpackedBytes: number, onAdmitted: () => void): boolean {
     const budget = this.#budgets?.bytes
     if (budget === undefined || this.#isClosed) return true
     const { payer } = this
-    if (bytes > budget.perPeer)
-      throw new SwarmError('SWARM_FRAME', `a payload of ${bytes} bytes: a peer may take ${budget.perPeer} of this node`)
+    const most = Math.max(payloadBytes, unpackedBytes)
+    if (most > budget.perPeer)
+      throw new SwarmError('SWARM_FRAME', `a payload of ${most} bytes: a peer may take ${budget.perPeer} of this node`)
+    // One that just fits goes alone, though it takes both for a moment.
+    const bytes = Math.min(payloadBytes + unpackedBytes, budget.perPeer)
     if (budget.tryTake(payer, bytes)) {
       this.#arriving = { payer, bytes, isWorkedOn: false }
       return true

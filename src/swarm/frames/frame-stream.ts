@@ -120,7 +120,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
       incoming,
       limits,
       (message, bytes) => this.#deliver(message as In | CommonMessage, bytes),
-      (bytes) => this.#intake.admit(bytes, () => this.#decoder.goOn()),
+      (bytes, unpacked) => this.#intake.admit(bytes, unpacked, () => this.#decoder.goOn()),
     )
     stream.addEventListener('message', (event) => this.#read(event))
     stream.addEventListener('end', () => this.#finishReading())

@@ -1,8 +1,8 @@
 import { Uint8ArrayList } from 'uint8arraylist'
-import { type Tensor, byteLength } from '../../tensor/tensor.ts'
+import { activationBytes, unpackedBytes } from '../../tensor/activations.ts'
 import { SwarmError } from '../errors.ts'
 import { JOIN_BYTES, MAX_HEADER_BYTES, type RpcLimits } from '../limits.ts'
-import type { Decoded, Incoming, MessageCodec } from './codec.ts'
+import type { Decoded, Incoming, IncomingTensor, MessageCodec } from './codec.ts'
 import { HeaderWriter } from './header-bytes.ts'
 import type { AnyMessage } from './messages.ts'
 
@@ -32,6 +32,7 @@ export function encodeFrame(
   const payloadBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0)
   checkLength('header', header.byteLength, limits.headerBytes, 'SWARM_TOO_LARGE')
   checkLength('payload', payloadBytes, limits.payloadBytes, 'SWARM_TOO_LARGE')
+  checkLength('unpacked payload', unpackedBytes(tensors), limits.payloadBytes, 'SWARM_TOO_LARGE')
   const totalBytes = PRELUDE_BYTES + header.byteLength + payloadBytes
   const joined = totalBytes <= JOIN_BYTES
   const head = Buffer.allocUnsafe(joined ? totalBytes : PRELUDE_BYTES + header.byteLength)
@@ -69,7 +70,7 @@ export class FrameDecoder {
   readonly #codec: MessageCodec
   readonly #limits: FrameLimits
   readonly #emit: (message: AnyMessage, frameBytes: number) => void
-  readonly #admit: (payloadBytes: number) => boolean
+  readonly #admit: (payloadBytes: number, unpackedBytes: number) => boolean
   #isHeld = false
   #stage: 'prelude' | 'header' | 'payload' = 'prelude'
   #needed = PRELUDE_BYTES
@@ -79,12 +80,15 @@ export class FrameDecoder {
   #payloadBytes = 0
   #incoming: Incoming | undefined
 
-  /** `admit` is asked before a payload is collected; where it says no, nothing is taken until `goOn`. */
+  /**
+   * `admit` is asked before a payload is collected, with its bytes and those that it is unpacked to; where it says no,
+   * nothing is taken until `goOn`.
+   */
   constructor(
     codec: MessageCodec,
     limits: FrameLimits,
     emit: (message: AnyMessage, frameBytes: number) => void,
-    admit: (payloadBytes: number) => boolean = () => true,
+    admit: (payloadBytes: number, unpackedBytes: number) => boolean = () => true,
   ) {
     this.#codec = codec
     this.#limits = limits
@@ -166,17 +170,21 @@ export class FrameDecoder {
 
   #startPayload(header: Uint8Array): void {
     const incoming = this.#codec.decode(header)
-    const total = incoming.tensors.reduce((sum, { tensor: { dtype, shape } }) => sum + byteLength(dtype, shape), 0)
+    const tensors = incoming.tensors.map(({ tensor }) => tensor)
+    const total = tensors.reduce((sum, { dtype, shape }) => sum + activationBytes(dtype, shape), 0)
     if (total !== this.#payloadBytes) {
       throw new SwarmError(
         'SWARM_FRAME',
         `a frame's tensors take ${total} bytes, but its payload has ${this.#payloadBytes}`,
       )
     }
+    // A message has no more elements in a packed form than in float32.
+    const unpacked = unpackedBytes(tensors)
+    checkLength('unpacked payload', unpacked, this.#limits.payloadBytes)
     this.#incoming = incoming
     if (total === 0) return this.#finishFrame(header)
     this.#expect('payload', total)
-    this.#isHeld = !this.#admit(total)
+    this.#isHeld = !this.#admit(total, unpacked)
   }
 
   /**
@@ -185,7 +193,7 @@ export class FrameDecoder {
   #finishFrame(payload: Uint8Array): void {
     const { message, tensors } = this.#incoming!
     let offset = 0
-    for (const { name, tensor } of tensors) offset = attach(message, name, tensor, payload, offset)
+    for (const each of tensors) offset = attach(message, each, payload, offset)
     this.#incoming = undefined
     this.#expect('prelude', PRELUDE_BYTES)
     this.#emit(message, PRELUDE_BYTES + this.#headerBytes + this.#payloadBytes)
@@ -200,9 +208,9 @@ export class FrameDecoder {
 }
 
 /** Gives a tensor of the message its data; returns the offset of the next tensor's data. */
-function attach(message: Decoded, name: string, { dtype, shape }: Tensor, payload: Uint8Array, offset: number): number {
-  const end = offset + byteLength(dtype, shape)
-  message[name] = { dtype, shape, data: payload.subarray(offset, end) } satisfies Tensor
+function attach(message: Decoded, { name, tensor }: IncomingTensor, payload: Uint8Array, offset: number): number {
+  const end = offset + activationBytes(tensor.dtype, tensor.shape)
+  message[name] = { ...tensor, data: payload.subarray(offset, end) }
   return end
 }
 

@@ -4,7 +4,20 @@
  * and receives them, with what waits on either side (frame-outbox, frame-inbox). It knows no libp2p node.
  */
 import { MAX_RECORD_BYTES, type Rpc } from '../limits.ts'
-import { type AnyField, type Field, bytes, flag, id, optional, real, repeated, tensor, text, uint } from './fields.ts'
+import {
+  type AnyField,
+  type Field,
+  activations,
+  bytes,
+  flag,
+  id,
+  optional,
+  real,
+  repeated,
+  tensor,
+  text,
+  uint,
+} from './fields.ts'
 
 /** A message: its number on the wire, unique among the messages of one side of an rpc, and its fields. */
 export interface MessageSpec {
@@ -34,6 +47,8 @@ const block = (number: number) => uint(number, { max: MAX_BLOCKS })
 /** A session's steps, and a stream's requests, are numbered from 1. */
 const ordinal = (number: number) => uint(number, { min: 1 })
 const name = (number: number) => text(number, MAX_NAME_BYTES)
+/** A form in which activations travel, by its name: one that the other side does not know is not of a wrong type. */
+const wireDType = (number: number) => optional(text(number, MAX_CODE_BYTES))
 /** An error: a stable code and a sentence. */
 const fault = (first: number) => ({ code: text(first, MAX_CODE_BYTES), message: text(first + 1, MAX_REASON_BYTES) })
 const prompts = (number: number) => optional(tensor(number, ['blocks', 'positions', 'hidden']))
@@ -43,7 +58,7 @@ const STEP = message(3, {
   step: ordinal(2),
   position: uint(3),
   push: flag(4),
-  hidden: tensor(5, ['tokens', 'hidden']),
+  hidden: activations(5, ['tokens', 'hidden']),
   rows: optional(uint(6)),
 })
 
@@ -69,12 +84,13 @@ const FORWARD = {
       start: block(2),
       end: block(3),
       trace: id(4, TRACE_BYTES),
-      hidden: tensor(5, ['batch', 'tokens', 'hidden']),
+      hidden: activations(5, ['batch', 'tokens', 'hidden']),
       adapter: optional(name(6)),
       prompts: prompts(7),
+      wireDType: wireDType(8),
     }),
   },
-  answers: { output: message(2, { hidden: tensor(1, ['batch', 'tokens', 'hidden']) }) },
+  answers: { output: message(2, { hidden: activations(1, ['batch', 'tokens', 'hidden']) }) },
 }
 
 /** The messages that either side of any rpc may send: its end, and an error. */
@@ -118,10 +134,16 @@ export const MESSAGES = {
         trace: id(7, TRACE_BYTES),
         adapter: optional(name(8)),
         prompts: prompts(9),
+        wireDType: wireDType(10),
       }),
       step: STEP,
       ack: message(4, { until: uint(1) }),
-      route: message(5, { request: ordinal(1), peerId: optional(name(2)), sessionId: optional(sessionId(3)) }),
+      route: message(5, {
+        request: ordinal(1),
+        peerId: optional(name(2)),
+        sessionId: optional(sessionId(3)),
+        wireDType: wireDType(4),
+      }),
       accept: message(6, { request: ordinal(1), peerId: optional(name(2)) }),
       resume: message(7, { request: ordinal(1), epoch: uint(2), position: uint(3), until: uint(4) }),
       fork: message(8, {
@@ -139,13 +161,13 @@ export const MESSAGES = {
         epoch: uint(1),
         step: ordinal(2),
         position: uint(3),
-        hidden: tensor(4, ['tokens', 'hidden']),
+        hidden: activations(4, ['tokens', 'hidden']),
       }),
       routed: message(5, { request: ordinal(1) }),
       accepted: message(6, { request: ordinal(1) }),
       resumed: message(7, PROGRESS),
       forked: message(8, PROGRESS),
-      fetched: message(9, { request: ordinal(1), position: uint(2), hidden: tensor(3, ['tokens', 'hidden']) }),
+      fetched: message(9, { request: ordinal(1), position: uint(2), hidden: activations(3, ['tokens', 'hidden']) }),
       refused: message(10, { request: ordinal(1), ...fault(2) }),
       failed: message(11, STEP_FAULT),
       broken: message(12, STEP_FAULT),

@@ -50,6 +50,8 @@ export interface ServerRecord {
   adapters: string[]
   /** Whether clients may upload adapters. */
   clientAdapters?: boolean
+  /** The forms in which the server gives activations where it is asked for one; absent: its own dtype only. */
+  wireDTypes?: string[]
   /** Whether other peers could connect to the server's port; absent while nobody has been asked. */
   reachable?: boolean
   /** Increases with each record of this peer, also across restarts. */
@@ -62,6 +64,7 @@ const MAX_BLOCKS = 100_000
 const MAX_ADDRESSES = 32
 const MAX_ADAPTERS = 64
 const MAX_TEXT = 256
+const MAX_WIRE_DTYPES = 16
 const MAX_NEXT_RTTS = 32
 const DEVICES = new Set(['cpu', 'cuda'])
 const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
@@ -96,6 +99,9 @@ export function checkFields(record: ServerRecord): void {
   for (const digest of blockDigests) checkText('blockDigests', digest, 1)
   require(record.adapters.length <= MAX_ADAPTERS, 'number of adapters', record.adapters.length)
   for (const adapter of record.adapters) checkText('adapters', adapter, 1)
+  const { wireDTypes = [] } = record
+  require(wireDTypes.length <= MAX_WIRE_DTYPES, 'number of wireDTypes', wireDTypes.length)
+  for (const name of wireDTypes) checkText('wireDTypes', name, 1)
   require(multiaddrs.length <= MAX_ADDRESSES, 'number of multiaddrs', multiaddrs.length)
   for (const address of multiaddrs) checkAddress(address, record.peerId)
 }

@@ -129,7 +129,7 @@ const MALFORMED: Readonly<Record<string, (answer: Reply) => unknown>> = {
   'hidden states of another width': (answer) =>
     answer.kind === 'output' ? { ...answer, hidden: hidden(tokensOf(answer.hidden), 2) } : answer,
   'another dtype than its record has': (answer) =>
-    answer.kind === 'output' ? { ...answer, hidden: convert(answer.hidden, 'bfloat16') } : answer,
+    answer.kind === 'output' ? { ...answer, hidden: convert(answer.hidden as Tensor, 'bfloat16') } : answer,
   NaN: (answer) => (answer.kind === 'output' ? { ...answer, hidden: NAN(answer.hidden.shape[0]!) } : answer),
 }
 

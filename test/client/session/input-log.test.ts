@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InputLog } from '../../../src/client/session/input-log.ts'
-import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { tokensOf } from './servers.ts'
 
 const inputs = (from: number, until: number) =>
   fromFloat32(
@@ -10,17 +11,17 @@ const inputs = (from: number, until: number) =>
   )
 
 test('it holds what was written, without gaps', () => {
-  const log = new InputLog(1, 'float32')
+  const log = new InputLog(1)
   log.write(0, inputs(0, 3))
   log.write(5, inputs(5, 6))
   assert.equal(log.until, 3)
   log.write(2, inputs(2, 6))
-  assert.deepEqual([...asFloat32(log.range(1, 6)!)], [1, 2, 3, 4, 5])
+  assert.deepEqual(tokensOf(log.range(1, 6)!), [1, 2, 3, 4, 5])
   assert.equal(log.range(0, 7), undefined)
 })
 
 test('cut back or dropped, it no longer gives what is gone', () => {
-  const log = new InputLog(1, 'float32')
+  const log = new InputLog(1)
   log.write(0, inputs(0, 9))
   log.truncate(4)
   assert.equal(log.range(0, 5), undefined)
@@ -29,8 +30,8 @@ test('cut back or dropped, it no longer gives what is gone', () => {
 })
 
 test('a log made from another shares what they have in common, and neither sees what the other writes', () => {
-  const source = new InputLog(1, 'float32'),
-    copy = new InputLog(1, 'float32')
+  const source = new InputLog(1),
+    copy = new InputLog(1)
   source.write(0, inputs(0, 200))
   copy.write(0, inputs(500, 900))
   copy.copyFrom(source, 150)
@@ -38,10 +39,10 @@ test('a log made from another shares what they have in common, and neither sees 
   source.write(140, inputs(1000, 1060))
   copy.write(150, inputs(2000, 2003))
   copy.write(10, inputs(3000, 3001))
-  assert.deepEqual([...asFloat32(copy.range(138, 153)!)], [...asFloat32(inputs(138, 150)), 2000, 2001, 2002])
-  assert.deepEqual([...asFloat32(source.range(138, 142)!)], [138, 139, 1000, 1001])
+  assert.deepEqual(tokensOf(copy.range(138, 153)!), [...tokensOf(inputs(138, 150)), 2000, 2001, 2002])
+  assert.deepEqual(tokensOf(source.range(138, 142)!), [138, 139, 1000, 1001])
   assert.deepEqual(
-    [source.range(10, 11)!, copy.range(10, 11)!].map((row) => asFloat32(row)[0]),
+    [source.range(10, 11)!, copy.range(10, 11)!].map((row) => tokensOf(row)[0]),
     [10, 3000],
   )
 })

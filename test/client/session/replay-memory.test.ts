@@ -9,7 +9,7 @@ const rows = (count: number) => hidden(Array.from({ length: count }, (_, i) => i
 
 test('logs of several sessions share one bound: the largest gives way', () => {
   const memory = new ReplayMemory(4 * CHUNK_BYTES)
-  const [large, small] = [new InputLog(1, 'float32', memory), new InputLog(1, 'float32', memory)]
+  const [large, small] = [new InputLog(1, memory), new InputLog(1, memory)]
   large.write(0, rows(3 * 64))
   small.write(0, rows(64))
   assert.deepEqual([large.until, small.until, memory.bytes], [192, 64, 4 * CHUNK_BYTES])
@@ -19,7 +19,7 @@ test('logs of several sessions share one bound: the largest gives way', () => {
 
 test('what forks share counts once, until the last of them lets go', () => {
   const memory = new ReplayMemory()
-  const [source, fork] = [new InputLog(1, 'float32', memory), new InputLog(1, 'float32', memory)]
+  const [source, fork] = [new InputLog(1, memory), new InputLog(1, memory)]
   source.write(0, rows(128))
   fork.copyFrom(source, 128)
   assert.equal(memory.bytes, 2 * CHUNK_BYTES)

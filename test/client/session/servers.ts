@@ -14,7 +14,9 @@ import type { PeerTarget } from '../../../src/swarm/address.ts'
 import { PeerGuard } from '../../../src/swarm/peer-rules.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
+import { type Activations, WIRE_DTYPES } from '../../../src/tensor/activations.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { widen } from '../../../src/tensor/travel.ts'
 import { type Handler, MemoryNetwork, type MemoryPeer } from './network.ts'
 
 const NUM_BLOCKS = 6
@@ -28,9 +30,9 @@ export function hidden(tokens: readonly number[], width = 1): Tensor {
   return fromFloat32(values, [tokens.length, width])
 }
 
-export function tokensOf(states: Tensor): number[] {
+export function tokensOf(states: Activations): number[] {
   const width = states.shape[1]!
-  return Array.from(asFloat32(states)).filter((_, i) => i % width === 0)
+  return Array.from(asFloat32(widen(states))).filter((_, i) => i % width === 0)
 }
 
 /** Stands for a block: each position's output depends on all inputs up to it, so that a wrong cache shows. */
@@ -77,6 +79,8 @@ export class TestServer {
 
   /** What it makes of the hidden states that it has computed. */
   makes: (states: Tensor) => Tensor = (states) => states
+  /** The forms of activations that its record names. */
+  wireDTypes: string[] = [...WIRE_DTYPES]
   /** The device that its record names. */
   device = 'cpu'
   /** Whether its caches still hold what a step at a position attends to. */
@@ -147,6 +151,7 @@ export class TestServer {
       dtype: 'float32',
       quant: 'none',
       device: this.device,
+      wireDTypes: this.wireDTypes,
       cacheTokensLeft: tokensLeft,
       cacheTokens: totalTokens,
       throughput: 100,
@@ -219,6 +224,7 @@ export class TestSwarm implements SwarmAccess {
       end: NUM_BLOCKS,
       hiddenSize: 1,
       dtype: 'float32',
+      wireDType: 'auto',
       maxLength: 256,
       allocTimeoutMs: 5000,
       connectTimeoutMs: 1000,

@@ -54,6 +54,7 @@ async function openSession(t: TestContext, servers: readonly TestServer[], banne
     end: 6,
     hiddenSize: HIDDEN_SIZE,
     dtype: 'float32',
+    wireDType: 'auto',
     maxLength: 2048,
     allocTimeoutMs: 5000,
     connectTimeoutMs: 5000,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OutputLog } from '../../../src/server/session/output-log.ts'
 import { asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { widen } from '../../../src/tensor/travel.ts'
 
 /** Outputs of width 1 whose values are their positions. */
 const outputs = (from: number, until: number, base = 0) =>
@@ -11,7 +12,7 @@ const outputs = (from: number, until: number, base = 0) =>
   )
 const values = (log: OutputLog, from: number, until: number) => {
   const range = log.range(from, until)
-  return range && [...asFloat32(range)]
+  return range && [...asFloat32(widen(range))]
 }
 
 test('a range is put together from the steps that made it', () => {

@@ -93,11 +93,11 @@ function outOfRange({ what }: AnyField, value: Buffer): Buffer[] {
   if (most !== undefined) return tooLong
   const exactly = /^(\d+) bytes$/.exec(what)?.[1]
   if (exactly !== undefined) return [-1, 1].map((change) => delimited(Buffer.alloc(Number(exactly) + change)))
-  const axes = /^tensor \[(.+)\]$/.exec(what)?.[1]?.split(', ')
+  const [, kind, axes] = /^(tensor|activations) \[(.+)\]$/.exec(what) ?? []
   if (axes === undefined) throw new Error(`a field of a new type: ${what}`)
   const meta = value.subarray(1)
   return [
-    Buffer.of(3, ...meta.subarray(1)),
+    Buffer.of(kind === 'tensor' ? 3 : 4, ...meta.subarray(1)),
     Buffer.of(...meta.subarray(0, -1), 0),
     meta.subarray(0, -1),
     Buffer.of(...meta, 1),

@@ -1,6 +1,7 @@
 import { CODECS, type MessageCodec } from '../../../src/swarm/frames/codec.ts'
 import { type Answer, MESSAGES, type MessageTable, type Request } from '../../../src/swarm/frames/messages.ts'
 import { RPCS, RPC_LIMITS, type Rpc, type RpcLimits } from '../../../src/swarm/limits.ts'
+import { type PackedTensor, activationBytes } from '../../../src/tensor/activations.ts'
 import { type Tensor, fromFloat32 } from '../../../src/tensor/tensor.ts'
 
 function floats(...shape: number[]): Tensor {
@@ -9,6 +10,11 @@ function floats(...shape: number[]): Tensor {
     Float32Array.from({ length }, (_, i) => i - 1.5),
     shape,
   )
+}
+
+function packed(...shape: number[]): PackedTensor {
+  const data = new Uint8Array(activationBytes('int8-blocks', shape)).fill(1)
+  return { dtype: 'int8-blocks', shape, data }
 }
 
 const SESSION = '0123456789abcdef0123456789abcdef'
@@ -44,6 +50,7 @@ const FORWARD = {
       hidden: floats(1, 2, 3),
       adapter: 'moby',
       prompts: floats(4, 1, 3),
+      wireDType: 'bfloat16',
     },
   ],
   answers: [{ kind: 'output', hidden: floats(1, 2, 3) }],
@@ -86,10 +93,11 @@ export const SAMPLES: Samples = {
         trace: TRACE,
         adapter: 'moby',
         prompts: floats(4, 1, 3),
+        wireDType: 'int8',
       },
       STEP,
       { kind: 'ack', until: 70_000 },
-      { kind: 'route', request: 1, peerId: '12D3', sessionId: SESSION },
+      { kind: 'route', request: 1, peerId: '12D3', sessionId: SESSION, wireDType: 'int8' },
       { kind: 'accept', request: 2, peerId: '12D3' },
       { kind: 'resume', request: 3, epoch: 2, position: 5, until: 6 },
       { kind: 'fork', request: 4, epoch: 2, position: 5, sessionId: SESSION, until: 6 },
@@ -102,7 +110,7 @@ export const SAMPLES: Samples = {
       { kind: 'accepted', request: 2 },
       { kind: 'resumed', ...PROGRESS },
       { kind: 'forked', ...PROGRESS },
-      { kind: 'fetched', request: 5, position: 0, hidden: floats(2, 3) },
+      { kind: 'fetched', request: 5, position: 0, hidden: packed(2, 3) },
       { kind: 'refused', request: 5, ...FAULT },
       { kind: 'failed', epoch: 1, step: 2, ...FAULT },
       { kind: 'broken', epoch: 1, step: 2, ...FAULT },

@@ -1,0 +1,6 @@
+import type { WireChoice } from '../../client/remote/wire-dtype.ts'
+
+/** Reads `--wire-dtype`, whose choices have been checked. */
+export function parseWireDType(value: string): WireChoice {
+  return value as WireChoice
+}
