@@ -63,9 +63,8 @@ async function source(): Promise<void> {
   const last = await stream.receive({ timeoutMs: 60_000 })
   const seconds = (performance.now() - began) / 1000
   const received = last === null ? 0 : asFloat32(await decodeActivations(last.hidden, 'float32'))[0]
-  console.log(
-    `${received} of ${numMessages} messages, ` + `${((numMessages * MESSAGE_BYTES) / 1e6 / seconds).toFixed(0)} MB/s`,
-  )
+  const rate = (numMessages * MESSAGE_BYTES) / 1e6 / seconds
+  console.log(`${received} of ${numMessages} messages, ${rate.toFixed(0)} MB/s`)
   console.log(`sender MB   ${own.join(' ')}`)
   console.log(`receiver MB ${memory.join(' ')}`)
   child.disconnect()

@@ -10,6 +10,7 @@ import type { Request } from '../../src/swarm/frames/messages.ts'
 import { RPC_LIMITS, type Rpc, protocolId } from '../../src/swarm/limits.ts'
 import type { SwarmNode } from '../../src/swarm/node/node.ts'
 import { newTrace } from '../../src/swarm/node/trace.ts'
+import { type PackedTensor, activationBytes } from '../../src/tensor/activations.ts'
 import { type Tensor, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { eventually, silent, startNode, targetOf } from '../swarm/kit.ts'
 
@@ -26,6 +27,13 @@ const TIMES = 8
 
 const states = (...shape: number[]): Tensor =>
   fromFloat32(new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0.5), shape)
+
+/** Rows of int8 whose scales and bytes are all ones. */
+const packedOnes = (...shape: number[]): PackedTensor => ({
+  dtype: 'int8-blocks',
+  shape,
+  data: new Uint8Array(activationBytes('int8-blocks', shape)).fill(1),
+})
 
 let node: SwarmNode, client: SwarmNode, server: RunningServer
 let numSessions = 0
@@ -102,6 +110,7 @@ async function isAllBack(what: string): Promise<void> {
 }
 
 const OPENS: Readonly<Record<string, [code: string, () => Partial<Open>]>> = {
+  'a form of activations that it does not know': ['WIRE_DTYPE', () => ({ wireDType: 'int3' })],
   'a model that it does not hold': ['MODEL_UNKNOWN', () => ({ modelKey: 'another' })],
   'blocks that it does not hold': ['SPAN_NOT_HELD', () => ({ end: 3 })],
   'more tokens than the model has positions for': ['SESSION_TOO_LONG', () => ({ maxLength: 1 << 30 })],
@@ -123,6 +132,11 @@ for (const [what, [code, changes]] of Object.entries(OPENS)) {
 }
 
 const FORWARDS: Readonly<Record<string, [code: string, () => Partial<Forward>]>> = {
+  'a form of activations that it does not know': ['WIRE_DTYPE', () => ({ wireDType: 'int3' })],
+  'packed hidden states that cannot have been packed': [
+    'TENSOR_NONFINITE',
+    () => ({ hidden: packedOnes(1, 4, HIDDEN_SIZE) }),
+  ],
   'a model that it does not hold': ['MODEL_UNKNOWN', () => ({ modelKey: 'another' })],
   'blocks that it does not hold': ['SPAN_NOT_HELD', () => ({ end: 3 })],
   'hidden states of another width': ['TENSOR_SHAPE', () => ({ hidden: states(1, 4, HIDDEN_SIZE - 1) })],

@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
-import type { Answer, AnyMessage } from '../../../src/swarm/frames/messages.ts'
+import type { Answer } from '../../../src/swarm/frames/messages.ts'
 import { newTrace } from '../../../src/swarm/node/trace.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { type Tensor, fromFloat32 } from '../../../src/tensor/tensor.ts'
-import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
+import { type TestServer, TestSwarm, expected, hidden, tamper, tokensOf } from './servers.ts'
 
 type Reply = Answer<'inference'>
 
@@ -27,25 +27,6 @@ function recoveriesOf(session: InferenceSession): Recovery[] {
   const recoveries: Recovery[] = []
   session.on('recovery', (recovery) => recoveries.push(recovery))
   return recoveries
-}
-
-/** Makes a server answer otherwise: what `change` returns is sent instead, nothing for undefined. */
-function tamper(server: TestServer, rpc: 'inference' | 'control', change: (answer: never) => unknown): void {
-  const honest = server.peer.handlers.get(rpc)!
-  server.peer.handlers.set(rpc, (stream) => {
-    const send = async (message: AnyMessage): Promise<void> => {
-      const changed = change(message as never)
-      if (changed !== undefined) await stream.send(changed as AnyMessage)
-    }
-    const lying = new Proxy(stream, {
-      get: (target, name) => {
-        if (name === 'send') return send
-        const value = Reflect.get(target, name, target) as unknown
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value
-      },
-    })
-    return honest(lying)
-  })
 }
 
 const NAN = (rows: number): Tensor => fromFloat32(new Float32Array(rows).fill(Number.NaN), [rows, 1])

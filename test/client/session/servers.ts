@@ -9,6 +9,7 @@ import { EngineSession } from '../../../src/engine/session/engine-session.ts'
 import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { BlockServer } from '../../../src/server/block-server.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
+import type { AnyMessage } from '../../../src/swarm/frames/messages.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { PeerTarget } from '../../../src/swarm/address.ts'
 import { PeerGuard } from '../../../src/swarm/peer-rules.ts'
@@ -44,7 +45,8 @@ function computeBlock(block: number, inputs: readonly number[]): number[] {
   })
 }
 
-function computeBlocks(start: number, end: number, inputs: readonly number[]): number[] {
+/** What blocks `start` to `end` make of a sequence. */
+export function computeBlocks(start: number, end: number, inputs: readonly number[]): number[] {
   let states = [...inputs]
   for (let block = start; block < end; block++) states = computeBlock(block, states)
   return states
@@ -194,6 +196,25 @@ export class TestServer {
     this.#caches.set(session, () => cache)
     return session
   }
+}
+
+/** Makes a server answer otherwise: what `change` returns is sent instead, nothing for undefined. */
+export function tamper(server: TestServer, rpc: 'inference' | 'control', change: (answer: never) => unknown): void {
+  const honest = server.peer.handlers.get(rpc)!
+  server.peer.handlers.set(rpc, (stream) => {
+    const send = async (message: AnyMessage): Promise<void> => {
+      const changed = await change(message as never)
+      if (changed !== undefined) await stream.send(changed as AnyMessage)
+    }
+    const lying = new Proxy(stream, {
+      get: (target, name) => {
+        if (name === 'send') return send
+        const value = Reflect.get(target, name, target) as unknown
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
+    return honest(lying)
+  })
 }
 
 /** Servers of six blocks in one process, and a client that knows them all. Everything ends with the test. */
