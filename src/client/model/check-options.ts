@@ -18,6 +18,7 @@ const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
   dtype: 'text',
   stepTimeoutMs: 'number',
   replayCopies: 'text',
+  wireDType: 'text',
   recoveryTimeoutMs: 'number',
   endsDevice: 'text',
   threads: 'number',

@@ -2,6 +2,7 @@ import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
+import type { WireChoice } from '../remote/wire-dtype.ts'
 import type { ReplayCopies } from '../session/open.ts'
 
 /** How a model is loaded and its swarm joined. */
@@ -26,6 +27,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, as in `SessionOptions`. */
   readonly replayCopies?: ReplayCopies | undefined
+  /** The form in which hidden states travel, as in `SessionOptions`. */
+  readonly wireDType?: WireChoice | undefined
   /** How long a session waits for servers before a step fails, in milliseconds, as in `SessionOptions`. */
   readonly recoveryTimeoutMs?: number | undefined
   /**

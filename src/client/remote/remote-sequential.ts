@@ -6,7 +6,7 @@ import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ForwardAccess, remoteForward } from './remote-forward.ts'
 import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
-import type { WireChoice } from './wire-dtype.ts'
+import { type WireChoice, checkWireChoice } from './wire-dtype.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
@@ -56,7 +56,9 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
+  /** Throws `USAGE` for an unknown `wireDType`. */
   constructor(swarm: SwarmAccess & ForwardAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
+    checkWireChoice(options.wireDType ?? 'auto')
     this.config = config
     this.start = options.start ?? 0
     this.end = options.end ?? config.numBlocks

@@ -1,10 +1,17 @@
+import { UsageError } from '../../base/errors.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { type Activations, type WireDType, travelDType } from '../../tensor/activations.ts'
+import { type Activations, WIRE_DTYPES, type WireDType, isWireDType, travelDType } from '../../tensor/activations.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
 
 /** The form in which activations are to travel; `auto`: the dtype of each server's arithmetic. */
 export type WireChoice = 'auto' | WireDType
+
+/** Throws `USAGE` for what is none: programs in JavaScript have nobody else to tell them. */
+export function checkWireChoice(choice: string): void {
+  if (choice === 'auto' || isWireDType(choice)) return
+  throw new UsageError(`wireDType is ${JSON.stringify(choice)}: expected one of auto, ${WIRE_DTYPES.join(', ')}`)
+}
 
 type WireRecord = Pick<ServerRecord, 'dtype' | 'wireDTypes'>
 

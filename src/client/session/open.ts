@@ -2,7 +2,7 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
-import type { WireChoice } from '../remote/wire-dtype.ts'
+import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 import { PROCESS_REPLAY_MEMORY } from './replay-memory.ts'
@@ -58,7 +58,7 @@ const STEP_TIMEOUT_MS = 300_000
 
 /**
  * A session over blocks `start` to `end`. Servers open it at its first step. Throws `SESSION_TOO_LONG`,
- * `ADAPTER_MISFIT`, or `TENSOR_SHAPE` for prompts that do not fit.
+ * `ADAPTER_MISFIT`, `TENSOR_SHAPE` for prompts that do not fit, or `USAGE` for an unknown `wireDType`.
  */
 export function createInferenceSession(
   swarm: SwarmAccess,
@@ -67,6 +67,7 @@ export function createInferenceSession(
   options: SessionOptions,
 ): InferenceSession {
   checkSessionLength(config, options.maxLength)
+  checkWireChoice(options.wireDType ?? 'auto')
   if (options.prompts !== undefined) checkPrompts(options.prompts, end - start, config.hiddenSize)
   const stepTimeoutMs = options.stepTimeoutMs ?? STEP_TIMEOUT_MS
   return new InferenceSession(swarm, {
