@@ -65,10 +65,11 @@ export class TextPrinter {
 }
 
 function describeRoute(route: readonly RouteHop[]): string {
-  const hops = route.map(
-    ({ peerId, name, start, end, dtype, quant }) =>
-      `${start}:${end} on ${name ?? shortPeer(peerId)} (${quant === 'none' ? dtype : `${dtype}, weights in ${quant}`})`,
-  )
+  const hops = route.map(({ peerId, name, start, end, dtype, quant, wireDType }) => {
+    const weights = quant === 'none' ? '' : `, weights in ${quant}`
+    const wire = wireDType === dtype ? '' : `, ${wireDType} on the wire`
+    return `${start}:${end} on ${name ?? shortPeer(peerId)} (${dtype}${weights}${wire})`
+  })
   return `route: blocks ${hops.join(', ')}`
 }
 

@@ -10,7 +10,7 @@ import type { ModelEnds } from '../../engine/ends/ends.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { Device } from '../../runtime/device.ts'
-import type { WireChoice } from '../remote/wire-dtype.ts'
+import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
 import type { ReplayCopies } from '../session/open.ts'
 import { checkPretrainedOptions } from './check-options.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
@@ -51,6 +51,7 @@ export async function openPretrained(
   kind: ModelKind,
 ): Promise<PretrainedParts> {
   checkPretrainedOptions(options)
+  checkWireChoice(options.wireDType ?? 'auto')
   const { bootstrap = [], node } = options
   if ((bootstrap.length === 0) === (node === undefined)) {
     throw new UsageError(

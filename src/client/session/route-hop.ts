@@ -13,13 +13,16 @@ export interface RouteHop {
   readonly dtype: string
   readonly quant: string
   readonly kvDType: string
+  /** The form in which it gives hidden states; `dtype` where it does not know the one that is wanted. */
+  readonly wireDType: string
   /** Whether it sends its outputs to the next server itself; if not, the client carries them. */
   readonly pushes: boolean
 }
 
 export function routeHops(links: readonly Link[]): RouteHop[] {
-  return links.map(({ remote: { span }, pushes }) => {
+  return links.map(({ remote: { span, wireDType }, pushes }) => {
     const { peerId, publicName: name, device, dtype, quant, kvDType = dtype } = span.server
-    return { peerId, name, start: span.start, end: span.end, device, dtype, quant, kvDType, pushes }
+    const { start, end } = span
+    return { peerId, name, start, end, device, dtype, quant, kvDType, wireDType: wireDType ?? dtype, pushes }
   })
 }

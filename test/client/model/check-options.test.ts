@@ -21,4 +21,9 @@ test('options that do not exist and values of another type are refused by name',
     assert.throws(() => checkPretrainedOptions(options), { code: 'USAGE', message })
   checkPretrainedOptions({ bootstrap: [], threads: undefined, spin: false, activeAdapter: 'moby' })
   await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained('./nowhere', CASES[0]![0]), { code: 'USAGE' })
+  const options: object = { bootstrap: ['/ip4/1.2.3.4/tcp/1'], wireDType: 'int3' }
+  await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained('./nowhere', options), {
+    code: 'USAGE',
+    message: /wireDType is "int3": expected one of auto, float32, float16, bfloat16, int8/,
+  })
 })
