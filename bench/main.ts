@@ -8,6 +8,7 @@ import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
 import { benchSessions } from './sessions.ts'
 import { benchWan } from './wan.ts'
+import { benchWire } from './wire.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
@@ -20,6 +21,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   sampling: benchSampling,
   sessions: benchSessions,
   wan: benchWan,
+  wire: benchWire,
 }
 
 const names = process.argv.slice(2)

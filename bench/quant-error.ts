@@ -37,10 +37,11 @@ export async function benchQuantError(): Promise<void> {
     for (const rounded of ROUNDED) errors.push(`${rounded.name} ${await relativeError(checkpoint, rounded, exact)}`)
     console.log(`${name.padEnd(24)} ${errors.join('   ')}`)
   }
-  const exact = await demoLoss(EXACT)
+  const lossOf = (rounded: Rounded) => demoLoss((checkpoint, hidden) => run(checkpoint, rounded, hidden))
+  const exact = await lossOf(EXACT)
   console.log(`demo, 512 held-out tokens: ${exact.toFixed(4)} nats`)
   for (const rounded of ROUNDED)
-    console.log(`  ${rounded.name.padEnd(10)} ${signed((await demoLoss(rounded)) - exact)} nats`)
+    console.log(`  ${rounded.name.padEnd(10)} ${signed((await lossOf(rounded)) - exact)} nats`)
 }
 
 async function fixtures(): Promise<string[]> {
@@ -104,7 +105,10 @@ async function run(checkpoint: Checkpoint, { quant, kvDType }: Rounded, hidden: 
   }
 }
 
-async function demoLoss(rounded: Rounded): Promise<number> {
+/** The demo model's mean loss on 512 held-out tokens, where `compute` gives the last block's outputs. */
+export async function demoLoss(
+  compute: (checkpoint: Checkpoint, hidden: Tensor) => Promise<Float32Array>,
+): Promise<number> {
   const checkpoint = await openCheckpoint(DEMO)
   const {
     heldout_512: { ids },
@@ -112,7 +116,7 @@ async function demoLoss(rounded: Rounded): Promise<number> {
   const ends = await ModelEnds.load({ checkpoint, ...THREADS })
   try {
     const embedded = await ends.embed(ids)
-    const hidden = await run(checkpoint, rounded, { ...embedded, shape: [1, ...embedded.shape] })
+    const hidden = await compute(checkpoint, { ...embedded, shape: [1, ...embedded.shape] })
     const logits = await ends.head(hidden.subarray(0, (ids.length - 1) * checkpoint.config.hiddenSize))
     return meanLoss(logits, ids.slice(1))
   } finally {
@@ -130,6 +134,6 @@ function meanLoss(logits: Float32Array, targets: readonly number[]): number {
   return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
 }
 
-function signed(x: number): string {
+export function signed(x: number): string {
   return `${x < 0 ? '' : '+'}${x.toFixed(4)}`
 }

@@ -1,23 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { pino } from 'pino'
 import { openCheckpoint } from '../src/checkpoint/checkpoint.ts'
-import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
-import { CPU } from '../src/runtime/device.ts'
-import { serve } from '../src/server/serve.ts'
-import { loadIdentity } from '../src/swarm/node/identity.ts'
-import { createSwarmNode } from '../src/swarm/node/node.ts'
-import { Link, type LinkOptions, freePort } from '../test/link.ts'
+import { Link, type LinkOptions } from '../test/link.ts'
+import { MODEL, SPANS, withSwarm } from './linked-swarm.ts'
 import { median } from './statistics.ts'
 
-const MODEL = new URL('../models/demo', import.meta.url).pathname
-const SPANS = [
-  [0, 2],
-  [2, 4],
-  [4, 6],
-  [6, 8],
-] as const
 const ROUND_TRIPS_MS = [5, 20, 80]
 const WARM_UP_TOKENS = 48
 const TOKENS = 64
@@ -116,42 +103,4 @@ async function prompt(): Promise<void> {
       `${alone.toFixed(0)} ms; the same bytes over ${SPANS.length + 1} bare ways, one after another, ` +
       `${ways.toFixed(0)} ms (by the rate ${ideal.toFixed(0)} ms): ${share(ways + alone, slow)} of what both allow`,
   )
-}
-
-async function withSwarm<T>(
-  options: LinkOptions,
-  run: (model: AutoDistributedModelForCausalLM) => Promise<T>,
-): Promise<T> {
-  const logger = pino({ level: 'silent' })
-  const checkpoint = await openCheckpoint(MODEL)
-  const ends: (() => Promise<void>)[] = []
-  const bootstrap: string[] = []
-  try {
-    for (const [start, end] of SPANS) {
-      const port = await freePort()
-      const link = await Link.open(port, options)
-      ends.unshift(() => link.close())
-      const node = await createSwarmNode({
-        identity: await loadIdentity(),
-        listen: [`/ip4/127.0.0.1/tcp/${port}`],
-        announce: [`/ip4/127.0.0.1/tcp/${link.port}`],
-        bootstrap,
-        logger,
-      })
-      await node.start()
-      ends.unshift(() => node.stop())
-      if (bootstrap.length > 0) await node.ready()
-      const common = { device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 8192 } as const
-      const server = await serve(node, { checkpoint, start, end, ...common }, logger)
-      ends.unshift(() => server.stop())
-      if (bootstrap.length === 0) bootstrap.push(node.multiaddrs[0]!)
-    }
-    const model = await AutoDistributedModelForCausalLM.fromPretrained(MODEL, { bootstrap, threads: 1 })
-    ends.unshift(() => model.close())
-    // Until the node has measured its links, a step could look late.
-    await sleep(2500)
-    return await run(model)
-  } finally {
-    for (const end of ends) await end()
-  }
 }

@@ -2,28 +2,33 @@ import { setImmediate } from 'node:timers/promises'
 import { PetalsError } from '../base/errors.ts'
 import type { Activations } from './activations.ts'
 import { areSoundRows } from './int8-blocks.ts'
-import { type Tensor, asFloat32, numElements } from './tensor.ts'
+import { REGION_BYTES, kernels } from './kernel-memory.ts'
+import { type Tensor, numElements } from './tensor.ts'
 
 /** The bits of the exponent: all of them are set in NaN and infinities only (IEEE 754). */
 const EXPONENTS: Partial<Record<Tensor['dtype'], number>> = { float16: 0x7c00, bfloat16: 0x7f80 }
 
+/** Bytes that a kernel looks at together. */
+const VECTOR_BYTES = 16
+
 /**
- * Whether no element is NaN or infinite; packed rows that are none of finite values count as if one were. About a
+ * Whether no element is NaN or infinite; packed rows that are none of finite values count as if one were. Well under a
  * millisecond per million elements. Throws `TENSOR_DTYPE` if the dtype is no float type.
  */
 export function allFinite(source: Activations): boolean {
-  if (source.dtype === 'int8-blocks') return areSoundRows(source.data, source.shape.at(-1) ?? 1)
-  if (source.dtype === 'float32') {
-    // A difference that is 0 for all others and NaN for these, so that one sum tells of all.
-    let sum = 0
-    for (const value of asFloat32(source)) sum += value - value
-    return sum === 0
+  const { dtype, shape, data } = source
+  if (dtype === 'int8-blocks') return areSoundRows(data, shape.at(-1) ?? 1)
+  const exponent = EXPONENTS[dtype]
+  if (dtype !== 'float32' && exponent === undefined) throw new PetalsError('TENSOR_DTYPE', `${dtype} is no float type`)
+  const { bytes, finiteFloat32, finiteHalf } = kernels()
+  for (let at = 0; at < data.byteLength; at += REGION_BYTES) {
+    const size = Math.min(REGION_BYTES, data.byteLength - at)
+    bytes.set(data.subarray(at, at + size))
+    // What the kernel looks at behind the last element.
+    bytes.fill(0, size, size + VECTOR_BYTES)
+    const isFinite = exponent === undefined ? finiteFloat32(0, size) : finiteHalf(0, size, exponent)
+    if (isFinite === 0) return false
   }
-  const exponent = EXPONENTS[source.dtype]
-  if (exponent === undefined) throw new PetalsError('TENSOR_DTYPE', `${source.dtype} is no float type`)
-  const data = source.data.byteOffset % 2 === 0 ? source.data : source.data.slice()
-  for (const half of new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2))
-    if ((half & exponent) === exponent) return false
   return true
 }
 

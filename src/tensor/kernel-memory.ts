@@ -31,6 +31,8 @@ export interface Kernels {
   readonly packInt8: Kernel
   readonly unpackInt8: Kernel
   readonly soundInt8: (source: number, end: number) => 0 | 1
+  readonly finiteFloat32: (source: number, end: number) => 0 | 1
+  readonly finiteHalf: (source: number, end: number, exponent: number) => 0 | 1
 }
 
 let assembled: Kernels | undefined

@@ -223,4 +223,27 @@
       (local.set $src (i32.add (local.get $src) (i32.const 34)))
       (br_if $next (i32.lt_u (local.get $src) (local.get $end))))
     (i32.const 1))
+
+  ;; 1 where no float32 is infinite or NaN, whose exponents have all bits set, else 0.
+  (func (export "finiteFloat32") (param $src i32) (param $end i32) (result i32)
+    (local $found v128)
+    (loop $next
+      (local.set $found (v128.or (local.get $found) (i32x4.eq
+        (v128.and (v128.load (local.get $src)) (v128.const i32x4 0x7f800000 0x7f800000 0x7f800000 0x7f800000))
+        (v128.const i32x4 0x7f800000 0x7f800000 0x7f800000 0x7f800000))))
+      (local.set $src (i32.add (local.get $src) (i32.const 16)))
+      (br_if $next (i32.lt_u (local.get $src) (local.get $end))))
+    (i32.eqz (v128.any_true (local.get $found))))
+
+  ;; The same of elements of 16 bits, whose exponents are these bits.
+  (func (export "finiteHalf") (param $src i32) (param $end i32) (param $exponent i32) (result i32)
+    (local $found v128) (local $bits v128)
+    (local.set $bits (i16x8.splat (local.get $exponent)))
+    (loop $next
+      (local.set $found (v128.or (local.get $found) (i16x8.eq
+        (v128.and (v128.load (local.get $src)) (local.get $bits))
+        (local.get $bits))))
+      (local.set $src (i32.add (local.get $src) (i32.const 16)))
+      (br_if $next (i32.lt_u (local.get $src) (local.get $end))))
+    (i32.eqz (v128.any_true (local.get $found))))
 )

@@ -29,3 +29,17 @@ test('a tensor of several pieces is looked at to its end, of every float type', 
     assert.ok(!(await allFiniteInPieces(convert(fromFloat32(values, [values.length]), dtype))))
   }
 })
+
+test('a NaN is found at every place, and what lies behind the last element is not looked at', () => {
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    for (const length of [1, 3, 4, 7, 8, 9, 33, 65_537]) {
+      const places = length < 100 ? Array.from({ length }, (_, i) => i) : [0, 32_768, 65_535, 65_536]
+      for (const place of places) {
+        const values = new Float32Array(length)
+        values[place] = NaN
+        assert.ok(!allFinite(convert(fromFloat32(values, [length]), dtype)), `${place} of ${length} in ${dtype}`)
+        assert.ok(allFinite(convert(fromFloat32(new Float32Array(length), [length]), dtype)))
+      }
+    }
+  }
+})
