@@ -37,11 +37,14 @@ export async function benchQuantError(): Promise<void> {
     for (const rounded of ROUNDED) errors.push(`${rounded.name} ${await relativeError(checkpoint, rounded, exact)}`)
     console.log(`${name.padEnd(24)} ${errors.join('   ')}`)
   }
-  const lossOf = (rounded: Rounded) => demoLoss((checkpoint, hidden) => run(checkpoint, rounded, hidden))
   const exact = await lossOf(EXACT)
   console.log(`demo, 512 held-out tokens: ${exact.toFixed(4)} nats`)
   for (const rounded of ROUNDED)
     console.log(`  ${rounded.name.padEnd(10)} ${signed((await lossOf(rounded)) - exact)} nats`)
+}
+
+function lossOf(rounded: Rounded): Promise<number> {
+  return demoLoss((checkpoint, hidden) => run(checkpoint, rounded, hidden))
 }
 
 async function fixtures(): Promise<string[]> {

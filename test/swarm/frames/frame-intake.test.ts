@@ -15,6 +15,7 @@ import { loopback } from '../../../src/swarm/frames/loopback.ts'
 import type { Request } from '../../../src/swarm/frames/messages.ts'
 import { RPC_LIMITS } from '../../../src/swarm/limits.ts'
 import { RateLimit } from '../../../src/swarm/rate-limit.ts'
+import type { PackedTensor } from '../../../src/tensor/activations.ts'
 import { bytesTensor, eventually, stepOf } from '../kit.ts'
 
 const KIB = 1024
@@ -81,6 +82,37 @@ test('frames that are never finished take no more than their peer may hold, and 
   for (const { client } of halves) client.abort(new Error('gone'))
   other.client.abort(new Error('gone'))
   await eventually(() => counted.bytes.bytes === 0)
+})
+
+/** A step of so many packed bytes, which are none as float32 until they are unpacked. */
+function packedStep(rows: number): Request<'inference'> {
+  const shape = [rows, 1024]
+  const hidden: PackedTensor = { dtype: 'int8-blocks', shape, data: new Uint8Array(rows * 1088) }
+  return { kind: 'step', epoch: 1, step: 1, position: 0, push: false, hidden }
+}
+
+test('what is packed counts as its bytes and as what it is unpacked to, and is bounded by the latter', async () => {
+  const counted = budgets()
+  const { client, server, raw } = pair(counted)
+  raw(encoded(packedStep(100)).subarray(0, 2000))
+  await turns()
+  assert.equal(counted.bytes.heldBy('client'), 100 * (1088 + 4096))
+  client.abort(new Error('gone'))
+  await eventually(() => counted.bytes.bytes === 0)
+  await assert.rejects(server.receive())
+
+  // So much goes alone: as float32 it is all that a peer may hold.
+  const largest = pair(counted)
+  void largest.client.send(packedStep(256))
+  assert.equal((await largest.server.receive())?.kind, 'step')
+  assert.equal(counted.bytes.heldBy('client'), 1024 * KIB)
+  largest.client.abort(new Error('gone'))
+  await eventually(() => counted.bytes.bytes === 0)
+
+  const tooLarge = pair(counted)
+  void tooLarge.client.send(packedStep(257)).catch(() => undefined)
+  await assert.rejects(tooLarge.client.receive(), { code: 'SWARM_FRAME', message: /may take 1048576 of this node/ })
+  assert.equal(counted.bytes.bytes, 0)
 })
 
 test('half a frame has a deadline, and so has the wait for room', async (t: TestContext) => {

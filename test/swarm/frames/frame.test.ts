@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { MessageCodec } from '../../../src/swarm/frames/codec.ts'
+import { CODECS, MessageCodec } from '../../../src/swarm/frames/codec.ts'
 import { flag, optional, repeated, tensor, uint } from '../../../src/swarm/frames/fields.ts'
 import { FrameDecoder, encodeFrame } from '../../../src/swarm/frames/frame.ts'
 import type { AnyMessage } from '../../../src/swarm/frames/messages.ts'
+import type { PackedTensor } from '../../../src/tensor/activations.ts'
 import { type Tensor, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { bytesTensor } from '../kit.ts'
 import { putTogether } from './mutations.ts'
@@ -141,4 +142,27 @@ test('what a receiver would refuse is not sent', () => {
   assert.throws(send(stepOf({ dtype: 'float32', shape: [1, 2], data: new Uint8Array(4) })), { code: 'SWARM_FRAME' })
   assert.throws(send(stepOf({ dtype: 'uint8', shape: [1, 2], data: new Uint8Array(2) })), { code: 'SWARM_FRAME' })
   assert.throws(send({ kind: 'step' }), { code: 'SWARM_FRAME', message: /"step" lacks its "step"/ })
+})
+
+test('a message of packed values has no more elements than one of float32, on either side', () => {
+  const { requests } = CODECS.inference
+  const hidden: PackedTensor = { dtype: 'int8-blocks', shape: [4, 64], data: new Uint8Array(4 * 68) }
+  const step = { kind: 'step', epoch: 1, step: 1, position: 0, push: false, hidden } as AnyMessage
+  const limits = { headerBytes: 100, payloadBytes: 4 * 64 * 4 }
+  const bytes = encodeFrame(step, requests, limits).subarray()
+  const got: AnyMessage[] = []
+  new FrameDecoder(requests, limits, (message) => got.push(message)).push(bytes)
+  assert.deepEqual(got, [step])
+  const less = { ...limits, payloadBytes: limits.payloadBytes - 1 }
+  assert.throws(() => encodeFrame(step, requests, less), {
+    code: 'SWARM_TOO_LARGE',
+    message: /unpacked payload of 1024/,
+  })
+  const decoder = new FrameDecoder(requests, less, () => assert.fail('a message came'))
+  assert.throws(() => decoder.push(bytes), { code: 'SWARM_FRAME', message: /unpacked payload of 1024/ })
+  const short = { ...step, hidden: { ...hidden, data: new Uint8Array(4 * 67) } }
+  assert.throws(() => encodeFrame(short, requests, limits), { code: 'SWARM_FRAME', message: /of 268 bytes/ })
+  const wrong = Buffer.from(bytes)
+  wrong.writeUInt32LE(4 * 67, 4)
+  assert.throws(() => new FrameDecoder(requests, limits, () => undefined).push(wrong), { code: 'SWARM_FRAME' })
 })

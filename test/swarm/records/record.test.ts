@@ -19,7 +19,8 @@ const open = (bytes: Uint8Array) => envelope.decode(bytes) as unknown as { paylo
 const seal = (parts: { payload: Uint8Array; signature: Uint8Array }) => envelope.encode(parts).finish()
 
 test('a signed record comes back with every field', async () => {
-  const special = { ...good, kvDType: 'int8', clientAdapters: true, adapters: ['moby'], protocol: '1.2.0' }
+  const wireDTypes = ['int8', 'a form of later']
+  const special = { ...good, wireDTypes, kvDType: 'int8', clientAdapters: true, adapters: ['moby'], protocol: '1.2.0' }
   for (const record of [good, special]) assert.deepEqual(await verifyRecord(await signRecord(record, key), NOW), record)
 })
 
@@ -97,6 +98,8 @@ const fields: Partial<ServerRecord>[] = [
   { publicName: 'x'.repeat(300) },
   { peerId: 'me' },
   { kvDType: 'in\nt8' },
+  { wireDTypes: [''] },
+  { wireDTypes: Array.from({ length: 17 }, () => 'int8') },
 ]
 for (const changes of fields) {
   test(`a record with ${JSON.stringify(changes).slice(0, 50)} is refused`, async () => {
