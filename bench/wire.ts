@@ -11,12 +11,14 @@ import { decodeActivations, encodeActivations } from '../src/tensor/travel.ts'
 import { MODEL, SPANS, withSwarm } from './linked-swarm.ts'
 import { demoLoss, signed } from './quant-error.ts'
 import { median } from './statistics.ts'
+import { WideSwarm } from './wide-swarm.ts'
 
 /** Hidden states of 2,000 tokens of a model 4,096 wide. */
 const [ROWS, WIDTH] = [2000, 4096]
 const ROUNDS = 7
 
 const PROMPT_TOKENS = 2000
+const PROMPT_ROUNDS = 3
 const SLOW = { bytesPerSecond: 50e6 / 8, delayMs: 40 }
 
 /**
@@ -35,6 +37,7 @@ export async function benchWire(): Promise<void> {
       console.log(`  ${wire.padEnd(9)} ${signed((await lossAt(cuts, wire)) - exact)} nats`)
   }
   await withSwarm({}, texts)
+  await wideStates()
   await withSwarm(SLOW, slowPrompts)
 }
 
@@ -156,28 +159,61 @@ function commonLength(ids: readonly number[], others: readonly number[]): number
   return first < 0 ? ids.length : first
 }
 
-/**
- * The time to the first token of a long prompt over slow links, the forms in turn, so that a busy machine slows all of
- * them; and the bytes of the prompt on all ways together.
- */
+/** The time to the first token of a long prompt of the demo model over slow links. */
 async function slowPrompts(model: AutoDistributedModelForCausalLM, bytesSent: () => number): Promise<void> {
   const ids = Array.from({ length: PROMPT_TOKENS }, (_, i) => (i * 31) % 1000)
-  const times = new Map<WireDType, number[]>(WIRE_DTYPES.map((wire) => [wire, []]))
-  const bytes = new Map<WireDType, number>()
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const wire of WIRE_DTYPES) {
-      await using session = model.inferenceSession({ maxLength: 2048, wireDType: wire, replayCopies: 'off' })
-      await session.next([5])
+  await inTurn('the demo model', async (wire) => {
+    await using session = model.inferenceSession({ maxLength: 2048, wireDType: wire, replayCopies: 'off' })
+    await session.next([5])
+    session.position = 0
+    return await measured(bytesSent, () => session.next(ids))
+  })
+}
+
+/** The same where nothing is computed: two stand-ins for spans of a model 4,096 wide. */
+async function wideStates(): Promise<void> {
+  const swarm = await WideSwarm.start(SLOW, WIDTH)
+  const states = fromFloat32(
+    Float32Array.from({ length: PROMPT_TOKENS * WIDTH }, (_, i) => (i % WIDTH === 0 ? i / WIDTH : Math.sin(i))),
+    [PROMPT_TOKENS, WIDTH],
+  )
+  try {
+    await inTurn(`${WIDTH} wide, nothing computed`, async (wire) => {
+      await using session = swarm.session(wire)
+      await session.step(fromFloat32(new Float32Array(WIDTH), [1, WIDTH]))
       session.position = 0
-      const [began, before] = [performance.now(), bytesSent()]
-      await session.next(ids)
-      times.get(wire)!.push(performance.now() - began)
-      bytes.set(wire, bytesSent() - before)
-    }
+      return await measured(
+        () => swarm.bytesSent(),
+        () => session.step(states, { rows: 1 }),
+      )
+    })
+  } finally {
+    await swarm.stop()
   }
-  for (const [wire, all] of times)
+}
+
+interface Measured {
+  readonly ms: number
+  readonly bytes: number
+}
+
+async function measured(bytesSent: () => number, work: () => Promise<unknown>): Promise<Measured> {
+  const [began, before] = [performance.now(), bytesSent()]
+  await work()
+  return { ms: performance.now() - began, bytes: bytesSent() - before }
+}
+
+/** Measures the forms in turn, so that a busy machine slows all of them. */
+async function inTurn(what: string, measure: (wire: WireDType) => Promise<Measured>): Promise<void> {
+  const found = new Map<WireDType, Measured[]>(WIRE_DTYPES.map((wire) => [wire, []]))
+  for (let round = 0; round < PROMPT_ROUNDS; round++)
+    for (const wire of WIRE_DTYPES) found.get(wire)!.push(await measure(wire))
+  for (const [wire, all] of found) {
+    const times = all.map(({ ms }) => ms)
     console.log(
-      `first token of ${PROMPT_TOKENS} at 50 Mbit/s and 80 ms as ${wire.padEnd(9)} ${median(all).toFixed(0)} ms ` +
-        `(${Math.min(...all).toFixed(0)} at least), ${(bytes.get(wire)! / 1e6).toFixed(2)} MB on all ways`,
+      `first token of ${PROMPT_TOKENS} at 50 Mbit/s and 80 ms, ${what}, as ${wire.padEnd(9)} ` +
+        `${median(times).toFixed(0)} ms (${Math.min(...times).toFixed(0)} at least), ` +
+        `${(all[0]!.bytes / 1e6).toFixed(2)} MB on all ways`,
     )
+  }
 }

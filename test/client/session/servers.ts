@@ -32,8 +32,9 @@ export function hidden(tokens: readonly number[], width = 1): Tensor {
 }
 
 export function tokensOf(states: Activations): number[] {
-  const width = states.shape[1]!
-  return Array.from(asFloat32(widen(states))).filter((_, i) => i % width === 0)
+  const [tokens = 0, width = 0] = states.shape
+  const values = asFloat32(widen(states))
+  return Array.from({ length: tokens }, (_, i) => values[i * width]!)
 }
 
 /** Stands for a block: each position's output depends on all inputs up to it, so that a wrong cache shows. */
