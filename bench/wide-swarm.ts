@@ -15,7 +15,7 @@ const SPANS = [
 ] as const
 const logger = pino({ level: 'silent' })
 
-/** Two servers that only stand in for blocks, each behind a link, and a client: what a session takes beside computation. */
+/** Two servers that only stand in for blocks, each behind a link: what a session takes beside computation. */
 export class WideSwarm {
   readonly #client: SwarmNode
   readonly #hiddenSize: number

@@ -99,7 +99,7 @@ class Gaps {
   }
 }
 
-/** The demo model's loss where hidden states travel between spans that end at these blocks, and to and from the client. */
+/** The demo model's loss where hidden states travel between spans that end at these blocks, and the client. */
 function lossAt(ends: readonly number[], wire: WireDType): Promise<number> {
   return demoLoss(async (checkpoint, embedded) => {
     const threads = { threads: availableParallelism(), spin: false }

@@ -50,7 +50,7 @@ function nearestEven(x: number): number {
   return Math.round(x)
 }
 
-/** Rows of values of very different sizes, with outliers, zeros of both signs, and numbers at the edges of the format. */
+/** Rows of values of very different sizes, with outliers, zeros of both signs, and numbers at the format's edges. */
 function rowsOf(seed: number, width: number, rows: number): Float32Array {
   const random = seededRandom(seed)
   const most = 3.4028234663852886e38

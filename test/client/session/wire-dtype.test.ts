@@ -40,7 +40,7 @@ async function rounded(values: readonly number[], wire: WireChoice): Promise<num
   return tokensOf(await encodeActivations(hidden(values, WIDTH), wire))
 }
 
-/** What the spans make of a sequence where those who know the form round what they send, and the client what it sends. */
+/** What the spans make of a sequence where the client, and those who know the form, round what they send. */
 async function reference(tokens: readonly number[], wire: WireChoice, spans = THREE): Promise<number[]> {
   let states = spans[0]!.rounds ? await rounded(tokens, wire) : asFloats(tokens)
   for (const { start, end, rounds } of spans) {
@@ -116,7 +116,7 @@ for (const wire of ['auto', 'float32', 'bfloat16', 'int8'] as const) {
   }
 }
 
-test('a server that does not know the form is given floats and gives its own dtype, wherever it is in the chain', async (t) => {
+test('a server that does not know the form is given floats and gives its own dtype, wherever it is', async (t) => {
   for (const old of [0, 1, 2]) {
     const spans = THREE.map((span, i) => ({ ...span, rounds: i !== old }))
     const swarm = new TestSwarm(t)
