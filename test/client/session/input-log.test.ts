@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InputLog } from '../../../src/client/session/input-log.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { encodeActivations } from '../../../src/tensor/travel.ts'
 import { tokensOf } from './servers.ts'
 
 const inputs = (from: number, until: number) =>
@@ -45,4 +46,24 @@ test('a log made from another shares what they have in common, and neither sees 
     [source.range(10, 11)!, copy.range(10, 11)!].map((row) => tokensOf(row)[0]),
     [10, 3000],
   )
+})
+
+test('rows stay in the form in which they came, and a chunk of two forms holds the values of both', async () => {
+  const log = new InputLog(1)
+  const packed = await encodeActivations(inputs(0, 130), 'int8')
+  log.write(0, packed)
+  assert.equal(log.bytes, 3 * 64 * 3)
+  assert.deepEqual(log.range(0, 130), { ...packed, data: new Uint8Array(packed.data) })
+  log.write(100, inputs(1000, 1010))
+  assert.equal(log.range(0, 64)!.dtype, 'int8-blocks')
+  assert.equal(log.range(60, 110)!.dtype, 'float32')
+  const values = tokensOf(packed)
+  assert.deepEqual(tokensOf(log.range(60, 130)!), [
+    ...values.slice(60, 100),
+    ...tokensOf(inputs(1000, 1010)),
+    ...values.slice(110),
+  ])
+  log.truncate(64)
+  log.write(64, packed)
+  assert.equal(log.range(0, 194)!.dtype, 'int8-blocks', 'a chunk that is written anew is of the new form')
 })
