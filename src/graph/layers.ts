@@ -93,7 +93,9 @@ export class Layers {
    */
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
-    const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
+    const module = { name, inFeatures: this.#channels(x, name), outFeatures }
+    const { adapters = false, form } = this.#target
+    const product = adapters ? addLora(this.graph, x, base, module, { masked: form !== 'training' }) : base
     return options.bias
       ? add(this.graph, product, this.vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
       : product

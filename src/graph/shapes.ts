@@ -37,13 +37,27 @@ export function withLastDim(shape: Shape, dim: Dim): Shape {
   return [...shape.slice(0, -1), dim]
 }
 
+/** `count` times a size, which may be symbolic: 4 times `tokens` is `4*tokens`. */
+export function multiple(count: number, dim: Dim): Dim {
+  if (typeof dim === 'number') return count * dim
+  const { factor, symbol } = parts(dim)
+  return count * factor === 1 ? symbol : `${count * factor}*${symbol}`
+}
+
+function parts(dim: Dim): { readonly factor: number; readonly symbol: string } {
+  if (typeof dim === 'number') return { factor: dim, symbol: '' }
+  const [, factor = '1', symbol = dim] = /^(\d+)\*(.*)$/.exec(dim) ?? []
+  return { factor: Number(factor), symbol }
+}
+
 function fixedElements(shape: Shape): number {
-  return shape.reduce((product: number, dim) => (typeof dim === 'number' ? product * dim : product), 1)
+  return shape.reduce((product: number, dim) => product * parts(dim).factor, 1)
 }
 
 function symbols(shape: Shape): string {
   return shape
-    .filter((dim) => typeof dim === 'string')
+    .map((dim) => parts(dim).symbol)
+    .filter((symbol) => symbol !== '')
     .sort()
     .join()
 }

@@ -1,5 +1,5 @@
 import { assemble, assembleCodes, assembleScales } from '../../src/engine/loading/assemble.ts'
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
@@ -29,8 +29,20 @@ export interface Fixture {
   readonly golden: Tensors
 }
 
+const FOLDER = join(import.meta.dirname, '..', 'fixtures')
+
+/** The folders of checkpoints with what transformers makes of them. */
+export const FIXTURES: readonly string[] = readdirSync(FOLDER).filter((name) =>
+  existsSync(join(FOLDER, name, 'golden.safetensors')),
+)
+
+/** What transformers gave to a block. */
+export function blockInput({ golden }: Fixture, block: number): Float32Array {
+  return floats(golden, block === 0 ? 'block0_input' : `block${block - 1}_output`)
+}
+
 export async function loadFixture(name: string): Promise<Fixture> {
-  const folder = join(import.meta.dirname, '..', 'fixtures', name)
+  const folder = join(FOLDER, name)
   return {
     config: parseConfig(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')), 'config.json'),
     weights: await readTensors(join(folder, 'model.safetensors')),
