@@ -1,17 +1,14 @@
-import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Parameter } from '../../graph/parameter.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { blockSlices } from './block-slices.ts'
 import { ParameterReader } from './parameter-reader.ts'
 import { WeightMemory } from './weight-memory.ts'
 
 export interface TrainingWeightsOptions {
-  readonly checkpoint: Checkpoint
-  readonly start: number
-  readonly end: number
   /** The parameters of each block's training graphs. */
   readonly parameters: readonly (readonly Parameter[])[]
+  /** Where each block's parameters are stored: as `blockSlices`. */
+  readonly slices: readonly ReadonlyMap<string, TensorSlice>[]
   /** What blocks that stay in memory may take. */
   readonly pinnedBytes: number
 }
@@ -27,31 +24,25 @@ export type BlockWeights = ReadonlyMap<string, Tensor>
 export class TrainingWeights {
   readonly #parameters: readonly (readonly Parameter[])[]
   readonly #slices: readonly ReadonlyMap<string, TensorSlice>[]
-  readonly #start: number
   readonly #memory = new WeightMemory()
   #last: { readonly block: number; readonly weights: BlockWeights } | undefined
 
-  /** Throws `CheckpointError`. */
-  constructor({ checkpoint, start, end, parameters }: TrainingWeightsOptions) {
-    this.#start = start
+  constructor({ parameters, slices }: TrainingWeightsOptions) {
     this.#parameters = parameters
-    this.#slices = blockSlices(
-      { checkpoint, start, end },
-      parameters.map((each) => ({ parameters: each })),
-    )
+    this.#slices = slices
   }
 
   /**
-   * Reads the weights of a block, numbered as in the model; each step takes a few milliseconds. What it returns is
+   * Reads the weights of a block, numbered within the span; each step takes a few milliseconds. What it returns is
    * valid until the next block is read. Throws as `readTensor`.
    */
   *read(block: number): Generator<void, BlockWeights> {
     if (this.#last?.block === block) return this.#last.weights
     for (const { data } of this.#last?.weights.values() ?? []) this.#memory.give(data)
     this.#last = undefined
-    const reader = new ParameterReader(this.#slices[block - this.#start]!, this.#memory)
+    const reader = new ParameterReader(this.#slices[block]!, this.#memory)
     const weights = new Map<string, Tensor>()
-    for (const parameter of this.#parameters[block - this.#start]!) {
+    for (const parameter of this.#parameters[block]!) {
       weights.set(parameter.name, reader.read(parameter, { lent: true }))
       yield
     }
