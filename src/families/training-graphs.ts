@@ -5,10 +5,14 @@ import type { FinishedGraph } from '../graph/encode.ts'
 import type { Target } from '../graph/lowering.ts'
 import type { Parameter } from '../graph/parameter.ts'
 import type { Value } from '../graph/value.ts'
+import { addGradients } from '../graph/gradient/add-gradients.ts'
+import { splitAtGradient } from '../graph/gradient/split-at-gradient.ts'
+import { loraInputNames } from '../graph/lora.ts'
 import { wholeAttention } from '../graph/whole-attention.ts'
 import { ofEachBlock } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { ropeInputs } from './input-names.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from './training-names.ts'
 
 /** What a training graph is built for: its form is always that of training. */
 export type TrainingTarget = Omit<Target, 'form' | 'kvDType'>
@@ -40,7 +44,16 @@ export function trainingGraphs(
 }
 
 function passesOf(graph: Graph): TrainingGraphs {
-  throw new Error(`${graph.name}: to be joined with graph/gradient`)
+  const { name, value: output } = graph.outputs[0]!
+  const given = graph.input(OUTPUT_GRADIENT, 'float32', output.shape)
+  const hidden = graph.inputs.find((input) => input.name === 'hidden')!
+  const matrices = graph.inputs.filter((input) => loraInputNames(graph).includes(input.name))
+  const found = addGradients(graph, { of: output, given, wrt: [hidden, ...matrices] })
+  const gradients = new Map(
+    [...found].map(([value, gradient]) => [value === hidden ? HIDDEN_GRADIENT : gradientName(value.name), gradient]),
+  )
+  const halves = splitAtGradient(graph, { forwardOutputs: new Map([[name, output]]), given, gradients })
+  return { ...halves, weights: graph.parameters }
 }
 
 /**

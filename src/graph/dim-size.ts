@@ -4,18 +4,15 @@ import type { Dim, Shape } from './value.ts'
 export type AxisSizes = Readonly<Record<string, number>>
 
 /**
- * The size of an axis: of a number, itself; of a name, what `sizes` has for it; of `4*tokens` and `tokens+1`, what they
- * say. Undefined for a name that `sizes` lacks.
+ * The size of an axis: of a number, itself; of a name, what `sizes` has for it; of `4*tokens`, `rows*tokens` and
+ * `tokens+1`, what they say. Undefined where that takes a name that `sizes` lacks.
  */
 export function dimSize(dim: Dim, sizes: AxisSizes): number | undefined {
   if (typeof dim === 'number') return dim
-  const known = sizes[dim]
-  if (known !== undefined) return known
-  const [, factor, multiplied] = /^(\d+)\*(.+)$/.exec(dim) ?? []
-  if (multiplied !== undefined) return times(Number(factor), dimSize(multiplied, sizes))
-  const [, added, count] = /^(.+)\+(\d+)$/.exec(dim) ?? []
-  const first = added === undefined ? undefined : dimSize(added, sizes)
-  return first === undefined ? undefined : first + Number(count)
+  const factor = (name: string): number => sizes[name] ?? (name === '' ? Number.NaN : Number(name))
+  const product = (term: string): number => term.split('*').reduce((all, name) => all * factor(name), 1)
+  const size = dim.split('+').reduce((sum, term) => sum + product(term), 0)
+  return Number.isNaN(size) ? undefined : size
 }
 
 /** A shape in numbers. Throws `RangeError` for an axis whose size is not known. */
@@ -25,8 +22,4 @@ export function sizedShape(shape: Shape, sizes: AxisSizes): number[] {
     if (size === undefined) throw new RangeError(`nobody says how long an axis "${dim}" is`)
     return size
   })
-}
-
-function times(factor: number, size: number | undefined): number | undefined {
-  return size === undefined ? undefined : factor * size
 }

@@ -212,6 +212,17 @@ export function less(g: Graph, a: Value, b: Value, name: string): Value {
   })
 }
 
+/** a = b as bool, broadcast. */
+export function equal(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'Equal', name, b, a.dtype)
+  return single(g, {
+    op: 'Equal',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
+}
+
 /** a and b as bool, broadcast. */
 export function and(g: Graph, a: Value, b: Value, name: string): Value {
   for (const x of [a, b]) wantDType(g, 'And', name, x, 'bool')

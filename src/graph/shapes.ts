@@ -50,6 +50,14 @@ function parts(dim: Dim): { readonly factor: number; readonly symbol: string } {
   return { factor: Number(factor), symbol }
 }
 
+/** The product of sizes. The name of one that is known only when the graph runs is its factors, joined by "*". */
+export function productOf(shape: Shape): Dim {
+  const fixed = fixedElements(shape)
+  const names = shape.filter((dim) => typeof dim === 'string')
+  if (names.length === 0) return fixed
+  return [...names, ...(fixed === 1 ? [] : [fixed])].join('*')
+}
+
 function fixedElements(shape: Shape): number {
   return shape.reduce((product: number, dim) => product * parts(dim).factor, 1)
 }
