@@ -4,7 +4,13 @@ import { type FinishedGraph, encodeWithoutWeights } from '../../graph/encode.ts'
 import { type Environment, attachEnvironment } from '../../runtime/environment.ts'
 import { createSession } from '../../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
-import type { PrepareCalls, PreparedTraining, PrepareOptions, TrainingKind, TrainingSession } from './prepare-training.ts'
+import type {
+  PrepareCalls,
+  PreparedTraining,
+  PrepareOptions,
+  TrainingKind,
+  TrainingSession,
+} from './prepare-training.ts'
 
 /** The thread that builds training sessions, and ends. */
 answerCalls<PrepareCalls>(() => ({ prepare }))

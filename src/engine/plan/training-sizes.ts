@@ -38,7 +38,9 @@ export class TrainingSizes {
   /** `graphs` has one for each block; `pieceTokens` are what a run has at most, unless one sequence is longer. */
   constructor(graphs: readonly TrainingGraphs[], hiddenSize: number, pieceTokens: number) {
     this.#kinds = [...new Set(graphs)]
-    this.#weights = graphs.map(({ weights }) => weights.reduce((sum, { dtype, shape }) => sum + byteLength(dtype, shape), 0))
+    this.#weights = graphs.map(({ weights }) =>
+      weights.reduce((sum, { dtype, shape }) => sum + byteLength(dtype, shape), 0),
+    )
     this.#hiddenSize = hiddenSize
     this.#pieceTokens = pieceTokens
   }

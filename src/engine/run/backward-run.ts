@@ -73,7 +73,7 @@ export class BackwardRun {
       row: i * pieceRows,
       rows: Math.min(pieceRows, pass.sequences - i * pieceRows),
     }))
-    this.#places = placeGradients(pass, modules.span, input)
+    this.#places = placeGradients(modules.span.adapters?.slice(pass.start, pass.end) ?? [], input)
     this.#output = new Float32Array(this.#places.length)
     this.#gradient.set(this.#backward.gradient)
     this.#work = this.#allChunks()
@@ -108,7 +108,7 @@ export class BackwardRun {
   }
 
   get #gradient(): Uint8Array {
-    return new Uint8Array(this.#output.buffer, 0, this.#input.hidden.byteLength)
+    return new Uint8Array(this.#output.buffer, 4 * this.#places.hidden)
   }
 
   /** Here and below: `yield` stands before each piece. */
@@ -266,7 +266,7 @@ export class BackwardRun {
   ): { readonly place: number; readonly values: Float32Array }[] {
     const { memory } = this.#modules.training
     return this.#places.matrices
-      .filter((matrix) => matrix.block === block)
+      .filter((matrix) => matrix.block === block - this.#pass.start)
       .map(({ input, shape, place }) => {
         const values = new Float32Array(shape[0] * shape[1])
         outputs.set(gradientName(input), scope.wrap(memory, 'float32', shape, values))
@@ -287,7 +287,7 @@ export class BackwardRun {
     const { prompts } = this.#input
     if (prompts === undefined) return
     const elements = prompts.blocks[0]!.byteLength / Float32Array.BYTES_PER_ELEMENT
-    const place = this.#places.prompts + (block - this.#pass.start) * elements
+    const place = (block - this.#pass.start) * elements
     const rowBytes = gradient.byteLength / rows
     for (let row = 0; row < rows; row++)
       addAt(this.#output, place, new Float32Array(gradient.buffer, gradient.byteOffset + row * rowBytes, elements))
