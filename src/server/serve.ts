@@ -109,8 +109,14 @@ export async function serve(
     const size = sizeSpan(config, options, logger)
     const { announcer, placed } = await join(site, size, options)
     const { numBlocks, cacheTokens } = size
+    const onWarning = (warning: string): void => logger.warn(warning)
     const fetch = (start: number, aborted: AbortSignal | undefined) =>
-      SpanLoader.fetch({ ...engineOptions, start, end: start + numBlocks, cacheTokens }, download, load, aborted)
+      SpanLoader.fetch(
+        { ...engineOptions, start, end: start + numBlocks, cacheTokens, onWarning },
+        download,
+        load,
+        aborted,
+      )
     const span: HeldSpan = { loader: await fetch(announcer.start, signal) }
     // The files stay reserved until then, since a lost span is loaded again from them.
     site.undo.push(() => span.loader.release())

@@ -56,7 +56,11 @@ async function start(
 ): Promise<RunningServer> {
   const progress = new ProgressView(logger)
   cleanup.add(() => progress.stop())
-  const download = { maxDiskSpaceBytes: values.maxDiskSpace, onProgress: progress.download() }
+  const download = {
+    maxDiskSpaceBytes: values.maxDiskSpace,
+    onProgress: progress.download(),
+    onTrouble: (trouble: string) => logger.warn(trouble),
+  }
   const checkpoint = await openModel(values.model ?? BUNDLED_MODEL, { ...download, signal })
   const options = {
     ...serveOptions(values, checkpoint),

@@ -67,7 +67,7 @@ export class ParameterReader {
     }
   }
 
-  /** To be called when all of the graph's parameters have been read. Throws `QUANT_CACHE`. */
+  /** To be called when all of the graph's parameters have been read. */
   finish(): void {
     this.#cache?.save()
   }

@@ -9,6 +9,7 @@ import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
+import { tellTrouble } from '../../terminal/tell-trouble.ts'
 
 /**
  * Reports how many blocks of a model fit on this machine. For a model of the hub only small files and headers are
@@ -16,7 +17,7 @@ import { threadRuntime } from '../../../runtime/thread-runtime.ts'
  */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
-    const { config, notes } = await openModel(model, { signal })
+    const { config, notes } = await openModel(model, { signal, onTrouble: tellTrouble })
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
