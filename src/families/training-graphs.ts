@@ -1,13 +1,13 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { Graph } from '../graph/builder.ts'
+import { addGradients } from '../graph/gradient/add-gradients.ts'
+import { splitAtGradient } from '../graph/gradient/split-at-gradient.ts'
+import { loraInputNames } from '../graph/lora.ts'
 import { Layers } from '../graph/layers.ts'
 import type { FinishedGraph } from '../graph/encode.ts'
 import type { Target } from '../graph/lowering.ts'
 import type { Parameter } from '../graph/parameter.ts'
 import type { Value } from '../graph/value.ts'
-import { addGradients } from '../graph/gradient/add-gradients.ts'
-import { splitAtGradient } from '../graph/gradient/split-at-gradient.ts'
-import { loraInputNames } from '../graph/lora.ts'
 import { wholeAttention } from '../graph/whole-attention.ts'
 import { ofEachBlock } from './graphs.ts'
 import { familyOf } from './index.ts'
@@ -44,16 +44,16 @@ export function trainingGraphs(
 }
 
 function passesOf(graph: Graph): TrainingGraphs {
-  const { name, value: output } = graph.outputs[0]!
+  const { value: output } = graph.outputs[0]!
   const given = graph.input(OUTPUT_GRADIENT, 'float32', output.shape)
-  const hidden = graph.inputs.find((input) => input.name === 'hidden')!
-  const matrices = graph.inputs.filter((input) => loraInputNames(graph).includes(input.name))
-  const found = addGradients(graph, { of: output, given, wrt: [hidden, ...matrices] })
-  const gradients = new Map(
-    [...found].map(([value, gradient]) => [value === hidden ? HIDDEN_GRADIENT : gradientName(value.name), gradient]),
-  )
-  const halves = splitAtGradient(graph, { forwardOutputs: new Map([[name, output]]), given, gradients })
-  return { ...halves, weights: graph.parameters }
+  const wanted = [
+    { name: HIDDEN_GRADIENT, input: 'hidden' },
+    ...loraInputNames(graph).map((input) => ({ name: gradientName(input), input })),
+  ].map(({ name, input }) => ({ name, value: graph.inputs.find((one) => one.name === input)! }))
+  const found = addGradients(graph, { of: output, given, wrt: wanted.map(({ value }) => value) })
+  const gradients = new Map(wanted.map(({ name, value }) => [name, found.get(value)!]))
+  const passes = splitAtGradient(graph, { forwardOutputs: new Map([['output', output]]), given, gradients })
+  return { ...passes, weights: graph.parameters }
 }
 
 /**

@@ -104,6 +104,12 @@ export function clamp(g: Graph, x: Value, limit: number, name: string): Value {
   return single(g, { op: 'Clip', name, inputs: [x, bound('least', -limit), bound('most', limit)], outputs: [x] })
 }
 
+/** Each element, but no larger than a limit. */
+export function clampAbove(g: Graph, x: Value, limit: number, name: string): Value {
+  const most = g.constant(`${name}.most`, convert(fromFloat32(Float32Array.of(limit), []), x.dtype))
+  return single(g, { op: 'Clip', name, inputs: [x, undefined, most], outputs: [x] })
+}
+
 /** a / b, broadcast. */
 export function div(g: Graph, a: Value, b: Value, name: string): Value {
   return binary(g, 'Div', a, b, name)

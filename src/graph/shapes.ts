@@ -37,35 +37,30 @@ export function withLastDim(shape: Shape, dim: Dim): Shape {
   return [...shape.slice(0, -1), dim]
 }
 
-/** `count` times a size, which may be symbolic: 4 times `tokens` is `4*tokens`. */
-export function multiple(count: number, dim: Dim): Dim {
-  if (typeof dim === 'number') return count * dim
-  const { factor, symbol } = parts(dim)
-  return count * factor === 1 ? symbol : `${count * factor}*${symbol}`
-}
-
-function parts(dim: Dim): { readonly factor: number; readonly symbol: string } {
-  if (typeof dim === 'number') return { factor: dim, symbol: '' }
-  const [, factor = '1', symbol = dim] = /^(\d+)\*(.*)$/.exec(dim) ?? []
-  return { factor: Number(factor), symbol }
-}
-
-/** The product of sizes. The name of one that is known only when the graph runs is its factors, joined by "*". */
+/** The size of an axis that several axes become: a symbolic one is named after its factors, e.g. `rows*tokens*4`. */
 export function productOf(shape: Shape): Dim {
-  const fixed = fixedElements(shape)
-  const names = shape.filter((dim) => typeof dim === 'string')
-  if (names.length === 0) return fixed
-  return [...names, ...(fixed === 1 ? [] : [fixed])].join('*')
+  const symbols = symbolsOf(shape),
+    fixed = fixedElements(shape)
+  if (symbols.length === 0) return fixed
+  return [...symbols, ...(fixed === 1 ? [] : [fixed])].join('*')
+}
+
+/** The factors of an axis's size: numbers and names. */
+function factorsOf(dim: Dim): Dim[] {
+  if (typeof dim === 'number') return [dim]
+  return dim.split('*').map((factor) => (/^\d+$/.test(factor) ? Number(factor) : factor))
 }
 
 function fixedElements(shape: Shape): number {
-  return shape.reduce((product: number, dim) => product * parts(dim).factor, 1)
+  return shape
+    .flatMap(factorsOf)
+    .reduce((product: number, factor) => (typeof factor === 'number' ? product * factor : product), 1)
+}
+
+function symbolsOf(shape: Shape): string[] {
+  return shape.flatMap(factorsOf).filter((factor) => typeof factor === 'string')
 }
 
 function symbols(shape: Shape): string {
-  return shape
-    .map((dim) => parts(dim).symbol)
-    .filter((symbol) => symbol !== '')
-    .sort()
-    .join()
+  return symbolsOf(shape).sort().join()
 }

@@ -4,7 +4,7 @@ import { add, cast, mul, reshape, softcap } from './ops.ts'
 import { MASKED, visible } from './primitive-attention.ts'
 import { append, filled, indicesOfAxis, product, softmax, transpose, where } from './primitive-ops.ts'
 import { type Angles, rotateHeads } from './rotary-pairs.ts'
-import { lastDim, multiple } from './shapes.ts'
+import { lastDim, productOf } from './shapes.ts'
 import type { Value } from './value.ts'
 
 /**
@@ -12,7 +12,7 @@ import type { Value } from './value.ts'
  * that have gradients: [rows, tokens, numHeads * valueDim]. `rotary` has cos and sin of each position, [tokens,
  * rotaryDim / 2]. What follows a sequence in its row has no effect on it, so rows padded on the right need no mask.
  *
- * Queries that share keys are rows of one matrix, [rows, numKvHeads, group * tokens, headDim]: nothing of keys and
+ * Queries that share keys are rows of one matrix, [rows, numKvHeads, tokens * group, headDim]: nothing of keys and
  * values is repeated, and their gradients need no sum over the group. Masks, biases and sinks are one tensor, made once
  * for all rows and added to the scores in one pass, through which gradients go as they are.
  */
@@ -26,7 +26,7 @@ export function wholeAttention(
   const { scale = 1 / Math.sqrt(headDim), interleaved = false, sinks, valueDim = headDim } = options
   const [rows = 1, tokens = 1] = query.shape
   const group = numHeads / numKvHeads,
-    stacked = multiple(group, tokens)
+    stacked = productOf([tokens, group])
   const angles = rotary && {
     cos: reshape(g, rotary.cos, [tokens, 1, lastDim(rotary.cos.shape) ?? 1], 'cos_of_tokens'),
     sin: reshape(g, rotary.sin, [tokens, 1, lastDim(rotary.sin.shape) ?? 1], 'sin_of_tokens'),
@@ -68,7 +68,7 @@ export function wholeAttention(
 }
 
 /**
- * What is added to the scores of each row of the batch, [1, numKvHeads or 1, group * tokens, tokens, or one more with a
+ * What is added to the scores of each row of the batch, [1, numKvHeads or 1, tokens * group, tokens, or one more with a
  * sink]: far below zero where a token must not look, the bias, and in the last column the sink.
  */
 function addedToScores(
@@ -99,5 +99,5 @@ function addedToScores(
     .filter((part) => part !== undefined)
     .reduce((sum, part) => add(g, sum, part, 'added'), widened(mask, 0, 'mask_beside_sink'))
   const [heads = 1, , , columns = 1] = whole.shape
-  return reshape(g, whole, [1, heads, multiple(group, tokens), columns], 'rows_of_groups')
+  return reshape(g, whole, [1, heads, productOf([tokens, group]), columns], 'rows_of_groups')
 }

@@ -37,7 +37,7 @@ const TYPICAL_SIZE = 256
  * graph's inputs, parameters and constants cost nothing. So results of linear layers, or what is made of them, are saved;
  * norms, activations, rotations and masks are computed again. A value with one symbolic size on two axes, like
  * attention's scores [rows, heads, tokens, tokens], is never saved, since such values would soon outgrow all others:
- * the product that makes it is repeated (Dao et al., "FlashAttention"; the choice by a minimal cut: Chen et al.,
+ * the product that makes it is repeated; nor one of a size that no input has, since nobody could tell how much it takes (Dao et al., "FlashAttention"; the choice by a minimal cut: Chen et al.,
  * "Training Deep Nets with Sublinear Memory Cost", is its simplest form).
  *
  * Nodes that a half does not need are not in it. Throws `GRAPH_VALUE` for an output that is no node's result, and
@@ -53,7 +53,8 @@ export function splitAtGradient(g: Graph, { forwardOutputs, given, gradients }: 
   for (const [name, value] of forwardOutputs)
     if (!producers.has(value))
       throw new GraphError('GRAPH_VALUE', `output ${name}`, `${value.name} is no node's result`)
-  const kept = valuesToSave(producers, late, [...gradients.values()])
+  const names = new Set(g.inputs.flatMap(({ shape }) => sizeNames(shape)))
+  const kept = valuesToSave(producers, late, [...gradients.values()], names)
   const outputs = [...forwardOutputs].map(([name, value]) => ({ name, value }))
   const isOutput = new Map(outputs.map(({ name, value }) => [value, name]))
   const saved = new Map(kept.map((value) => [value, { ...value, name: isOutput.get(value) ?? value.name }]))
@@ -76,6 +77,7 @@ function valuesToSave(
   producers: ReadonlyMap<Value, Node>,
   late: ReadonlySet<Value>,
   gradients: readonly Value[],
+  names: ReadonlySet<string>,
 ): Value[] {
   const isEarly = (value: Value) => producers.has(value) && !late.has(value)
   const lateNodes = nodesFor(producers, gradients, new Set()).filter(({ outputs }) => late.has(outputs[0]!))
@@ -86,23 +88,24 @@ function valuesToSave(
   const arcs: [number, number][] = []
   const sources: number[] = []
   for (const node of early) {
-    const isCostly = COSTLY.has(`${node.domain}/${node.op}`) && node.outputs.every(isSavable)
+    const isCostly = COSTLY.has(`${node.domain}/${node.op}`) && !node.outputs.some(isQuadratic)
     for (const output of node.outputs) {
       const to = places.get(output)!
       if (isCostly) sources.push(to)
       else for (const input of inputsOf(node).filter(isEarly)) arcs.push([places.get(input)!, to])
     }
   }
+  const isSavable = (value: Value) => !isQuadratic(value) && sizeNames(value.shape).every((name) => names.has(name))
   const costs = values.map((value) => (isSavable(value) ? savedBytes([value], typicalSizes(value)) : Infinity))
   const cut = minCut({ costs, arcs, sources, sinks: [...demands].map((value) => places.get(value)!) })
   // Never empty-handed: a costly node's results can be saved, or it may be repeated.
   return cut!.map((place) => values[place]!)
 }
 
-/** Whether a value grows no faster than any of the sizes that are known only when the graph runs. */
-function isSavable({ shape }: Value): boolean {
+/** Whether a value grows faster than a size that is known only when the graph runs. */
+function isQuadratic({ shape }: Value): boolean {
   const names = sizeNames(shape)
-  return new Set(names).size === names.length
+  return new Set(names).size !== names.length
 }
 
 function typicalSizes({ shape }: Value): Record<string, number> {
