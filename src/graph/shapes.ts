@@ -46,7 +46,7 @@ export function productOf(shape: Shape): Dim {
 }
 
 /** The factors of an axis's size: numbers and names. */
-function factorsOf(dim: Dim): Dim[] {
+export function factorsOf(dim: Dim): Dim[] {
   if (typeof dim === 'number') return [dim]
   return dim.split('*').map((factor) => (/^\d+$/.test(factor) ? Number(factor) : factor))
 }

@@ -1,6 +1,7 @@
 import { dtypeSize } from '../../tensor/dtype.ts'
 import { GraphError } from '../errors.ts'
-import type { Shape, Value } from '../value.ts'
+import { factorsOf } from '../shapes.ts'
+import type { Dim, Shape, Value } from '../value.ts'
 
 /**
  * The bytes of values, e.g. of those that a forward pass saves for the backward pass. `sizes` are those of the axes that
@@ -12,23 +13,26 @@ export function savedBytes(values: readonly Value[], sizes: Readonly<Record<stri
 }
 
 function valueBytes({ name, dtype, shape }: Value, sizes: Readonly<Record<string, number>>): number {
-  return shape.reduce<number>((product, dim) => {
-    // A merged axis is named by its factors (`productOf`).
-    const factors = typeof dim === 'number' ? [dim] : dim.split('*').map((part) => sizeOf(part, sizes))
-    const size = factors.reduce((all, factor) => all * factor, 1)
-    if (Number.isNaN(size)) throw new GraphError('GRAPH_VALUE', `value ${name}`, `the size "${dim}" is not known`)
-    return product * size
-  }, dtypeSize(dtype))
-}
-
-/** Of a number, a name, or a name and what was appended (`append`). */
-function sizeOf(factor: string, sizes: Readonly<Record<string, number>>): number {
-  const [name = '', more = '0'] = factor.split('+')
-  return (sizes[name] ?? Number(name)) + Number(more)
+  const sizeOf = (term: string): number => {
+    const size = sizes[term] ?? Number(term)
+    if (Number.isNaN(size)) throw new GraphError('GRAPH_VALUE', `value ${name}`, `the size "${term}" is not known`)
+    return size
+  }
+  return shape
+    .flatMap(factorsOf)
+    .map((factor) => termsOf(factor).reduce((sum, term) => sum + sizeOf(term), 0))
+    .reduce((product, size) => product * size, dtypeSize(dtype))
 }
 
 /** The names of the sizes that a shape depends on, one for each time that it does. */
 export function sizeNames(shape: Shape): string[] {
-  const factors = shape.flatMap((dim) => (typeof dim === 'string' ? dim.split('*') : []))
-  return factors.map((factor) => factor.split('+')[0]!).filter((name) => Number.isNaN(Number(name)))
+  return shape
+    .flatMap(factorsOf)
+    .flatMap(termsOf)
+    .filter((term) => Number.isNaN(Number(term)))
+}
+
+/** What a size is the sum of: that of an axis to which one element was appended is named like "tokens+1". */
+function termsOf(dim: Dim): string[] {
+  return String(dim).split('+')
 }

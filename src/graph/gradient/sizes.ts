@@ -5,7 +5,7 @@ import type { Graph } from '../builder.ts'
 import { GraphError } from '../errors.ts'
 import { int64s } from '../int64s.ts'
 import { cast, reshape } from '../ops.ts'
-import { productOf, reshapeOperand, sameElements } from '../shapes.ts'
+import { factorsOf, productOf, reshapeOperand, sameElements } from '../shapes.ts'
 import { int, type Shape, type Value, type ValueType } from '../value.ts'
 
 /**
@@ -87,22 +87,39 @@ export class Sizes {
   }
 
   #size(dim: string): Value {
-    const known = this.#known.get(dim)
-    if (known !== undefined) return known
-    const { inputs, nodes } = this.#g
-    const values = [this.#first, ...inputs, ...nodes.flatMap(({ outputs }) => outputs)]
+    const known = this.#known.get(dim) ?? this.#read(dim, [this.#first, ...this.#g.inputs]) ?? this.#computed(dim)
+    this.#known.set(dim, known)
+    return known
+  }
+
+  /** The size of an axis of the first of these values that has one of this name. */
+  #read(dim: string, values: readonly Value[]): Value | undefined {
     const source = values.find(({ shape }) => shape.includes(dim))
-    if (source === undefined)
-      throw new GraphError('GRAPH_VALUE', `graph ${this.#g.name}`, `no value has an axis of size "${dim}"`)
+    if (source === undefined) return undefined
     const axis = source.shape.indexOf(dim)
-    const [size] = this.#g.node({
+    return this.#g.node({
       op: 'Shape',
       name: `size_of_${dim}`,
       inputs: [source],
       outputs: [{ dtype: 'int64', shape: [1] }],
       attributes: { start: int(axis), end: int(axis + 1) },
-    })
-    this.#known.set(dim, size!)
-    return size!
+    })[0]!
+  }
+
+  /** A size that no input has: from its factors, if these are known, or of an intermediate result. */
+  #computed(dim: string): Value {
+    const factors = factorsOf(dim)
+    if (factors.length > 1) {
+      const attributes = { keepdims: int(1) }
+      const outputs = [{ dtype: 'int64' as const, shape: [1] }]
+      return this.#g.node({ op: 'ReduceProd', name: 'size', inputs: [this.vector(factors)], outputs, attributes })[0]!
+    }
+    const size = this.#read(
+      dim,
+      this.#g.nodes.flatMap(({ outputs }) => outputs),
+    )
+    if (size === undefined)
+      throw new GraphError('GRAPH_VALUE', `graph ${this.#g.name}`, `no value has an axis of size "${dim}"`)
+    return size
   }
 }

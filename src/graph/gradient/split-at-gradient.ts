@@ -1,9 +1,8 @@
 import type { Graph } from '../builder.ts'
 import type { FinishedGraph } from '../encode.ts'
 import { GraphError } from '../errors.ts'
-import type { GraphOutput, Node, Value } from '../value.ts'
-import { minCut } from './min-cut.ts'
-import { savedBytes, sizeNames } from './saved-bytes.ts'
+import { type GraphOutput, int, type Node, type Value } from '../value.ts'
+import { chooseSaved, inputsOf, nodesFor } from './choose-saved.ts'
 
 /** What the two halves of a graph with gradients yield. */
 export interface GradientCut {
@@ -24,43 +23,33 @@ export interface GradientHalves {
   readonly saved: readonly Value[]
 }
 
-/** Operators whose results are not computed a second time. */
-const COSTLY: ReadonlySet<string> = new Set(['/MatMul', 'com.microsoft/FusedMatMul', '/TopK'])
-
-/** The size of axes of which only the name is known, when values are compared by their bytes. */
-const TYPICAL_SIZE = 256
-
 /**
  * Cuts a graph to which `addGradients` has added gradients in two. What both halves need is either saved by `forward` or
- * computed again by `backward`. The rule: of all sets of values from which `backward` can compute the rest without
- * repeating a costly node (a product of matrices, a choice of the largest), the one of fewest bytes is saved; the
- * graph's inputs, parameters and constants cost nothing. So results of linear layers, or what is made of them, are saved;
- * norms, activations, rotations and masks are computed again. A value with one symbolic size on two axes, like
- * attention's scores [rows, heads, tokens, tokens], is never saved, since such values would soon outgrow all others:
- * the product that makes it is repeated; nor one of a size that no input has, since nobody could tell how much it takes (Dao et al., "FlashAttention"; the choice by a minimal cut: Chen et al.,
- * "Training Deep Nets with Sublinear Memory Cost", is its simplest form).
+ * computed again by `backward`. `chooseSaved` has the rule.
  *
  * Nodes that a half does not need are not in it. Throws `GRAPH_VALUE` for an output that is no node's result, and
  * `GRAPH_NAME` for a gradient's name that another value has.
  */
 export function splitAtGradient(g: Graph, { forwardOutputs, given, gradients }: GradientCut): GradientHalves {
+  const early = g.inputs.filter((input) => input !== given)
+  const all = g.nodes.map((node) => shapeOfInput(node, early))
   const producers = new Map<Value, Node>()
-  for (const node of g.nodes) for (const output of node.outputs) producers.set(output, node)
+  for (const node of all) for (const output of node.outputs) producers.set(output, node)
   const late = new Set<Value>([given])
-  for (const { inputs, outputs } of g.nodes)
+  for (const { inputs, outputs } of all)
     if (inputs.some((input) => input !== undefined && late.has(input))) for (const output of outputs) late.add(output)
 
   for (const [name, value] of forwardOutputs)
     if (!producers.has(value))
       throw new GraphError('GRAPH_VALUE', `output ${name}`, `${value.name} is no node's result`)
-  const names = new Set(g.inputs.flatMap(({ shape }) => sizeNames(shape)))
-  const kept = valuesToSave(producers, late, [...gradients.values()], names)
+  const [wanted, yielded] = [[...gradients.values()], [...forwardOutputs.values()]]
+  const kept = chooseSaved({ producers, late, wanted, yielded, inputs: early })
   const outputs = [...forwardOutputs].map(([name, value]) => ({ name, value }))
   const isOutput = new Map(outputs.map(({ name, value }) => [value, name]))
   const saved = new Map(kept.map((value) => [value, { ...value, name: isOutput.get(value) ?? value.name }]))
   const only = kept.filter((value) => !isOutput.has(value)).map((value) => ({ name: value.name, value }))
-  const forwardNodes = nodesFor(producers, [...forwardOutputs.values(), ...kept], new Set())
-  const backwardNodes = nodesFor(producers, [...gradients.values()], new Set(kept)).map((node) => ({
+  const forwardNodes = nodesFor(producers, [...yielded, ...kept])
+  const backwardNodes = nodesFor(producers, wanted, new Set(kept)).map((node) => ({
     ...node,
     inputs: node.inputs.map((input) => (input === undefined ? undefined : (saved.get(input) ?? input))),
   }))
@@ -72,61 +61,22 @@ export function splitAtGradient(g: Graph, { forwardOutputs, given, gradients }: 
   }
 }
 
-/** The values that are to be saved: a minimal cut between results of costly nodes and what late nodes need. */
-function valuesToSave(
-  producers: ReadonlyMap<Value, Node>,
-  late: ReadonlySet<Value>,
-  gradients: readonly Value[],
-  names: ReadonlySet<string>,
-): Value[] {
-  const isEarly = (value: Value) => producers.has(value) && !late.has(value)
-  const lateNodes = nodesFor(producers, gradients, new Set()).filter(({ outputs }) => late.has(outputs[0]!))
-  const demands = new Set([...lateNodes.flatMap(inputsOf), ...gradients].filter(isEarly))
-  const early = nodesFor(producers, [...demands], new Set())
-  const values = early.flatMap(({ outputs }) => outputs)
-  const places = new Map(values.map((value, place) => [value, place]))
-  const arcs: [number, number][] = []
-  const sources: number[] = []
-  for (const node of early) {
-    const isCostly = COSTLY.has(`${node.domain}/${node.op}`) && !node.outputs.some(isQuadratic)
-    for (const output of node.outputs) {
-      const to = places.get(output)!
-      if (isCostly) sources.push(to)
-      else for (const input of inputsOf(node).filter(isEarly)) arcs.push([places.get(input)!, to])
-    }
+/**
+ * A node that reads sizes of a computed value reads them of an input that has the same ones, if there is one: then the
+ * value need not be there.
+ */
+function shapeOfInput(node: Node, inputs: readonly Value[]): Node {
+  const [of] = node.inputs
+  if (node.op !== 'Shape' || of === undefined || inputs.includes(of)) return node
+  const { start, end } = node.attributes
+  const rank = of.shape.length
+  const [first, last] = [start?.type === 'int' ? start.value : 0, end?.type === 'int' ? end.value : rank]
+  const dims = of.shape.slice(first, last)
+  for (const input of inputs) {
+    const at = input.shape.findIndex((_, axis) => dims.every((dim, i) => input.shape[axis + i] === dim))
+    if (at !== -1) return { ...node, inputs: [input], attributes: { start: int(at), end: int(at + dims.length) } }
   }
-  const isSavable = (value: Value) => !isQuadratic(value) && sizeNames(value.shape).every((name) => names.has(name))
-  const costs = values.map((value) => (isSavable(value) ? savedBytes([value], typicalSizes(value)) : Infinity))
-  const cut = minCut({ costs, arcs, sources, sinks: [...demands].map((value) => places.get(value)!) })
-  // Never empty-handed: a costly node's results can be saved, or it may be repeated.
-  return cut!.map((place) => values[place]!)
-}
-
-/** Whether a value grows faster than a size that is known only when the graph runs. */
-function isQuadratic({ shape }: Value): boolean {
-  const names = sizeNames(shape)
-  return new Set(names).size !== names.length
-}
-
-function typicalSizes({ shape }: Value): Record<string, number> {
-  return Object.fromEntries(sizeNames(shape).map((name) => [name, TYPICAL_SIZE]))
-}
-
-/** The nodes that compute `wanted` from `known`, inputs and weights, each as late as it can be. */
-function nodesFor(producers: ReadonlyMap<Value, Node>, wanted: readonly Value[], known: ReadonlySet<Value>): Node[] {
-  const nodes = new Set<Node>()
-  const visit = (value: Value): void => {
-    const node = known.has(value) ? undefined : producers.get(value)
-    if (node === undefined || nodes.has(node)) return
-    inputsOf(node).forEach(visit)
-    nodes.add(node)
-  }
-  wanted.forEach(visit)
-  return [...nodes]
-}
-
-function inputsOf({ inputs }: Node): Value[] {
-  return inputs.filter((input) => input !== undefined)
+  return node
 }
 
 /** Outputs by name. A value that has no node here, or a name already, is copied. */

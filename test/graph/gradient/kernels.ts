@@ -176,7 +176,8 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   '/Add': each((a, b) => a! + b!),
   '/Sub': each((a, b) => a! - b!),
   '/Mul': each((a, b) => a! * b!),
-  '/Div': each((a, b) => a! / b!),
+  '/Div': (inputs, node) =>
+    each((a, b) => (node.outputs[0]!.dtype === 'int64' ? Math.trunc(a! / b!) : a! / b!))(inputs, node),
   '/Mod': each((a, b) => ((a! % b!) + b!) % b!),
   '/Pow': each((a, b) => a! ** b!),
   '/Max': each((a, b) => Math.max(a!, b!)),
@@ -278,9 +279,10 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   },
   '/Pad': ([x, pads, , axesInput]) => {
     const axes = axesInput === undefined ? [...x!.shape.keys()] : [...axesInput.data]
-    const before = x!.shape.map((_, axis) => pads!.data[axes.indexOf(axis)] ?? 0)
-    const after = x!.shape.map((_, axis) => pads!.data[axes.indexOf(axis) + axes.length] ?? 0)
-    for (const [axis] of x!.shape.entries()) if (!axes.includes(axis)) ((before[axis] = 0), (after[axis] = 0))
+    const padOf = (axis: number, end: number) =>
+      axes.includes(axis) ? pads!.data[axes.indexOf(axis) + end * axes.length]! : 0
+    const before = x!.shape.map((_, axis) => padOf(axis, 0))
+    const after = x!.shape.map((_, axis) => padOf(axis, 1))
     const shape = x!.shape.map((dim, axis) => dim + before[axis]! + after[axis]!)
     return [
       moved(x!, shape, (places) => {
@@ -331,14 +333,23 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
     const { width, start } = rowsAt(x!, indices!)
     return scattered(x!, updates!, node, (i) => start(Math.floor(i / width)) + (i % width))
   },
-  '/TopK': ([x, count]) => {
-    const size = x!.shape.at(-1)!
-    const shape = x!.shape.with(-1, count!.data[0]!)
-    const best = Array.from({ length: x!.data.length / size }, (_, row) => {
-      const of = (place: number) => x!.data[row * size + place]!
-      return [...Array(size).keys()].sort((a, b) => of(b) - of(a)).slice(0, count!.data[0]!)
+  '/TopK': ([x, count], node) => {
+    const axis = fromFront(intOf(node, 'axis', -1), x!.shape.length)
+    const order = intOf(node, 'largest', 1) === 1 ? -1 : 1
+    const shape = x!.shape.with(axis, count!.data[0]!)
+    const size = x!.shape[axis]!
+    // The place along the axis of each element of the result.
+    const places = doubles(shape, (i) => {
+      const at = placesOf(i, shape)
+      const of = (place: number) => x!.data[indexAt(at.with(axis, place), x!.shape)]!
+      return [...Array(size).keys()].sort((a, b) => order * (of(a) - of(b)) || a - b)[at[axis]!]!
     })
-    const flat = best.flatMap((places, row) => places.map((place) => row * size + place))
-    return [doubles(shape, (i) => x!.data[flat[i]!]!), doubles(shape, (i) => flat[i]! % size)]
+    return [doubles(shape, (i) => x!.data[indexAt(placesOf(i, shape).with(axis, places.data[i]!), x!.shape)]!), places]
   },
+  '/Range': ([start, limit, step]) => [
+    doubles(
+      [Math.ceil((limit!.data[0]! - start!.data[0]!) / step!.data[0]!)],
+      (i) => start!.data[0]! + i * step!.data[0]!,
+    ),
+  ],
 }
