@@ -12,6 +12,7 @@ import { wholeAttention } from '../graph/whole-attention.ts'
 import { ofEachBlock } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { ropeInputs } from './input-names.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from './training-names.ts'
 
 /** What a training graph is built for: its form is always that of training. */
 export type TrainingTarget = Omit<Target, 'form' | 'kvDType'>
@@ -30,17 +31,6 @@ export interface TrainingGraphs {
   readonly saved: readonly Value[]
   /** All parameters of either pass; each takes those that it names (see `encodeWithoutWeights`). */
   readonly weights: readonly Parameter[]
-}
-
-/** The name of backward's input: the gradient of the loss with respect to the block's output. */
-export const OUTPUT_GRADIENT = 'output_gradient'
-
-/** The name of backward's output: the gradient of the loss with respect to the block's input. */
-export const HIDDEN_GRADIENT = 'hidden_gradient'
-
-/** The name of backward's output for an input of an adapter's matrix. */
-export function gradientName(loraInput: string): string {
-  return `gradient:${loraInput}`
 }
 
 /** The passes of blocks `start` to `end`, `end` not included. Throws as `buildTrainingGraph`. */

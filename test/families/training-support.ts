@@ -3,7 +3,8 @@ import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
 import { buildLossGraph } from '../../src/families/loss-graph.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
 import { ropeAngles } from '../../src/families/rope.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, type TrainingGraphs } from '../../src/families/training-graphs.ts'
+import type { TrainingGraphs } from '../../src/families/training-graphs.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../src/families/training-names.ts'
 import { createSession, type Fixture, floats, type Tensors } from './support.ts'
 
 export type Feeds = Record<string, ort.Tensor>

@@ -1,18 +1,15 @@
-import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { Parameter } from '../../graph/parameter.ts'
 import type { MappedMemory } from '../../runtime/system-memory.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { blockSlices } from './block-slices.ts'
 import { readValues, valueBytes } from './values/read-values.ts'
 import type { Slices } from './values/stored-rows.ts'
 
 export interface TrainingWeightsOptions {
-  readonly checkpoint: Checkpoint
-  readonly start: number
-  readonly end: number
   /** The parameters of each block's training graphs. */
   readonly parameters: readonly (readonly Parameter[])[]
+  /** Where they are stored, as `blockSlices` finds them. */
+  readonly slices: readonly Slices[]
   /** What blocks that stay in memory may take. */
   readonly pinnedBytes: number
 }
@@ -46,7 +43,6 @@ function aligned(bytes: number): number {
 export class TrainingWeights {
   readonly #parameters: readonly (readonly Parameter[])[]
   readonly #slices: readonly Slices[]
-  readonly #start: number
   /** So many of the first blocks stay. */
   readonly #numPinned: number
   readonly #pinned = new Map<number, Held>()
@@ -54,21 +50,16 @@ export class TrainingWeights {
   #memory: MappedMemory | undefined
   #last: { readonly block: number; readonly weights: BlockWeights } | undefined
 
-  /** Throws `CheckpointError`. */
-  constructor({ checkpoint, start, end, parameters, pinnedBytes }: TrainingWeightsOptions) {
-    this.#start = start
+  constructor({ parameters, slices, pinnedBytes }: TrainingWeightsOptions) {
     this.#parameters = parameters
-    this.#slices = blockSlices(
-      { checkpoint, start, end },
-      parameters.map((each) => ({ parameters: each })),
-    )
+    this.#slices = slices
     let room = pinnedBytes
     const tooMany = parameters.findIndex((each) => (room -= blockBytes(each)) < 0)
     this.#numPinned = tooMany < 0 ? parameters.length : tooMany
   }
 
   /**
-   * Reads the weights of a block, numbered as in the model; each step takes some milliseconds. What it returns is valid
+   * Reads the weights of a block, numbered within the span; each step takes some milliseconds. What it returns is valid
    * until the next block is read, or for good if it is one of those that stay. One reading at a time. Throws as
    * `readTensor`.
    */
@@ -76,7 +67,7 @@ export class TrainingWeights {
     const held = this.#pinned.get(block)
     if (held !== undefined) return held.weights
     if (this.#last?.block === block) return this.#last.weights
-    if (block - this.#start >= this.#numPinned) return yield* this.#readLast(block)
+    if (block >= this.#numPinned) return yield* this.#readLast(block)
     const memory = threadRuntime.systemMemory.map(this.#bytesOf(block))
     let weights: BlockWeights | undefined
     try {
@@ -113,10 +104,10 @@ export class TrainingWeights {
   *#readInto(block: number, bytes: Uint8Array): Generator<void, BlockWeights> {
     const weights = new Map<string, Tensor>()
     let offset = 0
-    for (const parameter of this.#parameters[block - this.#start]!) {
+    for (const parameter of this.#parameters[block]!) {
       const data = bytes.subarray(offset, offset + valueBytes(parameter))
       const values = new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4)
-      yield* readValues(parameter, this.#slices[block - this.#start]!, values)
+      yield* readValues(parameter, this.#slices[block]!, values)
       weights.set(parameter.name, { dtype: 'float32', shape: parameter.shape, data })
       offset += aligned(data.byteLength)
     }
@@ -124,6 +115,6 @@ export class TrainingWeights {
   }
 
   #bytesOf(block: number): number {
-    return blockBytes(this.#parameters[block - this.#start]!)
+    return blockBytes(this.#parameters[block]!)
   }
 }

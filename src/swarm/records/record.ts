@@ -20,6 +20,7 @@ message Record {
   optional bool reachable = 23; bool movable = 30; optional uint32 movingTo = 31;
   double prefillRate = 24; double decodeRate = 25; double queueMs = 26; map<string, double> nextRtts = 27;
   repeated string wireDTypes = 32;
+  double backwardTokens = 33;
 }`
 
 const schema = parseSchema(SCHEMA)
@@ -182,6 +183,7 @@ function toRecord(payload: Uint8Array): ServerRecord {
   if (Object.hasOwn(raw, 'reachable') && raw.reachable !== undefined) record.reachable = raw.reachable
   if (raw.wireDTypes !== undefined && raw.wireDTypes.length > 0) record.wireDTypes = [...raw.wireDTypes]
   if (raw.clientAdapters) record.clientAdapters = true
+  if (raw.backwardTokens) record.backwardTokens = raw.backwardTokens
   if (raw.movable) record.movable = true
   if (Object.hasOwn(raw, 'movingTo') && raw.movingTo !== undefined) record.movingTo = raw.movingTo
   checkFields(record)

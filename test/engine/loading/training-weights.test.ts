@@ -8,7 +8,8 @@ import { Engine } from '../../../src/engine/engine.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { type BlockWeights, blockBytes, TrainingWeights } from '../../../src/engine/loading/training-weights.ts'
 import { readValues } from '../../../src/engine/loading/values/read-values.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, trainingGraphs } from '../../../src/families/training-graphs.ts'
+import { trainingGraphs } from '../../../src/families/training-graphs.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../../src/families/training-names.ts'
 import { encodeWithoutWeights } from '../../../src/graph/encode.ts'
 import { CPU as DEVICE } from '../../../src/runtime/device.ts'
 import { type QuantFormat, type Quantization, quantizedSizes, quantizeRows } from '../../../src/tensor/quantize.ts'
@@ -117,10 +118,14 @@ describe('the gradient of a block with rounded weights', () => {
 describe('TrainingWeights', async () => {
   const checkpoint = await openCheckpoint(join(FIXTURES, 'llama'))
   const parameters = trainingGraphs(checkpoint.config, CPU).map(({ weights }) => weights)
+  const slices = blockSlices(
+    { checkpoint, start: 0, end: 3 },
+    parameters.map((each) => ({ parameters: each })),
+  )
   const bytes = blockBytes(parameters[0]!)
 
   it('keep the first blocks and read the others into the same memory again', () => {
-    const weights = new TrainingWeights({ checkpoint, start: 0, end: 3, parameters, pinnedBytes: bytes + bytes / 2 })
+    const weights = new TrainingWeights({ slices, parameters, pinnedBytes: bytes + bytes / 2 })
     try {
       const [first, second] = [readAll(weights, 0), readAll(weights, 1)]
       const values = copyOf(second)
@@ -137,7 +142,7 @@ describe('TrainingWeights', async () => {
 
   it('forget what was not read to the end', () => {
     for (const pinnedBytes of [0, bytes]) {
-      const weights = new TrainingWeights({ checkpoint, start: 0, end: 3, parameters, pinnedBytes })
+      const weights = new TrainingWeights({ slices, parameters, pinnedBytes })
       try {
         const reading = weights.read(0)
         assert.equal(reading.next().done, false)
@@ -196,7 +201,9 @@ async function trainingOutput(
 async function trainingPass(checkpoint: Checkpoint, quant: Quantization) {
   const { config } = checkpoint
   const [graphs] = trainingGraphs(config, { ...CPU, quant }, 0, 1)
-  const weights = new TrainingWeights({ checkpoint, start: 0, end: 1, parameters: [graphs!.weights], pinnedBytes: 0 })
+  const parameters = [graphs!.weights]
+  const slices = blockSlices({ checkpoint, start: 0, end: 1 }, [{ parameters: parameters[0]! }])
+  const weights = new TrainingWeights({ slices, parameters, pinnedBytes: 0 })
   const lent = [...readAll(weights, 0)].map(([name, tensor]) => {
     return [name, new ort.Tensor('float32', asFloat32(tensor).slice(), tensor.shape)] as const
   })

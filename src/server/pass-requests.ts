@@ -1,0 +1,119 @@
+import { PetalsError } from '../base/errors.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { ServedStream } from '../swarm/frames/frame-stream.ts'
+import type { SwarmLogger } from '../swarm/node/node.ts'
+import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
+import { convertInPieces } from '../tensor/convert.ts'
+import type { Activations } from '../tensor/activations.ts'
+import { allFiniteInPieces } from '../tensor/finite.ts'
+import { decodeActivations, encodeFinite } from '../tensor/travel.ts'
+import { firstMessage } from './first-message.ts'
+import type { ServerStats } from './server-stats.ts'
+import { askedWireDType } from './session/wire-dtype.ts'
+import type { Pace } from './span/pace.ts'
+
+/** What passes need of the server around them. */
+export interface PassModules {
+  /** The engine that serves now. Throws for a model that it does not hold, and while the engine is lost. */
+  readonly engineFor: (modelKey: string) => Engine
+  /** Counts tokens that a client asks for; resolves when it may have them. */
+  readonly admitTokens: (client: string, tokens: number) => Promise<void> | undefined
+  /** Told of each request that failed. */
+  readonly report: (kind: string, log: TracedLogger, error: unknown) => void
+  readonly logger: SwarmLogger
+  readonly pace: Pace
+  readonly stats: ServerStats
+}
+
+/** The time limit of a pass. A client that runs into it should ask for less at a time. */
+const PASS_TIMEOUT_MS = 600_000
+
+/** What a token of a backward pass costs: it is computed forward, maybe once more, and back. */
+const BACKWARD_COST = 3
+
+/** Answers requests for passes over whole sequences: `forward`, `probe` and `backward`. */
+export class PassRequests {
+  readonly #modules: PassModules
+
+  constructor(modules: PassModules) {
+    this.#modules = modules
+  }
+
+  async forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
+    const { modelKey, start, end, trace, hidden, adapter, prompts, wireDType } = await firstMessage(stream)
+    const { logger, pace, stats } = this.#modules
+    const log = tracedLogger(logger, trace)
+    const count = numTokens(hidden)
+    const output = await this.#orReport(rpc, log, async () => {
+      const engine = this.#modules.engineFor(modelKey)
+      const wire = askedWireDType(wireDType)
+      const client = stream.remotePeer
+      await this.#modules.admitTokens(client, count)
+      await checkFinite('the input', hidden)
+      const input = await decodeActivations(hidden, engine.dtype)
+      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
+      const done = pace.wait(count, end - start)
+      const made = await engine.forward(input, { start, end, adapter, prompts, client, ...wait }).finally(done)
+      return wire === undefined ? made : await encodeFinite(made, wire, 'the blocks gave')
+    })
+    if (rpc === 'forward') stats.passed(rpc, count)
+    log.debug({ peerId: stream.remotePeer, tokens: count }, 'forward done')
+    await stream.send({ kind: 'output', hidden: output })
+  }
+
+  async backward(stream: ServedStream<'backward'>): Promise<void> {
+    const request = await firstMessage(stream)
+    const { modelKey, start, end, trace, hidden, gradient, adapter, prompts, adapterGradients } = request
+    const { logger, pace, stats } = this.#modules
+    const log = tracedLogger(logger, trace)
+    const count = numTokens(hidden)
+    const { modules, ...gradients } = await this.#orReport('backward', log, async () => {
+      const engine = this.#modules.engineFor(modelKey)
+      const client = stream.remotePeer
+      if (adapterGradients && adapter === undefined)
+        throw new PetalsError('SESSION_REQUEST', "an adapter's gradients were asked for, and no adapter was named")
+      await this.#modules.admitTokens(client, BACKWARD_COST * count)
+      await checkFinite('the input', hidden)
+      await checkFinite('the gradient', gradient)
+      const [input, given] = [
+        await convertInPieces(hidden, engine.dtype),
+        await convertInPieces(gradient, engine.dtype),
+      ]
+      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
+      const done = pace.wait(BACKWARD_COST * count, end - start)
+      return await engine
+        .backward(input, given, { start, end, adapter, prompts, adapterGradients, client, ...wait })
+        .finally(done)
+    })
+    stats.passed('backward', count)
+    log.debug({ peerId: stream.remotePeer, tokens: count }, 'backward done')
+    await stream.send({ kind: 'gradients', ...gradients })
+    for (const module of modules ?? []) await stream.send({ kind: 'module', ...module })
+    await stream.send({ kind: 'complete' })
+  }
+
+  async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      this.#modules.report(kind, log, error)
+      throw error
+    }
+  }
+}
+
+/** Aborted when the client goes. */
+function goneSignal(stream: Pick<ServedStream<'forward'>, 'closed'>): AbortSignal {
+  const gone = new AbortController()
+  void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
+  return gone.signal
+}
+
+function numTokens({ shape: [batch = 0, tokens = 0] }: Activations): number {
+  return batch * tokens
+}
+
+async function checkFinite(what: string, values: Activations): Promise<void> {
+  if (!(await allFiniteInPieces(values)))
+    throw new PetalsError('TENSOR_NONFINITE', `${what} holds NaN or infinite values`)
+}
