@@ -33,8 +33,8 @@ export interface PassGradients {
 }
 
 /**
- * The gradients of a loss with respect to what goes into some blocks: `hidden` [sequences, tokens, hidden], deep prompts
- * and the matrices of an adapter, from `gradient`, the one with respect to the blocks' output, in the shape of `hidden`.
+ * The gradients of a loss with respect to what some blocks take: `hidden` [sequences, tokens, hidden], deep prompts
+ * and the matrices of an adapter, from `gradient`, that with respect to their output, in the shape of `hidden`.
  * The blocks are computed forward again; nothing is kept. Both buffers are taken over. Throws as `forwardPass`, and
  * `TRAINING_OFF`, `TRAINING_MEMORY`, and `TENSOR_NONFINITE` where a gradient overflows.
  */

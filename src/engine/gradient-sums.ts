@@ -32,7 +32,7 @@ export function ranksOf({ modules }: AdapterUse, stacks: Stacks, first: number):
 }
 
 /**
- * The gradients of all groups of sequences: those of hidden states side by side, the others added up. What a group gives
+ * The gradients of all groups of sequences: those of hidden states side by side, the others added up. What one gives
  * is laid out as `placeGradients` says.
  */
 export class GradientSums {
@@ -71,7 +71,7 @@ export class GradientSums {
     return fromFloat32(gradient, shape)
   }
 
-  /** Of an adapter's modules in blocks `first` and following, whose stacks are given; `places` are those of one group. */
+  /** Of an adapter's modules in the blocks from `first` on, whose stacks are given; `places` are those of a group. */
   modules({ modules }: AdapterUse, stacks: Stacks, places: readonly MatrixPlace[], first: number): ModuleGradient[] {
     const find = (block: number, input: string): Float32Array => {
       const { place, shape } = places.find((each) => each.block === block && each.input === input)!

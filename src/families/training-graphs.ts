@@ -12,7 +12,7 @@ import { wholeAttention } from '../graph/whole-attention.ts'
 import { ofEachBlock } from './graphs.ts'
 import { familyOf } from './index.ts'
 import { ropeInputs } from './input-names.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from './training-names.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from '../graph/gradient-names.ts'
 
 /** What a training graph is built for: its form is always that of training. */
 export type TrainingTarget = Omit<Target, 'form' | 'kvDType'>

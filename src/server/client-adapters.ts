@@ -56,7 +56,7 @@ export class ClientAdapters {
   }
 
   /**
-   * Answers a client's offer and takes the adapter if it is not here yet, in place of the one that it `replaces`. Throws
+   * Answers a client's offer and takes the adapter if it is not here, in place of the one that it `replaces`. Throws
    * `ADAPTER_REFUSED` if it is too large or does not match its name, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` or
    * `ADAPTER_MEMORY`.
    */

@@ -225,7 +225,7 @@ describe('backward passes of one model', () => {
     assert.deepEqual([...divisions], ['6 1 3', '1 1 1', '3 2 1', '6 2 2'])
   })
 
-  it('give what is asked for: no prompts, no matrices, part of the span, prompts longer than the sequences', async () => {
+  it('give what is asked for: no prompts, no matrices, part of the span, prompts beyond the sequences', async () => {
     const plain = await engine.backward(...given(), SPAN)
     assert.deepEqual([...named(plain).keys()], ['hidden'])
     const adapted = await engine.backward(...given(), { ...SPAN, adapter: 'here', prompts })

@@ -6,7 +6,7 @@ import ort from 'onnxruntime-node'
 import { bareName } from '../../src/checkpoint/weights/names.ts'
 import { familyOf } from '../../src/families/index.ts'
 import { trainingGraphs } from '../../src/families/training-graphs.ts'
-import { HIDDEN_GRADIENT, gradientName } from '../../src/families/training-names.ts'
+import { HIDDEN_GRADIENT, gradientName } from '../../src/graph/gradient-names.ts'
 import { loraInputs } from '../../src/graph/lora-names.ts'
 import { loraModules } from '../../src/graph/lora.ts'
 import {

@@ -4,7 +4,7 @@ import { buildLossGraph } from '../../src/families/loss-graph.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
 import { ropeAngles } from '../../src/families/rope.ts'
 import type { TrainingGraphs } from '../../src/families/training-graphs.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../src/families/training-names.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../src/graph/gradient-names.ts'
 import { createSession, type Fixture, floats, type Tensors } from './support.ts'
 
 export type Feeds = Record<string, ort.Tensor>

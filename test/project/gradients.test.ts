@@ -10,7 +10,18 @@ const SRC = new URL('../../src', import.meta.url).pathname
 const ENTRIES = ['add-gradients.ts', 'split-at-gradient.ts', 'saved-bytes.ts'].map((file) => `graph/gradient/${file}`)
 
 /** Files of `graph/` that the engine may use: none of them adds operators to a graph. */
-const NO_OPERATORS = ['builder', 'chain', 'encode', 'lora', 'lora-names', 'lowering', 'parameter', 'value']
+const NO_OPERATORS = [
+  'builder',
+  'chain',
+  'dim-size',
+  'encode',
+  'gradient-names',
+  'lora',
+  'lora-names',
+  'lowering',
+  'parameter',
+  'value',
+]
 
 const imports = await readImports(SRC)
 

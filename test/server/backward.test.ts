@@ -49,7 +49,7 @@ async function bring(client: SwarmNode, node: SwarmNode, modelKey: string, modul
   return adapter
 }
 
-test('a server computes gradients for a client over the network, also of its adapter, version after version', async (t) => {
+test('a server computes gradients over the network, also of an adapter, version after version', async (t) => {
   const node = await startNode(t)
   const checkpoint = await openCheckpoint(FOLDER)
   const golden = await openGolden(join(FOLDER, 'golden.safetensors'))

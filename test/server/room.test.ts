@@ -198,7 +198,7 @@ for (const [what, [code, changes]] of Object.entries(BACKWARDS)) {
   })
 }
 
-test('a backward pass whose client leaves in the middle of it leaves all room, and the next one is computed', async () => {
+test('a backward pass whose client leaves in the middle leaves all room, and the next one is computed', async () => {
   const shape = [64, 128, HIDDEN_SIZE]
   for (let i = 0; i < TIMES; i++) {
     const stream = await client.open(targetOf(node), 'backward')

@@ -4,6 +4,8 @@ import { PROTOCOL_VERSION, isCompatible } from '../../src/swarm/protocol-version
 import { signRecord, verifyRecord } from '../../src/swarm/records/record.ts'
 import { eventually, recordOf, silent, startNode, targetOf } from './kit.ts'
 
+const OWN = PROTOCOL_VERSION
+
 test('the first number decides, and who does not say speaks version 1', () => {
   assert.deepEqual(
     ['3.0.0', '3.1.0', '3.7.2', '1.0.0', '30.0.0', 'x', undefined].map((version) => isCompatible(version)),
@@ -54,7 +56,7 @@ test('a peer that speaks another version only is refused with both versions, and
   for (let i = 0; i < 2; i++) {
     await assert.rejects(node.open(targetOf(newer), 'info'), {
       code: 'SWARM_VERSION',
-      message: `peer ${newer.peerId} speaks protocol version 4.0.0, this node ${PROTOCOL_VERSION}: update petals-node here`,
+      message: `peer ${newer.peerId} speaks protocol version 4.0.0, this node ${OWN}: update petals-node here`,
     })
   }
   assert.equal(warnings.length, 1)

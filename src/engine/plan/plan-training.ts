@@ -49,7 +49,7 @@ export function planTraining(
 }
 
 /**
- * What training may take of a machine's memory where nobody says: enough for a sequence of some length, but no more than
+ * What training may take of a machine's memory where nobody says: enough for sequences of some length, no more than
  * a small share; 0 where that is too little. Throws as `planTraining`.
  */
 export function defaultTrainingBytes(config: ModelConfig, target: TrainingTarget, memoryBytes: number): number {

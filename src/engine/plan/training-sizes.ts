@@ -5,7 +5,7 @@ import { intermediateBytes, valueBytes } from './plan-workspace.ts'
 
 /** How a backward pass is cut up. */
 export interface PassDivision {
-  /** Sequences that are computed together: all blocks of these before those of others, which are a pass of their own. */
+  /** Sequences that are computed together: all blocks of these before any of others. */
   readonly groupRows: number
   /** Sequences of one run. */
   readonly pieceRows: number

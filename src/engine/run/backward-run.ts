@@ -1,5 +1,5 @@
 import { ropeInputs } from '../../families/input-names.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from '../../families/training-names.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from '../../graph/gradient-names.ts'
 import type { AxisSizes } from '../../graph/dim-size.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import type { TensorScope } from '../../runtime/tensor-scope.ts'
@@ -39,7 +39,7 @@ interface HeldBlock {
 /**
  * A backward pass, piece by piece: one run of some sequences through one block, or a few milliseconds of reading
  * weights. Chunks of blocks, the last ones first, are computed forward, what their backward runs need being kept, and
- * then backward, block by block; but of a chunk's last block each piece is computed forward only when its turn has come.
+ * then backward, block by block; but of a chunk's last block each piece is computed forward when its turn comes.
  * Where there is more than one chunk, the span's own sessions give the inputs of all but the first. Nothing of it lies
  * in the cache; all of its memory goes with it.
  */
