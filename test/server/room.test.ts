@@ -141,17 +141,22 @@ for (const [what, [code, changes]] of Object.entries(OPENS)) {
   })
 }
 
-const FORWARDS: Readonly<Record<string, [code: string, () => Partial<Forward>]>> = {
-  'a form of activations that it does not know': ['WIRE_DTYPE', () => ({ wireDType: 'int3' })],
-  'packed hidden states that cannot have been packed': [
-    'TENSOR_NONFINITE',
-    () => ({ hidden: packedOnes(1, 4, HIDDEN_SIZE) }),
-  ],
+/** Refusals of passes in either direction. */
+const PASSES: Readonly<Record<string, [code: string, () => Omit<Partial<Backward>, 'kind'>]>> = {
   'a model that it does not hold': ['MODEL_UNKNOWN', () => ({ modelKey: 'another' })],
   'blocks that it does not hold': ['SPAN_NOT_HELD', () => ({ end: 3 })],
   'hidden states of another width': ['TENSOR_SHAPE', () => ({ hidden: states(1, 4, HIDDEN_SIZE - 1) })],
   'an adapter that it does not have': ['ADAPTER_UNKNOWN', () => ({ adapter: 'none' })],
   'prompts for more blocks': ['TENSOR_SHAPE', () => ({ prompts: states(2, 2, HIDDEN_SIZE) })],
+}
+
+const FORWARDS: Readonly<Record<string, [code: string, () => Partial<Forward>]>> = {
+  ...PASSES,
+  'a form of activations that it does not know': ['WIRE_DTYPE', () => ({ wireDType: 'int3' })],
+  'packed hidden states that cannot have been packed': [
+    'TENSOR_NONFINITE',
+    () => ({ hidden: packedOnes(1, 4, HIDDEN_SIZE) }),
+  ],
 }
 
 for (const rpc of ['forward', 'probe'] as const) {
@@ -169,7 +174,7 @@ for (const rpc of ['forward', 'probe'] as const) {
 }
 
 const BACKWARDS: Readonly<Record<string, [code: string, () => Partial<Backward>]>> = {
-  ...FORWARDS,
+  ...PASSES,
   'a gradient of another shape': ['TENSOR_SHAPE', () => ({ gradient: states(2, 2, HIDDEN_SIZE) })],
   'a gradient that is not finite': [
     'TENSOR_NONFINITE',
