@@ -155,7 +155,7 @@ export class SwarmClient implements SwarmAccess {
     return this.discovery.refresh()
   }
 
-  open<R extends 'inference' | 'control' | 'forward' | 'adapter'>(
+  open<R extends 'inference' | 'control' | 'forward' | 'backward' | 'adapter'>(
     server: ServerRecord,
     rpc: R,
     signal: AbortSignal,
