@@ -8,7 +8,7 @@ import { type OpenModelOptions, openModel } from '../../checkpoint/hub/open-mode
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
-import type { ActiveAdapter } from '../remote/request-adapter.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { ReplayCopies } from '../session/open.ts'

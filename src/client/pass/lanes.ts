@@ -98,12 +98,7 @@ export class PassLanes {
     }
   }
 
-  async #wait(
-    span: RouteSpan,
-    seconds: number,
-    isMovable: boolean,
-    signal: AbortSignal,
-  ): Promise<Turn | undefined> {
+  async #wait(span: RouteSpan, seconds: number, isMovable: boolean, signal: AbortSignal): Promise<Turn | undefined> {
     const { peerId } = span.server
     const lane = this.#lanes.get(peerId) ?? { numUnderWay: 0, secondsUnderWay: 0, waiting: [] }
     this.#lanes.set(peerId, lane)

@@ -3,6 +3,7 @@ import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import type { ModulePair } from '../remote/adapter-versions.ts'
 import type { ModuleShapes } from '../remote/request-adapter.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { takeAnswer, wrongAnswer } from './answers.ts'
@@ -24,12 +25,6 @@ export interface SpanRequest {
   readonly signal: AbortSignal
 }
 
-/** Both matrices of an adapter's module, or their gradients, in float32: A [rank, in], B [out, rank]. */
-export interface ModulePair {
-  readonly a: Tensor
-  readonly b: Tensor
-}
-
 /** The gradients of one piece with respect to what went into one span. */
 export interface SpanGradients {
   readonly hidden: Tensor
@@ -46,7 +41,10 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
   const { server, start, end } = span
   return await ask(swarm, 'forward', request, async (stream, signal) => {
     const { modelKey } = swarm
-    await stream.send({ kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts }, { signal })
+    await stream.send(
+      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts },
+      { signal },
+    )
     const answer = await received(stream, signal)
     const due = { dtype: server.dtype, shape: hidden.shape }
     return await takeAnswer(server, 'hidden states', answer.hidden, due, hidden.dtype)

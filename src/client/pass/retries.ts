@@ -4,6 +4,7 @@ import { pause } from '../../swarm/deadline.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { NoRouteError } from '../remote/routing.ts'
 import type { PassAccess } from './pass-access.ts'
+import type { PassPlan, Refusal } from './pass-plan.ts'
 
 /** The pauses before a piece is tried again: none at first, since another server may be there. */
 const PAUSES_MS = [0, 250, 500, 1000, 2000]
@@ -21,30 +22,26 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'TRAINING_OFF',
 ])
 
-/** What all pieces of one pass know of servers. */
-export interface Refusals {
-  /** Servers that will not do for this pass, by peer id, and why. */
-  readonly refusals: Map<string, Error>
-}
-
 /**
  * Decides whether a piece goes on after a failure. Servers that have failed are avoided, and those that refuse are left
  * out of the pass; what no other server would cure ends it.
  */
 export class Retries {
   readonly #swarm: PassAccess
-  readonly #refusals: Map<string, Error>
+  readonly #refusals: Map<string, Refusal>
   readonly #recoveryTimeoutMs: number
   readonly #signal: AbortSignal
   /** Failures since the last piece of work that was done, and when the first of them was. */
   #failures = 0
   #since = 0
   readonly #nonFinite = new Set<string>()
+  /** Servers that had lost the adapter and were brought it again. */
+  readonly #provided = new Set<string>()
   #hasWorked = false
 
   constructor(
     swarm: PassAccess,
-    options: Refusals & { readonly recoveryTimeoutMs: number; readonly signal: AbortSignal },
+    options: Pick<PassPlan, 'refusals'> & { readonly recoveryTimeoutMs: number; readonly signal: AbortSignal },
   ) {
     this.#swarm = swarm
     this.#refusals = options.refusals
@@ -57,6 +54,7 @@ export class Retries {
     this.#hasWorked = true
     this.#failures = 0
     this.#nonFinite.clear()
+    this.#provided.clear()
     this.#swarm.worked?.(server.peerId)
   }
 
@@ -66,20 +64,30 @@ export class Retries {
    */
   async noRoute(error: unknown): Promise<void> {
     this.#signal.throwIfAborted()
-    const [refusal] = this.#refusals.values()
-    if (refusal !== undefined && error instanceof NoRouteError) throw refusal
+    if (error instanceof NoRouteError) {
+      const { missingBlocks: missing } = error
+      for (const { span, error } of this.#refusals.values())
+        if (missing.some((block) => span.server.start <= block && block < span.server.end)) throw error
+    }
     const isFirst = !this.#hasWorked && this.#failures === 0
     if (isFirst || !isTransient(error) || (error instanceof NoRouteError && error.isFinal)) throw error
     await this.#goOn(error as Error)
   }
 
-  /** A server has failed: resolves when the piece is to be tried again, and throws where that is of no use. */
-  async failed({ server: { peerId } }: RouteSpan, error: unknown): Promise<void> {
+  /**
+   * A server has failed: resolves when the piece is to be tried again, and throws where that is of no use.
+   * `isLostAdapter`: it had lost an adapter that it can be brought again, which helps once.
+   */
+  async failed(span: RouteSpan, error: unknown, isLostAdapter: boolean): Promise<void> {
     this.#signal.throwIfAborted()
-    if (REFUSALS.has(errorCode(error))) this.#refusals.set(peerId, error as Error)
+    const { peerId } = span.server
+    const isBrought = isLostAdapter && !this.#provided.has(peerId)
+    if (isBrought) this.#provided.add(peerId)
+    else if (isLostAdapter || REFUSALS.has(errorCode(error)))
+      this.#refusals.set(peerId, { span, error: error as Error })
     else if (!isTransient(error)) throw error
     else this.#swarm.avoid(peerId, error as Error)
-    this.#swarm.lanes.failed(peerId)
+    if (!isBrought) this.#swarm.lanes.failed(peerId)
     if (errorCode(error) === 'TENSOR_NONFINITE') this.#countNonFinite(peerId, error as PetalsError)
     await this.#goOn(error as Error)
   }
@@ -99,6 +107,7 @@ export class Retries {
     this.#failures += 1
     await pause(pauseMs, this.#signal)
     this.#signal.throwIfAborted()
-    await orAborted(this.#swarm.refresh(), this.#signal)
+    // Where no peer answers, the map stays as it is.
+    await orAborted(this.#swarm.refresh(), this.#signal).catch(() => this.#signal.throwIfAborted())
   }
 }
