@@ -4,7 +4,7 @@ import type { Answer } from '../../swarm/frames/messages.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { ModulePair } from '../remote/adapter-versions.ts'
-import type { ModuleShapes } from '../remote/request-adapter.ts'
+import type { ModuleShapes, ProvidedAdapter } from '../remote/request-adapter.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { takeAnswer, wrongAnswer } from './answers.ts'
 import type { PassAccess } from './pass-access.ts'
@@ -18,8 +18,8 @@ export interface SpanRequest {
   readonly hidden: Tensor
   /** Deep prompts of the span's blocks, [blocks, positions, hidden]. */
   readonly prompts: Tensor | undefined
-  /** The adapter's name at this server. */
-  readonly adapter: string | undefined
+  /** The adapter as this server has it. */
+  readonly adapter: ProvidedAdapter | undefined
   /** How long the whole may take, in milliseconds. */
   readonly limitMs: number
   readonly signal: AbortSignal
@@ -42,7 +42,7 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
   return await ask(swarm, 'forward', request, async (stream, signal) => {
     const { modelKey } = swarm
     await stream.send(
-      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts },
+      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter: adapter?.name, prompts },
       { signal },
     )
     const answer = await received(stream, signal)
@@ -63,7 +63,16 @@ export async function requestBackward(
   const { span, hidden, gradient, prompts, adapter, modules } = request
   const { server, start, end } = span
   return await ask(swarm, 'backward', request, async (stream, signal) => {
-    const message = { modelKey: swarm.modelKey, start, end, trace: newTrace(), hidden, gradient, adapter, prompts }
+    const message = {
+      modelKey: swarm.modelKey,
+      start,
+      end,
+      trace: newTrace(),
+      hidden,
+      gradient,
+      adapter: adapter?.name,
+      prompts,
+    }
     const adapterGradients = modules !== undefined && modules.size > 0
     await stream.send({ kind: 'backward', ...message, adapterGradients }, { signal })
     const first = await received(stream, signal)
