@@ -4,7 +4,7 @@ import { before, describe, it } from 'node:test'
 import type { Adapter } from '../../../src/checkpoint/adapter.ts'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../../../src/checkpoint/config/config.ts'
-import { recordedPass } from '../../../src/client/pass/remote-pass.ts'
+import { type RemotePass, recordedPass } from '../../../src/client/pass/remote-pass.ts'
 import { AdapterVersions, type ModulePair } from '../../../src/client/remote/adapter-versions.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -29,14 +29,15 @@ function adapterOf(blocks: readonly number[]): Adapter {
   return { name: 'mine', modules: blocks.map((block) => ({ name: name(block), scaling: 1, ...pair(block) })) }
 }
 
+function passes(swarm: ToySwarm, versions: AdapterVersions): Promise<RemotePass> {
+  return recordedPass(swarm, batch(8, 256), { start: 0, end: 6, adapter: versions.newest, recoveryTimeoutMs: 2000 })
+}
+
 describe('an adapter that is trained', () => {
   let config: ModelConfig
   before(async () => {
     ;({ config } = await openCheckpoint(DEMO))
   })
-
-  const passes = (swarm: ToySwarm, versions: AdapterVersions) =>
-    recordedPass(swarm, batch(8, 256), { start: 0, end: 6, adapter: versions.newest, recoveryTimeoutMs: 2000 })
 
   it('goes to each server once, for all pieces, and then only what has changed', async (t) => {
     const swarm = new ToySwarm(t)
