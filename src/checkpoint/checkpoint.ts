@@ -1,11 +1,12 @@
 // Floor checkpoint/: a model's files as Hugging Face stores them. Rooms: config/ (what kind of model), weights/ (where
 // each tensor lies, and its bytes), adapter/ (LoRA), tokenizer/ (text to ids), hub/ (models that are not here yet).
 
-import { stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { readdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { errorMessage } from '../base/errors.ts'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'
-import { CheckpointError } from './errors.ts'
+import { CheckpointError, listSome } from './errors.ts'
+import { GGUF_CURE, isGguf } from './gguf.ts'
 import { type GenerationDefaults, parseGeneration } from './config/generation.ts'
 import { HEAD, modelTypeRow } from './config/model-types/index.ts'
 import type { RemoteModel } from './hub/remote/remote.ts'
@@ -41,9 +42,18 @@ export interface Checkpoint {
 export async function openCheckpoint(folder: string, shards?: ShardSource): Promise<Checkpoint> {
   const root = resolve(folder)
   const stats = await stat(root).catch(() => undefined)
-  if (!stats?.isDirectory()) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${root} is missing or not a folder`)
+  if (stats === undefined) throw new CheckpointError('CHECKPOINT_MISSING_FILE', `${root} is missing`)
+  if (!stats.isDirectory()) throw notAFolder(root)
 
   const configFile = join(root, 'config.json')
+  if (!(await isFile(configFile))) {
+    const ggufs = (await readdir(root)).filter(isGguf)
+    if (ggufs.length > 0)
+      throw new CheckpointError(
+        'CHECKPOINT_FORMAT',
+        `${root} holds ${listSome(ggufs)} and no config.json: ${GGUF_CURE}`,
+      )
+  }
   const parsed = parseConfig(await readJsonObject(configFile), configFile)
   const source = shards ?? folderSource(root)
   const stored = ownTensors(parsed, await readTensorSlices(root, source, neededBy(parsed)))
@@ -60,6 +70,11 @@ export async function openCheckpoint(folder: string, shards?: ShardSource): Prom
     tensors,
     hasTokenizer: await isFile(join(root, 'tokenizer.json')),
   }
+}
+
+function notAFolder(file: string): CheckpointError {
+  if (isGguf(file)) return new CheckpointError('CHECKPOINT_FORMAT', `${file}: ${GGUF_CURE}`)
+  return new CheckpointError('CHECKPOINT_FORMAT', `${file} is a file: a model is a folder, so name ${dirname(file)}`)
 }
 
 /** generation_config.json, which no model needs: one that cannot be read is passed over, with a note. */

@@ -1,7 +1,7 @@
 import yargs from 'yargs'
 import { PetalsError, UsageError, errorCode, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
-import { closest } from './terminal/closest.ts'
+import { closest } from '../base/closest.ts'
 import type { CommandContext, ProgramCommand } from './command.ts'
 import { InterruptedError, exitCodeOf } from './process/exit-codes.ts'
 

@@ -31,6 +31,22 @@ export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
   })
 }
 
+/** Appends `count` elements of the same number along an axis; a size `tokens` becomes `tokens+1`. */
+export function append(g: Graph, x: Value, axis: number, count: number, value: number, name: string): Value {
+  const size = x.shape[axis] ?? 1
+  const ends = new BigInt64Array(2 * x.shape.length)
+  ends[x.shape.length + axis] = BigInt(count)
+  const pads = g.constant(`${name}.pads`, tensor('int64', [ends.length], new Uint8Array(ends.buffer)))
+  const filler = g.constant(`${name}.value`, convert(fromFloat32(Float32Array.of(value), []), x.dtype))
+  const longer = typeof size === 'number' ? size + count : `${size}+${count}`
+  return single(g, {
+    op: 'Pad',
+    name,
+    inputs: [x, pads, filler],
+    outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, longer) }],
+  })
+}
+
 export function abs(g: Graph, x: Value, name: string): Value {
   return unary(g, 'Abs', x, name)
 }
@@ -56,6 +72,12 @@ export function clamp(g: Graph, x: Value, limit: number, name: string): Value {
   const bound = (part: string, value: number) =>
     g.constant(`${name}.${part}`, convert(fromFloat32(Float32Array.of(value), []), x.dtype))
   return single(g, { op: 'Clip', name, inputs: [x, bound('least', -limit), bound('most', limit)], outputs: [x] })
+}
+
+/** Each element, but no larger than a limit. */
+export function clampAbove(g: Graph, x: Value, limit: number, name: string): Value {
+  const most = g.constant(`${name}.most`, convert(fromFloat32(Float32Array.of(limit), []), x.dtype))
+  return single(g, { op: 'Clip', name, inputs: [x, undefined, most], outputs: [x] })
 }
 
 /** a / b, broadcast. */
@@ -160,6 +182,17 @@ export function less(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'Less', name, b, a.dtype)
   return single(g, {
     op: 'Less',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
+}
+
+/** a = b as bool, broadcast. */
+export function equal(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'Equal', name, b, a.dtype)
+  return single(g, {
+    op: 'Equal',
     name,
     inputs: [a, b],
     outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],

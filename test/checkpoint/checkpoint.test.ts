@@ -37,16 +37,29 @@ test('a checkpoint can be posted to a worker', async () => {
   assert.deepEqual(structuredClone(checkpoint), checkpoint)
 })
 
+test('of a GGUF file and of a file in general it is said what to name instead', async (t) => {
+  const folder = await copyOfLlama(t)
+  const gguf = join(folder, 'model-Q4_K.gguf')
+  await writeFile(gguf, 'GGUF')
+  await assert.rejects(openCheckpoint(gguf), { code: 'CHECKPOINT_FORMAT', message: /GGUF files are not read/ })
+  await openCheckpoint(folder)
+  await assert.rejects(openCheckpoint(join(folder, 'model.safetensors')), { message: /is a file: .* name \// })
+  await rm(join(folder, 'config.json'))
+  await assert.rejects(openCheckpoint(folder), { message: /holds model-Q4_K.gguf and no config.json: GGUF/ })
+})
+
 test('without a dtype in the config, the stored tensors say it', async (t) => {
   const folder = await copyOfLlama(t)
   const { raw } = (await openCheckpoint(folder)).config
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...raw, torch_dtype: null }))
   const half = { dtype: 'float16', shape: [1], data: new Uint8Array(2) } as const
   await writeSafetensors(join(folder, 'model.safetensors'), {
     positions: { ...half, dtype: 'int8', shape: [2] },
     a: half,
   })
-  assert.equal((await openCheckpoint(folder)).config.dtype, 'float16')
+  for (const said of [null, 'auto']) {
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ ...raw, torch_dtype: said }))
+    assert.equal((await openCheckpoint(folder)).config.dtype, 'float16')
+  }
 })
 
 const INDEX = 'model.safetensors.index.json'

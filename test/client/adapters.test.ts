@@ -76,8 +76,8 @@ describe('adapters in a swarm', () => {
   ): Promise<number[][]> {
     await using model = await connect(activeAdapter)
     let route: string[] = []
-    model.on('route', (links) => {
-      route = links.map(({ remote }) => remote.peerId)
+    model.on('route', (hops) => {
+      route = hops.map(({ peerId }) => peerId)
     })
     const found: number[][] = []
     for (const { input_ids: prompt, greedy_ids: ids } of golden) {

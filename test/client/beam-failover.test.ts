@@ -46,8 +46,8 @@ test('a beam search over three servers computes each token once, and gives the s
     const recoveries: Recovery[] = []
     let route: string[] = []
     model.on('recovery', (recovery) => recoveries.push(recovery))
-    model.on('route', (links) => {
-      route = links.map(({ remote }) => remote.peerId)
+    model.on('route', (hops) => {
+      route = hops.map(({ peerId }) => peerId)
     })
     const counts = (): Promise<number[]> =>
       Promise.all(

@@ -54,8 +54,8 @@ async function loseBothHalves(killed: 'first' | 'second'): Promise<void> {
     const recoveries: Recovery[] = []
     let route: string[] = []
     model.on('recovery', (recovery) => recoveries.push(recovery))
-    model.on('route', (links) => {
-      route = links.map(({ remote }) => remote.peerId)
+    model.on('route', (hops) => {
+      route = hops.map(({ peerId }) => peerId)
     })
     const before = new Map(
       await Promise.all(

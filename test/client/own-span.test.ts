@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
-import type { Link } from '../../src/client/session/chain.ts'
+import type { RouteHop } from '../../src/client/session/route-hop.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../../src/swarm/node/node.ts'
@@ -27,8 +27,7 @@ function protocolsTo({ node }: TestServer): string[] {
     .toSorted()
 }
 
-const spans = ({ links }: { links: readonly Link[] }) =>
-  links.map(({ remote: { span, peerId } }) => ({ peerId, start: span.start, end: span.end }))
+const spans = (hops: readonly RouteHop[]) => hops.map(({ peerId, start, end }) => ({ peerId, start, end }))
 
 test('a node that serves and generates computes its own blocks in process, and others the rest', async () => {
   const [text] = await goldenTexts()
@@ -44,16 +43,16 @@ test('a node that serves and generates computes its own blocks in process, and o
   const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { node: own.node, threads: 1 })
   try {
     assert.ok(model.swarm.records().some(({ peerId }) => peerId === own.node.peerId))
-    let links: readonly Link[] = []
+    let hops: readonly RouteHop[] = []
     model.on('route', (route) => {
-      links = route
+      hops = route
     })
     const session = model.inferenceSession({ maxLength: 128 })
     const ids: number[] = []
     for await (const { tokenIds } of session.generate(text!.input_ids, { maxNewTokens: NEW_TOKENS, eosTokenIds: [] }))
       ids.push(...tokenIds)
     assert.deepEqual(ids, expected)
-    assert.deepEqual(spans({ links })[0], { peerId: own.node.peerId, start: 0, end: 4 })
+    assert.deepEqual(spans(hops)[0], { peerId: own.node.peerId, start: 0, end: 4 })
     assert.equal(counts[0]!(), text!.input_ids.length + NEW_TOKENS - 1)
     // One stream out to the next server's session, one out that pushes to it; none to itself, none in.
     assert.deepEqual(protocolsTo(own), ['outbound /petals-node/inference/3.0.0', 'outbound /petals-node/push/3.0.0'])
@@ -85,22 +84,22 @@ test('pushes to the own span work in every direction: from another server, and f
   const [other, own] = swarm.servers as [TestServer, TestServer]
   const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { node: own.node, threads: 1 })
   try {
-    let links: readonly Link[] = []
+    let hops: readonly RouteHop[] = []
     model.on('route', (route) => {
-      links = route
+      hops = route
     })
     const session = model.inferenceSession({ maxLength: 128, cuts: [3, 5] })
     const ids: number[] = []
     for await (const { tokenIds } of session.generate(text!.input_ids, { maxNewTokens: NEW_TOKENS, eosTokenIds: [] }))
       ids.push(...tokenIds)
     assert.deepEqual(ids, expected)
-    assert.deepEqual(spans({ links }), [
+    assert.deepEqual(spans(hops), [
       { peerId: other.node.peerId, start: 0, end: 3 },
       { peerId: own.node.peerId, start: 3, end: 5 },
       { peerId: own.node.peerId, start: 5, end: 8 },
     ])
     assert.deepEqual(
-      links.map(({ pushes }) => pushes),
+      hops.map(({ pushes }) => pushes),
       [true, true, false],
     )
     assert.deepEqual(protocolsTo(own), ['inbound /petals-node/push/3.0.0', 'outbound /petals-node/inference/3.0.0'])

@@ -72,8 +72,8 @@ test('copies for repairs are fetched once a step is done, and not at all where t
 
   await using session = model.inferenceSession({ maxLength: 512 })
   let copies: readonly { readonly until: number }[] = []
-  session.blocks.on('route', (links) => {
-    copies = links.slice(1).map(({ inputs }) => inputs)
+  session.blocks.on('route', () => {
+    copies = session.blocks.links.slice(1).map(({ inputs }) => inputs)
   })
   const [first] = await sentMeanwhile(() => session.next(PROMPT))
   assert.ok(first!.toClient < few, 'while the prompt is under way')

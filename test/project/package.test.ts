@@ -185,6 +185,13 @@ describe('the packed package', () => {
     assert.equal(golden, await goldenContinuation())
   })
 
+  test('is taken by a CommonJS program as well', async () => {
+    const program = `const { serve, UsageError } = require('petals-node'); const client = require('petals-node/client')
+      process.stdout.write([typeof serve, client.UsageError === UsageError, typeof client.Tokenizer.load].join())`
+    const { stdout } = await exec(process.execPath, ['--input-type=commonjs', '--eval', program], { cwd: consumer })
+    assert.equal(stdout, 'function,true,function')
+  })
+
   test('its types resolve in a strict program', async () => {
     await writeFile(join(consumer, 'typed.ts'), TYPED)
     const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')

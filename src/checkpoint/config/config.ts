@@ -102,9 +102,11 @@ export function parseConfig(own: unknown, configFile: string): ModelConfig {
   }
 }
 
-/** Whether config.json gives the dtype of its weights. */
+const AUTO = 'auto'
+
+/** Whether config.json gives the dtype of its weights; `auto` says that they know it themselves. */
 export function namesDType(raw: JsonObject): boolean {
-  return (raw['dtype'] ?? raw['torch_dtype'] ?? undefined) !== undefined
+  return ![undefined, null, AUTO].includes((raw['dtype'] ?? raw['torch_dtype']) as string)
 }
 
 /** Whether a text is the name of a float type. */
@@ -159,5 +161,6 @@ function parseHeads(
 function parseDType(fields: Fields): FloatDType {
   const name = fields.get('dtype') === undefined ? 'torch_dtype' : 'dtype'
   const dtype = fields.text(name, 'float32').replace(/^torch\./, '')
+  if (dtype === AUTO) return 'float32'
   return isFloatDType(dtype) ? dtype : fields.fail(name, 'must be float32, float16 or bfloat16')
 }

@@ -20,7 +20,7 @@ export async function openAdapterFrom(text: string, options: OpenModelOptions = 
   try {
     const commit = settings.offline ? (isCommit(revision) ? revision : await cache.readRef(revision)) : undefined
     if (commit !== undefined) return { ...(await openAdapter(cache.snapshot(commit))), name: repo }
-    const client = new HubClient(settings)
+    const client = new HubClient(settings, options.onTrouble)
     const found = await client.revision(repo, revision, options.signal)
     const missing = ADAPTER_FILES.filter((file) => !found.files.includes(file))
     if (missing.length > 0)

@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
 import { isFile } from '../config/json.ts'
+import { GGUF_CURE, isGguf } from '../gguf.ts'
 import { HubClient } from './remote/client.ts'
 import { readCommitRecord } from './cache/commit-record.ts'
 import { folderError, HubError } from './errors.ts'
@@ -19,6 +20,9 @@ export interface OpenModelOptions extends DownloadOptions {
   /** Where the hub and the caches are. Default: what the environment's variables say. */
   readonly settings?: HubSettings | undefined
 }
+
+/** How long the hub is asked whether there is a newer commit of a model that is here. */
+const KNOWN_MODEL_PATIENCE_MS = 1000
 
 type HubModel = Extract<ModelSource, { kind: 'hub' }>
 
@@ -43,15 +47,16 @@ async function openFromHub(
   settings: HubSettings,
   options: OpenModelOptions,
 ): Promise<Checkpoint> {
-  const client = new HubClient(settings)
+  const client = new HubClient(settings, options.onTrouble)
   const cache = new StandardCache(settings.cacheFolder, repo)
-  const model = await pinCommit(client, cache, { repo, revision }, options.signal)
+  const model = await pinCommit(client, cache, { repo, revision }, options)
   const { commit, files } = model
   if (files !== undefined) {
     if (!files.includes('config.json')) {
       throw new HubError(
         'HUB_FILE_NOT_FOUND',
-        `${repo} has no config.json at revision ${revision}: it is no model of transformers`,
+        `${repo} has no config.json at revision ${revision}: ` +
+          (files.some(isGguf) ? GGUF_CURE : 'it is no model of transformers'),
       )
     }
     await fetchSmallFiles(client, cache, { repo, commit, files }, options)
@@ -70,7 +75,7 @@ async function pinCommit(
   client: HubClient,
   cache: StandardCache,
   { repo, revision }: { repo: string; revision: string },
-  signal: AbortSignal | undefined,
+  { signal, onTrouble }: OpenModelOptions,
 ): Promise<PinnedModel> {
   const { settings } = client
   const known = isCommit(revision) ? revision : await cache.readRef(revision)
@@ -78,10 +83,17 @@ async function pinCommit(
   const recorded = usable && (await readCommitRecord(settings.partsFolder, repo, known)) !== undefined
   if (recorded && isCommit(revision)) return { repo, commit: revision, files: undefined }
   if (settings.offline && usable) return { repo, commit: known, files: undefined }
+  if (!recorded) return { repo, ...(await client.revision(repo, revision, signal)) }
+  const patience = AbortSignal.timeout(KNOWN_MODEL_PATIENCE_MS)
   try {
-    return { repo, ...(await client.revision(repo, revision, signal)) }
+    const ended = signal === undefined ? patience : AbortSignal.any([signal, patience])
+    return { repo, ...(await client.revision(repo, revision, ended)) }
   } catch (error) {
-    if (recorded && error instanceof HubError && error.retryable) return { repo, commit: known, files: undefined }
-    throw error
+    signal?.throwIfAborted()
+    if (!patience.aborted && !(error instanceof HubError && error.retryable)) throw error
+    onTrouble?.(
+      `${settings.endpoint} does not answer: ${repo} is opened as it was here last, commit ${known.slice(0, 12)}`,
+    )
+    return { repo, commit: known, files: undefined }
   }
 }

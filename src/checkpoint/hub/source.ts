@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { UsageError } from '../../base/errors.ts'
+import { GGUF_CURE, isGguf } from '../gguf.ts'
 import { expandPath } from './settings.ts'
 
 /** What a user names a model by: a folder, or a repository of the hub at a branch, tag or commit. */
@@ -21,6 +22,7 @@ export function parseModelSource(text: string): ModelSource {
   if (text !== '' && (existsSync(text) || /^[.~]/.test(text) || isAbsolute(text))) {
     return { kind: 'folder', folder: expandPath(text, { HOME: process.env['HOME'] }) }
   }
+  if (isGguf(text)) throw new UsageError(`${text}: ${GGUF_CURE}`)
   const [, repo, revision = DEFAULT_REVISION] = /^([^@]+)(?:@(.+))?$/s.exec(text) ?? []
   if (repo === undefined || !isRepo(repo)) {
     throw new UsageError(

@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
 import type { Conversation } from '../../client/chat/conversation.ts'
-import { closest } from '../terminal/closest.ts'
+import { closest } from '../../base/closest.ts'
 
 /** What to do after a line: let the model answer, end the chat, or show a text. */
 export type LineOutcome = { readonly kind: 'answer' | 'exit' } | { readonly kind: 'note'; readonly text: string }

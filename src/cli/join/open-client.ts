@@ -15,6 +15,7 @@ import type {
 } from '../options/options.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { readSwarmKey } from './swarm-key.ts'
+import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 type ClientValues = OptionValues<
   typeof modelOptions &
@@ -49,11 +50,14 @@ export async function openClient(
       activeAdapter,
       allowedServers: values.allowedServers,
       blockedServers: values.blockedServers,
+      exact: values.exact,
+      quant: values.quant,
+      dtype: values.dtype,
       stepTimeoutMs: values.stepTimeout * 1000,
       replayCopies: parseReplayCopies(values.replayCopies),
       recoveryTimeoutMs: Math.min(values.wait, values.maxTime ?? Infinity) * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
-      download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download() },
+      download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download(), onTrouble: tellTrouble },
     })
     cleanup.add(() => model.close())
     signal.throwIfAborted()

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { type Document, LineCounter, type Node, type Pair, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import { UsageError, errorMessage } from '../../base/errors.ts'
-import { closest } from '../terminal/closest.ts'
+import { closest } from '../../base/closest.ts'
 import { type OptionTable, nameOfKey } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 

@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { closest } from '../terminal/closest.ts'
+import { closest } from '../../base/closest.ts'
 import { type OptionTable, variableOf } from './option-table.ts'
 import type { Given, GivenOptions } from './given.ts'
 

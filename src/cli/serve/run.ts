@@ -56,7 +56,11 @@ async function start(
 ): Promise<RunningServer> {
   const progress = new ProgressView(logger)
   cleanup.add(() => progress.stop())
-  const download = { maxDiskSpaceBytes: values.maxDiskSpace, onProgress: progress.download() }
+  const download = {
+    maxDiskSpaceBytes: values.maxDiskSpace,
+    onProgress: progress.download(),
+    onTrouble: (trouble: string) => logger.warn(trouble),
+  }
   const checkpoint = await openModel(values.model ?? BUNDLED_MODEL, { ...download, signal })
   const options = {
     ...serveOptions(values, checkpoint),
@@ -102,6 +106,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     prefillChunkTokens: values.prefillChunkTokens,
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
+    trainingBytes: values.trainingMemory,
     memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
     throughput: parseThroughput(values.throughput),
@@ -147,7 +152,7 @@ async function tellReady(
 ): Promise<void> {
   const {
     modelKey,
-    engine: { start, end, cacheTokens, config },
+    engine: { start, end, cacheTokens, backwardTokens, config },
   } = running
   const { peerId } = node
   const multiaddrs = bestFirst(node.multiaddrs)
@@ -156,7 +161,14 @@ async function tellReady(
     await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile),
   )
   logger.info(
-    { modelKey, peerId, multiaddrs, cacheTokens, ...(metrics.port !== null && { metricsPort: metrics.port }) },
+    {
+      modelKey,
+      peerId,
+      multiaddrs,
+      cacheTokens,
+      backwardTokens,
+      ...(metrics.port !== null && { metricsPort: metrics.port }),
+    },
     `serving blocks ${blocks} of ${config.numBlocks}`,
   )
   if (node.bootstrapPeers.length === 0)

@@ -11,6 +11,7 @@ import { createLogger } from '../terminal/logger.ts'
 import type { StatusValues } from './options.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
 import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
+import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 /** How long a server may take to answer; a healthy one takes milliseconds. */
 const ANSWER_TIMEOUT_MS = 3000
@@ -144,6 +145,6 @@ export class SwarmView {
 
 async function wantedModel({ model, dhtPrefix, maxDiskSpace }: StatusValues): Promise<WantedModel | undefined> {
   if (model === undefined) return dhtPrefix === undefined ? undefined : { key: dhtPrefix }
-  const checkpoint = await openModel(model, { maxDiskSpaceBytes: maxDiskSpace })
+  const checkpoint = await openModel(model, { maxDiskSpaceBytes: maxDiskSpace, onTrouble: tellTrouble })
   return { key: await modelKey(checkpoint, dhtPrefix), numBlocks: checkpoint.config.numBlocks }
 }

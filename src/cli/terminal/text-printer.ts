@@ -1,8 +1,8 @@
 import type { GenerationResult } from '../../client/generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
-import type { Link } from '../../client/session/chain.ts'
 import type { Recovery, Waiting } from '../../client/session/inference-session.ts'
+import type { RouteHop } from '../../client/session/route-hop.ts'
 import { shortPeer } from './short-peer.ts'
 
 /**
@@ -16,7 +16,7 @@ export class TextPrinter {
 
   constructor(model: AutoDistributedModelForCausalLM) {
     this.#model = model
-    model.on('route', (links) => this.#noteRoute(describeRoute(links)))
+    model.on('route', (hops) => this.#noteRoute(describeRoute(hops)))
     model.on('recovery', (recovery) => this.note(describeRecovery(recovery)))
     model.on('waiting', (waiting) => this.note(describeWaiting(waiting)))
   }
@@ -64,13 +64,10 @@ export class TextPrinter {
   }
 }
 
-function describeRoute(links: readonly Link[]): string {
-  const hops = links.map(
-    ({
-      remote: {
-        span: { server, start, end },
-      },
-    }) => `${start}:${end} on ${server.publicName ?? shortPeer(server.peerId)}`,
+function describeRoute(route: readonly RouteHop[]): string {
+  const hops = route.map(
+    ({ peerId, name, start, end, dtype, quant }) =>
+      `${start}:${end} on ${name ?? shortPeer(peerId)} (${quant === 'none' ? dtype : `${dtype}, weights in ${quant}`})`,
   )
   return `route: blocks ${hops.join(', ')}`
 }

@@ -11,6 +11,7 @@ import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { CommandContext } from '../command.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { TokenizeValues } from './options.ts'
+import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 const ROLES = ['system', 'user', 'assistant']
 
@@ -35,7 +36,11 @@ async function tokenize(
   signal: AbortSignal,
 ): Promise<void> {
   const model = values.model ?? BUNDLED_MODEL
-  const checkpoint = await openModel(model, { signal, maxDiskSpaceBytes: values.maxDiskSpace })
+  const checkpoint = await openModel(model, {
+    signal,
+    maxDiskSpaceBytes: values.maxDiskSpace,
+    onTrouble: tellTrouble,
+  })
   if (!checkpoint.hasTokenizer) throw new UsageError(`--model ${model}: it has no tokenizer.json`)
   const { folder, config } = checkpoint
   const tokenizer = await Tokenizer.load(folder)

@@ -12,12 +12,13 @@ import { EXIT_CODES } from '../process/exit-codes.ts'
 import type { VerifyValues } from './options.ts'
 import { verifyModel } from './verify-model.ts'
 import { VerifyTable } from './verify-table.ts'
+import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 /** Prints each comparison as it is made. Throws `VERIFY_FAILED` if one failed. */
 export async function runVerify(values: VerifyValues, { shutdown }: CommandContext): Promise<void> {
   const { bootstrap, dhtPrefix, json } = values
   const folder = values.model ?? BUNDLED_MODEL
-  const { config } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace })
+  const { config } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace, onTrouble: tellTrouble })
   const { numBlocks } = config
   const options = {
     folder,
@@ -28,6 +29,9 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     dhtPrefix,
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,
+    exact: values.exact,
+    quant: values.quant,
+    dtype: values.dtype,
     stepTimeoutMs: values.stepTimeout * 1000,
     replayCopies: parseReplayCopies(values.replayCopies),
     recoveryTimeoutMs: values.wait * 1000,

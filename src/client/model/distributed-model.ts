@@ -5,9 +5,10 @@ import type { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
-import { type PretrainedOptions, type PretrainedParts, openPretrained } from './pretrained.ts'
+import { type PretrainedParts, openPretrained } from './pretrained.ts'
+import type { PretrainedOptions } from './pretrained-options.ts'
 import { RemoteSequential } from '../remote/remote-sequential.ts'
-import type { Link } from '../session/chain.ts'
+import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
 
@@ -28,7 +29,7 @@ export interface ModelClass<T> {
 /** The events of a model's sessions. */
 export interface ModelEvents {
   /** A session's chain of servers is complete: at first, and after each repair. */
-  route: [readonly Link[]]
+  route: [readonly RouteHop[]]
   /** A session was repaired. */
   recovery: [Recovery]
   /** A session waits for servers. */
@@ -71,7 +72,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     this.ends = ends
     this.tokenizer = tokenizer
     const watch = (session: InferenceSession): void => {
-      session.on('route', (links) => this.emit('route', links))
+      session.on('route', (hops) => this.emit('route', hops))
       session.on('recovery', (recovery) => this.emit('recovery', recovery))
       session.on('waiting', (waiting) => this.emit('waiting', waiting))
       session.on('fork', watch)

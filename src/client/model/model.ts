@@ -11,7 +11,7 @@ import type { SessionOptions } from '../session/open.ts'
 
 export { CausalLMSession } from './causal-session.ts'
 export type { Prompt } from './distributed-model.ts'
-export type { PretrainedOptions } from './pretrained.ts'
+export type { PretrainedOptions } from './pretrained-options.ts'
 export type { SessionOptions } from '../session/open.ts'
 
 /**

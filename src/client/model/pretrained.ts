@@ -4,54 +4,16 @@ import { PetalsError, UsageError } from '../../base/errors.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
-import { type OpenModelOptions, openModel } from '../../checkpoint/hub/open-model.ts'
+import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
-import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { ReplayCopies } from '../session/open.ts'
-import type { ServerChoiceOptions } from '../remote/server-choice.ts'
+import { checkPretrainedOptions } from './check-options.ts'
+import type { PretrainedOptions } from './pretrained-options.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
-
-/** How a model is loaded and its swarm joined. */
-export interface PretrainedOptions extends ServerChoiceOptions {
-  /** Addresses, with `/p2p/`, of peers of the swarm. Needed unless `node` is given. */
-  readonly bootstrap?: readonly string[]
-  /**
-   * A started node to use instead of a new one; it stays the caller's. If it serves a span itself, that span is
-   * preferred and used within the process.
-   */
-  readonly node?: SwarmNode
-  /** The 32 bytes of a private swarm's key. */
-  readonly swarmKey?: Uint8Array | undefined
-  /** The model's key, instead of the one that is computed from the checkpoint. */
-  readonly dhtPrefix?: string | undefined
-  /**
-   * The adapter of all sessions and requests that name no other: the name of one that servers hold, or one of the
-   * client's own (`loadAdapter`).
-   */
-  readonly activeAdapter?: ActiveAdapter | undefined
-  /** The most time for one step of a session, in milliseconds, as in `SessionOptions`. */
-  readonly stepTimeoutMs?: number | undefined
-  /** Whether sessions pull copies for repairs, as in `SessionOptions`. */
-  readonly replayCopies?: ReplayCopies | undefined
-  /** How long a session waits for servers before a step fails, in milliseconds, as in `SessionOptions`. */
-  readonly recoveryTimeoutMs?: number | undefined
-  /**
-   * Where embedding and head are computed: `auto`, `cpu`, `cuda` or `cuda:N`. The default, `auto`, is the device on
-   * which `node` serves a span, or else the CPU.
-   */
-  readonly endsDevice?: string | undefined
-  /** Compute threads for embedding and head; by default one per core. */
-  readonly threads?: number
-  /** Whether idle compute threads busy-wait, for lower latency. */
-  readonly spin?: boolean
-  readonly logger?: SwarmLogger
-  /** How a model of the hub is downloaded. */
-  readonly download?: OpenModelOptions | undefined
-}
 
 /** What a class of models needs of its checkpoint. */
 export interface ModelKind {
@@ -86,6 +48,7 @@ export async function openPretrained(
   options: PretrainedOptions,
   kind: ModelKind,
 ): Promise<PretrainedParts> {
+  checkPretrainedOptions(options)
   const { bootstrap = [], node } = options
   if ((bootstrap.length === 0) === (node === undefined)) {
     throw new UsageError(
@@ -116,6 +79,10 @@ export async function openPretrained(
       dhtPrefix: options.dhtPrefix,
       allowedServers: options.allowedServers,
       blockedServers: options.blockedServers,
+      exact: options.exact,
+      quant: options.quant,
+      dtype: options.dtype,
+      checkpointDType: checkpoint.config.dtype,
       numBlocks: checkpoint.config.numBlocks,
       logger,
     }),

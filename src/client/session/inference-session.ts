@@ -6,6 +6,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
 import { CopyPuller } from './copy-puller.ts'
+import { type RouteHop, routeHops } from './route-hop.ts'
 import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
@@ -64,7 +65,7 @@ export interface Waiting {
 
 interface SessionEvents {
   /** The chain is complete: at first, and after each repair or move. */
-  route: [readonly Link[]]
+  route: [readonly RouteHop[]]
   recovery: [Recovery]
   /** A step waits for servers; told once for each wait, soon after it began. */
   waiting: [Waiting]
@@ -115,6 +116,11 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   /** The id under which the session appears in the logs of all nodes that it passes. */
   get trace(): string {
     return this.#chain.trace
+  }
+
+  /** The parts of the chain, with what is held for repairs: for a look inside. */
+  get links(): readonly Link[] {
+    return this.#chain.links
   }
 
   /** Number of tokens in the caches. */
@@ -348,7 +354,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
 
   async #connect(): Promise<void> {
     await this.#chain.connect()
-    this.emit('route', this.#chain.links)
+    this.emit('route', routeHops(this.#chain.links))
   }
 
   #reportRecovery({ lost, replayedTokens }: Losses, began: number, reason: string): void {

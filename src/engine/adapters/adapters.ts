@@ -12,9 +12,9 @@ import { blockGraphs } from '../../families/graphs.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
-import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
+import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
-import type { WriteCalls, WriteJob } from './write-adapter.ts'
+import { type WriteCalls, type WriteJob, isQuickToWrite, writeInPieces } from './write-adapter.ts'
 
 export interface AdapterSpan {
   readonly config: ModelConfig
@@ -27,6 +27,7 @@ export interface AdapterSpan {
 /** An adapter in use: its ranks stay where they are until `release`. */
 export interface AdapterUse {
   readonly range: RankRange
+  readonly modules: readonly FittedModule[]
   release(): void
 }
 
@@ -46,6 +47,7 @@ export class Adapters {
   readonly #known = new Map<string, FittedAdapter>()
   /** In the order of their last use. */
   readonly #loaded = new Map<string, Loaded>()
+  readonly #closing = new AbortController()
 
   /** Without memory for them there are none. */
   constructor(memory: AdapterMemory | undefined, span: AdapterSpan) {
@@ -110,11 +112,12 @@ export class Adapters {
       if (this.#loaded.get(name) === loaded) this.#loaded.delete(name)
       throw error
     })
-    return { range: loaded.range, release }
+    return { range: loaded.range, modules: adapter.modules, release }
   }
 
   /** Gives the memory back, of a span that runs nothing any more. */
   close(): void {
+    this.#closing.abort(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
     this.#memory?.release()
   }
 
@@ -131,7 +134,9 @@ export class Adapters {
         module: adapter.modules.find(({ block, module }) => block === start + i && module === stack.name),
       })),
     )
-    return { range, users: 0, ready: writeInThread({ device, dtype, range, places }) }
+    const job = { device, dtype, range, places }
+    const ready = isQuickToWrite(job) ? writeInPieces(job, this.#closing.signal) : writeInThread(job)
+    return { range, users: 0, ready }
   }
 
   #makeRoom({ name, rank }: FittedAdapter): number {

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PetalsError } from '../../base/errors.ts'
 import { blockDigests } from '../../checkpoint/weights/fingerprint.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { identityOf, makeFolder, replaceFile } from './cache-folder.ts'
@@ -9,7 +10,7 @@ const DIGEST = /^[0-9a-f]{16}$/
 /**
  * The digest of each block, as `blockDigests`; those of blocks whose files have not changed since are taken from
  * `folder`, where one is given, and the others kept there. Synchronous: for worker threads. Throws as reading does, and
- * `QUANT_CACHE`.
+ * `QUANT_CACHE` where the folder cannot be made.
  */
 export function keptDigests(blocks: readonly ReadonlyMap<string, TensorSlice>[], folder: string | undefined): string[] {
   return blocks.map((block) => {
@@ -20,9 +21,18 @@ export function keptDigests(blocks: readonly ReadonlyMap<string, TensorSlice>[],
     const kept = readKept(file)
     if (kept !== undefined) return kept
     const digest = compute()
-    replaceFile(file, (unfinished) => writeFileSync(unfinished, digest))
+    keep(file, digest)
     return digest
   })
+}
+
+/** On a full disk it is computed again at the next start. */
+function keep(file: string, digest: string): void {
+  try {
+    replaceFile(file, (unfinished) => writeFileSync(unfinished, digest))
+  } catch (error) {
+    if (!(error instanceof PetalsError)) throw error
+  }
 }
 
 /** Nothing where there is no such file, or a damaged one. */

@@ -6,7 +6,7 @@ import type { Session } from '../../runtime/session.ts'
 import { blockSlices } from './block-slices.ts'
 import { keptDigests } from './kept-digests.ts'
 import { loadGraph } from './load-graph.ts'
-import { type BlockOptions, type LoadedBlocks, type LoadProgress, type LoadBlocksOptions, targetOf } from './load.ts'
+import { type BlockOptions, type LoadedBlocks, type LoadReport, type LoadBlocksOptions, targetOf } from './load.ts'
 import { QuantCacheFile } from './quant-cache.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
@@ -19,7 +19,7 @@ import { WeightMemory } from './weight-memory.ts'
  * Builds one session per block on a CPU, and brings the weights to the device elsewhere, one block at a time: what is
  * read of a block is given back before the next. Throws what loading throws; nothing is left behind then.
  */
-export function loadBlocks(options: LoadBlocksOptions, report: (progress: LoadProgress) => void): LoadedBlocks {
+export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadReport) => void): LoadedBlocks {
   const { checkpoint, start, end, device, dtype } = options
   const onBlock = (blocksLoaded: number): void => {
     report({ blocksLoaded, numBlocks: end - start })
@@ -35,7 +35,12 @@ export function loadBlocks(options: LoadBlocksOptions, report: (progress: LoadPr
   const env = createEnvironment(options)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
-  const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block)
+  let isWarned = false
+  const onUnwritten = ({ message }: PetalsError): void => {
+    if (!isWarned) report({ warning: `${message}: the next start quantizes anew` })
+    isWarned = true
+  }
+  const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block, onUnwritten)
   const helper = new ReadHelper()
   const memory = new WeightMemory(helper)
   const sessions: Session[] = []
@@ -79,8 +84,10 @@ export function loadBlocks(options: LoadBlocksOptions, report: (progress: LoadPr
 function quantCacheOf(
   { quant = 'none', quantCache }: BlockOptions,
   block: ReadonlyMap<string, TensorSlice>,
+  onUnwritten: (error: PetalsError) => void,
 ): QuantCacheFile | undefined {
-  return quant === 'none' || quantCache === undefined ? undefined : new QuantCacheFile(quantCache, quant, block)
+  if (quant === 'none' || quantCache === undefined) return undefined
+  return new QuantCacheFile(quantCache, quant, block, onUnwritten)
 }
 
 function releaseSessions({ ort }: Environment, sessions: readonly Session[]): void {

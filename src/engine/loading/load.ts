@@ -34,6 +34,8 @@ export interface LoadOptions extends ThreadOptions {
   /** What LoRA adapters may take; without it the span has no place for any. */
   readonly adapterBytes?: number | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** Called with what went wrong without ending the load. */
+  readonly onWarning?: ((warning: string) => void) | undefined
   /** Ends loading after the block that is being loaded; `load` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
@@ -55,7 +57,7 @@ export function targetOf({
 }
 
 /** What both threads are told: plain data. */
-export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'signal'>
+export type BlockOptions = Omit<LoadOptions, 'onProgress' | 'onWarning' | 'signal'>
 
 /** What the loading thread is told. */
 export interface LoadBlocksOptions extends BlockOptions {
@@ -82,9 +84,12 @@ export interface LoadResult extends LoadedBlocks {
   readonly blockDigests: readonly string[]
 }
 
+/** What the loading thread tells while it works. */
+export type LoadReport = LoadProgress | { readonly warning: string }
+
 /** What the loading thread is asked. */
 export interface LoadCalls {
-  load(options: LoadBlocksOptions, report: (progress: LoadProgress) => void): LoadedBlocks
+  load(options: LoadBlocksOptions, report: (report: LoadReport) => void): LoadedBlocks
 }
 
 /** What the hashing thread is asked: the blocks' digests. */
@@ -96,7 +101,7 @@ export interface DigestCalls {
  * Reads and converts the span's weights and builds its sessions in one thread, and hashes them in another where there
  * are many: both take seconds and block. Throws what either throws; nothing is left behind.
  */
-export async function loadSpan({ onProgress, signal, ...options }: LoadOptions): Promise<LoadResult> {
+export async function loadSpan({ onProgress, onWarning, signal, ...options }: LoadOptions): Promise<LoadResult> {
   signal?.throwIfAborted()
   shareHeaps()
   useFastQuantizedExperts()
@@ -106,7 +111,13 @@ export async function loadSpan({ onProgress, signal, ...options }: LoadOptions):
     ? undefined
     : new Thread<DigestCalls>(startWorker(import.meta.url, 'digest-worker'), threadLost)
   const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
-  const blocks = loading.call('load', { ...options, withDigests, stop }, { onReport: onProgress })
+  const blocks = loading.call(
+    'load',
+    { ...options, withDigests, stop },
+    {
+      onReport: (report) => ('warning' in report ? onWarning?.(report.warning) : onProgress?.(report)),
+    },
+  )
   const blockDigests = hashing?.call('digest', options)
   const onAbort = (): void => {
     // The loading thread stops by itself, after the block that it is at: what it has made is not to be lost with it.

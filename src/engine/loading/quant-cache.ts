@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { PetalsError } from '../../base/errors.ts'
 import {
   HEADER_LENGTH_BYTES,
   headerByteLength,
@@ -20,8 +21,19 @@ export class QuantCacheFile {
   readonly #found: ReadonlyMap<string, TensorSlice>
   readonly #made = new Map<string, Tensor>()
 
-  /** `slices` are the block's stored tensors. Throws `QUANT_CACHE` where the folder cannot be made. */
-  constructor(folder: string, format: string, slices: ReadonlyMap<string, TensorSlice>) {
+  readonly #onUnwritten: (error: PetalsError) => void
+
+  /**
+   * `slices` are the block's stored tensors; `onUnwritten` is told why the file could not be written, `QUANT_CACHE`.
+   * Throws `QUANT_CACHE` where the folder cannot be made.
+   */
+  constructor(
+    folder: string,
+    format: string,
+    slices: ReadonlyMap<string, TensorSlice>,
+    onUnwritten: (error: PetalsError) => void,
+  ) {
+    this.#onUnwritten = onUnwritten
     this.#file = join(makeFolder(folder), `${identityOf(`${VERSION} ${format}`, slices)}.safetensors`)
     this.#found = readHeader(this.#file)
   }
@@ -36,10 +48,15 @@ export class QuantCacheFile {
     this.#made.set(name, { dtype, shape, data: data.slice() })
   }
 
-  /** Writes what was made. Throws `QUANT_CACHE` where it cannot be written; nothing is left behind then. */
+  /** Writes what was made. Where it cannot be written, on a full disk, nothing is left behind, and nothing is lost. */
   save(): void {
     if (this.#made.size === 0) return
-    replaceFile(this.#file, (unfinished) => writeTensors(unfinished, this.#made))
+    try {
+      replaceFile(this.#file, (unfinished) => writeTensors(unfinished, this.#made))
+    } catch (error) {
+      if (!(error instanceof PetalsError)) throw error
+      this.#onUnwritten(error)
+    }
     this.#made.clear()
   }
 }

@@ -20,6 +20,15 @@ export async function describeDialError(error: unknown, context: DialContext): P
   const { peer, rpc, hasSwarmKey } = context
   if (error.name === 'UnsupportedProtocolError' && rpc !== undefined) return unsupported(error, context, rpc)
   const where = peer.multiaddrs.length === 0 ? 'without known addresses' : `at ${peer.multiaddrs.join(', ')}`
+  const other = otherPeer(error)
+  if (other !== undefined) {
+    return new SwarmError(
+      'SWARM_HANDSHAKE',
+      `${where.replace(/^at /, '')}: peer ${cleanText(other, 64)} answers there, not peer ${peer.peerId}: was its ` +
+        'identity file lost, or the address given to another node? Name the peer that is there, if it is the right one',
+      { cause: error },
+    )
+  }
   if (isHandshakeFailure(error)) {
     const guess = hasSwarmKey ? 'has it a different swarm key, or none' : 'is it of a private swarm (--swarm-key)'
     return new SwarmError(
@@ -42,6 +51,16 @@ function isHandshakeFailure(error: Error): boolean {
   if (error instanceof AggregateError)
     return error.errors.some((one) => one instanceof Error && isHandshakeFailure(one))
   return ['EncryptionFailedError', 'InvalidCryptoExchangeError'].includes(error.name)
+}
+
+/** The peer that answered in the place of the one that was dialled; undefined if that was not the matter. */
+function otherPeer(error: Error): string | undefined {
+  if (error instanceof AggregateError)
+    return error.errors
+      .map((one) => (one instanceof Error ? otherPeer(one) : undefined))
+      .find((one) => one !== undefined)
+  // libp2p keeps nothing but the text of noise's error.
+  return /identity key (\S+) does not match expected remote identity/.exec(error.message)?.[1]
 }
 
 async function unsupported(error: Error, { libp2p, peer }: DialContext, rpc: Rpc): Promise<SwarmError> {

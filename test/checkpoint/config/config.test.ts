@@ -94,6 +94,7 @@ test('null counts as left out', () => {
     torch_dtype: null,
   }
   assert.deepEqual({ ...config(nothing), raw: {} }, { ...config({}), raw: {} })
+  assert.equal(config({ dtype: 'auto' }).dtype, config({}).dtype)
 })
 
 const ROPES: [string, object, object][] = [

@@ -128,8 +128,35 @@ test('a hub that cannot be reached is as good as offline where all is here', asy
   const hub = await StandInHub.start(t, FILES)
   const settings = await freshSettings(t, hub)
   const first = await openModel(REPO, { settings })
-  hub.behaviour.unavailable = 1000
-  assert.deepEqual((await openModel(REPO, { settings })).tensors, first.tensors)
+  for (const behaviour of [{ unavailable: 1000 }, { silent: true }]) {
+    Object.assign(hub.behaviour, behaviour)
+    const troubles: string[] = []
+    const opened = await openModel(REPO, { settings, onTrouble: (trouble) => troubles.push(trouble) })
+    assert.deepEqual(opened.tensors, first.tensors)
+    assert.match(troubles.at(-1) ?? '', /does not answer: tiny\/llama is opened as it was here last, commit c0ffee/)
+  }
+})
+
+test('that a hub does not answer is told while it is waited for', async (t) => {
+  const hub = await StandInHub.start(t, FILES, { silent: true })
+  const settings = await freshSettings(t, hub)
+  const ended = new AbortController()
+  const told: string[] = []
+  const onTrouble = (trouble: string): void => {
+    told.push(trouble)
+    ended.abort(new Error('enough'))
+  }
+  await assert.rejects(openModel(REPO, { settings, onTrouble, signal: ended.signal }), /enough/)
+  assert.match(told[0] ?? '', /^127\.0\.0\.1:\d+ has not answered yet: waiting for it$/)
+})
+
+test('each failure of a hub is told once while it is tried again', async (t) => {
+  const hub = await StandInHub.start(t, FILES, { unavailable: 4 })
+  const settings = await freshSettings(t, hub)
+  const told: string[] = []
+  await openModel(REPO, { settings, onTrouble: (trouble) => told.push(trouble) })
+  assert.equal(told.length, 1)
+  assert.match(told[0] ?? '', /cannot answer for tiny\/llama .*; trying again$/)
 })
 
 test('a header larger than the first read comes in two', async (t) => {

@@ -17,6 +17,8 @@ export interface Behaviour {
   /** This many requests are refused with 429 first. */
   tooMany?: number
   retryAfter?: string
+  /** Requests are taken and never answered. */
+  silent?: boolean
   /** This many requests fail with 503 first. */
   unavailable?: number
   /** Each connection is cut after so many bytes of body. */
@@ -109,6 +111,7 @@ export class StandInHub {
   async #answerHub(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = this.#note(request, 'hub')
     const { behaviour } = this
+    if (behaviour.silent) return
     if ((behaviour.tooMany ?? 0) > 0) {
       behaviour.tooMany!--
       return refuse(response, 429, undefined, { 'retry-after': behaviour.retryAfter ?? '0' })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageError } from '../../../src/base/errors.ts'
-import { closest } from '../../../src/cli/terminal/closest.ts'
+import { closest } from '../../../src/base/closest.ts'
 import { type OptionTable, flagOf, nameOfKey, variableOf } from '../../../src/cli/options/option-table.ts'
 import { fromFlags } from '../../../src/cli/options/flags.ts'
 import { readOptions } from '../../../src/cli/options/read-options.ts'

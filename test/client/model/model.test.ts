@@ -145,9 +145,9 @@ test('a lost span whose inputs nobody holds any more is recomputed from the span
     const session = model.inferenceSession({ maxLength: 79 })
     let route: string[] = []
     let copies: { drop(): void }[] = []
-    session.blocks.on('route', (links) => {
-      route = links.map(({ remote }) => remote.peerId)
-      copies = links.slice(1).map(({ inputs }) => inputs)
+    session.blocks.on('route', (hops) => {
+      route = hops.map(({ peerId }) => peerId)
+      copies = session.blocks.links.slice(1).map(({ inputs }) => inputs)
     })
     const ids: number[] = []
     let computedBySpanBefore = 0

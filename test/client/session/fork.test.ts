@@ -156,8 +156,8 @@ test('where nobody holds the inputs of a replayed span any more, the span before
   const servers = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
   const session = swarm.session()
   let inputs: readonly { drop(): void }[] = []
-  session.on('route', (links) => {
-    inputs = links.slice(1).map((link) => link.inputs)
+  session.on('route', () => {
+    inputs = session.links.slice(1).map((link) => link.inputs)
   })
   await feed(session, PROMPT)
   await feed(session, [...PROMPT, 4])

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
@@ -24,7 +24,12 @@ const TOKENS = 7
 /** Shares of the largest output. int8 and int4 round activations, too; experts and NF4 do not. */
 const TOLERANCE: Record<BlockFormat, number> = { nf4: 1e-5, int8: 0.03, int4: 0.03 }
 
-async function outputs(checkpoint: Checkpoint, quant: Quantization, quantCache?: string): Promise<Float32Array> {
+async function outputs(
+  checkpoint: Checkpoint,
+  quant: Quantization,
+  quantCache?: string,
+  onWarning?: (warning: string) => void,
+): Promise<Float32Array> {
   const { numBlocks, hiddenSize } = checkpoint.config
   const random = seededRandom(3)
   const hidden = fromFloat32(
@@ -39,6 +44,7 @@ async function outputs(checkpoint: Checkpoint, quant: Quantization, quantCache?:
     dtype: 'float32',
     quant,
     quantCache,
+    onWarning,
     threads: 1,
     spin: false,
     cacheTokens: 64,
@@ -144,6 +150,16 @@ it('quantized matrices are kept on disk if asked, and taken from there; damaged 
     assert.equal((await readFile(files[0]!)).length, bytes.length)
     assert.deepEqual(await readdir(quantCache), kept)
   }
+  const llama = await openCheckpoint(join(FIXTURES, 'llama'))
+  const file = (await readdir(join(folder, 'llama', 'int4'))).find((name) => name.endsWith('.safetensors'))
+  const unwritable = join(folder, 'llama', 'int4', file!)
+  await rm(unwritable)
+  await mkdir(join(unwritable, 'in the way'), { recursive: true })
+  const warnings: string[] = []
+  const onWarning = (warning: string): void => void warnings.push(warning)
+  assert.deepEqual(await outputs(llama, 'int4', join(folder, 'llama', 'int4'), onWarning), await outputs(llama, 'int4'))
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0]!, /safetensors cannot be written: .*: the next start quantizes anew/)
   await writeFile(join(folder, 'file'), '')
   await assert.rejects(outputs(await openCheckpoint(join(FIXTURES, 'llama')), 'int8', join(folder, 'file')), {
     code: 'QUANT_CACHE',

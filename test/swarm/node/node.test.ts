@@ -70,6 +70,17 @@ test('an unreachable bootstrap peer is named, and the node still runs', async (t
   assert.equal(node.multiaddrs.length, 1)
 })
 
+test('a bootstrap peer that answers under another identity is called so', async (t) => {
+  const other = await startNode(t)
+  const peerId = '12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN'
+  const named = other.multiaddrs.map((address) => address.replace(other.peerId, peerId))
+  const node = await startNode(t, { bootstrap: named })
+  await assert.rejects(node.ready(), {
+    code: 'SWARM_HANDSHAKE',
+    message: new RegExp(`peer ${other.peerId} answers there, not peer ${peerId}`),
+  })
+})
+
 test('a node dials its bootstrap peer when that comes up later, and again when it comes back', async (t) => {
   const bootstrap = await createSwarmNode({ identity: await loadIdentity(), listen: LOOPBACK, logger: silent })
   t.after(() => bootstrap.stop())

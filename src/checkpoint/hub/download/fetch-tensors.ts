@@ -49,7 +49,7 @@ export async function fetchTensors(
     await checkFreeSpace(settings.partsFolder, await countMissing(settings.partsFolder, wanted))
     const lease = await reserve(settings.partsFolder, await partsOf(settings.partsFolder, wanted), options)
     try {
-      const located = await downloadParts(new HubClient(settings), wanted, options)
+      const located = await downloadParts(new HubClient(settings, options.onTrouble), wanted, options)
       return withLocated(checkpoint, { ...remote, leases: [...remote.leases, lease] }, wanted, located)
     } catch (error) {
       await removeLease(lease)

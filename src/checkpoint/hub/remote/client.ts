@@ -3,7 +3,7 @@
 import { isJsonObject, parseJsonObject } from '../../config/json.ts'
 import { type Asked, errorOfAnswer } from './answers.ts'
 import { HubError } from '../errors.ts'
-import { type HttpAnswer, request } from './http.ts'
+import { type HttpAnswer, type HttpOptions, request } from './http.ts'
 import { Retry, retrying } from './retry.ts'
 import type { HubSettings } from '../settings.ts'
 import { isCommit } from '../source.ts'
@@ -18,6 +18,9 @@ export interface RemoteFile {
   readonly etag: string
   readonly bytes: number
 }
+
+/** Told in words that the hub does not answer, or not as it should, while there is still hope. */
+export type HubTroubleListener = (trouble: string) => void
 
 /** A revision of a model as the hub describes it. */
 export interface RevisionInfo {
@@ -42,16 +45,20 @@ export class HubClient {
   /** The address that the hub redirects to for each file, so that not every range of a file asks for it again. */
   readonly #locations = new Map<string, { readonly url: string; readonly at: number }>()
 
-  constructor(settings: HubSettings) {
+  readonly #tellTrouble: HubTroubleListener
+  #told = ''
+
+  constructor(settings: HubSettings, onTrouble: HubTroubleListener = () => undefined) {
     this.settings = settings
+    this.#tellTrouble = onTrouble
   }
 
   /** Asks which commit a branch or tag is at now, and which files that commit has. */
   async revision(repo: string, revision: string, signal?: AbortSignal): Promise<RevisionInfo> {
     const url = `${this.settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`
-    return retrying(this.settings.retryDelayMs, signal, async () => {
+    return retrying(this.#retry(), signal, async () => {
       this.#checkOnline(`${repo}@${revision}`)
-      const answer = await request(this.settings, url, { signal })
+      const answer = await this.#request(url, { signal })
       await this.#expect(answer, { repo, revision }, 200)
       return parseInfo(await this.#text(answer), url)
     })
@@ -60,9 +67,9 @@ export class HubClient {
   /** Asks for a file's size and etag, without its content. */
   async describe(repo: string, commit: string, name: string, signal?: AbortSignal): Promise<RemoteFile> {
     const asked = { repo, revision: commit, file: name }
-    return retrying(this.settings.retryDelayMs, signal, async () => {
+    return retrying(this.#retry(), signal, async () => {
       this.#checkOnline(`${name} of ${repo}`)
-      const answer = await request(this.settings, this.#url(asked), { method: 'HEAD', signal })
+      const answer = await this.#request(this.#url(asked), { method: 'HEAD', signal })
       const { response, hubHeaders, location } = answer
       if (location === undefined) await this.#expect(answer, asked, 200)
       await answer.discard()
@@ -94,7 +101,7 @@ export class HubClient {
    * range or another version.
    */
   async *stream(file: RemoteFile, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const retry = new Retry(this.settings.retryDelayMs)
+    const retry = this.#retry()
     let position = start
     while (position < end) {
       try {
@@ -119,7 +126,7 @@ export class HubClient {
     const url = this.#url(asked)
     const known = this.#locations.get(url)
     const direct = known !== undefined && performance.now() - known.at < LOCATION_TTL_MS
-    const answer = await request(this.settings, direct ? known.url : url, { range: [start, end], signal })
+    const answer = await this.#request(direct ? known.url : url, { range: [start, end], signal })
     if (direct && EXPIRED.has(answer.response.status)) {
       await answer.discard()
       this.#locations.delete(url)
@@ -201,6 +208,22 @@ export class HubClient {
 
   #remember(asked: Asked, location: string | undefined): void {
     if (location !== undefined) this.#locations.set(this.#url(asked), { url: location, at: performance.now() })
+  }
+
+  #request(url: string, options: HttpOptions): Promise<HttpAnswer> {
+    const onSlow = (host: string): void => this.#trouble(`${host} has not answered yet: waiting for it`)
+    return request(this.settings, url, { ...options, onSlow })
+  }
+
+  #retry(): Retry {
+    return new Retry(this.settings.retryDelayMs, ({ message }) => this.#trouble(`${message}; trying again`))
+  }
+
+  /** Many requests at a time have the same trouble: it is told once. */
+  #trouble(text: string): void {
+    if (text === this.#told) return
+    this.#told = text
+    this.#tellTrouble(text)
   }
 
   #checkOnline(what: string): void {

@@ -6,6 +6,9 @@ import type { HubSettings } from '../settings.ts'
 /** A connection without a byte for this long counts as broken. */
 const STALL_MS = 30_000
 
+/** So long without an answer is worth a word to the user. */
+const SLOW_MS = 1500
+
 const MAX_REDIRECTS = 8
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
@@ -14,6 +17,8 @@ export interface HttpOptions {
   /** Bytes `start` to `end`, `end` not included. */
   readonly range?: readonly [number, number] | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called when the host has let some time pass without an answer. */
+  readonly onSlow?: ((host: string) => void) | undefined
 }
 
 /** An answer, with what was learnt on the redirects to it. */
@@ -41,7 +46,7 @@ export async function request(settings: HubSettings, address: string, options: H
   let url = new URL(address)
   for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
     const onHub = url.origin === hubOrigin
-    const watch = new Stall(url.host, options.signal)
+    const watch = new Stall(url.host, options)
     const response = await send(url, onHub ? settings.token : undefined, options, watch)
     if (onHub) hubHeaders.unshift(response.headers)
     const redirects = REDIRECTS.has(response.status)
@@ -125,10 +130,12 @@ class Stall {
   readonly #controller = new AbortController()
   readonly #abort = () => this.#controller.abort()
   #timer: NodeJS.Timeout
+  readonly #slow: NodeJS.Timeout
 
-  constructor(host: string, caller: AbortSignal | undefined) {
+  constructor(host: string, { signal: caller, onSlow }: HttpOptions) {
     this.#host = host
     this.#caller = caller
+    this.#slow = setTimeout(() => onSlow?.(host), SLOW_MS)
     this.signal = this.#controller.signal
     this.#timer = setTimeout(this.#abort, STALL_MS)
     if (caller?.aborted) this.#abort()
@@ -136,11 +143,13 @@ class Stall {
   }
 
   alive(): void {
+    clearTimeout(this.#slow)
     this.#timer.refresh()
   }
 
   stop(): void {
     clearTimeout(this.#timer)
+    clearTimeout(this.#slow)
     this.#caller?.removeEventListener('abort', this.#abort)
   }
 

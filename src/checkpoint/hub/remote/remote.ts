@@ -1,4 +1,4 @@
-import type { RemoteFile } from './client.ts'
+import type { HubTroubleListener, RemoteFile } from './client.ts'
 import type { DownloadProgress } from '../download/progress.ts'
 import type { HubSettings } from '../settings.ts'
 
@@ -19,6 +19,8 @@ export interface RemoteModel {
 export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined
+  /** Called when the hub does not answer, or not as it should, while there is still hope: what is the matter. */
+  readonly onTrouble?: HubTroubleListener | undefined
   /** Requests at a time. */
   readonly concurrency?: number | undefined
   /**

@@ -9,13 +9,18 @@ const MAX_DELAY_MS = 10_000
 /** If the server asks for a longer pause than this, the error goes to the user, who can come back later. */
 const MAX_RETRY_AFTER_MS = 60_000
 
+export type RetryListener = (error: HubError) => void
+
 /** Decides whether a piece of work is tried again after a failure, and waits before the next attempt. */
 export class Retry {
   readonly #delayMs: number
+  readonly #onRetry: RetryListener
   #failures = 0
 
-  constructor(delayMs: number) {
+  /** `onRetry` is told of each failure after which another attempt follows, but for a first, which may be chance. */
+  constructor(delayMs: number, onRetry: RetryListener) {
     this.#delayMs = delayMs
+    this.#onRetry = onRetry
   }
 
   /** The work has progressed: failures are counted from 0 again. */
@@ -29,6 +34,7 @@ export class Retry {
     if (!(error instanceof HubError) || !error.retryable || ++this.#failures > MAX_FAILURES) throw error
     const waitMs = error.retryAfterMs ?? this.#backoffMs()
     if (waitMs > MAX_RETRY_AFTER_MS) throw error
+    if (this.#failures > 1) this.#onRetry(error)
     await sleep(waitMs, undefined, { signal }).catch(() => signal?.throwIfAborted())
   }
 
@@ -40,11 +46,10 @@ export class Retry {
 
 /** Calls `attempt` until it succeeds or fails in a way that a retry cannot mend. */
 export async function retrying<T>(
-  delayMs: number,
+  retry: Retry,
   signal: AbortSignal | undefined,
   attempt: () => Promise<T>,
 ): Promise<T> {
-  const retry = new Retry(delayMs)
   for (;;) {
     try {
       return await attempt()

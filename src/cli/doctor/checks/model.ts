@@ -9,6 +9,7 @@ import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
+import { tellTrouble } from '../../terminal/tell-trouble.ts'
 
 /**
  * Reports how many blocks of a model fit on this machine. For a model of the hub only small files and headers are
@@ -16,7 +17,7 @@ import { threadRuntime } from '../../../runtime/thread-runtime.ts'
  */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
-    const { config, notes } = await openModel(model, { signal })
+    const { config, notes } = await openModel(model, { signal, onTrouble: tellTrouble })
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
@@ -53,6 +54,9 @@ function describeSpan(plan: SpanPlan): Finding {
     `${sizeText(plan.cacheBytes)} KV cache${plan.kvDType === undefined ? '' : ` in ${plan.kvDType}`} ` +
       `(${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
     `${sizeText(plan.workspaceBytes)} workspace, ${sizeText(plan.reserveBytes)} reserve`,
+    plan.trainingBytes === 0
+      ? 'no room for training'
+      : `${sizeText(plan.trainingBytes)} for backward passes of clients`,
   ].join('\n')
   if (numBlocks > 0) return ok('Serving', found)
   return problem('Serving', found, 'use a machine with more memory, or only a client: "petals-node generate"')
