@@ -122,6 +122,11 @@ export function softmax(g: Graph, x: Value, name: string): Value {
   return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
 }
 
+/** The logarithm of softmax along the last axis. */
+export function logSoftmax(g: Graph, x: Value, name: string): Value {
+  return single(g, { op: 'LogSoftmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
+}
+
 /** The `count` largest elements along the last axis, in order, and where they are (int64): [..., count] each. */
 export function largestFew(g: Graph, x: Value, count: number, name: string): { values: Value; indices: Value } {
   const shape = [...x.shape.slice(0, -1), count]
