@@ -91,6 +91,11 @@ describe('gradients over two servers', () => {
   })
 })
 
+/** One of those who computed a block of a pass. */
+function holderOf(pass: RemotePass, block: number): string {
+  return pass.route.find(({ start, end }) => start <= block && block < end)!.peerId
+}
+
 /** An adapter of the fixture, whose B is not zero. */
 function adapterOf({ numBlocks, hiddenSize }: ModelConfig): Adapter {
   const modules = Array.from({ length: numBlocks }, (_, block) => ({
@@ -122,10 +127,6 @@ describe('gradients over processes that are killed', () => {
   })
 
   const processOf = (peerId: string): ChildProcess => swarm.servers.find((server) => server.peerId === peerId)!.process
-  /** One of those who computed a block of a pass. */
-  const holderOf = (pass: RemotePass, block: number): string =>
-    pass.route.find(({ start, end }) => start <= block && block < end)!.peerId
-
   it('are the same to a millionth: killed between forward and backward, and in mid-backward', async () => {
     const { config } = model.layers
     const shape = [8, 64, config.hiddenSize]

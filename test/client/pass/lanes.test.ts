@@ -59,7 +59,7 @@ test('each choice knows of those before it: work is dealt out by what servers ta
   assert.deepEqual([pieces.lanes.numPieces, pieces.lanes.seconds.size], [0, 0])
 })
 
-test('a server that has nothing left takes over what it can compute, from where the most waits, the last first', async () => {
+test('a server that has nothing left takes over what it can compute, the last piece of where most waits', async () => {
   const pieces = new Pieces({ a: 1, b: 1, late: 1 })
   const [a, b] = [spanOf('a'), spanOf('b', 4, 8)]
   const late = spanOf('late', 0, 4)
