@@ -44,7 +44,7 @@ const DESCRIPTIONS: Readonly<Record<Kind, string>> = {
   flag: 'true or false',
   bytes: 'a Uint8Array',
   object: 'an object',
-  adapter: 'the name of an adapter, or what loadAdapter gave',
+  adapter: 'the name of an adapter, what loadAdapter gave, or AdapterVersions',
 }
 
 /** Throws `USAGE` for options that do not exist, and for values of another type than the option's. */
