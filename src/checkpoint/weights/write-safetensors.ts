@@ -1,10 +1,9 @@
 import type { DType } from '../../tensor/dtype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { CheckpointError } from '../errors.ts'
 import { writeByRename } from '../hub/cache/files.ts'
 import { HEADER_LENGTH_BYTES } from './safetensors.ts'
 
-const NAMES: Readonly<Partial<Record<DType, string>>> = {
+const NAMES: Readonly<Record<DType, string>> = {
   float32: 'F32',
   float16: 'F16',
   bfloat16: 'BF16',
@@ -17,7 +16,7 @@ const NAMES: Readonly<Partial<Record<DType, string>>> = {
 
 /**
  * Writes tensors into a safetensors file, by the names' order, atomically. `metadata` are texts in its header; `format`
- * is `pt`, without which other libraries do not read it. Throws `CHECKPOINT_DTYPE` for a type that such a file has not.
+ * is `pt`, without which other libraries do not read it.
  */
 export async function writeSafetensors(
   file: string,
@@ -28,10 +27,7 @@ export async function writeSafetensors(
   const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } }
   let offset = 0
   for (const [name, { dtype, shape, data }] of sorted) {
-    const stored = NAMES[dtype]
-    if (stored === undefined)
-      throw new CheckpointError('CHECKPOINT_DTYPE', `tensor ${name} is ${dtype}: not for ${file}`)
-    header[name] = { dtype: stored, shape, data_offsets: [offset, (offset += data.byteLength)] }
+    header[name] = { dtype: NAMES[dtype], shape, data_offsets: [offset, (offset += data.byteLength)] }
   }
   const json = JSON.stringify(header)
   // Spaces at the end align the tensors to 8 bytes.
