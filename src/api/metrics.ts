@@ -71,20 +71,30 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
   registerGauge(registry, 'petals_sessions', 'Sessions that hold a part of the KV cache', () => engine.numSessions)
 }
 
+/** For how long the longest delay of the event loop is remembered: at least so long, at most twice. */
+const DELAY_WINDOW_MS = 60_000
+
 /**
- * Measures the longest time that this thread's event loop has been blocked since now; Node's own metric of it is reset
- * at each scrape. Returns the function that ends this.
+ * Measures the longest time that this thread's event loop was blocked of late; Node's own metric of it is reset at each
+ * scrape. Returns the function that ends this.
  */
-export function registerEventLoopMetric(registry: Registry): () => void {
+export function registerEventLoopMetric(registry: Registry, windowMs = DELAY_WINDOW_MS): () => void {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
+  let before = 0
+  const timer = setInterval(() => {
+    before = delay.max
+    delay.reset()
+  }, windowMs)
+  timer.unref()
   registerGauge(
     registry,
     'petals_event_loop_delay_max_seconds',
-    'Longest delay of the event loop since the node serves',
-    () => delay.max / NANOSECONDS,
+    'Longest delay of the event loop in the last minute or two',
+    () => Math.max(delay.max, before) / NANOSECONDS,
   )
   return () => {
+    clearInterval(timer)
     delay.disable()
   }
 }

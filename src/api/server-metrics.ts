@@ -15,6 +15,16 @@ export function registerServerMetrics(
   registerGauges(registry, 'petals_server_state', '1 for the state that this server announces', ['state'], () =>
     RECORD_STATES.map((state) => ({ labels: { state }, value: announcer.state === state ? 1 : 0 })),
   )
+  registerGauges(
+    registry,
+    'petals_server_info',
+    '1, with what this server is in its labels',
+    ['model', 'blocks', 'dtype', 'quant', 'kv_dtype', 'device', 'version'],
+    () => {
+      const { modelKey: model, start, end, dtype, quant, kvDType: kv = dtype, device, version } = announcer.span
+      return [{ labels: { model, blocks: `${start}:${end}`, dtype, quant, kv_dtype: kv, device, version }, value: 1 }]
+    },
+  )
   registerGauge(registry, 'petals_server_sessions', 'Sessions of clients', () => blocks.numSessions)
   registerCounter(registry, 'petals_server_sessions_total', 'Sessions opened', () => stats.sessionsOpened)
   registerCounter(registry, 'petals_server_steps_total', 'Steps computed for sessions', () => stats.steps)

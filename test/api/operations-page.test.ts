@@ -26,7 +26,11 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
     numReloads: 2,
   })
   return {
-    announcer: { state: 'ONLINE', throughput: 20 },
+    announcer: {
+      state: 'ONLINE',
+      throughput: 20,
+      span: { modelKey: 'demo', start: 2, end: 5, dtype: 'float32', quant: 'int8', device: 'cpu', version: '1.2.3' },
+    },
     blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
     discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] } },
     keeper,
@@ -67,6 +71,9 @@ test("what is counted elsewhere is read at each scrape, and a peer's codes are n
     assert.ok(lines.includes(`petals_server_failures_total{code="CACHE_FULL"} ${count}`), lines.join('\n'))
     assert.ok(lines.includes('petals_server_failures_total{code="REMOTE"} 1'))
     assert.ok(lines.includes('petals_server_reloads_total 2'))
+    const info =
+      'model="demo",blocks="2:5",dtype="float32",quant="int8",kv_dtype="float32",device="cpu",version="1.2.3"'
+    assert.ok(lines.includes(`petals_server_info{${info}} 1`), lines.join('\n'))
     assert.ok(lines.includes('petals_server_state{state="ONLINE"} 1'))
     assert.ok(lines.includes('petals_swarm_servers{state="JOINING"} 1'))
     stats.failed(new PetalsError('CACHE_FULL', 'full'))

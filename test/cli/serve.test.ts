@@ -87,12 +87,14 @@ test('a second signal stops a draining server at once', async (t) => {
   assert.equal(await readJson(file), undefined)
 })
 
-test('a metrics port in use is told before anything is loaded', async (t) => {
+test('a bootstrap node has metrics, too; a port in use is told before anything is loaded', async (t) => {
   const file = join(await tempFolder(t), 'ready.json')
-  const first = start(t, ['bootstrap', ...LOOPBACK, '--ready-file', file])
-  const { multiaddrs } = await until('the ready file', () => readJson<ReadyReport>(file))
-  const port = multiaddrs[0]!.split('/')[4]!
-  const { code, stderr } = await run(t, ...SERVE, '--metrics-port', port)
+  const first = start(t, ['bootstrap', ...LOOPBACK, '--ready-file', file, '--metrics-port', '0'])
+  const { metricsPort: port } = await until('the ready file', () => readJson<ReadyReport>(file))
+  const scrape = async (path: string) => fetch(`http://127.0.0.1:${port}${path}`)
+  assert.equal((await scrape('/ready')).status, 200)
+  assert.match(await (await scrape('/metrics')).text(), /^petals_swarm_peers 0$/m)
+  const { code, stderr } = await run(t, ...SERVE, '--metrics-port', String(port))
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`cannot serve metrics on 127.0.0.1:${port}: the port is in use`))
   first.child.kill('SIGTERM')

@@ -6,6 +6,7 @@ import type { BootstrapValues } from './options.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
+import { openMetricsEndpoint } from '../process/metrics-endpoint.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import { startNode } from '../join/start-node.ts'
@@ -26,15 +27,20 @@ export async function runBootstrap(values: BootstrapValues, { shutdown }: Comman
 }
 
 async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup): Promise<void> {
-  const node = await startNode(values, logger, cleanup)
+  let isOnline = false
+  const health = () => ({ state: isOnline ? 'ONLINE' : 'JOINING', sessions: 0, alive: true })
+  const metrics = await openMetricsEndpoint(values, health, cleanup)
+  const node = await startNode(values, logger, cleanup, metrics?.ofLibp2p)
+  metrics?.watchNode(node)
   const exchange = new RecordExchange(node, { version: VERSION })
   await exchange.start()
   await serveContact(node, VERSION)
   cleanup.add(() => exchange.stop())
+  isOnline = true
   const multiaddrs = bestFirst(node.multiaddrs)
   cleanup.add(
     await announceReady(
-      { peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: null },
+      { peerId: node.peerId, multiaddrs, blocks: null, httpPort: null, metricsPort: metrics?.port ?? null },
       values.readyFile,
     ),
   )

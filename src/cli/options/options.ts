@@ -62,6 +62,24 @@ export const routeOptions = {
     defaultDescription: 'none',
     description: 'Peer id of a server never to use; may be repeated',
   },
+  exact: {
+    type: 'flag',
+    group: SWARM,
+    description: 'Use only servers that compute with the weights as they are, in their dtype or float32',
+  },
+  quant: {
+    type: 'text',
+    group: SWARM,
+    defaultDescription: 'any',
+    description: 'Use only servers whose weights are kept so, e.g. none, int8 or int4',
+  },
+  dtype: {
+    type: 'text',
+    group: SWARM,
+    defaultDescription: 'any',
+    choices: ['float32', 'float16', 'bfloat16'],
+    description: 'Use only servers that compute in this dtype',
+  },
   wait: {
     type: 'number',
     group: SWARM,

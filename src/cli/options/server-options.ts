@@ -2,16 +2,8 @@ import { DEFAULT_PEER_BYTES, DEFAULT_REQUESTS_PER_SECOND } from '../../swarm/lim
 import { PEERS, RUNNING, SWARM } from './groups.ts'
 import type { OptionTable } from './option-table.ts'
 
-/** How a server runs and stops. */
-export const serverOptions = {
-  publicName: { type: 'text', group: SWARM, description: 'Name to show beside the peer id' },
-  throughput: {
-    type: 'text',
-    group: SWARM,
-    default: 'auto',
-    description: 'Tokens per second of one session to announce; auto: as measured at the start and since',
-    reason: 'Clients choose routes by it, and avoid who promises too much',
-  },
+/** Where a node tells how it is. */
+export const metricsOptions = {
   metricsPort: {
     type: 'integer',
     group: RUNNING,
@@ -27,6 +19,19 @@ export const serverOptions = {
     description: 'Address to bind --metrics-port to',
     reason: 'Metrics tell strangers what a machine does',
   },
+} as const satisfies OptionTable
+
+/** How a server runs and stops. */
+export const serverOptions = {
+  publicName: { type: 'text', group: SWARM, description: 'Name to show beside the peer id' },
+  throughput: {
+    type: 'text',
+    group: SWARM,
+    default: 'auto',
+    description: 'Tokens per second of one session to announce; auto: as measured at the start and since',
+    reason: 'Clients choose routes by it, and avoid who promises too much',
+  },
+  ...metricsOptions,
   balanceQuality: {
     type: 'number',
     group: SWARM,

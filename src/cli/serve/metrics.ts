@@ -1,9 +1,11 @@
-import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { RunningServer } from '../../server/serve.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
-import { spansOf } from '../values/span.ts'
+import type { OptionValues } from '../options/option-table.ts'
+import type { metricsOptions } from '../options/server-options.ts'
 import type { Cleanup } from '../process/cleanup.ts'
+import { openMetricsEndpoint } from '../process/metrics-endpoint.ts'
+import { spansOf } from '../values/span.ts'
 
 /** The metrics endpoint of a server. */
 export interface ServerMetrics {
@@ -15,20 +17,11 @@ export interface ServerMetrics {
   watch(running: RunningServer, node: SwarmNode): void
 }
 
-/**
- * Opens the metrics endpoint, if it was asked for. Done before the long loading, so that a port in use is reported at
- * once.
- */
+/** Opens the metrics endpoint, if it was asked for. Throws as `openMetricsEndpoint`. */
 export async function openMetrics(
-  { metricsPort, metricsHost }: { readonly metricsPort: number | undefined; readonly metricsHost: string },
+  values: OptionValues<typeof metricsOptions>,
   cleanup: Cleanup,
 ): Promise<ServerMetrics> {
-  if (metricsPort === undefined) return { port: null, ofLibp2p: undefined, watch: () => undefined }
-  const { createMetrics, registerEngineMetrics, registerEventLoopMetric } = await import('../../api/metrics.ts')
-  const { registerServerMetrics } = await import('../../api/server-metrics.ts')
-  const { libp2pMetrics, registerSwarmMetrics } = await import('../../api/swarm-metrics.ts')
-  const { startMetricsServer } = await import('../../api/metrics-server.ts')
-  const registry = createMetrics()
   let watched: RunningServer | undefined
   let failed = false
   const health = () => ({
@@ -37,18 +30,14 @@ export async function openMetrics(
     alive: !failed,
     missing: spansOf(watched?.discovery.unserved() ?? []),
   })
-  const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort }).catch(
-    (error: unknown) => {
-      if (errorCode(error) !== 'METRICS_LISTEN') throw error
-      throw new PetalsError('METRICS_LISTEN', `--metrics-port, --metrics-host: ${errorMessage(error)}`, {
-        cause: error,
-      })
-    },
-  )
-  cleanup.add(() => server.stop())
+  const endpoint = await openMetricsEndpoint(values, health, cleanup)
+  if (endpoint === undefined) return { port: null, ofLibp2p: undefined, watch: () => undefined }
+  const { port, ofLibp2p, registry, watchNode } = endpoint
+  const { registerEngineMetrics } = await import('../../api/metrics.ts')
+  const { registerServerMetrics } = await import('../../api/server-metrics.ts')
   return {
-    port: server.port,
-    ofLibp2p: libp2pMetrics(registry),
+    port,
+    ofLibp2p,
     watch(running, node) {
       watched = running
       void running.failed.then(() => {
@@ -56,8 +45,7 @@ export async function openMetrics(
       })
       registerEngineMetrics(registry, running.keeper)
       registerServerMetrics(registry, running)
-      registerSwarmMetrics(registry, node)
-      cleanup.add(registerEventLoopMetric(registry))
+      watchNode(node)
     },
   }
 }

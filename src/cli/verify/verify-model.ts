@@ -1,6 +1,8 @@
+import { shortPeer } from '../terminal/short-peer.ts'
 import { describeWaiting } from '../terminal/text-printer.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import type { ServerChoiceOptions } from '../../client/remote/server-choice.ts'
+import type { RouteHop } from '../../client/session/route-hop.ts'
+import { isRounded, type ServerChoiceOptions } from '../../client/remote/server-choice.ts'
 import type { Golden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
@@ -67,14 +69,33 @@ async function* verifyAt(
     logger: options.logger,
     allowedServers: options.allowedServers,
     blockedServers: options.blockedServers,
+    exact: options.exact,
+    quant: options.quant,
+    dtype: options.dtype,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
     recoveryTimeoutMs: options.recoveryTimeoutMs,
   })
   model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))
+  const roundingPeers = new Set<string>()
+  model.on('route', (hops) => {
+    for (const hop of hops) {
+      if (!isRounded(hop) || roundingPeers.has(hop.peerId)) continue
+      roundingPeers.add(hop.peerId)
+      process.stderr.write(`${describeRounding(hop)}\n`)
+    }
+  })
   try {
     yield* verifyPartition(model, golden, cuts)
   } finally {
     await model.close()
   }
+}
+
+function describeRounding({ peerId, name, start, end, quant, kvDType }: RouteHop): string {
+  const form = quant === 'none' ? `a cache in ${kvDType}` : `weights in ${quant}`
+  return (
+    `server ${name ?? shortPeer(peerId)} computes blocks ${start}:${end} with ${form}: it differs by its rounding; ` +
+    '--exact leaves such servers out'
+  )
 }

@@ -21,6 +21,8 @@ export interface RouteState {
   readonly reached: readonly ServerRecord[]
   /** Whether a server of the model was ever heard of. */
   readonly wasServed: boolean
+  /** What is said of servers that the user's choice leaves out, if there are any. */
+  readonly leftOut: string
 }
 
 const MAP_TIMEOUT_MS = 2000
@@ -37,7 +39,7 @@ export class RouteHelp {
   }
 
   /** The error to throw in the place of one of `Candidates.route`. */
-  async explain(error: unknown, { find, reached, wasServed }: RouteState): Promise<unknown> {
+  async explain(error: unknown, { find, reached, wasServed, leftOut }: RouteState): Promise<unknown> {
     const missing = error instanceof NoRouteError ? error : missingNow(find, reached, error)
     if (missing === undefined || missing.isFinal) return missing ?? error
     const served = wasServed ? [] : await this.#servedModels()
@@ -52,7 +54,7 @@ export class RouteHelp {
     }
     const verdict = this.#node.clocks.verdict()
     const clock = verdict === undefined ? '' : `; ${clockText(verdict)}`
-    return new NoRouteError(missing.missingBlocks, `${missing.message}${this.#cure(missing)}${clock}`)
+    return new NoRouteError(missing.missingBlocks, `${missing.message}${leftOut}${this.#cure(missing)}${clock}`)
   }
 
   /** The models that have servers, by key, from the maps of the bootstrap peers. */

@@ -28,6 +28,8 @@ export interface SwarmClientOptions extends ServerChoiceOptions {
   /** The model's key, if the user chose it. */
   readonly dhtPrefix?: string | undefined
   readonly numBlocks: number
+  /** What the checkpoint's weights are stored in; float32 unless told. */
+  readonly checkpointDType?: string | undefined
   readonly logger: SwarmLogger
 }
 
@@ -86,7 +88,7 @@ export class SwarmClient implements SwarmAccess {
 
   private constructor(node: SwarmNode, options: SwarmClientOptions) {
     const { modelKey, numBlocks, node: given } = options
-    this.#choice = new ServerChoice(options)
+    this.#choice = new ServerChoice(options, options.checkpointDType)
     this.#numBlocks = numBlocks
     this.#help = new RouteHelp(node, options)
     this.modelKey = modelKey
@@ -111,7 +113,9 @@ export class SwarmClient implements SwarmAccess {
       return await this.#candidates.route(find)
     } catch (error) {
       const reached = this.records().filter(({ peerId }) => this.#isReached(peerId))
-      throw await this.#help.explain(error, { find, reached, wasServed: this.discovery.directory.numPeers > 0 })
+      const { directory } = this.discovery
+      const leftOut = this.#choice.leftOut(directory.records())
+      throw await this.#help.explain(error, { find, reached, wasServed: directory.numPeers > 0, leftOut })
     }
   }
 

@@ -55,6 +55,11 @@ export class Announcer {
     return this.#throughput
   }
 
+  /** What records say of the span and of its arithmetic. */
+  get span(): Readonly<RecordBase> {
+    return this.#base
+  }
+
   /** The first block of the span that records name. */
   get start(): number {
     return this.#base.start
