@@ -5,7 +5,10 @@ import type { Graph } from '../../graph/builder.ts'
 import type { EndsOptions } from './messages.ts'
 
 /** Where the tensors of an end's graph are stored, by the names of its parameters. Throws `CheckpointError`. */
-export function slicesOf({ parameters }: Graph, { checkpoint }: EndsOptions): Map<string, TensorSlice> {
+export function slicesOf(
+  { parameters }: Pick<Graph, 'parameters'>,
+  { checkpoint }: EndsOptions,
+): Map<string, TensorSlice> {
   const { ignored } = familyOf(checkpoint.config).names(checkpoint.config)
   return reconcile(parameters, checkpoint, { prefixes: [], ignore: [...ignored] })
 }

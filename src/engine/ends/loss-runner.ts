@@ -1,6 +1,7 @@
-import { buildLossGraph, buildNormGradientGraph } from '../../families/loss-graphs.ts'
-import type { Graph } from '../../graph/builder.ts'
-import { encodeWithoutWeights } from '../../graph/encode.ts'
+import { buildLossGraph } from '../../families/loss-graph.ts'
+import { buildNormGradientGraph } from '../../families/norm-gradient-graph.ts'
+import { encodeWithoutWeights, type FinishedGraph } from '../../graph/encode.ts'
+import { onlyOutputs } from '../../graph/only-outputs.ts'
 import { CPU } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -61,7 +62,9 @@ export class LossRunner {
   losses(hidden: Float32Array, targets: Int32Array, weights: Float32Array, gradient: boolean): RowLosses {
     const { config } = this.#options.checkpoint
     const { hiddenSize, vocabSize } = config
-    const graph = this.#graph(gradient ? 'loss_gradient' : 'loss', () => buildLossGraph(config, { gradient }))
+    const graph = this.#graph(gradient ? 'loss and gradient' : 'loss', () =>
+      gradient ? buildLossGraph(config) : onlyOutputs(buildLossGraph(config), ['losses']),
+    )
     const losses = new Float32Array(targets.length)
     const ofHidden = gradient ? new Float32Array(hidden.length) : undefined
     const rows = Math.max(1, Math.min(MAX_ROWS, Math.floor(LOGIT_BYTES / (4 * vocabSize))))
@@ -86,7 +89,7 @@ export class LossRunner {
   /** From the gradient with respect to the last norm's output, that with respect to its input `hidden`: [rows, hidden]. */
   normGradient(hidden: Float32Array, gradient: Float32Array): Float32Array {
     const { config } = this.#options.checkpoint
-    const graph = this.#graph('norm_gradient', () => buildNormGradientGraph(config))
+    const graph = this.#graph('norm gradient', () => buildNormGradientGraph(config))
     const shape = [hidden.length / config.hiddenSize, config.hiddenSize]
     const result = new Float32Array(hidden.length)
     this.#run(
@@ -121,7 +124,7 @@ export class LossRunner {
     runBound(this.#env.ort, session, this.#runOptions, [...inputs.map(bind), ...lent], outputs.map(bind))
   }
 
-  #graph(name: string, build: () => Graph): LoadedGraph {
+  #graph(name: string, build: () => FinishedGraph): LoadedGraph {
     const known = this.#loaded.get(name)
     if (known !== undefined) return known
     const graph = build()
@@ -132,7 +135,7 @@ export class LossRunner {
     return loaded
   }
 
-  #read(graph: Graph): Map<string, Tensor> {
+  #read(graph: FinishedGraph): Map<string, Tensor> {
     const reader = new ParameterReader(slicesOf(graph, this.#options), new WeightMemory())
     return new Map(
       graph.parameters.map((parameter) => {
