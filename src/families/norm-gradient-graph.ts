@@ -3,7 +3,7 @@ import { Graph } from '../graph/builder.ts'
 import { addGradients } from '../graph/gradient/add-gradients.ts'
 import { Layers } from '../graph/layers.ts'
 import { familyOf } from './index.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from './training-graphs.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from './training-names.ts'
 
 /**
  * The last norm's way back: `hidden` [tokens, hidden], its input, and `output_gradient` [tokens, hidden] ->
