@@ -6,6 +6,8 @@ import { DistributedModel } from './distributed-model.ts'
 import type { PretrainedParts } from './pretrained.ts'
 
 const NUM_LABELS = 2
+import type { Dataset } from '../training/data/dataset.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../training/evaluate.ts'
 
 /**
  * A model that tells texts apart: in place of the head that predicts tokens it has one of its own, which was trained
@@ -53,5 +55,13 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
       })
     })
     return fromFloat32(Float32Array.from(logits), [batch.length, this.numLabels])
+  }
+
+  /**
+   * The mean loss on a data set (`loadDataset`), with the tuned prompts and the adapter that the model has. Throws
+   * `USAGE` for data that are not for this kind of model, and what passes through the blocks throw.
+   */
+  evaluate(dataset: Dataset, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, dataset, options)
   }
 }

@@ -27,8 +27,8 @@ export function checkClassifier({ score, modelKey }: Classifier, hiddenSize: num
 }
 
 /**
- * The token at which each sequence is seen whole, as transformers has it: the last that is not the padding token, and of
- * a model without one the last.
+ * The token at which each sequence is seen whole, as transformers has it: the last that is not the padding token, and
+ * of a model without one the last.
  */
 export function pooledPosition(ids: ArrayLike<number>, padId: number | undefined): number {
   let at = ids.length - 1

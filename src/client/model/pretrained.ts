@@ -44,8 +44,8 @@ export interface PretrainedParts {
 /**
  * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
  * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
- * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
- * open then.
+ * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a
+ * model of another family; leaves nothing open then.
  */
 export async function openPretrained(
   model: string,

@@ -4,8 +4,9 @@ import type { OptimizerOptions } from './optimizers/optimizer.ts'
 import { type ScheduleName, checkSchedule } from './optimizers/schedule.ts'
 
 /**
- * What is trained, by Petals' and PEFT's names: prompts before the text; these and prompts inside of all blocks; low-rank
- * changes of the blocks' linear layers; nothing but a classifier's head, which is trained with each of the others, too.
+ * What is trained, by Petals' and PEFT's names: prompts before the text; these and prompts inside of all blocks;
+ * low-rank changes of the blocks' linear layers; nothing but a classifier's head, which is trained with each of the
+ * others, too.
  */
 export type TuneMethod = 'ptune' | 'deep_ptune' | 'lora' | 'classifier'
 

@@ -1,6 +1,6 @@
-// Room training/: a client trains what is its own, prompts, adapters and heads, through blocks that servers hold and that
-// stay as they are. data/ makes batches, methods/ what is trained, tape/ its gradients, optimizers/ new values of these;
-// `running.ts` is a training under way, checkpoints/ and results/ what is left of it on disk.
+// Room training/: a client trains what is its own, prompts, adapters and heads, through blocks that servers hold and
+// that stay as they are. data/ makes batches, methods/ what is trained, tape/ its gradients, optimizers/ new values of
+// these; `running.ts` is a training under way, checkpoints/ and results/ what is left of it on disk.
 
 import { UsageError } from '../../base/errors.ts'
 import { asFloat32 } from '../../tensor/tensor.ts'

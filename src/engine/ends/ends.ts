@@ -7,7 +7,7 @@ import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
 import { beamsHere, beamsInThread, textHere, textInThread } from './head-texts.ts'
-import type { RowLosses } from './loss-runner.ts'
+import type { RowLosses } from './row-losses.ts'
 import type { EndsOptions } from './messages.ts'
 
 /** A few rows of a table: copying them takes less time than asking the thread. */
@@ -84,9 +84,9 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   /**
-   * The cross entropy, in nats, of the id that follows each position: `hidden` [rows, hidden] is the last block's output
-   * there. With `gradient` also that of the sum of weights * losses with respect to `hidden`. No logits are kept. Throws
-   * `TENSOR_SHAPE` and `TOKEN_ID`.
+   * The cross entropy, in nats, of the id that follows each position: `hidden` [rows, hidden] is the last block's
+   * output there. With `gradient` also that of the sum of weights * losses with respect to `hidden`. No logits are
+   * kept. Throws `TENSOR_SHAPE` and `TOKEN_ID`.
    */
   async loss(
     hidden: Float32Array,

@@ -13,18 +13,13 @@ import { ParameterReader } from '../loading/parameter-reader.ts'
 import { WeightMemory } from '../loading/weight-memory.ts'
 import { slicesOf } from './end-slices.ts'
 import type { EndsOptions } from './messages.ts'
+import type { RowLosses } from './row-losses.ts'
 
 /** What the logits of one run may take: a few values of this size exist at once. */
 const LOGIT_BYTES = 64 * 1024 ** 2
 
 /** Rows of one run, where the vocabulary is small. */
 const MAX_ROWS = 512
-
-/** The losses of rows, and the gradient with respect to the hidden states where it was asked for. */
-export interface RowLosses {
-  readonly losses: Float32Array
-  readonly gradient?: Float32Array | undefined
-}
 
 interface LoadedGraph {
   readonly session: Pointer
@@ -56,8 +51,8 @@ export class LossRunner {
   }
 
   /**
-   * The cross entropy of each row, `hidden` [rows, hidden] being the last block's output, in runs of a bounded size; the
-   * gradient is that of the sum of weights * losses. Throws `CheckpointError` and `RuntimeError`.
+   * The cross entropy of each row, `hidden` [rows, hidden] being the last block's output, in runs of a bounded size;
+   * the gradient is that of the sum of weights * losses. Throws `CheckpointError` and `RuntimeError`.
    */
   losses(hidden: Float32Array, targets: Int32Array, weights: Float32Array, gradient: boolean): RowLosses {
     const { config } = this.#options.checkpoint
@@ -86,7 +81,9 @@ export class LossRunner {
     return { losses, ...(ofHidden !== undefined && { gradient: ofHidden }) }
   }
 
-  /** From the gradient with respect to the last norm's output, that with respect to its input `hidden`: [rows, hidden]. */
+  /**
+   * From the gradient with respect to the last norm's output, that with respect to its input `hidden`: [rows, hidden].
+   */
   normGradient(hidden: Float32Array, gradient: Float32Array): Float32Array {
     const { config } = this.#options.checkpoint
     const graph = this.#graph('norm gradient', () => buildNormGradientGraph(config))

@@ -8,7 +8,7 @@ import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import type { Sample } from '../../sampling/sampler.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { LoadedEnds } from './ends-runner.ts'
-import type { RowLosses } from './loss-runner.ts'
+import type { RowLosses } from './row-losses.ts'
 import type { EndsOutput } from '../loading/ends-output.ts'
 
 export interface EndsOptions extends ThreadOptions {

@@ -14,8 +14,8 @@ const VOCAB = 5
 
 /**
  * A model small enough that its gradients can be written down: one block y = tanh(x + s), where x is the input with the
- * prompts added and s the changes of a LoRA module, B A x; each row also sees the row before it. A norm y = x^3 + x, and
- * a head.
+ * prompts added and s the changes of a LoRA module, B A x; each row also sees the row before it. A norm y = x^3 + x,
+ * and a head.
  */
 export class StandIn {
   /** How many passes were computed, walked back, and given back. */

@@ -18,8 +18,8 @@ export interface ChatEncoding {
 /**
  * A conversation as the model's template prints it, with what the assistant said, to the end of each answer, as what is
  * learned. Where the answers stand follows from printing the conversation up to before and after each. A template that
- * prints an earlier answer otherwise than the last one (as those of reasoning models do) gives one text for each answer.
- * Throws `CHAT_TEMPLATE`.
+ * prints an earlier answer otherwise than the last one (as those of reasoning models do) gives one text for each
+ * answer. Throws `CHAT_TEMPLATE`.
  */
 export async function encodeChat(encoding: ChatEncoding, messages: readonly ChatMessage[]): Promise<Learned[]> {
   const { template } = encoding

@@ -10,8 +10,8 @@ export interface PlacedLabel {
 
 /**
  * Turns labels into numbers. Texts get the number of their place in `names`, which by default are all that occur, in
- * alphabetical order. Throws `DATASET_RECORD` for a label of another kind than the first one, and for a name that is not
- * among `names`.
+ * alphabetical order. Throws `DATASET_RECORD` for a label of another kind than the first one, and for a name that is
+ * not among `names`.
  */
 export function resolveLabels(
   found: readonly PlacedLabel[],

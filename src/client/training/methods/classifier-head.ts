@@ -19,9 +19,9 @@ export function newScore({ raw, hiddenSize }: ModelConfig, numLabels: number, se
 }
 
 /**
- * What kind of classifier data ask for, as transformers decides it: one label is a regression, whole numbers are classes
- * of which one is right, lists are labels that are right or wrong each by itself. Throws `DATASET_RECORD` for a label
- * that the head does not have.
+ * What kind of classifier data ask for, as transformers decides it: one label is a regression, whole numbers are
+ * classes of which one is right, lists are labels that are right or wrong each by itself. Throws `DATASET_RECORD` for a
+ * label that the head does not have.
  */
 export function problemTypeOf({ name, examples }: Dataset, numLabels: number): ProblemType {
   const isList = Array.isArray(examples[0]?.label)

@@ -6,7 +6,8 @@ const EPS = 1e-6
 
 /**
  * The norm of all gradients as one vector; gradients of a larger norm than `maxNorm` are scaled down to it (Pascanu et
- * al., "On the difficulty of training recurrent neural networks"), in pieces. NaN or infinity where a gradient has such.
+ * al., "On the difficulty of training recurrent neural networks"), in pieces. NaN or infinity where a gradient has
+ * such.
  */
 export async function clipGradients(parameters: readonly Parameter[], maxNorm: number, pace: Pace): Promise<number> {
   let squares = 0

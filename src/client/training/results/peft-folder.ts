@@ -41,7 +41,9 @@ export async function saveLora(folder: string, lora: TrainedLora, { model, taskT
   await writeByRename(join(folder, configFile), `${JSON.stringify(config, undefined, 2)}\n`)
 }
 
-/** The names by which PEFT finds the same layers and no others: whole ones, since ends of names occur elsewhere, too. */
+/**
+ * The names by which PEFT finds the same layers and no others: whole ones, since ends of names occur elsewhere, too.
+ */
 function targetModules({ modules }: TrainedLora): string[] {
   return modules.map(({ name }) => name)
 }

@@ -25,8 +25,8 @@ export interface NormEnds {
 }
 
 /**
- * Last norm, head and cross entropy: the last block's output [rows, hidden] and a target id and a weight for each row ->
- * the sum of weighted losses, [1].
+ * Last norm, head and cross entropy: the last block's output [rows, hidden] and a target id and a weight for each row
+ * -> the sum of weighted losses, [1].
  */
 export async function headLoss(
   tape: Tape,
