@@ -41,7 +41,7 @@ export async function startServers(
   {
     bootstrap: known = [],
     ...options
-  }: { cacheTokens?: number; prefillChunkTokens?: number; bootstrap?: string[] } = {},
+  }: { cacheTokens?: number; prefillChunkTokens?: number; bootstrap?: string[]; allowClientAdapters?: boolean } = {},
 ): Promise<TestSwarm> {
   const checkpoint = await openCheckpoint(model)
   const logger = pino({ level: 'silent' })

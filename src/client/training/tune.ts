@@ -64,7 +64,22 @@ function headOf(
   return { score, problemType: problemTypeOf(dataset, numLabels) }
 }
 
-function checkDataset({ numLabels, prompts }: TunableModel, dataset: Dataset, { method }: ResolvedTuneOptions): void {
+function checkDataset(
+  { numLabels, prompts, checkpoint }: TunableModel,
+  dataset: Dataset,
+  { method, preSeqLen }: ResolvedTuneOptions,
+): void {
+  const { maxLength } = checkpoint.config
+  const longest = dataset.examples.reduce(
+    (most, { ids }) => Math.max(most, ids.length - (numLabels === undefined ? 1 : 0)),
+    0,
+  )
+  const positions = longest + (method === 'ptune' || method === 'deep_ptune' ? preSeqLen : 0)
+  if (positions > maxLength)
+    throw new UsageError(
+      `${dataset.name} and the prompts before it take ${positions} positions, and this model has ${maxLength}: ` +
+        'load the data with a smaller maxTokens',
+    )
   if (prompts !== undefined)
     throw new UsageError('this model has tuned prompts of its own: tune one that was opened without them')
   if (numLabels === undefined && method === 'classifier')

@@ -26,7 +26,7 @@ export type DataSource = string | readonly unknown[] | { readonly text: string }
 
 /** How data are prepared. */
 export interface DataOptions {
-  /** The positions of one sequence, each with a target; 256 by default. */
+  /** The positions of one sequence, each with a target; 256 by default, or what the model takes. */
   readonly maxTokens?: number | undefined
   /** The names of labels, by their numbers; by default the texts that occur, in alphabetical order. */
   readonly labels?: readonly string[] | undefined
@@ -56,8 +56,8 @@ interface Encoded {
  * Throws `DATASET_FILE`, `DATASET_RECORD` (naming file and line), `USAGE`, `CHAT_TEMPLATE`, `TOKEN_ID`.
  */
 export async function loadDataset(model: DataModel, source: DataSource, options: DataOptions = {}): Promise<Dataset> {
-  const { maxTokens = MAX_TOKENS } = options
   const { maxLength } = model.checkpoint.config
+  const { maxTokens = Math.min(MAX_TOKENS, maxLength) } = options
   if (!Number.isInteger(maxTokens) || maxTokens < 1 || maxTokens > maxLength)
     throw new UsageError(`maxTokens is ${maxTokens}: this model takes 1 to ${maxLength}`)
   const encoder = new Encoder(model, { ...options, maxTokens })
