@@ -37,7 +37,7 @@ before(async () => {
       [1, 3],
       [0, 3],
     ],
-    { allowClientAdapters: true },
+    { allowClientAdapters: true, adapterBytes: 2 ** 24 },
   )
   model = await AutoDistributedModelForCausalLM.fromPretrained(LLAMA, { bootstrap: swarm.bootstrap, threads: 1 })
 })
@@ -60,7 +60,7 @@ describe('what is tuned through a swarm is used as it was evaluated', () => {
       const options: TuneOptions = { ...OPTIONS, method, evaluation: dataset, evaluateEvery: 6 }
       const tuning = tune(model, dataset, options)
       const before = await tuning.evaluate()
-      if (method === 'lora') assert.equal(before, (await model.evaluate(dataset)).loss)
+      if (method === 'lora') assert.ok(Math.abs(before - (await model.evaluate(dataset)).loss) < 1e-5)
       const steps = await all(tuning)
       const { loss } = steps.at(-1)!.evaluation!
       assert.ok(loss < before - 0.01, `${loss} after ${before}`)
