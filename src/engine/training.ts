@@ -50,7 +50,8 @@ export class Training {
    */
   divide(size: PassSize): PassDivision {
     if (this.#plan === undefined || this.maxTokens === 0) throw this.#off()
-    const division = this.#plan.sizes.divide(size, this.#plan.activationBytes)
+    const { sizes, activationBytes } = this.#plan
+    const division = size.tokens > this.maxTokens ? undefined : sizes.divide(size, activationBytes)
     if (division !== undefined) return division
     throw new PetalsError(
       'TRAINING_MEMORY',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { before, test } from 'node:test'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { AdapterDigest } from '../../src/checkpoint/adapter/adapter-digest.ts'
@@ -42,8 +43,11 @@ before(async (t) => {
   await client.connect(node.multiaddrs[0]!)
 })
 
+const GONE = new Error('the client is gone')
+
 type Open = Extract<Request<'inference'>, { kind: 'open' }>
 type Forward = Request<'forward'>
+type Backward = Request<'backward'>
 
 function openOf(changes: Partial<Open> = {}): Open {
   numSessions += 1
@@ -71,6 +75,11 @@ function forwardOf(changes: Partial<Forward> = {}): Forward {
     hidden: states(1, 4, HIDDEN_SIZE),
     ...changes,
   }
+}
+
+function backwardOf(changes: Partial<Backward> = {}): Backward {
+  const gradient = states(1, 4, HIDDEN_SIZE)
+  return { ...forwardOf(), gradient, adapterGradients: false, ...changes, kind: 'backward' }
 }
 
 async function opened(changes: Partial<Open> = {}) {
@@ -144,6 +153,54 @@ for (const rpc of ['forward', 'probe'] as const) {
   }
 }
 
+const BACKWARDS: Readonly<Record<string, [code: string, () => Partial<Backward>]>> = {
+  ...FORWARDS,
+  'a gradient of another shape': ['TENSOR_SHAPE', () => ({ gradient: states(2, 2, HIDDEN_SIZE) })],
+  'a gradient that is not finite': [
+    'TENSOR_NONFINITE',
+    () => ({ gradient: fromFloat32(new Float32Array(4 * HIDDEN_SIZE).fill(Number.NaN), [1, 4, HIDDEN_SIZE]) }),
+  ],
+  'a gradient that overflows': [
+    'TENSOR_NONFINITE',
+    () => ({ gradient: fromFloat32(new Float32Array(4 * HIDDEN_SIZE).fill(3e38), [1, 4, HIDDEN_SIZE]) }),
+  ],
+  'gradients of no adapter': ['SESSION_REQUEST', () => ({ adapterGradients: true })],
+  'sequences that are too long': [
+    'SESSION_TOO_LONG',
+    () => ({ hidden: states(1, 1000, HIDDEN_SIZE), gradient: states(1, 1000, HIDDEN_SIZE) }),
+  ],
+}
+
+for (const [what, [code, changes]] of Object.entries(BACKWARDS)) {
+  test(`a backward pass refused for ${what} leaves all room`, async () => {
+    for (let i = 0; i < TIMES; i++) {
+      const stream = await client.open(targetOf(node), 'backward')
+      await stream.send(backwardOf(changes()))
+      await assert.rejects(stream.receive({ timeoutMs: 20_000 }), { code })
+      await stream.end()
+    }
+    await isAllBack(what)
+  })
+}
+
+test('a backward pass whose client leaves in the middle of it leaves all room, and the next one is computed', async () => {
+  const shape = [64, 128, HIDDEN_SIZE]
+  for (let i = 0; i < TIMES; i++) {
+    const stream = await client.open(targetOf(node), 'backward')
+    await stream.send(backwardOf({ hidden: states(...shape), gradient: states(...shape) }))
+    await once(server.engine, 'run')
+    stream.abort(GONE)
+  }
+  await isAllBack('a client that left')
+  const stream = await client.open(targetOf(node), 'backward')
+  await stream.send(backwardOf())
+  const answer = await stream.receive({ timeoutMs: 20_000 })
+  assert.equal(answer?.kind, 'gradients')
+  assert.deepEqual(await stream.receive({ timeoutMs: 20_000 }), { kind: 'complete' })
+  await stream.end()
+  assert.equal(server.blocks.pace.queueMs, 0)
+})
+
 /** The bytes of a frame, as they go over the wire. */
 function frame(message: Request<'inference'>): Uint8Array {
   const { outgoing, limits } = openingSide('inference', RPC_LIMITS.inference)
@@ -156,8 +213,6 @@ async function raw(rpc: Rpc) {
   const stream = new FrameStream(bytes, node.peerId, openingSide(rpc, RPC_LIMITS[rpc]), assert.fail)
   return { stream, send: (chunk: Uint8Array) => bytes.send(chunk) }
 }
-
-const GONE = new Error('the client is gone')
 
 /** Ways in which a client that took something goes without a word. */
 const DISCONNECTS: Readonly<Record<string, () => Promise<void>>> = {

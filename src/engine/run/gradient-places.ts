@@ -24,12 +24,15 @@ export interface GradientPlaces {
   readonly length: number
 }
 
+function floats(bytes: number): number {
+  return bytes / Float32Array.BYTES_PER_ELEMENT
+}
+
 /** Lays out the gradients that a pass gives. `stacks`: of each of its blocks. */
 export function placeGradients(
   stacks: readonly (readonly AdapterStack[])[],
   { hidden, prompts, backward }: TaskInput,
 ): GradientPlaces {
-  const floats = (bytes: number) => bytes / Float32Array.BYTES_PER_ELEMENT
   const { ranks, adapterGradients = false } = backward ?? {}
   const matrices: MatrixPlace[] = []
   let place = floats((prompts?.blocks ?? []).reduce((sum, { byteLength }) => sum + byteLength, 0))
