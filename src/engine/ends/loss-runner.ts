@@ -1,7 +1,7 @@
 import { buildLossGraph } from '../../families/loss-graph.ts'
+import { buildLossesGraph } from '../../families/losses-graph.ts'
 import { buildNormGradientGraph } from '../../families/norm-gradient-graph.ts'
 import { encodeWithoutWeights, type FinishedGraph } from '../../graph/encode.ts'
-import { onlyOutputs } from '../../graph/only-outputs.ts'
 import { CPU } from '../../runtime/device.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -58,7 +58,7 @@ export class LossRunner {
     const { config } = this.#options.checkpoint
     const { hiddenSize, vocabSize } = config
     const graph = this.#graph(gradient ? 'loss and gradient' : 'loss', () =>
-      gradient ? buildLossGraph(config) : onlyOutputs(buildLossGraph(config), ['losses']),
+      gradient ? buildLossGraph(config) : buildLossesGraph(config),
     )
     const losses = new Float32Array(targets.length)
     const ofHidden = gradient ? new Float32Array(hidden.length) : undefined
