@@ -14,6 +14,7 @@ const OTHERS = new Set([
   'ORT_USE_MLAS_Q4_GEMM_MOE',
   'F8_E4M3',
   'PER_TENSOR',
+  'CAUSAL_LM',
   'JOINING',
   'ONLINE',
   'OFFLINE',

@@ -1,13 +1,14 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { CausalLMSession } from './causal-session.ts'
-import { DistributedModel, type Prompt } from './distributed-model.ts'
+import { DistributedModel, type ModelSessionOptions, type Prompt } from './distributed-model.ts'
 import { generateBatch } from '../generation/batch.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
-import type { SessionOptions } from '../session/open.ts'
+import type { Dataset } from '../training/data/dataset.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../training/evaluate.ts'
 
 export { CausalLMSession } from './causal-session.ts'
 export type { Prompt } from './distributed-model.ts'
@@ -22,8 +23,9 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
   static readonly output: EndsOutput = 'logits'
 
   /** A session over all blocks. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
-  inferenceSession(options: SessionOptions): CausalLMSession {
-    return new CausalLMSession(this, this.layers.inferenceSession(options))
+  inferenceSession(options: ModelSessionOptions): CausalLMSession {
+    const { blocks, before } = this.openBlocks(options)
+    return new CausalLMSession(this, blocks, before)
   }
 
   /**
@@ -66,6 +68,14 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
     }))
     const results = await generateBatch((ids, resolved) => this.#generateTexts(ids, resolved), entries, options.signal)
     return batch ? results : results[0]!
+  }
+
+  /**
+   * The mean loss on a data set (`loadDataset`), with the tuned prompts and the adapter that the model has. Throws
+   * `USAGE` for data that are not for this kind of model, and what passes through the blocks throw.
+   */
+  evaluate(dataset: Dataset, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, dataset, options)
   }
 
   async #generateTexts(promptIds: readonly number[], options: ResolvedOptions): Promise<GenerationResult[]> {
