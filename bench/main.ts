@@ -7,6 +7,7 @@ import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
 import { benchSessions } from './sessions.ts'
+import { benchTrain } from './train.ts'
 import { benchWan } from './wan.ts'
 import { benchWire } from './wire.ts'
 
@@ -20,6 +21,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   'quant-error': benchQuantError,
   sampling: benchSampling,
   sessions: benchSessions,
+  train: benchTrain,
   wan: benchWan,
   wire: benchWire,
 }

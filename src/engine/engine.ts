@@ -12,6 +12,7 @@ import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory
 import { scalesOf } from './cache/rows/scales.ts'
 import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
 import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
+import { passPieceTokens } from './plan/pass-pieces.ts'
 import { InlineDecode } from './run/inline-decode.ts'
 import type { EngineSession } from './session/engine-session.ts'
 import { EngineSessions, type EngineSessionOptions } from './session/engine-sessions.ts'
@@ -86,6 +87,9 @@ export class Engine extends EventEmitter<EngineEvents> {
     super()
     const { checkpoint, start, end, dtype, cacheTokens } = options
     const { prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = MAX_BATCH_ROWS } = options
+    const pieceTokens =
+      options.prefillChunkTokens ??
+      passPieceTokens(checkpoint.config, { device: options.device.kind }, PREFILL_CHUNK_TOKENS)
     this.config = checkpoint.config
     this.start = start
     this.end = end
@@ -104,7 +108,7 @@ export class Engine extends EventEmitter<EngineEvents> {
         ...options,
         environment: loaded.environment,
         trainingBytes: options.trainingBytes ?? 0,
-        pieceTokens: prefillChunkTokens,
+        pieceTokens,
       })
       this.adapters = openAdapters(options)
     } catch (error) {
@@ -128,7 +132,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       span,
       memory,
       cacheTokens: accounts.totalTokens,
-      limits: { maxBatchRows, prefillChunkTokens },
+      limits: { maxBatchRows, prefillChunkTokens, passPieceTokens: pieceTokens },
       pinnedBytes: this.#training.pinnedBytes,
     })
     this.#sessions = new EngineSessions({

@@ -9,6 +9,7 @@ import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import { ROW_UNIT } from '../cache/rows/row.ts'
+import { passPieceTokens } from './pass-pieces.ts'
 import { defaultTrainingBytes } from './plan-training.ts'
 import { intermediateBytes } from './plan-workspace.ts'
 
@@ -116,7 +117,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const sizes = {
     blockBytes: blockBytes(config, target),
     tokenBytes: tokenBytes(config, target),
-    workspaceBytes: spanWorkspace(config, target, options.prefillChunkTokens ?? PREFILL_CHUNK_TOKENS),
+    workspaceBytes: spanWorkspace(config, target, longestRun(config, target, options.prefillChunkTokens)),
   }
   const reserveBytes =
     Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) +
@@ -167,6 +168,11 @@ function spanWorkspace(config: ModelConfig, target: Target, chunkTokens: number)
     ...kinds(config, target).map((graph) => intermediateBytes(graph, { rows: 1, tokens: chunkTokens })),
   )
   return results + 4 * hiddenBytes + (target.device === 'cuda' ? CUDA_SESSION_BYTES : 0)
+}
+
+/** The most tokens of one run. */
+function longestRun(config: ModelConfig, target: Target, chunkTokens: number | undefined): number {
+  return chunkTokens ?? passPieceTokens(config, target, PREFILL_CHUNK_TOKENS)
 }
 
 /** One graph for all blocks that are equal. */

@@ -20,7 +20,7 @@ export interface RowRunnerLimits {
   /** Most rows of one decode run. */
   readonly maxBatchRows: number
   /** Most tokens of one piece of a pass. */
-  readonly prefillChunkTokens: number
+  readonly passPieceTokens: number
   /** Cache tokens, where decode runs are widened to buckets of rows that recorded steps exist for. */
   readonly bucketCacheTokens?: number | undefined
 }
@@ -243,7 +243,7 @@ export class RowBatchRunner implements BatchRunner {
 
   #begin(pass: Pass, input: TaskInput): PassRun {
     const { runner, span, ropes } = this.#modules
-    const { prefillChunkTokens: maxTokens } = this.#limits
+    const { passPieceTokens: maxTokens } = this.#limits
     const key = ropes.acquire(pass.tokens, pass.tokens)
     const ofPass = { get: (positions: number) => ropes.get(key, positions), release: () => ropes.release(key) }
     try {

@@ -6,7 +6,7 @@ import { RowCache } from '../cache/rows/row-cache.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { createRunner, recordsSteps } from '../run/create-runner.ts'
 import { RopeTables } from '../run/rope-tables.ts'
-import { RowBatchRunner } from '../run/row-batch-runner.ts'
+import { RowBatchRunner, type RowRunnerLimits } from '../run/row-batch-runner.ts'
 import type { RunnerSpan } from '../run/runner-span.ts'
 import { TrainingRunner } from '../run/training-runner.ts'
 import { Scheduler, type SchedulerLimits } from '../schedule/scheduler.ts'
@@ -22,7 +22,7 @@ export interface EngineWorkerData {
   readonly span: RunnerSpan
   readonly memory: RowMemory
   readonly cacheTokens: number
-  readonly limits: SchedulerLimits
+  readonly limits: SchedulerLimits & Pick<RowRunnerLimits, 'passPieceTokens'>
   /** What weights that training reads may keep of memory. */
   readonly pinnedBytes: number
 }

@@ -14,7 +14,7 @@ import { RuntimeError } from '../../../src/runtime/errors.ts'
 
 const CAPACITY = 128
 const HIDDEN_BYTES = 4
-const LIMITS = { maxBatchRows: 8, prefillChunkTokens: 2 }
+const LIMITS = { maxBatchRows: 8, prefillChunkTokens: 2, passPieceTokens: 2 }
 
 /** A runner that answers with its input plus one, except for batches that hold the row at `failing`. */
 class Faulty {
@@ -201,7 +201,7 @@ test('a pass fills its rotary table piece by piece, and gives it back', async ()
   const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU, inputs: [[]], kvDType: 'float32' }
   const batches = new RowBatchRunner(
     { span: span as unknown as RunnerSpan, runner, cache: {} as RowCache, ropes, createTraining: () => assert.fail() },
-    { maxBatchRows: 8, prefillChunkTokens: 256 },
+    { maxBatchRows: 8, passPieceTokens: 256 },
   )
   const tokens = 100_000
   const pass = { kind: 'forward', taskId: 1, client: '', start: 0, end: 1, sequences: 1, tokens } as const
