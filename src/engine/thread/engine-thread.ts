@@ -5,6 +5,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../../base/errors.ts'
+import { sharedNow } from '../../base/clock.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
 import type { CacheStep, Work } from '../schedule/work.ts'
@@ -66,7 +67,8 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     const { taskId, output } = this.#pending.add(request.kind === 'step' ? request.sequence : undefined)
     const hidden = transferable(input.hidden)
     const work = { ...request, taskId } as Work
-    this.tell({ type: 'compute', work, input: { ...input, hidden } }, [hidden.buffer as ArrayBuffer])
+    const sentAt = sharedNow()
+    this.tell({ type: 'compute', work, input: { ...input, hidden }, sentAt }, [hidden.buffer as ArrayBuffer])
     const cancel = (reason: Error): void => {
       this.#pending.abandon(taskId, reason)
       this.tell({ type: 'cancel', taskId })

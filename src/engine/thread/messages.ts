@@ -28,6 +28,8 @@ export interface ComputeCommand {
   readonly type: 'compute'
   readonly work: Work
   readonly input: TaskInput
+  /** When it was asked for: a run may hold up the engine thread for a while. */
+  readonly sentAt: number
 }
 
 /**
