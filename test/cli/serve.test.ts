@@ -4,6 +4,12 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { modelKey } from '../../src/checkpoint/weights/fingerprint.ts'
+import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
+import { createInferenceSession } from '../../src/client/session/open.ts'
+import { fromFloat32 } from '../../src/tensor/tensor.ts'
+import { silent } from '../swarm/kit.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
@@ -63,6 +69,32 @@ test('SIGTERM lets an open session end, refuses new ones, and then stops', async
   await session.close()
   assert.equal(await ended, 0)
   assert.doesNotMatch(out.stderr, /cut off/)
+})
+
+test('others see the throughput that a server is told, and one peer gets the tokens per second that it is told', async (t) => {
+  const file = join(await tempFolder(t), 'ready.json')
+  const limits = ['--throughput', '4321.5', '--peer-tokens', '20']
+  const { child, ended } = start(t, [...SERVE, '--blocks', '0:2', ...limits, '--ready-file', file])
+  const { multiaddrs, peerId } = await until('the ready file', () => readJson<ReadyReport>(file))
+  const { config, ...checkpoint } = await openCheckpoint(BUNDLED_MODEL)
+  const client = await SwarmClient.connect({
+    bootstrap: multiaddrs.slice(0, 1),
+    modelKey: await modelKey({ config, ...checkpoint }, undefined),
+    numBlocks: config.numBlocks,
+    logger: silent,
+  })
+  t.after(() => client.close())
+  const record = await until('its record', async () => client.records().find((found) => found.peerId === peerId))
+  assert.equal(record.throughput, 4321.5)
+  assert.equal(record.decodeRate, 2 * 4321.5)
+
+  const session = createInferenceSession(client, config, { start: 0, end: 2 }, { maxLength: 64 })
+  t.after(() => session.close())
+  const began = performance.now()
+  await session.step(fromFloat32(new Float32Array(40 * config.hiddenSize).fill(0.1), [40, config.hiddenSize]))
+  assert.ok(performance.now() - began > 950, 'more than a second of 20 tokens takes another one')
+  child.kill('SIGKILL')
+  await ended
 })
 
 test('a second signal stops a draining server at once', async (t) => {
