@@ -71,7 +71,7 @@ test('SIGTERM lets an open session end, refuses new ones, and then stops', async
   assert.doesNotMatch(out.stderr, /cut off/)
 })
 
-test('others see the throughput that a server is told, and one peer gets the tokens per second that it is told', async (t) => {
+test('others see the throughput that a server is told, and one peer gets as many tokens as it is told', async (t) => {
   const file = join(await tempFolder(t), 'ready.json')
   const limits = ['--throughput', '4321.5', '--peer-tokens', '20']
   const { child, ended } = start(t, [...SERVE, '--blocks', '0:2', ...limits, '--ready-file', file])
@@ -131,6 +131,16 @@ test('a bootstrap node has metrics, too; a port in use is told before anything i
   assert.match(stderr, new RegExp(`cannot serve metrics on 127.0.0.1:${port}: the port is in use`))
   first.child.kill('SIGTERM')
   await first.ended
+})
+
+test('a bootstrap node that finds another one under its own identity says so', async (t) => {
+  const args = ['bootstrap', ...LOOPBACK, '--identity', join(await tempFolder(t), 'key')]
+  const first = start(t, args)
+  const address = await until('the address', () => first.out.stdout.split('\n', 2)[0] || undefined)
+  const second = start(t, [...args, '--bootstrap', address])
+  const warning = await until('a warning', () => /another node uses the same identity.*/.exec(second.out.stderr)?.[0])
+  assert.ok(warning.includes(address), warning)
+  assert.match(warning, /give each its own --identity file/)
 })
 
 test('a bootstrap node prints its address and ends with the process that started it', async (t) => {

@@ -239,7 +239,7 @@ test('a replay begins with as many tokens as the session did', async (t) => {
   ])
 })
 
-test('a repair takes few ways one after another: what does not need each other is under way at the same time', async (t) => {
+test('a repair takes few ways one after another: what does not wait for each other goes at once', async (t) => {
   const swarm = new TestSwarm(t)
   const [first, second, third] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
   const spare = await swarm.serve(2, 4)
