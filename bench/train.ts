@@ -24,8 +24,8 @@ const TIMEOUT_MS = 600_000
 
 /**
  * What a forward and backward pass over a batch costs through three servers, beside the same in one process with the
- * same engine, and beside PyTorch where a Python with torch and transformers is found. Rounds alternate, so that all see
- * the same machine; each side has all cores.
+ * same engine, and beside PyTorch where a Python with torch and transformers is found. Rounds alternate, so that all
+ * see the same machine; each side has all cores.
  */
 export async function benchTrain(): Promise<void> {
   const threads = availableParallelism()
@@ -38,7 +38,6 @@ export async function benchTrain(): Promise<void> {
       [BATCH, TOKENS, hiddenSize],
     )
   const [hidden, gradient] = [batch(), batch()]
-  const copy = (tensor: Tensor): Tensor => ({ ...tensor, data: tensor.data.slice() })
   const swarm = await startLocalSwarm({ model: MODEL, spans: SPANS, threads })
   const model = await AutoDistributedModelForCausalLM.fromPretrained(MODEL, { bootstrap: [swarm.bootstrap], threads })
   const engine = await Engine.load({
@@ -90,6 +89,10 @@ export async function benchTrain(): Promise<void> {
     await model.close()
     await swarm.stop()
   }
+}
+
+function copy(tensor: Tensor): Tensor {
+  return { ...tensor, data: tensor.data.slice() }
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {

@@ -4,6 +4,12 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { modelKey } from '../../src/checkpoint/weights/fingerprint.ts'
+import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
+import { createInferenceSession } from '../../src/client/session/open.ts'
+import { fromFloat32 } from '../../src/tensor/tensor.ts'
+import { silent } from '../swarm/kit.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
@@ -65,6 +71,32 @@ test('SIGTERM lets an open session end, refuses new ones, and then stops', async
   assert.doesNotMatch(out.stderr, /cut off/)
 })
 
+test('others see the throughput that a server is told, and one peer gets as many tokens as it is told', async (t) => {
+  const file = join(await tempFolder(t), 'ready.json')
+  const limits = ['--throughput', '4321.5', '--peer-tokens', '20']
+  const { child, ended } = start(t, [...SERVE, '--blocks', '0:2', ...limits, '--ready-file', file])
+  const { multiaddrs, peerId } = await until('the ready file', () => readJson<ReadyReport>(file))
+  const { config, ...checkpoint } = await openCheckpoint(BUNDLED_MODEL)
+  const client = await SwarmClient.connect({
+    bootstrap: multiaddrs.slice(0, 1),
+    modelKey: await modelKey({ config, ...checkpoint }, undefined),
+    numBlocks: config.numBlocks,
+    logger: silent,
+  })
+  t.after(() => client.close())
+  const record = await until('its record', async () => client.records().find((found) => found.peerId === peerId))
+  assert.equal(record.throughput, 4321.5)
+  assert.equal(record.decodeRate, 2 * 4321.5)
+
+  const session = createInferenceSession(client, config, { start: 0, end: 2 }, { maxLength: 64 })
+  t.after(() => session.close())
+  const began = performance.now()
+  await session.step(fromFloat32(new Float32Array(40 * config.hiddenSize).fill(0.1), [40, config.hiddenSize]))
+  assert.ok(performance.now() - began > 950, 'more than a second of 20 tokens takes another one')
+  child.kill('SIGKILL')
+  await ended
+})
+
 test('a second signal stops a draining server at once', async (t) => {
   const file = join(await tempFolder(t), 'ready.json')
   const { child, out, ended } = start(t, [...SERVE, '--ready-file', file])
@@ -99,6 +131,16 @@ test('a bootstrap node has metrics, too; a port in use is told before anything i
   assert.match(stderr, new RegExp(`cannot serve metrics on 127.0.0.1:${port}: the port is in use`))
   first.child.kill('SIGTERM')
   await first.ended
+})
+
+test('a bootstrap node that finds another one under its own identity says so', async (t) => {
+  const args = ['bootstrap', ...LOOPBACK, '--identity', join(await tempFolder(t), 'key')]
+  const first = start(t, args)
+  const address = await until('the address', () => first.out.stdout.split('\n', 2)[0] || undefined)
+  const second = start(t, [...args, '--bootstrap', address])
+  const warning = await until('a warning', () => /another node uses the same identity.*/.exec(second.out.stderr)?.[0])
+  assert.ok(warning.includes(address), warning)
+  assert.match(warning, /give each its own --identity file/)
 })
 
 test('a bootstrap node prints its address and ends with the process that started it', async (t) => {

@@ -9,6 +9,7 @@ import { createLogger } from '../terminal/logger.ts'
 import { openMetricsEndpoint } from '../process/metrics-endpoint.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
+import { TwinWatch } from '../../server/announce/twin-watch.ts'
 import { startNode } from '../join/start-node.ts'
 
 /**
@@ -36,6 +37,9 @@ async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup):
   await exchange.start()
   await serveContact(node, VERSION)
   cleanup.add(() => exchange.stop())
+  const twins = new TwinWatch(node)
+  twins.start()
+  cleanup.add(() => twins.stop())
   isOnline = true
   const multiaddrs = bestFirst(node.multiaddrs)
   cleanup.add(

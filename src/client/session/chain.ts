@@ -139,14 +139,19 @@ export class Chain {
         bounds.slice(1).map((until, i) => this.#openSpans(bounds[i]!, until, i === 0 ? this.#root : this.#newLog())),
       )
     }
-    for (const { remote } of this.#links) {
-      if (remote.lost === undefined) continue
+    const known = new Set<RemoteSession>()
+    const noteLost = (remote: RemoteSession): void => {
+      if (remote.lost === undefined || known.has(remote)) return
+      known.add(remote)
       if (!isTransient(remote.lost)) this.#refusals.set(remote.peerId, remote.lost)
       onLost(remote)
     }
+    for (const { remote } of this.#links) noteLost(remote)
     for (let i = 0; i < this.#links.length; i++) {
       const { remote, inputs } = this.#links[i]!
       if (remote.lost === undefined) continue
+      // It may have been lost meanwhile.
+      noteLost(remote)
       const replacement = await this.#openSpans(remote.span.start, remote.span.end, inputs)
       this.#connected = false
       this.#links.splice(i, 1, ...replacement)

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { allOf } from '../../base/all-of.ts'
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { Activations } from '../../tensor/activations.ts'
@@ -230,7 +231,8 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     const losses: Losses = { lost: new Set(), replayedTokens: 0 }
     await this.#patiently(async () => {
       await this.#chain.follow(source.#chain)
-      const context = await this.#beginRepair(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
+      await this.#replaceLost(losses)
+      const context = this.#newContext(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
       const held = await forkAll(context, source.#chain)
       if (!this.#chain.connected) await this.#connect()
       await fill(context, held)
@@ -321,22 +323,31 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   ): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(async () => {
-      const context = await this.#beginRepair(losses, positions)
-      const held = await resumeAll(context)
-      await this.#connect()
-      return replay(context, held)
+      // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
+      const context = this.#newContext(losses, positions)
+      const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
+      // A server that is new holds nothing.
+      const output = replay(
+        context,
+        this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
+      )
+      await allOf(output, this.#connect())
+      return output
     })
   }
 
-  /** Replaces the chain's lost links and begins a new epoch. */
-  async #beginRepair(
-    losses: Losses,
-    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep' | 'rows'>,
-  ): Promise<ReplayContext> {
+  async #replaceLost(losses: Losses): Promise<void> {
     await this.#chain.complete(({ peerId, lost }) => {
       losses.lost.add(peerId)
       this.#swarm.avoid(peerId, lost!)
     })
+  }
+
+  /** Begins a new epoch, in which servers may be replaced and replayed to. */
+  #newContext(
+    losses: Losses,
+    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep' | 'rows'>,
+  ): ReplayContext {
     losses.replayedTokens = 0
     return {
       chain: this.#chain,

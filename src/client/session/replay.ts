@@ -1,3 +1,4 @@
+import { allOf } from '../../base/all-of.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import { type Activations, concatRows } from '../../tensor/activations.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
@@ -39,22 +40,22 @@ const MAX_MESSAGE_BYTES = 4 << 20
 export const ANSWER_TIMEOUT_MS = 600_000
 
 /**
- * Begins a new epoch on all servers of a chain; returns how many valid tokens each holds. A server that does not answer
- * is given up.
+ * Begins a new epoch on all servers of a chain that are not lost; returns how many valid tokens each holds. A server
+ * that does not answer is given up.
  */
-export function resumeAll(context: ReplayContext): Promise<number[]> {
+export async function resumeAll(context: ReplayContext): Promise<ReadonlyMap<RemoteSession, number>> {
   const { chain, epoch, settled, failedStep } = context
-  return Promise.all(
-    chain.links.map(async ({ remote }) => {
-      const resume = { kind: 'resume', epoch, position: settled, until: failedStep } as const
-      const resumed = remote.request(resume, 'resumed', ANSWER_TIMEOUT_MS)
-      const { position } = await orGiveUp(remote, whileAlive(resumed, remote, context.watchdog))
-      if (position <= context.target) return position
-      const error = wrongAnswer(remote.peerId, `it holds ${position} tokens where ${context.target} were sent`)
-      remote.giveUp(error)
-      throw error
-    }),
-  )
+  const left = chain.links.map(({ remote }) => remote).filter(({ lost }) => lost === undefined)
+  const resumed = left.map(async (remote) => {
+    const resume = { kind: 'resume', epoch, position: settled, until: failedStep } as const
+    const answer = remote.request(resume, 'resumed', ANSWER_TIMEOUT_MS)
+    const { position } = await orGiveUp(remote, whileAlive(answer, remote, context.watchdog))
+    if (position <= context.target) return [remote, position] as const
+    const error = wrongAnswer(remote.peerId, `it holds ${position} tokens where ${context.target} were sent`)
+    remote.giveUp(error)
+    throw error
+  })
+  return new Map(await allOf(...resumed))
 }
 
 /** Brings every span of a repaired chain up to date, as `fill` does; returns the wanted rows of the last output. */

@@ -26,6 +26,8 @@ export interface ReserveOptions {
   /** How long to wait for room; 0 fails at once. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
+  /** Whose it is: sequences of a client that has many more than others lie apart from these. */
+  readonly client?: string | undefined
 }
 
 /** Who holds how much of a cache. */

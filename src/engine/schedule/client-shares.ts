@@ -28,6 +28,11 @@ export class ClientShares {
     this.#served.set(client, this.#servedOf(client) + tokens)
   }
 
+  /** Whether the client has had fewer tokens computed than each of these. */
+  isBehind(client: string, others: readonly string[]): boolean {
+    return others.every((other) => this.#servedOf(client) < this.#servedOf(other))
+  }
+
   /** The first entry of the client whose turn it is; of no entries `undefined`. Who comes now begins level with it. */
   next<T extends { readonly client: string }>(entries: readonly T[]): T | undefined {
     let chosen: T | undefined

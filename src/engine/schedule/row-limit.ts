@@ -12,6 +12,20 @@ const DECAY = 0.97
 /** Rows must have differed so much (variance) before their cost is known. */
 const MIN_VARIANCE = 0.5
 
+/** A client that has more sequences than any other, and what it may have of a run while others decode, too. */
+export interface Excess {
+  readonly client: string
+  /** All others that decode. */
+  readonly others: readonly string[]
+  /** The most rows of a run that it shares with others. */
+  readonly rows: number
+  /** The most rows of a run that is its turn. */
+  readonly ownRows: number
+  /** What a run takes, in milliseconds, and each of its rows beside that. */
+  readonly runMs: number
+  readonly rowMs: number
+}
+
 /**
  * How many rows a decode run may have. Rows share a run, so the more one client has, the longer all others wait for
  * each of their tokens, wherever a row costs time; where it costs none, as on a GPU that is not full, all go.
@@ -51,17 +65,25 @@ export class RowLimit {
     this.#rowMs = Math.max(0, covariance / variance)
   }
 
-  /** The most rows of the next run. */
-  rows(now: number): number {
+  /** Who has more than all others; undefined where nobody has, or where rows cost nothing. */
+  excess(now: number): Excess | undefined {
     const perClient = new Map<string, number>()
     for (const [sequence, { client, at }] of this.#active) {
       if (now - at > ACTIVE_MS) this.#active.delete(sequence)
       else perClient.set(client, (perClient.get(client) ?? 0) + 1)
     }
-    const [most = 0, next = 0] = [...perClient.values()].toSorted((a, b) => b - a)
-    if (next === 0 || most === next || this.#rowMs === 0) return Infinity
-    const withoutExcess = [...perClient.values()].reduce((sum, count) => sum + count, 0) - (most - next)
-    const runMs = Math.max(0, (this.#time - this.#rowMs * this.#rows) / this.#weight)
-    return withoutExcess + Math.floor(SLACK * (runMs / this.#rowMs + withoutExcess))
+    const [[client, most] = ['', 0], [, next] = ['', 0], ...less] = [...perClient].toSorted((a, b) => b[1] - a[1])
+    if (next === 0 || most === next || this.#rowMs === 0) return undefined
+    const rowMs = this.#rowMs
+    const runMs = Math.max(0, (this.#time - rowMs * this.#rows) / this.#weight)
+    const slightlyMore = (rows: number): number => rows + Math.floor(SLACK * (runMs / rowMs + rows))
+    return {
+      client,
+      others: [...perClient.keys()].filter((other) => other !== client),
+      rows: slightlyMore(less.reduce((sum, [, count]) => sum + count, 2 * next)),
+      ownRows: slightlyMore(next),
+      runMs,
+      rowMs,
+    }
   }
 }

@@ -1,8 +1,7 @@
 import type { SequenceId } from '../cache/kv-cache.ts'
 import { BackgroundShare } from './background-share.ts'
 import { ClientShares } from './client-shares.ts'
-import { DecodeRhythm } from './decode-rhythm.ts'
-import { RowLimit } from './row-limit.ts'
+import { DecodeQueue } from './decode-queue.ts'
 import { TokenTime } from './token-time.ts'
 import type { Batch, CacheStep, Pass, Work } from './work.ts'
 
@@ -46,33 +45,34 @@ export class Scheduler {
   readonly #limits: SchedulerLimits
   readonly #shares = new ClientShares()
   readonly #background = new BackgroundShare()
-  readonly #rhythm = new DecodeRhythm()
-  readonly #rowLimit = new RowLimit()
   readonly #tokenTime = new TokenTime()
-  #decodedAt = -Infinity
-  #decode: Waiting<CacheStep>[] = []
+  readonly #decode: DecodeQueue
   #prefill: Waiting<CacheStep>[] = []
   #passes: Waiting<Pass>[] = []
   /** The step or pass of which a part is being computed. */
   #running: Waiting<CacheStep> | Waiting<Pass> | undefined
+  /** Whether the batch that is being computed counts for nobody's turn. */
+  #isSpare = false
   /** After a decode batch a prefill chunk is next, where one waits. */
   #prefillIsNext = false
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
+    this.#decode = new DecodeQueue(limits.maxBatchRows, this.#shares)
   }
 
-  /** `now`, here and below: milliseconds of any clock that never goes back. */
-  add(work: Work, now: number): void {
+  /**
+   * `now`, here and below: milliseconds of any clock that never goes back; `arrivedAt`: when the work came, where that
+   * was while a run held up the thread.
+   */
+  add(work: Work, now: number, arrivedAt = now): void {
     this.#shares.join(work.client)
     const waiting = { client: work.client, since: now, done: 0 }
     if (work.kind !== 'step') {
       if (this.#passes.length === 0) this.#background.begin(now)
       this.#passes.push({ ...waiting, work })
     } else if (isDecode(work)) {
-      this.#rhythm.arrived(work.sequence, now)
-      this.#rowLimit.noteActive(work.sequence, work.client, now)
-      this.#decode.push({ ...waiting, work })
+      this.#decode.add(work, now, arrivedAt)
     } else {
       this.#prefill.push({ ...waiting, work })
     }
@@ -80,18 +80,18 @@ export class Scheduler {
 
   /** Forgets a task that is not wanted any more; returns it where it still waited. */
   cancel(taskId: number): number[] {
-    return this.#drop(({ work }) => work.taskId === taskId)
+    return this.#drop((work) => work.taskId === taskId)
   }
 
   /** Forgets whatever still waits for a sequence that is over; returns the tasks. */
   release(sequence: SequenceId): number[] {
-    this.#rhythm.forget(sequence)
-    this.#rowLimit.forget(sequence)
-    return this.#drop(({ work }) => work.kind === 'step' && work.sequence === sequence)
+    this.#decode.forget(sequence)
+    return this.#drop((work) => work.kind === 'step' && work.sequence === sequence)
   }
 
   /** What to compute now; it is out of the queues until `commit` or `fail`. */
   schedule(now: number): Decision {
+    this.#isSpare = false
     const inferenceWaits = this.#decode.length + this.#prefill.length > 0
     const delay = this.#passes.length > 0 ? this.#background.delay(inferenceWaits, now) : Infinity
     if (delay === 0) return this.#nextPass()
@@ -100,13 +100,17 @@ export class Scheduler {
       if (this.#passes.length === 0) this.#shares.reset()
       return { kind: 'wait', milliseconds: delay }
     }
-    const patience = this.#prefill.length > 0 ? 0 : this.#companionsWait(now)
-    return patience > 0 ? { kind: 'wait', milliseconds: Math.min(delay, patience) } : this.#nextDecode(now)
+    const next = this.#decode.next(now, this.#prefill.length === 0)
+    if (typeof next === 'number') return { kind: 'wait', milliseconds: Math.min(delay, next) }
+    this.#prefillIsNext = true
+    this.#running = undefined
+    this.#isSpare = next.isSpare ?? false
+    return next
   }
 
   /** A device run has ended well. */
   commit({ works, tokens, finished, milliseconds }: Progress, now: number): void {
-    for (const work of works) this.#shares.charge(work.client, tokens)
+    if (!this.#isSpare) for (const work of works) this.#shares.charge(work.client, tokens)
     this.#tokenTime.ran(tokens * works.length, milliseconds)
     this.#ended(works, milliseconds, now)
     if (finished || this.#running === undefined) return
@@ -121,20 +125,14 @@ export class Scheduler {
     this.#shares.charge(client, this.#tokenTime.tokensIn(milliseconds))
   }
 
+  /** Decode steps of a batch that were not computed with it: they are chosen from again. */
+  putBack(steps: readonly CacheStep[], now: number): void {
+    this.#decode.putBack(steps, now)
+  }
+
   /** A device run has failed: its tasks are over. */
   fail({ works, milliseconds }: Pick<Progress, 'works' | 'milliseconds'>, now: number): void {
     this.#ended(works, milliseconds, now)
-  }
-
-  #nextDecode(now: number): Batch {
-    for (const { work } of this.#decode) this.#rowLimit.noteActive(work.sequence, work.client, now)
-    const rows = Math.min(this.#limits.maxBatchRows, this.#rowLimit.rows(now))
-    const steps = this.#shares.take(this.#decode, rows)
-    const taken = new Set(steps)
-    this.#decode = this.#decode.filter((waiting) => !taken.has(waiting))
-    this.#prefillIsNext = true
-    this.#running = undefined
-    return { kind: 'decode', steps: steps.map(({ work }) => work) }
   }
 
   #nextChunk(): Batch {
@@ -153,33 +151,20 @@ export class Scheduler {
     return { kind: 'pass', pass: next.work }
   }
 
-  #companionsWait(now: number): number {
-    if (this.#decode.length >= this.#limits.maxBatchRows) return 0
-    const ready = new Set(this.#decode.map(({ work }) => work.sequence))
-    const { since } = this.#decode[0]!
-    // Rows that had to stay behind have waited for runs on purpose: those of others are waited for anew.
-    const isBounded = this.#rowLimit.rows(now) < Infinity
-    return this.#rhythm.wait(ready, isBounded ? Math.max(since, this.#decodedAt) : since, now)
-  }
-
   #ended(works: readonly Work[], milliseconds: number, now: number): void {
     const [first] = works
     if (first === undefined) return
     if (first.kind !== 'step') return this.#background.pieceRan(milliseconds, now)
     this.#background.inferenceRan(now)
-    const decoded = works.flatMap((work) => (isDecode(work) ? [work.sequence] : []))
-    if (decoded.length === 0) return
-    this.#decodedAt = now
-    this.#rhythm.ran(decoded, milliseconds, now)
-    this.#rowLimit.ran(decoded.length, milliseconds)
+    const decoded = works.filter((work) => isDecode(work))
+    if (decoded.length > 0) this.#decode.ran(decoded, milliseconds, now)
   }
 
-  #drop(unwanted: (waiting: Waiting<Work>) => boolean): number[] {
-    const dropped = [...this.#decode, ...this.#prefill, ...this.#passes].filter(unwanted)
-    this.#decode = this.#decode.filter((waiting) => !unwanted(waiting))
-    this.#prefill = this.#prefill.filter((waiting) => !unwanted(waiting))
-    this.#passes = this.#passes.filter((waiting) => !unwanted(waiting))
-    return dropped.map(({ work }) => work.taskId)
+  #drop(isUnwanted: (work: Work) => boolean): number[] {
+    const dropped = [...this.#prefill, ...this.#passes].map(({ work }) => work).filter(isUnwanted)
+    this.#prefill = this.#prefill.filter(({ work }) => !isUnwanted(work))
+    this.#passes = this.#passes.filter(({ work }) => !isUnwanted(work))
+    return [...this.#decode.drop(isUnwanted), ...dropped.map(({ taskId }) => taskId)]
   }
 }
 

@@ -50,6 +50,10 @@ export type Batch = DecodeBatch | PrefillChunk | PassPiece
 export interface DecodeBatch {
   readonly kind: 'decode'
   readonly steps: readonly CacheStep[]
+  /** A client that has many more steps than others: what would be a run of its own is put off. */
+  readonly deferrable?: string | undefined
+  /** Whether it only fills a time that nobody else has a use for: it counts for nobody's turn. */
+  readonly isSpare?: boolean
 }
 
 /** Tokens `first` to `first + tokens` of one step. */

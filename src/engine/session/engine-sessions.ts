@@ -89,7 +89,7 @@ export class EngineSessions {
     // All that can be refused is refused before something is taken.
     const ofKind = ropeKey(config.ropes, maxLength)
     const use = adapter === undefined ? undefined : await adapters.acquire(adapter)
-    const place = await accounts.reserve(maxLength, wait).catch((error: unknown) => {
+    const place = await accounts.reserve(maxLength, { ...wait, client }).catch((error: unknown) => {
       use?.release()
       throw error
     })

@@ -19,7 +19,7 @@ export interface EngineLoopModules {
   readonly runner: BatchRunner
   readonly cache: KvCache
   readonly report: (event: EngineEvent) => void
-  /** Milliseconds of a clock that never goes back. */
+  /** Milliseconds of a clock that never goes back, and that commands are dated by. */
   readonly now: () => number
 }
 
@@ -76,8 +76,24 @@ export class EngineLoop {
     const { scheduler, now } = this.#modules
     const decision = scheduler.schedule(now())
     if (decision.kind === 'wait') return decision.milliseconds
-    for (const run of this.#prepare(decision)) this.#modules.report(this.#execute(decision.kind, run))
+    for (const run of this.#runsOf(decision)) this.#modules.report(this.#execute(decision.kind, run))
     return 0
+  }
+
+  /** The runs that are executed now; steps of those that can be put off wait again. */
+  #runsOf(batch: Batch): readonly DeviceRun[] {
+    const runs = this.#prepare(batch)
+    if (batch.kind !== 'decode' || batch.deferrable === undefined || runs.length === 1) return runs
+    const { deferrable, steps } = batch
+    const urgent = runs.filter(({ works }) => works.some(({ client }) => client !== deferrable))
+    const chosen = urgent.length > 0 ? urgent : runs.filter(({ works }) => works.includes(steps[0]!))
+    const carried = new Set(chosen.flatMap(({ works }) => works))
+    const { scheduler, now } = this.#modules
+    scheduler.putBack(
+      steps.filter((step) => !carried.has(step)),
+      now(),
+    )
+    return chosen
   }
 
   #open({ sequence, place, maxLength, adapter }: OpenCommand): void {
@@ -106,11 +122,11 @@ export class EngineLoop {
     this.#modules.report({ type: 'dropped', taskIds })
   }
 
-  #compute({ work, input }: ComputeCommand): void {
+  #compute({ work, input, sentAt }: ComputeCommand): void {
     const { runner, scheduler, now } = this.#modules
     const fault =
       (work.kind === 'step' ? this.#broken.get(work.sequence) : undefined) ?? attempt(() => runner.accept(work, input))
-    if (fault === undefined) scheduler.add(work, now())
+    if (fault === undefined) scheduler.add(work, now(), sentAt)
     else this.#modules.report({ type: 'fault', taskId: work.taskId, ...fault })
   }
 

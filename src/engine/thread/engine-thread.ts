@@ -5,6 +5,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { PetalsError, errorMessage } from '../../base/errors.ts'
+import { sharedNow } from '../../base/clock.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
 import type { CacheStep, Work } from '../schedule/work.ts'
@@ -68,8 +69,9 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     const work = { ...request, taskId } as Work
     const backward = input.backward && { ...input.backward, gradient: transferable(input.backward.gradient) }
     const buffers = [hidden, ...(backward === undefined ? [] : [backward.gradient])]
+    const sentAt = sharedNow()
     this.tell(
-      { type: 'compute', work, input: { ...input, hidden, backward } },
+      { type: 'compute', work, input: { ...input, hidden, backward }, sentAt },
       buffers.map(({ buffer }) => buffer as ArrayBuffer),
     )
     const cancel = (reason: Error): void => {

@@ -1,5 +1,6 @@
 import { workerData } from 'node:worker_threads'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import { sharedNow } from '../../base/clock.ts'
 import { attachEnvironment } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { RowCache } from '../cache/rows/row-cache.ts'
@@ -43,7 +44,7 @@ const runner = new RowBatchRunner(
   { ...limits, bucketCacheTokens: recordsSteps(span) ? cacheTokens : undefined },
 )
 const scheduler = new Scheduler(limits)
-const loop = new EngineLoop({ scheduler, runner, cache, report, now: () => performance.now() })
+const loop = new EngineLoop({ scheduler, runner, cache, report, now: sharedNow })
 
 function report(event: EngineEvent): void {
   const outputs =

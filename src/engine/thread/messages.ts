@@ -30,6 +30,8 @@ export interface ComputeCommand {
   readonly type: 'compute'
   readonly work: Work
   readonly input: TaskInput
+  /** When it was asked for: a run may hold up the engine thread for a while. */
+  readonly sentAt: number
 }
 
 /** Backward passes are computed with these sessions from now on. */

@@ -84,6 +84,7 @@ export class ServedSession {
   #stepsUnderWay = 0
   readonly #idle: NodeJS.Timeout
   #closed = false
+  readonly #over = new AbortController()
 
   /** A session without steps for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
@@ -158,6 +159,7 @@ export class ServedSession {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#over.abort(new PetalsError('SESSION_CLOSED', 'the session is closed'))
     clearTimeout(this.#idle)
     this.source.close()
     this.#modules.engine.release()
@@ -323,13 +325,14 @@ export class ServedSession {
   #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
     const { sent, stream } = this.#modules
     const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
-    return sent.during(stream.remotePeer, bytes, async () => {
+    const send = async (): Promise<void> => {
       if (this.#closed) return
       const hidden = this.#outputs.range(position, until)
       if (hidden === undefined)
         throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
       await this.#reply({ kind: 'fetched', request, position, hidden })
-    })
+    }
+    return sent.during(stream.remotePeer, bytes, send, this.#over.signal)
   }
 
   /** Tells the client that a step was not computed for a reason that does not speak against this server. */

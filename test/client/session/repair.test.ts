@@ -238,3 +238,22 @@ test('a replay begins with as many tokens as the session did', async (t) => {
     { position: 20, tokens: 16 },
   ])
 })
+
+test('a repair takes few ways one after another: what does not wait for each other goes at once', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, second, third] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
+  const spare = await swarm.serve(2, 4)
+  const session = swarm.session({
+    watchdog: { lateMs: 5000, answerMs: 5000, minStepMs: 10_000, stepTimeoutMs: 10_000 },
+  })
+  await feed(session, sequence(10))
+  swarm.kill(second)
+  const wayMs = 150
+  const peers = [swarm.client, first.peer, third.peer, spare.peer]
+  for (const peer of peers) for (const other of peers) if (other !== peer) peer.lagMs.set(other.id, wayMs)
+  const began = performance.now()
+  await feed(session, sequence(11))
+  const ways = (performance.now() - began) / wayMs
+  t.diagnostic(`${ways.toFixed(1)} ways`)
+  assert.ok(ways < 13.5, `${ways.toFixed(1)} ways one after another`)
+})

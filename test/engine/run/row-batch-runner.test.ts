@@ -32,7 +32,7 @@ class Faulty {
 }
 
 /** The engine thread's loop over a device that is made up; what it reports is kept. */
-function newLoop({ bucketCacheTokens }: { bucketCacheTokens?: number } = {}) {
+function newLoop({ bucketCacheTokens, now = () => 0 }: { bucketCacheTokens?: number; now?: () => number } = {}) {
   const device = new Faulty()
   const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as RunnerSpan
   const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
@@ -43,15 +43,15 @@ function newLoop({ bucketCacheTokens }: { bucketCacheTokens?: number } = {}) {
   )
   const events: EngineEvent[] = []
   const scheduler = new Scheduler(LIMITS)
-  const loop = new EngineLoop({ scheduler, runner, cache, report: (event) => events.push(event), now: () => 0 })
+  const loop = new EngineLoop({ scheduler, runner, cache, report: (event) => events.push(event), now })
   const open = (sequence: number, offset: number, capacity = CAPACITY, length = 0): void => {
     loop.handle({ type: 'open', sequence, place: { offset, capacity }, maxLength: capacity, adapter: undefined })
     cache.append(sequence, length)
   }
-  const step = (sequence: number, position: number, tokens = 1): void => {
+  const step = (sequence: number, position: number, tokens = 1, client = ''): void => {
     const hidden = new Uint8Array(tokens * HIDDEN_BYTES).fill(10 * sequence)
-    const work = { kind: 'step', taskId: sequence, client: '', sequence, start: 0, end: 1, position, tokens } as const
-    loop.handle({ type: 'compute', work: { ...work, prompted: false }, input: { hidden } })
+    const work = { kind: 'step', taskId: sequence, client, sequence, start: 0, end: 1, position, tokens } as const
+    loop.handle({ type: 'compute', work: { ...work, prompted: false }, input: { hidden }, sentAt: now() })
   }
   /** The first byte of each task's output, or its code. */
   const settle = (): Record<number, string | number> => {
@@ -214,4 +214,41 @@ test('a pass fills its rotary table piece by piece, and gives it back', async ()
   batches.drop(1)
   for (let length = 1; length < 30; length++) ropes.release(ropes.acquire(length, 128))
   assert.equal(ropes.size, 8)
+})
+
+test('runs of the rows that one client has in excess are put off until others have had theirs', () => {
+  let now = 0
+  const { device, loop, open, step } = newLoop({ now: () => now })
+  // A run takes 5 ms and one more for each row.
+  const run = device.run.bind(device)
+  device.run = (batch) => {
+    now += 5 + batch.pastLengths.length
+    run(batch)
+  }
+  // The greedy client's rows lie far from the other one's.
+  const greedy = [1, 2, 3, 4, 5, 6]
+  for (const sequence of greedy) open(sequence, 128 * (20 + sequence))
+  open(9, 0)
+  const turns = (count: number): void => {
+    for (let turn = 0; turn < count; turn++) {
+      loop.turn()
+      now += 1
+    }
+  }
+  for (let round = 0; round < 12; round++) {
+    for (const sequence of greedy.slice(0, 1 + (round % 6))) step(sequence, 0, 1, 'greedy')
+    turns(50)
+    now += 600
+  }
+  device.ran.length = 0
+  for (const sequence of greedy) step(sequence, 0, 1, 'greedy')
+  step(9, 0, 1, 'other')
+  loop.turn()
+  assert.deepEqual(
+    device.ran.map(({ offset }) => offset),
+    [0],
+  )
+  turns(50)
+  const computed = device.ran.slice(1).reduce((sum, { pastLengths }) => sum + pastLengths.length, 0)
+  assert.equal(computed, greedy.length)
 })

@@ -18,20 +18,21 @@ function activate(limit: RowLimit, sessions: Readonly<Record<string, number>>, n
 test('what one client has in excess makes a run no more than a little longer', () => {
   const limit = learnt(3, 1)
   activate(limit, { greedy: 32, a: 1, b: 1, c: 1, d: 1 }, 0)
-  const rows = limit.rows(0)
+  const { rows, ownRows } = limit.excess(0)!
   assert.ok(rows >= 5 && 3 + rows <= 1.1 * (3 + 5), `${rows} rows`)
+  assert.ok(ownRows >= 1 && 3 + ownRows <= 1.1 * (3 + 1), `${ownRows} rows of its own`)
 })
 
 test('where rows cost nothing, nobody is alone with many, or all are alike, there is no bound', () => {
   const free = learnt(10, 0)
   activate(free, { greedy: 32, a: 1 }, 0)
-  assert.equal(free.rows(0), Infinity)
+  assert.equal(free.excess(0), undefined)
   const alone = learnt(3, 1)
   activate(alone, { greedy: 32 }, 0)
-  assert.equal(alone.rows(0), Infinity)
+  assert.equal(alone.excess(0), undefined)
   const alike = learnt(3, 1)
   activate(alike, { a: 16, b: 16 }, 0)
-  assert.equal(alike.rows(0), Infinity)
+  assert.equal(alike.excess(0), undefined)
 })
 
 test('who has stopped, or was closed, bounds nobody', () => {
@@ -39,14 +40,14 @@ test('who has stopped, or was closed, bounds nobody', () => {
   limit.noteActive(100, 'gone', 0)
   limit.noteActive(101, 'closed', 900)
   for (let sequence = 1; sequence <= 8; sequence++) limit.noteActive(sequence, 'greedy', 900)
-  assert.ok(limit.rows(900) < 8)
+  assert.ok(limit.excess(900)!.rows < 8)
   limit.forget(101)
-  assert.equal(limit.rows(900), Infinity)
+  assert.equal(limit.excess(900), undefined)
 })
 
 test('a cost that was learnt stays when runs have as many rows each, and follows a machine that gets slower', () => {
   const limit = learnt(3, 1)
   for (let i = 0; i < 1000; i++) limit.ran(6, 18)
   activate(limit, { greedy: 32, a: 1, b: 1 }, 0)
-  assert.ok(limit.rows(0) < 10)
+  assert.ok(limit.excess(0)!.rows < 10)
 })

@@ -273,6 +273,24 @@ describe('decode steps that come together', () => {
     assert.ok(decision.kind === 'decode' && decision.steps.length === 3)
   })
 
+  it('are expected by when they came, not by when a run let them in', () => {
+    const { scheduler } = new Machine()
+    const step = { kind: 'step', client: 'a', start: 0, end: 2, position: 0, tokens: 1, prompted: false } as const
+    let doneAt = 0
+    for (let round = 0; round < 8; round++) {
+      // Each came a millisecond after its answer, while the device was busy for long.
+      const now = doneAt + 40
+      for (const sequence of [1, 2]) scheduler.add({ ...step, taskId: sequence, sequence }, now, doneAt + 1)
+      const decision = scheduler.schedule(now)
+      assert.ok(decision.kind === 'decode')
+      doneAt = now + 4
+      scheduler.commit({ works: decision.steps, tokens: 1, finished: true, milliseconds: 4 }, doneAt)
+    }
+    scheduler.add({ ...step, taskId: 3, sequence: 1 }, doneAt + 1)
+    const wait = scheduler.schedule(doneAt + 1)
+    assert.ok(wait.kind === 'wait' && wait.milliseconds <= 6, JSON.stringify(wait))
+  })
+
   it('are not waited for when they have stopped, nor where one comes alone', () => {
     const machine = new Machine(() => 8)
     for (let round = 0; round < 5; round++)

@@ -25,6 +25,17 @@ export class FreeSpace {
     return offset + capacity <= this.#positions ? { offset, capacity } : undefined
   }
 
+  /** The last one. */
+  findLast(capacity: number, step: number): Row | undefined {
+    const last = (end: number): number => Math.floor((end - capacity) / step) * step
+    let offset = last(this.#positions)
+    for (const row of this.#rows.toReversed()) {
+      if (row.offset + row.capacity <= offset) break
+      offset = Math.min(offset, last(row.offset))
+    }
+    return offset >= 0 ? { offset, capacity } : undefined
+  }
+
   take(row: Row): void {
     const behind = this.#rows.findIndex(({ offset }) => offset > row.offset)
     this.#rows.splice(behind === -1 ? this.#rows.length : behind, 0, row)

@@ -17,6 +17,9 @@ export interface RowAccountsOptions {
   readonly bases?: RowBases | undefined
 }
 
+/** Rows that a client may have beyond what anybody else has before others of its rows lie apart. */
+const EXCESS_ROWS = 4
+
 interface Waiter {
   /** Whether it got what it waits for. */
   readonly attempt: () => boolean
@@ -38,6 +41,7 @@ export class RowAccounts implements CacheAccounts {
   readonly #space: FreeSpace
   /** What each row has taken. */
   readonly #taken = new Map<Row, number>()
+  readonly #clients = new Map<Row, string>()
   /** Rows that have to grow go before those that have yet to begin. */
   readonly #growing = new Set<Waiter>()
   readonly #opening = new Set<Waiter>()
@@ -63,7 +67,7 @@ export class RowAccounts implements CacheAccounts {
   }
 
   /** As `CacheAccounts.reserve`. A smaller request may overtake a waiting larger one. */
-  async reserve(maxLength: number, { timeoutMs, signal }: ReserveOptions): Promise<Row> {
+  async reserve(maxLength: number, { timeoutMs, signal, client = '' }: ReserveOptions): Promise<Row> {
     signal?.throwIfAborted()
     const shape = this.#shapeOf(maxLength)
     if (shape === undefined) {
@@ -76,9 +80,10 @@ export class RowAccounts implements CacheAccounts {
     let row: Row | undefined
     const attempt = (): boolean => {
       if (this.#costOf(shape.wanted) > this.tokensLeft) return false
-      row = this.#space.find(shape.capacity, shape.step)
+      row = this.#find(shape, client)
       if (row === undefined) return false
       this.#space.take(row)
+      this.#clients.set(row, client)
       this.#charge(row, this.#sparse ? ROW_UNIT : shape.wanted)
       return true
     }
@@ -112,6 +117,7 @@ export class RowAccounts implements CacheAccounts {
     const taken = this.#taken.get(row)
     if (taken === undefined) return
     this.#taken.delete(row)
+    this.#clients.delete(row)
     this.#space.free(row)
     this.#usedTokens -= taken
     for (const waiters of [this.#growing, this.#opening]) for (const { attempt } of waiters) attempt()
@@ -120,6 +126,20 @@ export class RowAccounts implements CacheAccounts {
   close(reason: Error): void {
     this.#closed ??= reason
     for (const waiters of [this.#growing, this.#opening]) for (const { leave } of waiters) leave(this.#closed)
+  }
+
+  /**
+   * A free row. Rows of one run lie side by side, so what one client has in excess of all others lies at the other end:
+   * between these it would make two runs of what could be one.
+   */
+  #find({ capacity, step }: { readonly capacity: number; readonly step: number }, client: string): Row | undefined {
+    const counts = new Map<string, number>()
+    for (const other of this.#clients.values()) counts.set(other, (counts.get(other) ?? 0) + 1)
+    const own = counts.get(client) ?? 0
+    counts.delete(client)
+    const most = Math.max(0, ...counts.values())
+    const isExcess = most > 0 && own >= most + EXCESS_ROWS
+    return isExcess ? this.#space.findLast(capacity, step) : this.#space.find(capacity, step)
   }
 
   /** What a row of `length` written tokens takes; never less than it has taken before. */

@@ -130,3 +130,35 @@ test('a row that is given back while it waits to grow takes nothing any more', a
   rows.release(first)
   assert.equal(rows.tokensLeft, 1024)
 })
+
+test('what one client has in excess of all others lies apart, so that rows of others lie side by side', async () => {
+  const rows = new RowAccounts({ totalTokens: 128 * 64 })
+  const offsets = async (client: string, count: number): Promise<number[]> => {
+    const taken: number[] = []
+    for (let i = 0; i < count; i++) taken.push((await rows.reserve(128, { ...NOW, client })).offset / 128)
+    return taken
+  }
+  assert.deepEqual(await offsets('a', 1), [0])
+  assert.deepEqual(await offsets('greedy', 8), [1, 2, 3, 4, 5, 63, 62, 61])
+  assert.deepEqual(await offsets('b', 2), [6, 7])
+  assert.deepEqual(await offsets('greedy', 2), [60, 59])
+})
+
+test('the rows of a client that is alone, or has about as many as another, lie side by side', async () => {
+  const rows = new RowAccounts({ totalTokens: 128 * 64 })
+  for (let i = 0; i < 16; i++) assert.equal((await rows.reserve(128, { ...NOW, client: 'alone' })).offset, 128 * i)
+  for (let i = 16; i < 36; i++) assert.equal((await rows.reserve(128, { ...NOW, client: 'b' })).offset, 128 * i)
+})
+
+test('the last free row is as good as the first: aligned, and nobody else has it', async () => {
+  const rows = new RowAccounts({ totalTokens: 128 * 12 })
+  await rows.reserve(128, { ...NOW, client: 'a' })
+  for (let i = 0; i < 5; i++) await rows.reserve(128, { ...NOW, client: 'greedy' })
+  const taken = [await rows.reserve(512, { ...NOW, client: 'greedy' })]
+  for (let i = 0; i < 2; i++) taken.push(await rows.reserve(128, { ...NOW, client: 'greedy' }))
+  assert.deepEqual(
+    taken.map(({ offset }) => offset / 128),
+    [8, 7, 6],
+  )
+  await assert.rejects(rows.reserve(128, { ...NOW, client: 'greedy' }), { code: 'CACHE_FULL' })
+})
