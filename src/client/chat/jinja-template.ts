@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm'
 import { errorMessage } from '../../base/errors.ts'
-import type { ChatMessage, ChatTemplate } from './messages.ts'
+import type { ChatMessage, ChatTemplate, RenderOptions } from './messages.ts'
 import { type TemplateSource, templateError } from './template-source.ts'
 import { RefusalError, UnsupportedError } from './template/errors.ts'
 import { Template } from './template/template.ts'
@@ -16,9 +16,15 @@ const RENDER_TIMEOUT_MS = 1000
 export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
   const template = orRefuse(name, () => new Template(text))
   return {
-    render: (messages: readonly ChatMessage[]) =>
+    render: (messages: readonly ChatMessage[], { addGenerationPrompt = true }: RenderOptions = {}) =>
       orRefuse(name, () =>
-        template.render({ ...specialTokens, messages, tools: null, documents: null, add_generation_prompt: true }),
+        template.render({
+          ...specialTokens,
+          messages,
+          tools: null,
+          documents: null,
+          add_generation_prompt: addGenerationPrompt,
+        }),
       ),
   }
 }

@@ -23,8 +23,8 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   /** The way to the model's head, which chooses tokens on its own thread. */
   readonly beforeHead: BeforeHead
 
-  constructor(model: SessionModel, blocks: InferenceSession) {
-    super(model.ends, blocks)
+  constructor(model: SessionModel, blocks: InferenceSession, before?: Tensor) {
+    super(model.ends, blocks, before)
     this.#model = model
     this.beforeHead = { head: model.ends, feed: (ids) => this.#feed(ids) }
   }
@@ -85,7 +85,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
    */
   async fork(position = this.position): Promise<CausalLMSession> {
     const ids = this.#fed.upTo(position)
-    const fork = new CausalLMSession(this.#model, await this.blocks.fork(position))
+    const fork = new CausalLMSession(this.#model, await this.blocks.fork(this.blockPosition(position)), this.before)
     fork.#fed.record(0, ids)
     return fork
   }
@@ -96,7 +96,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
    */
   async forkFrom(source: CausalLMSession, position = source.position): Promise<void> {
     const ids = source.#fed.upTo(position)
-    await this.blocks.forkFrom(source.blocks, position)
+    await this.blocks.forkFrom(source.blocks, source.blockPosition(position))
     this.#fed.record(0, ids)
   }
 

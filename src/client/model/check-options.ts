@@ -2,7 +2,7 @@ import { closest } from '../../base/closest.ts'
 import { UsageError } from '../../base/errors.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 
-type Kind = 'text' | 'texts' | 'number' | 'flag' | 'bytes' | 'object' | 'adapter'
+type Kind = 'text' | 'texts' | 'number' | 'flag' | 'bytes' | 'object' | 'adapter' | 'classifier'
 
 /** What each option of `fromPretrained` is: programs in JavaScript have nobody else to tell them. */
 const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
@@ -11,6 +11,8 @@ const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
   swarmKey: 'bytes',
   dhtPrefix: 'text',
   activeAdapter: 'adapter',
+  prompts: 'object',
+  classifier: 'classifier',
   allowedServers: 'texts',
   blockedServers: 'texts',
   exact: 'flag',
@@ -34,6 +36,7 @@ const CHECKS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   bytes: (value) => value instanceof Uint8Array,
   object: (value) => typeof value === 'object' && value !== null,
   adapter: (value) => typeof value === 'string' || (typeof value === 'object' && value !== null),
+  classifier: (value) => typeof value === 'number' || (typeof value === 'object' && value !== null),
 }
 
 const DESCRIPTIONS: Readonly<Record<Kind, string>> = {
@@ -44,6 +47,7 @@ const DESCRIPTIONS: Readonly<Record<Kind, string>> = {
   bytes: 'a Uint8Array',
   object: 'an object',
   adapter: 'the name of an adapter, or what loadAdapter gave',
+  classifier: 'a number of labels, or what loadClassifier gave',
 }
 
 /** Throws `USAGE` for options that do not exist, and for values of another type than the option's. */

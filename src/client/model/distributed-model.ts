@@ -10,13 +10,20 @@ import type { PretrainedOptions } from './pretrained-options.ts'
 import { RemoteSequential } from '../remote/remote-sequential.ts'
 import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
+import type { SessionOptions } from '../session/open.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
+import { type TunedPrompts, checkTunedPrompts, withPrompts, withoutPrompts } from './tuned-prompts.ts'
 
 /** A text, which needs a tokenizer, or token ids. */
 export type Prompt = string | readonly number[]
 
 /** Sequences of equal length: token ids, or hidden states [batch, tokens, hidden]. */
 export type BatchInput = readonly (readonly number[])[] | Tensor
+
+/** How a model's session is opened. `prompts` may be tuned ones, or deep prompts alone. */
+export interface ModelSessionOptions extends Omit<SessionOptions, 'prompts'> {
+  readonly prompts?: Tensor | TunedPrompts | undefined
+}
 
 /** A class of distributed models, as `fromPretrained` uses it. */
 export interface ModelClass<T> {
@@ -47,6 +54,8 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   readonly swarm: SwarmClient
   readonly ends: ModelEnds
   readonly tokenizer: Tokenizer | undefined
+  /** The tuned prompts of what brings no others. */
+  readonly prompts: TunedPrompts | undefined
 
   /** The only `model_type` that this class accepts; undefined: any. */
   static readonly modelType: string | undefined = undefined
@@ -65,12 +74,13 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Called by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer, ...options }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, prompts, ...options }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
     this.ends = ends
     this.tokenizer = tokenizer
+    this.prompts = prompts
     const watch = (session: InferenceSession): void => {
       session.on('route', (hops) => this.emit('route', hops))
       session.on('recovery', (recovery) => this.emit('recovery', recovery))
@@ -86,9 +96,34 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
    * last server that was tried.
    */
   async forward(input: BatchInput): Promise<Tensor> {
-    const hidden = await this.layers.forward('shape' in input ? input : await this.embed(input))
+    const hidden = await this.#allBlocks('shape' in input ? input : await this.embed(input))
     const [batch = 0, tokens = 0] = hidden.shape
     return fromFloat32(await this.ends.head(asFloat32(hidden).slice()), [batch, tokens, this.ends.outputSize])
+  }
+
+  /** The last block's output, with the model's tuned prompts before each sequence and without them again. */
+  async #allBlocks(hidden: Tensor): Promise<Tensor> {
+    const { prompts } = this
+    if (prompts === undefined || hidden.shape.length !== 3 || hidden.dtype !== 'float32')
+      return this.layers.forward(hidden)
+    const output = await this.layers.forward(withPrompts(prompts.before, hidden), { prompts: prompts.deep })
+    return withoutPrompts(prompts.before.shape[0]!, output)
+  }
+
+  /**
+   * A session over all blocks with the tuned prompts that `options` or else the model has, and what comes before its
+   * first token.
+   */
+  protected openBlocks({ prompts = this.prompts, ...options }: ModelSessionOptions): {
+    readonly blocks: InferenceSession
+    readonly before: Tensor | undefined
+  } {
+    if (prompts === undefined || 'shape' in prompts)
+      return { blocks: this.layers.inferenceSession({ ...options, prompts }), before: undefined }
+    checkTunedPrompts(prompts, this.checkpoint.config, this.swarm.modelKey)
+    const { before, deep } = prompts
+    const maxLength = options.maxLength + before.shape[0]!
+    return { blocks: this.layers.inferenceSession({ ...options, maxLength, prompts: deep }), before }
   }
 
   /** Embeds sequences of equal length: float32 [batch, tokens, hidden]. Throws `TENSOR_SHAPE` or `TOKEN_ID`. */

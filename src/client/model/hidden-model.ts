@@ -1,7 +1,6 @@
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
-import { DistributedModel } from './distributed-model.ts'
+import { DistributedModel, type ModelSessionOptions } from './distributed-model.ts'
 import { HiddenStatesSession } from './model-session.ts'
-import type { SessionOptions } from '../session/open.ts'
 
 /**
  * A model without its head, which is not loaded: `forward` gives the hidden states after the last norm, float32 [batch,
@@ -11,7 +10,8 @@ export class AutoDistributedModel extends DistributedModel {
   static readonly output: EndsOutput = 'hidden'
 
   /** A session over all blocks. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
-  inferenceSession(options: SessionOptions): HiddenStatesSession {
-    return new HiddenStatesSession(this.ends, this.layers.inferenceSession(options))
+  inferenceSession(options: ModelSessionOptions): HiddenStatesSession {
+    const { blocks, before } = this.openBlocks(options)
+    return new HiddenStatesSession(this.ends, blocks, before)
   }
 }

@@ -1,6 +1,8 @@
+import { PetalsError } from '../../base/errors.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
+import { withPrompts } from './tuned-prompts.ts'
 
 /**
  * A session over all blocks of a model; takes token ids or hidden states. Close it, or declare it with `await using`.
@@ -8,23 +10,36 @@ import type { InferenceSession, StepOptions } from '../session/inference-session
 export abstract class ModelSession implements AsyncDisposable {
   /** The session on the servers. */
   readonly blocks: InferenceSession
+  /** What is put before the session's first token: tuned prompts [positions, hidden]. */
+  protected readonly before: Tensor | undefined
   readonly #embed: (ids: readonly number[]) => Promise<Tensor>
 
-  constructor(ends: ModelEnds, blocks: InferenceSession) {
+  constructor(ends: ModelEnds, blocks: InferenceSession, before?: Tensor) {
     this.#embed = (ids) => ends.embed(ids)
     this.blocks = blocks
+    this.before = before
   }
 
   /**
-   * Number of tokens in the caches. Set it to a smaller number to cut the session back. Throws `SESSION_POSITION` or
-   * `SESSION_BUSY`.
+   * Number of tokens in the caches, tuned prompts not counted. Set it to a smaller number to cut the session back.
+   * Throws `SESSION_POSITION` or `SESSION_BUSY`.
    */
   get position(): number {
-    return this.blocks.position
+    return Math.max(0, this.blocks.position - this.#numBefore)
   }
 
   set position(position: number) {
-    this.blocks.position = position
+    this.blocks.position = this.blockPosition(position)
+  }
+
+  /** The place, in the caches of the blocks, of the session's token `position`. */
+  protected blockPosition(position: number): number {
+    // Before the first step there is nothing, not even prompts.
+    return position === 0 && this.blocks.position === 0 ? 0 : position + this.#numBefore
+  }
+
+  get #numBefore(): number {
+    return this.before?.shape[0] ?? 0
   }
 
   /**
@@ -32,8 +47,12 @@ export abstract class ModelSession implements AsyncDisposable {
    * float32 [tokens, hidden], or its last `rows` rows. Throws as `InferenceSession.step`, and `TOKEN_ID`.
    */
   async step(input: readonly number[] | Tensor, options?: Pick<StepOptions, 'rows'>): Promise<Tensor> {
-    if ('shape' in input) return this.blocks.step(input, options)
-    return this.blocks.step(await this.#embed(input), { ...options, from: { ids: input, embed: this.#embed } })
+    const from = 'shape' in input ? undefined : { ids: input, embed: this.#embed }
+    const hidden = 'shape' in input ? input : await this.#embed(input)
+    if (this.before === undefined || this.blocks.position > 0) return this.blocks.step(hidden, { ...options, from })
+    checkWidth(hidden, this.before)
+    const rows = options?.rows ?? hidden.shape[0]!
+    return this.blocks.step(withPrompts(this.before, hidden), { rows, from })
   }
 
   /** Frees the caches. */
@@ -46,12 +65,21 @@ export abstract class ModelSession implements AsyncDisposable {
   }
 }
 
+/** Throws `TENSOR_SHAPE` for hidden states that prompts cannot stand before. */
+function checkWidth({ dtype, shape }: Tensor, before: Tensor): void {
+  if (dtype === 'float32' && shape.length === 2 && shape[1] === before.shape[1] && shape[0]! > 0) return
+  throw new PetalsError(
+    'TENSOR_SHAPE',
+    `hidden states ${dtype} [${shape}]: expected float32 [tokens, ${before.shape[1]}]`,
+  )
+}
+
 /** A session of a model without a head. */
 export class HiddenStatesSession extends ModelSession {
   readonly #ends: ModelEnds
 
-  constructor(ends: ModelEnds, blocks: InferenceSession) {
-    super(ends, blocks)
+  constructor(ends: ModelEnds, blocks: InferenceSession, before?: Tensor) {
+    super(ends, blocks, before)
     this.#ends = ends
   }
 

@@ -1,13 +1,12 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { CausalLMSession } from './causal-session.ts'
-import { DistributedModel, type Prompt } from './distributed-model.ts'
+import { DistributedModel, type ModelSessionOptions, type Prompt } from './distributed-model.ts'
 import { generateBatch } from '../generation/batch.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
-import type { SessionOptions } from '../session/open.ts'
 
 export { CausalLMSession } from './causal-session.ts'
 export type { Prompt } from './distributed-model.ts'
@@ -22,8 +21,9 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
   static readonly output: EndsOutput = 'logits'
 
   /** A session over all blocks. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
-  inferenceSession(options: SessionOptions): CausalLMSession {
-    return new CausalLMSession(this, this.layers.inferenceSession(options))
+  inferenceSession(options: ModelSessionOptions): CausalLMSession {
+    const { blocks, before } = this.openBlocks(options)
+    return new CausalLMSession(this, blocks, before)
   }
 
   /**

@@ -3,6 +3,8 @@ import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { ActiveAdapter } from '../remote/request-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import type { ReplayCopies } from '../session/open.ts'
+import type { Classifier } from './classifier.ts'
+import type { TunedPrompts } from './tuned-prompts.ts'
 
 /** How a model is loaded and its swarm joined. */
 export interface PretrainedOptions extends ServerChoiceOptions {
@@ -22,6 +24,13 @@ export interface PretrainedOptions extends ServerChoiceOptions {
    * client's own (`loadAdapter`).
    */
   readonly activeAdapter?: ActiveAdapter | undefined
+  /** Tuned prompts of all sessions and requests that bring no others (`loadPrompts`). */
+  readonly prompts?: TunedPrompts | undefined
+  /**
+   * Of `AutoDistributedModelForSequenceClassification`: a trained head (`loadClassifier`), or how many labels a new one
+   * has; two by default.
+   */
+  readonly classifier?: Classifier | number | undefined
   /** The most time for one step of a session, in milliseconds, as in `SessionOptions`. */
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, as in `SessionOptions`. */

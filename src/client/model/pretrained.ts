@@ -14,6 +14,7 @@ import type { ReplayCopies } from '../session/open.ts'
 import { checkPretrainedOptions } from './check-options.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
+import { type TunedPrompts, checkTunedPrompts } from './tuned-prompts.ts'
 
 /** What a class of models needs of its checkpoint. */
 export interface ModelKind {
@@ -32,6 +33,7 @@ export interface PretrainedParts {
   readonly ends: ModelEnds
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
+  readonly prompts?: TunedPrompts | undefined
   readonly stepTimeoutMs?: number | undefined
   readonly replayCopies?: ReplayCopies | undefined
   readonly recoveryTimeoutMs?: number | undefined
@@ -40,7 +42,7 @@ export interface PretrainedParts {
 /**
  * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
  * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
- * peer or node, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
+ * peer or node, `PROMPTS_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
  * open then.
  */
 export async function openPretrained(
@@ -59,6 +61,7 @@ export async function openPretrained(
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
+  if (options.prompts !== undefined) checkTunedPrompts(options.prompts, opened.config, key)
   // Imported here: these modules load the native runtime, which programs that only import this library may never need.
   const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
@@ -109,6 +112,7 @@ export async function openPretrained(
     ends: ends as ModelEnds,
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
+    prompts: options.prompts,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
     recoveryTimeoutMs: options.recoveryTimeoutMs,

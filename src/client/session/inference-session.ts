@@ -32,7 +32,7 @@ interface Losses {
 export interface StepOptions {
   /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
   readonly rows?: number | undefined
-  /** The ids that the hidden states were made of, to be kept in their place. */
+  /** The ids that the hidden states, or their last rows, were made of; they are kept in place of these. */
   readonly from?: EmbeddedIds | undefined
 }
 

@@ -26,14 +26,24 @@ export class RootInputs implements SpanInputs {
     return this.#parts.at(-1)?.until ?? 0
   }
 
-  /** Writes inputs from `position` on, which must be held up to there. With `from`, only these ids are kept. */
+  /**
+   * Writes inputs from `position` on, which must be held up to there. With `from`, only these ids are kept in place of
+   * the last rows; what comes before them (tuned prompts) is kept as it is.
+   */
   write(position: number, input: Tensor, from?: EmbeddedIds): void {
     this.truncate(position)
     const until = position + input.shape[0]!
+    const numRows = input.shape[0]! - (from?.ids.length ?? 0)
+    if (numRows > 0) {
+      const rows = sliceRows(input, 0, numRows)
+      this.#parts.push({ position, until: position + numRows, input: { ...rows, data: rows.data.slice() } })
+    }
+    if (from !== undefined) this.#writeIds(position + numRows, until, from)
+  }
+
+  #writeIds(position: number, until: number, from: EmbeddedIds): void {
     const last = this.#parts.at(-1)
-    if (from === undefined) {
-      this.#parts.push({ position, until, input: { ...input, data: input.data.slice() } })
-    } else if (last !== undefined && 'ids' in last.input && last.input.embed === from.embed) {
+    if (last !== undefined && 'ids' in last.input && last.input.embed === from.embed) {
       for (const id of from.ids) last.input.ids.push(id)
       last.until = until
     } else {

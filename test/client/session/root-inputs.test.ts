@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RootInputs } from '../../../src/client/session/root-inputs.ts'
-import { asFloat32 } from '../../../src/tensor/tensor.ts'
+import { type Tensor, asFloat32 } from '../../../src/tensor/tensor.ts'
 import { hidden } from './servers.ts'
 
 test('ids are embedded again where they are needed; hidden states are kept', async () => {
@@ -28,4 +28,18 @@ test('ids are embedded again where they are needed; hidden states are kept', asy
   write(2, [5, 6])
   assert.deepEqual(await values(0, 4), [10, 20, 50, 60])
   assert.deepEqual([...asFloat32((await copy.range(2, 5))!)], [30, 40, 77])
+})
+
+async function tenfold(ids: readonly number[]): Promise<Tensor> {
+  return hidden(ids.map((id) => id * 10))
+}
+
+test('rows before the ids of one input are kept as hidden states', async () => {
+  const root = new RootInputs()
+  root.write(0, hidden([-1, -2, 10, 20]), { ids: [1, 2], embed: tenfold })
+  root.write(4, hidden([30]), { ids: [3], embed: tenfold })
+  assert.deepEqual([...asFloat32((await root.range(1, 5))!)], [-2, 10, 20, 30])
+  root.truncate(1)
+  root.write(1, hidden([70]), { ids: [7], embed: tenfold })
+  assert.deepEqual([...asFloat32((await root.range(0, 2))!)], [-1, 70])
 })

@@ -7,8 +7,11 @@ export function temporaryName(file: string): string {
   return `${file}.${randomBytes(4).toString('hex')}.incomplete`
 }
 
-/** Writes a file atomically: other processes see either the old content or the new one. Creates the folder. */
-export async function writeByRename(file: string, content: string | Uint8Array): Promise<void> {
+/**
+ * Writes a file atomically: other processes see either the old content or the new one. Creates the folder. Several
+ * pieces of content follow one another.
+ */
+export async function writeByRename(file: string, content: string | Uint8Array | Iterable<Uint8Array>): Promise<void> {
   await mkdir(dirname(file), { recursive: true })
   const temporary = temporaryName(file)
   try {
