@@ -89,6 +89,7 @@ const TRANSIENT_CODES: ReadonlySet<string> = new Set([
   'SWARM_VERSION',
   'TENSOR_NONFINITE',
   'TIMEOUT',
+  'TRAINING_OFF',
 ])
 
 /**

@@ -54,6 +54,22 @@ function misfit(adapter: string, matrix: string, problem: string): PetalsError {
   return new PetalsError('ADAPTER_MISFIT', `adapter ${adapter} does not fit this model: ${matrix}: ${problem}`)
 }
 
+/** A linear layer that an adapter may change. */
+export interface AdaptableLayer {
+  /** Its name in the whole model, as transformers has it. */
+  readonly name: string
+  readonly inFeatures: number
+  readonly outFeatures: number
+}
+
+/** All linear layers of the blocks that adapters may change, block by block. Throws as `buildBlockGraph`. */
+export function adaptableLayers(config: ModelConfig): AdaptableLayer[] {
+  const { blockPrefix } = familyOf(config).names(config)
+  return blockGraphs(config, TARGET).flatMap((graph, block) =>
+    loraModules(graph).map((module) => ({ ...module, name: blockPrefix(block) + module.name })),
+  )
+}
+
 function modulesOf(config: ModelConfig): Map<string, { readonly block: number; readonly module: LoraModule }> {
   const { blockPrefix } = familyOf(config).names(config)
   return new Map(

@@ -8,13 +8,13 @@ import { RateLimit } from '../swarm/rate-limit.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { type Tensor, byteLength } from '../tensor/tensor.ts'
-import { convertInPieces } from '../tensor/convert.ts'
-import { allFiniteInPieces } from '../tensor/finite.ts'
 import { type CacheHolder, CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
 import { ServedSession } from './session/served-session.ts'
 import { Pace } from './span/pace.ts'
+import { FIRST_MESSAGE_TIMEOUT_MS, firstMessage } from './first-message.ts'
+import { PassRequests } from './pass-requests.ts'
 import { ServerStats } from './server-stats.ts'
 
 /** What a block server works with. */
@@ -50,16 +50,11 @@ const DEFAULT_SESSIONS = 128
 
 type OpenRequest = Extract<Request<'inference'>, { kind: 'open' }>
 
-const FIRST_MESSAGE_TIMEOUT_MS = 10_000
-
-/** The time limit of a forward request. A client that runs into it should ask for less at a time. */
-const FORWARD_TIMEOUT_MS = 600_000
-
-const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'adapter'] as const
+const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'backward', 'adapter'] as const
 
 /**
- * Answers all requests for a span: `inference`, `control` and `push` streams of sessions, `forward` and `probe`
- * requests, and uploads of adapters.
+ * Answers all requests for a span: `inference`, `control` and `push` streams of sessions, passes over whole
+ * sequences, and uploads of adapters.
  */
 export class BlockServer {
   readonly stats = new ServerStats()
@@ -69,6 +64,7 @@ export class BlockServer {
   readonly #options: BlockServerOptions
   readonly #shares: CacheShares
   readonly #tokens: RateLimit
+  readonly #passes: PassRequests
   readonly #sessions = new Map<string, ServedSession>()
   /** Ids of sessions that are waiting for cache. */
   readonly #opening = new Set<string>()
@@ -84,6 +80,13 @@ export class BlockServer {
     const { sessions = DEFAULT_SESSIONS, cacheTokens = Infinity, tokensPerSecond = Infinity } = options.peerLimits ?? {}
     this.#shares = new CacheShares({ sessions, cacheTokens })
     this.#tokens = new RateLimit(tokensPerSecond)
+    this.#passes = new PassRequests({
+      engineFor: (modelKey) => this.#engineFor(modelKey),
+      admitTokens: (client, tokens) => this.#admitTokens(client, tokens),
+      report: (kind, log, error) => this.#report(kind, log, error),
+      logger: modules.logger,
+      pace: this.pace,
+    })
     this.outputBudget = new OutputBudget(undefined, modules.node.peerGuard.sent.perPeer)
   }
 
@@ -100,9 +103,10 @@ export class BlockServer {
     await node.handle('inference', (stream) => this.#inference(stream))
     await node.handle('control', (stream) => this.#control(stream))
     await node.handle('push', (stream) => this.#push(stream))
-    await node.handle('forward', (stream) => this.#forward('forward', stream))
+    await node.handle('forward', (stream) => this.#passes.forward('forward', stream))
+    await node.handle('backward', (stream) => this.#passes.backward(stream))
     await node.handle('adapter', (stream) => this.#adapter(stream))
-    await node.handle('probe', (stream) => this.#forward('probe', stream))
+    await node.handle('probe', (stream) => this.#passes.forward('probe', stream))
   }
 
   /** Refuses new sessions with `DRAINING` from now on; open ones go on. */
@@ -133,7 +137,7 @@ export class BlockServer {
   }
 
   async #inference(stream: ServedStream<'inference'>): Promise<void> {
-    const open = await this.#firstMessage(stream)
+    const open = await firstMessage(stream)
     if (open.kind !== 'open') throw new PetalsError('SESSION_REQUEST', 'an inference stream begins with "open"')
     const { sessionId, start, end, maxLength } = open
     const log = tracedLogger(this.#modules.logger, open.trace)
@@ -234,7 +238,7 @@ export class BlockServer {
 
   /** Takes steps from the server before, which the client has named. */
   async #push(stream: ServedStream<'push'>): Promise<void> {
-    const open = await this.#firstMessage(stream)
+    const open = await firstMessage(stream)
     if (open.kind !== 'open') throw new PetalsError('SESSION_REQUEST', 'a push stream begins with "open"')
     const session = this.#sessions.get(open.sessionId)
     if (session === undefined) throw unknownSession()
@@ -247,38 +251,15 @@ export class BlockServer {
     }
   }
 
-  async #forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
-    const { modelKey, start, end, trace, hidden, adapter, prompts } = await this.#firstMessage(stream)
-    const log = tracedLogger(this.#modules.logger, trace)
-    const output = await this.#orReport(rpc, log, async () => {
-      this.#checkServes(modelKey)
-      const engine = this.#engine
-      const gone = new AbortController()
-      void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
-      const client = stream.remotePeer
-      const wait = { timeoutMs: FORWARD_TIMEOUT_MS, signal: gone.signal }
-      const options = { start, end, adapter, prompts, client, ...wait }
-      await this.#admitTokens(client, hidden.shape[0]! * hidden.shape[1]!)
-      if (!(await allFiniteInPieces(hidden)))
-        throw new PetalsError('TENSOR_NONFINITE', 'the input holds NaN or infinite values')
-      const [batch = 0, tokens = 0] = hidden.shape
-      const input = await convertInPieces(hidden, engine.dtype)
-      const done = this.pace.begin(batch * tokens, end - start)
-      return await engine.forward(input, options).finally(() => done(false))
-    })
-    log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
-    await stream.send({ kind: 'output', hidden: output })
-  }
-
   async #adapter(stream: ServedStream<'adapter'>): Promise<void> {
-    const offer = await this.#firstMessage(stream)
+    const offer = await firstMessage(stream)
     await this.#orReport('adapter', tracedLogger(this.#modules.logger, undefined), async () => {
       if (offer.kind !== 'offer') throw new PetalsError('SESSION_REQUEST', 'an adapter stream begins with "offer"')
       this.#checkServes(offer.modelKey)
       const { clientAdapters } = this.#modules
       if (clientAdapters === undefined)
         throw new PetalsError('ADAPTER_REFUSED', 'this server takes no adapters of clients')
-      await clientAdapters.receive(stream, offer.adapter, this.#engine)
+      await clientAdapters.receive(stream, offer, this.#engine)
     })
   }
 
@@ -301,17 +282,16 @@ export class BlockServer {
     return stream
   }
 
-  async #firstMessage<M extends AnyMessage>(stream: Pick<FrameStream<never, M>, 'receive'>): Promise<M> {
-    const message = await stream.receive({ timeoutMs: FIRST_MESSAGE_TIMEOUT_MS })
-    if (message === null) throw new PetalsError('SESSION_REQUEST', 'the stream ended before a request came')
-    return message
-  }
-
   #checkOpen({ sessionId, modelKey }: OpenRequest): void {
     this.#checkServes(modelKey)
     if (this.#sessions.has(sessionId) || this.#opening.has(sessionId))
       throw new PetalsError('SESSION_REQUEST', 'there is a session of this id already')
     if (this.#draining) throw new PetalsError('DRAINING', 'this server is about to stop and takes no new sessions')
+  }
+
+  #engineFor(modelKey: string): Engine {
+    this.#checkServes(modelKey)
+    return this.#engine
   }
 
   #checkServes(modelKey: string): void {

@@ -1,9 +1,10 @@
 import { PetalsError } from '../base/errors.ts'
-import type { AdapterModule } from '../checkpoint/adapter.ts'
 import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../checkpoint/adapter/adapter-digest.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { ServedStream } from '../swarm/frames/frame-stream.ts'
 import type { Request } from '../swarm/frames/messages.ts'
+
+type Offer = Extract<Request<'adapter'>, { kind: 'offer' }>
 
 /** How long a slow client may take for the next message. */
 const MESSAGE_TIMEOUT_MS = 60_000
@@ -20,9 +21,16 @@ export interface ClientAdapterLimits {
   readonly totalBytes: number
 }
 
-interface Held {
+/** What is counted against a peer. */
+interface Share {
   readonly peerId: string
   readonly bytes: number
+}
+
+interface Held extends Share {
+  readonly modules: readonly LoadedModule[]
+  /** Whether its client has brought a newer version: it goes when no request uses it any more. */
+  isReplaced: boolean
 }
 
 /** An adapter that is being sent. */
@@ -48,22 +56,28 @@ export class ClientAdapters {
   }
 
   /**
-   * Answers a client's offer and takes the adapter if it is not here yet. Throws `ADAPTER_REFUSED` if it is too large
-   * or does not match its name, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` or `ADAPTER_MEMORY`.
+   * Answers a client's offer and takes the adapter if it is not here yet, in place of the one that it `replaces`. Throws
+   * `ADAPTER_REFUSED` if it is too large or does not match its name, `ADAPTER_MISFIT`, `ADAPTER_WEIGHT` or
+   * `ADAPTER_MEMORY`.
    */
-  async receive(stream: ServedStream<'adapter'>, name: string, engine: Engine): Promise<void> {
+  async receive(stream: ServedStream<'adapter'>, { adapter: name, replaces }: Offer, engine: Engine): Promise<void> {
     if (!name.startsWith(CLIENT_ADAPTER)) throw refused('it has no proper name')
+    const { remotePeer: peerId } = stream
+    const before = replaces === undefined || replaces === name ? undefined : this.#held.get(replaces)
+    const replaced = before?.peerId === peerId ? before : undefined
     if (engine.adapters.has(name)) {
-      this.#touch(name, this.#held.get(name))
+      this.#renew(name)
+      this.#replace(replaced, engine)
       await stream.send({ kind: 'have' })
       return
     }
-    await stream.send({ kind: 'send' })
-    const { modules, bytes } = await this.#collect(stream, name)
-    this.#makeRoom({ peerId: stream.remotePeer, bytes }, engine)
+    await stream.send({ kind: 'send', ...(replaced !== undefined && { hasReplaced: true }) })
+    const { modules, bytes } = await this.#collect(stream, name, replaced?.modules)
+    this.#replace(replaced, engine)
+    this.#makeRoom({ peerId, bytes }, engine)
     // Another stream may have uploaded the same adapter meanwhile.
     if (!engine.adapters.has(name)) engine.adapters.add({ name, modules })
-    this.#touch(name, { peerId: stream.remotePeer, bytes })
+    this.#touch(name, { peerId, bytes, modules, isReplaced: false })
     try {
       ;(await engine.adapters.acquire(name)).release()
     } catch (error) {
@@ -73,8 +87,14 @@ export class ClientAdapters {
     await stream.send({ kind: 'taken' })
   }
 
-  async #collect(stream: ServedStream<'adapter'>, name: string): Promise<{ modules: AdapterModule[]; bytes: number }> {
+  /** The modules of an upload; those of the version `before` stand for the ones that are the same. */
+  async #collect(
+    stream: ServedStream<'adapter'>,
+    name: string,
+    before: readonly LoadedModule[] = [],
+  ): Promise<{ modules: LoadedModule[]; bytes: number }> {
     const digest = new AdapterDigest()
+    const known = new Map(before.map((module) => [module.name, module]))
     const modules: LoadedModule[] = []
     const upload: Upload = { peerId: stream.remotePeer, bytes: 0, cut: new AbortController() }
     const late = setTimeout(
@@ -85,8 +105,9 @@ export class ClientAdapters {
     const receive = (): Promise<Request<'adapter'>> => next(stream, upload.cut.signal)
     try {
       for (let message = await receive(); message.kind !== 'complete'; message = await receive()) {
-        if (message.kind !== 'module') throw refused('another offer came in the middle of it')
-        const module: LoadedModule = message
+        if (message.kind === 'offer') throw refused('another offer came in the middle of it')
+        const module: LoadedModule | undefined = message.kind === 'module' ? message : known.get(message.name)
+        if (module === undefined) throw refused(`the version before has no module ${message.name.slice(0, 200)}`)
         upload.bytes += module.a.data.byteLength + module.b.data.byteLength
         // Counted here from now on, and no more with the peer's other requests.
         stream.releaseReceived()
@@ -116,8 +137,14 @@ export class ClientAdapters {
         cut.abort(refused('with others that are being sent it is larger than there is room for'))
   }
 
+  /** Forgets what newer versions have replaced, as far as no request uses it. */
+  #replace(replaced: Held | undefined, engine: Engine): void {
+    if (replaced !== undefined) replaced.isReplaced = true
+    for (const [name, { isReplaced }] of this.#held) if (isReplaced) this.#forget(name, engine)
+  }
+
   /** Forgets adapters that nobody uses until the new one fits: those of the peer with most, least recently offered. */
-  #makeRoom(added: Held, engine: Engine): void {
+  #makeRoom(added: Share, engine: Engine): void {
     const inUse = new Set<string>()
     for (;;) {
       if (sumOf([added, ...this.#held.values()]) <= this.#limits.totalBytes) return
@@ -138,18 +165,24 @@ export class ClientAdapters {
     return this.#held.delete(name)
   }
 
-  #touch(name: string, held: Held | undefined): void {
+  #touch(name: string, held: Held): void {
     this.#held.delete(name)
-    if (held !== undefined) this.#held.set(name, held)
+    this.#held.set(name, held)
+  }
+
+  /** One that is offered again is of use again. */
+  #renew(name: string): void {
+    const held = this.#held.get(name)
+    if (held !== undefined) this.#touch(name, { ...held, isReplaced: false })
   }
 }
 
-function sumOf(all: readonly Pick<Held, 'bytes'>[]): number {
+function sumOf(all: readonly Pick<Share, 'bytes'>[]): number {
   return all.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 /** Who has most of all these together. */
-function greediestOf(all: readonly Held[]): string {
+function greediestOf(all: readonly Share[]): string {
   const byPeer = Map.groupBy(all, ({ peerId }) => peerId)
   return [...byPeer].reduce((most, other) => (sumOf(other[1]) > sumOf(most[1]) ? other : most))[0]
 }

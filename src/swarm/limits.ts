@@ -9,6 +9,7 @@ export const RPCS = [
   'push',
   'forward',
   'probe',
+  'backward',
   'contact',
   'adapter',
 ] as const
@@ -38,8 +39,8 @@ const HEADER_ONLY: RpcLimits = { maxStreams: 16, headerBytes: MAX_HEADER_BYTES, 
 
 /**
  * The limits of each protocol. Inference: a prefill chunk of 1024 tokens of the widest models (16384) in float32 is 64
- * MiB. Forward passes send whole batches at once. There are many streams of sessions, nearly idle, and few of forward
- * passes, with large frames.
+ * MiB. Forward and backward passes send whole batches at once; a backward pass sends as much again for the gradient.
+ * There are many streams of sessions, nearly idle, and few of passes, with large frames.
  */
 export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   info: HEADER_ONLY,
@@ -48,6 +49,7 @@ export const RPC_LIMITS: Readonly<Record<Rpc, RpcLimits>> = {
   control: { ...HEADER_ONLY, maxStreams: 256 },
   push: { maxStreams: 256, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   forward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
+  backward: { maxStreams: 32, headerBytes: MAX_HEADER_BYTES, payloadBytes: 256 * MIB, queueBytes: 8 * MIB },
   adapter: { maxStreams: 4, headerBytes: MAX_HEADER_BYTES, payloadBytes: 64 * MIB, queueBytes: 8 * MIB },
   contact: { ...HEADER_ONLY, maxStreams: 2 },
   probe: { maxStreams: 8, headerBytes: MAX_HEADER_BYTES, payloadBytes: 4 * MIB, queueBytes: 4 * MIB },

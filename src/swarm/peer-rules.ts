@@ -22,7 +22,7 @@ const MIN_PEERS = 2
 const MAX_PEERS = 32
 
 /** Requests for computation. A push needs none of this: the session's name is its right. */
-const COMPUTING: ReadonlySet<Rpc> = new Set(['inference', 'forward', 'probe', 'adapter'])
+const COMPUTING: ReadonlySet<Rpc> = new Set(['inference', 'forward', 'probe', 'backward', 'adapter'])
 
 /** What one peer and all peers together may hold, on either way. */
 function byteLimits(perPeer = DEFAULT_PEER_BYTES): ByteLimits {

@@ -19,6 +19,7 @@ import { fromFloat32 } from '../../src/tensor/tensor.ts'
 import { eventually, silent, startNode } from '../swarm/kit.ts'
 import { SAMPLES } from '../swarm/frames/samples.ts'
 
+const OF_BATCHES: ReadonlySet<Rpc> = new Set(['forward', 'probe', 'backward'])
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
 const HIDDEN_SIZE = 64
 const NUM_FRAMES = 20_000
@@ -51,7 +52,8 @@ function fitting(rpc: Rpc, modelKey: string, sessionId: string): AnyMessage[] {
     for (const name of ['adapter', 'prompts']) if (rpc !== 'adapter' && random(2) === 0) fits[name] = undefined
     if ('modelKey' in message) fits['modelKey'] = modelKey
     if ('end' in message) Object.assign(fits, { start: 0, end: 1, maxLength: 8 + random(64) })
-    if ('hidden' in message) fits['hidden'] = rpc === 'forward' || rpc === 'probe' ? batch : hidden
+    if ('hidden' in message) fits['hidden'] = OF_BATCHES.has(rpc) ? batch : hidden
+    if ('gradient' in message) fits['gradient'] = batch
     if ('sessionId' in message) fits['sessionId'] = sessionId
     if ('step' in message) Object.assign(fits, { step: 1 + random(4), epoch: random(3) })
     return fits as unknown as AnyMessage

@@ -6,8 +6,8 @@ import { eventually, recordOf, silent, startNode, targetOf } from './kit.ts'
 
 test('the first number decides, and who does not say speaks version 1', () => {
   assert.deepEqual(
-    ['3.0.0', '3.7.2', '1.0.0', '30.0.0', 'x', undefined].map((version) => isCompatible(version)),
-    [true, true, false, false, false, false],
+    ['3.0.0', '3.1.0', '3.7.2', '1.0.0', '30.0.0', 'x', undefined].map((version) => isCompatible(version)),
+    [true, true, true, false, false, false, false],
   )
 })
 
@@ -54,12 +54,12 @@ test('a peer that speaks another version only is refused with both versions, and
   for (let i = 0; i < 2; i++) {
     await assert.rejects(node.open(targetOf(newer), 'info'), {
       code: 'SWARM_VERSION',
-      message: `peer ${newer.peerId} speaks protocol version 4.0.0, this node 3.0.0: update petals-node here`,
+      message: `peer ${newer.peerId} speaks protocol version 4.0.0, this node ${PROTOCOL_VERSION}: update petals-node here`,
     })
   }
   assert.equal(warnings.length, 1)
   await assert.rejects(node.open(targetOf(newer), 'forward'), {
     code: 'SWARM_PROTOCOL',
-    message: /does not serve forward 3\.0\.0/,
+    message: /does not serve forward 3\.1\.0/,
   })
 })

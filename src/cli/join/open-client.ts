@@ -1,6 +1,6 @@
 import { parseReplayCopies } from '../values/replay-copies.ts'
 import type { Logger } from 'pino'
-import { loadAdapter } from '../../client/remote/request-adapter.ts'
+import { loadAdapter } from '../../client/remote/active-adapter.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'

@@ -1,6 +1,6 @@
 import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
-import type { ActiveAdapter } from '../remote/request-adapter.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import type { ReplayCopies } from '../session/open.ts'
 import type { Classifier } from './classifier.ts'

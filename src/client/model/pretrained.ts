@@ -8,10 +8,11 @@ import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
-import type { ActiveAdapter } from '../remote/request-adapter.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { ReplayCopies } from '../session/open.ts'
 import { checkPretrainedOptions } from './check-options.ts'
+import { type Classifier, checkClassifier } from './classifier.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
 import { type TunedPrompts, checkTunedPrompts } from './tuned-prompts.ts'
@@ -34,6 +35,7 @@ export interface PretrainedParts {
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly prompts?: TunedPrompts | undefined
+  readonly classifier?: Classifier | number | undefined
   readonly stepTimeoutMs?: number | undefined
   readonly replayCopies?: ReplayCopies | undefined
   readonly recoveryTimeoutMs?: number | undefined
@@ -42,7 +44,7 @@ export interface PretrainedParts {
 /**
  * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
  * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
- * peer or node, `PROMPTS_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
+ * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a model of another family; leaves nothing
  * open then.
  */
 export async function openPretrained(
@@ -62,6 +64,7 @@ export async function openPretrained(
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
   if (options.prompts !== undefined) checkTunedPrompts(options.prompts, opened.config, key)
+  if (typeof options.classifier === 'object') checkClassifier(options.classifier, opened.config.hiddenSize, key)
   // Imported here: these modules load the native runtime, which programs that only import this library may never need.
   const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
@@ -113,6 +116,7 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
     prompts: options.prompts,
+    classifier: options.classifier,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
     recoveryTimeoutMs: options.recoveryTimeoutMs,

@@ -4,8 +4,11 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts } from '../../engine/session/limits.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { type ForwardAccess, remoteForward } from './remote-forward.ts'
-import { type ActiveAdapter, requestAdapter } from './request-adapter.ts'
+import type { PassGradients } from '../pass/gradients.ts'
+import type { PassAccess } from '../pass/pass-access.ts'
+import type { PassOptions } from '../pass/pass-plan.ts'
+import { type RemotePass, backwardPass, forwardPass, recordedPass } from '../pass/remote-pass.ts'
+import { type ActiveAdapter, requestAdapter } from './active-adapter.ts'
 import type { SwarmAccess } from '../session/chain.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
@@ -21,13 +24,13 @@ export interface RemoteSequentialOptions {
   readonly stepTimeoutMs?: number | undefined
   /** Whether sessions pull copies for repairs, unless a session says otherwise. */
   readonly replayCopies?: ReplayCopies | undefined
-  /** How long a session waits for servers, unless it says otherwise; in milliseconds. */
+  /** How long a session, unless it says otherwise, and a pass wait for servers; in milliseconds. */
   readonly recoveryTimeoutMs?: number | undefined
   /** Called with each session that this object, or a slice of it, makes. */
   readonly onSession?: ((session: InferenceSession) => void) | undefined
 }
 
-/** How one forward pass is computed. */
+/** How one pass over whole sequences is computed. */
 export interface ForwardOptions {
   /** The adapter to use, as in `SessionOptions`. */
   readonly activeAdapter?: ActiveAdapter | undefined
@@ -35,6 +38,8 @@ export interface ForwardOptions {
   readonly cuts?: readonly number[] | undefined
   /** Deep prompts, float32 [blocks, positions, hidden]: added to each block's input at the first positions. */
   readonly prompts?: Tensor | undefined
+  /** Ends the pass, on all servers. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Blocks `start` to `end` of a model, computed by the servers that hold them. Iterating yields one block at a time. */
@@ -43,7 +48,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly start: number
   readonly end: number
   readonly config: ModelConfig
-  readonly #swarm: SwarmAccess & ForwardAccess
+  readonly #swarm: SwarmAccess & PassAccess
   readonly #onSession: RemoteSequentialOptions['onSession']
   readonly #activeAdapter: ActiveAdapter | undefined
   readonly #stepTimeoutMs: number | undefined
@@ -52,7 +57,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
-  constructor(swarm: SwarmAccess & ForwardAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
+  constructor(swarm: SwarmAccess & PassAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
     this.config = config
     this.start = options.start ?? 0
     this.end = options.end ?? config.numBlocks
@@ -98,37 +103,37 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   }
 
   /**
-   * Computes the blocks on whole sequences: `hidden` [batch, tokens, hidden] -> same shape and dtype. A server that
-   * fails is replaced. Within `useSession` it is a step of that session instead, with batch 1. Throws `TENSOR_SHAPE`,
-   * `NO_ROUTE`, or the error of the last server that was tried.
+   * Computes the blocks on whole sequences: `hidden` [batch, tokens, hidden] -> same shape and dtype. A large batch goes
+   * in pieces, over several servers where they hold the blocks; a server that fails is replaced. Within `useSession` it
+   * is a step of that session instead, with batch 1. Throws `TENSOR_SHAPE`, `TENSOR_NONFINITE`, `NO_ROUTE`, the error of
+   * the last server that was tried, or the signal's reason.
    */
-  async forward(
-    hidden: Tensor,
-    { cuts, prompts, activeAdapter = this.#activeAdapter }: ForwardOptions = {},
-  ): Promise<Tensor> {
+  async forward(hidden: Tensor, options: ForwardOptions = {}): Promise<Tensor> {
     const session = this.#active.getStore()
-    const [batch = 0, tokens = 0, width = 0] = hidden.shape
-    if (
-      hidden.shape.length !== 3 ||
-      batch < 1 ||
-      tokens < 1 ||
-      width !== this.config.hiddenSize ||
-      (session !== undefined && batch !== 1)
-    ) {
-      const wanted = session === undefined ? 'batch' : '1 (a session is one sequence)'
-      throw new PetalsError(
-        'TENSOR_SHAPE',
-        `hidden states [${hidden.shape}]: expected [${wanted}, tokens, ${this.config.hiddenSize}]`,
-      )
-    }
-    if (prompts !== undefined) checkPrompts(prompts, this.length, this.config.hiddenSize)
-    if (session === undefined) {
-      const adapter = activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config)
-      const timeoutMs = this.#stepTimeoutMs
-      return remoteForward(this.#swarm, hidden, { start: this.start, end: this.end, cuts, prompts, adapter, timeoutMs })
-    }
-    const output = await session.step({ ...convert(hidden, 'float32'), shape: [tokens, width] })
+    this.#checkHidden(hidden, session === undefined ? undefined : 1)
+    if (session === undefined) return await forwardPass(this.#swarm, hidden, this.#passOptions(options))
+    if (options.prompts !== undefined) this.#checkPrompts(options.prompts)
+    const output = await session.step({ ...convert(hidden, 'float32'), shape: hidden.shape.slice(1) })
     return convert({ ...output, shape: hidden.shape }, hidden.dtype)
+  }
+
+  /**
+   * As `forward` without a session, and keeps what its gradients need: `pass.backward(gradient)` gives those with
+   * respect to `hidden`, to deep prompts and to an adapter that is trained (`AdapterVersions`). Release it, or declare
+   * it with `using`; until then `hidden` and `prompts` must not change. Throws as `forward`.
+   */
+  async pass(hidden: Tensor, options: ForwardOptions = {}): Promise<RemotePass> {
+    this.#checkHidden(hidden)
+    return await recordedPass(this.#swarm, hidden, this.#passOptions(options))
+  }
+
+  /**
+   * Forward and backward at once, for a caller that has kept only the input: `hidden` and `gradient`, that of a loss
+   * with respect to the blocks' output, both [batch, tokens, hidden]. Throws as `forward`.
+   */
+  async backward(hidden: Tensor, gradient: Tensor, options: ForwardOptions = {}): Promise<PassGradients> {
+    this.#checkHidden(hidden)
+    return await backwardPass(this.#swarm, hidden, gradient, this.#passOptions(options))
   }
 
   /** A session over these blocks for one sequence. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
@@ -162,6 +167,35 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     }
     await using opened = this.inferenceSession(session)
     return await this.#active.run(opened, work, opened)
+  }
+
+  #passOptions({ cuts, prompts, activeAdapter = this.#activeAdapter, signal }: ForwardOptions): PassOptions {
+    if (prompts !== undefined) this.#checkPrompts(prompts)
+    return {
+      start: this.start,
+      end: this.end,
+      cuts,
+      prompts,
+      adapter: activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config),
+      timeoutMs: this.#stepTimeoutMs,
+      recoveryTimeoutMs: this.#recoveryTimeoutMs,
+      signal,
+    }
+  }
+
+  #checkHidden({ shape }: Tensor, maxBatch = Infinity): void {
+    const [batch = 0, tokens = 0, width = 0] = shape
+    const isRight = shape.length === 3 && batch >= 1 && batch <= maxBatch && tokens >= 1
+    if (isRight && width === this.config.hiddenSize) return
+    const wanted = maxBatch === 1 ? '1 (a session is one sequence)' : 'batch'
+    throw new PetalsError(
+      'TENSOR_SHAPE',
+      `hidden states [${shape}]: expected [${wanted}, tokens, ${this.config.hiddenSize}]`,
+    )
+  }
+
+  #checkPrompts(prompts: Tensor): void {
+    checkPrompts(prompts, this.length, this.config.hiddenSize)
   }
 
   #clamped(index: number): number {

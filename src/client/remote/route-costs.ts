@@ -68,6 +68,7 @@ function routeNode(server: ServerRecord, context: Context): RouteNode {
     extraSeconds: extraSeconds(server, arithmetic, isOwn ? [] : ownBlocks),
     visitSeconds:
       (isOwn ? 0 : HANDLING_SECONDS + queueMs / 1000) +
+      (pass?.given?.get(peerId) ?? 0) +
       (pass === undefined && cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0),
     clientSeconds: way,
     hopSeconds,

@@ -15,6 +15,17 @@ export interface AdapterServers {
   servedBy(record: ServerRecord): boolean
 }
 
+/** A pass that the client carries from server to server. */
+export interface PassRequest {
+  readonly tokens: number
+  /** Bytes of the hidden states on the wire. */
+  readonly bytes: number
+  /** Seconds of work that the client has given to servers already, by peer id. */
+  readonly given?: ReadonlyMap<string, number> | undefined
+  /** The tokens of a sequence whose gradient will be asked for: only servers that compute it are used. */
+  readonly gradientTokens?: number | undefined
+}
+
 /** What a route has to satisfy. */
 export interface RouteRequest {
   readonly start: number
@@ -37,7 +48,7 @@ export interface RouteRequest {
   /** How many times as long as its record says a server took lately, by peer id. */
   readonly slowdowns?: ReadonlyMap<string, number> | undefined
   /** What the route is for: decode steps, which go from server to server, or one pass that the client carries. */
-  readonly pass?: { readonly tokens: number; readonly bytes: number } | undefined
+  readonly pass?: PassRequest | undefined
   /** The client's own peer id. Its own span is used within the process and takes no capacity from others. */
   readonly ownPeer?: string | undefined
 }

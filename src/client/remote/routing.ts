@@ -109,6 +109,7 @@ function cheapestRoute(records: readonly ServerRecord[], request: RouteRequest):
       isCompatible(record.protocol) &&
       !request.avoid.has(record.peerId) &&
       digestsAgree(record, request) &&
+      computesGradients(record, request) &&
       (request.adapter?.servedBy(record) ?? true),
   )
   const route = shortestRoute(start, end, routeNodes(usable, request))
@@ -120,11 +121,17 @@ function digestsAgree(record: ServerRecord, { digests }: RouteRequest): boolean 
   return record.blockDigests.every((digest, i) => (digests.get(record.start + i) ?? digest) === digest)
 }
 
+/** Whether a server can be asked for the gradients that the pass will need. */
+function computesGradients({ backwardTokens = 0 }: ServerRecord, { pass }: RouteRequest): boolean {
+  return backwardTokens >= (pass?.gradientTokens ?? 0)
+}
+
 function noRoute(
   usable: readonly ServerRecord[],
   records: readonly ServerRecord[],
-  { start, end, adapter, digests }: RouteRequest,
+  request: RouteRequest,
 ): NoRouteError {
+  const { start, end, adapter, digests, pass } = request
   const missing = Array.from({ length: end - start }, (_, i) => start + i).filter(
     (block) => !usable.some((server) => server.start <= block && block < server.end),
   )
@@ -136,8 +143,11 @@ function noRoute(
     .map(({ peerId, start, end }) => `; peer ${peerId} is loading blocks ${start}:${end}`)
     .slice(0, MAX_NAMED)
   const blocks = `block${missing.length === 1 ? '' : 's'} ${missing.join(', ')} of ${start}:${end}`
-  if (adapter === undefined)
-    return new NoRouteError(missing, `no server that is online holds ${blocks}${mismatch}${coming.join('')}`)
+  if (adapter === undefined) {
+    const isUntrained = holdMissing.some((record) => record.state === 'ONLINE' && !computesGradients(record, request))
+    const training = isUntrained ? ` and computes gradients for sequences of ${pass?.gradientTokens} tokens` : ''
+    return new NoRouteError(missing, `no server that is online holds ${blocks}${training}${mismatch}${coming.join('')}`)
+  }
   const names = [...new Set(records.flatMap(({ adapters }) => adapters))].join(', ') || 'none'
   // A session that has begun has used the adapter: its servers may come back.
   const isUnknown = digests.size === 0 && records.length > 0 && !records.some((record) => adapter.servedBy(record))

@@ -1,5 +1,5 @@
 /** The weight of one step against all before it, and the most that a server is held to be slower than it says. */
-const WEIGHT = 0.05
+const STEP_WEIGHT = 0.05
 const MAX_FACTOR = 100
 
 /** A server that is no longer slow is as good as before once its factor is so near to 1. */
@@ -12,6 +12,12 @@ const FORGOTTEN = 1.02
  */
 export class Slowdowns {
   readonly #factors = new Map<string, number>()
+  readonly #weight: number
+
+  /** `weight` is that of one step against all before it. */
+  constructor(weight = STEP_WEIGHT) {
+    this.#weight = weight
+  }
 
   /** By peer id; servers that do as they say are not in it. */
   get factors(): ReadonlyMap<string, number> {
@@ -23,7 +29,7 @@ export class Slowdowns {
     const ratio = Math.min(MAX_FACTOR, Math.max(1, seconds / expected))
     for (const peerId of peerIds) {
       const before = this.#factors.get(peerId) ?? 1
-      const factor = before + WEIGHT * (ratio - before)
+      const factor = before + this.#weight * (ratio - before)
       if (factor < FORGOTTEN) this.#factors.delete(peerId)
       else this.#factors.set(peerId, factor)
     }

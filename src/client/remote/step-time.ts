@@ -14,7 +14,16 @@ export interface StepSize {
   readonly tokens: number
   /** Bytes of one token's hidden states on the wire. */
   readonly rowBytes: number
+  /** How many forward passes it costs, 1 by default: a backward pass costs `BACKWARD_FORWARDS`. */
+  readonly forwards?: number | undefined
+  /** How often the hidden states go over the link, there and back together; 2 by default. */
+  readonly carries?: number | undefined
+  /** Seconds of the client's own work that the server has to do before. */
+  readonly secondsAhead?: number | undefined
 }
+
+/** What a backward pass costs in forward passes: one to have the blocks' inputs, and two products for each of its. */
+export const BACKWARD_FORWARDS = 3
 
 type Links = Pick<LinkMeter, 'of'> | undefined
 
@@ -24,16 +33,16 @@ type Links = Pick<LinkMeter, 'of'> | undefined
  */
 export function expectedStepSeconds(
   spans: readonly RouteSpan[],
-  { tokens, rowBytes }: StepSize,
+  { tokens, rowBytes, forwards = 1, carries = 2, secondsAhead = 0 }: StepSize,
   links: Links,
 ): number | undefined {
-  let seconds = 0
+  let seconds = secondsAhead
   for (const { server, start, end } of spans) {
     const { prefillRate, decodeRate, queueMs, peerId } = server
-    const compute = stepSeconds(tokens, end - start, { prefill: prefillRate, decode: decodeRate })
+    const compute = forwards * stepSeconds(tokens, end - start, { prefill: prefillRate, decode: decodeRate })
     if (compute === 0) return undefined
     const { rttMs = LINK_RTT_MS, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
-    const travel = (2 * tokens * rowBytes) / Math.min(bytesPerSecond, LINK_BYTES_PER_SECOND) + rttMs / 1000
+    const travel = (carries * tokens * rowBytes) / Math.min(bytesPerSecond, LINK_BYTES_PER_SECOND) + rttMs / 1000
     seconds += compute + queueMs / 1000 + travel
   }
   return seconds

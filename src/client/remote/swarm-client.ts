@@ -9,6 +9,7 @@ import { Candidates, type RouteFinder } from './candidates.ts'
 import type { RouteSpan } from './route-request.ts'
 import { RouteHelp } from './route-help.ts'
 import type { SwarmAccess } from '../session/chain.ts'
+import { PassLanes } from '../pass/lanes.ts'
 import { Bans } from './bans.ts'
 import { LinkMeter } from './link-meter.ts'
 import { ServerChoice, type ServerChoiceOptions } from './server-choice.ts'
@@ -49,6 +50,7 @@ export class SwarmClient implements SwarmAccess {
   readonly #candidates: Candidates
   readonly links: LinkMeter
   readonly observed = new Slowdowns()
+  readonly lanes = new PassLanes()
   readonly #bans = new Bans()
   readonly #choice: ServerChoice
   readonly #numBlocks: number
@@ -159,7 +161,7 @@ export class SwarmClient implements SwarmAccess {
     return this.discovery.refresh()
   }
 
-  open<R extends 'inference' | 'control' | 'forward' | 'adapter'>(
+  open<R extends 'inference' | 'control' | 'forward' | 'backward' | 'adapter'>(
     server: ServerRecord,
     rpc: R,
     signal: AbortSignal,

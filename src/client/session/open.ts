@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { type ActiveAdapter, requestAdapter } from '../remote/request-adapter.ts'
+import { type ActiveAdapter, requestAdapter } from '../remote/active-adapter.ts'
 import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 import { PROCESS_REPLAY_MEMORY } from './replay-memory.ts'

@@ -77,6 +77,28 @@ const FORWARD = {
   answers: { output: message(2, { hidden: tensor(1, ['batch', 'tokens', 'hidden']) }) },
 }
 
+/** A backward pass: the forward pass is computed again, and nothing is kept between two requests. */
+const BACKWARD = {
+  requests: {
+    backward: message(2, {
+      modelKey: name(1),
+      start: block(2),
+      end: block(3),
+      trace: id(4, TRACE_BYTES),
+      hidden: tensor(5, ['batch', 'tokens', 'hidden']),
+      gradient: tensor(6, ['batch', 'tokens', 'hidden']),
+      adapter: optional(name(7)),
+      prompts: prompts(8),
+      adapterGradients: flag(9),
+    }),
+  },
+  answers: {
+    gradients: message(2, { hidden: tensor(1, ['batch', 'tokens', 'hidden']), prompts: prompts(2) }),
+    module: message(3, { name: name(1), a: tensor(2, ['rank', 'in']), b: tensor(3, ['out', 'rank']) }),
+    complete: message(4, {}),
+  },
+}
+
 /** The messages that either side of any rpc may send: its end, and an error. */
 export const COMMON = { end: message(0, {}), error: message(1, fault(1)) }
 
@@ -162,9 +184,10 @@ export const MESSAGES = {
   },
   forward: FORWARD,
   probe: FORWARD,
+  backward: BACKWARD,
   adapter: {
     requests: {
-      offer: message(2, { modelKey: name(1), adapter: name(2) }),
+      offer: message(2, { modelKey: name(1), adapter: name(2), replaces: optional(name(3)) }),
       module: message(3, {
         name: name(1),
         scaling: real(2),
@@ -172,8 +195,9 @@ export const MESSAGES = {
         b: tensor(4, ['out', 'rank']),
       }),
       complete: message(4, {}),
+      same: message(5, { name: name(1) }),
     },
-    answers: { have: message(2, {}), send: message(3, {}), taken: message(4, {}) },
+    answers: { have: message(2, {}), send: message(3, { hasReplaced: optional(flag(1)) }), taken: message(4, {}) },
   },
 } satisfies Record<Rpc, { requests: MessageTable; answers: MessageTable }>
 

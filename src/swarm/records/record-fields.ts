@@ -50,6 +50,8 @@ export interface ServerRecord {
   adapters: string[]
   /** Whether clients may upload adapters. */
   clientAdapters?: boolean
+  /** The most tokens of a sequence that a backward pass may have here; absent: none are computed. */
+  backwardTokens?: number
   /** Whether other peers could connect to the server's port; absent while nobody has been asked. */
   reachable?: boolean
   /** Increases with each record of this peer, also across restarts. */
@@ -81,6 +83,8 @@ export function checkFields(record: ServerRecord): void {
   require(Number.isInteger(end) && end > start && end <= MAX_BLOCKS, 'end', end)
   const { movingTo = 0 } = record
   require(Number.isInteger(movingTo) && movingTo >= 0 && movingTo + end - start <= MAX_BLOCKS, 'movingTo', movingTo)
+  const { backwardTokens = 1 } = record
+  require(Number.isSafeInteger(backwardTokens) && backwardTokens > 0, 'backwardTokens', backwardTokens)
   require(RECORD_STATES.includes(record.state), 'state', record.state)
   require(isDType(record.dtype), 'dtype', record.dtype)
   require(DEVICES.has(record.device), 'device', record.device)

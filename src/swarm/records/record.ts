@@ -19,6 +19,7 @@ message Record {
   string protocol = 19; repeated string adapters = 20; bool clientAdapters = 21; string kvDType = 22;
   optional bool reachable = 23; bool movable = 30; optional uint32 movingTo = 31;
   double prefillRate = 24; double decodeRate = 25; double queueMs = 26; map<string, double> nextRtts = 27;
+  double backwardTokens = 32;
 }`
 
 const schema = parseSchema(SCHEMA)
@@ -180,6 +181,7 @@ function toRecord(payload: Uint8Array): ServerRecord {
   // A field that a message lacks reads as its default, which lies in the prototype.
   if (Object.hasOwn(raw, 'reachable') && raw.reachable !== undefined) record.reachable = raw.reachable
   if (raw.clientAdapters) record.clientAdapters = true
+  if (raw.backwardTokens) record.backwardTokens = raw.backwardTokens
   if (raw.movable) record.movable = true
   if (Object.hasOwn(raw, 'movingTo') && raw.movingTo !== undefined) record.movingTo = raw.movingTo
   checkFields(record)

@@ -117,7 +117,7 @@ describe('prompts that are no words stand before every text', () => {
     let route: string[] = []
     let numRecoveries = 0
     tuned.on('route', (links) => {
-      route = links.map(({ remote }) => remote.peerId)
+      route = links.map(({ peerId }) => peerId)
     })
     tuned.on('recovery', () => numRecoveries++)
     for await (const { tokenIds } of tuned.stream(TEXT, OPTIONS)) {

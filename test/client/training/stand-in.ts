@@ -1,4 +1,4 @@
-import type { BlocksPass, ComputeBlocks } from '../../../src/client/training/tape/blocks.ts'
+import type { Blocks, BlocksPass } from '../../../src/client/training/tape/blocks.ts'
 import type { HeadLoss } from '../../../src/client/training/tape/ends.ts'
 import { crossEntropy } from '../../../src/client/training/tape/losses.ts'
 import { linear } from '../../../src/client/training/tape/rows.ts'
@@ -18,11 +18,14 @@ const VOCAB = 5
  * a head.
  */
 export class StandIn {
-  /** How many passes were computed, and walked back. */
-  readonly count = { forward: 0, backward: 0 }
+  /** How many passes were computed, walked back, and given back. */
+  readonly count = { forward: 0, backward: 0, released: 0 }
 
-  compute(a?: Variable, b?: Variable): ComputeBlocks {
-    return async (hidden, prompts) => this.#pass(hidden, prompts, a, b)
+  blocks(a?: Variable, b?: Variable): Blocks {
+    return {
+      forward: async (hidden, prompts) => this.#pass(hidden, prompts, a, b).output,
+      pass: async (hidden, prompts) => this.#pass(hidden, prompts, a, b),
+    }
   }
 
   async head(hidden: Float32Array): Promise<Float32Array> {
@@ -80,6 +83,7 @@ export class StandIn {
     }
     return {
       output: fromFloat32(y, hidden.shape),
+      [Symbol.dispose]: () => void this.count.released++,
       backward: async (gradient) => {
         this.count.backward++
         const g = asFloat32(gradient).map((each, i) => each * (1 - y[i]! ** 2))

@@ -116,13 +116,35 @@ export const SAMPLES: Samples = {
   push: { requests: [{ kind: 'open', sessionId: SESSION }, STEP], answers: [{ kind: 'opened' }] },
   forward: FORWARD,
   probe: FORWARD,
-  adapter: {
+  backward: {
     requests: [
-      { kind: 'offer', modelKey: 'm', adapter: 'client:1' },
-      { kind: 'module', name: 'q_proj', scaling: -0.5, a: floats(2, 3), b: floats(4, 2) },
+      {
+        kind: 'backward',
+        modelKey: 'm',
+        start: 0,
+        end: 4,
+        trace: TRACE,
+        hidden: floats(1, 2, 3),
+        gradient: floats(1, 2, 3),
+        adapter: 'moby',
+        prompts: floats(4, 1, 3),
+        adapterGradients: true,
+      },
+    ],
+    answers: [
+      { kind: 'gradients', hidden: floats(1, 2, 3), prompts: floats(4, 1, 3) },
+      { kind: 'module', name: 'q_proj', a: floats(2, 3), b: floats(4, 2) },
       { kind: 'complete' },
     ],
-    answers: [{ kind: 'have' }, { kind: 'send' }, { kind: 'taken' }],
+  },
+  adapter: {
+    requests: [
+      { kind: 'offer', modelKey: 'm', adapter: 'client:1', replaces: 'client:0' },
+      { kind: 'module', name: 'q_proj', scaling: -0.5, a: floats(2, 3), b: floats(4, 2) },
+      { kind: 'complete' },
+      { kind: 'same', name: 'k_proj' },
+    ],
+    answers: [{ kind: 'have' }, { kind: 'send', hasReplaced: true }, { kind: 'taken' }],
   },
 }
 

@@ -19,7 +19,14 @@ const open = (bytes: Uint8Array) => envelope.decode(bytes) as unknown as { paylo
 const seal = (parts: { payload: Uint8Array; signature: Uint8Array }) => envelope.encode(parts).finish()
 
 test('a signed record comes back with every field', async () => {
-  const special = { ...good, kvDType: 'int8', clientAdapters: true, adapters: ['moby'], protocol: '1.2.0' }
+  const special = {
+    ...good,
+    kvDType: 'int8',
+    clientAdapters: true,
+    adapters: ['moby'],
+    backwardTokens: 4096,
+    protocol: '1.2.0',
+  }
   for (const record of [good, special]) assert.deepEqual(await verifyRecord(await signRecord(record, key), NOW), record)
 })
 

@@ -12,13 +12,18 @@ export interface BlockGradients {
 }
 
 /** A pass through blocks that were computed somewhere, and that can be walked back once. */
-export interface BlocksPass {
+export interface BlocksPass extends Disposable {
   readonly output: Tensor
   backward(gradient: Tensor): Promise<BlockGradients>
 }
 
 /** Computes blocks: `hidden` float32 [batch, tokens, hidden], `prompts` float32 [blocks, positions, hidden]. */
-export type ComputeBlocks = (hidden: Tensor, prompts: Tensor | undefined) => Promise<BlocksPass>
+export interface Blocks {
+  /** The output only. */
+  forward(hidden: Tensor, prompts: Tensor | undefined): Promise<Tensor>
+  /** The output, and the way back. */
+  pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass>
+}
 
 /** A module of a LoRA adapter on the tape. */
 export interface LoraVariables {
@@ -35,15 +40,19 @@ export interface TrainedInBlocks {
   readonly adapter?: readonly LoraVariables[] | undefined
 }
 
-/** Blocks of the model, computed by the swarm: [batch, tokens, hidden] -> the same. */
-export async function blocks(
+/** The blocks of the model: [batch, tokens, hidden] -> the same. Where nothing is trained no way back is asked for. */
+export async function throughBlocks(
   tape: Tape,
-  compute: ComputeBlocks,
+  blocks: Blocks,
   hidden: Variable,
   { prompts, adapter = [] }: TrainedInBlocks = {},
 ): Promise<Variable> {
-  const pass = await compute(tensorOf(hidden), prompts && tensorOf(prompts))
   const inputs = [hidden, ...(prompts === undefined ? [] : [prompts]), ...adapter.flatMap(({ a, b }) => [a, b])]
+  const given = [tensorOf(hidden), prompts && tensorOf(prompts)] as const
+  if (!inputs.some(({ isTrained }) => isTrained))
+    return tape.constant(hidden.shape, asFloat32(await blocks.forward(...given)))
+  const pass = await blocks.pass(...given)
+  tape.hold(pass)
   return tape.record(inputs, hidden.shape, asFloat32(pass.output), async (gradient) => {
     const found = await pass.backward(fromFloat32(gradient, hidden.shape))
     return [

@@ -31,9 +31,16 @@ interface Step {
  * "Evaluating Derivatives"). Serves one forward and one backward pass. Operations may take their time: that of the
  * blocks asks the swarm.
  */
-export class Tape {
+export class Tape implements Disposable {
   readonly #steps: Step[] = []
   readonly #parameters = new Map<Variable, Parameter>()
+  readonly #held = new DisposableStack()
+  readonly #records: boolean
+
+  /** `records`: false for a tape that is not walked back, on which nothing counts as trained. */
+  constructor({ records = true }: { readonly records?: boolean } = {}) {
+    this.#records = records
+  }
 
   /** What is not trained. */
   constant(shape: readonly number[], values: Float32Array): Variable {
@@ -42,9 +49,20 @@ export class Tape {
 
   /** A parameter; `backward` adds to its gradient. */
   parameter(parameter: Parameter): Variable {
-    const variable = { shape: parameter.shape, values: parameter.values, isTrained: true }
+    const variable = { shape: parameter.shape, values: parameter.values, isTrained: this.#records }
     this.#parameters.set(variable, parameter)
     return variable
+  }
+
+  /** Gives something back when the tape is done with, walked back or not. */
+  hold(held: Disposable): void {
+    this.#held.use(held)
+  }
+
+  /** Forgets all. */
+  [Symbol.dispose](): void {
+    this.#steps.length = 0
+    this.#held.dispose()
   }
 
   /** What an operation has made of `inputs`. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type Parameter, parameter } from '../../../../src/client/training/parameter.ts'
-import { blocks } from '../../../../src/client/training/tape/blocks.ts'
+import { throughBlocks } from '../../../../src/client/training/tape/blocks.ts'
 import { headLoss, lastNorm } from '../../../../src/client/training/tape/ends.ts'
 import { binaryCrossEntropy, crossEntropy, meanSquares } from '../../../../src/client/training/tape/losses.ts'
 import { linear, putBefore, takeRows } from '../../../../src/client/training/tape/rows.ts'
@@ -87,7 +87,7 @@ describe('gradients are those that differences give', () => {
       async (tape, hidden, prompts, a, b) => {
         const model = new StandIn()
         const adapter = [{ name: 'module', a, b }]
-        const pass = await blocks(tape, model.compute(a, b), hidden, { prompts, adapter })
+        const pass = await throughBlocks(tape, model.blocks(a, b), hidden, { prompts, adapter })
         return summedOf(tape, pass)
       },
       [drawn('hidden', [2, 4, 3]), drawn('prompts', [1, 2, 3]), drawn('a', [2, 3]), drawn('b', [3, 2])],
@@ -128,4 +128,18 @@ test('gradients add up over tapes, scaled, and constants have none', async () =>
 test('a loss of several values is refused', async () => {
   const tape = new Tape()
   await assert.rejects(tape.backward(tape.parameter(drawn('x', [2]))), { code: 'USAGE' })
+})
+
+test('a tape that is not walked back asks for no way back, and gives back what it holds', async () => {
+  const model = new StandIn()
+  const x = drawn('x', [1, 2, 3])
+  {
+    using tape = new Tape({ records: false })
+    await throughBlocks(tape, model.blocks(), tape.parameter(x))
+  }
+  {
+    using tape = new Tape()
+    await throughBlocks(tape, model.blocks(), tape.parameter(x))
+  }
+  assert.deepEqual(model.count, { forward: 2, backward: 0, released: 1 })
 })

@@ -1,0 +1,57 @@
+import { UsageError } from '../../base/errors.ts'
+import type { EndsOutput } from '../../engine/loading/ends-output.ts'
+import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import { type Classifier, pooledPosition } from './classifier.ts'
+import { DistributedModel } from './distributed-model.ts'
+import type { PretrainedParts } from './pretrained.ts'
+
+const NUM_LABELS = 2
+
+/**
+ * A model that tells texts apart: in place of the head that predicts tokens it has one of its own, which was trained
+ * before (`classifier` of `fromPretrained`) or is trained (`tune`). Each text is judged at its last token, as
+ * transformers has it. The model's own head is not loaded.
+ */
+export class AutoDistributedModelForSequenceClassification extends DistributedModel {
+  static readonly output: EndsOutput = 'hidden'
+
+  readonly numLabels: number
+  /** The trained head; undefined before there is one. */
+  readonly classifier: Classifier | undefined
+  readonly #padTokenId: number | undefined
+
+  /** Called by `fromPretrained`. */
+  constructor(parts: PretrainedParts) {
+    super(parts)
+    const { classifier = NUM_LABELS } = parts
+    this.classifier = typeof classifier === 'number' ? undefined : classifier
+    this.numLabels = typeof classifier === 'number' ? classifier : classifier.score.shape[0]!
+    const { pad_token_id: padTokenId } = this.checkpoint.config.raw
+    this.#padTokenId = typeof padTokenId === 'number' ? padTokenId : undefined
+  }
+
+  /**
+   * The logits of sequences, token ids of any lengths: float32 [batch, labels]. Throws `USAGE` without a trained head,
+   * and as `DistributedModel.forward`.
+   */
+  async classify(batch: readonly (readonly number[])[]): Promise<Tensor> {
+    const { classifier } = this
+    if (classifier === undefined)
+      throw new UsageError('this model has no trained head yet: tune it, or give fromPretrained a classifier')
+    const tokens = Math.max(0, ...batch.map(({ length }) => length))
+    // Under causal attention what follows the last token does not matter.
+    const padded = batch.map((ids) => [...ids, ...Array.from({ length: tokens - ids.length }, () => ids[0] ?? -1)])
+    const hidden = asFloat32(await this.forward(padded))
+    const { hiddenSize } = this.ends
+    const score = asFloat32(classifier.score)
+    const logits = batch.flatMap((ids, i) => {
+      const from = (i * tokens + pooledPosition(ids, this.#padTokenId)) * hiddenSize
+      return Array.from({ length: this.numLabels }, (_, label) => {
+        let sum = 0
+        for (let j = 0; j < hiddenSize; j++) sum += hidden[from + j]! * score[label * hiddenSize + j]!
+        return sum
+      })
+    })
+    return fromFloat32(Float32Array.from(logits), [batch.length, this.numLabels])
+  }
+}

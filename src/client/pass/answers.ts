@@ -1,0 +1,37 @@
+import { PetalsError } from '../../base/errors.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import { convertInPieces } from '../../tensor/convert.ts'
+import type { DType } from '../../tensor/dtype.ts'
+import { allFiniteInPieces } from '../../tensor/finite.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+
+/** What a tensor of an answer must be. */
+export interface Due {
+  readonly dtype: string
+  readonly shape: readonly number[]
+}
+
+/**
+ * Takes a tensor out of a server's answer, in the dtype that is `wanted`. Throws `SESSION_ANSWER` for another dtype or
+ * shape than what is due, and `TENSOR_NONFINITE` for values that are no numbers.
+ */
+export async function takeAnswer(
+  { peerId }: ServerRecord,
+  what: string,
+  answer: Tensor,
+  due: Due,
+  wanted: DType,
+): Promise<Tensor> {
+  if (String(answer.shape) !== String(due.shape) || answer.dtype !== due.dtype) {
+    const [found, expected] = [`${answer.dtype} [${answer.shape}]`, `${due.dtype} [${due.shape}]`]
+    throw wrongAnswer(peerId, `${what} ${found} where ${expected} was due`)
+  }
+  if (!(await allFiniteInPieces(answer)))
+    throw new PetalsError('TENSOR_NONFINITE', `peer ${peerId} sent ${what} with values that are NaN or infinite`)
+  return await convertInPieces(answer, wanted)
+}
+
+/** A server answered what cannot be. */
+export function wrongAnswer(peerId: string, what: string): PetalsError {
+  return new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${what}`)
+}

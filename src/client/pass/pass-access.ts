@@ -1,0 +1,18 @@
+import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
+import type { SwarmAccess } from '../session/chain.ts'
+import type { PassLanes } from './lanes.ts'
+
+/** The part of the swarm that passes over whole sequences use. */
+export interface PassAccess extends Pick<
+  SwarmAccess,
+  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid' | 'worked' | 'links'
+> {
+  /** What this client has given to which server. */
+  readonly lanes: PassLanes
+  open<R extends 'forward' | 'backward' | 'adapter'>(
+    server: ServerRecord,
+    rpc: R,
+    signal: AbortSignal,
+  ): Promise<RequestStream<R>>
+}

@@ -1,0 +1,201 @@
+import { randomInt } from 'node:crypto'
+import { PetalsError } from '../../base/errors.ts'
+import type { BatchModel } from './batch-loss.ts'
+import {
+  type BestEvaluation,
+  type TrainingSettings,
+  type TrainingState,
+  loadCheckpoint,
+  saveCheckpoint,
+} from './checkpoints/training-checkpoint.ts'
+import type { Dataset, Example } from './data/dataset.ts'
+import { ExampleOrder } from './data/order.ts'
+import { type Trained, parametersOf, withValues } from './methods/trained.ts'
+import { rateFactor } from './optimizers/schedule.ts'
+import { Trainer } from './trainer.ts'
+import { type ResolvedTuneOptions, settingsOf } from './tune-options.ts'
+
+/** One step of a training. */
+export interface TuneStep {
+  /** From 1. */
+  readonly step: number
+  /** The mean loss of the step's sequences, before it: in nats per token, or per sequence of a classifier. */
+  readonly loss: number
+  /** Tokens of its sequences. */
+  readonly tokens: number
+  readonly seconds: number
+  readonly learningRate: number
+  /** The norm of all gradients, before it was clipped. */
+  readonly gradientNorm: number
+  /** Where the tuned model was evaluated after the step. */
+  readonly evaluation?: Evaluation | undefined
+}
+
+/** An evaluation on the way. */
+export interface Evaluation {
+  readonly loss: number
+  /** Whether it is the best so far, whose parameters are kept. */
+  readonly isBest: boolean
+}
+
+/** What a training works with. */
+export interface TuningParts {
+  readonly batchModel: BatchModel
+  /** Makes what is trained, from a seed. */
+  readonly begin: (seed: number) => Trained
+  /** Told whenever parameters have new values, and once at the start. */
+  readonly onChange: (trained: Trained) => Promise<void>
+  readonly dataset: Dataset
+  readonly options: ResolvedTuneOptions
+  /** The model's key in the swarm, and its folder or name. */
+  readonly modelKey: string
+  readonly model: string
+}
+
+const CHECKPOINT_STEPS = 50
+
+/** The largest range that `randomInt` accepts. */
+const SEEDS = 2 ** 48 - 1
+
+/** A training under way: what is trained, and how far it is. */
+export class Running {
+  readonly seed: number
+  readonly trained: Trained
+  readonly trainer: Trainer
+  readonly #parts: TuningParts
+  readonly #settings: TrainingSettings
+  readonly #order: ExampleOrder
+  #step = 0
+  #position = 0
+  #best: BestEvaluation | undefined
+  #savedStep = -1
+
+  /**
+   * Begins, or goes on from the checkpoint that the options name. Throws `TUNE_CHECKPOINT` and `CHECKPOINT_...` for one
+   * that does not fit.
+   */
+  static async begin(parts: TuningParts): Promise<Running> {
+    const { dataset, options, modelKey } = parts
+    const { evaluation, checkpoint } = options
+    const settings = {
+      model: modelKey,
+      ...settingsOf(options),
+      data: dataset.digest,
+      evaluation: evaluation?.digest ?? 'none',
+    }
+    const state = checkpoint && (await loadCheckpoint(checkpoint.folder, settings))
+    if (state !== undefined && options.seed !== undefined && options.seed !== state.seed)
+      throw new PetalsError(
+        'TUNE_CHECKPOINT',
+        `${checkpoint!.folder} holds a training with seed ${state.seed}, and ${options.seed} was asked for: ` +
+          'give the same, none, or another folder',
+      )
+    const run = new Running(parts, settings, state?.seed ?? options.seed ?? randomInt(SEEDS))
+    if (state !== undefined) run.#restore(state)
+    await parts.onChange(run.trained)
+    return run
+  }
+
+  private constructor(parts: TuningParts, settings: TrainingSettings, seed: number) {
+    const { dataset, options } = parts
+    this.seed = seed
+    this.#parts = parts
+    this.#settings = settings
+    this.trained = parts.begin(seed)
+    this.trainer = new Trainer(parts.batchModel, this.trained, options.optimizer)
+    this.#order = new ExampleOrder(
+      dataset.examples.map(({ ids }) => ids.length),
+      { batchSize: options.batchSize, shuffle: options.shuffle, bucket: options.bucket, seed },
+    )
+  }
+
+  /** How many steps were made, also by those processes before that this one goes on from. */
+  get step(): number {
+    return this.#step
+  }
+
+  /** Makes a step, with the evaluation and the checkpoint that are due after it. */
+  async next(): Promise<TuneStep> {
+    const { options, onChange } = this.#parts
+    const began = performance.now()
+    const batches = this.#batches()
+    const { warmupSteps, steps, schedule: name, clipNorm } = options
+    const learningRate = options.learningRate * rateFactor({ name, warmupSteps, steps }, this.#step)
+    const { loss, gradientNorm } = await this.trainer.step(batches, { learningRate, clipNorm })
+    await onChange(this.trained)
+    this.#step += 1
+    this.#position += options.batchSize * options.accumulate
+    const seconds = (performance.now() - began) / 1000
+    const evaluation = await this.#evaluate()
+    if (this.#step % (options.checkpoint?.every ?? CHECKPOINT_STEPS) === 0) await this.keep()
+    const tokens = batches.flat().reduce((sum, { ids }) => sum + ids.length, 0)
+    return {
+      step: this.#step,
+      loss,
+      tokens,
+      seconds,
+      learningRate,
+      gradientNorm,
+      ...(evaluation !== undefined && { evaluation }),
+    }
+  }
+
+  /** Writes a checkpoint, if there is to be one and something has changed since the last. */
+  async keep(): Promise<void> {
+    const { checkpoint } = this.#parts.options
+    if (checkpoint === undefined || this.#savedStep === this.#step) return
+    await saveCheckpoint(checkpoint.folder, this.#state(), this.#settings)
+    this.#savedStep = this.#step
+  }
+
+  /** What was trained, as it was at the best evaluation; where there was none, as it is now. */
+  best(): Trained {
+    return this.#best === undefined ? this.trained : withValues(this.trained, this.#best.values)
+  }
+
+  #batches(): Example[][] {
+    const { dataset, options } = this.#parts
+    return Array.from({ length: options.accumulate }, (_, i) =>
+      this.#order
+        .take(this.#position + i * options.batchSize, options.batchSize)
+        .map((number) => dataset.examples[number]!),
+    )
+  }
+
+  async #evaluate(): Promise<Evaluation | undefined> {
+    const { evaluation, evaluateEvery, steps, batchSize, signal } = this.#parts.options
+    if (evaluation === undefined || (this.#step % evaluateEvery !== 0 && this.#step !== steps)) return undefined
+    const { loss } = await this.trainer.evaluate(evaluation.examples, batchSize, signal)
+    const isBest = loss < (this.#best?.loss ?? Infinity)
+    if (isBest) this.#best = { step: this.#step, loss, values: this.#values((values) => values.slice()) }
+    return { loss, isBest }
+  }
+
+  #state(): TrainingState {
+    return {
+      step: this.#step,
+      position: this.#position,
+      seed: this.seed,
+      values: this.#values((values) => values),
+      optimizer: this.trainer.optimizer.state,
+      best: this.#best,
+    }
+  }
+
+  #values(take: (values: Float32Array) => Float32Array): Map<string, Float32Array> {
+    return new Map(parametersOf(this.trained).map(({ name, values }) => [name, take(values)]))
+  }
+
+  #restore({ step, position, values, optimizer, best }: TrainingState): void {
+    for (const { name, values: own } of parametersOf(this.trained)) {
+      const found = values.get(name)
+      if (found?.length !== own.length)
+        throw new PetalsError('TUNE_CHECKPOINT', `the checkpoint has no ${name} of ${own.length} values`)
+      own.set(found)
+    }
+    this.trainer.optimizer.restore(optimizer)
+    this.#step = this.#savedStep = step
+    this.#position = position
+    this.#best = best
+  }
+}

@@ -1,0 +1,45 @@
+import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { AdapterVersions } from '../remote/adapter-versions.ts'
+import type { RemoteSequential } from '../remote/remote-sequential.ts'
+import { adapterNow, loraPairs } from './methods/lora.ts'
+import type { Trained } from './methods/trained.ts'
+import type { Blocks, BlocksPass } from './tape/blocks.ts'
+
+/** The part of a model's blocks that training uses. */
+export interface TrainingLayers extends Pick<RemoteSequential, 'forward' | 'pass'> {
+  readonly config: ModelConfig
+}
+
+/** The blocks of a swarm, through the newest version of an adapter that is trained. */
+export class SwarmBlocks implements Blocks {
+  readonly #layers: TrainingLayers
+  readonly #signal: AbortSignal | undefined
+  #versions: AdapterVersions | undefined
+
+  constructor(layers: TrainingLayers, signal: AbortSignal | undefined) {
+    this.#layers = layers
+    this.#signal = signal
+  }
+
+  /** Takes the adapter as it is now; servers are brought what has changed when they compute with it next. */
+  async update({ lora }: Trained): Promise<void> {
+    if (lora === undefined) return
+    this.#versions ??= new AdapterVersions(adapterNow(lora, 'tuned') satisfies Adapter, this.#layers.config)
+    await this.#versions.update(loraPairs(lora))
+  }
+
+  forward(hidden: Tensor, prompts: Tensor | undefined): Promise<Tensor> {
+    return this.#layers.forward(hidden, this.#options(prompts))
+  }
+
+  pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass> {
+    return this.#layers.pass(hidden, this.#options(prompts))
+  }
+
+  #options(prompts: Tensor | undefined) {
+    const activeAdapter = this.#versions
+    return { prompts, signal: this.#signal, ...(activeAdapter !== undefined && { activeAdapter }) }
+  }
+}

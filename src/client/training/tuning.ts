@@ -1,0 +1,107 @@
+import { UsageError } from '../../base/errors.ts'
+import type { Adapter } from '../../checkpoint/adapter.ts'
+import { fromFloat32 } from '../../tensor/tensor.ts'
+import type { Classifier } from '../model/classifier.ts'
+import type { TunedPrompts } from '../model/tuned-prompts.ts'
+import type { Dataset } from './data/dataset.ts'
+import { adapterNow } from './methods/lora.ts'
+import { promptsNow } from './methods/prompts.ts'
+import { saveClassifier } from './results/classifier-folder.ts'
+import { saveLora } from './results/peft-folder.ts'
+import { savePrompts } from './results/prompts-folder.ts'
+import { Running, type TuneStep, type TuningParts } from './running.ts'
+
+/** What a training has made: options of `fromPretrained`, of any model class. */
+export interface TuneResult {
+  readonly prompts?: TunedPrompts | undefined
+  readonly activeAdapter?: Adapter | undefined
+  readonly classifier?: Classifier | undefined
+}
+
+/**
+ * A training: iterate over its steps, each of which is made when it is asked for. Whoever breaks off keeps what was
+ * trained so far. A training with a checkpoint goes on where the last one ended.
+ */
+export class Tuning implements AsyncIterable<TuneStep> {
+  readonly #parts: TuningParts
+  #running: Promise<Running> | undefined
+  #isIterated = false
+
+  /** Called by `tune`. */
+  constructor(parts: TuningParts) {
+    this.#parts = parts
+  }
+
+  /** The seed from which all draws follow. Throws as the iterator. */
+  async seed(): Promise<number> {
+    return (await this.#begun()).seed
+  }
+
+  /** How many steps were made, also by those before that this training goes on from. Throws as the iterator. */
+  async step(): Promise<number> {
+    return (await this.#begun()).step
+  }
+
+  /**
+   * Makes the steps that are left. Throws `TUNE_CHECKPOINT` for a checkpoint of another training, `TUNE_DIVERGED`,
+   * `USAGE` where it was iterated before, the signal's reason, and what passes through the blocks throw.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<TuneStep, void> {
+    if (this.#isIterated) throw new UsageError('this training was iterated before: call tune again')
+    this.#isIterated = true
+    const run = await this.#begun()
+    const { steps, signal } = this.#parts.options
+    try {
+      while (run.step < steps) {
+        signal?.throwIfAborted()
+        yield await run.next()
+      }
+    } finally {
+      await run.keep()
+    }
+  }
+
+  /** The mean loss on a data set, by default that of the options, with what is trained as it is now. */
+  async evaluate(dataset: Dataset | undefined = this.#parts.options.evaluation): Promise<number> {
+    if (dataset === undefined) throw new UsageError('there is nothing to evaluate on: give a data set')
+    const { batchSize, signal } = this.#parts.options
+    return (await (await this.#begun()).trainer.evaluate(dataset.examples, batchSize, signal)).loss
+  }
+
+  /** A copy of what was trained: as it was at the best evaluation, or without one as it is now. */
+  async result(): Promise<TuneResult> {
+    const { prompts, lora, head } = (await this.#begun()).best()
+    const { modelKey, dataset } = this.#parts
+    return {
+      ...(prompts !== undefined && { prompts: promptsNow(prompts, modelKey) }),
+      ...(lora !== undefined && { activeAdapter: adapterNow(lora, 'tuned') }),
+      ...(head !== undefined && {
+        classifier: {
+          score: fromFloat32(head.score.values.slice(), head.score.shape),
+          problemType: head.problemType,
+          modelKey,
+          ...(dataset.labels !== undefined && { labels: dataset.labels }),
+        },
+      }),
+    }
+  }
+
+  /**
+   * Writes what `result` gives into a folder: prompts for `loadPrompts`, an adapter as PEFT saves one (`loadAdapter`,
+   * `serve --adapters`), a head for `loadClassifier`.
+   */
+  async save(folder: string): Promise<void> {
+    const { prompts, classifier } = await this.result()
+    const { lora } = (await this.#begun()).best()
+    if (prompts !== undefined) await savePrompts(folder, prompts)
+    if (classifier !== undefined) await saveClassifier(folder, classifier)
+    if (lora === undefined) return
+    const taskType = classifier === undefined ? 'CAUSAL_LM' : null
+    await saveLora(folder, lora, { model: this.#parts.model, taskType })
+  }
+
+  #begun(): Promise<Running> {
+    this.#running ??= Running.begin(this.#parts)
+    return this.#running
+  }
+}
