@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
-import type { ActiveAdapter } from '../remote/request-adapter.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { DataModel } from '../training/data/load-dataset.ts'
 import { batchesOf } from './batches.ts'
 import { KeptScores } from './kept-scores.ts'

@@ -1,7 +1,7 @@
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type Classifier, pooledPosition } from '../model/classifier.ts'
 import { type TunedPrompts, withPrompts } from '../model/tuned-prompts.ts'
-import type { ActiveAdapter } from '../remote/request-adapter.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { type Batch, textBatch, wholeBatch } from '../training/data/batch.ts'
 import type { Example } from '../training/data/dataset.ts'
 import type { HeadLoss } from '../training/tape/ends.ts'
