@@ -5,6 +5,7 @@ import { attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type Adapters, openAdapters } from './adapters/adapters.ts'
+import { type BackwardPassOptions, type PassGradients, backwardPass } from './backward-passes.ts'
 import type { CacheAccounts } from './cache/kv-cache.ts'
 import { layOutRows } from './cache/rows/row-layout.ts'
 import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory.ts'
@@ -14,16 +15,20 @@ import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './
 import { InlineDecode } from './run/inline-decode.ts'
 import type { EngineSession } from './session/engine-session.ts'
 import { EngineSessions, type EngineSessionOptions } from './session/engine-sessions.ts'
+import { Turns } from './schedule/turns.ts'
 import { EngineThread } from './thread/engine-thread.ts'
 import type { RunReport } from './thread/messages.ts'
+import { Training } from './training.ts'
 
-export type { ForwardPassOptions, EngineSessionOptions }
+export type { BackwardPassOptions, EngineSessionOptions, ForwardPassOptions, PassGradients }
 
 export interface EngineOptions extends LoadOptions {
   /** KV cache in tokens, for every block of the span. */
   readonly cacheTokens: number
   readonly maxBatchRows?: number | undefined
   readonly prefillChunkTokens?: number | undefined
+  /** What backward passes may take of memory; without it none are computed. */
+  readonly trainingBytes?: number | undefined
 }
 
 /** Decode rows bound in one run; more wait for the next one. */
@@ -59,6 +64,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #inline: InlineDecode
   readonly #thread: EngineThread
   readonly #sessions: EngineSessions
+  readonly #training: Training
+  readonly #turns = new Turns()
   #closed: Promise<void> | undefined
 
   /**
@@ -93,6 +100,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#accounts = accounts
     this.#memory = new BlockMemory(options.device, numBlocks, accounts.positions * cacheBytes(loaded.span))
     try {
+      this.#training = new Training({
+        ...options,
+        environment: loaded.environment,
+        trainingBytes: options.trainingBytes ?? 0,
+        pieceTokens: prefillChunkTokens,
+      })
       this.adapters = openAdapters(options)
     } catch (error) {
       this.#memory.release()
@@ -116,6 +129,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       memory,
       cacheTokens: accounts.totalTokens,
       limits: { maxBatchRows, prefillChunkTokens },
+      pinnedBytes: this.#training.pinnedBytes,
     })
     this.#sessions = new EngineSessions({
       config,
@@ -159,6 +173,19 @@ export class Engine extends EventEmitter<EngineEvents> {
     return forwardPass({ config, dtype, span: this, adapters, thread: this.#thread }, hidden, options)
   }
 
+  /** The most tokens that a sequence of a backward pass may have; 0: none are computed. */
+  get backwardTokens(): number {
+    return this.#training.maxTokens
+  }
+
+  /** The gradients of a forward pass with respect to what goes into it. As `backwardPass`. */
+  backward(hidden: Tensor, gradient: Tensor, options: BackwardPassOptions): Promise<PassGradients> {
+    const { config, dtype, adapters } = this
+    const training = this.#training
+    const modules = { config, dtype, span: this, adapters, thread: this.#thread, training, turns: this.#turns }
+    return backwardPass(modules, hidden, gradient, options)
+  }
+
   /** Ends the engine thread after the run it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -169,6 +196,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const ended = this.#thread.close()
     this.#accounts.close(this.#thread.failure!)
     await ended
+    await this.#training.close()
     this.#inline.close()
     this.#memory.release()
     this.adapters.close()

@@ -75,7 +75,8 @@ export async function forwardPass(
   }
 }
 
-function reasonOf(signal: AbortSignal | undefined): Error {
+/** Why a signal was aborted, as an error. */
+export function reasonOf(signal: AbortSignal | undefined): Error {
   const { reason } = signal ?? {}
   return reason instanceof Error ? reason : new PetalsError('SESSION_CLOSED', 'the caller went away')
 }

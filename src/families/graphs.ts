@@ -26,12 +26,17 @@ export function cacheShape(config: ModelConfig, target: Target): KvHeadShape {
  * The graphs of blocks `start` to `end`, `end` not included. Equal blocks share one graph. Throws as `buildBlockGraph`.
  */
 export function blockGraphs(config: ModelConfig, target: Target, start = 0, end = config.numBlocks): Graph[] {
-  const graphs = new Map<string, Graph>()
+  return ofEachBlock(config, start, end, (block) => buildBlockGraph(config, target, block))
+}
+
+/** What `build` makes of each of blocks `start` to `end`, once for all equal blocks. */
+export function ofEachBlock<T>(config: ModelConfig, start: number, end: number, build: (block: number) => T): T[] {
+  const built = new Map<string, T>()
   return config.layers.slice(start, end).map((layer, i) => {
     const kind = JSON.stringify([layer.rope, layer.window, layer.sparse])
-    const graph = graphs.get(kind) ?? buildBlockGraph(config, target, start + i)
-    graphs.set(kind, graph)
-    return graph
+    const found = built.get(kind) ?? build(start + i)
+    built.set(kind, found)
+    return found
   })
 }
 

@@ -1,11 +1,11 @@
 import type { Graph } from './builder.ts'
 import { type AttentionOutputs, groupQueryAttention, type GroupQueryAttentionInputs } from './group-query-attention.ts'
 import type { AttentionForm, AttentionLowering, HeadShape } from './lowering.ts'
-import { add, cast, gather, mul, padLast, reshape, sub, takeLast } from './ops.ts'
+import { cast, gather, padLast, reshape, takeLast } from './ops.ts'
 import { primitiveAttention } from './primitive-attention.ts'
 import { type ScaleValues, scaleProjections } from './quantized-cache.ts'
 import { indicesOfAxis, indicesUpTo, repeatLike } from './primitive-ops.ts'
-import { joinPairs, splitPairs } from './rotary-pairs.ts'
+import { type Angles, rotateHeads } from './rotary-pairs.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -172,12 +172,6 @@ function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequence
   return cast(g, columns, 'float32', 'positions')
 }
 
-/** Tables of cos and sin. */
-interface Angles {
-  readonly cos: Value
-  readonly sin: Value
-}
-
 /** cos and sin of each token's position: [rows, tokens, 1, rotaryDim / 2] each. */
 function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angles {
   const pick = (table: Value, name: string) =>
@@ -186,20 +180,6 @@ function gatherAngles(g: Graph, { cos, sin }: Angles, positionIds: Value): Angle
       return reshape(g, rows, [...positionIds.shape, 1, lastDim(table.shape) ?? 1])
     })
   return { cos: pick(cos, 'cos'), sin: pick(sin, 'sin') }
-}
-
-/**
- * Rotates x [rows, tokens, heads, headDim]: of each pair of channels (a, b), one becomes a cos - b sin, the other b cos
- * + a sin.
- */
-function rotateHeads(g: Graph, x: Value, { cos, sin }: Angles, interleaved: boolean): Value {
-  const { first: a, second: b, rest } = splitPairs(g, x, 2 * Number(lastDim(cos.shape)), interleaved)
-  const turned = {
-    first: sub(g, mul(g, a, cos), mul(g, b, sin)),
-    second: add(g, mul(g, b, cos), mul(g, a, sin)),
-    rest,
-  }
-  return joinPairs(g, turned, interleaved, 'rotate')
 }
 
 /** Appends zeros to each head up to the cache's head size. */

@@ -33,6 +33,26 @@ export type FinishedGraph = Pick<Graph, 'name' | 'inputs' | 'outputs' | 'paramet
  * an inline tensor is missing or has another dtype or shape.
  */
 export function encodeModel(graph: FinishedGraph, inline: ReadonlyMap<string, Tensor>): Uint8Array {
+  return encode(
+    graph,
+    graph.inputs,
+    graph.parameters.map((parameter) => encodeParameter(graph, parameter, inline)),
+  )
+}
+
+/**
+ * As `encodeModel`, but all parameters are inputs of the model, after the graph's own: a session holds no weights, runs
+ * any block of its kind, and is lent the weights of each run.
+ */
+export function encodeWithoutWeights(graph: FinishedGraph): Uint8Array {
+  return encode(graph, [...graph.inputs, ...graph.parameters], [])
+}
+
+function encode(
+  graph: FinishedGraph,
+  inputs: readonly (ValueType & { readonly name: string })[],
+  parameters: readonly object[],
+): Uint8Array {
   const outputNames = new Map(graph.outputs.map(({ name, value }) => [value, name]))
   const nameOf = (value: Value | undefined) => (value === undefined ? '' : (outputNames.get(value) ?? value.name))
   return ModelProto.encode({
@@ -42,11 +62,8 @@ export function encodeModel(graph: FinishedGraph, inline: ReadonlyMap<string, Te
     graph: {
       name: graph.name,
       node: graph.nodes.map((node) => encodeNode(node, nameOf)),
-      initializer: [
-        ...graph.constants.map(({ value, tensor }) => encodeTensor(value.name, tensor)),
-        ...graph.parameters.map((parameter) => encodeParameter(graph, parameter, inline)),
-      ],
-      input: graph.inputs.map((input) => encodeValueInfo(input.name, input)),
+      initializer: [...graph.constants.map(({ value, tensor }) => encodeTensor(value.name, tensor)), ...parameters],
+      input: inputs.map((input) => encodeValueInfo(input.name, input)),
       output: graph.outputs.map(({ name, value }) => encodeValueInfo(name, value)),
     },
   }).finish()

@@ -66,21 +66,33 @@ export function expertSlices(intermediateSize: number, fits: WidthRule = anyWidt
  * first, then the second ones, and so on.
  */
 export function expertParts(options: ExpertsOptions, slices: number): ExpertMatrices {
+  return partsOf(options, slices, [...Array(options.numExperts).keys()])
+}
+
+/** As `expertParts`, of one expert alone: gateUp [1, 2 * intermediate, hidden] and down [1, hidden, intermediate]. */
+export function partsOfExpert(options: ExpertsOptions, expert: number): ExpertMatrices {
+  return partsOf(options, 1, [expert])
+}
+
+function partsOf(options: ExpertsOptions, slices: number, experts: readonly number[]): ExpertMatrices {
   const { names } = options
-  return typeof names === 'function' ? singleParts(options, names, slices) : stackedParts(options, names, slices)
+  return typeof names === 'function'
+    ? singleParts(options, names, slices, experts)
+    : stackedParts(options, names, slices, experts)
 }
 
 function singleParts(
-  { numExperts, intermediateSize, hiddenSize }: ExpertsOptions,
+  { intermediateSize, hiddenSize }: ExpertsOptions,
   names: SingleExperts,
   slices: number,
+  experts: readonly number[],
 ): ExpertMatrices {
   const width = intermediateSize / slices
   const gateUp: MatrixPart[] = []
   const down: MatrixPart[] = []
-  for (let expert = 0; expert < numExperts; expert++) {
+  for (const [place, expert] of experts.entries()) {
     const stored = names(expert)
-    const each = Array.from({ length: slices }, (_, slice) => ({ slice, index: slice * numExperts + expert }))
+    const each = Array.from({ length: slices }, (_, slice) => ({ slice, index: slice * experts.length + place }))
     for (const [i, name] of [stored.gate, stored.up].entries()) {
       gateUp.push({
         name,
@@ -107,8 +119,8 @@ function singleParts(
     })
   }
   return {
-    gateUp: { shape: [slices * numExperts, 2 * width, hiddenSize], parts: gateUp },
-    down: { shape: [slices * numExperts, hiddenSize, width], parts: down },
+    gateUp: { shape: [slices * experts.length, 2 * width, hiddenSize], parts: gateUp },
+    down: { shape: [slices * experts.length, hiddenSize, width], parts: down },
   }
 }
 
@@ -116,16 +128,17 @@ function stackedParts(
   { numExperts, intermediateSize, hiddenSize }: ExpertsOptions,
   names: StackedExperts,
   slices: number,
+  experts: readonly number[],
 ): ExpertMatrices {
   const width = intermediateSize / slices
-  const each = Array.from({ length: slices * numExperts }, (_, index) => ({
+  const each = Array.from({ length: slices * experts.length }, (_, index) => ({
     index,
-    matrix: index % numExperts,
-    first: Math.floor(index / numExperts) * width,
+    matrix: experts[index % experts.length]!,
+    first: Math.floor(index / experts.length) * width,
   }))
   return {
     gateUp: {
-      shape: [slices * numExperts, 2 * width, hiddenSize],
+      shape: [slices * experts.length, 2 * width, hiddenSize],
       parts: [
         {
           name: names.gateUp,
@@ -154,7 +167,7 @@ function stackedParts(
       },
     },
     down: {
-      shape: [slices * numExperts, hiddenSize, width],
+      shape: [slices * experts.length, hiddenSize, width],
       parts: [
         {
           name: names.down,
@@ -174,7 +187,7 @@ function stackedParts(
       bias: {
         name: names.downBias,
         shape: [numExperts, hiddenSize],
-        pieces: [{ row: 0, column: 0, rows: numExperts, firstRow: 0, rowStep: 1 }],
+        pieces: experts.map((expert, index) => ({ row: expert, column: 0, rows: 1, firstRow: index, rowStep: 1 })),
       },
     },
   }

@@ -6,13 +6,15 @@ import {
   type ExpertMatrix,
   expertParts,
   expertSlices,
+  partsOfExpert,
   type ExpertsOptions,
   type WidthRule,
 } from './expert-parts.ts'
 import { quantizedParameters } from './linear.ts'
 import { float8Of, lowerExperts, quantOf, type Target } from './lowering.ts'
+import type { SingleExpertWeights } from './chosen-mixture.ts'
 import type { ExpertWeight } from './moe.ts'
-import type { FloatMatrix, MatrixPart } from './parameter.ts'
+import type { FloatMatrix, MatrixPart, ParameterSource } from './parameter.ts'
 import type { Value } from './value.ts'
 
 /** The parameters of a mixture of experts. */
@@ -50,6 +52,39 @@ export function expertWeights(g: Graph, target: Target, name: string, options: E
   return { gateUp: declare('gate_up', gateUp), down: declare('down', down), slices, quant }
 }
 
+/**
+ * Declares the matrices of each expert by itself, for training: whatever format inference keeps them in, in float32 and
+ * with the values that it computes with. Throws `GRAPH_UNSUPPORTED` where inference has no kernel.
+ */
+export function singleExpertWeights(
+  g: Graph,
+  target: Target,
+  name: string,
+  options: ExpertsOptions,
+): SingleExpertWeights {
+  const isMicroscaled = target.stored?.method === 'mxfp4'
+  const format = quantOf(target)
+  const declare = (part: string, { shape: [, out, inner], parts }: ExpertMatrix): Value => {
+    const shape = [out, inner]
+    const floats: FloatMatrix = { name: part, shape, source: { kind: 'assembled', parts, quant: float8Of(target) } }
+    const source: ParameterSource = isMicroscaled
+      ? { kind: 'microscaled', part: 'values', stored: microscaledPart(parts) }
+      : format === undefined
+        ? floats.source
+        : { kind: 'quantized', format, part: 'values', matrix: floats }
+    return g.parameter({ name: part, dtype: 'float32', shape, placement: 'external', prepacked: false, source })
+  }
+  const each = Array.from({ length: options.numExperts }, (_, expert) => partsOfExpert(options, expert))
+  const all = expertParts(options, 1)
+  const biasOf = (part: string, { shape, bias }: ExpertMatrix) => bias && declareBias(g, target, part, shape, bias)
+  return {
+    gateUp: each.map(({ gateUp }, expert) => declare(`${name}.gate_up.${expert}`, gateUp)),
+    down: each.map(({ down }, expert) => declare(`${name}.down.${expert}`, down)),
+    gateUpBias: biasOf(`${name}.gate_up`, all.gateUp),
+    downBias: biasOf(`${name}.down`, all.down),
+  }
+}
+
 /** Whether experts that are stored so are read: in MXFP4 those that are one tensor, in float8 those that are not. */
 function canRead(stored: Target['stored'], { names }: ExpertsOptions): boolean {
   if (stored === undefined) return true
@@ -72,9 +107,8 @@ function floats(g: Graph, target: Target, name: string, { shape, parts, bias }: 
 
 /** Matrices that are stored in MXFP4 and kept in 8 bits, which are exact. */
 function microscaled(g: Graph, target: Target, name: string, { shape, parts, bias }: ExpertMatrix): ExpertWeight {
-  const [{ shape: stored, ...part }] = parts as [MatrixPart]
+  const stored = microscaledPart(parts)
   const shapes = quantizedShapes(shape, QUANT_LAYOUTS.int8)
-  const [matrices = 0, inner = 0, out = 0] = stored
   const declare = (kind: 'codes' | 'scales', dtype: 'uint8' | Target['dtype']): Value =>
     g.parameter({
       name: `${name}.${kind}`,
@@ -82,11 +116,7 @@ function microscaled(g: Graph, target: Target, name: string, { shape, parts, bia
       shape: shapes[kind],
       placement: 'external',
       prepacked: false,
-      source: {
-        kind: 'microscaled',
-        part: kind,
-        stored: { ...part, shape: [matrices, out, inner], transposed: false },
-      },
+      source: { kind: 'microscaled', part: kind, stored },
     })
   return {
     matrices: declare('codes', 'uint8'),
@@ -94,6 +124,13 @@ function microscaled(g: Graph, target: Target, name: string, { shape, parts, bia
     bias: bias && declareBias(g, target, name, shape, bias),
     shape,
   }
+}
+
+/** Stacked matrices are stored in MXFP4 as the transposes of what they are in floats. */
+function microscaledPart(parts: readonly MatrixPart[]): MatrixPart {
+  const [part] = parts as [MatrixPart]
+  const [matrices = 0, inner = 0, out = 0] = part.shape
+  return { ...part, shape: [matrices, out, inner], transposed: false }
 }
 
 function declareBias(

@@ -3,11 +3,13 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
+import { type ChosenExperts, chooseExperts } from './chosen-experts.ts'
+import { chosenMixture } from './chosen-mixture.ts'
 import { linear } from './linear.ts'
 import { addLora } from './lora.ts'
 import { lowerLinear, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
-import { expertWeights } from './expert-weights.ts'
+import { expertWeights, singleExpertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
 import { route, type Routing, type RoutingOptions } from './routing.ts'
 import {
@@ -93,7 +95,9 @@ export class Layers {
    */
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
-    const product = this.#target.adapters === true ? addLora(this.graph, x, base, name, outFeatures) : base
+    const module = { name, inFeatures: this.#channels(x, name), outFeatures }
+    const { adapters = false, form } = this.#target
+    const product = adapters ? addLora(this.graph, x, base, module, { masked: form !== 'training' }) : base
     return options.bias
       ? add(this.graph, product, this.vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
       : product
@@ -141,8 +145,8 @@ export class Layers {
   }
 
   /** Chooses the experts of each token by a router's scores [..., experts]. */
-  route(scores: Value, options: RoutingOptions, name: string): Routing {
-    return route(this.graph, scores, options, name)
+  route(scores: Value, options: RoutingOptions, name: string): Routing | ChosenExperts {
+    return (this.#target.form === 'training' ? chooseExperts : route)(this.graph, scores, options, name)
   }
 
   /**
@@ -206,7 +210,11 @@ export class Layers {
    * A mixture of experts: each token's output is the weighted sum of its best experts' outputs. x [rows, tokens,
    * hidden] -> [rows, tokens, hidden].
    */
-  experts(x: Value, routing: Routing, name: string, options: ExpertsOptions): Value {
+  experts(x: Value, routing: Routing | ChosenExperts, name: string, options: ExpertsOptions): Value {
+    if ('indices' in routing) {
+      const weights = singleExpertWeights(this.graph, this.#target, name, options)
+      return chosenMixture(this.graph, x, routing, weights, options.gate, name)
+    }
     const { gateUp, down, slices, quant } = expertWeights(this.graph, this.#target, name, options)
     return mixtureOfExperts(this.graph, { x, routing, gateUp, down }, { gate: options.gate, slices, quant }, name)
   }

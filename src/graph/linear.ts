@@ -4,11 +4,11 @@ import type { BlockFormat } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { matMulRows } from './integer-linear.ts'
-import { linearFormat, type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
+import { float8Of, linearFormat, type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
 import { matMulTransposed } from './ops.ts'
 import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
-import type { FloatMatrix } from './parameter.ts'
+import type { FloatMatrix, ParameterSource } from './parameter.ts'
 import type { Value } from './value.ts'
 
 /** Whether CPU sessions prepack the weight of each form (see `Parameter.prepacked`). */
@@ -29,14 +29,16 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
     throw new GraphError('GRAPH_SHAPE', `node ${g.nodeName(name)}`, `the last axis of ${x.name} must have a fixed size`)
   // MXFP4 is for experts only.
   const stored = target.stored?.method === 'mxfp4' ? undefined : target.stored
-  if (stored !== undefined && stored.method !== 'fp8')
-    return storedLinear(g, target, stored, x, name, [outFeatures, inFeatures])
+  const packed = stored?.method === 'fp8' ? undefined : stored
   const shape: [number, number] = [outFeatures, inFeatures]
+  if (packed !== undefined && target.form !== 'training') return storedLinear(g, target, packed, x, name, shape)
+  const quant = float8Of(target)
   const matrix: FloatMatrix = {
     name: `${name}.weight`,
     shape,
-    source: stored === undefined ? { kind: 'stored' } : { kind: 'widened', quant: stored, module: { name, shape } },
+    source: quant === undefined ? { kind: 'stored' } : { kind: 'widened', quant, module: { name, shape } },
   }
+  if (target.form === 'training') return trainingLinear(g, target, x, matrix, packed)
   const form = lowerLinear(target),
     format = linearFormat(target)
   if (format === undefined) {
@@ -55,6 +57,26 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
     },
     name,
   )
+}
+
+/** The product with the values of a matrix, in float32, whatever format inference keeps it in. */
+function trainingLinear(
+  g: Graph,
+  target: Target,
+  x: Value,
+  matrix: FloatMatrix,
+  packed: PackedQuant | undefined,
+): Value {
+  const format = linearFormat(target)
+  const name = matrix.name.replace(/\.weight$/, '')
+  const source: ParameterSource =
+    packed !== undefined
+      ? { kind: 'unpacked', quant: packed, part: 'values', module: { name, shape: matrix.shape as [number, number] } }
+      : format === undefined
+        ? matrix.source
+        : { kind: 'quantized', format, part: 'values', matrix }
+  const parameter = { ...matrix, source, dtype: 'float32', placement: 'external', prepacked: false } as const
+  return matMulTransposed(g, x, g.parameter(parameter), name)
 }
 
 /**

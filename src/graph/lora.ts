@@ -13,20 +13,32 @@ export interface LoraModule {
   readonly outFeatures: number
 }
 
+/** How adapters are applied. */
+export interface LoraOptions {
+  /** Whether a mask selects each row's own adapter; if not, all rows of a run have the same one. */
+  readonly masked: boolean
+}
+
 /**
  * Adds what adapters contribute to a linear layer's `product`: product + ((x A^T) * mask) B, with x [rows, tokens, in]
  * (Hu et al., "LoRA"). The matrices of all adapters of a run are stacked along `ranks`, and the mask selects each row's
  * own, so that every row of a batch may use another adapter (Chen et al., "Punica"). A [ranks, in] and B [ranks, out],
  * already scaled, are inputs of the graph: loading an adapter builds no new session.
  */
-export function addLora(g: Graph, x: Value, product: Value, name: string, outFeatures: number): Value {
+export function addLora(g: Graph, x: Value, product: Value, module: LoraModule, { masked }: LoraOptions): Value {
+  const { name, outFeatures } = module
   const names = loraInputs(name)
   const dtype = x.dtype as FloatDType
-  const mask = g.inputs.find((input) => input.name === LORA_MASK) ?? g.input(LORA_MASK, dtype, ['rows', 1, 'ranks'])
+  const mask = masked ? maskOf(g, dtype) : undefined
   const a = g.input(names.a, dtype, ['ranks', lastDim(x.shape) ?? 1])
   const b = g.input(names.b, dtype, ['ranks', outFeatures])
-  const low = mul(g, matMulTransposed(g, x, a, `${name}.lora_down`), mask, `${name}.lora_mask`)
+  const down = matMulTransposed(g, x, a, `${name}.lora_down`)
+  const low = mask === undefined ? down : mul(g, down, mask, `${name}.lora_mask`)
   return add(g, product, matMul(g, low, b, `${name}.lora_up`), `${name}.add_lora`)
+}
+
+function maskOf(g: Graph, dtype: FloatDType): Value {
+  return g.inputs.find((input) => input.name === LORA_MASK) ?? g.input(LORA_MASK, dtype, ['rows', 1, 'ranks'])
 }
 
 /** The names of all inputs of a graph that take adapters' matrices. */

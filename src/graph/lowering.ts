@@ -15,6 +15,11 @@ export interface Target {
   readonly kvDType?: KvDType | undefined
   /** Whether the graph has inputs for LoRA adapters. */
   readonly adapters?: boolean | undefined
+  /**
+   * `training`: whole sequences without a cache, of operators that have gradients, whatever the format of weights is.
+   * Absent: steps over a cache, of the fastest operators.
+   */
+  readonly form?: 'training' | undefined
 }
 
 /** A dtype of the KV cache other than the dtype that the model computes in. */
@@ -122,6 +127,7 @@ const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
  * dtype.
  */
 export function lowerLinear(target: Target): LinearForm {
+  if (target.form === 'training') return lowerTraining(target)
   const { linear } = kernels(target),
     format = linearFormat(target)
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
@@ -177,6 +183,16 @@ export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape
   const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple
   const inside = cacheHeadDim % rotaryHeadMultiple === 0 && (rotaryDim / 2) % rotaryHalfMultiple === 0
   return { form: attention, rotary: inside ? 'inside' : 'outside', cacheHeadDim, windowSlides, padDType }
+}
+
+/** Products of float32 matrices, which quantized ones become. Throws `GRAPH_UNSUPPORTED` where no test has run. */
+function lowerTraining({ device, dtype }: Target): LinearForm {
+  if (device === 'cpu' && dtype === 'float32') return 'FusedMatMul'
+  throw new GraphError(
+    'GRAPH_UNSUPPORTED',
+    `training in ${dtype} on ${device}`,
+    'only a CPU computes gradients, in float32: serve training clients with --device cpu',
+  )
 }
 
 function kernels({ device, dtype }: Target): Kernels {

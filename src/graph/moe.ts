@@ -38,7 +38,7 @@ export interface ExpertGate {
 }
 
 /** SiLU, as in Mixtral. */
-const SILU: ExpertGate = { alpha: 1, offset: 0 }
+export const SILU: ExpertGate = { alpha: 1, offset: 0 }
 
 /** How experts are stored. */
 export interface MixtureOptions {

@@ -1,13 +1,19 @@
 import type { DType } from '../tensor/dtype.ts'
 import { convert } from '../tensor/convert.ts'
-import { type Tensor, fromFloat32, tensor } from '../tensor/tensor.ts'
+import { fromFloat32 } from '../tensor/tensor.ts'
 import type { Graph } from './builder.ts'
 import { GraphError, type GraphErrorCode } from './errors.ts'
+import { int64s } from './int64s.ts'
 import { ONNX_DTYPES } from './onnx-dtypes.ts'
 import { broadcast, lastDim, reshapeOperand, sameElements, withLastDim } from './shapes.ts'
 import { type Attribute, describe, type Domain, float, int, type Shape, string, type Value } from './value.ts'
 
 const FLOATS: ReadonlySet<DType> = new Set<DType>(['float32', 'float16', 'bfloat16'])
+
+/** Whether a value's elements are floats, which may have gradients. */
+export function isFloat({ dtype }: Value): boolean {
+  return FLOATS.has(dtype)
+}
 
 /**
  * a + b, broadcast as in numpy. As for all operators here, operands that do not fit throw `GRAPH_DTYPE` or
@@ -130,7 +136,7 @@ export function gather(g: Graph, table: Value, ids: Value, name?: string): Value
 export function reshape(g: Graph, x: Value, shape: Shape, name?: string): Value {
   const operand = sameElements(x.shape, shape) ? reshapeOperand(x.shape, shape) : undefined
   if (operand === undefined) throw misfit(g, 'Reshape', name, `cannot make [${shape.join(', ')}] of ${describe(x)}`)
-  const to = g.constant(`${name ?? 'Reshape'}.shape`, int64Tensor(operand))
+  const to = g.constant(`${name ?? 'Reshape'}.shape`, int64s(operand))
   return only(g.node({ op: 'Reshape', name, inputs: [x, to], outputs: [{ dtype: x.dtype, shape }] }))
 }
 
@@ -144,7 +150,7 @@ export function splitAxis(g: Graph, x: Value, axis: number, sizes: readonly numb
   if (x.shape[axis] !== sizes.reduce((sum, size) => sum + size, 0)) {
     throw misfit(g, 'Split', name, `cannot cut axis ${axis} of ${describe(x)} into ${sizes.join(', ')}`)
   }
-  const operand = g.constant(`${name ?? 'Split'}.sizes`, int64Tensor(sizes))
+  const operand = g.constant(`${name ?? 'Split'}.sizes`, int64s(sizes))
   const outputs = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.with(axis, size) }))
   return g.node({ op: 'Split', name, inputs: [x, operand], outputs, attributes: { axis: int(axis) } })
 }
@@ -173,7 +179,7 @@ export function padLast(g: Graph, x: Value, size: number, name?: string): Value 
   if (typeof last !== 'number' || size < last)
     throw misfit(g, 'Pad', name, `cannot pad ${describe(x)} to ${size} channels`)
   const before = x.shape.map(() => 0)
-  const pads = g.constant(`${name ?? 'Pad'}.pads`, int64Tensor([...before, ...before.slice(1), size - last]))
+  const pads = g.constant(`${name ?? 'Pad'}.pads`, int64s([...before, ...before.slice(1), size - last]))
   return only(
     g.node({ op: 'Pad', name, inputs: [x, pads], outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }),
   )
@@ -184,7 +190,7 @@ export function takeLast(g: Graph, x: Value, size: number, name?: string): Value
   const last = lastDim(x.shape)
   if (typeof last !== 'number' || size > last)
     throw misfit(g, 'Slice', name, `cannot take ${size} channels of ${describe(x)}`)
-  const operand = (part: string, value: number) => g.constant(`${name ?? 'Slice'}.${part}`, int64Tensor([value]))
+  const operand = (part: string, value: number) => g.constant(`${name ?? 'Slice'}.${part}`, int64s([value]))
   const inputs = [x, operand('start', 0), operand('end', size), operand('axis', x.shape.length - 1)]
   return only(g.node({ op: 'Slice', name, inputs, outputs: [{ dtype: x.dtype, shape: withLastDim(x.shape, size) }] }))
 }
@@ -220,13 +226,8 @@ function only([value]: readonly Value[]): Value {
   return value!
 }
 
-function int64Tensor(values: readonly number[]): Tensor {
-  const words = BigInt64Array.from(values, BigInt)
-  return tensor('int64', [values.length], new Uint8Array(words.buffer))
-}
-
 function wantFloat(g: Graph, op: string, name: string | undefined, x: Value): void {
-  if (!FLOATS.has(x.dtype)) throw misfit(g, op, name, `takes floats, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
+  if (!isFloat(x)) throw misfit(g, op, name, `takes floats, not ${x.name} of ${describe(x)}`, 'GRAPH_DTYPE')
 }
 
 /** Checks an operand's dtype. Throws `GRAPH_DTYPE`, naming the node, its operator and the operand. */

@@ -21,7 +21,10 @@ export interface Parameter {
   readonly source: ParameterSource
 }
 
-/** How a parameter's bytes are made from the checkpoint's tensors. */
+/**
+ * How a parameter's bytes are made from the checkpoint's tensors. Of matrices in a quantized format a parameter has one
+ * part, or their values: what the parts stand for, in float32, which is what inference computes with.
+ */
 export type ParameterSource = FloatSource | UnpackedSource | QuantizedSource | MicroscaledSource
 
 /** Where the floats of a parameter come from, or of a matrix that is quantized afterwards. */
@@ -47,32 +50,30 @@ export interface WidenedSource {
   readonly module: StoredModule
 }
 
-/**
- * Codes, scales or zero points of a checkpoint that stores its matrices as packed integers; reordered without rounding.
- */
+/** A checkpoint that stores its matrices as packed integers; these are reordered without rounding. */
 export interface UnpackedSource {
   readonly kind: 'unpacked'
   readonly quant: PackedQuant
-  readonly part: 'codes' | 'scales' | 'zeros'
+  readonly part: 'codes' | 'scales' | 'zeros' | 'values'
   readonly module: StoredModule
 }
 
 /**
- * Codes or scales in 8 bits of a matrix that the checkpoint stores in MXFP4, as the two tensors `name`_blocks and
- * `name`_scales; nothing is rounded (`checkpoint/weights/mxfp4.ts`).
+ * A matrix that the checkpoint stores in MXFP4, as the two tensors `name`_blocks and `name`_scales, in 8 bits; nothing is
+ * rounded (`checkpoint/weights/mxfp4.ts`).
  */
 export interface MicroscaledSource {
   readonly kind: 'microscaled'
-  readonly part: 'codes' | 'scales'
+  readonly part: 'codes' | 'scales' | 'values'
   /** The stored matrix, whose pieces begin and end with blocks. */
   readonly stored: MatrixPart
 }
 
-/** Codes or scales of a matrix of floats that is quantized when it is loaded. */
+/** A matrix of floats that is quantized when it is loaded. */
 export interface QuantizedSource {
   readonly kind: 'quantized'
   readonly format: QuantFormat
-  readonly part: 'codes' | 'scales'
+  readonly part: 'codes' | 'scales' | 'values'
   readonly matrix: FloatMatrix
 }
 

@@ -29,7 +29,7 @@ import type { Value } from './value.ts'
  * The score of a masked position: far below any real score, but finite, since a row of only -Infinity would be divided
  * by zero.
  */
-const MASKED = -1e30
+export const MASKED = -1e30
 
 /**
  * Adds causal attention over a preallocated KV cache in ONNX's own operators, float32 only: for devices without the
@@ -121,8 +121,8 @@ function softmaxBeside(g: Graph, scores: Value, other: Value, name: string): Val
   })
 }
 
-/** Which columns of the cache a token attends to: those up to its own, and within the window if there is one. */
-function visible(g: Graph, columns: Value, ownColumn: Value, window: number | undefined): Value {
+/** Which columns of keys a token attends to: those up to its own, and within the window if there is one. */
+export function visible(g: Graph, columns: Value, ownColumn: Value, window: number | undefined): Value {
   const isPast = lessOrEqual(g, columns, ownColumn, 'is_past')
   if (window === undefined) return isPast
   const before = sub(g, ownColumn, filled(g, 'window', 'int64', [1], window), 'before_window')

@@ -4,7 +4,7 @@ import { fromFloat32, tensor } from '../tensor/tensor.ts'
 import type { Graph, NodeSpec } from './builder.ts'
 import { cast, wantDType, wantShape } from './ops.ts'
 import { broadcast } from './shapes.ts'
-import { int, ints, type Value, type ValueType } from './value.ts'
+import { float, int, ints, type Value, type ValueType } from './value.ts'
 
 /** The axes of x in another order: axis i of the result is axis `order[i]` of x. */
 export function transpose(g: Graph, x: Value, order: readonly number[], name: string): Value {
@@ -28,6 +28,52 @@ export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
     name,
     inputs: [a, b],
     outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }],
+  })
+}
+
+/** How the factors of `product` are taken. */
+export interface ProductOptions {
+  /** Whether b is taken as its transpose, [..., n, k]. */
+  readonly transB?: boolean | undefined
+  /** A factor of the result. */
+  readonly scale?: number | undefined
+}
+
+/** As `matMul`, of a factor's transpose that is never made, times a number. */
+export function product(
+  g: Graph,
+  a: Value,
+  b: Value,
+  { transB = false, scale = 1 }: ProductOptions,
+  name: string,
+): Value {
+  wantDType(g, 'FusedMatMul', name, b, a.dtype)
+  const [inner = 1, columns = 1] = transB ? b.shape.slice(-2).toReversed() : b.shape.slice(-2)
+  wantShape(g, 'FusedMatMul', name, a, [...a.shape.slice(0, -1), inner])
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)) ?? []
+  return single(g, {
+    op: 'FusedMatMul',
+    domain: 'com.microsoft',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, columns] }],
+    attributes: { ...(transB && { transB: int(1) }), ...(scale !== 1 && { alpha: float(scale) }) },
+  })
+}
+
+/** Appends `count` elements of the same number along an axis; a size `tokens` becomes `tokens+1`. */
+export function append(g: Graph, x: Value, axis: number, count: number, value: number, name: string): Value {
+  const size = x.shape[axis] ?? 1
+  const ends = new BigInt64Array(2 * x.shape.length)
+  ends[x.shape.length + axis] = BigInt(count)
+  const pads = g.constant(`${name}.pads`, tensor('int64', [ends.length], new Uint8Array(ends.buffer)))
+  const filler = g.constant(`${name}.value`, convert(fromFloat32(Float32Array.of(value), []), x.dtype))
+  const longer = typeof size === 'number' ? size + count : `${size}+${count}`
+  return single(g, {
+    op: 'Pad',
+    name,
+    inputs: [x, pads, filler],
+    outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, longer) }],
   })
 }
 
@@ -56,6 +102,12 @@ export function clamp(g: Graph, x: Value, limit: number, name: string): Value {
   const bound = (part: string, value: number) =>
     g.constant(`${name}.${part}`, convert(fromFloat32(Float32Array.of(value), []), x.dtype))
   return single(g, { op: 'Clip', name, inputs: [x, bound('least', -limit), bound('most', limit)], outputs: [x] })
+}
+
+/** Each element, but no larger than a limit. */
+export function clampAbove(g: Graph, x: Value, limit: number, name: string): Value {
+  const most = g.constant(`${name}.most`, convert(fromFloat32(Float32Array.of(limit), []), x.dtype))
+  return single(g, { op: 'Clip', name, inputs: [x, undefined, most], outputs: [x] })
 }
 
 /** a / b, broadcast. */
@@ -160,6 +212,17 @@ export function less(g: Graph, a: Value, b: Value, name: string): Value {
   wantDType(g, 'Less', name, b, a.dtype)
   return single(g, {
     op: 'Less',
+    name,
+    inputs: [a, b],
+    outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],
+  })
+}
+
+/** a = b as bool, broadcast. */
+export function equal(g: Graph, a: Value, b: Value, name: string): Value {
+  wantDType(g, 'Equal', name, b, a.dtype)
+  return single(g, {
+    op: 'Equal',
     name,
     inputs: [a, b],
     outputs: [{ dtype: 'bool', shape: broadcast(a.shape, b.shape) ?? [] }],

@@ -1,7 +1,13 @@
 import type { Graph } from './builder.ts'
-import { concatLast, reshape, splitLast } from './ops.ts'
+import { add, concatLast, mul, reshape, splitLast, sub } from './ops.ts'
 import { lastDim, withLastDim } from './shapes.ts'
 import type { Value } from './value.ts'
+
+/** Tables of cos and sin. */
+export interface Angles {
+  readonly cos: Value
+  readonly sin: Value
+}
 
 /** The two channels of each rotated pair, [..., rotaryDim / 2] each, and the channels that are not rotated, if any. */
 export interface RotaryPairs {
@@ -38,4 +44,18 @@ export function joinPairs(g: Graph, { first, second, rest }: RotaryPairs, interl
   const [a, b] = [first, second].map((channel) => reshape(g, channel, [...outer, half, 1], 'channel_of_pairs'))
   const rotated = reshape(g, concatLast(g, [a!, b!], 'join_pairs'), [...outer, 2 * half], 'rotated')
   return rest.length === 0 ? rotated : concatLast(g, [rotated, ...rest], name)
+}
+
+/**
+ * Rotates x [rows, tokens, heads, headDim] by angles whose cos and sin are broadcast over the heads, [..., 1,
+ * rotaryDim / 2]: of each pair of channels (a, b), one becomes a cos - b sin, the other b cos + a sin.
+ */
+export function rotateHeads(g: Graph, x: Value, { cos, sin }: Angles, interleaved: boolean): Value {
+  const { first: a, second: b, rest } = splitPairs(g, x, 2 * Number(lastDim(cos.shape)), interleaved)
+  const turned = {
+    first: sub(g, mul(g, a, cos), mul(g, b, sin)),
+    second: add(g, mul(g, b, cos), mul(g, a, sin)),
+    rest,
+  }
+  return joinPairs(g, turned, interleaved, 'rotate')
 }

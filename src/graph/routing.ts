@@ -109,7 +109,7 @@ function bySigmoid(
 }
 
 /** x [..., experts] with experts outside of a token's best groups far below all others. */
-function bestGroups(g: Graph, x: Value, { count, chosen, leaders }: ExpertGroups): Value {
+export function bestGroups(g: Graph, x: Value, { count, chosen, leaders }: ExpertGroups): Value {
   const outer = x.shape.slice(0, -1)
   const experts = Number(x.shape.at(-1))
   const grouped = reshape(g, x, [...outer, count, experts / count], 'groups')
@@ -123,6 +123,7 @@ function bestGroups(g: Graph, x: Value, { count, chosen, leaders }: ExpertGroups
   return reshape(g, kept, x.shape, 'allowed')
 }
 
-function scaled(g: Graph, x: Value, factor: number): Value {
+/** x times a number, or x itself where it is 1. */
+export function scaled(g: Graph, x: Value, factor: number): Value {
   return factor === 1 ? x : scale(g, x, factor, 'factor')
 }

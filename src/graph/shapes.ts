@@ -37,13 +37,30 @@ export function withLastDim(shape: Shape, dim: Dim): Shape {
   return [...shape.slice(0, -1), dim]
 }
 
+/** The size of an axis that several axes become: a symbolic one is named after its factors, e.g. `rows*tokens*4`. */
+export function productOf(shape: Shape): Dim {
+  const symbols = symbolsOf(shape),
+    fixed = fixedElements(shape)
+  if (symbols.length === 0) return fixed
+  return [...symbols, ...(fixed === 1 ? [] : [fixed])].join('*')
+}
+
+/** The factors of an axis's size: numbers and names. */
+export function factorsOf(dim: Dim): Dim[] {
+  if (typeof dim === 'number') return [dim]
+  return dim.split('*').map((factor) => (/^\d+$/.test(factor) ? Number(factor) : factor))
+}
+
 function fixedElements(shape: Shape): number {
-  return shape.reduce((product: number, dim) => (typeof dim === 'number' ? product * dim : product), 1)
+  return shape
+    .flatMap(factorsOf)
+    .reduce((product: number, factor) => (typeof factor === 'number' ? product * factor : product), 1)
+}
+
+function symbolsOf(shape: Shape): string[] {
+  return shape.flatMap(factorsOf).filter((factor) => typeof factor === 'string')
 }
 
 function symbols(shape: Shape): string {
-  return shape
-    .filter((dim) => typeof dim === 'string')
-    .sort()
-    .join()
+  return symbolsOf(shape).sort().join()
 }

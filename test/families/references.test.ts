@@ -1,24 +1,21 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs.ts'
 import {
   BlockRunner,
+  blockInput,
   blockWeights,
   CPU,
   createSession,
   CUDA_FLOAT32,
-  type Fixture,
+  FIXTURES,
   floats,
   loadFixture,
   maxError,
 } from './support.ts'
 
 const TOLERANCE = 1e-4
-const FOLDER = join(import.meta.dirname, '..', 'fixtures')
-const FIXTURES = readdirSync(FOLDER).filter((name) => existsSync(join(FOLDER, name, 'golden.safetensors')))
 
 for (const name of FIXTURES) {
   describe(`${name} against transformers`, async () => {
@@ -81,10 +78,6 @@ for (const name of FIXTURES) {
       assertClose(logits!.data as Float32Array, floats(golden, 'logits'), 'logits')
     })
   })
-}
-
-function blockInput({ golden }: Fixture, block: number): Float32Array {
-  return floats(golden, block === 0 ? 'block0_input' : `block${block - 1}_output`)
 }
 
 function assertClose(actual: Float32Array, expected: Float32Array, what: string): void {

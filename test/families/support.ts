@@ -1,5 +1,5 @@
 import { assemble, assembleCodes, assembleScales } from '../../src/engine/loading/assemble.ts'
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { type ModelConfig, parseConfig } from '../../src/checkpoint/config/config.ts'
@@ -21,6 +21,9 @@ export const CPU: Target = { device: 'cpu', dtype: 'float32' }
 /** Its graphs are of ONNX's own operators: a CPU runs them as well. */
 export const CUDA_FLOAT32: Target = { device: 'cuda', dtype: 'float32' }
 
+/** How many weights of MXFP4 share a scale. */
+const BLOCK = 32
+
 export type Tensors = ReadonlyMap<string, Tensor>
 
 export interface Fixture {
@@ -29,8 +32,20 @@ export interface Fixture {
   readonly golden: Tensors
 }
 
+const FOLDER = join(import.meta.dirname, '..', 'fixtures')
+
+/** The folders of checkpoints with what transformers makes of them. */
+export const FIXTURES: readonly string[] = readdirSync(FOLDER).filter((name) =>
+  existsSync(join(FOLDER, name, 'golden.safetensors')),
+)
+
+/** What transformers gave to a block. */
+export function blockInput({ golden }: Fixture, block: number): Float32Array {
+  return floats(golden, block === 0 ? 'block0_input' : `block${block - 1}_output`)
+}
+
 export async function loadFixture(name: string): Promise<Fixture> {
-  const folder = join(import.meta.dirname, '..', 'fixtures', name)
+  const folder = join(FOLDER, name)
   return {
     config: parseConfig(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')), 'config.json'),
     weights: await readTensors(join(folder, 'model.safetensors')),
@@ -97,9 +112,16 @@ function valueOf({ shape, source }: FinishedGraph['parameters'][number], stored:
       return widened(source.quant, source.module)
     case 'microscaled': {
       const { name } = source.stored
-      if (source.part === 'codes')
-        return { dtype: 'uint8', shape, data: assembleCodes(shape, source.stored, bytes(`${name}_blocks`)) }
-      return fromFloat32(assembleScales(shape, source.stored, bytes(`${name}_scales`)), shape)
+      const codes = () => assembleCodes(shape, source.stored, bytes(`${name}_blocks`))
+      if (source.part === 'codes') return { dtype: 'uint8', shape, data: codes() }
+      const perScale = source.part === 'values' ? BLOCK : 1
+      const blocks = [...shape.slice(0, -1), shape.at(-1)! / perScale]
+      const scales = assembleScales(blocks, source.stored, bytes(`${name}_scales`))
+      if (source.part === 'scales') return fromFloat32(scales, shape)
+      return fromFloat32(
+        Float32Array.from(codes(), (code, i) => (code - 128) * scales[Math.floor(i / BLOCK)]!),
+        shape,
+      )
     }
     default:
       return undefined

@@ -119,17 +119,30 @@ function zerosOf(quant: PackedQuant, out: number, blocks: number, stored: Stored
 
 /** A float8 (e4m3) matrix times its scales, exact in float32: [out, in]. */
 export function widenFloat8(quant: Float8Quant, [out, inner]: readonly [number, number], stored: StoredValues): Tensor {
-  const codes = stored.bytes('weight'),
-    scales = stored.floats(quant.scale)
-  const columns = quant.blockColumns === 0 ? 1 : Math.ceil(inner / quant.blockColumns),
-    width = quant.blockColumns || inner
   const values = new Float32Array(out * inner)
-  for (let o = 0; o < out; o++) {
-    const row = quant.blockRows === 0 ? 0 : Math.floor(o / quant.blockRows) * columns
-    for (let i = 0; i < inner; i++)
-      values[o * inner + i] = FLOAT8[codes[o * inner + i]!]! * scales[row + Math.floor(i / width)]!
-  }
+  widenFloat8Rows(quant, inner, 0, { codes: stored.bytes('weight'), scales: stored.floats(quant.scale) }, values)
   return { dtype: 'float32', shape: [out, inner], data: new Uint8Array(values.buffer) }
+}
+
+/** The same for rows of the matrix from row `first` on, whose codes are given with the scales of the whole matrix. */
+export function widenFloat8Rows(
+  { blockRows, blockColumns }: Float8Quant,
+  inner: number,
+  first: number,
+  { codes, scales }: { readonly codes: Uint8Array; readonly scales: Float32Array },
+  values: Float32Array,
+): void {
+  const columns = blockColumns === 0 ? 1 : Math.ceil(inner / blockColumns),
+    width = blockColumns || inner
+  for (let row = 0; row < values.length / inner; row++) {
+    let scale = blockRows === 0 ? 0 : Math.floor((first + row) / blockRows) * columns
+    const end = (row + 1) * inner
+    for (let start = row * inner; start < end; start += width, scale++) {
+      const factor = scales[scale]!,
+        stop = Math.min(end, start + width)
+      for (let i = start; i < stop; i++) values[i] = FLOAT8[codes[i]!]! * factor
+    }
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { blockGraphs } from '../../families/graphs.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
-import { type FittedAdapter, fitAdapter } from '../../families/fit-adapter.ts'
+import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
 import type { WriteCalls, WriteJob } from './write-adapter.ts'
 
@@ -27,6 +27,7 @@ export interface AdapterSpan {
 /** An adapter in use: its ranks stay where they are until `release`. */
 export interface AdapterUse {
   readonly range: RankRange
+  readonly modules: readonly FittedModule[]
   release(): void
 }
 
@@ -110,7 +111,7 @@ export class Adapters {
       if (this.#loaded.get(name) === loaded) this.#loaded.delete(name)
       throw error
     })
-    return { range: loaded.range, release }
+    return { range: loaded.range, modules: adapter.modules, release }
   }
 
   /** Gives the memory back, of a span that runs nothing any more. */

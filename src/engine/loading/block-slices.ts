@@ -2,8 +2,7 @@ import { reconcile } from '../../checkpoint/weights/reconcile.ts'
 import { STORED_BESIDE } from '../../checkpoint/weights/stored-quant.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../families/index.ts'
-import type { Graph } from '../../graph/builder.ts'
-import { storedTensors } from '../../graph/parameter.ts'
+import { type Parameter, storedTensors } from '../../graph/parameter.ts'
 import { spareBiases } from './spare-biases.ts'
 import type { BlockOptions } from './load.ts'
 
@@ -13,7 +12,7 @@ import type { BlockOptions } from './load.ts'
  */
 export function blockSlices(
   { checkpoint, start, end }: Pick<BlockOptions, 'checkpoint' | 'start' | 'end'>,
-  graphs: readonly Graph[],
+  graphs: readonly { readonly parameters: readonly Parameter[] }[],
 ): Map<string, TensorSlice>[] {
   const names = familyOf(checkpoint.config).names(checkpoint.config)
   return Array.from({ length: end - start }, (_, i) => {

@@ -21,6 +21,7 @@ import { type BlockFormat, type QuantFormat, type QuantizedMatrix, quantizedSize
 import { asFloat32, fromFloat32, numElements, type Tensor } from '../../tensor/tensor.ts'
 import { assemble, assembleCodes, assembleQuantized, assembleScales, quantize } from './assemble.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
+import { readValues } from './values/read-values.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
 /**
@@ -49,6 +50,7 @@ export class ParameterReader {
   read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
     const { name, shape, source } = parameter
     const dtype = parameter.dtype as FloatDType
+    if ('part' in source && source.part === 'values') return this.#values(parameter)
     switch (source.kind) {
       case 'stored': {
         const slice = this.#slices.get(name)!
@@ -70,6 +72,12 @@ export class ParameterReader {
   /** To be called when all of the graph's parameters have been read. */
   finish(): void {
     this.#cache?.save()
+  }
+
+  #values(parameter: Parameter): Tensor {
+    const values = new Float32Array(numElements(parameter.shape))
+    for (const _ of readValues(parameter, this.#slices, values)) continue
+    return fromFloat32(values, parameter.shape)
   }
 
   #half({ dtype, shape }: Parameter, { format, part, matrix }: QuantizedSource, lent: boolean): Tensor {

@@ -1,4 +1,5 @@
-import type { Graph } from '../../graph/builder.ts'
+import { type AxisSizes, dimSize } from '../../graph/dim-size.ts'
+import type { FinishedGraph } from '../../graph/encode.ts'
 import type { Shape, Value } from '../../graph/value.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
 
@@ -7,7 +8,7 @@ import { dtypeSize } from '../../tensor/dtype.ts'
  * last node that takes it has run. Inputs, parameters and the graph's own outputs lie in memory of others. `sizes` are
  * those of the axes that only have names.
  */
-export function intermediateBytes(graph: Graph, sizes: Readonly<Record<string, number>>): number {
+export function intermediateBytes(graph: Pick<FinishedGraph, 'nodes' | 'outputs'>, sizes: AxisSizes): number {
   const lastUse = new Map<Value, number>()
   graph.nodes.forEach(({ inputs }, at) => {
     for (const input of inputs) if (input !== undefined) lastUse.set(input, at)
@@ -32,10 +33,11 @@ export function intermediateBytes(graph: Graph, sizes: Readonly<Record<string, n
   return most
 }
 
-function valueBytes({ dtype, shape }: Value, sizes: Readonly<Record<string, number>>): number {
+/** The bytes of a value; axes whose size is not known count as 1. */
+export function valueBytes({ dtype, shape }: Value, sizes: AxisSizes): number {
   return elements(shape, sizes) * dtypeSize(dtype)
 }
 
-function elements(shape: Shape, sizes: Readonly<Record<string, number>>): number {
-  return shape.reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : (sizes[dim] ?? 1)), 1)
+function elements(shape: Shape, sizes: AxisSizes): number {
+  return shape.reduce<number>((product, dim) => product * (dimSize(dim, sizes) ?? 1), 1)
 }

@@ -4,6 +4,7 @@
  */
 import type { RankRange } from '../adapters/adapter-memory.ts'
 import type { SequenceId } from '../cache/kv-cache.ts'
+import type { PreparedTraining } from '../loading/prepare-training.ts'
 import type { Batch, Work } from '../schedule/work.ts'
 import type { StepPrompts } from './deep-prompts.ts'
 
@@ -13,8 +14,24 @@ export interface TaskInput {
   readonly hidden: Uint8Array
   /** Deep prompts that fall into it. */
   readonly prompts?: StepPrompts | undefined
+  /** Of a backward pass. */
+  readonly backward?: BackwardInput | undefined
   /** Of a pass, where its adapter lies; that of a step is its sequence's. */
   readonly adapter?: RankRange | undefined
+}
+
+/** What a backward pass has besides hidden states, and how it is cut up. */
+export interface BackwardInput {
+  /** [sequences, tokens, hidden]: of the loss with respect to the blocks' output. */
+  readonly gradient: Uint8Array
+  /** Sequences of one run. */
+  readonly pieceRows: number
+  /** Blocks whose results are held at once, between their forward and their backward runs. */
+  readonly chunkBlocks: number
+  /** Of each block and each of its stacks the ranks that the pass's adapter has there, where it has one. */
+  readonly ranks?: readonly (readonly number[])[] | undefined
+  /** Whether the adapter's gradients are wanted. */
+  readonly adapterGradients: boolean
 }
 
 /** What is true of a sequence for as long as it is open. */
@@ -48,10 +65,12 @@ export interface BatchRunner {
   accept(work: Work, input: TaskInput): void
   /** The runs of a batch: each ends, well or badly, before the next one is executed. */
   prepare(batch: Batch): readonly DeviceRun[]
-  /** What a finished task gave, in the shape of its input; the task is forgotten. */
+  /** What a finished task gave, in the shape of its input, or all gradients of a pass; the task is forgotten. */
   take(taskId: number): Uint8Array
   /** Forgets a task that has failed or is not wanted any more. */
   drop(taskId: number): void
+  /** Backward passes are computed with these from now on. */
+  train(training: PreparedTraining): void
   /** Gives back what the device holds. */
   shutDown(): void
 }

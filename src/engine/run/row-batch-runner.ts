@@ -2,8 +2,9 @@ import type { RankRange } from '../adapters/adapter-memory.ts'
 import type { SequenceId } from '../cache/kv-cache.ts'
 import type { RowCache } from '../cache/rows/row-cache.ts'
 import type { Row } from '../cache/rows/row.ts'
-import type { Batch, CacheStep, DecodeBatch, ForwardPass, Pass, PrefillChunk, Work } from '../schedule/work.ts'
-import { PetalsError } from '../../base/errors.ts'
+import type { PreparedTraining } from '../loading/prepare-training.ts'
+import type { Batch, CacheStep, DecodeBatch, Pass, PrefillChunk, Work } from '../schedule/work.ts'
+import { BackwardRun } from './backward-run.ts'
 import type { BatchRunner, DeviceRun, RunOutcome, SequenceTraits, TaskInput } from './batch-runner.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './decode-runs.ts'
 import { runPrompted } from './deep-prompts.ts'
@@ -13,6 +14,7 @@ import type { RowBatch } from './row-batch.ts'
 import { widenToBucket } from './row-bucket.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
+import type { TrainingRunner } from './training-runner.ts'
 
 export interface RowRunnerLimits {
   /** Most rows of one decode run. */
@@ -28,6 +30,7 @@ export interface RowRunnerModules {
   readonly runner: Runner
   readonly cache: RowCache
   readonly ropes: RopeTables
+  readonly createTraining: (prepared: PreparedTraining) => TrainingRunner
 }
 
 interface Sequence {
@@ -39,7 +42,16 @@ interface Task {
   readonly input: TaskInput
   readonly output: Uint8Array
   /** Of a pass that has begun. */
-  forward?: ForwardRun
+  run?: PassRun
+}
+
+/** A pass, piece by piece. */
+interface PassRun {
+  readonly isFinished: boolean
+  /** What it gave, where that is not in the task's own output. */
+  readonly output?: Uint8Array
+  step(): number
+  release(): void
 }
 
 interface ReadyStep extends ReadyRow {
@@ -52,6 +64,8 @@ export class RowBatchRunner implements BatchRunner {
   readonly #limits: RowRunnerLimits
   readonly #sequences = new Map<SequenceId, Sequence>()
   readonly #tasks = new Map<number, Task>()
+  /** Once it has been asked for. */
+  #training: TrainingRunner | undefined
   /** Inputs and outputs of runs of several rows. */
   #scratch: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
 
@@ -69,6 +83,11 @@ export class RowBatchRunner implements BatchRunner {
   close(sequence: SequenceId): void {
     this.#modules.ropes.release(this.#sequences.get(sequence)!.ropeKey)
     this.#sequences.delete(sequence)
+  }
+
+  train(prepared: PreparedTraining): void {
+    if (this.#training === undefined) this.#training = this.#modules.createTraining(prepared)
+    else this.#training.add(prepared)
   }
 
   accept(work: Work, input: TaskInput): void {
@@ -89,19 +108,21 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   take(taskId: number): Uint8Array {
-    const { output } = this.#tasks.get(taskId)!
+    const { output, run } = this.#tasks.get(taskId)!
+    const given = run?.output ?? output
     this.drop(taskId)
-    return output
+    return given
   }
 
   drop(taskId: number): void {
     const task = this.#tasks.get(taskId)
     this.#tasks.delete(taskId)
-    task?.forward?.release()
+    task?.run?.release()
   }
 
   shutDown(): void {
     for (const taskId of this.#tasks.keys()) this.drop(taskId)
+    this.#training?.close()
     this.#modules.runner.close()
   }
 
@@ -211,23 +232,23 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #preparePiece(pass: Pass): DeviceRun {
-    if (pass.kind === 'backward')
-      return failing(pass, new PetalsError('GRAPH_UNSUPPORTED', 'backward passes are not computed yet'))
     const task = this.#tasks.get(pass.taskId)!
     const execute = (): RunOutcome => {
-      const forward = (task.forward ??= this.#beginForward(pass, task.input))
-      const tokens = forward.step()
-      return { tokens, finished: forward.isFinished }
+      const run = (task.run ??= this.#begin(pass, task.input))
+      const tokens = run.step()
+      return { tokens, finished: run.isFinished }
     }
     return { works: [pass], execute }
   }
 
-  #beginForward(pass: ForwardPass, input: TaskInput): ForwardRun {
+  #begin(pass: Pass, input: TaskInput): PassRun {
     const { runner, span, ropes } = this.#modules
+    const { prefillChunkTokens: maxTokens } = this.#limits
     const key = ropes.acquire(pass.tokens, pass.tokens)
     const ofPass = { get: (positions: number) => ropes.get(key, positions), release: () => ropes.release(key) }
     try {
-      return new ForwardRun(runner, span, { pass, input, ropes: ofPass, maxTokens: this.#limits.prefillChunkTokens })
+      if (pass.kind === 'forward') return new ForwardRun(runner, span, { pass, input, ropes: ofPass, maxTokens })
+      return new BackwardRun({ runner, training: this.#training!, span, ropes: ofPass }, { pass, input, maxTokens })
     } catch (error) {
       ofPass.release()
       throw error

@@ -34,7 +34,7 @@ export interface ForwardPass extends Task {
   readonly tokens: number
 }
 
-/** The gradient of a forward pass with respect to its input. */
+/** The gradients of a forward pass with respect to what goes into it. */
 export interface BackwardPass extends Task {
   readonly kind: 'backward'
   readonly sequences: number

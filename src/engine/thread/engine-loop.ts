@@ -54,6 +54,9 @@ export class EngineLoop {
       case 'compute':
         this.#compute(command)
         return true
+      case 'train':
+        this.#guard(() => this.#modules.runner.train(command.training))
+        return true
       case 'fork':
         this.#fork(command)
         return true

@@ -66,7 +66,12 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     const { taskId, output } = this.#pending.add(request.kind === 'step' ? request.sequence : undefined)
     const hidden = transferable(input.hidden)
     const work = { ...request, taskId } as Work
-    this.tell({ type: 'compute', work, input: { ...input, hidden } }, [hidden.buffer as ArrayBuffer])
+    const backward = input.backward && { ...input.backward, gradient: transferable(input.backward.gradient) }
+    const buffers = [hidden, ...(backward === undefined ? [] : [backward.gradient])]
+    this.tell(
+      { type: 'compute', work, input: { ...input, hidden, backward } },
+      buffers.map(({ buffer }) => buffer as ArrayBuffer),
+    )
     const cancel = (reason: Error): void => {
       this.#pending.abandon(taskId, reason)
       this.tell({ type: 'cancel', taskId })

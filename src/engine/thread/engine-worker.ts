@@ -8,6 +8,7 @@ import { createRunner, recordsSteps } from '../run/create-runner.ts'
 import { RopeTables } from '../run/rope-tables.ts'
 import { RowBatchRunner } from '../run/row-batch-runner.ts'
 import type { RunnerSpan } from '../run/runner-span.ts'
+import { TrainingRunner } from '../run/training-runner.ts'
 import { Scheduler, type SchedulerLimits } from '../schedule/scheduler.ts'
 import { EngineLoop } from './engine-loop.ts'
 import type { EngineCommand, EngineEvent } from './messages.ts'
@@ -22,14 +23,23 @@ export interface EngineWorkerData {
   readonly memory: RowMemory
   readonly cacheTokens: number
   readonly limits: SchedulerLimits
+  /** What weights that training reads may keep of memory. */
+  readonly pinnedBytes: number
 }
 
 /** The engine thread. It has no event loop to speak of: it sleeps until a command comes or a moment has passed. */
-const { receiver, environment, config, span, memory, cacheTokens, limits } = workerData as EngineWorkerData
+const { receiver, environment, config, span, memory, cacheTokens, limits, pinnedBytes } = workerData as EngineWorkerData
+const env = attachEnvironment(environment)
 const cache = new RowCache(memory, span)
 const ropes = new RopeTables(config, span.dtype, (key, table) => report({ type: 'rope', key, table }))
 const runner = new RowBatchRunner(
-  { span, cache, ropes, runner: await createRunner(attachEnvironment(environment), config, { span, memory, limits }) },
+  {
+    span,
+    cache,
+    ropes,
+    runner: await createRunner(env, config, { span, memory, limits }),
+    createTraining: (prepared) => new TrainingRunner(env, prepared, pinnedBytes),
+  },
   { ...limits, bucketCacheTokens: recordsSteps(span) ? cacheTokens : undefined },
 )
 const scheduler = new Scheduler(limits)

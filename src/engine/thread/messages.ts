@@ -1,5 +1,6 @@
 import type { RankRange } from '../adapters/adapter-memory.ts'
 import type { Place, SequenceId } from '../cache/kv-cache.ts'
+import type { PreparedTraining } from '../loading/prepare-training.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
 import type { RopeTensors } from '../run/rope-tables.ts'
 import type { Work } from '../schedule/work.ts'
@@ -9,6 +10,7 @@ export type EngineCommand =
   | OpenCommand
   | { readonly type: 'release'; readonly sequence: SequenceId }
   | ComputeCommand
+  | TrainCommand
   | ForkCommand
   | AdvancedCommand
   /** Nobody waits for the task any more. */
@@ -28,6 +30,12 @@ export interface ComputeCommand {
   readonly type: 'compute'
   readonly work: Work
   readonly input: TaskInput
+}
+
+/** Backward passes are computed with these sessions from now on. */
+export interface TrainCommand {
+  readonly type: 'train'
+  readonly training: PreparedTraining
 }
 
 /**

@@ -1,0 +1,25 @@
+import type { Dim, Shape } from './value.ts'
+
+/** The sizes of axes that a graph only names. */
+export type AxisSizes = Readonly<Record<string, number>>
+
+/**
+ * The size of an axis: of a number, itself; of a name, what `sizes` has for it; of `4*tokens`, `rows*tokens` and
+ * `tokens+1`, what they say. Undefined where that takes a name that `sizes` lacks.
+ */
+export function dimSize(dim: Dim, sizes: AxisSizes): number | undefined {
+  if (typeof dim === 'number') return dim
+  const factor = (name: string): number => sizes[name] ?? (name === '' ? Number.NaN : Number(name))
+  const product = (term: string): number => term.split('*').reduce((all, name) => all * factor(name), 1)
+  const size = dim.split('+').reduce((sum, term) => sum + product(term), 0)
+  return Number.isNaN(size) ? undefined : size
+}
+
+/** A shape in numbers. Throws `RangeError` for an axis whose size is not known. */
+export function sizedShape(shape: Shape, sizes: AxisSizes): number[] {
+  return shape.map((dim) => {
+    const size = dimSize(dim, sizes)
+    if (size === undefined) throw new RangeError(`nobody says how long an axis "${dim}" is`)
+    return size
+  })
+}
