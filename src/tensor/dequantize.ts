@@ -21,7 +21,13 @@ export function dequantizeRows(
   for (let row = 0; row < values.length; row += length) {
     const end = row + length
     for (let start = row; start < end; start += blockSize, block++)
-      ofBlock(format, codes, block * blockSize, scales[block]!, values.subarray(start, Math.min(end, start + blockSize)))
+      ofBlock(
+        format,
+        codes,
+        block * blockSize,
+        scales[block]!,
+        values.subarray(start, Math.min(end, start + blockSize)),
+      )
   }
 }
 

@@ -41,7 +41,13 @@ export async function startServers(
   {
     bootstrap: known = [],
     ...options
-  }: { cacheTokens?: number; prefillChunkTokens?: number; bootstrap?: string[] } = {},
+  }: {
+    cacheTokens?: number
+    prefillChunkTokens?: number
+    bootstrap?: string[]
+    allowClientAdapters?: boolean
+    adapterBytes?: number
+  } = {},
 ): Promise<TestSwarm> {
   const checkpoint = await openCheckpoint(model)
   const logger = pino({ level: 'silent' })

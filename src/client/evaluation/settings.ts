@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { AdapterDigest } from '../../checkpoint/adapter/adapter-digest.ts'
 import type { Adapter } from '../../checkpoint/adapter.ts'
 import { readRows } from '../../checkpoint/weights/read.ts'
@@ -7,6 +7,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import type { Classifier } from '../model/classifier.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
+import { AdapterVersions } from '../remote/adapter-versions.ts'
 import { digestOf } from '../training/data/dataset.ts'
 import type { EvaluationSettings } from './kept-scores.ts'
 import type { MetricName, Task } from './task.ts'
@@ -45,6 +46,8 @@ function hashOf(parts: readonly Uint8Array[]): string {
 
 async function adapterName(adapter: ActiveAdapter | undefined): Promise<string> {
   if (adapter === undefined || typeof adapter === 'string') return adapter ?? 'none'
+  // One that changes is never the same again.
+  if (adapter instanceof AdapterVersions) return randomUUID()
   return nameOf(adapter)
 }
 

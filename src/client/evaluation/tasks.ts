@@ -14,6 +14,12 @@ import type { MetricName, Task } from './task.ts'
 /** A file, a list, a running text as `loadDataset` takes them, and questions; or what `loadDataset` gave. */
 export type EvaluationData = DataSource | Dataset
 
+/** The model that data are prepared for, and its head, if that tells texts apart. */
+export interface TaskModel extends DataModel {
+  readonly classifier?: Classifier | undefined
+  readonly numLabels?: number | undefined
+}
+
 /** How data become tasks. */
 export interface TaskOptions {
   /** The most tokens of one sequence, those that are predicted included. */
@@ -31,7 +37,7 @@ const METRICS: readonly MetricName[] = ['perplexity', 'choices', 'accuracy']
  * label, else perplexity. Throws `USAGE` for metrics that are not known or not possible, and as `loadDataset`.
  */
 export async function tasksOf(
-  model: DataModel & { readonly classifier?: Classifier | undefined },
+  model: TaskModel,
   data: EvaluationData,
   metrics: readonly MetricName[] | undefined,
   options: TaskOptions,
@@ -40,13 +46,21 @@ export async function tasksOf(
   if (unknown !== undefined)
     throw new UsageError(`metric ${JSON.stringify(unknown)}: expected one of ${METRICS.join(', ')}`)
   const tasks = new Map<MetricName, Task>()
-  for (const metric of metrics ?? [await metricOf(data)])
+  for (const metric of metrics ?? [await metricOf(data)]) {
+    checkModel(model, metric)
     tasks.set(
       metric,
       metric === 'choices' ? await choices(model, data, options) : await ofDataset(model, data, metric, options),
     )
+  }
   if (tasks.size === 0) throw new UsageError(`no metric was asked for; there are ${METRICS.join(', ')}`)
   return tasks
+}
+
+function checkModel({ numLabels }: TaskModel, metric: MetricName): void {
+  if ((metric === 'accuracy') === (numLabels !== undefined)) return
+  const kind = metric === 'accuracy' ? 'SequenceClassification' : 'CausalLM'
+  throw new UsageError(`${metric} is measured of another kind of model: AutoDistributedModelFor${kind}`)
 }
 
 async function metricOf(data: EvaluationData): Promise<MetricName> {
@@ -71,7 +85,7 @@ function isDataset(data: EvaluationData): data is Dataset {
 }
 
 async function ofDataset(
-  model: DataModel & { readonly classifier?: Classifier | undefined },
+  model: TaskModel,
   data: EvaluationData,
   metric: Exclude<MetricName, 'choices'>,
   { window, stride, template }: TaskOptions,

@@ -1,6 +1,8 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
+import type { EvaluationData } from '../evaluation/tasks.ts'
 import { type Classifier, pooledPosition } from './classifier.ts'
 import { DistributedModel } from './distributed-model.ts'
 import type { PretrainedParts } from './pretrained.ts'
@@ -28,6 +30,11 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
     this.numLabels = typeof classifier === 'number' ? classifier : classifier.score.shape[0]!
     const { pad_token_id: padTokenId } = this.checkpoint.config.raw
     this.#padTokenId = typeof padTokenId === 'number' ? padTokenId : undefined
+  }
+
+  /** Measures how often the trained head is right on texts with labels. Throws as `evaluate`. */
+  evaluate(data: EvaluationData, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, data, options)
   }
 
   /**

@@ -1,5 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
+import type { EvaluationData } from '../evaluation/tasks.ts'
 import { CausalLMSession } from './causal-session.ts'
 import { DistributedModel, type ModelSessionOptions, type Prompt } from './distributed-model.ts'
 import { generateBatch } from '../generation/batch.ts'
@@ -66,6 +68,14 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
     }))
     const results = await generateBatch((ids, resolved) => this.#generateTexts(ids, resolved), entries, options.signal)
     return batch ? results : results[0]!
+  }
+
+  /**
+   * Measures the model on data, with the tuned prompts and the adapter that it has: the perplexity of texts, or multiple
+   * choice by log-likelihood. Throws as `evaluate`.
+   */
+  evaluate(data: EvaluationData, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, data, options)
   }
 
   async #generateTexts(promptIds: readonly number[], options: ResolvedOptions): Promise<GenerationResult[]> {

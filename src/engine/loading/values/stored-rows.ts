@@ -56,7 +56,10 @@ const BLOCK = 32
 
 /** Stacked matrices in MXFP4, of this shape. */
 export function microscaledRows(name: string, shape: readonly number[], slices: Slices): StoredRows {
-  const [blocks, scales] = mxfp4Pieces(name, shape).map((piece) => slices.get(piece.name)!) as [TensorSlice, TensorSlice]
+  const [blocks, scales] = mxfp4Pieces(name, shape).map((piece) => slices.get(piece.name)!) as [
+    TensorSlice,
+    TensorSlice,
+  ]
   const columns = shape.at(-1)!,
     perRow = columns / BLOCK
   return {

@@ -41,8 +41,7 @@ export function* readUnpacked(
 function* partsOf(quant: PackedQuant, [out, inner]: StoredModule['shape'], most: number): Generator<Part> {
   if (!isByColumn(quant)) {
     const height = Math.max(PER_WORD, Math.floor(most / inner / PER_WORD) * PER_WORD)
-    for (let row = 0; row < out; row += height)
-      yield { rows: [row, Math.min(out, row + height)], columns: [0, inner] }
+    for (let row = 0; row < out; row += height) yield { rows: [row, Math.min(out, row + height)], columns: [0, inner] }
     return
   }
   let width = quant.groupSize || inner
