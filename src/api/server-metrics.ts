@@ -34,6 +34,17 @@ export function registerServerMetrics(
     'Tokens of the steps computed for sessions',
     () => stats.stepTokens,
   )
+  const kinds = ['forward', 'backward'] as const
+  const ofPasses = (what: 'count' | 'tokens') => () =>
+    kinds.map((kind) => ({ labels: { kind }, value: stats.passes[kind][what] }))
+  registerCounters(
+    registry,
+    'petals_server_passes_total',
+    'Passes computed over whole sequences: forward, or backward for training',
+    ['kind'],
+    ofPasses('count'),
+  )
+  registerCounters(registry, 'petals_server_pass_tokens_total', 'Tokens of these passes', ['kind'], ofPasses('tokens'))
   registerCounters(registry, 'petals_server_failures_total', 'Requests and steps that failed', ['code'], () =>
     [...stats.failures].map(([code, value]) => ({ labels: { code }, value })),
   )

@@ -7,7 +7,9 @@ import { concatRows, cutRows, expertOrder, pick, reshapeLike } from './row-ops.t
 import { productOf } from './shapes.ts'
 import type { Value } from './value.ts'
 
-/** The matrices of each expert by itself, [2 * width, hidden] with alternating rows of gate and up, and [hidden, width]. */
+/**
+ * The matrices of each expert by itself, [2 * width, hidden] with alternating rows of gate and up, and [hidden, width].
+ */
 export interface SingleExpertWeights {
   readonly gateUp: readonly Value[]
   readonly down: readonly Value[]
@@ -18,9 +20,9 @@ export interface SingleExpertWeights {
 
 /**
  * A mixture of experts of operators that have gradients: what `mixtureOfExperts` computes, x [rows, tokens, hidden] ->
- * [rows, tokens, hidden]. Each token's row is copied once for each of its experts, the copies are brought into the order
- * of experts and cut into a piece for each, which is multiplied by the expert's matrices alone; in between all pieces
- * are one value. The piece of an expert that no token has chosen is empty, and its matrices are not read.
+ * [rows, tokens, hidden]. Each token's row is copied once for each of its experts, the copies are brought into the
+ * order of experts and cut into a piece for each, which is multiplied by the expert's matrices alone; in between all
+ * pieces are one value. The piece of an expert that no token has chosen is empty, and its matrices are not read.
  */
 export function chosenMixture(
   g: Graph,

@@ -9,9 +9,9 @@ export type AxisSizes = Readonly<Record<string, number>>
  */
 export function dimSize(dim: Dim, sizes: AxisSizes): number | undefined {
   if (typeof dim === 'number') return dim
-  const factor = (name: string): number => sizes[name] ?? (name === '' ? Number.NaN : Number(name))
-  const product = (term: string): number => term.split('*').reduce((all, name) => all * factor(name), 1)
-  const size = dim.split('+').reduce((sum, term) => sum + product(term), 0)
+  const term = (name: string): number => sizes[name] ?? (name === '' ? Number.NaN : Number(name))
+  const factor = (sum: string): number => sum.split('+').reduce((all, name) => all + term(name), 0)
+  const size = sizes[dim] ?? dim.split('*').reduce((all, name) => all * factor(name), 1)
   return Number.isNaN(size) ? undefined : size
 }
 

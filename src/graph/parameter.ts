@@ -59,8 +59,8 @@ export interface UnpackedSource {
 }
 
 /**
- * A matrix that the checkpoint stores in MXFP4, as the two tensors `name`_blocks and `name`_scales, in 8 bits; nothing is
- * rounded (`checkpoint/weights/mxfp4.ts`).
+ * A matrix that the checkpoint stores in MXFP4, as the two tensors `name`_blocks and `name`_scales, in 8 bits; nothing
+ * is rounded (`checkpoint/weights/mxfp4.ts`).
  */
 export interface MicroscaledSource {
   readonly kind: 'microscaled'

@@ -4,7 +4,7 @@ import { fromFloat32, tensor } from '../tensor/tensor.ts'
 import type { Graph, NodeSpec } from './builder.ts'
 import { cast, wantDType, wantShape } from './ops.ts'
 import { broadcast } from './shapes.ts'
-import { float, int, ints, type Value, type ValueType } from './value.ts'
+import { int, ints, type Value, type ValueType } from './value.ts'
 
 /** The axes of x in another order: axis i of the result is axis `order[i]` of x. */
 export function transpose(g: Graph, x: Value, order: readonly number[], name: string): Value {
@@ -28,36 +28,6 @@ export function matMul(g: Graph, a: Value, b: Value, name: string): Value {
     name,
     inputs: [a, b],
     outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, b.shape.at(-1) ?? 1] }],
-  })
-}
-
-/** How the factors of `product` are taken. */
-export interface ProductOptions {
-  /** Whether b is taken as its transpose, [..., n, k]. */
-  readonly transB?: boolean | undefined
-  /** A factor of the result. */
-  readonly scale?: number | undefined
-}
-
-/** As `matMul`, of a factor's transpose that is never made, times a number. */
-export function product(
-  g: Graph,
-  a: Value,
-  b: Value,
-  { transB = false, scale = 1 }: ProductOptions,
-  name: string,
-): Value {
-  wantDType(g, 'FusedMatMul', name, b, a.dtype)
-  const [inner = 1, columns = 1] = transB ? b.shape.slice(-2).toReversed() : b.shape.slice(-2)
-  wantShape(g, 'FusedMatMul', name, a, [...a.shape.slice(0, -1), inner])
-  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)) ?? []
-  return single(g, {
-    op: 'FusedMatMul',
-    domain: 'com.microsoft',
-    name,
-    inputs: [a, b],
-    outputs: [{ dtype: a.dtype, shape: [...batch, a.shape.at(-2) ?? 1, columns] }],
-    attributes: { ...(transB && { transB: int(1) }), ...(scale !== 1 && { alpha: float(scale) }) },
   })
 }
 
@@ -150,6 +120,11 @@ export function sizeOfAxis(g: Graph, x: Value, axis: number, name: string): Valu
 /** softmax along the last axis. */
 export function softmax(g: Graph, x: Value, name: string): Value {
   return single(g, { op: 'Softmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
+}
+
+/** The logarithm of softmax along the last axis. */
+export function logSoftmax(g: Graph, x: Value, name: string): Value {
+  return single(g, { op: 'LogSoftmax', name, inputs: [x], outputs: [x], attributes: { axis: int(-1) } })
 }
 
 /** The `count` largest elements along the last axis, in order, and where they are (int64): [..., count] each. */

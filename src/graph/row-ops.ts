@@ -59,14 +59,26 @@ export function expertOrder(g: Graph, chosen: Value, numExperts: number): Expert
   })
 }
 
-/** Rows of a table [n, columns] as `picks` says: [count, columns]. */
-export function pick(g: Graph, table: Value, { from }: Picks, name: string): Value {
-  return gather(g, table, from, name)
+/** What is known of indices by which rows are picked. */
+const PICKS = new WeakMap<Value, Picks>()
+
+/**
+ * Rows of a table [n, columns] as `picks` says: [count, columns]. That each row is picked equally often is remembered,
+ * so that the gradient is gathered, too, and not added up row by row.
+ */
+export function pick(g: Graph, table: Value, picks: Picks, name: string): Value {
+  PICKS.set(picks.from, picks)
+  return gather(g, table, picks.from, name)
+}
+
+/** The picks that these indices belong to. */
+export function picksOf(indices: Value): Picks | undefined {
+  return PICKS.get(indices)
 }
 
 /**
- * Cuts x [rows, columns] into `pieces` values of as many rows as `sizes`, int64 [pieces], says. The names of these sizes
- * are made of the sizes' own, so pieces of equal sizes fit together.
+ * Cuts x [rows, columns] into `pieces` values of as many rows as `sizes`, int64 [pieces], says. The names of these
+ * sizes are made of the sizes' own, so pieces of equal sizes fit together.
  */
 export function cutRows(g: Graph, x: Value, sizes: Value, pieces: number, name: string): Value[] {
   const outputs = Array.from({ length: pieces }, (_, i) => ({

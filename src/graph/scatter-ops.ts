@@ -4,8 +4,8 @@ import { wantDType, wantShape } from './ops.ts'
 import { describe, int, string, type Value } from './value.ts'
 
 /**
- * data plus `updates` at `indices` (int64 of the updates' shape, each a place along `axis`); several updates of one place
- * are added up. Axes beside `axis` are not longer than data's. Throws `GRAPH_SHAPE` or `GRAPH_DTYPE`.
+ * data plus `updates` at `indices` (int64 of the updates' shape, each a place along `axis`); several updates of one
+ * place are added up. Axes beside `axis` are not longer than data's. Throws `GRAPH_SHAPE` or `GRAPH_DTYPE`.
  */
 export function scatterAdd(g: Graph, data: Value, indices: Value, updates: Value, axis: number, name: string): Value {
   const op = 'ScatterElements'

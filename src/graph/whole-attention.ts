@@ -1,8 +1,9 @@
 import type { AttentionOptions, Heads, Projections } from './attention.ts'
 import type { Graph } from './builder.ts'
+import { fusedMatMul } from './matrix-ops.ts'
 import { add, cast, mul, reshape, softcap } from './ops.ts'
 import { MASKED, visible } from './primitive-attention.ts'
-import { append, filled, indicesOfAxis, product, softmax, transpose, where } from './primitive-ops.ts'
+import { append, filled, indicesOfAxis, matMul, softmax, transpose, where } from './primitive-ops.ts'
 import { type Angles, rotateHeads } from './rotary-pairs.ts'
 import { lastDim, productOf } from './shapes.ts'
 import type { Value } from './value.ts'
@@ -53,11 +54,11 @@ export function wholeAttention(
   const keys = g.scope('key', () => headsFirst(key, headDim, true))
   const values = g.scope('value', () => headsFirst(value, valueDim, false))
 
-  const scores = product(g, queries, keys, { transB: true, scale }, 'scores')
+  const scores = fusedMatMul(g, queries, keys, { transB: true, alpha: scale }, 'scores')
   const capped = options.softcap === undefined ? scores : softcap(g, scores, options.softcap, 'softcap')
   const added = g.scope('added', () => addedToScores(g, query, numKvHeads, group, options))
   const weights = softmax(g, add(g, capped, added, 'masked_scores'), 'weights')
-  const mixed = product(g, weights, values, {}, 'mixed')
+  const mixed = matMul(g, weights, values, 'mixed')
   const apart = reshape(g, mixed, [rows, numKvHeads, group, tokens, valueDim], 'groups_of_rows')
   return reshape(
     g,

@@ -86,6 +86,7 @@ export class BlockServer {
       report: (kind, log, error) => this.#report(kind, log, error),
       logger: modules.logger,
       pace: this.pace,
+      stats: this.stats,
     })
     this.outputBudget = new OutputBudget(undefined, modules.node.peerGuard.sent.perPeer)
   }

@@ -7,6 +7,7 @@ import { convertInPieces } from '../tensor/convert.ts'
 import { allFiniteInPieces } from '../tensor/finite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { firstMessage } from './first-message.ts'
+import type { ServerStats } from './server-stats.ts'
 import type { Pace } from './span/pace.ts'
 
 /** What passes need of the server around them. */
@@ -19,10 +20,14 @@ export interface PassModules {
   readonly report: (kind: string, log: TracedLogger, error: unknown) => void
   readonly logger: SwarmLogger
   readonly pace: Pace
+  readonly stats: ServerStats
 }
 
 /** The time limit of a pass. A client that runs into it should ask for less at a time. */
 const PASS_TIMEOUT_MS = 600_000
+
+/** What a token of a backward pass costs: it is computed forward, maybe once more, and back. */
+const BACKWARD_COST = 3
 
 /** Answers requests for passes over whole sequences: `forward`, `probe` and `backward`. */
 export class PassRequests {
@@ -34,28 +39,53 @@ export class PassRequests {
 
   async forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
     const { modelKey, start, end, trace, hidden, adapter, prompts } = await firstMessage(stream)
-    const log = tracedLogger(this.#modules.logger, trace)
+    const { logger, pace, stats } = this.#modules
+    const log = tracedLogger(logger, trace)
+    const count = numTokens(hidden)
     const output = await this.#orReport(rpc, log, async () => {
       const engine = this.#modules.engineFor(modelKey)
       const client = stream.remotePeer
-      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
-      const [batch = 0, tokens = 0] = hidden.shape
-      await this.#modules.admitTokens(client, batch * tokens)
+      await this.#modules.admitTokens(client, count)
       await checkFinite('the input', hidden)
       const input = await convertInPieces(hidden, engine.dtype)
-      const done = this.#modules.pace.begin(batch * tokens, end - start)
-      return await engine.forward(input, { start, end, adapter, prompts, client, ...wait }).finally(() => done(false))
+      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
+      const done = pace.wait(count, end - start)
+      return await engine.forward(input, { start, end, adapter, prompts, client, ...wait }).finally(done)
     })
-    log.debug({ peerId: stream.remotePeer, tokens: output.shape[1] }, 'forward done')
+    if (rpc === 'forward') stats.passed(rpc, count)
+    log.debug({ peerId: stream.remotePeer, tokens: count }, 'forward done')
     await stream.send({ kind: 'output', hidden: output })
   }
 
   async backward(stream: ServedStream<'backward'>): Promise<void> {
-    const { modelKey, trace } = await firstMessage(stream)
-    await this.#orReport('backward', tracedLogger(this.#modules.logger, trace), async () => {
-      this.#modules.engineFor(modelKey)
-      throw new PetalsError('TRAINING_OFF', 'this server computes no backward passes')
+    const request = await firstMessage(stream)
+    const { modelKey, start, end, trace, hidden, gradient, adapter, prompts, adapterGradients } = request
+    const { logger, pace, stats } = this.#modules
+    const log = tracedLogger(logger, trace)
+    const count = numTokens(hidden)
+    const { modules, ...gradients } = await this.#orReport('backward', log, async () => {
+      const engine = this.#modules.engineFor(modelKey)
+      const client = stream.remotePeer
+      if (adapterGradients && adapter === undefined)
+        throw new PetalsError('SESSION_REQUEST', "an adapter's gradients were asked for, and no adapter was named")
+      await this.#modules.admitTokens(client, BACKWARD_COST * count)
+      await checkFinite('the input', hidden)
+      await checkFinite('the gradient', gradient)
+      const [input, given] = [
+        await convertInPieces(hidden, engine.dtype),
+        await convertInPieces(gradient, engine.dtype),
+      ]
+      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
+      const done = pace.wait(BACKWARD_COST * count, end - start)
+      return await engine
+        .backward(input, given, { start, end, adapter, prompts, adapterGradients, client, ...wait })
+        .finally(done)
     })
+    stats.passed('backward', count)
+    log.debug({ peerId: stream.remotePeer, tokens: count }, 'backward done')
+    await stream.send({ kind: 'gradients', ...gradients })
+    for (const module of modules ?? []) await stream.send({ kind: 'module', ...module })
+    await stream.send({ kind: 'complete' })
   }
 
   async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {
@@ -73,6 +103,10 @@ function goneSignal(stream: Pick<ServedStream<'forward'>, 'closed'>): AbortSigna
   const gone = new AbortController()
   void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
   return gone.signal
+}
+
+function numTokens({ shape: [batch = 0, tokens = 0] }: Tensor): number {
+  return batch * tokens
 }
 
 async function checkFinite(what: string, values: Tensor): Promise<void> {

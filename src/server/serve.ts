@@ -108,11 +108,11 @@ export async function serve(
     site.undo.push(() => discovery.stop())
     const size = sizeSpan(config, options, logger)
     const { announcer, placed } = await join(site, size, options)
-    const { numBlocks, cacheTokens } = size
+    const { numBlocks, cacheTokens, trainingBytes } = size
     const onWarning = (warning: string): void => logger.warn(warning)
     const fetch = (start: number, aborted: AbortSignal | undefined) =>
       SpanLoader.fetch(
-        { ...engineOptions, start, end: start + numBlocks, cacheTokens, onWarning },
+        { ...engineOptions, start, end: start + numBlocks, cacheTokens, trainingBytes, onWarning },
         download,
         load,
         aborted,

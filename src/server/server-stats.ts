@@ -7,8 +7,16 @@ export class ServerStats {
   /** Steps computed for sessions, and the tokens in them. */
   steps = 0
   stepTokens = 0
+  /** Passes over whole sequences that were computed, and their tokens. */
+  readonly passes = { forward: { count: 0, tokens: 0 }, backward: { count: 0, tokens: 0 } }
   /** Requests and steps that failed, by error code. */
   readonly failures = new Map<string, number>()
+
+  passed(kind: 'forward' | 'backward', tokens: number): void {
+    const passes = this.passes[kind]
+    passes.count += 1
+    passes.tokens += tokens
+  }
 
   failed(error: unknown): void {
     // A peer can send any word as a code: as metric labels they would grow without bound.

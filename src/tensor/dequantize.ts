@@ -5,8 +5,8 @@ import { rotate, rotationSize } from './rotation.ts'
 const LEVELS = Float32Array.from(NF4_LEVELS)
 
 /**
- * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back), into
- * `values` [rows, columns].
+ * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back),
+ * into `values` [rows, columns].
  */
 export function dequantizeRows(
   format: QuantFormat,

@@ -1,44 +1,35 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
-import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
-import { ropeInputs } from '../../src/families/input-names.ts'
-import { ropeAngles } from '../../src/families/rope.ts'
-import { buildTrainingGraph } from '../../src/families/training-graphs.ts'
+import { buildTrainingGraph, trainingGraphs } from '../../src/families/training-graphs.ts'
 import { encodeWithoutWeights } from '../../src/graph/encode.ts'
 import { randomFloats } from '../graph/support.ts'
-import {
-  BlockRunner,
-  blockInput,
-  blockWeights,
-  CPU,
-  createSession,
-  FIXTURES,
-  floats,
-  loadFixture,
-  maxError,
-} from './support.ts'
+import { BlockRunner, blockInput, blockWeights, CPU, FIXTURES, floats, loadFixture, maxError } from './support.ts'
+import { angles, TrainingBlock, wantedBy } from './training-support.ts'
 
 const TOLERANCE = 1e-4
 
-describe("the training form of every fixture's blocks", () => {
+describe("the passes of every fixture's blocks", () => {
   for (const name of FIXTURES)
-    it(`gives the outputs of transformers, and those of inference for longer texts: ${name}`, async () => {
+    it(`give what transformers gives, and for longer texts the outputs of inference: ${name}`, async () => {
       const fixture = await loadFixture(name)
       const { config, golden } = fixture
       const [rows = 0, length = 0] = golden.get('input_ids')!.shape
-      for (let block = 0; block < config.numBlocks; block++) {
+      for (const [block, graphs] of trainingGraphs(config, CPU).entries()) {
         const weights = blockWeights(fixture.weights, block)
-        const session = await createSession(buildTrainingGraph(config, CPU, block), weights)
-        const output = await run(session, config, blockInput(fixture, block), rows, length)
+        const passes = await TrainingBlock.create(config, graphs, weights)
+        const output = await passes.forward(blockInput(fixture, block), rows)
         assertClose(output, floats(golden, `block${block}_output`), `block ${block}`)
+        const gradient = await passes.hiddenGradient(floats(golden, `block${block}_output_grad`), rows)
+        const expected = floats(golden, block === 0 ? 'block0_input_grad' : `block${block - 1}_output_grad`)
+        assertClose(gradient, expected, `gradient of block ${block}`, largest(expected))
         if (block !== config.numBlocks - 1) continue
 
         const tokens = 3 * length + 1
         const long = randomFloats(block, tokens * config.hiddenSize)
         const sizes = { block, rows: 1, capacity: tokens, maxLength: tokens }
         const runner = await BlockRunner.create(config, weights, sizes)
-        assertClose(await run(session, config, long, 1, tokens), await runner.step(long, tokens), `${tokens} tokens`)
+        assertClose(await passes.forward(long, 1), await runner.step(long, tokens), `${tokens} tokens`)
       }
     })
 })
@@ -47,18 +38,54 @@ describe('a training session', () => {
   it('holds no weights: equal blocks share one, each lending its own', async () => {
     const fixture = await loadFixture('llama')
     const { config, golden } = fixture
-    const [rows = 0, length = 0] = golden.get('input_ids')!.shape
-    const graph = buildTrainingGraph(config, CPU, 0)
-    const session = await ort.InferenceSession.create(encodeWithoutWeights(graph))
-    assert.deepEqual(session.inputNames, ['hidden', 'cos', 'sin', ...graph.parameters.map((each) => each.name)])
+    const shape = [...golden.get('input_ids')!.shape, config.hiddenSize]
+    const [first, ...others] = trainingGraphs(config, CPU)
+    assert.ok(others.every((graphs) => graphs === first))
+    const { forward, weights: parameters } = first!
+    const session = await ort.InferenceSession.create(encodeWithoutWeights(forward))
     for (let block = 0; block < config.numBlocks; block++) {
       const weights = blockWeights(fixture.weights, block)
-      const lent = graph.parameters.map(({ name, shape }) => {
-        return [name, new ort.Tensor('float32', floats(weights, name), shape)] as const
+      const lent = parameters.map((each) => {
+        return [each.name, new ort.Tensor('float32', floats(weights, each.name), each.shape)] as const
       })
-      const output = await run(session, config, blockInput(fixture, block), rows, length, Object.fromEntries(lent))
-      assertClose(output, floats(golden, `block${block}_output`), `block ${block}`)
+      const feeds = {
+        ...Object.fromEntries(lent),
+        ...angles(config, shape[1]!),
+        hidden: new ort.Tensor('float32', blockInput(fixture, block), shape),
+      }
+      const { output } = await session.run(wantedBy(session, feeds))
+      assertClose(output!.data as Float32Array, floats(golden, `block${block}_output`), `block ${block}`)
     }
+  })
+})
+
+describe('a mixture of experts', () => {
+  it('does not read the matrices of experts that nobody chose', async () => {
+    const fixture = await loadFixture('mixtral')
+    const { config } = fixture
+    const [graphs] = trainingGraphs(config, CPU, 0, 1)
+    const weights = new Map(blockWeights(fixture.weights, 0))
+    const hidden = blockInput(fixture, 0).subarray(0, config.hiddenSize)
+    const whole = await TrainingBlock.create(config, graphs!, weights)
+    const output = await whole.forward(hidden, 1)
+    const gradient = await whole.hiddenGradient(hidden, 1)
+    const poison = (expert: number): Promise<TrainingBlock> => {
+      const names = [...weights.keys()].filter((name) => name.includes(`.experts.${expert}.`))
+      assert.equal(names.length, 3)
+      const nan = names.map((name) => {
+        const tensor = weights.get(name)!
+        return [name, { ...tensor, data: new Uint8Array(tensor.data.length).fill(0xff) }] as const
+      })
+      return TrainingBlock.create(config, graphs!, new Map([...weights, ...nan]))
+    }
+    const harmless: number[] = []
+    for (let expert = 0; expert < Number(config.raw['num_local_experts']); expert++) {
+      const poisoned = await poison(expert)
+      const isHarmless = maxError(await poisoned.forward(hidden, 1), output) === 0
+      assert.equal(maxError(await poisoned.hiddenGradient(hidden, 1), gradient) === 0, isHarmless)
+      if (isHarmless) harmless.push(expert)
+    }
+    assert.equal(harmless.length, Number(config.raw['num_local_experts']) - Number(config.raw['num_experts_per_tok']))
   })
 })
 
@@ -80,33 +107,11 @@ describe('buildTrainingGraph', () => {
   })
 })
 
-async function run(
-  session: ort.InferenceSession,
-  config: ModelConfig,
-  input: Float32Array,
-  rows: number,
-  tokens: number,
-  weights: Record<string, ort.Tensor> = {},
-): Promise<Float32Array> {
-  const hidden = new ort.Tensor('float32', input, [rows, tokens, config.hiddenSize])
-  const { output } = await session.run({ hidden, ...angles(config, tokens, session.inputNames), ...weights })
-  return output!.data as Float32Array
+function largest(values: Float32Array): number {
+  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
 }
 
-function angles({ ropes }: ModelConfig, positions: number, inputs: readonly string[]): Record<string, ort.Tensor> {
-  const tables = ropes.entries().flatMap(([i, rope]) => {
-    const { cos, sin, halfDim } = ropeAngles(rope, { maxLength: positions, positions })
-    const names = ropeInputs(i)
-    const tensor = (data: Float32Array) => new ort.Tensor('float32', data, [positions, halfDim])
-    return [
-      [names.cos, tensor(cos)],
-      [names.sin, tensor(sin)],
-    ] as const
-  })
-  return Object.fromEntries(tables.filter(([name]) => inputs.includes(name)))
-}
-
-function assertClose(actual: Float32Array, expected: Float32Array, what: string): void {
+function assertClose(actual: Float32Array, expected: Float32Array, what: string, of = 1): void {
   const error = maxError(actual, expected)
-  assert.ok(error < TOLERANCE, `${what}: max error ${error}`)
+  assert.ok(error < TOLERANCE * of, `${what}: max error ${error}`)
 }

@@ -4,7 +4,7 @@ usage: family.py [NAME ...]      writes test/fixtures/NAME for each name of the 
        family.py --config CONFIG.json OUTDIR [--seed N]      the same for any config
 
 golden.safetensors holds, in float32: input_ids [rows, tokens]; block0_input, block<i>_output [rows, tokens, hidden]; logits;
-loss [1]; greedy_ids [1, tokens + new] with greedy_logprobs; deep_prompts [blocks, 3, hidden] and logits_with_deep_prompts.
+loss [1] (mean cross entropy of the shifted ids) and its gradients inputs_embeds_grad, block0_input_grad, block<i>_output_grad; greedy_ids [1, tokens + new] with greedy_logprobs; deep_prompts [blocks, 3, hidden] and logits_with_deep_prompts.
 A seed counts only where the two best logits on the greedy way are never close: else the ids would be a matter of rounding.
 """
 import argparse
@@ -231,13 +231,40 @@ def results(model, ids):
     return found, is_clear
 
 
+def gradients(model, ids):
+    """Of the loss, with respect to the embedded ids, what the first block takes and what each block gives."""
+    kept = {}
+
+    def keep(name, value):
+        value.requires_grad_() if value.is_leaf else None
+        value.retain_grad()
+        kept[name] = value
+
+    def hook_of(i):
+        def hook(_, args, kwargs, output):
+            if i == 0:
+                keep("block0_input_grad", args[0] if args else kwargs["hidden_states"])
+            keep(f"block{i}_output_grad", output[0] if isinstance(output, tuple) else output)
+        return hook
+
+    hooks = [block.register_forward_hook(hook_of(i), with_kwargs=True) for i, block in enumerate(blocks_of(model))]
+    embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
+    logits = model(inputs_embeds=embedded, use_cache=False).logits
+    torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    for hook in hooks:
+        hook.remove()
+    return {"inputs_embeds_grad": embedded.grad} | {name: value.grad for name, value in kept.items()}
+
+
 def make(values, folder, seed, dialect=5, attention="eager", prefix="", store=None):
     folder = pathlib.Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     values = dict(values)
     config = AutoConfig.for_model(values.pop("model_type"), **values)
     model, stored = random_model(config, folder, seed, attention, store)
-    found, is_clear = results(model, torch.randint(2, config.vocab_size, (ROWS, TOKENS)))
+    ids = torch.randint(2, config.vocab_size, (ROWS, TOKENS))
+    found, is_clear = results(model, ids)
+    found |= gradients(model, ids)
     save_file({name: value.contiguous().clone() for name, value in found.items()}, folder / "golden.safetensors")
     if dialect == 4:
         as_transformers_4(folder / "config.json")

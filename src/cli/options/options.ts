@@ -225,6 +225,13 @@ export const computeOptions = {
     description:
       'What loaded adapters may take, and those that clients have brought; the least recently used make room',
   },
+  trainingMemory: {
+    type: 'size',
+    group: COMPUTE,
+    defaultDescription: 'for sequences of 1024 tokens, an eighth of the free memory at most',
+    description: "What clients' backward passes may take; 0: no training here",
+    reason: 'Weights and results of a block in float32; clients hear how long sequences may be',
+  },
   kvDtype: {
     type: 'text',
     group: COMPUTE,

@@ -106,6 +106,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     prefillChunkTokens: values.prefillChunkTokens,
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
+    trainingBytes: values.trainingMemory,
     memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
     publicName: values.publicName,
     throughput: parseThroughput(values.throughput),
@@ -151,7 +152,7 @@ async function tellReady(
 ): Promise<void> {
   const {
     modelKey,
-    engine: { start, end, cacheTokens, config },
+    engine: { start, end, cacheTokens, backwardTokens, config },
   } = running
   const { peerId } = node
   const multiaddrs = bestFirst(node.multiaddrs)
@@ -160,7 +161,14 @@ async function tellReady(
     await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile),
   )
   logger.info(
-    { modelKey, peerId, multiaddrs, cacheTokens, ...(metrics.port !== null && { metricsPort: metrics.port }) },
+    {
+      modelKey,
+      peerId,
+      multiaddrs,
+      cacheTokens,
+      backwardTokens,
+      ...(metrics.port !== null && { metricsPort: metrics.port }),
+    },
     `serving blocks ${blocks} of ${config.numBlocks}`,
   )
   if (node.bootstrapPeers.length === 0)

@@ -14,7 +14,7 @@ import type { FloatDType } from '../../tensor/dtype.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
 import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
-import type { WriteCalls, WriteJob } from './write-adapter.ts'
+import { type WriteCalls, type WriteJob, isQuickToWrite, writeInPieces } from './write-adapter.ts'
 
 export interface AdapterSpan {
   readonly config: ModelConfig
@@ -47,6 +47,7 @@ export class Adapters {
   readonly #known = new Map<string, FittedAdapter>()
   /** In the order of their last use. */
   readonly #loaded = new Map<string, Loaded>()
+  readonly #closing = new AbortController()
 
   /** Without memory for them there are none. */
   constructor(memory: AdapterMemory | undefined, span: AdapterSpan) {
@@ -116,6 +117,7 @@ export class Adapters {
 
   /** Gives the memory back, of a span that runs nothing any more. */
   close(): void {
+    this.#closing.abort(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
     this.#memory?.release()
   }
 
@@ -132,7 +134,9 @@ export class Adapters {
         module: adapter.modules.find(({ block, module }) => block === start + i && module === stack.name),
       })),
     )
-    return { range, users: 0, ready: writeInThread({ device, dtype, range, places }) }
+    const job = { device, dtype, range, places }
+    const ready = isQuickToWrite(job) ? writeInPieces(job, this.#closing.signal) : writeInThread(job)
+    return { range, users: 0, ready }
   }
 
   #makeRoom({ name, rank }: FittedAdapter): number {

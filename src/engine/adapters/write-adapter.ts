@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { PetalsError } from '../../base/errors.ts'
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
@@ -30,13 +31,42 @@ export interface WriteCalls {
  */
 const MAX_WEIGHT = 65_504
 
+/** An adapter of fewer elements is written by the thread that asks, in pieces, if its matrices are in memory. */
+const MAX_ELEMENTS_HERE = 4 << 20
+
+/** Milliseconds of writing after which other things have their turn. */
+const TURN_MS = 1
+
 /**
  * Reads an adapter's matrices and writes them to their ranks of the stacks, B transposed and scaled. Synchronous: for
  * threads. Throws `ADAPTER_WEIGHT` for one that is not finite or too large, and `CheckpointError`.
  */
-export function writeAdapter({ device, dtype, range, places }: WriteJob): void {
+export function writeAdapter(job: WriteJob): void {
+  for (const write of writesOf(job)) write()
+}
+
+/** Whether `writeInPieces` is the quicker way: to start a thread takes longer than to write a small adapter. */
+export function isQuickToWrite({ range, places }: WriteJob): boolean {
+  const elements = places.reduce((sum, { stack }) => sum + range.ranks * (stack.inFeatures + stack.outFeatures), 0)
+  return elements <= MAX_ELEMENTS_HERE && places.every(({ module }) => module === undefined || isInMemory(module))
+}
+
+/** As `writeAdapter`, for a thread that must stay responsive. Rejects with the signal's reason. */
+export async function writeInPieces(job: WriteJob, signal: AbortSignal): Promise<void> {
+  let began = performance.now()
+  for (const write of writesOf(job)) {
+    signal.throwIfAborted()
+    write()
+    if (performance.now() - began < TURN_MS) continue
+    await setImmediate()
+    began = performance.now()
+  }
+}
+
+/** One for each stack. */
+function writesOf({ device, dtype, range, places }: WriteJob): (() => void)[] {
   const heap = threadRuntime.heap(device)
-  for (const { stack, module } of places) {
+  return places.map(({ stack, module }) => () => {
     const { inFeatures, outFeatures } = stack
     const a = new Float32Array(range.ranks * inFeatures),
       b = new Float32Array(range.ranks * outFeatures)
@@ -46,7 +76,11 @@ export function writeAdapter({ device, dtype, range, places }: WriteJob): void {
     }
     write(heap, stack.a, a, [range, inFeatures], dtype)
     write(heap, stack.b, b, [range, outFeatures], dtype)
-  }
+  })
+}
+
+function isInMemory({ a, b }: FittedModule): boolean {
+  return !isSlice(a) && !isSlice(b)
 }
 
 function weights(module: FittedModule, half: 'a' | 'b'): Float32Array {

@@ -4,7 +4,8 @@ import { createEnvironment } from '../../runtime/environment.ts'
 import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 import { HeadRuns } from './head-runs.ts'
 import { type EndsOnDevice, loadEnds } from './load-ends.ts'
-import type { EndsCommand, EndsEvent, EndsOptions, HeadCommand } from './messages.ts'
+import type { LossRunner } from './loss-runner.ts'
+import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand, LossCommand } from './messages.ts'
 import { RowSampler } from './row-sampler.ts'
 
 /** The thread of a model's ends. Heads of several sequences that wait together are one run. */
@@ -14,8 +15,18 @@ const { receiver, ...options } = workerData as EndsOptions & { receiver: SyncRec
 const WARM_UP_RUNS = 2
 
 function post(event: EndsEvent): void {
-  const values = event.type === 'done' && event.result instanceof Float32Array ? event.result : undefined
-  receiver.port.postMessage(event, values === undefined ? [] : [values.buffer as ArrayBuffer])
+  const arrays = event.type === 'done' ? arraysOf(event.result) : []
+  receiver.port.postMessage(
+    event,
+    arrays.map(({ buffer }) => buffer as ArrayBuffer),
+  )
+}
+
+/** What of a result is handed over without a copy. */
+function arraysOf(result: EndsResult): Float32Array[] {
+  if (result instanceof Float32Array) return [result]
+  if (!('losses' in result)) return []
+  return result.gradient === undefined ? [result.losses] : [result.losses, result.gradient]
 }
 
 function fail(error: unknown, taskId?: number): void {
@@ -34,7 +45,7 @@ function timeHead({ runner }: EndsOnDevice): number {
   return seconds
 }
 
-function loop({ runner }: EndsOnDevice): void {
+function loop({ runner, losses }: EndsOnDevice): void {
   const { hiddenSize, vocabSize } = options.checkpoint.config
   const sampler = new RowSampler()
   const runs = new HeadRuns(runner, sampler, {
@@ -48,7 +59,11 @@ function loop({ runner }: EndsOnDevice): void {
         case 'close':
           return
         case 'embed':
-          embed(command.taskId, command.ids)
+          answer(command.taskId, () => runner.embed(command.ids))
+          break
+        case 'loss':
+        case 'norm-gradient':
+          answer(command.taskId, () => train(losses, command))
           break
         case 'open-text':
           sampler.openText(command.textId, command.options, command.ids)
@@ -65,16 +80,21 @@ function loop({ runner }: EndsOnDevice): void {
     }
     runs.run(heads, post)
   }
+}
 
-  function embed(taskId: number, ids: BigInt64Array): void {
-    const began = performance.now()
-    try {
-      const result = runner.embed(ids)
-      post({ type: 'done', taskId, result, seconds: (performance.now() - began) / 1000 })
-    } catch (error) {
-      fail(error, taskId)
-    }
+function answer(taskId: number, compute: () => EndsResult): void {
+  const began = performance.now()
+  try {
+    post({ type: 'done', taskId, result: compute(), seconds: (performance.now() - began) / 1000 })
+  } catch (error) {
+    fail(error, taskId)
   }
+}
+
+function train(losses: LossRunner, command: LossCommand): EndsResult {
+  return command.type === 'loss'
+    ? losses.losses(command.hidden, command.targets, command.weights, command.gradient)
+    : losses.normGradient(command.hidden, command.gradient)
 }
 
 try {

@@ -7,6 +7,7 @@ import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
 import { beamsHere, beamsInThread, textHere, textInThread } from './head-texts.ts'
+import type { RowLosses } from './loss-runner.ts'
 import type { EndsOptions } from './messages.ts'
 
 /** A few rows of a table: copying them takes less time than asking the thread. */
@@ -61,9 +62,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
 
   /** Hidden states [tokens, hidden] of token ids. Throws `TOKEN_ID` for an id outside of the vocabulary. */
   async embed(ids: readonly number[]): Promise<Tensor> {
-    const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize)
-    if (bad !== undefined)
-      throw new PetalsError('TOKEN_ID', `token id ${bad}: this model knows ids 0 to ${this.vocabSize - 1}`)
+    this.#checkIds(ids)
     const rows = BigInt64Array.from(ids, BigInt)
     const runner = ids.length <= INLINE_EMBED_TOKENS ? this.#runner : undefined
     const values =
@@ -84,6 +83,37 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return (await this.#thread.request({ type: 'head', hidden })) as Float32Array
   }
 
+  /**
+   * The cross entropy, in nats, of the id that follows each position: `hidden` [rows, hidden] is the last block's output
+   * there. With `gradient` also that of the sum of weights * losses with respect to `hidden`. No logits are kept. Throws
+   * `TENSOR_SHAPE` and `TOKEN_ID`.
+   */
+  async loss(
+    hidden: Float32Array,
+    targets: Int32Array,
+    weights: Float32Array,
+    { gradient }: { readonly gradient: boolean },
+  ): Promise<RowLosses> {
+    const rows = targets.length
+    if (hidden.length !== rows * this.hiddenSize || weights.length !== rows)
+      throw new PetalsError(
+        'TENSOR_SHAPE',
+        `${hidden.length} hidden values and ${weights.length} weights for ${rows} targets: ` +
+          `expected ${this.hiddenSize} and 1 for each`,
+      )
+    this.#checkIds(targets)
+    if (rows === 0) return { losses: new Float32Array(0), ...(gradient && { gradient: new Float32Array(0) }) }
+    return (await this.#thread.request({ type: 'loss', hidden, targets, weights, gradient })) as RowLosses
+  }
+
+  /**
+   * The way back through the last norm: from the gradient with respect to its output, that with respect to its input
+   * `hidden`; [rows, hidden] both.
+   */
+  async normGradient(hidden: Float32Array, gradient: Float32Array): Promise<Float32Array> {
+    return (await this.#thread.request({ type: 'norm-gradient', hidden, gradient })) as Float32Array
+  }
+
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
     return this.#isQuick(1) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
   }
@@ -97,6 +127,12 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     await this.#thread.close()
     this.#runner?.close()
     this.#runner = undefined
+  }
+
+  #checkIds(ids: { find(isBad: (id: number) => boolean): number | undefined }): void {
+    const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize)
+    if (bad !== undefined)
+      throw new PetalsError('TOKEN_ID', `token id ${bad}: this model knows ids 0 to ${this.vocabSize - 1}`)
   }
 
   /** Whether rows take less time here, to their tokens, than their hand-over to the thread and back is worth. */

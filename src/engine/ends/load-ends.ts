@@ -1,21 +1,24 @@
-import { reconcile } from '../../checkpoint/weights/reconcile.ts'
-import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
-import { familyOf } from '../../families/index.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
+import type { Session } from '../../runtime/session.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import { loadGraph } from '../loading/load-graph.ts'
 import { loadResidentBlock } from '../loading/resident.ts'
 import { WeightMemory } from '../loading/weight-memory.ts'
 import { DeviceEndsRunner, type ResidentEnd } from './device-ends-runner.ts'
+import { slicesOf } from './end-slices.ts'
 import { CpuEndsRunner, type EndsRunner, type LoadedEnds } from './ends-runner.ts'
+import { LossRunner } from './loss-runner.ts'
 import type { EndsOptions } from './messages.ts'
 
 /** Both ends of a model, ready to run. */
 export interface EndsOnDevice {
   readonly runner: EndsRunner
+  /** What only training needs; loads itself when it is used. */
+  readonly losses: LossRunner
   /** What other threads can run; none where a device computes. */
   readonly ends: LoadedEnds | undefined
   /** Gives all of it back. */
@@ -39,10 +42,11 @@ function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
   const ends = { ...sizes, embed: sessions.embed.pointer, head: sessions.head.pointer }
   const runner = undo.adopt(new CpuEndsRunner(env, ends), (own) => own.close())
   const kept = [...sessions.embed.kept, ...sessions.head.kept]
+  const losses = undo.adopt(new LossRunner(env, options, keptByName(embed, sessions.embed)), (own) => own.close())
   // Read by the sessions until they are gone.
   const release = undo.move()
   release.adopt(kept, (tensors) => void tensors.splice(0))
-  return { runner, ends, close: () => release.dispose() }
+  return { runner, losses, ends, close: () => release.dispose() }
 }
 
 /** `lowering`: whose operators the graphs have; a device's run on a CPU as well. */
@@ -60,8 +64,15 @@ export function loadOnDevice(env: Environment, options: EndsOptions, lowering: '
   }
   const ends = { ...sizes, device, dtype, embed: load(embed), head: load(head) }
   const runner = weights.adopt(new DeviceEndsRunner(env, ends), (own) => own.close())
+  const losses = weights.adopt(new LossRunner(env, options, new Map()), (own) => own.close())
   const release = weights.move()
-  return { runner, ends: undefined, close: () => release.dispose() }
+  return { runner, losses, ends: undefined, close: () => release.dispose() }
+}
+
+/** The weights that a session goes on reading, by their parameters' names. */
+function keptByName(graph: Graph, { kept }: Session): Map<string, Tensor> {
+  const names = graph.parameters.filter(({ placement, prepacked }) => placement === 'external' && !prepacked)
+  return new Map(names.map(({ name }, i) => [name, kept[i]!]))
 }
 
 function endGraphs({ checkpoint, output = 'logits', dtype = 'float32' }: EndsOptions, device: 'cpu' | 'cuda') {
@@ -76,9 +87,4 @@ function endGraphs({ checkpoint, output = 'logits', dtype = 'float32' }: EndsOpt
       outputSize: output === 'logits' ? config.vocabSize : config.hiddenSize,
     },
   }
-}
-
-function slicesOf({ parameters }: Graph, { checkpoint }: EndsOptions): Map<string, TensorSlice> {
-  const { ignored } = familyOf(checkpoint.config).names(checkpoint.config)
-  return reconcile(parameters, checkpoint, { prefixes: [], ignore: [...ignored] })
 }

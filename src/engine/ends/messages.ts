@@ -8,6 +8,7 @@ import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import type { Sample } from '../../sampling/sampler.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { LoadedEnds } from './ends-runner.ts'
+import type { RowLosses } from './loss-runner.ts'
 import type { EndsOutput } from '../loading/ends-output.ts'
 
 export interface EndsOptions extends ThreadOptions {
@@ -24,6 +25,7 @@ export interface EndsOptions extends ThreadOptions {
 export type EndsCommand =
   | { readonly type: 'embed'; readonly taskId: number; readonly ids: BigInt64Array }
   | HeadCommand
+  | LossCommand
   | {
       readonly type: 'open-text' | 'open-beams'
       readonly textId: number
@@ -38,6 +40,17 @@ export type HeadCommand = { readonly taskId: number; readonly hidden: Float32Arr
   | { readonly type: 'head' }
   | { readonly type: 'choose'; readonly textId: number }
   | { readonly type: 'candidates'; readonly textId: number; readonly steps: readonly BeamStep[] }
+)
+
+/** What training asks: see `LossRunner`. */
+export type LossCommand = { readonly taskId: number; readonly hidden: Float32Array } & (
+  | {
+      readonly type: 'loss'
+      readonly targets: Int32Array
+      readonly weights: Float32Array
+      readonly gradient: boolean
+    }
+  | { readonly type: 'norm-gradient'; readonly gradient: Float32Array }
 )
 
 export type EndsEvent =
@@ -58,4 +71,4 @@ export type EndsEvent =
       readonly headSeconds?: number
     }
 
-export type EndsResult = Float32Array | Sample | readonly BeamCandidate[]
+export type EndsResult = Float32Array | Sample | readonly BeamCandidate[] | RowLosses

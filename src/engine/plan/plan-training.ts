@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { trainingGraphs, type TrainingTarget } from '../../families/training-graphs.ts'
+import { type TrainingGraphs, type TrainingTarget, trainingGraphs } from '../../families/training-graphs.ts'
 import { TrainingSizes } from './training-sizes.ts'
 
 /** Small models: room for whole batches and all of their weights. */
@@ -40,9 +40,7 @@ export function planTraining(
   target: TrainingTarget,
   { start, end, bytes, pieceTokens }: { start: number; end: number; bytes: number; pieceTokens: number },
 ): TrainingPlan {
-  // With adapters there is a little more of everything.
-  const graphs = trainingGraphs(config, { ...target, adapters: true }, start, end)
-  const sizes = new TrainingSizes(graphs, config.hiddenSize, pieceTokens)
+  const sizes = new TrainingSizes(graphsOf(config, target).slice(start, end), config.hiddenSize, pieceTokens)
   const wanted = sizes.blockBytes + sizes.sequenceBytes(end - start, Math.min(WANTED_TOKENS, config.maxLength))
   const others = Math.max(0, Math.min(sizes.weightBytes - sizes.blockBytes, PINNED_SHARE * bytes, bytes - wanted))
   const activationBytes = bytes - sizes.blockBytes - others
@@ -56,9 +54,23 @@ export function planTraining(
  */
 export function defaultTrainingBytes(config: ModelConfig, target: TrainingTarget, memoryBytes: number): number {
   if (!canTrain(target)) return 0
-  const sizes = new TrainingSizes(trainingGraphs(config, { ...target, adapters: true }), config.hiddenSize, 1)
+  const sizes = new TrainingSizes(graphsOf(config, target), config.hiddenSize, 1)
   const bytesFor = (tokens: number) => sizes.blockBytes + sizes.sequenceBytes(config.numBlocks, tokens)
   const wanted = Math.max(MIN_BYTES, bytesFor(Math.min(WANTED_TOKENS, config.maxLength)))
   const bytes = Math.floor(Math.min(wanted, MEMORY_SHARE * memoryBytes))
   return bytes < bytesFor(Math.min(MIN_TOKENS, config.maxLength)) ? 0 : bytes
+}
+
+const built = new WeakMap<ModelConfig, Map<string, TrainingGraphs[]>>()
+
+/** Of all blocks, built once: a server asks for its size, and its engine again. */
+function graphsOf(config: ModelConfig, { device, dtype, quant }: TrainingTarget): TrainingGraphs[] {
+  // With adapters there is a little more of everything.
+  const target = { device, dtype, quant, adapters: true }
+  const ofModel = built.get(config) ?? new Map<string, TrainingGraphs[]>()
+  built.set(config, ofModel)
+  const key = JSON.stringify(target)
+  const graphs = ofModel.get(key) ?? trainingGraphs(config, target)
+  ofModel.set(key, graphs)
+  return graphs
 }

@@ -8,7 +8,8 @@ import { dtypeSize } from '../../tensor/dtype.ts'
  * last node that takes it has run. Inputs, parameters and the graph's own outputs lie in memory of others. `sizes` are
  * those of the axes that only have names.
  */
-export function intermediateBytes(graph: Pick<FinishedGraph, 'nodes' | 'outputs'>, sizes: AxisSizes): number {
+export function intermediateBytes(graph: Pick<FinishedGraph, 'nodes' | 'outputs'>, known: AxisSizes): number {
+  const sizes = withPieces(graph, known)
   const lastUse = new Map<Value, number>()
   graph.nodes.forEach(({ inputs }, at) => {
     for (const input of inputs) if (input !== undefined) lastUse.set(input, at)
@@ -40,4 +41,19 @@ export function valueBytes({ dtype, shape }: Value, sizes: AxisSizes): number {
 
 function elements(shape: Shape, sizes: AxisSizes): number {
   return shape.reduce<number>((product, dim) => product * (dimSize(dim, sizes) ?? 1), 1)
+}
+
+/** With sizes of what values are cut into: as if they were cut evenly, where only a run knows how. */
+function withPieces({ nodes }: Pick<FinishedGraph, 'nodes'>, known: AxisSizes): AxisSizes {
+  const sizes = { ...known }
+  for (const { op, inputs, outputs } of nodes) {
+    if (op !== 'Split') continue
+    for (const { shape } of outputs)
+      for (const [axis, dim] of shape.entries()) {
+        if (typeof dim === 'number' || dimSize(dim, sizes) !== undefined) continue
+        const whole = dimSize(inputs[0]!.shape[axis]!, sizes)
+        if (whole !== undefined) sizes[dim] = Math.ceil(whole / outputs.length)
+      }
+  }
+  return sizes
 }

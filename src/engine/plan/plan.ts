@@ -9,6 +9,7 @@ import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import { ROW_UNIT } from '../cache/rows/row.ts'
+import { defaultTrainingBytes } from './plan-training.ts'
 import { intermediateBytes } from './plan-workspace.ts'
 
 /** Tokens of one prefill chunk where nobody says. */
@@ -44,6 +45,8 @@ export interface PlanOptions extends Target {
   readonly prefillChunkTokens?: number | undefined
   /** What adapters may take. */
   readonly adapterBytes?: number | undefined
+  /** What backward passes may take; what a sequence of some length takes where not given. */
+  readonly trainingBytes?: number | undefined
 }
 
 /** What a span takes, estimated from the model's config alone. Plain data; all sizes in bytes. */
@@ -65,6 +68,8 @@ export interface SpanPlan {
   readonly cacheBytes: number
   /** Intermediate results of the largest run. */
   readonly workspaceBytes: number
+  /** Of backward passes: the weights that they read, and what they hold meanwhile; 0: none are computed. */
+  readonly trainingBytes: number
   /** Kept free: for adapters, the process itself and, on a CPU, for loading, which holds one block twice. */
   readonly reserveBytes: number
   readonly totalBytes: number
@@ -116,7 +121,8 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const reserveBytes =
     Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) +
     (options.adapterBytes ?? 0)
-  const forBlocks = memoryBytes - sizes.workspaceBytes - reserveBytes
+  const trainingBytes = options.trainingBytes ?? defaultTrainingBytes(config, target, memoryBytes)
+  const forBlocks = memoryBytes - sizes.workspaceBytes - reserveBytes - trainingBytes
   const eachBytes = sizes.blockBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
   const fitting = Math.max(0, Math.min(config.numBlocks, Math.floor(forBlocks / eachBytes)))
   const numBlocks = options.numBlocks ?? fitting
@@ -124,7 +130,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const cacheTokens =
     options.cacheTokens ?? defaultCacheTokens(forBlocks - weightBytes, memoryBytes, numBlocks * sizes.tokenBytes)
   const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
-  const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes
+  const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes + trainingBytes
   return {
     device,
     dtype,
@@ -136,6 +142,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
     weightBytes,
     cacheTokens,
     cacheBytes,
+    trainingBytes,
     reserveBytes,
     totalBytes,
     memoryBytes,

@@ -28,12 +28,21 @@ const WANTED_TOKENS = 512
 /** Hidden states of a group besides inputs of blocks: the request's two, what is answered, and one on its way. */
 const COPIES = 4
 
+const MAX_KNOWN = 256
+
+interface RunSizes {
+  readonly saved: number
+  readonly meanwhile: number
+}
+
 /** The memory that backward passes take, from the shapes of their graphs alone. */
 export class TrainingSizes {
   readonly #kinds: readonly TrainingGraphs[]
   readonly #weights: readonly number[]
   readonly #hiddenSize: number
   readonly #pieceTokens: number
+  /** Batches of a training have a few shapes, and graphs of mixtures thousands of nodes. */
+  readonly #known = new Map<string, RunSizes>()
 
   /** `graphs` has one for each block; `pieceTokens` are what a run has at most, unless one sequence is longer. */
   constructor(graphs: readonly TrainingGraphs[], hiddenSize: number, pieceTokens: number) {
@@ -94,8 +103,15 @@ export class TrainingSizes {
   }
 
   /** What a run of so many sequences keeps for its backward run, and what the larger of both takes meanwhile. */
-  #runSizes(rows: number, tokens: number): { readonly saved: number; readonly meanwhile: number } {
-    const sizes = { rows, tokens }
+  #runSizes(rows: number, tokens: number): RunSizes {
+    const key = `${rows} ${tokens}`
+    const known = this.#known.get(key) ?? this.#measure({ rows, tokens })
+    if (this.#known.size === MAX_KNOWN) this.#known.clear()
+    this.#known.set(key, known)
+    return known
+  }
+
+  #measure(sizes: { rows: number; tokens: number }): RunSizes {
     const saved = this.#kinds.map((kind) => kind.saved.reduce((sum, value) => sum + valueBytes(value, sizes), 0))
     const meanwhile = this.#kinds.flatMap(({ forward, backward }) => [
       intermediateBytes(forward, sizes),
@@ -110,7 +126,7 @@ export class TrainingSizes {
    */
   #passBytes(
     { blocks, tokens }: Omit<PassSize, 'sequences'>,
-    { saved, meanwhile }: { readonly saved: number; readonly meanwhile: number },
+    { saved, meanwhile }: RunSizes,
     { groupRows, pieceRows, chunkBlocks }: PassDivision,
   ): number {
     const groupBytes = groupRows * tokens * this.#hiddenSize * Float32Array.BYTES_PER_ELEMENT

@@ -25,6 +25,8 @@ export class Sizes {
 
   /** The sizes of a shape's axes: int64 [axes]. Throws `GRAPH_VALUE` for a name that no value's axis has. */
   vector(shape: Shape): Value {
+    const cut = this.#sizesOfPieces(shape)
+    if (cut !== undefined) return cut
     const pieces: Value[] = []
     let fixed: number[] = []
     const flush = (): void => {
@@ -84,6 +86,16 @@ export class Sizes {
     const outputs = [{ dtype: 'int64' as const, shape: [] }]
     const [count] = this.#g.node({ op: 'ReduceProd', name, inputs: [this.vector(dims)], outputs, attributes })
     return cast(this.#g, count!, dtype, name)
+  }
+
+  /** Where a value is cut into pieces whose sizes are only known at run time, these are a value already. */
+  #sizesOfPieces(shape: Shape): Value | undefined {
+    if (!shape.some((dim) => typeof dim === 'string')) return undefined
+    const cut = this.#g.nodes.find(({ op, outputs, attributes: { axis } }) => {
+      if (op !== 'Split' || outputs.length !== shape.length || axis?.type !== 'int') return false
+      return outputs.every((piece, i) => piece.shape.at(axis.value) === shape[i])
+    })
+    return cut?.inputs[1]
   }
 
   #size(dim: string): Value {

@@ -130,6 +130,7 @@ export class Announcer {
     // A node that was stopped first announces nothing more.
     if (!node.isStarted) return
     const now = Date.now()
+    const { backwardTokens = 0 } = this.#engine ?? {}
     this.#sequence = Math.max(now, this.#sequence + 1)
     this.#announcedTokensLeft = this.#engine?.cacheTokensLeft ?? 0
     await discovery.announce({
@@ -148,6 +149,7 @@ export class Announcer {
       queueMs: this.#pace?.queueMs ?? 0,
       nextRtts: this.#state === 'ONLINE' ? nextRtts(node, discovery.directory.records(), this.#base) : {},
       adapters: [...(this.#engine?.adapters.names ?? [])],
+      ...(backwardTokens > 0 && { backwardTokens }),
       blockDigests: [...(this.#engine?.blockDigests ?? [])],
       sequence: this.#sequence,
       issuedAt: now,

@@ -54,6 +54,18 @@ export class Pace {
     }
   }
 
+  /**
+   * Something that is computed beside sessions begins to wait, as long as a prefill of so many tokens: it says nothing
+   * about how fast those are. Returns what must be called once when it is done.
+   */
+  wait(tokens: number, numBlocks: number): () => void {
+    const expected = stepSeconds(Math.max(tokens, PREFILL_TOKENS), numBlocks, this.#rates)
+    this.#waitingSeconds += expected
+    return () => {
+      this.#waitingSeconds -= expected
+    }
+  }
+
   #endPrefill(work: number): void {
     const now = this.#now()
     const seconds = (now - this.#busySince) / 1000

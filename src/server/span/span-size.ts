@@ -25,6 +25,8 @@ export interface SpanSizeOptions {
   readonly cacheTokens?: number | undefined
   readonly prefillChunkTokens?: number | undefined
   readonly adapterBytes?: number | undefined
+  /** What backward passes may take of memory, 0 for none of them; by default what a sequence of some length takes. */
+  readonly trainingBytes?: number | undefined
   /** The device memory that the span may take; by default what is free now. */
   readonly memoryBytes?: number | undefined
 }
@@ -34,6 +36,7 @@ export interface SpanSize {
   readonly start: number | undefined
   readonly numBlocks: number
   readonly cacheTokens: number
+  readonly trainingBytes: number
 }
 
 /**
@@ -45,17 +48,18 @@ export function sizeSpan(config: ModelConfig, options: SpanSizeOptions, logger: 
   if (start !== undefined && end !== undefined) {
     checkSpan(start, end, config.numBlocks)
     const numBlocks = end - start
-    return { start, numBlocks, cacheTokens: planServed(config, { ...options, numBlocks }).cacheTokens }
+    const { cacheTokens, trainingBytes } = planServed(config, { ...options, numBlocks })
+    return { start, numBlocks, cacheTokens, trainingBytes }
   }
   const plan = planServed(config, options)
   checkPlan(plan, options, logger)
-  const { numBlocks, cacheTokens } = plan
-  return { start: numBlocks === config.numBlocks ? 0 : undefined, numBlocks, cacheTokens }
+  const { numBlocks, cacheTokens, trainingBytes } = plan
+  return { start: numBlocks === config.numBlocks ? 0 : undefined, numBlocks, cacheTokens, trainingBytes }
 }
 
 /** The memory plan of a server with these options, from the model's config alone. */
 export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, 'start' | 'end'>): SpanPlan {
-  const { device, dtype, quant, kvDType, numBlocks, cacheTokens, prefillChunkTokens, adapterBytes } = options
+  const { device, dtype, quant, kvDType, numBlocks, cacheTokens, prefillChunkTokens } = options
   const memoryBytes = options.memoryBytes ?? freeOn(device)
   return planSpan(config, {
     device: device.kind,
@@ -66,7 +70,8 @@ export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, '
     numBlocks,
     cacheTokens,
     prefillChunkTokens,
-    adapterBytes,
+    adapterBytes: options.adapterBytes,
+    trainingBytes: options.trainingBytes,
   })
 }
 

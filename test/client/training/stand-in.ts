@@ -32,7 +32,7 @@ export class StandIn {
     return hidden.map((x) => x ** 3 + x)
   }
 
-  async headGradient(hidden: Float32Array, gradient: Float32Array): Promise<Float32Array> {
+  async normGradient(hidden: Float32Array, gradient: Float32Array): Promise<Float32Array> {
     return gradient.map((g, i) => g * (3 * hidden[i]! ** 2 + 1))
   }
 

@@ -46,7 +46,8 @@ describe('the plan of a span of Llama 3 8B', () => {
     for (const memoryBytes of [4 * GB, 10 * GB, 24 * GB, 30 * GB]) {
       const plan = planSpan(LLAMA_8B, { ...cpu, memoryBytes })
       assert.ok(plan.fits && plan.numBlocks > 0 && plan.numBlocks < 32, JSON.stringify(plan))
-      assert.equal(plan.totalBytes, plan.weightBytes + plan.cacheBytes + plan.workspaceBytes + plan.reserveBytes)
+      const { weightBytes, workspaceBytes, trainingBytes, reserveBytes } = plan
+      assert.equal(plan.totalBytes, weightBytes + plan.cacheBytes + workspaceBytes + trainingBytes + reserveBytes)
       assert.equal(
         planSpan(LLAMA_8B, { ...cpu, memoryBytes, numBlocks: plan.numBlocks + 1, cacheTokens: 8192 }).fits,
         false,

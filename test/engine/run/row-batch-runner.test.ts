@@ -38,7 +38,7 @@ function newLoop({ bucketCacheTokens }: { bucketCacheTokens?: number } = {}) {
   const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
   const ropes = { acquire: () => 'rope', release: () => undefined, get: () => undefined } as unknown as RopeTables
   const runner = new RowBatchRunner(
-    { span, runner: device, cache, ropes, createTraining: assert.fail },
+    { span, runner: device, cache, ropes, createTraining: () => assert.fail() },
     { ...LIMITS, bucketCacheTokens },
   )
   const events: EngineEvent[] = []
@@ -200,7 +200,7 @@ test('a pass fills its rotary table piece by piece, and gives it back', async ()
   }
   const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU, inputs: [[]], kvDType: 'float32' }
   const batches = new RowBatchRunner(
-    { span: span as unknown as RunnerSpan, runner, cache: {} as RowCache, ropes, createTraining: assert.fail },
+    { span: span as unknown as RunnerSpan, runner, cache: {} as RowCache, ropes, createTraining: () => assert.fail() },
     { maxBatchRows: 8, prefillChunkTokens: 256 },
   )
   const tokens = 100_000

@@ -56,9 +56,10 @@ describe('a server that is not told its blocks', () => {
     const { blockBytes, tokenBytes, workspaceBytes, reserveBytes } = planSpan(checkpoint.config, {
       ...target,
       memoryBytes: 1e9,
+      trainingBytes: 0,
     })
     const memoryBytes = workspaceBytes + reserveBytes + 3.5 * (blockBytes + 8192 * tokenBytes)
-    const [start, end, cacheTokens] = await join({ memoryBytes })
+    const [start, end, cacheTokens] = await join({ memoryBytes, trainingBytes: 0 })
     assert.deepEqual([start, end], [5, 8])
     assert.ok(cacheTokens >= 8192 && cacheTokens < 16_384, `${cacheTokens} tokens`)
   })

@@ -54,6 +54,9 @@ function describeSpan(plan: SpanPlan): Finding {
     `${sizeText(plan.cacheBytes)} KV cache${plan.kvDType === undefined ? '' : ` in ${plan.kvDType}`} ` +
       `(${plan.cacheTokens} tokens of ${sizeText(plan.tokenBytes)} a block)`,
     `${sizeText(plan.workspaceBytes)} workspace, ${sizeText(plan.reserveBytes)} reserve`,
+    plan.trainingBytes === 0
+      ? 'no room for training'
+      : `${sizeText(plan.trainingBytes)} for backward passes of clients`,
   ].join('\n')
   if (numBlocks > 0) return ok('Serving', found)
   return problem('Serving', found, 'use a machine with more memory, or only a client: "petals-node generate"')

@@ -21,7 +21,7 @@ export interface LossEnds {
 /** The part of a model's ends that is behind the last block, without the head. */
 export interface NormEnds {
   head(hidden: Float32Array): Promise<Float32Array>
-  headGradient(hidden: Float32Array, gradient: Float32Array): Promise<Float32Array>
+  normGradient(hidden: Float32Array, gradient: Float32Array): Promise<Float32Array>
 }
 
 /**
@@ -43,6 +43,6 @@ export async function headLoss(
 export async function lastNorm(tape: Tape, ends: NormEnds, hidden: Variable): Promise<Variable> {
   const normed = await ends.head(hidden.values.slice())
   return tape.record([hidden], hidden.shape, normed, async (gradient) => [
-    await ends.headGradient(hidden.values.slice(), gradient),
+    await ends.normGradient(hidden.values.slice(), gradient),
   ])
 }

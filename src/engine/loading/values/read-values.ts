@@ -1,4 +1,10 @@
-import { type AssembledSource, type MatrixPart, type Parameter, storedModule } from '../../../graph/parameter.ts'
+import {
+  type AssembledSource,
+  type MatrixPart,
+  type Parameter,
+  type RowPiece,
+  storedModule,
+} from '../../../graph/parameter.ts'
 import { dequantizeRows } from '../../../tensor/dequantize.ts'
 import { type QuantFormat, quantizedSizes, quantizeRows } from '../../../tensor/quantize.ts'
 import { numElements } from '../../../tensor/tensor.ts'
@@ -10,30 +16,33 @@ const PIECE = 1 << 18
 
 /**
  * Reads a parameter's values in float32 into `values`, whatever it is stored in or inference keeps it in, in pieces of
- * one or two milliseconds: between any two it yields. `slices` holds the block's stored tensors. Throws as `readTensor`.
+ * at most `most` elements, where rows are not longer: between any two it yields. `slices` holds the block's stored
+ * tensors. Throws as
+ * `readTensor`.
  */
 export function* readValues(
   { name, shape, source }: Pick<Parameter, 'name' | 'shape' | 'source'>,
   slices: Slices,
   values: Float32Array,
+  most = PIECE,
 ): Generator<void> {
   switch (source.kind) {
     case 'stored':
-      return yield* copyRows(floatRows(slices.get(name)!), values)
+      return yield* copyRows(floatRows(slices.get(name)!), values, most)
     case 'widened':
-      return yield* copyRows(float8Rows(source.quant, source.module, slices), values)
+      return yield* copyRows(float8Rows(source.quant, source.module, slices), values, most)
     case 'assembled':
-      for (const part of source.parts) yield* placeRows(part, partRows(source, part, slices), shape.at(-1)!, values)
+      for (const part of source.parts) yield* placeRows(part, partRows(source, part, slices), shape, values, most)
       return
     case 'microscaled': {
       const { stored } = source
-      return yield* placeRows(stored, microscaledRows(stored.name, stored.shape, slices), shape.at(-1)!, values)
+      return yield* placeRows(stored, microscaledRows(stored.name, stored.shape, slices), shape, values, most)
     }
     case 'unpacked':
-      return yield* readUnpacked(source.quant, source.module, slices, values, PIECE)
+      return yield* readUnpacked(source.quant, source.module, slices, values, most)
     case 'quantized':
-      yield* readValues(source.matrix, slices, values)
-      return yield* roundValues(source.format, shape.at(-1)!, values)
+      yield* readValues(source.matrix, slices, values, most)
+      return yield* roundValues(source.format, shape.at(-1)!, values, most)
   }
 }
 
@@ -42,56 +51,79 @@ function partRows({ quant }: AssembledSource, part: MatrixPart, slices: Slices):
 }
 
 /** How many rows a piece has: at least one, and a multiple of `step`. */
-function rowsAtOnce(columns: number, step = 1): number {
-  return Math.max(step, Math.floor(PIECE / columns / step) * step)
+function rowsAtOnce(most: number, columns: number, step = 1): number {
+  return Math.max(step, Math.floor(most / columns / step) * step)
 }
 
-function* copyRows(stored: StoredRows, values: Float32Array): Generator<void> {
-  const count = rowsAtOnce(stored.columns)
+function* copyRows(stored: StoredRows, values: Float32Array, most: number): Generator<void> {
+  const count = rowsAtOnce(most, stored.columns)
   for (let row = 0; row < stored.rows; row += count) {
     stored.read(row, values.subarray(row * stored.columns, (row + count) * stored.columns))
     yield
   }
 }
 
-/** Puts the pieces of a stored matrix in their places in a parameter whose rows have `columns` values. */
-function* placeRows(part: MatrixPart, stored: StoredRows, columns: number, values: Float32Array): Generator<void> {
-  const matrixRows = part.shape.at(-2) ?? 1
-  const wanted = part.transposed === true ? columns : undefined
-  for (const { matrix = 0, row, column, rows, firstRow, rowStep } of part.pieces) {
+/** `count` rows of a stored matrix, `width` values each, beginning with row or column `done` of a piece. */
+interface Found {
+  readonly values: Float32Array
+  readonly done: number
+  readonly count: number
+  readonly width: number
+}
+
+/** Puts the pieces of a stored matrix in their places in a parameter of this shape. */
+function* placeRows(
+  part: MatrixPart,
+  stored: StoredRows,
+  shape: readonly number[],
+  values: Float32Array,
+  most: number,
+): Generator<void> {
+  const matrixRows = part.shape.at(-2) ?? 1,
+    columns = shape.at(-1)!
+  const atOnce = rowsAtOnce(most, stored.columns)
+  for (const piece of part.pieces) {
+    const { matrix = 0, row, column, rows, rowStep } = piece
     // Of a transpose, the parameter's columns are rows of what is stored.
-    const first = matrix * matrixRows + (wanted === undefined ? row : column)
-    const whole = wanted ?? rows
-    const atOnce = rowsAtOnce(stored.columns)
-    const isWhole = wanted === undefined && columns === stored.columns && rowStep === 1
+    const [first, whole] = part.transposed === true ? [column, columns] : [row, rows]
+    const inPlace = part.transposed !== true && columns === stored.columns && rowStep === 1
     for (let done = 0; done < whole; done += atOnce) {
       const count = Math.min(atOnce, whole - done)
-      const to0 = (firstRow + done) * columns
-      const found = isWhole ? values.subarray(to0, to0 + count * columns) : new Float32Array(count * stored.columns)
-      stored.read(first + done, found)
-      if (isWhole) {
-        yield
-        continue
-      }
-      if (wanted === undefined) {
-        for (let i = 0, to = firstRow + done * rowStep; i < count; i++, to += rowStep) {
-          const from = i * stored.columns + column
-          values.set(found.subarray(from, from + columns), to * columns)
-        }
-      } else
-        for (let i = 0; i < rows; i++) {
-          const to = (firstRow + i * rowStep) * columns + done
-          for (let j = 0, from = row + i; j < count; j++, from += stored.columns) values[to + j] = found[from]!
-        }
+      const to = (piece.firstRow + done) * columns
+      const found = inPlace ? values.subarray(to, to + count * columns) : new Float32Array(count * stored.columns)
+      stored.read(matrix * matrixRows + first + done, found)
+      const place = part.transposed === true ? placeColumns : placeEach
+      if (!inPlace) place(piece, { values: found, done, count, width: stored.columns }, values, columns)
       yield
     }
   }
 }
 
+/** Stored rows, the first of which is the piece's row `done`, become rows of the parameter. */
+function placeEach({ column, firstRow, rowStep }: RowPiece, found: Found, values: Float32Array, columns: number): void {
+  for (let i = 0; i < found.count; i++) {
+    const from = i * found.width + column
+    values.set(found.values.subarray(from, from + columns), (firstRow + (found.done + i) * rowStep) * columns)
+  }
+}
+
+/** Stored rows, the first of which is the piece's column `done`, become columns of the parameter. */
+function placeColumns(
+  piece: RowPiece,
+  { values: found, done, count, width }: Found,
+  values: Float32Array,
+  columns: number,
+): void {
+  for (let i = 0; i < piece.rows; i++) {
+    const to = (piece.firstRow + i * piece.rowStep) * columns + done
+    for (let j = 0, from = piece.row + i; j < count; j++, from += width) values[to + j] = found[from]!
+  }
+}
+
 /** Replaces the values of a matrix by those that its codes in a quantized format stand for. */
-function* roundValues(format: QuantFormat, columns: number, values: Float32Array): Generator<void> {
+function* roundValues(format: QuantFormat, columns: number, values: Float32Array, most: number): Generator<void> {
   // Of formats whose blocks go on over the ends of rows, whole blocks: no format has larger ones.
-  const count = rowsAtOnce(columns, 64) * columns
+  const count = rowsAtOnce(most, columns, 64) * columns
   for (let first = 0; first < values.length; first += count) {
     const rows = values.subarray(first, first + count)
     const { blocks, codeBytes } = quantizedSizes(format, rows.length / columns, columns)

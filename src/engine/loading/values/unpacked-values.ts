@@ -18,7 +18,8 @@ const PER_WORD = 8
 
 /**
  * Reads a matrix that is stored as packed integers into `values` [out, in]: (code - zero) * scale, in parts of at most
- * `most` weights, if the format lets them be so small. Throws as `requireNaturalOrder`, `unpackMatrix` and `readTensor`.
+ * `most` weights, if the format lets them be so small. Throws as `requireNaturalOrder`, `unpackMatrix` and
+ * `readTensor`.
  */
 export function* readUnpacked(
   quant: PackedQuant,

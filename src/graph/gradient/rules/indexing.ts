@@ -1,4 +1,6 @@
-import { add, mul, splitLast } from '../../ops.ts'
+import { add, gather, mul, splitLast } from '../../ops.ts'
+import { reduceAxes } from '../../reduce-ops.ts'
+import { type Picks, picksOf } from '../../row-ops.ts'
 import { scatterAdd } from '../../scatter-ops.ts'
 import { type Attribute, int, type Value, type ValueType } from '../../value.ts'
 import {
@@ -59,7 +61,18 @@ function ofGather(at: NodeGradient): Value {
   const [table, ids] = [inputOf(at, 0), inputOf(at, 1)]
   if (axisOf(intAttribute(at.node, 'axis', 0), table.shape.length) !== 0)
     throw uncovered(at, 'has a gradient only along axis 0')
+  const picks = picksOf(ids)
+  if (picks !== undefined) return ofPicks(at, table, picks)
   return addRows(at, at.sizes.zeros(table, 'zeros'), ids, gradientOf(at))
+}
+
+/** Each row was taken equally often, and it is known where: the gradient's rows are taken back, none is scattered. */
+function ofPicks(at: NodeGradient, table: Value, { back, times }: Picks): Value {
+  const taken = gather(at.g, gradientOf(at), back, 'taken_back')
+  if (times === 1) return at.sizes.reshape(taken, table.shape, 'as_before')
+  const [rows = 1, ...row] = table.shape
+  const ofRows = at.sizes.reshape(taken, [rows, times, ...row], 'of_rows')
+  return reduceAxes(at.g, 'ReduceSum', ofRows, [1], { keep: false }, 'sum_of_rows')
 }
 
 /** As `ofGather`, where a row's place is given along several axes of the table, as the last axis of the indices. */
