@@ -49,9 +49,9 @@ before(async () => {
       [4, 8],
     ],
     {
-    allowClientAdapters: true,
-    adapterBytes: 2 ** 26,
-  },
+      allowClientAdapters: true,
+      adapterBytes: 2 ** 26,
+    },
   )
   model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, { bootstrap: swarm.bootstrap, threads: 1 })
 })
