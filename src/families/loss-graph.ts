@@ -6,7 +6,7 @@ import { reshape, sub } from '../graph/ops.ts'
 import { constantLike, equal, filled, gatherElements, logSoftmax, where } from '../graph/primitive-ops.ts'
 import type { Value } from '../graph/value.ts'
 import { familyOf } from './index.ts'
-import { gradientName, HIDDEN_GRADIENT } from './training-names.ts'
+import { HIDDEN_GRADIENT, gradientName } from './training-names.ts'
 
 export interface LossGraphOptions {
   /** Whether the head's own parameters have gradients, too. */

@@ -64,7 +64,8 @@ function passesOf(graph: Graph): TrainingGraphs {
  * Inputs:
  * - `hidden` [rows, tokens, hidden]: each row begins at position 0; rows that are shorter are padded on the right
  * - cos and sin [tokens, rotaryDim / 2], named by `ropeInputs`, if the block has a rotary embedding
- * - the matrices of one adapter, which all rows have, named by `loraInputs`, if the target has adapters
+ * - the matrices of one adapter, which all rows have, named by `loraInputs`, if the target has adapters: A [ranks, in],
+ *   B [ranks, out], already scaled, all of the same ranks
  *
  * Output: `output` [rows, tokens, hidden].
  *

@@ -6,7 +6,7 @@ import { PetalsError } from '../base/errors.ts'
  * - `GRAPH_NAME`: a name that is taken
  * - `GRAPH_VALUE`: a value that does not belong to the graph, or cannot be an output
  * - `GRAPH_PARAMETER`: inline parameters that are missing or do not fit when the graph is encoded
- * - `GRAPH_UNSUPPORTED`: a device, dtype or activation for which there are no kernels
+ * - `GRAPH_UNSUPPORTED`: a device, dtype or activation for which there are no kernels, an operator without gradient
  */
 export type GraphErrorCode =
   | 'GRAPH_SHAPE'

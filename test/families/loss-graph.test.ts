@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { buildHeadGraph, buildNormGraph } from '../../src/families/graphs.ts'
 import { buildLossGraph } from '../../src/families/loss-graph.ts'
-import { CPU, createSession, FIXTURES, type Fixture, floats, loadFixture, maxError } from './support.ts'
+import { CPU, createSession, FIXTURES, floats, loadFixture, maxError } from './support.ts'
+import { lossFeeds, type LossFeeds, lossOf } from './training-support.ts'
 
 const TOLERANCE = 1e-4
 
@@ -11,16 +12,11 @@ describe("the loss of every fixture's logits", () => {
   for (const name of FIXTURES)
     it(`and its gradient are those of transformers: ${name}`, async () => {
       const fixture = await loadFixture(name)
-      const { config, golden, weights } = fixture
-      const session = await createSession(buildLossGraph(config), weights)
-      const feeds = lossFeeds(fixture)
-      const { losses, hidden_gradient: gradient } = await session.run(feeds)
-      const mean = (losses!.data as Float32Array).reduce((sum, loss, i) => {
-        return sum + loss * (feeds.weights.data as Float32Array)[i]!
-      }, 0)
+      const { config, golden } = fixture
+      const { loss, gradient } = await lossOf(fixture, floats(golden, `block${config.numBlocks - 1}_output`))
       const expected = floats(golden, 'loss')[0]!
-      assert.ok(Math.abs(mean - expected) < 1e-5 * expected, `loss ${mean} instead of ${expected}`)
-      assertClose(gradient!.data as Float32Array, floats(golden, `block${config.numBlocks - 1}_output_grad`))
+      assert.ok(Math.abs(loss - expected) < 1e-5 * expected, `loss ${loss} instead of ${expected}`)
+      assertClose(gradient, floats(golden, `block${config.numBlocks - 1}_output_grad`))
     })
 })
 
@@ -66,28 +62,6 @@ describe('buildLossGraph', () => {
         assertClose(found[output]!.data as Float32Array, output.endsWith('bias') ? expected.bias : expected.weight)
     })
 })
-
-interface LossFeeds extends Record<string, ort.Tensor> {
-  readonly hidden: ort.Tensor
-  readonly targets: ort.Tensor
-  readonly weights: ort.Tensor
-}
-
-/** What a loss over all tokens but the first of each row takes, as transformers has it. */
-function lossFeeds({ config, golden }: Fixture): LossFeeds {
-  const ids = golden.get('input_ids')!
-  const [rows = 0, length = 0] = ids.shape
-  const all = new BigInt64Array(ids.data.buffer, ids.data.byteOffset, rows * length)
-  const isLast = (i: number) => i % length === length - 1
-  const targets = BigInt64Array.from(all, (_, i) => (isLast(i) ? 0n : all[i + 1]!))
-  const weights = Float32Array.from(all, (_, i) => (isLast(i) ? 0 : 1 / (rows * (length - 1))))
-  const hidden = floats(golden, `block${config.numBlocks - 1}_output`)
-  return {
-    hidden: new ort.Tensor('float32', hidden, [rows * length, config.hiddenSize]),
-    targets: new ort.Tensor('int64', targets, [rows * length]),
-    weights: new ort.Tensor('float32', weights, [rows * length]),
-  }
-}
 
 /** By the formula: of logit i it is weight * (probability - 1 if it is the target's). */
 function headGradients(

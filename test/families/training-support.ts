@@ -1,9 +1,11 @@
 import ort from 'onnxruntime-node'
 import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
+import { buildLossGraph } from '../../src/families/loss-graph.ts'
 import { ropeInputs } from '../../src/families/input-names.ts'
 import { ropeAngles } from '../../src/families/rope.ts'
-import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, type TrainingGraphs } from '../../src/families/training-names.ts'
-import { createSession, type Tensors } from './support.ts'
+import type { TrainingGraphs } from '../../src/families/training-graphs.ts'
+import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../src/families/training-names.ts'
+import { createSession, type Fixture, floats, type Tensors } from './support.ts'
 
 export type Feeds = Record<string, ort.Tensor>
 
@@ -74,4 +76,41 @@ export function angles({ ropes }: ModelConfig, positions: number): Feeds {
     ] as const
   })
   return Object.fromEntries(tables)
+}
+
+export interface LossFeeds extends Record<string, ort.Tensor> {
+  readonly hidden: ort.Tensor
+  readonly targets: ort.Tensor
+  readonly weights: ort.Tensor
+}
+
+/** What a loss over all tokens but the first of each row takes, as transformers has it. */
+export function lossFeeds(
+  { config, golden }: Fixture,
+  hidden = floats(golden, `block${config.numBlocks - 1}_output`),
+): LossFeeds {
+  const ids = golden.get('input_ids')!
+  const [rows = 0, length = 0] = ids.shape
+  const all = new BigInt64Array(ids.data.buffer, ids.data.byteOffset, rows * length)
+  const isLast = (i: number) => i % length === length - 1
+  const targets = BigInt64Array.from(all, (_, i) => (isLast(i) ? 0n : all[i + 1]!))
+  const weights = Float32Array.from(all, (_, i) => (isLast(i) ? 0 : 1 / (rows * (length - 1))))
+  return {
+    hidden: new ort.Tensor('float32', hidden, [rows * length, config.hiddenSize]),
+    targets: new ort.Tensor('int64', targets, [rows * length]),
+    weights: new ort.Tensor('float32', weights, [rows * length]),
+  }
+}
+
+/** The mean loss over those tokens for what the last block yields, and its gradient. */
+export async function lossOf(
+  fixture: Fixture,
+  hidden: Float32Array,
+): Promise<{ readonly loss: number; readonly gradient: Float32Array }> {
+  const session = await createSession(buildLossGraph(fixture.config), fixture.weights)
+  const feeds = lossFeeds(fixture, hidden)
+  const found = await session.run(feeds)
+  const weights = feeds.weights.data as Float32Array
+  const loss = (found['losses']!.data as Float32Array).reduce((sum, each, i) => sum + each * weights[i]!, 0)
+  return { loss, gradient: found[HIDDEN_GRADIENT]!.data as Float32Array }
 }

@@ -46,7 +46,7 @@ const DESCRIPTIONS: Readonly<Record<Kind, string>> = {
   flag: 'true or false',
   bytes: 'a Uint8Array',
   object: 'an object',
-  adapter: 'the name of an adapter, or what loadAdapter gave',
+  adapter: 'the name of an adapter, what loadAdapter gave, or AdapterVersions',
   classifier: 'a number of labels, or what loadClassifier gave',
 }
 

@@ -56,8 +56,8 @@ export class PassLanes {
 
   /**
    * Chooses a server and waits for the turn there. Choices are made one after another, so that each knows of those
-   * before it; `estimate` says how many seconds the piece takes on the chosen one. Throws what `choose` throws, and the signal's
-   * reason.
+   * before it; `estimate` says how many seconds the piece takes on the chosen one. Throws what `choose` throws, and the
+   * signal's reason.
    */
   async enter(
     choose: () => Promise<RouteSpan>,

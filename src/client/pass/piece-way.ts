@@ -8,7 +8,7 @@ import type { Turn } from './lanes.ts'
 import type { PassAccess } from './pass-access.ts'
 import type { PassPart, PassPlan, PieceRange } from './pass-plan.ts'
 import { type SpanGradients, type SpanRequest, requestBackward, requestForward } from './requests.ts'
-import { Retries } from './retries.ts'
+import { AdapterLost, Retries } from './retries.ts'
 
 /** The bounds of the time that a server's part is given. */
 const MIN_FORWARD_MS = 20_000
@@ -173,8 +173,7 @@ export class PieceWay {
       return result
     } catch (error) {
       turn.leave()
-      const isLost = errorCode(error) === 'ADAPTER_UNKNOWN' && this.#plan.adapter?.forget(span.server.peerId) === true
-      await this.#retries.failed(span, error, isLost)
+      await this.#retries.failed(span, error)
       return undefined
     } finally {
       turn.leave()
@@ -216,13 +215,15 @@ export class PieceWay {
 
   /** Compares what a server took with what its record lets expect. */
   async #observed<T>(
-    { span, hidden }: SpanRequest,
+    { span, hidden, adapter }: SpanRequest,
     { secondsAhead }: Turn,
     direction: Direction,
     work: () => Promise<T>,
   ): Promise<T> {
     const began = performance.now()
-    const result = await work()
+    const result = await work().catch((error: unknown) => {
+      throw errorCode(error) === 'ADAPTER_UNKNOWN' && adapter?.forget() ? new AdapterLost(error as Error) : error
+    })
     const { lanes, links } = this.#swarm
     const expected = expectedStepSeconds([span], { ...sizeOf(hidden, direction), secondsAhead }, links)
     if (expected !== undefined) lanes.observed.took([span.server.peerId], (performance.now() - began) / 1000, expected)

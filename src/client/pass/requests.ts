@@ -1,10 +1,11 @@
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
+import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { ModulePair } from '../remote/adapter-versions.ts'
-import type { ModuleShapes } from '../remote/request-adapter.ts'
+import type { ModuleShapes, ProvidedAdapter } from '../remote/request-adapter.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { takeAnswer, wrongAnswer } from './answers.ts'
 import type { PassAccess } from './pass-access.ts'
@@ -18,8 +19,8 @@ export interface SpanRequest {
   readonly hidden: Tensor
   /** Deep prompts of the span's blocks, [blocks, positions, hidden]. */
   readonly prompts: Tensor | undefined
-  /** The adapter's name at this server. */
-  readonly adapter: string | undefined
+  /** The adapter as this server has it. */
+  readonly adapter: ProvidedAdapter | undefined
   /** How long the whole may take, in milliseconds. */
   readonly limitMs: number
   readonly signal: AbortSignal
@@ -41,10 +42,8 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
   const { server, start, end } = span
   return await ask(swarm, 'forward', request, async (stream, signal) => {
     const { modelKey } = swarm
-    await stream.send(
-      { kind: 'forward', modelKey, start, end, trace: newTrace(), hidden, adapter, prompts },
-      { signal },
-    )
+    const message = { modelKey, start, end, trace: newTrace(), hidden, adapter: adapter?.name, prompts }
+    await measured(swarm, server, hidden, () => stream.send({ kind: 'forward', ...message }, { signal }))
     const answer = await received(stream, signal)
     const due = { dtype: server.dtype, shape: hidden.shape }
     return await takeAnswer(server, 'hidden states', answer.hidden, due, hidden.dtype)
@@ -63,9 +62,11 @@ export async function requestBackward(
   const { span, hidden, gradient, prompts, adapter, modules } = request
   const { server, start, end } = span
   return await ask(swarm, 'backward', request, async (stream, signal) => {
-    const message = { modelKey: swarm.modelKey, start, end, trace: newTrace(), hidden, gradient, adapter, prompts }
+    const { modelKey } = swarm
     const adapterGradients = modules !== undefined && modules.size > 0
-    await stream.send({ kind: 'backward', ...message, adapterGradients }, { signal })
+    const given = { hidden, gradient, adapter: adapter?.name, prompts, adapterGradients }
+    const message = { modelKey, start, end, trace: newTrace(), ...given }
+    await measured(swarm, server, hidden, () => stream.send({ kind: 'backward', ...message }, { signal }))
     const first = await received(stream, signal)
     if (first.kind !== 'gradients') throw wrongAnswer(server.peerId, `"${first.kind}" where gradients were due`)
     if ((first.prompts === undefined) !== (prompts === undefined))
@@ -105,6 +106,18 @@ async function receiveModules(
   for (const name of due.keys())
     if (!modules.has(name)) throw wrongAnswer(peerId, `no gradient of module ${name}, which was asked for`)
   return modules
+}
+
+/** Sends hidden states, and notes how long the link took for them. */
+async function measured(
+  { links }: PassAccess,
+  { peerId }: ServerRecord,
+  { data }: Tensor,
+  send: () => Promise<void>,
+): Promise<void> {
+  const began = performance.now()
+  await send()
+  links?.sent(peerId, data.byteLength, performance.now() - began)
 }
 
 /** Opens a stream, and ends it in order where the work is done, else at once. */

@@ -1,5 +1,5 @@
 import { orAborted } from '../../base/abort.ts'
-import { type PetalsError, errorCode, isTransient } from '../../base/errors.ts'
+import { PetalsError, errorCode, isTransient } from '../../base/errors.ts'
 import { pause } from '../../swarm/deadline.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { NoRouteError } from '../remote/routing.ts'
@@ -21,6 +21,13 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'TRAINING_MEMORY',
   'TRAINING_OFF',
 ])
+
+/** A server has lost an adapter that it can be brought again. */
+export class AdapterLost extends PetalsError {
+  constructor(cause: Error) {
+    super('ADAPTER_UNKNOWN', cause.message, { cause })
+  }
+}
 
 /**
  * Decides whether a piece goes on after a failure. Servers that have failed are avoided, and those that refuse are left
@@ -75,16 +82,16 @@ export class Retries {
   }
 
   /**
-   * A server has failed: resolves when the piece is to be tried again, and throws where that is of no use.
-   * `isLostAdapter`: it had lost an adapter that it can be brought again, which helps once.
+   * A server has failed: resolves when the piece is to be tried again, and throws where that is of no use. To bring a
+   * server its adapter again helps once.
    */
-  async failed(span: RouteSpan, error: unknown, isLostAdapter: boolean): Promise<void> {
+  async failed(span: RouteSpan, error: unknown): Promise<void> {
     this.#signal.throwIfAborted()
     const { peerId } = span.server
-    const isBrought = isLostAdapter && !this.#provided.has(peerId)
+    const isLost = error instanceof AdapterLost
+    const isBrought = isLost && !this.#provided.has(peerId)
     if (isBrought) this.#provided.add(peerId)
-    else if (isLostAdapter || REFUSALS.has(errorCode(error)))
-      this.#refusals.set(peerId, { span, error: error as Error })
+    else if (isLost || REFUSALS.has(errorCode(error))) this.#refusals.set(peerId, { span, error: error as Error })
     else if (!isTransient(error)) throw error
     else this.#swarm.avoid(peerId, error as Error)
     if (!isBrought) this.#swarm.lanes.failed(peerId)

@@ -16,8 +16,7 @@ export function requestAdapter(adapter: ActiveAdapter, config: ModelConfig): Req
   return {
     label: adapter,
     servedBy: (record) => record.adapters.includes(adapter),
-    provide: async () => adapter,
-    forget: () => false,
+    provide: async () => ({ name: adapter, forget: () => false }),
     trained: () => undefined,
   }
 }

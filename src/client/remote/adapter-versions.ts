@@ -10,7 +10,7 @@ import { type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { uploadAdapter } from './adapter-upload.ts'
-import type { AdapterAccess, ModuleShapes, ProvideOptions, RequestAdapter } from './request-adapter.ts'
+import type { AdapterAccess, ModuleShapes, ProvideOptions, ProvidedAdapter, RequestAdapter } from './request-adapter.ts'
 import type { RouteSpan } from './route-request.ts'
 import { SharedWork } from './shared-work.ts'
 
@@ -28,7 +28,7 @@ interface VersionedModule extends FittedModule {
 /** What one server was brought. */
 interface AtServer {
   /** Uploads that are under way or were taken, by the adapter's name. */
-  readonly uploads: Map<string, SharedWork<string>>
+  readonly uploads: Map<string, SharedWork<void>>
   newest?: { readonly name: string; readonly version: number } | undefined
 }
 
@@ -141,7 +141,7 @@ class AdapterVersion implements RequestAdapter {
     swarm: AdapterAccess,
     { server, start, end }: RouteSpan,
     { trusts = false, signal }: ProvideOptions = {},
-  ): Promise<string | undefined> {
+  ): Promise<ProvidedAdapter | undefined> {
     signal?.throwIfAborted()
     if (!this.#modules.some(({ block }) => start <= block && block < end)) return undefined
     const name = await this.#nameFor(server)
@@ -149,16 +149,22 @@ class AdapterVersion implements RequestAdapter {
     this.#servers.set(server.peerId, at)
     let upload = at.uploads.get(name)
     if (upload === undefined || (upload.isDone && !trusts)) {
-      const forget = (): void => void (at.uploads.get(name) === upload && at.uploads.delete(name))
-      upload = new SharedWork((stop) => this.#upload(swarm, server, name, at, stop), forget)
-      at.uploads.set(name, upload)
+      const begun = new SharedWork(
+        (stop) => this.#upload(swarm, server, name, at, stop),
+        () => forget(at, name, begun),
+      )
+      upload = begun
+      at.uploads.set(name, begun)
     }
-    return await upload.join(signal)
-  }
-
-  forget(peerId: string): boolean {
-    this.#servers.delete(peerId)
-    return true
+    await upload.join(signal)
+    const taken = upload
+    return {
+      name,
+      forget: () => {
+        forget(at, name, taken)
+        return true
+      },
+    }
   }
 
   trained({ start, end }: Pick<RouteSpan, 'start' | 'end'>): ModuleShapes | undefined {
@@ -173,7 +179,7 @@ class AdapterVersion implements RequestAdapter {
     name: string,
     at: AtServer,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<void> {
     const before = at.newest !== undefined && at.newest.version < this.#version ? at.newest : undefined
     const modules = this.#within(server).map((module) => ({
       name: module.name,
@@ -186,7 +192,6 @@ class AdapterVersion implements RequestAdapter {
       // What it replaces is gone, or may be.
       for (const [other, { isDone }] of at.uploads) if (other !== name && isDone) at.uploads.delete(other)
     }
-    return name
   }
 
   #nameFor(server: ServerRecord): Promise<string> {
@@ -209,6 +214,11 @@ class AdapterVersion implements RequestAdapter {
   #within({ start, end }: ServerRecord): readonly VersionedModule[] {
     return this.#modules.filter(({ block }) => start <= block && block < end)
   }
+}
+
+/** Forgets an upload, unless there has been another one since. */
+function forget({ uploads }: AtServer, name: string, upload: SharedWork<void>): void {
+  if (uploads.get(name) === upload) uploads.delete(name)
 }
 
 async function loaded({ name, scaling, a, b }: VersionedModule): Promise<LoadedModule> {

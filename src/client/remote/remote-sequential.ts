@@ -103,10 +103,10 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   }
 
   /**
-   * Computes the blocks on whole sequences: `hidden` [batch, tokens, hidden] -> same shape and dtype. A large batch goes
-   * in pieces, over several servers where they hold the blocks; a server that fails is replaced. Within `useSession` it
-   * is a step of that session instead, with batch 1. Throws `TENSOR_SHAPE`, `TENSOR_NONFINITE`, `NO_ROUTE`, the error of
-   * the last server that was tried, or the signal's reason.
+   * Computes the blocks on whole sequences: `hidden` [batch, tokens, hidden] -> same shape and dtype. A large batch
+   * goes in pieces, over several servers where they hold the blocks; a server that fails is replaced. Within
+   * `useSession` it is a step of that session instead, with batch 1. Throws `TENSOR_SHAPE`, `TENSOR_NONFINITE`,
+   * `NO_ROUTE`, the error of the last server that was tried, or the signal's reason.
    */
   async forward(hidden: Tensor, options: ForwardOptions = {}): Promise<Tensor> {
     const session = this.#active.getStore()

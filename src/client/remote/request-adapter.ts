@@ -12,15 +12,20 @@ export interface ProvideOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** An adapter as a server has it. */
+export interface ProvidedAdapter {
+  readonly name: string
+  /** Notes that the server has lost it. False for an adapter that the client cannot bring again. */
+  forget(): boolean
+}
+
 /** The adapter of a session or a request. */
 export interface RequestAdapter extends AdapterServers {
   /**
-   * The adapter's name on a server. The client's own adapter is uploaded first, if the server lacks it; undefined where
-   * it has nothing for the span's blocks.
+   * The adapter on a server. The client's own is uploaded first, if the server lacks it; undefined where it has nothing
+   * for the span's blocks.
    */
-  provide(swarm: AdapterAccess, span: RouteSpan, options?: ProvideOptions): Promise<string | undefined>
-  /** Notes that a server has lost it. False for an adapter that the client could not bring again. */
-  forget(peerId: string): boolean
+  provide(swarm: AdapterAccess, span: RouteSpan, options?: ProvideOptions): Promise<ProvidedAdapter | undefined>
   /** The modules within some blocks whose gradients are wanted; undefined where the adapter is not trained. */
   trained(blocks: Pick<RouteSpan, 'start' | 'end'>): ModuleShapes | undefined
 }

@@ -315,7 +315,7 @@ export class Chain {
         allocTimeoutMs,
         timeoutMs: connectTimeoutMs,
         trace: this.trace,
-        adapter,
+        adapter: adapter?.name,
         prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
       },
       this.#events,

@@ -19,10 +19,10 @@ export interface GradientRequest {
 
 /**
  * Adds the nodes that compute the gradient of the loss with respect to each value of `wrt` by reverse-mode automatic
- * differentiation: a walk over the node list from its end, one row of the table for each operator (Griewank and Walther,
- * "Evaluating Derivatives", chapter 3). Only nodes on a way from `wrt` to `of` are walked. Values that `of` does not
- * depend on are not in the result: their gradient is zero. Throws `GRAPH_UNSUPPORTED`, naming the operator, for a node on
- * the way that has no row, and `GRAPH_VALUE` for a gradient that does not fit `of`.
+ * differentiation: a walk over the node list from its end, one row of the table for each operator (Griewank and
+ * Walther, "Evaluating Derivatives", chapter 3). Only nodes on a way from `wrt` to `of` are walked. Values that `of`
+ * does not depend on are not in the result: their gradient is zero. Throws `GRAPH_UNSUPPORTED`, naming the operator,
+ * for a node on the way that has no row, and `GRAPH_VALUE` for a gradient that does not fit `of`.
  */
 export function addGradients(g: Graph, { of, given, wrt }: GradientRequest): Map<Value, Value> {
   if (describe(of) !== describe(given)) {

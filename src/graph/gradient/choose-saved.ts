@@ -33,10 +33,11 @@ export interface SavedChoice {
 /**
  * The values that the forward pass saves for the backward pass, which computes again what else it needs. The rule: of
  * all sets of values from which the rest can be computed without repeating a costly node (a product of matrices, a
- * choice of the largest), the one of fewest bytes is saved. Inputs, parameters and constants cost nothing. So results of
- * linear layers, or what is made of them, are saved; norms, activations, rotations and masks are computed again. A value
- * with one symbolic size on two axes, like attention's scores [rows, heads, tokens, tokens], is never saved, since such
- * values would soon outgrow all others: the product that makes it is repeated, as by Dao et al., "FlashAttention".
+ * choice of the largest), the one of fewest bytes is saved. Inputs, parameters and constants cost nothing. So results
+ * of linear layers, or what is made of them, are saved; norms, activations, rotations and masks are computed again. A
+ * value with one symbolic size on two axes, like attention's scores [rows, heads, tokens, tokens], is never saved,
+ * since such values would soon outgrow all others: the product that makes it is repeated, as by Dao et al.,
+ * "FlashAttention".
  *
  * The set is a minimal cut between the results of costly nodes and what the backward pass needs.
  */

@@ -15,9 +15,9 @@ interface Arc {
 }
 
 /**
- * The nodes of least total cost without which nothing flows from sources to sinks; of several such sets, the one nearest
- * to the sinks (Ford and Fulkerson, "Maximal flow through a network"; Dinic's algorithm). Undefined if that costs
- * Infinity.
+ * The nodes of least total cost without which nothing flows from sources to sinks; of several such sets, the one
+ * nearest to the sinks (Ford and Fulkerson, "Maximal flow through a network"; Dinic's algorithm). Undefined if that
+ * costs Infinity.
  */
 export function minCut({ costs, arcs, sources, sinks }: FlowNetwork): number[] | undefined {
   // Node n is two vertices: 2n, which is entered, and 2n + 1, which is left.

@@ -6,9 +6,9 @@ import type { Node, Value } from '../value.ts'
 import type { Sizes } from './sizes.ts'
 
 /**
- * How gradients pass through an operator: one row of the table. It yields the gradient with respect to each input of the
- * node that `at.wants`, in the input's shape or in one that broadcasting made of it: the walker sums over broadcast axes.
- * An axis of a gradient may have size 1 where all elements along it are equal.
+ * How gradients pass through an operator: one row of the table. It yields the gradient with respect to each input of
+ * the node that `at.wants`, in the input's shape or in one that broadcasting made of it: the walker sums over
+ * broadcast axes. An axis of a gradient may have size 1 where all elements along it are equal.
  */
 export interface Rule {
   /**

@@ -4,9 +4,9 @@ import { factorsOf } from '../shapes.ts'
 import type { Dim, Shape, Value } from '../value.ts'
 
 /**
- * The bytes of values, e.g. of those that a forward pass saves for the backward pass. `sizes` are those of the axes that
- * only have names: with 1 row and 1 token it is the bytes of each token, since no saved value grows with their square.
- * Throws `GRAPH_VALUE` for a name without a size.
+ * The bytes of values, e.g. of those that a forward pass saves for the backward pass. `sizes` are those of the axes
+ * that only have names: with 1 row and 1 token it is the bytes of each token, since no saved value grows with their
+ * square. Throws `GRAPH_VALUE` for a name without a size.
  */
 export function savedBytes(values: readonly Value[], sizes: Readonly<Record<string, number>>): number {
   return values.reduce((sum, value) => sum + valueBytes(value, sizes), 0)

@@ -9,8 +9,8 @@ import { factorsOf, productOf, reshapeOperand, sameElements } from '../shapes.ts
 import { int, type Shape, type Value, type ValueType } from '../value.ts'
 
 /**
- * Sizes of a graph's axes as values, for shapes that are known only at run time. They are read from an input that has an
- * axis of the name, where there is one, so that no intermediate result is kept only for its shape.
+ * Sizes of a graph's axes as values, for shapes that are known only at run time. They are read from an input that has
+ * an axis of the name, where there is one, so that no intermediate result is kept only for its shape.
  */
 export class Sizes {
   readonly #g: Graph

@@ -21,6 +21,16 @@ function prompts(positions: number): Tensor {
   return fromFloat32(values, [NUM_BLOCKS, positions, WIDTH])
 }
 
+function shaped(tensor: Tensor, shape: readonly number[]): Tensor {
+  return { ...tensor, shape }
+}
+
+function spoilt(tensor: Tensor, value: number): Tensor {
+  const values = asFloat32(tensor).slice()
+  values[3] = value
+  return fromFloat32(values, tensor.shape)
+}
+
 describe('a pass over a batch', () => {
   it('goes in pieces of whole sequences, and comes back in order', async (t) => {
     const cases = [
@@ -286,15 +296,9 @@ describe('a pass whose servers fail', () => {
   })
 
   it('believes no answer that cannot be', async (t) => {
-    const other = (tensor: Tensor, shape = [1, ...tensor.shape]): Tensor => ({ ...tensor, shape })
-    const spoilt = (tensor: Tensor, value: number): Tensor =>
-      fromFloat32(
-        asFloat32(tensor).map((each, i) => (i === 3 ? value : each)),
-        tensor.shape,
-      )
     type Said = { kind: string; hidden?: Tensor; prompts?: Tensor }
     const lies: [code: string, lie: (said: Said) => object | undefined][] = [
-      ['SESSION_ANSWER', (said) => said.hidden && { ...said, hidden: other(said.hidden, [2, 16, WIDTH / 2]) }],
+      ['SESSION_ANSWER', (said) => said.hidden && { ...said, hidden: shaped(said.hidden, [2, 16, WIDTH / 2]) }],
       [
         'SESSION_ANSWER',
         (said) => said.hidden && { ...said, hidden: { ...said.hidden, dtype: 'bfloat16', shape: [2, 16, WIDTH] } },
@@ -303,7 +307,7 @@ describe('a pass whose servers fail', () => {
       ['TENSOR_NONFINITE', (said) => said.hidden && { ...said, hidden: spoilt(said.hidden, -Infinity) }],
       ['SESSION_ANSWER', () => undefined],
       ['SESSION_ANSWER', (said) => (said.kind === 'gradients' ? { ...said, prompts: undefined } : said)],
-      ['SESSION_ANSWER', (said) => (said.prompts ? { ...said, prompts: other(said.prompts, [3, 4, WIDTH]) } : said)],
+      ['SESSION_ANSWER', (said) => (said.prompts ? { ...said, prompts: shaped(said.prompts, [3, 4, WIDTH]) } : said)],
       ['TENSOR_NONFINITE', (said) => (said.prompts ? { ...said, prompts: spoilt(said.prompts, Infinity) } : said)],
       [
         'SESSION_ANSWER',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LinkMeter } from '../../../src/client/remote/link-meter.ts'
 import { Slowdowns } from '../../../src/client/remote/slowdowns.ts'
-import { allowedStepMs, expectedStepSeconds } from '../../../src/client/remote/step-time.ts'
+import { BACKWARD_FORWARDS, allowedStepMs, expectedStepSeconds } from '../../../src/client/remote/step-time.ts'
 import { recordOf } from '../../swarm/kit.ts'
 
 const BOUNDS = { minStepMs: 1000, stepTimeoutMs: 100_000 }
@@ -24,6 +24,12 @@ test('a step is given time for compute, queue and bytes over the links, within b
   const quick = spanOf({ queueMs: 0, decodeRate: 1e4 })
   assert.equal(allowedStepMs([quick], { tokens: 1, rowBytes: 4 }, new LinkMeter(() => 1), BOUNDS), 1000)
   assert.equal(allowedStepMs([spanOf({ prefillRate: 0 })], size, links, BOUNDS), 100_000, 'nothing is known')
+})
+
+test('a backward pass is given the time of three forward passes, and of what is before it', () => {
+  const links = new LinkMeter(() => 100)
+  const size = { tokens: 200, rowBytes: 1000, forwards: BACKWARD_FORWARDS, carries: 3, secondsAhead: 4 }
+  assert.equal(expectedStepSeconds([spanOf({})], size, links)?.toFixed(3), (6 + 0.5 + 0.048 + 0.1 + 4).toFixed(3))
 })
 
 test('short messages say nothing of a rate', () => {

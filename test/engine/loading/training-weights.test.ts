@@ -91,10 +91,14 @@ describe('a block with training weights', () => {
 describe('TrainingWeights', async () => {
   const checkpoint = await openCheckpoint(join(FIXTURES, 'llama'))
   const parameters = trainingGraphs(checkpoint.config, CPU).map(({ weights }) => weights)
+  const slices = blockSlices(
+    { checkpoint, start: 0, end: 3 },
+    parameters.map((each) => ({ parameters: each })),
+  )
   const bytes = blockBytes(parameters[0]!)
 
   it('keep the first blocks and read the others into the same memory again', () => {
-    const weights = new TrainingWeights({ checkpoint, start: 0, end: 3, parameters, pinnedBytes: bytes + bytes / 2 })
+    const weights = new TrainingWeights({ slices, parameters, pinnedBytes: bytes + bytes / 2 })
     try {
       const [first, second] = [readAll(weights, 0), readAll(weights, 1)]
       const values = copyOf(second)
@@ -111,7 +115,7 @@ describe('TrainingWeights', async () => {
 
   it('forget what was not read to the end', () => {
     for (const pinnedBytes of [0, bytes]) {
-      const weights = new TrainingWeights({ checkpoint, start: 0, end: 3, parameters, pinnedBytes })
+      const weights = new TrainingWeights({ slices, parameters, pinnedBytes })
       try {
         const reading = weights.read(0)
         assert.equal(reading.next().done, false)
@@ -166,7 +170,8 @@ async function trainingOutput(
   const { config } = checkpoint
   const graphs = trainingGraphs(config, { ...CPU, quant }, 0, 1)
   const parameters = graphs.map((each) => each.weights)
-  const weights = new TrainingWeights({ checkpoint, start: 0, end: 1, parameters, pinnedBytes: 0 })
+  const slices = blockSlices({ checkpoint, start: 0, end: 1 }, [{ parameters: parameters[0]! }])
+  const weights = new TrainingWeights({ slices, parameters, pinnedBytes: 0 })
   try {
     const session = await ort.InferenceSession.create(encodeWithoutWeights(graphs[0]!.forward))
     const lent = [...readAll(weights, 0)].map(([name, tensor]) => {

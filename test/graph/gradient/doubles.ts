@@ -31,7 +31,9 @@ export function placesOf(index: number, shape: readonly number[]): number[] {
   return places
 }
 
-/** The index of an element; axes of size 1 count only their first, and the last axes of `places` are those of `shape`. */
+/**
+ * The index of an element; axes of size 1 count only their first, and the last axes of `places` are those of `shape`.
+ */
 export function indexAt(places: readonly number[], shape: readonly number[]): number {
   const offset = places.length - shape.length
   return shape.reduce((index, dim, axis) => index * dim + (dim === 1 ? 0 : places[axis + offset]!), 0)

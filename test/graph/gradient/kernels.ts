@@ -147,10 +147,15 @@ function concat(parts: readonly Doubles[], axis: number): Doubles {
 }
 
 /** Elements of x, each at places that are computed from its own. */
-function moved(x: Doubles, shape: readonly number[], from: (places: number[]) => number[] | undefined): Doubles {
+function moved(
+  x: Doubles,
+  shape: readonly number[],
+  from: (places: number[]) => number[] | undefined,
+  filler = 0,
+): Doubles {
   return doubles(shape, (i) => {
     const places = from(placesOf(i, shape))
-    return places === undefined ? 0 : x.data[indexAt(places, x.shape)]!
+    return places === undefined ? filler : x.data[indexAt(places, x.shape)]!
   })
 }
 
@@ -277,7 +282,7 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
       return moved(x!, x!.shape.with(axis, size), (places) => places.with(axis, places[axis]! + from))
     })
   },
-  '/Pad': ([x, pads, , axesInput]) => {
+  '/Pad': ([x, pads, filler, axesInput]) => {
     const axes = axesInput === undefined ? [...x!.shape.keys()] : [...axesInput.data]
     const padOf = (axis: number, end: number) =>
       axes.includes(axis) ? pads!.data[axes.indexOf(axis) + end * axes.length]! : 0
@@ -285,10 +290,15 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
     const after = x!.shape.map((_, axis) => padOf(axis, 1))
     const shape = x!.shape.map((dim, axis) => dim + before[axis]! + after[axis]!)
     return [
-      moved(x!, shape, (places) => {
-        const from = places.map((place, axis) => place - before[axis]!)
-        return from.some((place, axis) => place < 0 || place >= x!.shape[axis]!) ? undefined : from
-      }),
+      moved(
+        x!,
+        shape,
+        (places) => {
+          const from = places.map((place, axis) => place - before[axis]!)
+          return from.some((place, axis) => place < 0 || place >= x!.shape[axis]!) ? undefined : from
+        },
+        filler?.data[0],
+      ),
     ]
   },
   '/Slice': ([x, starts, ends, axesInput]) => {

@@ -45,7 +45,9 @@ export const ACTIVATIONS: Rules = {
   }),
 }
 
-/** Phi(x) + x phi(x): the normal distribution and its density. With u = x / sqrt(2), x phi(x) = u exp(-u^2) / sqrt(pi). */
+/**
+ * Phi(x) + x phi(x): the normal distribution and its density. With u = x / sqrt(2), x phi(x) = u exp(-u^2) / sqrt(pi).
+ */
 function geluSlope(at: NodeGradient, x: Value): Value {
   const { g } = at
   const u = mul(g, x, number(at, Math.SQRT1_2, x), 'u')

@@ -95,9 +95,9 @@ function ofGatherND(at: NodeGradient): Value {
 }
 
 /**
- * table [n, ...row] plus rows [...ids, ...row], each at its place. The runtime's ScatterND adds with several threads and
- * without a lock, so that of rows with one place some can get lost: only ScatterElements, which takes a place for each
- * element, adds them all.
+ * table [n, ...row] plus rows [...ids, ...row], each at its place. The runtime's ScatterND adds with several threads
+ * and without a lock, so that of rows with one place some can get lost: only ScatterElements, which takes a place for
+ * each element, adds them all.
  */
 function addRows(at: NodeGradient, table: Value, ids: Value, rows: Value): Value {
   const { g, sizes } = at
