@@ -52,7 +52,7 @@ export async function backwardPass(
   const [sequences = 0, tokens = 0] = hidden.shape
   checkSessionLength(config, tokens)
   if (prompts !== undefined) checkPrompts(prompts, end - start, config.hiddenSize)
-  training.divide({ blocks: end - start, sequences, tokens })
+  training.divide({ blocks: end - start, sequences, tokens, ranks: 0 })
   const late = new TimeoutError(`a backward pass of ${sequences} sequences of ${tokens} tokens`, timeoutMs)
   const ended = new AbortController()
   const onAbort = (): void => ended.abort(reasonOf(signal))
@@ -83,7 +83,12 @@ async function inGroups(
 ): Promise<PassGradients> {
   const blocks = { start: range.start - span.start, end: range.end - span.start }
   const [sequences = 0, tokens = 0] = hidden.shape
-  const { groupRows, ...cut } = training.divide({ blocks: range.end - range.start, sequences, tokens })
+  const { groupRows, ...cut } = training.divide({
+    blocks: range.end - range.start,
+    sequences,
+    tokens,
+    ranks: use?.range.ranks ?? 0,
+  })
   const stacks = adapters.stacks?.slice(blocks.start, blocks.end) ?? []
   const ranks = use && ranksOf(use, stacks, range.start)
   const sums = new GradientSums(hidden)

@@ -1,4 +1,5 @@
 import type { TrainingGraphs } from '../../families/training-graphs.ts'
+import type { AxisSizes } from '../../graph/dim-size.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import { intermediateBytes, valueBytes } from './plan-workspace.ts'
 
@@ -17,6 +18,8 @@ export interface PassSize {
   readonly blocks: number
   readonly sequences: number
   readonly tokens: number
+  /** Of the adapter that it goes through; 0 without one. */
+  readonly ranks: number
 }
 
 /** Tokens of a group, unless one sequence has more: others have their turn after it. */
@@ -29,6 +32,9 @@ const WANTED_TOKENS = 512
 const COPIES = 4
 
 const MAX_KNOWN = 256
+
+/** Adapters of more ranks than most have leave room for somewhat shorter sequences. */
+const USUAL_RANKS = 64
 
 interface RunSizes {
   readonly saved: number
@@ -64,9 +70,9 @@ export class TrainingSizes {
     return this.#weights.reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** What the shortest of ways to compute one sequence of so many tokens takes. */
+  /** What one sequence of so many tokens takes at least, with an adapter of a usual rank. */
   sequenceBytes(blocks: number, tokens: number): number {
-    const sizes = this.#runSizes(1, tokens)
+    const sizes = this.#runSizes({ rows: 1, tokens, ranks: USUAL_RANKS })
     return this.#passBytes({ blocks, tokens }, sizes, { groupRows: 1, pieceRows: 1, chunkBlocks: 1 })
   }
 
@@ -85,11 +91,11 @@ export class TrainingSizes {
    * Cuts a pass up so that it stays within the memory: as many blocks at a time as may be, since with all of them no
    * block is computed twice. Undefined where not one sequence fits.
    */
-  divide({ blocks, sequences, tokens }: PassSize, memoryBytes: number): PassDivision | undefined {
+  divide({ blocks, sequences, tokens, ranks }: PassSize, memoryBytes: number): PassDivision | undefined {
     const atMost = (limit: number) => Math.max(1, Math.min(sequences, Math.floor(limit / tokens)))
     const wanted = Math.min(sequences * tokens, WANTED_TOKENS)
     for (let pieceRows = atMost(this.#pieceTokens); pieceRows >= 1; pieceRows = Math.floor(pieceRows / 2)) {
-      const sizes = this.#runSizes(pieceRows, tokens)
+      const sizes = this.#runSizes({ rows: pieceRows, tokens, ranks })
       const fits = (groupRows: number, chunkBlocks: number) =>
         this.#passBytes({ blocks, tokens }, sizes, { groupRows, pieceRows, chunkBlocks }) <= memoryBytes
       for (let chunkBlocks = blocks; chunkBlocks >= 1; chunkBlocks--) {
@@ -103,15 +109,15 @@ export class TrainingSizes {
   }
 
   /** What a run of so many sequences keeps for its backward run, and what the larger of both takes meanwhile. */
-  #runSizes(rows: number, tokens: number): RunSizes {
-    const key = `${rows} ${tokens}`
-    const known = this.#known.get(key) ?? this.#measure({ rows, tokens })
+  #runSizes(axes: AxisSizes): RunSizes {
+    const key = JSON.stringify(axes)
+    const known = this.#known.get(key) ?? this.#measure(axes)
     if (this.#known.size === MAX_KNOWN) this.#known.clear()
     this.#known.set(key, known)
     return known
   }
 
-  #measure(sizes: { rows: number; tokens: number }): RunSizes {
+  #measure(sizes: AxisSizes): RunSizes {
     const saved = this.#kinds.map((kind) => kind.saved.reduce((sum, value) => sum + valueBytes(value, sizes), 0))
     const meanwhile = this.#kinds.flatMap(({ forward, backward }) => [
       intermediateBytes(forward, sizes),
@@ -125,7 +131,7 @@ export class TrainingSizes {
    * its last block only one run's; and what a run takes meanwhile.
    */
   #passBytes(
-    { blocks, tokens }: Omit<PassSize, 'sequences'>,
+    { blocks, tokens }: Pick<PassSize, 'blocks' | 'tokens'>,
     { saved, meanwhile }: RunSizes,
     { groupRows, pieceRows, chunkBlocks }: PassDivision,
   ): number {

@@ -1,9 +1,9 @@
 import { ropeInputs } from '../../families/input-names.ts'
 import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from '../../families/training-names.ts'
-import { loraInputs } from '../../graph/lora-names.ts'
+import type { AxisSizes } from '../../graph/dim-size.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import type { TensorScope } from '../../runtime/tensor-scope.ts'
-import type { AdapterStack } from '../adapters/adapter-memory.ts'
+import { bindStacks } from '../adapters/adapter-batch.ts'
 import type { BackwardPass } from '../schedule/work.ts'
 import { ActivationMemory } from './activation-memory.ts'
 import type { BackwardInput, TaskInput } from './batch-runner.ts'
@@ -183,7 +183,7 @@ export class BackwardRun {
 
   /** Weights, rotary tables and the adapter's matrices: what all runs of a block share. */
   *#bindBlock(block: number, scope: TensorScope): Generator<void, Map<string, Pointer>> {
-    const { training, ropes } = this.#modules
+    const { training, ropes, span } = this.#modules
     const { tokens } = this.#pass
     const values = new Map(yield* training.weights(block, scope))
     for (const [i, { cos, sin }] of ropes.get(tokens).ropes.entries()) {
@@ -194,22 +194,12 @@ export class BackwardRun {
       ] as const)
         values.set(name, scope.wrap(training.memory, dtype, [tokens, shape[1]!], data))
     }
-    for (const { stack, ranks } of this.#adapterOf(block)) {
-      const names = loraInputs(stack.name)
-      const { first } = this.#input.adapter!
-      const wrap = (address: Pointer, width: number) =>
-        scope.wrap(training.memory, 'float32', [ranks, width], address + BigInt(4 * first * width))
-      values.set(names.a, wrap(stack.a, stack.inFeatures))
-      values.set(names.b, wrap(stack.b, stack.outFeatures))
+    if (this.#input.adapter !== undefined) {
+      const binding = { scope, host: training.memory, memory: training.memory, dtype: span.dtype }
+      const matrices = bindStacks(binding, span.adapters![block]!, this.#input.adapter)
+      for (const [name, value] of matrices) values.set(name, value)
     }
     return values
-  }
-
-  /** Each stack of the block, with the ranks that the pass's adapter has in it. */
-  #adapterOf(block: number): { readonly stack: AdapterStack; readonly ranks: number }[] {
-    const { ranks } = this.#backward
-    const stacks = this.#modules.span.adapters?.[block] ?? []
-    return ranks === undefined ? [] : stacks.map((stack, i) => ({ stack, ranks: ranks[block - this.#pass.start]![i]! }))
   }
 
   /** Returns what the backward run needs. `output`: [sequences, tokens, hidden], where it is of use. */
@@ -221,11 +211,10 @@ export class BackwardRun {
     output?: Uint8Array,
   ): Uint8Array {
     const { training } = this.#modules
-    const { tokens } = this.#pass
-    const kind = training.kindOf(block, this.#backward.ranks !== undefined)
-    const saved = this.#memory.take(training.savedBytes(kind, this.#backward.pieceRows, tokens))
+    const kind = training.kindOf(block, this.#input.adapter !== undefined)
+    const saved = this.#memory.take(training.savedBytes(kind, this.#sizesOf(this.#backward.pieceRows)))
     using scope = training.newScope()
-    const outputs = new Map(training.saved(kind, piece.rows, tokens, saved, scope))
+    const outputs = new Map(training.saved(kind, this.#sizesOf(piece.rows), saved, scope))
     if (output !== undefined) outputs.set('output', this.#wrap(scope, output, piece))
     training.run(kind.forward, new Map([...shared, ['hidden', this.#wrap(scope, input, piece)]]), outputs)
     this.#computed(piece)
@@ -240,10 +229,9 @@ export class BackwardRun {
     saved: Uint8Array,
   ): void {
     const { training } = this.#modules
-    const { tokens } = this.#pass
-    const kind = training.kindOf(block, this.#backward.ranks !== undefined)
+    const kind = training.kindOf(block, this.#input.adapter !== undefined)
     using scope = training.newScope()
-    const values = new Map([...shared, ...training.saved(kind, piece.rows, tokens, saved, scope)])
+    const values = new Map([...shared, ...training.saved(kind, this.#sizesOf(piece.rows), saved, scope)])
     values.set('hidden', this.#wrap(scope, input, piece))
     values.set(OUTPUT_GRADIENT, this.#wrap(scope, this.#gradient, piece))
     const scratch = this.#scratch(input)
@@ -268,9 +256,12 @@ export class BackwardRun {
     return this.#places.matrices
       .filter((matrix) => matrix.block === block - this.#pass.start)
       .map(({ input, shape, place }) => {
-        const values = new Float32Array(shape[0] * shape[1])
-        outputs.set(gradientName(input), scope.wrap(memory, 'float32', shape, values))
-        return { place, values }
+        // Of modules of lower rank than the adapter's there are zeros behind.
+        const [rank, width] = shape
+        const ofStack = [this.#ranks, width] as const
+        const values = new Float32Array(this.#ranks * width)
+        outputs.set(gradientName(input), scope.wrap(memory, 'float32', ofStack, values))
+        return { place, values: values.subarray(0, rank * width) }
       })
   }
 
@@ -313,6 +304,14 @@ export class BackwardRun {
   /** Hidden states of one piece, at most. */
   #scratch(hidden: Uint8Array): Uint8Array {
     return this.#memory.take((hidden.byteLength / this.#pass.sequences) * this.#backward.pieceRows)
+  }
+
+  #sizesOf(rows: number): AxisSizes {
+    return { rows, tokens: this.#pass.tokens, ranks: this.#ranks }
+  }
+
+  get #ranks(): number {
+    return this.#input.adapter?.ranks ?? 0
   }
 
   get #numBlocks(): number {

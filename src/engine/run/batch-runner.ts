@@ -28,7 +28,7 @@ export interface BackwardInput {
   readonly pieceRows: number
   /** Blocks whose results are held at once, between their forward and their backward runs. */
   readonly chunkBlocks: number
-  /** Of each block and each of its stacks the ranks that the pass's adapter has there, where it has one. */
+  /** Of each block and each of its stacks the ranks that the pass's adapter has there: 0 where it has no matrices. */
   readonly ranks?: readonly (readonly number[])[] | undefined
   /** Whether the adapter's gradients are wanted. */
   readonly adapterGradients: boolean

@@ -1,4 +1,4 @@
-import { sizedShape } from '../../graph/dim-size.ts'
+import { type AxisSizes, sizedShape } from '../../graph/dim-size.ts'
 import { type Environment, memoryInfo } from '../../runtime/environment.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -62,13 +62,13 @@ export class TrainingRunner {
   }
 
   /** The bytes that a run of so many rows keeps of a kind of blocks. */
-  savedBytes(kind: TrainingKind, rows: number, tokens: number): number {
-    return placesOf(kind, rows, tokens).reduce((end, { offset, bytes }) => Math.max(end, offset + bytes), 0)
+  savedBytes(kind: TrainingKind, sizes: AxisSizes): number {
+    return placesOf(kind, sizes).reduce((end, { offset, bytes }) => Math.max(end, offset + bytes), 0)
   }
 
   /** What a forward run gives to its backward run, in memory of at least `savedBytes`. */
-  saved(kind: TrainingKind, rows: number, tokens: number, data: Uint8Array, scope: TensorScope): Bound[] {
-    return placesOf(kind, rows, tokens).map(({ name, dtype, shape, offset, bytes }) => [
+  saved(kind: TrainingKind, sizes: AxisSizes, data: Uint8Array, scope: TensorScope): Bound[] {
+    return placesOf(kind, sizes).map(({ name, dtype, shape, offset, bytes }) => [
       name,
       scope.wrap(this.memory, dtype, shape, data.subarray(offset, offset + bytes)),
     ])
@@ -88,10 +88,10 @@ export class TrainingRunner {
   }
 }
 
-function placesOf({ saved }: TrainingKind, rows: number, tokens: number): SavedPlace[] {
+function placesOf({ saved }: TrainingKind, sizes: AxisSizes): SavedPlace[] {
   let offset = 0
   return saved.map(({ name, dtype, shape: axes }) => {
-    const shape = sizedShape(axes, { rows, tokens })
+    const shape = sizedShape(axes, sizes)
     const bytes = byteLength(dtype, shape)
     const place = { name, dtype, shape, offset, bytes }
     offset += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
