@@ -4,11 +4,13 @@ import type { ProgramCommand } from './command.ts'
 import { completionCommand } from './completion/command.ts'
 import { demoCommand } from './demo/command.ts'
 import { doctorCommand } from './doctor/command.ts'
+import { evalCommand } from './eval/command.ts'
 import { generateCommand } from './generate/command.ts'
 import { keygenCommand } from './keygen/command.ts'
 import { serveCommand } from './serve/command.ts'
 import { statusCommand } from './status/command.ts'
 import { tokenizeCommand } from './tokenize/command.ts'
+import { tuneCommand } from './tune/command.ts'
 import { verifyCommand } from './verify/command.ts'
 
 /** All commands, in the order of --help. */
@@ -19,6 +21,8 @@ export const COMMANDS: readonly ProgramCommand[] = [
   generateCommand,
   chatCommand,
   tokenizeCommand,
+  tuneCommand,
+  evalCommand,
   statusCommand,
   verifyCommand,
   doctorCommand,

@@ -2,7 +2,10 @@ import { parseReplayCopies } from '../values/replay-copies.ts'
 import { parseWireDType } from '../values/wire-dtype.ts'
 import type { Logger } from 'pino'
 import { loadAdapter } from '../../client/remote/active-adapter.ts'
+import type { Classifier } from '../../client/model/classifier.ts'
+import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { loadPrompts } from '../../client/training/results/prompts-folder.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
@@ -19,29 +22,44 @@ import { readSwarmKey } from './swarm-key.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 type ClientValues = OptionValues<
-  typeof modelOptions &
-    typeof adapterOptions &
-    typeof swarmOptions &
-    typeof routeOptions &
-    typeof endsOptions &
-    typeof threadOptions
-> & { readonly maxTime?: number | undefined }
+  typeof modelOptions & typeof swarmOptions & typeof routeOptions & typeof endsOptions & typeof threadOptions
+> &
+  Partial<OptionValues<typeof adapterOptions>> & { readonly maxTime?: number | undefined }
+
+/** What a command has for its model. */
+interface ClientContext {
+  readonly logger: Logger
+  readonly cleanup: Cleanup
+  readonly signal: AbortSignal
+  /** Of a model that tells texts apart: its head, or the number of its labels. */
+  readonly classifier?: Classifier | number | undefined
+}
 
 /**
  * Opens the model that a command's options name and joins its swarm; `cleanup` closes it. Rejects with the signal's
  * reason, or as `fromPretrained`.
  */
-export async function openClient(
+export function openClient(
   values: ClientValues,
   logger: Logger,
   cleanup: Cleanup,
   signal: AbortSignal,
 ): Promise<AutoDistributedModelForCausalLM> {
+  return openClientAs(AutoDistributedModelForCausalLM, values, { logger, cleanup, signal })
+}
+
+/** As `openClient`, for a model of another kind. */
+export async function openClientAs<T extends DistributedModel>(
+  kind: ModelClass<T> & { fromPretrained: typeof DistributedModel.fromPretrained },
+  values: ClientValues,
+  { logger, cleanup, signal, classifier }: ClientContext,
+): Promise<T> {
   const { bootstrap, dhtPrefix, endsDevice, threads, spin, maxDiskSpace } = values
   const activeAdapter = values.ownAdapter === undefined ? values.activeAdapter : await loadAdapter(values.ownAdapter)
+  const prompts = values.prompts === undefined ? undefined : await loadPrompts(values.prompts)
   const progress = new ProgressView(logger)
   try {
-    const model = await AutoDistributedModelForCausalLM.fromPretrained(values.model ?? BUNDLED_MODEL, {
+    const model = await kind.fromPretrained<T>(values.model ?? BUNDLED_MODEL, {
       bootstrap,
       dhtPrefix,
       endsDevice,
@@ -49,6 +67,8 @@ export async function openClient(
       spin,
       logger,
       activeAdapter,
+      prompts,
+      ...(classifier !== undefined && { classifier }),
       allowedServers: values.allowedServers,
       blockedServers: values.blockedServers,
       exact: values.exact,

@@ -266,7 +266,7 @@ export const computeOptions = {
   },
 } as const satisfies OptionTable
 
-/** Which adapter a client's requests use. */
+/** Which adapter and tuned prompts a client's requests use. */
 export const adapterOptions = {
   activeAdapter: {
     type: 'text',
@@ -280,6 +280,12 @@ export const adapterOptions = {
     rivals: ['activeAdapter'],
     isFile: true,
     description: 'Folder of a LoRA adapter to bring to the servers, and go through',
+  },
+  prompts: {
+    type: 'text',
+    group: MODEL,
+    isFile: true,
+    description: 'Folder of tuned prompts ("petals-node tune"), which stand before every text',
   },
 } as const satisfies OptionTable
 

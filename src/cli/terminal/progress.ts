@@ -2,15 +2,9 @@ import type { Logger } from 'pino'
 import { sizeText } from '../../base/size.ts'
 import { type DownloadProgress, TransferRate } from '../../checkpoint/hub/download/progress.ts'
 import type { LoadProgress } from '../../engine/loading/load.ts'
-import { REST_OF_LINE } from './logger.ts'
+import { BarLine, type Shown, leftText } from './bar-line.ts'
 
 const LOG_INTERVAL_MS = 5000
-const BAR_WIDTH = 24
-
-interface Shown {
-  readonly share: number
-  readonly detail: string
-}
 
 /** Shows the progress of long work: as a bar on a terminal, elsewhere as a log line every few seconds. */
 export class ProgressView {
@@ -77,25 +71,6 @@ export class ProgressView {
   }
 }
 
-/** A bar on a terminal. The cursor stays at the line's beginning, so that log lines overwrite the bar. */
-class BarLine {
-  readonly #what: string
-
-  constructor(what: string) {
-    this.#what = what
-  }
-
-  update({ share, detail }: Shown): void {
-    const bar = '='.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH)
-    const line = `${this.#what} [${bar}] ${Math.floor(share * 100)}% ${detail}`
-    process.stderr.write(`${line.slice(0, process.stderr.columns - 1)}${REST_OF_LINE}\r`)
-  }
-
-  stop(): void {
-    process.stderr.write(REST_OF_LINE)
-  }
-}
-
 /** Progress in a log. Work that takes less than the interval is not logged. */
 class LogLine {
   readonly #what: string
@@ -122,10 +97,4 @@ class LogLine {
   stop(): void {
     // A log has nothing to be taken away.
   }
-}
-
-function leftText(seconds: number | undefined): string {
-  if (seconds === undefined || seconds < 1) return ''
-  if (seconds < 100) return `, ${Math.round(seconds)} s left`
-  return seconds < 6000 ? `, ${Math.round(seconds / 60)} min left` : `, ${Math.round(seconds / 3600)} h left`
 }

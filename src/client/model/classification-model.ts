@@ -1,13 +1,13 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
+import type { EvaluationData } from '../evaluation/tasks.ts'
 import { type Classifier, pooledPosition } from './classifier.ts'
 import { DistributedModel } from './distributed-model.ts'
 import type { PretrainedParts } from './pretrained.ts'
 
 const NUM_LABELS = 2
-import type { Dataset } from '../training/data/dataset.ts'
-import { type EvaluateOptions, type EvaluationResult, evaluate } from '../training/evaluate.ts'
 
 /**
  * A model that tells texts apart: in place of the head that predicts tokens it has one of its own, which was trained
@@ -30,6 +30,11 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
     this.numLabels = typeof classifier === 'number' ? classifier : classifier.score.shape[0]!
     const { pad_token_id: padTokenId } = this.checkpoint.config.raw
     this.#padTokenId = typeof padTokenId === 'number' ? padTokenId : undefined
+  }
+
+  /** Measures how often the trained head is right on texts with labels. Throws as `evaluate`. */
+  evaluate(data: EvaluationData, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, data, options)
   }
 
   /**
@@ -55,13 +60,5 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
       })
     })
     return fromFloat32(Float32Array.from(logits), [batch.length, this.numLabels])
-  }
-
-  /**
-   * The mean loss on a data set (`loadDataset`), with the tuned prompts and the adapter that the model has. Throws
-   * `USAGE` for data that are not for this kind of model, and what passes through the blocks throw.
-   */
-  evaluate(dataset: Dataset, options?: EvaluateOptions): Promise<EvaluationResult> {
-    return evaluate(this, dataset, options)
   }
 }

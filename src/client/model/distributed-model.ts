@@ -7,6 +7,7 @@ import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type PretrainedParts, openPretrained } from './pretrained.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { RemoteSequential } from '../remote/remote-sequential.ts'
 import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
@@ -56,6 +57,8 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   readonly tokenizer: Tokenizer | undefined
   /** The tuned prompts of what brings no others. */
   readonly prompts: TunedPrompts | undefined
+  /** The adapter of what names no other. */
+  readonly activeAdapter: ActiveAdapter | undefined
 
   /** The only `model_type` that this class accepts; undefined: any. */
   static readonly modelType: string | undefined = undefined
@@ -81,6 +84,7 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     this.ends = ends
     this.tokenizer = tokenizer
     this.prompts = prompts
+    this.activeAdapter = options.activeAdapter
     const watch = (session: InferenceSession): void => {
       session.on('route', (hops) => this.emit('route', hops))
       session.on('recovery', (recovery) => this.emit('recovery', recovery))

@@ -1,5 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { EndsOutput } from '../../engine/loading/ends-output.ts'
+import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
+import type { EvaluationData } from '../evaluation/tasks.ts'
 import { CausalLMSession } from './causal-session.ts'
 import { DistributedModel, type ModelSessionOptions, type Prompt } from './distributed-model.ts'
 import { generateBatch } from '../generation/batch.ts'
@@ -7,8 +9,6 @@ import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
-import type { Dataset } from '../training/data/dataset.ts'
-import { type EvaluateOptions, type EvaluationResult, evaluate } from '../training/evaluate.ts'
 
 export { CausalLMSession } from './causal-session.ts'
 export type { Prompt } from './distributed-model.ts'
@@ -71,11 +71,11 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
   }
 
   /**
-   * The mean loss on a data set (`loadDataset`), with the tuned prompts and the adapter that the model has. Throws
-   * `USAGE` for data that are not for this kind of model, and what passes through the blocks throw.
+   * Measures the model on data, with the tuned prompts and the adapter that it has: the perplexity of texts, or multiple
+   * choice by log-likelihood. Throws as `evaluate`.
    */
-  evaluate(dataset: Dataset, options?: EvaluateOptions): Promise<EvaluationResult> {
-    return evaluate(this, dataset, options)
+  evaluate(data: EvaluationData, options?: EvaluateOptions): Promise<EvaluationResult> {
+    return evaluate(this, data, options)
   }
 
   async #generateTexts(promptIds: readonly number[], options: ResolvedOptions): Promise<GenerationResult[]> {

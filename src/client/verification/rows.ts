@@ -42,6 +42,17 @@ export function compare(name: string, values: Float32Array, reference: Float32Ar
   return { tensor: name, maxAbs, tolerance, ok: maxAbs <= tolerance }
 }
 
+/**
+ * Compares gradients with a reference of as many elements. They may be of any size, so the largest difference that
+ * passes is relative to the reference's largest value.
+ */
+export function compareGradients(name: string, values: Float32Array, reference: Float32Array): Outcome {
+  const largest = reference.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  const outcome = compare(name, values, reference)
+  const tolerance = TOLERANCE * largest
+  return outcome.maxAbs === null ? outcome : { ...outcome, tolerance, ok: outcome.maxAbs <= tolerance }
+}
+
 export function compareTensors(name: string, values: Tensor, reference: Tensor): Outcome {
   return compare(name, asFloat32(values), asFloat32(reference))
 }

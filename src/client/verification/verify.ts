@@ -2,6 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model/model.ts'
 import type { Golden, GreedyCase } from './golden.ts'
+import { GRADIENT, checkGradients } from './gradients.ts'
 import {
   type Outcome,
   type VerifyRow,
@@ -18,10 +19,7 @@ const CHUNKS = [1, 5, 64]
 
 const PROMPTED = 'logits_with_deep_prompts'
 
-const NOT_YET: readonly [RegExp, string][] = [
-  [/_grad$/, 'gradients are not computed by this version'],
-  [/^stats$/, 'the text that this was measured on is not in the file'],
-]
+const NOT_YET: readonly [RegExp, string][] = [[/^stats$/, 'the text that this was measured on is not in the file']]
 
 /**
  * Compares what a model's swarm computes with a reference while the chain of servers is cut at `cuts`. Yields a row for
@@ -36,6 +34,7 @@ export async function* verifyPartition(
   const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] =>
     outcomes.map((outcome) => ({ cut, path, ...outcome }))
   yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
+  yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
   const prompts = [
     ...comparedSequences(model, golden),
     ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength)),
@@ -59,7 +58,10 @@ export function uncheckable(golden: Golden): VerifyRow[] {
 }
 
 function isChecked(name: string): boolean {
-  return /^(?:block0_input|block\d+_output|logits|loss|deep_prompts|logits_with_deep_prompts)$/.test(name)
+  return (
+    GRADIENT.test(name) ||
+    /^(?:block0_input|block\d+_output|logits|loss|deep_prompts|logits_with_deep_prompts)$/.test(name)
+  )
 }
 
 async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<Outcome[]> {

@@ -63,6 +63,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
           break
         case 'loss':
         case 'norm-gradient':
+        case 'embedding-gradient':
           answer(command.taskId, () => train(losses, command))
           break
         case 'open-text':
@@ -92,9 +93,14 @@ function answer(taskId: number, compute: () => EndsResult): void {
 }
 
 function train(losses: LossRunner, command: LossCommand): EndsResult {
-  return command.type === 'loss'
-    ? losses.losses(command.hidden, command.targets, command.weights, command.gradient)
-    : losses.normGradient(command.hidden, command.gradient)
+  switch (command.type) {
+    case 'loss':
+      return losses.losses(command.hidden, command.targets, command.weights, command.gradient)
+    case 'norm-gradient':
+      return losses.normGradient(command.hidden, command.gradient)
+    case 'embedding-gradient':
+      return losses.embeddingGradient(command.ids, command.gradient)
+  }
 }
 
 try {

@@ -114,6 +114,16 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return (await this.#thread.request({ type: 'norm-gradient', hidden, gradient })) as Float32Array
   }
 
+  /**
+   * The way back through what the model does with the rows of its embedding's table (a norm, a factor): from the
+   * gradient with respect to the first block's input of `ids`, that with respect to the rows; [tokens, hidden] both.
+   */
+  async embeddingGradient(ids: readonly number[], gradient: Float32Array): Promise<Float32Array> {
+    this.#checkIds(ids)
+    const rows = BigInt64Array.from(ids, BigInt)
+    return (await this.#thread.request({ type: 'embedding-gradient', ids: rows, gradient })) as Float32Array
+  }
+
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
     return this.#isQuick(1) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
   }

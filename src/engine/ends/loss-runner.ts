@@ -1,3 +1,4 @@
+import { buildEmbeddingGradientGraph } from '../../families/embedding-gradient-graph.ts'
 import { buildLossGraph } from '../../families/loss-graph.ts'
 import { buildLossesGraph } from '../../families/losses-graph.ts'
 import { buildNormGradientGraph } from '../../families/norm-gradient-graph.ts'
@@ -93,6 +94,23 @@ export class LossRunner {
       graph,
       [
         ['hidden', shape, hidden],
+        ['output_gradient', shape, gradient],
+      ],
+      [['hidden_gradient', shape, result]],
+    )
+    return result
+  }
+
+  /** From the gradient with respect to the first block's input, that with respect to the table's rows: [tokens, hidden]. */
+  embeddingGradient(ids: BigInt64Array, gradient: Float32Array): Float32Array {
+    const { config } = this.#options.checkpoint
+    const graph = this.#graph('embedding gradient', () => buildEmbeddingGradientGraph(config))
+    const shape = [1, ids.length, config.hiddenSize]
+    const result = new Float32Array(gradient.length)
+    this.#run(
+      graph,
+      [
+        ['ids', [1, ids.length], ids],
         ['output_gradient', shape, gradient],
       ],
       [['hidden_gradient', shape, result]],

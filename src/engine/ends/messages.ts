@@ -43,14 +43,16 @@ export type HeadCommand = { readonly taskId: number; readonly hidden: Float32Arr
 )
 
 /** What training asks: see `LossRunner`. */
-export type LossCommand = { readonly taskId: number; readonly hidden: Float32Array } & (
+export type LossCommand = { readonly taskId: number } & (
   | {
       readonly type: 'loss'
+      readonly hidden: Float32Array
       readonly targets: Int32Array
       readonly weights: Float32Array
       readonly gradient: boolean
     }
-  | { readonly type: 'norm-gradient'; readonly gradient: Float32Array }
+  | { readonly type: 'norm-gradient'; readonly hidden: Float32Array; readonly gradient: Float32Array }
+  | { readonly type: 'embedding-gradient'; readonly ids: BigInt64Array; readonly gradient: Float32Array }
 )
 
 export type EndsEvent =

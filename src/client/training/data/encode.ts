@@ -54,3 +54,19 @@ export function windowsOf(ids: readonly number[], maxTokens: number, rest: boole
   }
   return examples
 }
+
+/**
+ * Examples of at most `window` ids each, which begin `stride` ids after one another. Each id but the first is counted
+ * once, in the first window that has it: with as much before it as the windows allow (the perplexity of transformers'
+ * guide). Where windows do not overlap, the first id of each is not counted.
+ */
+export function slidingWindows(ids: readonly number[], window: number, stride: number): Example[] {
+  const examples: Example[] = []
+  for (let at = 0, counted = 0; counted < ids.length; at += stride) {
+    const from = counted
+    counted = Math.min(at + window, ids.length)
+    const example = exampleOf({ ids: ids.slice(at, counted), isLearned: (i) => at + i >= from }, window)
+    if (example !== undefined) examples.push(example)
+  }
+  return examples
+}

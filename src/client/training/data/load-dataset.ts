@@ -6,7 +6,7 @@ import { compileTemplate } from '../../chat/jinja-template.ts'
 import type { ChatTemplate } from '../../chat/messages.ts'
 import { findTemplate } from '../../chat/template-source.ts'
 import { type Dataset, DatasetError, type Example, digestOf } from './dataset.ts'
-import { type DataTokenizer, type Learned, encodeCompletion, exampleOf, windowsOf } from './encode.ts'
+import { type DataTokenizer, type Learned, encodeCompletion, exampleOf, slidingWindows, windowsOf } from './encode.ts'
 import { encodeChat } from './encode-chat.ts'
 import { type PlacedLabel, resolveLabels } from './labels.ts'
 import { checkFile, readJsonLines } from './read-jsonl.ts'
@@ -32,6 +32,11 @@ export interface DataOptions {
   readonly labels?: readonly string[] | undefined
   /** The chat template: `model` (by default), `chatml`, `plain` or a file. */
   readonly template?: string | undefined
+  /**
+   * For evaluation: texts are cut into windows of `maxTokens` ids that begin so many ids after one another, and no id
+   * counts twice; running text is encoded with special tokens then.
+   */
+  readonly stride?: number | undefined
 }
 
 const MAX_TOKENS = 256
@@ -105,8 +110,9 @@ class Encoder {
   }
 
   async running({ text }: { readonly text: string }): Promise<Encoded> {
-    const ids = await this.#tokenizer('a text').encode(text, { addSpecialTokens: false })
-    return { where: 'the text', examples: windowsOf(ids, this.#options.maxTokens, false), isCut: false }
+    const addSpecialTokens = this.#options.stride !== undefined
+    const ids = await this.#tokenizer('a text').encode(text, { addSpecialTokens })
+    return { where: 'the text', examples: this.#windows(ids, false), isCut: false }
   }
 
   dataset(name: string, encoded: readonly Encoded[]): Dataset {
@@ -129,13 +135,17 @@ class Encoder {
     }
   }
 
+  #windows(ids: readonly number[], rest: boolean): Example[] {
+    const { maxTokens, stride } = this.#options
+    return stride === undefined ? windowsOf(ids, maxTokens, rest) : slidingWindows(ids, maxTokens, stride)
+  }
+
   async #encode(record: DataRecord, where: string): Promise<Encoded> {
-    const { maxTokens } = this.#options
     switch (record.kind) {
       case 'text':
-        return { where, examples: windowsOf(await this.#ids(record.text, where), maxTokens, true), isCut: false }
+        return { where, examples: this.#windows(await this.#ids(record.text, where), true), isCut: false }
       case 'ids':
-        return { where, examples: windowsOf(await this.#ids(record.ids, where), maxTokens, true), isCut: false }
+        return { where, examples: this.#windows(await this.#ids(record.ids, where), true), isCut: false }
       case 'completion':
         return this.#cut([await encodeCompletion(this.#tokenizer(where), record, this.#eosId)], where)
       case 'chat':

@@ -1,0 +1,68 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { AdapterDigest } from '../../checkpoint/adapter/adapter-digest.ts'
+import type { Adapter } from '../../checkpoint/adapter.ts'
+import { readRows } from '../../checkpoint/weights/read.ts'
+import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { Classifier } from '../model/classifier.ts'
+import type { TunedPrompts } from '../model/tuned-prompts.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
+import { AdapterVersions } from '../remote/adapter-versions.ts'
+import { digestOf } from '../training/data/dataset.ts'
+import type { EvaluationSettings } from './kept-scores.ts'
+import type { MetricName, Task } from './task.ts'
+
+/** What an evaluation is made of. */
+export interface EvaluationParts {
+  readonly modelKey: string
+  readonly tasks: ReadonlyMap<MetricName, Task>
+  readonly batchTokens: number
+  readonly prompts: TunedPrompts | undefined
+  readonly activeAdapter: ActiveAdapter | undefined
+  readonly classifier: Classifier | undefined
+}
+
+/** Equal for evaluations that give the same numbers. */
+export async function settingsOf(parts: EvaluationParts): Promise<EvaluationSettings> {
+  const { modelKey, tasks, batchTokens, prompts, activeAdapter, classifier } = parts
+  const examples = [...tasks.values()].map((task) => digestOf(task.examples))
+  return {
+    model: modelKey,
+    metrics: [...tasks.keys()].join(', '),
+    data: hashOf(examples.map((digest) => Buffer.from(digest))),
+    batchTokens,
+    prompts: hashOf([prompts?.before, prompts?.deep].flatMap((each) => each?.data ?? [])),
+    adapter: await adapterName(activeAdapter),
+    classifier: hashOf(classifier === undefined ? [] : [classifier.score.data]),
+  }
+}
+
+function hashOf(parts: readonly Uint8Array[]): string {
+  if (parts.length === 0) return 'none'
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex').slice(0, 16)
+}
+
+async function adapterName(adapter: ActiveAdapter | undefined): Promise<string> {
+  if (adapter === undefined || typeof adapter === 'string') return adapter ?? 'none'
+  // One that changes is never the same again.
+  if (adapter instanceof AdapterVersions) return randomUUID()
+  return nameOf(adapter)
+}
+
+async function nameOf({ modules }: Adapter): Promise<string> {
+  const digest = new AdapterDigest()
+  for (const { name, scaling, a, b } of modules)
+    digest.add({ name, scaling, a: await inMemory(a), b: await inMemory(b) })
+  return digest.name()
+}
+
+async function inMemory(matrix: TensorSlice | Tensor): Promise<Tensor> {
+  if (!('file' in matrix)) return matrix
+  return {
+    dtype: matrix.dtype as Tensor['dtype'],
+    shape: matrix.shape,
+    data: await readRows(matrix, 0, matrix.shape[0]!),
+  }
+}
