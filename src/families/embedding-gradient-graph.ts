@@ -9,8 +9,8 @@ import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../graph/gradient-names.ts'
 
 /**
  * The way back from the first block's input to the rows of the embedding's table, through what a family does with them:
- * `ids` int64 [1, tokens] and `output_gradient` [1, tokens, hidden] -> `hidden_gradient` [1, tokens, hidden]. Parameters
- * have their full names. Throws `FamilyError`.
+ * `ids` int64 [1, tokens] and `output_gradient` [1, tokens, hidden] -> `hidden_gradient` [1, tokens, hidden].
+ * Parameters have their full names. Throws `FamilyError`.
  */
 export function buildEmbeddingGradientGraph(config: ModelConfig): Graph {
   const graph = new Graph('embedding_gradient')

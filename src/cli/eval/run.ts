@@ -74,6 +74,7 @@ function tell(line: WorkLine, { tokens, totalTokens, resumedTokens }: Evaluation
   const rate = (tokens - resumedTokens) / seconds
   line.update({
     share: tokens / totalTokens,
-    detail: `${tokens} of ${totalTokens} tokens, ${Math.round(rate)} tokens/s${leftText((totalTokens - tokens) / rate)}`,
+    detail:
+      `${tokens} of ${totalTokens} tokens, ${Math.round(rate)} tokens/s` + leftText((totalTokens - tokens) / rate),
   })
 }

@@ -65,7 +65,10 @@ export function describeEnd(values: TuneValues, result: TuneResult, summary: Tra
   const text = isClassifier ? '' : ' --prompt "..."'
   const time = seconds < 100 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`
   return [
-    `done: ${steps} steps${loss === undefined ? '' : ` in ${time}`}${losses.length === 0 ? '' : `; ${losses.join(', ')}`}`,
+    [
+      `done: ${steps} steps${loss === undefined ? '' : ` in ${time}`}`,
+      ...(losses.length === 0 ? [] : [losses.join(', ')]),
+    ].join('; '),
     `${out} holds the result, and its loss curve (loss.svg, loss.csv). To use it:`,
     `  petals-node ${[name, ...swarmFlags(values), ...rest].map(quoted).join(' ')}${text}`,
     ...(result.activeAdapter === undefined || isClassifier

@@ -50,7 +50,8 @@ export function lossChart(title: string, points: readonly CurvePoint[]): string 
     const at = place({ x: 0, y }).y.toFixed(1)
     return (
       `<path class="grid" d="M${MARGIN.left} ${at}H${right}"/>` +
-      `<text x="${MARGIN.left - 8}" y="${at}" text-anchor="end" dominant-baseline="middle">${Number(y.toPrecision(6))}</text>`
+      `<text x="${MARGIN.left - 8}" y="${at}" text-anchor="end" dominant-baseline="middle">` +
+      `${Number(y.toPrecision(6))}</text>`
     )
   })
   const columns = stepTicks(lastStep).map(
@@ -77,7 +78,10 @@ function legend(isEvaluated: boolean, right: number): string[] {
   const entries = [['mean', 'training loss (mean)'], ...(isEvaluated ? [['eval', 'held-out loss']] : [])]
   return entries.map(([kind, name], i) => {
     const [x, y] = [right - 170, MARGIN.top + 10 + 20 * i]
-    return `<path class="${kind}" d="M${x} ${y}h24"/><text x="${x + 32}" y="${y}" dominant-baseline="middle">${name}</text>`
+    return (
+      `<path class="${kind}" d="M${x} ${y}h24"/>` +
+      `<text x="${x + 32}" y="${y}" dominant-baseline="middle">${name}</text>`
+    )
   })
 }
 

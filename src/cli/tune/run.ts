@@ -18,7 +18,7 @@ import { type TrainingPaths, train } from './train.ts'
 
 const WARMUP_STEPS = 10
 
-/** Trains, shows how it goes, and says how to use the result. Rejects with an `InterruptedError` if it is interrupted. */
+/** Trains, shows how it goes, and says how to use the result. Rejects with an `InterruptedError` if interrupted. */
 export async function runTune(values: TuneValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const paths = { ...(await requireFiles(values)), out: requireOut(values) }
   requireBootstrap(values.bootstrap)

@@ -126,7 +126,8 @@ function windowsOf(
   const window = options.window ?? Math.min(WINDOW, most)
   if (!Number.isInteger(window) || window < 2 || window > most)
     throw new UsageError(
-      `window is ${window}: this model takes 2 to ${most} tokens${prompts === undefined ? '' : ' behind the tuned prompts'}`,
+      `window is ${window}: this model takes 2 to ${most} tokens` +
+        (prompts === undefined ? '' : ' behind the tuned prompts'),
     )
   const stride = options.stride ?? Math.ceil(window / 2)
   if (!Number.isInteger(stride) || stride < 1 || stride > window)

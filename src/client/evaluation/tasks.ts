@@ -33,8 +33,8 @@ export interface TaskOptions {
 const METRICS: readonly MetricName[] = ['perplexity', 'choices', 'accuracy']
 
 /**
- * The metric of each name on the data; by default the one that the first record is for: choices, accuracy where it has a
- * label, else perplexity. Throws `USAGE` for metrics that are not known or not possible, and as `loadDataset`.
+ * The metric of each name on the data; by default the one that the first record is for: choices, accuracy where it has
+ * a label, else perplexity. Throws `USAGE` for metrics that are not known or not possible, and as `loadDataset`.
  */
 export async function tasksOf(
   model: TaskModel,

@@ -71,8 +71,8 @@ export class AutoDistributedModelForCausalLM extends DistributedModel {
   }
 
   /**
-   * Measures the model on data, with the tuned prompts and the adapter that it has: the perplexity of texts, or multiple
-   * choice by log-likelihood. Throws as `evaluate`.
+   * Measures the model on data, with the tuned prompts and the adapter that it has: the perplexity of texts, or
+   * multiple choice by log-likelihood. Throws as `evaluate`.
    */
   evaluate(data: EvaluationData, options?: EvaluateOptions): Promise<EvaluationResult> {
     return evaluate(this, data, options)

@@ -101,7 +101,7 @@ export class LossRunner {
     return result
   }
 
-  /** From the gradient with respect to the first block's input, that with respect to the table's rows: [tokens, hidden]. */
+  /** From the gradient of the first block's input, that of the table's rows: [tokens, hidden]. */
   embeddingGradient(ids: BigInt64Array, gradient: Float32Array): Float32Array {
     const { config } = this.#options.checkpoint
     const graph = this.#graph('embedding gradient', () => buildEmbeddingGradientGraph(config))

@@ -61,12 +61,14 @@ after(async () => {
   await rm(folder, { recursive: true })
 })
 
+function values(count: number, wave: (i: number) => number): Float32Array {
+  return Float32Array.from({ length: count }, (_, i) => Math.fround(wave(i)) * Math.fround(0.1))
+}
+
 /** As the script that wrote the reference makes them. */
 function goldenPrompts(): TunedPrompts {
   const { hiddenSize, numBlocks } = model.checkpoint.config
   const { numPrompts } = golden
-  const values = (count: number, wave: (i: number) => number): Float32Array =>
-    Float32Array.from({ length: count }, (_, i) => Math.fround(wave(i)) * Math.fround(0.1))
   return {
     before: fromFloat32(values(numPrompts * hiddenSize, Math.sin), [numPrompts, hiddenSize]),
     deep: fromFloat32(values(numBlocks * numPrompts * hiddenSize, Math.cos), [numBlocks, numPrompts, hiddenSize]),
@@ -75,6 +77,24 @@ function goldenPrompts(): TunedPrompts {
 
 function near(value: number, reference: number, tolerance: number): void {
   assert.ok(Math.abs(value - reference) <= tolerance, `${value}, not ${reference}`)
+}
+
+/** The model, of which the blocks stop answering after so many batches. */
+function failing(batches: number): EvaluatedModel {
+  let left = batches
+  const { layers } = model
+  return Object.assign(Object.create(model) as AutoDistributedModelForCausalLM, {
+    layers: {
+      forward: async (...args: Parameters<typeof layers.forward>) => {
+        if (left-- <= 0) throw new Error('gone')
+        return layers.forward(...args)
+      },
+    },
+  })
+}
+
+function refused(data: Parameters<typeof model.evaluate>[0], options: EvaluateOptions, message: RegExp): Promise<void> {
+  return assert.rejects(model.evaluate(data, options), message)
 }
 
 describe('as transformers and lm-eval', () => {
@@ -139,20 +159,6 @@ describe('a classifier', () => {
 })
 
 describe('broken off', () => {
-  /** The model, of which the blocks stop answering after so many batches. */
-  function failing(batches: number): EvaluatedModel {
-    let left = batches
-    const { layers } = model
-    return Object.assign(Object.create(model) as AutoDistributedModelForCausalLM, {
-      layers: {
-        forward: async (...args: Parameters<typeof layers.forward>) => {
-          if (left-- <= 0) throw new Error('gone')
-          return layers.forward(...args)
-        },
-      },
-    })
-  }
-
   test('goes on where it was, with the same numbers to the last digit, and leaves nothing', async () => {
     const state = join(folder, 'state.json')
     const options: EvaluateOptions = { window: 32, stride: 8, batchTokens: 64, state }
@@ -182,9 +188,6 @@ describe('broken off', () => {
 })
 
 describe('what cannot be', () => {
-  const refused = (data: Parameters<typeof model.evaluate>[0], options: EvaluateOptions, message: RegExp) =>
-    assert.rejects(model.evaluate(data, options), message)
-
   test('options and data are refused by name', async () => {
     await refused(['text'], { window: 4096 }, /window is 4096: this model takes 2 to 2048 tokens/)
     await refused(['text'], { window: 2047, prompts: goldenPrompts() }, /2 to 2045 tokens behind the tuned prompts/)
