@@ -188,7 +188,7 @@ test('a folder that is missing or a file is refused', async (t) => {
   const folder = await temporaryFolder(t)
   await assert.rejects(openCheckpoint(join(folder, 'none')), { code: 'CHECKPOINT_MISSING_FILE' })
   await writeFile(join(folder, 'file'), '')
-  await assert.rejects(openCheckpoint(join(folder, 'file')), { code: 'CHECKPOINT_MISSING_FILE' })
+  await assert.rejects(openCheckpoint(join(folder, 'file')), { code: 'CHECKPOINT_FORMAT' })
 })
 
 test('a relative folder is made absolute', async (t) => {
