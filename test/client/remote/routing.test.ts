@@ -5,7 +5,6 @@ import type { RouteRequest } from '../../../src/client/remote/route-request.ts'
 import { arithmeticClass } from '../../../src/client/remote/arithmetic-class.ts'
 import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
-import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 
 function server(peerId: string, start: number, end: number, more: Partial<ServerRecord> = {}): ServerRecord {
   return {
