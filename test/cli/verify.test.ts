@@ -20,7 +20,7 @@ function verify(...args: string[]): Promise<{ code: number; rows: VerifyRow[]; s
 test('every tensor of the reference, at every cut, through servers over the network', async () => {
   const { code, rows, stderr } = await verify('--model', fixture('llama'))
   assert.equal(code, 0, stderr)
-  assert.deepEqual([...new Set(rows.map(({ cut }) => cut))], ['1', '2', '1,2', ''])
+  assert.deepEqual([...new Set(rows.map(({ cut }) => cut))], ['1', '2', '1,2'])
   for (const cut of ['1', '2', '1,2']) {
     const tensors = new Set(rows.filter((row) => row.cut === cut && row.ok === true).map(({ tensor }) => tensor))
     for (const tensor of [
@@ -31,13 +31,15 @@ test('every tensor of the reference, at every cut, through servers over the netw
       'greedy_ids',
       'greedy_logprobs',
       'logits_with_deep_prompts',
+      'inputs_embeds_grad',
+      'block0_input_grad',
+      'block0_output_grad',
+      'block1_output_grad',
+      'block2_output_grad',
     ])
       assert.ok(tensors.has(tensor), tensor)
   }
-  assert.ok(rows.every(({ ok, maxAbs }) => ok === null || (ok === true && maxAbs! < 1e-4)))
-  assert.ok(
-    rows.filter(({ ok }) => ok === null).every(({ tensor, reason }) => /grad/.test(tensor) && reason !== undefined),
-  )
+  assert.ok(rows.every(({ ok, maxAbs }) => ok === true && maxAbs! < 1e-4))
 })
 
 test('a wrong reference is found out, and what nobody can check is a failed row', async (t) => {

@@ -1,4 +1,4 @@
-"""Writes evaluation.json: perplexities and log-likelihoods of the bundled model, as transformers computes them.
+"""Writes test/client/evaluation/reference.json: perplexities and log-likelihoods of the bundled model, as transformers computes them.
 
 python evaluation.py                  needs torch, transformers
 python evaluation.py --lm-eval        also compares the choices with lm-eval's own run (pip install lm-eval)
@@ -152,4 +152,4 @@ golden = {
 }
 if "--lm-eval" in sys.argv:
     golden["lmEval"] = ask_lm_eval()
-(ROOT / "test" / "fixtures" / "evaluation.json").write_text(json.dumps(golden, indent=1) + "\n")
+(ROOT / "test" / "client" / "evaluation" / "reference.json").write_text(json.dumps(golden, indent=1) + "\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Records what torch's optimizers, transformers' schedules and torch's clipping make of given gradients, as
-test/fixtures/training/optimizers.json: for each case the options (under our names), the values after every step and the
+test/client/training/optimizers/reference.json: for each case the options (under our names), the values after every step and the
 learning rates; for clipping the norm and the gradients.
 
 usage: optimizers.py        (needs torch and transformers 5.17; the tests need neither)
@@ -72,7 +72,6 @@ result = {
                   for name, make in SCHEDULES.items() for warm, steps in ((0, 5), (3, 8), (4, 4))],
     "clipping": [clipped(1.0), clipped(1000.0)],
 }
-os.makedirs(f"{HERE}/../fixtures/training", exist_ok=True)
-with open(f"{HERE}/../fixtures/training/optimizers.json", "w") as file:
+with open(f"{HERE}/../client/training/optimizers/reference.json", "w") as file:
     json.dump(result, file)
     file.write("\n")

@@ -32,7 +32,7 @@ interface Golden {
   readonly lmEval: { logLikelihoods: number[][]; acc: number; acc_bytes: number; acc_stderr: number }
 }
 
-const golden = JSON.parse(await readFile(new URL('../../fixtures/evaluation.json', import.meta.url), 'utf8')) as Golden
+const golden = JSON.parse(await readFile(new URL('./reference.json', import.meta.url), 'utf8')) as Golden
 
 let swarm: TestSwarm
 let model: AutoDistributedModelForCausalLM

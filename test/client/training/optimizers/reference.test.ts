@@ -16,7 +16,7 @@ interface Reference {
   readonly clipping: { maxNorm: number; norm: number; gradients: number[] }[]
 }
 
-const file = new URL('../../../fixtures/training/optimizers.json', import.meta.url)
+const file = new URL('./reference.json', import.meta.url)
 const reference = JSON.parse(await readFile(file, 'utf8')) as Reference
 const { learningRate, start, gradients } = reference
 const pace = new Pace()
