@@ -2,6 +2,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Classifier } from '../model/classifier.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
+import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { BatchModel } from './batch-loss.ts'
 import type { DataModel } from './data/load-dataset.ts'
 import type { TrainingLayers } from './swarm-blocks.ts'
@@ -15,6 +16,7 @@ export interface TunableModel extends DataModel {
   readonly layers: TrainingLayers
   readonly swarm: { readonly modelKey: string }
   readonly prompts: TunedPrompts | undefined
+  readonly activeAdapter?: ActiveAdapter | undefined
   /** Of a model that tells texts apart. */
   readonly numLabels?: number | undefined
   readonly classifier?: Classifier | undefined

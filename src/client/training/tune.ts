@@ -65,7 +65,7 @@ function headOf(
 }
 
 function checkDataset(
-  { numLabels, prompts, checkpoint }: TunableModel,
+  { numLabels, prompts, activeAdapter, checkpoint }: TunableModel,
   dataset: Dataset,
   { method, preSeqLen }: ResolvedTuneOptions,
 ): void {
@@ -82,6 +82,8 @@ function checkDataset(
     )
   if (prompts !== undefined)
     throw new UsageError('this model has tuned prompts of its own: tune one that was opened without them')
+  if (activeAdapter !== undefined && method === 'lora')
+    throw new UsageError('this model has an adapter, which another one would replace: open it without activeAdapter')
   if (numLabels === undefined && method === 'classifier')
     throw new UsageError('method classifier: only AutoDistributedModelForSequenceClassification has a head to train')
   if (dataset.isLabelled !== (numLabels !== undefined))

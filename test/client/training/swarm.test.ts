@@ -85,6 +85,8 @@ describe('what is tuned through a swarm is used as it was evaluated', () => {
         threads: 1,
         ...own,
       })
+      const again = () => tune(tuned, dataset, options)
+      assert.throws(again, { code: 'USAGE', message: /this model has (?:an adapter|tuned prompts)/ })
       const found = (await tuned.evaluate(dataset)).perplexity!
       assert.ok(Math.abs(found.loss - loss) < 1e-4, `${found.loss} where ${loss} was evaluated`)
       assert.equal(
