@@ -1,6 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { Chain, Link } from './chain.ts'
-import { type RemoteSession, wrongAnswer } from './remote-session.ts'
+import { wrongAnswer } from './answered-rows.ts'
+import type { RemoteSession } from './remote-session.ts'
 
 /** How long after a step, at least, copies are pulled; further steps may begin meanwhile. */
 const DELAY_MS = 250

@@ -12,7 +12,7 @@ import { type RouteHop, routeHops } from './route-hop.ts'
 import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
-import { StepRunner } from './step-runner.ts'
+import { StepRunner, UnsoundStepError } from './step-runner.ts'
 import { NoRouteError } from '../remote/routing.ts'
 import { allowedStepMs } from '../remote/step-time.ts'
 
@@ -310,7 +310,9 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       if (!isTransient(error)) throw error
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
-      const output = await this.#recover({ failedStep, tokens: hidden.shape[0]!, rows }, losses)
+      // Servers keep what they have computed of a step before this one.
+      const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
+      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows }, losses)
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }

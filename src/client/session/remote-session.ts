@@ -7,6 +7,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { type WireChoice, agreedWireDType, answerDType, encodeOwn, passOn } from '../remote/wire-dtype.ts'
+import { type DueRows, dueRows, wrongAnswer, wrongCount, wrongPlace } from './answered-rows.ts'
 import { ControlStream, type Progress } from './control-stream.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
@@ -66,7 +67,7 @@ export class RemoteSession {
   readonly #events: RemoteSessionEvents
   /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
   readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
-  readonly #steps = new Map<number, Pending<Activations | undefined> & { readonly rows: number }>()
+  readonly #steps = new Map<number, Pending<Activations | undefined> & { readonly due: DueRows }>()
   readonly #control: ControlStream
   #nextRequest = 1
   #lost: Error | undefined
@@ -211,7 +212,7 @@ export class RemoteSession {
    */
   step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Activations | undefined> } {
     const { promise, resolve, reject } = Promise.withResolvers<Activations | undefined>()
-    this.#steps.set(step.step, { resolve, reject, rows: step.rows ?? step.hidden.shape[0]! })
+    this.#steps.set(step.step, { resolve, reject, due: dueRows(step) })
     const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
     output.catch(() => undefined)
     const sent = this.send({ kind: 'step', ...step, push: false })
@@ -259,10 +260,10 @@ export class RemoteSession {
       case 'computed': {
         const pending = this.#steps.get(message.step)
         if (pending === undefined) return this.#events.onOutput(this, message)
-        const made = message.kind === 'output' ? message.hidden : undefined
-        const rows = made?.shape[0] ?? 0
-        if (rows === pending.rows) return pending.resolve(made)
-        return this.giveUp(wrongAnswer(this.peerId, `${rows} rows for ${pending.rows}`))
+        const { due } = pending
+        const wrong = wrongCount(this.peerId, message, due) ?? wrongPlace(this.peerId, message, due)
+        if (wrong !== undefined) return this.giveUp(wrong)
+        return pending.resolve(message.kind === 'output' ? message.hidden : undefined)
       }
       case 'failed':
       case 'broken': {
@@ -305,11 +306,6 @@ export class RemoteSession {
   #rejectPending(error: Error): void {
     for (const { reject } of [...this.#requests.values(), ...this.#steps.values()]) reject(error)
   }
-}
-
-/** An answer that does not fit what was asked, or what the server has said before. */
-export function wrongAnswer(peerId: string, what: string): PetalsError {
-  return new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${what}`)
 }
 
 /** The time limit of a step: longer than any prefill chunk takes. */

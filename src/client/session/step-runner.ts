@@ -135,11 +135,25 @@ export class StepRunner {
 
   #events(): RemoteSessionEvents {
     return {
-      onOutput: (remote, output) => this.#wait?.deliver(remote, output),
+      onOutput: (remote, output) => {
+        const error = this.#wait?.deliver(remote, output)
+        if (error !== undefined) this.#gotOthers(remote, error)
+      },
       onStepFailed: (remote, { kind, step, ...fault }) => this.#failStep(remote, kind, step, fault),
       onSent: ({ peerId }, bytes, ms) => this.#swarm.links?.sent(peerId, bytes, ms),
       onLost: (remote) => this.#wait?.fail(lostError(remote)),
     }
+  }
+
+  /**
+   * The output is of other tokens than were sent. Where another server pushed its input, that one may be to blame; when
+   * the client carries it between the two, it shows.
+   */
+  #gotOthers(remote: RemoteSession, error: Error): void {
+    const before = this.chain.links[this.chain.indexOf(remote) - 1]
+    if (before === undefined || !before.pushes) return remote.giveUp(error)
+    this.chain.linkFailed(before.remote, remote, true)
+    this.#wait?.fail(new UnsoundStepError(error.message))
   }
 
   #failStep(remote: RemoteSession, kind: 'failed' | 'broken', step: number, fault: Fault): void {
@@ -157,6 +171,13 @@ export class StepRunner {
     } else if (fault.code === 'SESSION_STEP' && !isFromClient) this.chain.linkFailed(before.remote, remote)
     else if (after !== undefined && fault.code !== 'SESSION_POSITION') this.chain.linkFailed(remote, after)
     this.#wait.fail(new PetalsError('SESSION_LOST', error.message))
+  }
+}
+
+/** A step that not all servers were given as it was sent: what they have computed for it must not stay. */
+export class UnsoundStepError extends PetalsError {
+  constructor(message: string) {
+    super('SESSION_LOST', message)
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Answer } from '../../swarm/frames/messages.ts'
 import { type Activations, concatRows } from '../../tensor/activations.ts'
 import { sliceRows } from '../../tensor/tensor.ts'
-import { type RemoteSession, wrongAnswer } from './remote-session.ts'
+import { dueRows, wrongCount, wrongPlace } from './answered-rows.ts'
+import type { RemoteSession } from './remote-session.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
 
@@ -88,11 +89,17 @@ export class StepWait {
     }
   }
 
-  deliver(remote: RemoteSession, answer: AnswerOf<'output' | 'computed'>): void {
+  /** Takes an answer; returns what is wrong with one for other tokens than were sent, which is not taken then. */
+  deliver(remote: RemoteSession, answer: AnswerOf<'output' | 'computed'>): Error | undefined {
     if (this.#settled || remote !== this.from || answer.epoch !== this.epoch || answer.step !== this.step) return
-    const { rows } = this.#pieces[this.#done]!
-    const got = answer.kind === 'output' ? answer.hidden.shape[0] : 0
-    if (got !== rows) return remote.giveUp(wrongAnswer(remote.peerId, `${got} rows for ${rows}`))
+    const due = dueRows(this.#pieces[this.#done]!)
+    const ownFault = wrongCount(remote.peerId, answer, due)
+    if (ownFault !== undefined) {
+      remote.giveUp(ownFault)
+      return undefined
+    }
+    const wrong = wrongPlace(remote.peerId, answer, due)
+    if (wrong !== undefined) return wrong
     if (answer.kind === 'output') this.#made.push(answer.hidden)
     this.#done += 1
     if (this.#done === this.#pieces.length) {
@@ -100,6 +107,7 @@ export class StepWait {
       this.#resolve(concatRows(this.#made))
     }
     this.#onDone?.()
+    return undefined
   }
 
   fail(error: Error): void {

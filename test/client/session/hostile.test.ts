@@ -183,6 +183,18 @@ test('NaN that one server pushes to the next is blamed on the one that made it',
   assert.deepEqual([last.computedTokens, spare.computedTokens], [4, 4])
 })
 
+test('a row too many that one server pushes to the next is blamed on the one that made it', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [bad] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
+  await swarm.serve(0, 2)
+  const session = swarm.session()
+  await feed(session, sequence(3))
+  bad.makes = () => hidden([0, 0])
+  await feed(session, sequence(4))
+  await feed(session, sequence(5))
+  assert.deepEqual([...swarm.banned], [bad.id])
+})
+
 test('a server that says falsely that it was sent NaN is itself blamed', async (t) => {
   const swarm = new TestSwarm(t)
   const [first, liar, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
