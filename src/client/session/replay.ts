@@ -173,7 +173,7 @@ async function fetchInto(inputs: SpanInputs, before: Link, until: number, contex
   }
 }
 
-/** The outputs of positions `from` to `until` that a server has kept, fetched in as many messages as their size needs. */
+/** The outputs of positions `from` to `until` that a server has kept, in as many messages as their size requires. */
 async function fetchOutputs(link: Link, from: number, until: number, context: ReplayContext): Promise<Activations> {
   const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / link.remote.rowBytes))
   const outputs: Activations[] = []

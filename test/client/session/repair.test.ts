@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { RuntimeError } from '../../../src/runtime/errors.ts'
-import type { AnyMessage } from '../../../src/swarm/frames/messages.ts'
+import type { Answer } from '../../../src/swarm/frames/messages.ts'
 import { TestSwarm, expected, hidden, tamper, tokensOf } from './servers.ts'
 
 /** Longer than a client waits until it fetches copies. */
@@ -212,7 +212,7 @@ test('what a repair fetches of kept outputs comes in messages of a few MiB each'
   const swarm = new TestSwarm(t)
   const [first, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
   const fetchedRows: number[] = []
-  tamper(first, 'inference', (answer: AnyMessage) => {
+  tamper(first, 'inference', (answer: Answer<'inference'>) => {
     if (answer.kind === 'fetched') fetchedRows.push(answer.hidden.shape[0]!)
     return answer
   })
