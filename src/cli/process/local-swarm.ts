@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { ChildNode } from './child-node.ts'
 import type { ReadyReport } from './ready-file.ts'
 import { orAborted } from '../../base/abort.ts'
-import { type Span, spanText } from '../values/span.ts'
+import { type Span, spanText } from '../../base/span.ts'
 
 /** Which servers to start. */
 export interface LocalSwarmOptions {
