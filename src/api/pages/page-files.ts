@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { stripTypeScriptTypes } from 'node:module'
+import { extname, join, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import { type PageParts, pageDocument } from './page-html.ts'
+import { vendorFiles } from './vendor-files.ts'
+
+/** A file as browsers get it. */
+export interface PageFile {
+  readonly contentType: string
+  /** Names the content; it changes with it. */
+  readonly etag: string
+  readonly body: Buffer
+  readonly gzipped: Buffer
+  /** For a document: what it may do. */
+  readonly policy?: string | undefined
+}
+
+/** Makes a file's content at its first request. */
+type Source = () => Promise<{ readonly text: string; readonly contentType: string; readonly policy?: string }>
+
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+
+const BROWSER_FOLDER = fileURLToPath(new URL('./browser/', import.meta.url))
+
+/** The pages: their path, and the folder of their modules, of which `main` is the first. */
+const PAGES = [
+  { path: '/', folder: 'chat', title: 'Chat · petals-node', description: 'Talk with a model that a swarm computes' },
+  { path: '/swarm', folder: 'swarm', title: 'Swarm · petals-node', description: 'Who serves which blocks of a model' },
+] as const
+
+const compress = promisify(gzip)
+
+/**
+ * The files of the web pages, by the path under which they are asked for. The table is made once, of what lies in the
+ * pages' own folder and of named libraries: what a request asks for is only ever looked up in it.
+ */
+export class PageFiles {
+  readonly #sources: ReadonlyMap<string, Source>
+  readonly #files = new Map<string, Promise<PageFile>>()
+
+  constructor() {
+    this.#sources = new Map([...moduleSources(), ...vendorSources(), ...documentSources()])
+  }
+
+  /** All paths, each beginning with a slash. */
+  get paths(): readonly string[] {
+    return [...this.#sources.keys()]
+  }
+
+  /** The file at a path; undefined if there is none. */
+  async get(path: string): Promise<PageFile | undefined> {
+    const source = this.#sources.get(path)
+    if (source === undefined) return undefined
+    const known = this.#files.get(path)
+    if (known !== undefined) return known
+    const file = read(source)
+    this.#files.set(path, file)
+    // A file that could not be read may be readable next time.
+    file.catch(() => this.#files.delete(path))
+    return file
+  }
+}
+
+async function read(source: Source): Promise<PageFile> {
+  const { text, contentType, policy } = await source()
+  const body = Buffer.from(text)
+  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
+  return { contentType, etag, body, gzipped: await compress(body), policy }
+}
+
+/** The pages' own files. In a checkout modules are TypeScript, and lose their types on the way. */
+function moduleSources(): [path: string, source: Source][] {
+  return browserFiles().map((name) => [
+    `/pages/${name}`,
+    async () => {
+      const text = await readFile(join(BROWSER_FOLDER, name), 'utf8')
+      const extension = extname(name) === '.ts' ? '.js' : extname(name)
+      return { text: extname(name) === '.ts' ? withoutTypes(text) : text, contentType: CONTENT_TYPES[extension]! }
+    },
+  ])
+}
+
+function vendorSources(): [path: string, source: Source][] {
+  return vendorFiles().map(({ path, file }) => [
+    `/pages/vendor/${path}`,
+    async () => ({
+      // The maps that it names are not served.
+      text: (await readFile(file, 'utf8')).replace(/^\/\/# sourceMappingURL=.*$/m, ''),
+      contentType: CONTENT_TYPES['.js']!,
+    }),
+  ])
+}
+
+function documentSources(): [path: string, source: Source][] {
+  const files = browserFiles()
+  const vendor = vendorFiles()
+  const imports = Object.fromEntries(vendor.map(({ specifier, path }) => [specifier, `./pages/vendor/${path}`]))
+  return PAGES.map(({ path, folder, ...page }) => {
+    const main = files.find((name) => /^main\.[jt]s$/.test(name.slice(folder.length + 1)) && name.startsWith(folder))!
+    const parts: PageParts = {
+      ...page,
+      imports,
+      entry: `./pages/${main}`,
+      styles: ['base', folder].map((name) => `./pages/styles/${name}.css`),
+      early: `./pages/${files.find((name) => name.startsWith('early.'))}`,
+      preloads: files
+        .filter((name) => isModule(name) && (name.startsWith(`${folder}/`) || name.startsWith('shared/')))
+        .map((name) => `./pages/${name}`),
+    }
+    return [path, async () => ({ ...documentOf(parts), contentType: 'text/html; charset=utf-8' })]
+  })
+}
+
+function documentOf(parts: PageParts): { readonly text: string; readonly policy: string } {
+  const { html, policy } = pageDocument(parts)
+  return { text: html, policy }
+}
+
+function isModule(name: string): boolean {
+  return ['.ts', '.js'].includes(extname(name))
+}
+
+/** Names of the pages' own files, relative to their folder, with slashes. */
+function browserFiles(): string[] {
+  return readdirSync(BROWSER_FOLDER, { recursive: true, encoding: 'utf8' })
+    .map((name) => name.replaceAll(sep, '/'))
+    .filter((name) => !name.endsWith('.d.ts') && (isModule(name) || extname(name) in CONTENT_TYPES))
+    .toSorted()
+}
+
+/** JavaScript of TypeScript, of the same length. Node warns once that it may change how this is called. */
+function withoutTypes(text: string): string {
+  const { emitWarning } = process
+  process.emitWarning = () => undefined
+  try {
+    return stripTypeScriptTypes(text)
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}

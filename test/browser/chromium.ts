@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import type { TestContext } from 'node:test'
+import { type Browser, type BrowserContext, type Page, chromium } from 'playwright-core'
+
+/** Where Debian and others put it; PETALS_TEST_CHROMIUM names another one. */
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+
+/** The browser's program; undefined where there is none. */
+export const CHROMIUM = [process.env['PETALS_TEST_CHROMIUM'], ...PLACES].find(
+  (path) => path !== undefined && existsSync(path),
+)
+
+/**
+ * Why tests in a browser are left out; false where there is one. Where PETALS_TEST_BROWSER is set (as in CI) they must
+ * run.
+ */
+export function browserIsMissing(): string | false {
+  if (CHROMIUM !== undefined) return false
+  if (process.env['PETALS_TEST_BROWSER'] !== undefined) throw new Error('PETALS_TEST_BROWSER is set, and no chromium is here')
+  return 'no chromium is here (apt-get install chromium)'
+}
+
+export async function startBrowser(): Promise<Browser> {
+  return await chromium.launch({ executablePath: CHROMIUM!, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
+}
+
+/** How a page is opened. */
+export interface PageOptions {
+  readonly width?: number
+  readonly height?: number
+  readonly theme?: 'light' | 'dark'
+}
+
+/** A page, and what must not have happened on it. */
+export interface OpenPage {
+  readonly page: Page
+  readonly context: BrowserContext
+  /** Addresses outside of the page's origin that it asked for. */
+  readonly foreign: string[]
+  /** Errors of scripts, and breaches of the policy. */
+  readonly faults: string[]
+}
+
+export async function openPage(t: TestContext | undefined, browser: Browser, url: string, options: PageOptions = {}) {
+  const { width = 1280, height = 800, theme = 'light' } = options
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: theme,
+    deviceScaleFactor: 1,
+    hasTouch: width < 500,
+    isMobile: width < 500,
+  })
+  t?.after(() => context.close())
+  const page = await context.newPage()
+  const foreign: string[] = []
+  const faults: string[] = []
+  page.on('request', (request) => {
+    const { origin, protocol } = new URL(request.url())
+    if (origin !== new URL(url).origin && protocol !== 'data:' && protocol !== 'blob:') foreign.push(request.url())
+  })
+  page.on('pageerror', (error) => faults.push(error.message))
+  page.on('console', (message) => {
+    if (message.type() === 'error') faults.push(message.text())
+  })
+  await page.goto(url)
+  return { page, context, foreign, faults } satisfies OpenPage
+}
