@@ -75,6 +75,8 @@ class Draft {
   #reasoning = ''
   #facts: Partial<AnswerFacts> = {}
   #incidents: AnswerFacts['incidents'] = []
+  #numPieces = 0
+  #firstAt = 0
   #timer = 0
   #keptAt = Date.now()
 
@@ -84,6 +86,7 @@ class Draft {
   }
 
   add(event: AnswerEvent): void {
+    if (event.kind === 'text' || event.kind === 'reasoning') this.#count()
     if (event.kind === 'text') this.#text += event.text
     else if (event.kind === 'reasoning') this.#reasoning += event.text
     else if (event.kind === 'incident') this.#note(event.incident)
@@ -96,6 +99,15 @@ class Draft {
     this.#facts = { ...this.#facts, ...facts }
     this.#draw()
     void keep(this.#conversation)
+  }
+
+  /** A piece is a token, nearly always: until the end tells the true rate. */
+  #count(): void {
+    const now = performance.now()
+    if (this.#numPieces === 0) this.#firstAt = now
+    else if (now > this.#firstAt)
+      this.#facts = { ...this.#facts, tokensPerSecond: (this.#numPieces * 1000) / (now - this.#firstAt) }
+    this.#numPieces += 1
   }
 
   #note(incident: AnswerFacts['incidents'][number]): void {

@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals'
+import { effect, signal } from '@preact/signals'
 import { ask } from '../../shared/api.ts'
 import { changeAndKeep, current, rememberModel } from './state.ts'
 
@@ -27,6 +27,15 @@ export async function watchModels(): Promise<void> {
   }
 }
 
+/** A conversation without messages, or without a model, gets one that is there. */
+effect(() => {
+  const { id, model, messages } = current.value
+  const [first] = models.value
+  if (first === undefined || (model !== '' && messages.length > 0)) return
+  if (!models.value.some((each) => each.id === model))
+    changeAndKeep(id, (conversation) => ({ ...conversation, model: first.id }))
+})
+
 /** Asks another model from now on. */
 export function chooseModel(model: string): void {
   rememberModel(model)
@@ -38,10 +47,6 @@ async function readModels(): Promise<boolean> {
     const { data } = (await (await ask('v1/models')).json()) as { data: ModelEntry[] }
     models.value = data
     modelsTrouble.value = undefined
-    const { id, model } = current.value
-    const [first] = data
-    if (first !== undefined && !data.some((each) => each.id === model))
-      changeAndKeep(id, (conversation) => ({ ...conversation, model: first.id }))
     return data.length > 0
   } catch (error) {
     modelsTrouble.value = (error as Error).message

@@ -3,29 +3,36 @@ import { amount, duration, plural, serverName } from '../../shared/format.ts'
 import { html } from '../../shared/html.ts'
 import type { AnswerFacts as Facts, Hop } from '../model/conversation.ts'
 
-/** How fast an answer came, and which servers computed it; of older answers on demand. */
-export function AnswerFacts({ facts, isOpen }: { readonly facts: Facts; readonly isOpen: boolean }): VNode | null {
+/** How fast an answer came; a click shows or hides which servers computed it. */
+export function Figures({ facts, isOpen, onToggle }: FiguresProps): VNode | null {
   const { chain = [] } = facts
-  const figures = figuresOf(facts)
-  if (chain.length === 0 && figures.length === 0) return null
-  return html`<details class="facts" open=${isOpen}>
-    <summary>${figures.length > 0 ? figures.join(' · ') : 'Computed by'}</summary>
-    <${Chain} chain=${chain} />
-  </details>`
+  const text = figuresOf(facts).join(' · ')
+  if (chain.length === 0) return text === '' ? null : html`<span class="figures">${text}</span>`
+  const hint = isOpen ? 'Hide the servers' : 'Show the servers'
+  return html`<button type="button" class="figures" aria-expanded=${isOpen} title=${hint} onClick=${onToggle}>
+    ${text === '' ? 'Servers' : text}
+  </button>`
 }
 
-function figuresOf({ tokensPerSecond, tokens, firstTokenSeconds, cachedTokens, promptTokens, model }: Facts): string[] {
+interface FiguresProps {
+  readonly facts: Facts
+  readonly isOpen: boolean
+  readonly onToggle: () => void
+}
+
+function figuresOf({ state, tokensPerSecond, tokens, firstTokenSeconds, cachedTokens, promptTokens }: Facts): string[] {
   const figures: string[] = []
-  if (tokensPerSecond !== undefined && tokensPerSecond > 0) figures.push(`${amount(tokensPerSecond)} tokens/s`)
+  if (tokensPerSecond !== undefined && tokensPerSecond > 0)
+    figures.push(`${state === 'streaming' ? 'about ' : ''}${amount(tokensPerSecond)} tokens/s`)
   if (tokens !== undefined) figures.push(plural(tokens, 'token'))
   if (firstTokenSeconds !== undefined) figures.push(`first after ${duration(firstTokenSeconds)}`)
   if (promptTokens !== undefined && cachedTokens !== undefined && cachedTokens > 0)
     figures.push(`${amount(cachedTokens)} of ${amount(promptTokens)} prompt tokens reused`)
-  return figures.length === 0 ? figures : [...figures, model]
+  return figures
 }
 
 /** The servers in the order in which hidden states went through them. */
-function Chain({ chain }: { readonly chain: readonly Hop[] }): VNode | null {
+export function Chain({ chain }: { readonly chain: readonly Hop[] }): VNode | null {
   if (chain.length === 0) return null
   return html`<ol class="chain" aria-label="Servers that computed it, in order">
     ${chain.map((hop) => {

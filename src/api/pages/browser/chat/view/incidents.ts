@@ -22,12 +22,10 @@ function IncidentLine({ incident, isNow }: { readonly incident: Incident; readon
     const { lost, seconds, replayed } = incident
     const names = lost.map(nameOf).join(' and ')
     const cost = replayed > 0 ? `, ${plural(replayed, 'token')} computed again` : ''
+    const what = names === '' ? html`The chain was repaired` : html`<strong>${names}</strong> was lost and replaced`
     return html`<p class="incident recovery">
       <${Icon} name="retry" />
-      <span>
-        ${names === '' ? 'The chain was repaired' : html`<strong>${names}</strong> was lost and replaced`} within
-        ${duration(seconds)}${cost}.
-      </span>
+      <span>${what} within ${duration(seconds)}${cost}.</span>
     </p>`
   }
   const what =
@@ -43,17 +41,16 @@ function Failure({ error }: { readonly error: NonNullable<AnswerFacts['error']> 
   return html`<div class="incident failure" role="alert">
     <${Icon} name="warning" />
     <div>
-      ${
-        missingBlocks.length > 0
-          ? html`<p><strong>No server holds blocks ${blocksText(missingBlocks)}.</strong></p>
-              <p>
-                The model cannot be computed until one does. <a href="./swarm">Look at the swarm</a>, or serve them:
-                <code>petals-node serve --blocks ${blocksText(missingBlocks).split(',', 1)[0]}</code>
-              </p>`
-          : html`<p>${message}</p>`
-      }
+      ${missingBlocks.length > 0 ? html`<${Missing} blocks=${blocksText(missingBlocks)} />` : html`<p>${message}</p>`}
     </div>
   </div>`
+}
+
+function Missing({ blocks }: { readonly blocks: string }): VNode {
+  const command = html`<code>petals-node serve --blocks ${blocks.split(',', 1)[0]}</code>`
+  const link = html`<a href="./swarm">Look at the swarm</a>`
+  return html`<p><strong>No server holds blocks ${blocks}.</strong></p>
+    <p>The model cannot be computed until one does. ${link}, or serve them: ${command}</p>`
 }
 
 /** A peer's name, as far as its server is still known. */

@@ -52,7 +52,6 @@ export function renderBlock({ token }: TextBlock): object {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ATTRIBUTES,
     ALLOW_DATA_ATTR: false,
-    ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
     RETURN_TRUSTED_TYPE: true,
   })
 }

@@ -6,7 +6,7 @@ import { memo } from '../../shared/memo.ts'
 import { retry, send } from '../model/answering.ts'
 import { type Message as MessageData, showing, versionsOf } from '../model/conversation.ts'
 import { changeAndKeep, current } from '../model/state.ts'
-import { AnswerFacts } from './answer-facts.ts'
+import { Chain, Figures } from './answer-facts.ts'
 import { copyText } from './copy-text.ts'
 import { EditBox } from './edit-box.ts'
 import { edited } from './edited.ts'
@@ -53,20 +53,20 @@ function stopEditing(): void {
 function Answer({ message, isBusy, isLast, ...versions }: MessageProps): VNode {
   const { text, facts } = message
   const isComing = facts?.state === 'streaming'
+  const [toggled, setToggled] = useState(false)
+  const showsChain = toggled !== isLast
   return html`<li class="message assistant">
     <span class="off-screen">Model: </span>
     ${facts?.reasoning !== undefined && html`<${Reasoning} text=${facts.reasoning} isOpen=${isComing && text === ''} />`}
     <${RichText} text=${text} isComing=${isComing} />
     ${facts !== undefined && html`<${Incidents} facts=${facts} />`}
-    ${
-      !isComing &&
-      html`<div class="actions">
-        <${Versions} message=${message} ...${versions} />
-        ${text !== '' && html`<${CopyButton} text=${text} />`}
-        ${!isBusy && html`<${Action} icon="retry" name="Retry" onClick=${() => retry(message)} />`}
-      </div>`
-    }
-    ${facts !== undefined && html`<${AnswerFacts} facts=${facts} isOpen=${isLast} />`}
+    <div class="actions">
+      ${!isComing && html`<${Versions} message=${message} ...${versions} />`}
+      ${!isComing && text !== '' && html`<${CopyButton} text=${text} />`}
+      ${!isBusy && html`<${Action} icon="retry" name="Retry" onClick=${() => retry(message)} />`}
+      ${facts && html`<${Figures} facts=${facts} isOpen=${showsChain} onToggle=${() => setToggled(!toggled)} />`}
+    </div>
+    ${showsChain && html`<${Chain} chain=${facts?.chain ?? []} />`}
   </li>`
 }
 

@@ -18,8 +18,7 @@ export function Welcome(): VNode {
       status !== undefined &&
       status.servers.length > 0 &&
       html`<p>
-        ${base} is computed by ${plural(status.servers.length, 'server')}, each holding a part of its
-        ${status.numBlocks} blocks.
+        ${plural(status.servers.length, 'server')} compute ${base}, each a part of its ${status.numBlocks} blocks.
       </p>`
     }
     <p class="quiet">The servers that compute an answer can see what is written. <a href="./swarm">Who they are</a></p>
