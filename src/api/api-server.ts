@@ -8,26 +8,29 @@ import type { SwarmLogger } from '../swarm/logger.ts'
 import { AccessControl, type ApiKey } from './access/access-control.ts'
 import { registerApiMetrics } from './api-metrics.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
-import { type Route, Router } from './http/router.ts'
+import { Router } from './http/router.ts'
 import { ModelCatalog } from './models/model-catalog.ts'
 import { chatRoute } from './openai/chat/handler.ts'
 import { completionRoute } from './openai/completions/handler.ts'
 import { modelRoutes } from './openai/models.ts'
 import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
+import { pageRoutes } from './pages/routes.ts'
 import { statusRoutes } from './status/routes.ts'
+import { swarmRoutes } from './swarm-view/routes.ts'
+import { SwarmWatch, type SwarmWatchModules } from './swarm-view/swarm-watch.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import { VllmMetrics } from './vllm-metrics.ts'
 
 export interface ApiServerModules {
   readonly registry: Registry
   readonly logger: SwarmLogger
+  /** The load of a span that this node serves itself. */
+  readonly serving?: SwarmWatchModules['serving']
 }
 
 export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
   /** Without any, everybody is let in. */
   readonly keys: readonly ApiKey[]
-  /** Further routes, e.g. of pages. */
-  readonly routes?: readonly Route[]
 }
 
 export interface ApiServer extends HttpServer {
@@ -37,7 +40,7 @@ export interface ApiServer extends HttpServer {
 
 /** Serves the API. Until models are added, requests for them are answered with status 503. Throws `API_LISTEN`. */
 export async function startApiServer(
-  { registry, logger }: ApiServerModules,
+  { registry, logger, serving }: ApiServerModules,
   options: ApiServerOptions,
 ): Promise<ApiServer> {
   const catalog = new ModelCatalog()
@@ -45,15 +48,33 @@ export async function startApiServer(
   const access = new AccessControl(options.keys)
   const meters = new VllmMetrics(registry, { catalog, queue })
   const modules = { catalog, queue, meters }
+  const swarm = new SwarmWatch({ catalog, queue, serving })
   const router = new Router([
     chatRoute(modules),
     completionRoute(modules),
     ...modelRoutes(catalog),
     ...tokenRoutes(catalog),
     ...statusRoutes({ catalog, queue, registry }),
-    ...(options.routes ?? []),
+    ...pageRoutes(),
+    ...swarmRoutes(swarm),
   ])
   const onAnswered = registerApiMetrics(registry, access)
   const server = await startHttpServer({ router, access, logger, onAnswered }, options)
-  return Object.assign(server, { catalog })
+  swarm.start()
+  return {
+    catalog,
+    port: server.port,
+    // Pages that watch the swarm wait for nothing that will be complete.
+    get numOpen() {
+      return server.numOpen - swarm.numListeners
+    },
+    drain(timeoutMs) {
+      swarm.stop()
+      return server.drain(timeoutMs)
+    },
+    stop() {
+      swarm.stop()
+      return server.stop()
+    },
+  }
 }

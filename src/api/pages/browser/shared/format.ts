@@ -17,7 +17,8 @@ export function duration(seconds: number): string {
 
 /** How long ago: now, 12 s ago, 5 min ago. */
 export function ago(seconds: number): string {
-  return seconds < 3 ? 'just now' : `${duration(Math.round(seconds))} ago`
+  if (seconds < 3) return 'just now'
+  return seconds < 10 ? `${Math.round(seconds)} s ago` : `${duration(seconds)} ago`
 }
 
 /** Bytes: 640 MB, 2.1 GB. */
