@@ -1,3 +1,4 @@
+import { apiOptions, apiPortOptions } from '../options/api-options.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import { computeOptions, modelOptions, nodeLogOptions, nodeOptions, swarmOptions } from '../options/options.ts'
 import { peerOptions, serverOptions } from '../options/server-options.ts'
@@ -9,6 +10,8 @@ export const serveOptions = {
   ...nodeOptions,
   ...peerOptions,
   ...serverOptions,
+  ...apiPortOptions,
+  ...apiOptions,
   ...nodeLogOptions,
 }
 
