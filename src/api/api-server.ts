@@ -17,15 +17,13 @@ import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
 import { pageRoutes } from './pages/routes.ts'
 import { statusRoutes } from './status/routes.ts'
 import { swarmRoutes } from './swarm-view/routes.ts'
-import { SwarmWatch, type SwarmWatchModules } from './swarm-view/swarm-watch.ts'
+import { SwarmWatch } from './swarm-view/swarm-watch.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import { VllmMetrics } from './vllm-metrics.ts'
 
 export interface ApiServerModules {
   readonly registry: Registry
   readonly logger: SwarmLogger
-  /** The load of a span that this node serves itself. */
-  readonly serving?: SwarmWatchModules['serving']
 }
 
 export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
@@ -36,11 +34,13 @@ export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
 export interface ApiServer extends HttpServer {
   /** The models that are served: add to it, and say when it is complete. */
   readonly catalog: ModelCatalog
+  /** What is told of the models' swarms, and of this node's load. */
+  readonly swarm: SwarmWatch
 }
 
 /** Serves the API. Until models are added, requests for them are answered with status 503. Throws `API_LISTEN`. */
 export async function startApiServer(
-  { registry, logger, serving }: ApiServerModules,
+  { registry, logger }: ApiServerModules,
   options: ApiServerOptions,
 ): Promise<ApiServer> {
   const catalog = new ModelCatalog()
@@ -48,7 +48,7 @@ export async function startApiServer(
   const access = new AccessControl(options.keys)
   const meters = new VllmMetrics(registry, { catalog, queue })
   const modules = { catalog, queue, meters }
-  const swarm = new SwarmWatch({ catalog, queue, serving })
+  const swarm = new SwarmWatch({ catalog, queue })
   const router = new Router([
     chatRoute(modules),
     completionRoute(modules),
@@ -63,6 +63,7 @@ export async function startApiServer(
   swarm.start()
   return {
     catalog,
+    swarm,
     port: server.port,
     // Pages that watch the swarm wait for nothing that will be complete.
     get numOpen() {

@@ -4,7 +4,7 @@ import type { Caller } from '../access/caller.ts'
 import type { FairQueue } from '../queue/fair-queue.ts'
 import type { RequestMeters } from './meters.ts'
 import { type TextEvent, type TextRequest } from './text-request.ts'
-import { sessionsOf, textsOf } from './texts.ts'
+import { type WatchSession, sessionsOf, textsOf } from './texts.ts'
 
 export interface RunModules {
   readonly queue: FairQueue
@@ -15,6 +15,8 @@ export interface RunModules {
 export interface RunFor {
   readonly caller: Caller
   readonly signal: AbortSignal
+  /** Told of each session that is opened for them. */
+  readonly watch?: WatchSession | undefined
 }
 
 /** What a request has taken. */
@@ -38,7 +40,7 @@ export interface RunSummary {
  */
 export async function runTexts(
   { queue, meters }: RunModules,
-  { caller, signal }: RunFor,
+  { caller, signal, watch }: RunFor,
   request: TextRequest,
   take: (event: TextEvent) => Promise<void> | void,
 ): Promise<RunSummary> {
@@ -51,8 +53,11 @@ export async function runTexts(
   try {
     leave = await queue.enter({ caller, model: model.id, slots: sessionsOf(request) }, signal)
     meter.started()
-    const watch = summary.watch.bind(summary)
-    for await (const event of textsOf(request, signal, watch)) {
+    const onSession: WatchSession = (session) => {
+      summary.watch(session)
+      watch?.(session)
+    }
+    for await (const event of textsOf(request, signal, onSession)) {
       summary.add(event)
       meter.add(event)
       await take(event)
@@ -90,7 +95,7 @@ class Summary implements RunSummary {
     this.completionMs = Math.max(this.completionMs, (seconds - prefillSeconds) * 1000)
   }
 
-  watch(session: Parameters<Parameters<typeof textsOf>[2]>[0]): void {
+  watch(session: Parameters<WatchSession>[0]): void {
     this.#first ??= session
     session.on('route', (hops) => {
       if (this.#first === session) this.hops = hops

@@ -8,8 +8,6 @@ export interface SwarmWatchModules {
   /** The models that are served; more may come. */
   readonly catalog: { readonly models: readonly WatchedModel[] }
   readonly queue: { readonly numRunning: number; readonly numWaiting: number }
-  /** The load of the span that this node serves itself, if it does. */
-  readonly serving?: (() => ServingSnapshot | undefined) | undefined
 }
 
 /** How often servers are looked at without any news: records run out, and figures move. */
@@ -29,6 +27,8 @@ const PROBE_PAUSE_MS = 5000
  * signs of life while somebody listens.
  */
 export class SwarmWatch {
+  /** The load of the span that this node serves itself, once it does. */
+  serving: (() => ServingSnapshot) | undefined
   readonly #modules: SwarmWatchModules
   readonly #log = new HappeningLog()
   readonly #models = new Map<WatchedModel, ModelWatch>()
@@ -113,7 +113,7 @@ export class SwarmWatch {
   }
 
   #node(): NodeSnapshot {
-    const { catalog, queue, serving } = this.#modules
+    const { catalog, queue } = this.#modules
     const node = catalog.models[0]?.model.swarm.node
     const clock = node?.clocks.verdict()
     return {
@@ -125,7 +125,7 @@ export class SwarmWatch {
       memoryBytes: process.memoryUsage.rss(),
       running: queue.numRunning,
       waiting: queue.numWaiting,
-      serving: serving?.(),
+      serving: this.serving?.(),
       clock: clock === undefined ? undefined : clockText(clock),
     }
   }

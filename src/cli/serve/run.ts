@@ -11,6 +11,7 @@ import { parseDType } from '../../runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
+import type { ServingSnapshot } from '../../api/swarm-view/snapshot.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
@@ -86,9 +87,17 @@ async function start(
   for (const note of checkpoint.notes) logger.info(note)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
-  if (api !== undefined) await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  if (api !== undefined) {
+    api.swarm.serving = () => loadOf(running)
+    await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  }
   await tellReady(values, { running, node, metrics, api }, logger, cleanup)
   return { running, api }
+}
+
+/** What the swarm's page shows of this node's own span. */
+function loadOf({ keeper: { numSessions, cacheTokens, cacheTokensLeft } }: RunningServer): ServingSnapshot {
+  return { sessions: numSessions, cacheTokens, cacheTokensLeft }
 }
 
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {

@@ -1,7 +1,7 @@
 import { runTexts } from '../../generating/run.ts'
 import type { TextEvent } from '../../generating/text-request.ts'
 import { streamEvents } from '../stream-events.ts'
-import { chainOf, wantsChain } from '../chain.ts'
+import { chainOf, tellingChain, wantsChain } from '../chain.ts'
 import { finishReasonOf } from '../finish-reason.ts'
 import { FINGERPRINT } from '../fingerprint.ts'
 import { chatLogprobs, learnTokens } from '../logprobs.ts'
@@ -12,9 +12,11 @@ import type { ChatContext } from './context.ts'
 /** Answers a chat while it is being generated. */
 export function streamChat(context: ChatContext): Promise<void> {
   const { modules, exchange, body, request } = context
-  return streamEvents(exchange, async (send) => {
+  return streamEvents(exchange, async (send, tell) => {
     const stream = new ChatStream(context, send)
-    const summary = await runTexts(modules, exchange, request, (event) => stream.take(event))
+    const { caller, signal } = exchange
+    const watch = wantsChain(exchange) ? tellingChain(tell) : undefined
+    const summary = await runTexts(modules, { caller, signal, watch }, request, (event) => stream.take(event))
     await stream.end({
       timings: timingsOf(summary),
       ...(wantsChain(exchange) && { petals: chainOf(summary) }),

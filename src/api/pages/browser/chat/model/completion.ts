@@ -24,8 +24,7 @@ interface Chunk {
     readonly prompt_tokens_details?: { readonly cached_tokens?: number }
   } | null
   readonly timings?: { readonly prompt_ms: number; readonly predicted_per_second: number }
-  readonly chain?: readonly Hop[]
-  readonly recoveries?: readonly RecoveryMessage[]
+  readonly petals?: { readonly chain: readonly Hop[]; readonly recoveries: readonly RecoveryMessage[] }
   readonly error?: unknown
 }
 
@@ -107,16 +106,15 @@ function* ofSwarm(name: string, message: object): Generator<AnswerEvent> {
 }
 
 /** `numRecoveries` were told of already as they happened: the end lists them all once more. */
-function* ofChunk(
-  { choices = [], usage, timings, chain, recoveries = [] }: Chunk,
-  numRecoveries: number,
-): Generator<AnswerEvent> {
+function* ofChunk({ choices = [], usage, timings, petals }: Chunk, numRecoveries: number): Generator<AnswerEvent> {
   const [choice] = choices
   const { content, reasoning_content: reasoning } = choice?.delta ?? {}
   if (reasoning) yield { kind: 'reasoning', text: reasoning }
   if (content) yield { kind: 'text', text: content }
-  if (chain !== undefined && chain.length > 0) yield { kind: 'chain', chain }
-  for (const each of recoveries.slice(numRecoveries)) yield { kind: 'incident', incident: recovery(each) }
+  if (petals !== undefined) {
+    if (petals.chain.length > 0) yield { kind: 'chain', chain: petals.chain }
+    for (const each of petals.recoveries.slice(numRecoveries)) yield { kind: 'incident', incident: recovery(each) }
+  }
   if (usage) {
     const { prompt_tokens: prompt, completion_tokens: answer, prompt_tokens_details: details } = usage
     yield { kind: 'usage', prompt, answer, cached: details?.cached_tokens ?? 0 }
