@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
 import { createMetrics } from '../../src/api/metrics.ts'
 import { ServedModel } from '../../src/api/models/served-model.ts'
+import type { Span } from '../../src/base/span.ts'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO } from '../client/kit.ts'
@@ -34,10 +35,15 @@ export const OPEN: ApiServerOptions = {
 
 export async function startTestApi(
   options: Partial<ApiServerOptions> = {},
-  model: { readonly folder?: string; readonly template?: string; readonly serverArgs?: readonly string[] } = {},
+  model: {
+    readonly folder?: string
+    readonly template?: string
+    readonly serverArgs?: readonly string[]
+    readonly spans?: readonly Span[]
+  } = {},
 ): Promise<TestApi> {
-  const { folder = DEMO, template = 'model', serverArgs = [] } = model
-  const swarm = await startLocalSwarm({ model: folder, spans: DEMO_SPANS, threads: 1, extraArgs: serverArgs })
+  const { folder = DEMO, template = 'model', serverArgs = [], spans = DEMO_SPANS } = model
+  const swarm = await startLocalSwarm({ model: folder, spans, threads: 1, extraArgs: serverArgs })
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
     bootstrap: [swarm.bootstrap],
     threads: 1,

@@ -16,7 +16,8 @@ export const CHROMIUM = [process.env['PETALS_TEST_CHROMIUM'], ...PLACES].find(
  */
 export function browserIsMissing(): string | false {
   if (CHROMIUM !== undefined) return false
-  if (process.env['PETALS_TEST_BROWSER'] !== undefined) throw new Error('PETALS_TEST_BROWSER is set, and no chromium is here')
+  if (process.env['PETALS_TEST_BROWSER'] !== undefined)
+    throw new Error('PETALS_TEST_BROWSER is set, and no chromium is here')
   return 'no chromium is here (apt-get install chromium)'
 }
 
@@ -52,6 +53,8 @@ export async function openPage(t: TestContext | undefined, browser: Browser, url
   })
   t?.after(() => context.close())
   const page = await context.newPage()
+  // A loaded machine is slow.
+  page.setDefaultTimeout(60_000)
   const foreign: string[] = []
   const faults: string[] = []
   page.on('request', (request) => {

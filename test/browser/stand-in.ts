@@ -63,6 +63,11 @@ export class StandIn {
     for (const watcher of this.#watchers) watcher.write(`data: ${JSON.stringify(snapshot)}\n\n`)
   }
 
+  /** Cuts off the pages that watch the swarm. */
+  dropWatchers(): void {
+    for (const watcher of this.#watchers) watcher.destroy()
+  }
+
   async stop(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()

@@ -105,7 +105,7 @@ function documentSources(): [path: string, source: Source][] {
   const vendor = vendorFiles()
   const imports = Object.fromEntries(vendor.map(({ specifier, path }) => [specifier, `./pages/vendor/${path}`]))
   return PAGES.map(({ path, folder, ...page }) => {
-    const main = files.find((name) => /^main\.[jt]s$/.test(name.slice(folder.length + 1)) && name.startsWith(folder))!
+    const main = files.find((name) => name.startsWith(`${folder}/main.`))!
     const parts: PageParts = {
       ...page,
       imports,

@@ -19,7 +19,7 @@ export function swarmRoutes(watch: SwarmWatch): Route[] {
   ]
 }
 
-/** Sends a snapshot at each change until the client goes, or the server ends. One that reads slowly gets fewer of them. */
+/** Sends a snapshot at each change until the client goes or the server ends. Who reads slowly gets fewer of them. */
 async function tellSwarm(watch: SwarmWatch, exchange: Exchange): Promise<void> {
   if (watch.numListeners >= MAX_WATCHERS) throw unavailable('too many pages are open', 'too_many_watchers', 5)
   const { signal } = exchange

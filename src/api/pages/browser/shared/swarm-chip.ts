@@ -3,7 +3,7 @@ import { html } from './html.ts'
 import { plural } from './format.ts'
 import { swarm } from './live-swarm.ts'
 
-/** In a few words whether a model (or any of its adapters' base) can be computed just now; leads to the swarm's page. */
+/** In a few words whether a model can be computed just now; leads to the swarm's page. */
 export function SwarmChip({ model }: { readonly model: string | undefined }): VNode | null {
   const snapshot = swarm.value
   if (snapshot === undefined) return null

@@ -24,7 +24,8 @@ function Content(): VNode {
   if (snapshot === undefined)
     return html`<p class="first-look" role="status">${trouble === undefined ? 'Looking at the swarm…' : trouble}</p>`
   const { models, node, happenings } = snapshot
-  return html`${trouble !== undefined && html`<p class="stale" role="status">${trouble} What is shown is not up to date.</p>`}
+  const stale = html`<p class="stale" role="status">${trouble} What is shown is not up to date.</p>`
+  return html`${trouble !== undefined && stale}
     ${models.length === 0 && html`<p class="first-look" role="status">This node is still opening its models.</p>`}
     ${models.map((model) => html`<${ModelSection} key=${model.modelKey} model=${model} />`)}
     <div class="pair">

@@ -64,7 +64,8 @@ interface BarProps {
 function Bar({ server, fastest, isFirst }: BarProps): VNode {
   const { peerId, name, start, end, throughput, isOwn } = server
   const { text, tone } = stateOf(server)
-  const label = `${serverName(peerId, name)}, blocks ${start}:${end}, ${text}, ${rateText(throughput)} tokens per second`
+  const shownName = serverName(peerId, name)
+  const label = `${shownName}, blocks ${start}:${end}, ${text}, ${rateText(throughput)} tokens per second`
   const point = (): void => {
     pointed.value = peerId
   }
@@ -84,7 +85,7 @@ function Bar({ server, fastest, isFirst }: BarProps): VNode {
       onBlur=${unpoint}
       onClick=${goToRow}
     >
-      <span>${serverName(peerId, name)}</span>
+      <span>${shownName}</span>
     </a>
   </li>`
 }

@@ -10,7 +10,10 @@ export function Incidents({ facts }: { readonly facts: AnswerFacts }): VNode {
   const { incidents, error, state, finish } = facts
   const isWaiting = state === 'streaming' && incidents.at(-1)?.kind === 'waiting'
   return html`<div class="incidents">
-    ${incidents.map((incident, i) => html`<${IncidentLine} incident=${incident} isNow=${isWaiting && i === incidents.length - 1} />`)}
+    ${incidents.map((incident, i) => {
+      const isNow = isWaiting && i === incidents.length - 1
+      return html`<${IncidentLine} incident=${incident} isNow=${isNow} />`
+    })}
     ${error !== undefined && html`<${Failure} error=${error} />`}
     ${state === 'stopped' && html`<p class="incident quiet">Stopped.</p>`}
     ${state === 'done' && finish === 'length' && html`<p class="incident quiet">The limit of tokens was reached.</p>`}

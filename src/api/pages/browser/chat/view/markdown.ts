@@ -33,9 +33,11 @@ const marked = new Marked({
     },
     code: ({ text, lang = '' }) => code(text, lang.trim().split(/\s/, 1)[0]!.toLowerCase()),
     table(token) {
-      const rows = token.rows.map((row) => `<tr>${row.map((cell) => this.tablecell(cell)).join('')}</tr>`).join('')
-      const head = token.header.map((cell) => this.tablecell(cell)).join('')
-      return `<div class="table" tabindex="0"><table><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table></div>`
+      const [head, ...rows] = [token.header, ...token.rows].map(
+        (cells) => `<tr>${cells.map((cell) => this.tablecell(cell)).join('')}</tr>`,
+      )
+      const table = `<table><thead>${head}</thead><tbody>${rows.join('')}</tbody></table>`
+      return `<div class="table" tabindex="0">${table}</div>`
     },
   },
 })

@@ -57,7 +57,7 @@ function Answer({ message, isBusy, isLast, ...versions }: MessageProps): VNode {
   const showsChain = toggled !== isLast
   return html`<li class="message assistant">
     <span class="off-screen">Model: </span>
-    ${facts?.reasoning !== undefined && html`<${Reasoning} text=${facts.reasoning} isOpen=${isComing && text === ''} />`}
+    <${Reasoning} text=${facts?.reasoning} isOpen=${isComing && text === ''} />
     <${RichText} text=${text} isComing=${isComing} />
     ${facts !== undefined && html`<${Incidents} facts=${facts} />`}
     <div class="actions">
@@ -70,7 +70,9 @@ function Answer({ message, isBusy, isLast, ...versions }: MessageProps): VNode {
   </li>`
 }
 
-function Reasoning({ text, isOpen }: { readonly text: string; readonly isOpen: boolean }): VNode {
+/** What the model told itself first; open while it does. */
+function Reasoning({ text, isOpen }: { readonly text: string | undefined; readonly isOpen: boolean }): VNode | null {
+  if (text === undefined) return null
   return html`<details class="reasoning" open=${isOpen}>
     <summary>Reasoning</summary>
     <div>${text}</div>
