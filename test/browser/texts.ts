@@ -1,7 +1,7 @@
 /** An answer with all that models write. */
 export const RICH_ANSWER = [
-  'A **KV cache** keeps the keys and values of every token that was read, so that a new token only has to be compared ' +
-    'with them. Each server keeps the cache of *its own* blocks.',
+  'A **KV cache** keeps the keys and values of every token that was read, so that a new token only has to be ' +
+    'compared with them. Each server keeps the cache of *its own* blocks.',
   '## What happens when a server dies',
   `1. The step that was under way fails, or is late.
 2. Another holder of the same blocks takes its place:

@@ -1,6 +1,6 @@
 /*
  * What /swarm.json tells, and each event of /swarm/events: the swarm as this node sees it. The pages read it, too, so
- * this file imports nothing. Times are in milliseconds since 1970. Spans are blocks `start` to `end`, `end` not included.
+ * this file imports nothing. Times are in milliseconds since 1970, spans are blocks `start` to `end` (not included).
  */
 
 export interface SwarmSnapshot {

@@ -17,10 +17,15 @@ export function Dialog({ isOpen, label, class: name, onClose, children }: Dialog
     if (isOpen) ref.current?.showModal()
     else ref.current?.close()
   }, [isOpen])
+  // A dialog that its owner closes says nothing: only what the user does counts.
+  const onCancel = (event: Event): void => {
+    event.preventDefault()
+    onClose()
+  }
   const onClick = (event: MouseEvent): void => {
     if (event.target === ref.current) onClose()
   }
-  return html`<dialog ref=${ref} class=${name} aria-label=${label} onClose=${onClose} onClick=${onClick}>
+  return html`<dialog ref=${ref} class=${name} aria-label=${label} onCancel=${onCancel} onClick=${onClick}>
     ${isOpen && html`<div class="dialog-body">${children}</div>`}
   </dialog>`
 }
