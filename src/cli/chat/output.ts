@@ -45,7 +45,7 @@ export class JsonOutput implements ChatOutput {
     // The whole answer comes at its end.
   }
 
-  end({ text, finishReason, tokenIds, contextTokens, newTokens, seconds }: ChatAnswer): void {
+  end({ text, finishReason, tokenIds, contextTokens, newTokens, leftOut, isFull, seconds, seed }: ChatAnswer): void {
     this.#line({
       role: 'assistant',
       content: text,
@@ -53,6 +53,9 @@ export class JsonOutput implements ChatOutput {
       contextTokens,
       newTokens,
       answerTokens: tokenIds.length,
+      leftOut,
+      isFull,
+      ...(seed !== undefined && { seed }),
       seconds,
     })
   }
