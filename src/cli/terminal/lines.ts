@@ -12,7 +12,7 @@ export interface LineOptions {
   readonly isTyped: boolean
 }
 
-const PROMPT = '\n> '
+const PROMPT = '> '
 const PROMPT_WITHIN = '… '
 
 const ASK_FOR_PASTES = '\x1b[?2004h'
@@ -29,16 +29,32 @@ export async function readLines(
 ): Promise<void> {
   const lines = openLines(isTyped, signal)
   let before = ''
+  let isAsking = false
   const ask = (): void => {
     if (!isTyped) return
+    isAsking = true
+    // Not in the prompt, whose lines readline erases when it draws it again.
+    if (before === '') process.stderr.write('\n')
     lines.setPrompt(before === '' ? PROMPT : PROMPT_WITHIN)
     lines.prompt()
   }
-  // On a terminal readline catches Ctrl-C; this passes it on to the process.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+  // On a terminal readline catches Ctrl-C. It drops what has been typed, as in a shell; else the process gets it.
+  lines.on('SIGINT', () => {
+    if (isAsking && lines.line + before !== '') {
+      before = ''
+      lines.write(null, { ctrl: true, name: 'e' })
+      lines.write(null, { ctrl: true, name: 'u' })
+      ask()
+      return
+    }
+    // Behind the listener that deals with it, which may write something.
+    if (isAsking) process.once('SIGINT', () => !signal.aborted && ask())
+    process.kill(process.pid, 'SIGINT')
+  })
   ask()
   try {
     for await (const line of lines) {
+      isAsking = false
       const text = before + line.replaceAll(BREAK, '\n')
       before = text.endsWith('\\') ? `${text.slice(0, -1)}\n` : ''
       if (before === '' && !(await taken(take, text, isTyped))) return
@@ -47,6 +63,8 @@ export async function readLines(
     if (before !== '') await taken(take, before, isTyped)
   } finally {
     lines.close()
+    // What comes next, a shell's prompt, does not belong behind ours.
+    if (isAsking) process.stderr.write('\n')
   }
 }
 
