@@ -1,3 +1,4 @@
+import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { AnswerOptions, ChatAnswer, ChatSession } from '../../client/chat/chat-session.ts'
 import { Conversation } from '../../client/chat/conversation.ts'
 import type { Interruptible } from '../process/interruptible.ts'
@@ -42,7 +43,11 @@ export class ChatLoop {
 
   async #answer(signal: AbortSignal): Promise<void> {
     const { output, session } = this.#parts
-    const answer = await this.#write(signal)
+    const answer = await this.#write(signal).catch((error: unknown) => {
+      if (errorCode(error) !== 'CHAT_TOO_LONG') throw error
+      const cures = '/undo, /clear, /set on-full shift'
+      throw new PetalsError('CHAT_TOO_LONG', `${errorMessage(error)} (${cures})`, { cause: error })
+    })
     // If the answer was stopped before its first word, the message stays unanswered.
     if (answer.text !== '' || answer.finishReason !== 'aborted') this.conversation.answer(answer.text)
     output.end(answer)

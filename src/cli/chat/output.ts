@@ -24,10 +24,9 @@ export class TerminalOutput implements ChatOutput {
 
   end(answer: ChatAnswer): void {
     this.#printer.endText()
-    if (process.stderr.isTTY)
-      this.#printer.note(
-        `(${describeResult(answer)}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`,
-      )
+    if (!process.stderr.isTTY) return
+    const figures = describeResult(answer, answer.isFull ? 'there is no more room' : undefined)
+    this.#printer.note(`(${figures}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`)
   }
 
   note(text: string): void {

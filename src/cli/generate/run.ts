@@ -82,7 +82,7 @@ async function generateBatch(
     process.stdout.write(`${JSON.stringify(line)}\n`)
     lines++
     if (line.error !== undefined) failed++
-    for (const figures of line.results?.map(describeResult) ?? [line.error!.message])
+    for (const figures of line.results?.map((result) => describeResult(result)) ?? [line.error!.message])
       process.stderr.write(`line ${line.line}: ${figures}\n`)
   }
   if (failed === 0) return

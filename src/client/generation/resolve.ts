@@ -19,10 +19,10 @@ const SAME_LIMIT = [
 /**
  * The options of a prompt of `promptLength` tokens with defaults filled in: from the model's generation_config.json,
  * then transformers' (20 new tokens; top-k 50 if tokens are drawn), and with a seed. If `doSample` is not given, the
- * caller's temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample` decides,
- * and the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by themselves,
- * together, with this prompt or with this vocabulary, and `CHECKPOINT_CONFIG` for a value of the model's own that
- * cannot be used.
+ * caller's temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample`
+ * decides, and the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by
+ * themselves, together, with this prompt or with this vocabulary, and `CHECKPOINT_CONFIG` for a value of the model's
+ * own that cannot be used.
  */
 export function resolveOptions(
   options: GenerationOptions,
