@@ -125,6 +125,8 @@ export const OPTIONS = {
   logprobs: declare(FLAG, {
     flag: { description: "Tell each token's log-probability under the model", shownDefault: 'off' },
   }),
+  /** With `logprobs`: how many of the likeliest tokens are reported at each place as well, with theirs. */
+  topLogprobs: declare(integer({ min: 0, max: 100 }), {}),
 
   // What makes tokens less likely that have come before.
 
