@@ -2,7 +2,7 @@ import type { LayerConfig } from '../../../checkpoint/config/layer-config.ts'
 import { ROW_UNIT, type Row } from './row.ts'
 
 /** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
-const MARGIN_TOKENS = 128
+export const MARGIN_TOKENS = 128
 
 /** The share of the window by which a row fills up before its latest positions move to the front. */
 const SLACK_SHARE = 1 / 4
