@@ -98,7 +98,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   async read(promptIds: readonly number[], { topLogprobs }: ReadOptions = {}): Promise<FedPrompt> {
     if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
     const heldIds = this.heldIds ?? []
-    if (topLogprobs === undefined) return { heldIds, ids: promptIds, state: await this.#feed(promptIds), logprobs: [] }
+    if (topLogprobs === undefined) return { heldIds, ids: promptIds, state: await this.feed(promptIds), logprobs: [] }
     const { ends } = this.#model
     const logprobs: PlaceLogprobs[] = []
     let state = new Float32Array(0)
