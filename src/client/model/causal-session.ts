@@ -14,7 +14,8 @@ import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
-import type { ForkOptions, InferenceSession, StepOptions } from '../session/inference-session.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+import type { ForkOptions, StepOptions } from '../session/step-options.ts'
 
 /** The part of a model that its sessions use. */
 export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>

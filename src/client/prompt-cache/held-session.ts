@@ -3,9 +3,25 @@ import { errorCode } from '../../base/errors.ts'
 import { commonPrefix } from '../../base/common-prefix.ts'
 import type { BeforeHead, TokenSource } from '../generation/choosing/token-source.ts'
 import type { CausalLMSession } from '../model/causal-session.ts'
-import type { StepOptions } from '../session/inference-session.ts'
+import type { StepOptions } from '../session/step-options.ts'
+import type { Recovery, Waiting } from '../session/reports.ts'
+import { type RouteHop, routeHops } from '../session/route-hop.ts'
 import type { CacheKey } from './settings.ts'
 import { Turns } from './turns.ts'
+
+/** Told of what happens to the session of a request while it lasts. */
+export interface RequestWatch {
+  /** Its chain of servers: at the beginning where there is one already, and whenever it has changed. */
+  readonly route?: ((hops: readonly RouteHop[]) => void) | undefined
+  readonly recovery?: ((recovery: Recovery) => void) | undefined
+  readonly waiting?: ((waiting: Waiting) => void) | undefined
+}
+
+/** What ends a request, and who watches it. */
+export interface RequestOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly watch?: RequestWatch | undefined
+}
 
 /** A session of a prompt cache: in use by one request, or parked. Others may be forked from it in either state. */
 export class HeldSession implements TokenSource {
@@ -17,6 +33,7 @@ export class HeldSession implements TokenSource {
   /** The prompt of the request that uses it; undefined while it is parked. */
   #prompt: readonly number[] | undefined
   #signal: AbortSignal | undefined
+  #watch: RequestWatch | undefined
   #prefilled = Promise.withResolvers<void>()
   #isPrefilled = false
   #closed = false
@@ -30,8 +47,11 @@ export class HeldSession implements TokenSource {
     this.maxLength = maxLength
     this.beforeHead = {
       head: session.beforeHead.head,
-      feed: (ids) => this.#step(ids, (options) => session.feed(ids, options)),
+      feed: (ids) => this.#step((options) => session.feed(ids, options)),
     }
+    session.blocks.on('route', (hops) => this.#watch?.route?.(hops))
+    session.blocks.on('recovery', (recovery) => this.#watch?.recovery?.(recovery))
+    session.blocks.on('waiting', (waiting) => this.#watch?.waiting?.(waiting))
   }
 
   get isParked(): boolean {
@@ -56,10 +76,13 @@ export class HeldSession implements TokenSource {
   }
 
   /** Begins a request, for which it holds the first `position` tokens of `prompt`; cuts back what is behind them. */
-  use(prompt: readonly number[], position: number, signal: AbortSignal | undefined): void {
+  use(prompt: readonly number[], position: number, { signal, watch }: RequestOptions): void {
     if (this.session.position !== position) this.session.position = position
     this.#prompt = prompt
     this.#signal = signal
+    this.#watch = watch
+    const { links } = this.session.blocks
+    if (links.length > 0) watch?.route?.(routeHops(links))
     this.#cachedTokens = position
     this.#replayedBefore = this.session.blocks.replayedTokens
     this.#prefilled = Promise.withResolvers()
@@ -80,6 +103,7 @@ export class HeldSession implements TokenSource {
     this.#parkedIds = this.session.heldIds ?? []
     this.#prompt = undefined
     this.#signal = undefined
+    this.#watch = undefined
     return this.#parkedIds.length > 0 && !this.isLost && this.session.blocks.park()
   }
 
@@ -122,13 +146,13 @@ export class HeldSession implements TokenSource {
   }
 
   next(ids: readonly number[]): Promise<Float32Array> {
-    return this.#step(ids, (options) => this.session.next(ids, options))
+    return this.#step((options) => this.session.next(ids, options))
   }
 
-  /** A step of several tokens may be long and ends with its request; one of a single token is waited for. */
-  async #step<T>(ids: readonly number[], feed: (options: Pick<StepOptions, 'signal'>) => Promise<T>): Promise<T> {
+  /** A step ends with its request. */
+  async #step<T>(feed: (options: Pick<StepOptions, 'signal'>) => Promise<T>): Promise<T> {
     try {
-      return await this.turns.alone(() => feed({ signal: ids.length > 1 ? this.#signal : undefined }))
+      return await this.turns.alone(() => feed({ signal: this.#signal }))
     } finally {
       this.#end()
       const replayed = this.session.blocks.replayedTokens - this.#replayedBefore

@@ -13,6 +13,9 @@ export interface ParkingLimits {
 /** Servers have a place for so many sessions of one peer, parked ones among them; most are for those in use. */
 const MAX_SESSIONS = 32
 
+/** Timers of Node do not go further. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** Sessions that nobody uses, the one that was used last at the end. Beyond the limits the first ones are closed. */
 export class ParkedSessions {
   readonly #limits: ParkingLimits
@@ -37,7 +40,7 @@ export class ParkedSessions {
   /** Keeps a session that was parked. */
   add(held: HeldSession): void {
     const { maxTokens, maxAgeMs } = this.#limits
-    this.#sessions.set(held, setTimeout(() => this.close(held), maxAgeMs).unref())
+    this.#sessions.set(held, setTimeout(() => this.close(held), Math.min(maxAgeMs, LONGEST_TIMER_MS)).unref())
     this.#closeRepeated(held)
     for (const oldest of this.#sessions.keys()) {
       if (this.tokens <= maxTokens && this.count <= MAX_SESSIONS) return

@@ -3,7 +3,7 @@
 // that nobody uses, and their bounds; `find.ts`: the session that a prompt goes on from; `settings.ts`: which sessions
 // have something in common, and how long they are; `turns.ts`: forks of a session between its steps.
 
-import { UsageError } from '../../base/errors.ts'
+import { PetalsError, UsageError, isTransient } from '../../base/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { checkRequest, generate } from '../generation/generate.ts'
@@ -12,7 +12,7 @@ import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { Prompt } from '../model/distributed-model.ts'
 import type { CachedModel } from './cached-model.ts'
 import { type Match, findBest } from './find.ts'
-import { HeldSession } from './held-session.ts'
+import { HeldSession, type RequestOptions } from './held-session.ts'
 import { ParkedSessions } from './parked-sessions.ts'
 import { type CacheKey, type SessionSettings, cacheKey, sessionLength } from './settings.ts'
 
@@ -48,13 +48,12 @@ const MAX_AGE_MS = 10 * 60_000
 const SESSION_TOKENS = 512
 
 /** What a request wants of a session. */
-interface Wanted {
+interface Wanted extends RequestOptions {
   readonly ids: readonly number[]
   readonly key: CacheKey
   readonly settings: SessionSettings
   /** How many tokens the session has to hold in the end. */
   readonly needed: number
-  readonly signal: AbortSignal | undefined
 }
 
 /**
@@ -88,13 +87,14 @@ export class PromptCache implements AsyncDisposable {
 
   /**
    * Generates one text token by token, as the model's own `stream` does: the same chunks, and the same result with
-   * `cachedTokens`. `settings` are those of `inferenceSession`. A text that the caller leaves, or its signal ends, is
-   * kept as far as it was computed; one that fails is not. Throws as `stream`.
+   * `cachedTokens`. Its session has the `settings` of `inferenceSession`, and is watched by `watch`. The signal ends a
+   * step under way at once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
+   * that fails in itself is not. Throws as `stream`.
    */
   async *stream(
     prompt: Prompt,
     options: GenerationOptions = {},
-    settings: SessionSettings = {},
+    { watch, ...settings }: SessionSettings & Pick<RequestOptions, 'watch'> = {},
   ): AsyncGenerator<GenerationChunk, CachedResult> {
     if (this.#closed) throw new UsageError('the prompt cache is closed')
     checkOptions(options)
@@ -106,9 +106,10 @@ export class PromptCache implements AsyncDisposable {
     const began = performance.now()
     const { signal } = resolved
     const needed = ids.length + resolved.maxNewTokens
-    const held = await this.#take({ ids, settings, needed, signal, key: cacheKey(this.#model, settings, needed) })
+    const key = cacheKey(this.#model, settings, needed)
+    const held = await this.#take({ ids, key, settings, needed, signal, watch })
     const waited = (performance.now() - began) / 1000
-    let failed = false
+    let isSound = true
     try {
       const result = yield* generate(held, ids.slice(held.session.position), resolved, text)
       return {
@@ -119,11 +120,12 @@ export class PromptCache implements AsyncDisposable {
         cachedTokens: held.cachedTokens,
       }
     } catch (error) {
-      failed = true
+      // What the network does to a session it survives.
+      isSound = isTransient(error)
       throw error
     } finally {
       this.#counts.hitTokens += held.cachedTokens
-      this.#giveBack(held, failed)
+      this.#giveBack(held, isSound)
     }
   }
 
@@ -147,13 +149,12 @@ export class PromptCache implements AsyncDisposable {
     if (best.isWhole) return this.#reuse(best, wanted)
     const copy = await this.#copy(best, wanted)
     const isFree = held.isParked && held.turns.isFree && !held.isLost
-    if (copy !== undefined) {
-      // It was too short, and the copy goes on where it ends.
-      if (isFree && best.isEnd) this.#parked.close(held)
-      return copy
-    }
-    if (isFree && held.maxLength >= wanted.needed && held.prefixOf(wanted.ids) > 0) return this.#reuse(best, wanted)
-    if (isFree) this.#parked.close(held)
+    // Where it was only too short, the copy goes on where it ends.
+    if (copy !== undefined && isFree && best.isEnd) this.#parked.close(held)
+    if (copy !== undefined) return copy
+    // There was no room for both.
+    const isWanted = wanted.signal?.aborted !== true && held.prefixOf(wanted.ids) > 0
+    if (isFree && isWanted && held.maxLength >= wanted.needed) return this.#reuse(best, wanted)
     return this.#begin(this.#open(wanted), wanted, 0)
   }
 
@@ -163,7 +164,7 @@ export class PromptCache implements AsyncDisposable {
     return this.#begin(held, wanted, prefix)
   }
 
-  /** A copy of what another session holds of the prompt, on its servers; undefined if they have no room for it. */
+  /** A copy of what another session holds of the prompt, on its servers; undefined if one of them does not make it. */
   async #copy({ held }: Match, wanted: Wanted): Promise<HeldSession | undefined> {
     const { ids, signal } = wanted
     const copy = this.#open(wanted)
@@ -174,14 +175,15 @@ export class PromptCache implements AsyncDisposable {
         return position
       }, signal)
       return this.#begin(copy, wanted, prefix)
-    } catch {
+    } catch (error) {
       await copy.close()
+      if (!(error instanceof PetalsError) && signal?.aborted !== true) throw error
       return undefined
     }
   }
 
-  #begin(held: HeldSession, { ids, signal }: Wanted, position: number): HeldSession {
-    held.use(ids, position, signal)
+  #begin(held: HeldSession, wanted: Wanted, position: number): HeldSession {
+    held.use(wanted.ids, position, wanted)
     this.#inUse.add(held)
     return held
   }
@@ -200,13 +202,13 @@ export class PromptCache implements AsyncDisposable {
   }
 
   /** Ends a request: its session is parked as soon as no other one forks from it. */
-  #giveBack(held: HeldSession, failed: boolean): void {
+  #giveBack(held: HeldSession, isSound: boolean): void {
     const park = (): void => {
       this.#inUse.delete(held)
-      if (!failed && !this.#closed && held.park()) this.#parked.add(held)
+      if (isSound && !this.#closed && held.park()) this.#parked.add(held)
       else this.#parked.close(held)
     }
-    if (failed || held.turns.isFree) park()
+    if (!isSound || held.turns.isFree) park()
     else void held.turns.alone(park)
   }
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { orAborted } from '../../base/abort.ts'
 import { allOf } from '../../base/all-of.ts'
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
 import { allFinite } from '../../tensor/finite.ts'
@@ -9,8 +10,9 @@ import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
 import { CopyPuller } from './copy-puller.ts'
 import type { SessionEvents } from './reports.ts'
+import type { ForkOptions, StepOptions } from './step-options.ts'
 import { routeHops } from './route-hop.ts'
-import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
+import { RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
@@ -40,22 +42,6 @@ interface Wanted {
   readonly tokens: number
   readonly rows: number
   readonly signal: AbortSignal | undefined
-}
-
-/** What is wanted of a step. */
-export interface StepOptions {
-  /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
-  readonly rows?: number | undefined
-  /** The ids that the hidden states, or their last rows, were made of; they are kept in place of these. */
-  readonly from?: EmbeddedIds | undefined
-  /** Ends the step: the session then holds what all servers have computed of it. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** How a session is forked. */
-export interface ForkOptions {
-  /** Whether it fails, at once, where a server cannot copy; otherwise the servers compute what they cannot copy. */
-  readonly onlyCopies?: boolean | undefined
 }
 
 /**
@@ -396,12 +382,12 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.emit('recovery', { ...recovery, reason })
   }
 
-  #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return patiently(attempt, {
+  /** Tries for a while. Nobody knows what an attempt has done that the signal ends: the session is closed then. */
+  async #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const trying = patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
-        if (signal?.aborted) throw new StepAbortedError(0)
       },
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
@@ -409,5 +395,13 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
         this.emit('waiting', { reason: error.message, missingBlocks, seconds: leftMs / 1000 })
       },
     })
+    try {
+      return await orAborted(trying, signal)
+    } catch (error) {
+      if (signal?.aborted !== true) throw error
+      trying.catch(() => undefined)
+      void this.close()
+      throw new StepAbortedError(0)
+    }
   }
 }

@@ -164,7 +164,7 @@ export class ServedSession {
     return this.#work
   }
 
-  /** Steps are also pushed by the server before: those up to `step` may come later, and newer ones have come already. */
+  /** Steps are pushed as well: those up to `step` may come later, and newer ones may have come already. */
   #park(step: number): void {
     this.#parkedAfter = step
     this.#modules.onParked()
