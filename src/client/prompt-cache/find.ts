@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { MARGIN_TOKENS } from '../../engine/cache/rows/window.ts'
+import { WINDOW_MARGIN_TOKENS } from '../../checkpoint/config/layer-config.ts'
 import type { HeldSession } from './held-session.ts'
 import { type CacheKey, isSameKey } from './settings.ts'
 
@@ -39,7 +39,7 @@ export function findBest(
     const numBehind = held.ids.length - prefix
     if (!held.isPrefilled && !held.isParked && held.ids.length > PATIENCE * prefix) continue
     // Blocks with a window hold the latest positions only.
-    if (numBehind > MARGIN_TOKENS && held.ids.length > window) continue
+    if (numBehind > WINDOW_MARGIN_TOKENS && held.ids.length > window) continue
     const isIdle = held.isParked && held.turns.isFree
     const isEnd = numBehind <= FEW_TOKENS
     const isWhole = isIdle && isEnd && needed <= held.maxLength && prefix > 0
