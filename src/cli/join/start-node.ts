@@ -65,7 +65,7 @@ export async function startClientNode(
 ): Promise<SwarmNode> {
   const { bootstrap, swarmKey, readyFile } = values
   return startNode(
-    { bootstrap, swarmKey, readyFile, listen: [], announce: [], identity: undefined },
+    { bootstrap, swarmKey, readyFile, port: undefined, listen: [], announce: [], identity: undefined },
     logger,
     cleanup,
     metrics,
