@@ -27,16 +27,6 @@ describe('the chat', { skip: browserIsMissing() }, () => {
     standIn.answer = answer
   }
 
-  async function send(page: Page, text: string): Promise<void> {
-    await page.fill('#composer', text)
-    await page.press('#composer', 'Enter')
-  }
-
-  async function answered(page: Page, text: string | RegExp): Promise<void> {
-    await page.locator(`${LAST_ANSWER} .text`, { hasText: text }).waitFor()
-    await page.locator('.composer .stop').waitFor({ state: 'detached' })
-  }
-
   test('streams an answer, and stops: the server is left at once, and what came stays', async (t) => {
     const left = Promise.withResolvers<void>()
     answersWith(async (_, answer) => {
@@ -324,3 +314,13 @@ describe('the chat', { skip: browserIsMissing() }, () => {
     })
   }
 })
+
+async function send(page: Page, text: string): Promise<void> {
+  await page.fill('#composer', text)
+  await page.press('#composer', 'Enter')
+}
+
+async function answered(page: Page, text: string | RegExp): Promise<void> {
+  await page.locator(`${LAST_ANSWER} .text`, { hasText: text }).waitFor()
+  await page.locator('.composer .stop').waitFor({ state: 'detached' })
+}

@@ -3,6 +3,9 @@ import type { Page } from 'playwright-core'
 /** Colour as red, green, blue from 0 to 255, and opacity. */
 type Colour = readonly [number, number, number, number]
 
+// What is evaluated in a page knows nothing of this module, so all that it uses stands in it.
+/* oxlint-disable unicorn/consistent-function-scoping */
+
 /** What stands in the way of people who do not see, point or read as others do; empty where nothing does. */
 export function accessibilityFaults(page: Page): Promise<string[]> {
   return page.evaluate(() => {

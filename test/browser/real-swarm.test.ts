@@ -28,12 +28,6 @@ describe('the pages of an API over four servers in processes of their own', { sk
     await api?.stop()
   })
 
-  async function set(page: Page, fields: Readonly<Record<string, string>>): Promise<void> {
-    await page.getByRole('button', { name: 'Settings of this conversation' }).click()
-    for (const [label, value] of Object.entries(fields)) await page.getByLabel(label).fill(value)
-    await page.getByRole('button', { name: 'Close' }).click()
-  }
-
   function kill(peerId: string): void {
     api.swarm.servers.find((server) => server.peerId === peerId)!.process.kill('SIGKILL')
   }
@@ -79,3 +73,10 @@ describe('the pages of an API over four servers in processes of their own', { sk
     assert.deepEqual(foreign, [])
   })
 })
+
+/** Fills in settings of the conversation, by their labels. */
+async function set(page: Page, fields: Readonly<Record<string, string>>): Promise<void> {
+  await page.getByRole('button', { name: 'Settings of this conversation' }).click()
+  for (const [label, value] of Object.entries(fields)) await page.getByLabel(label).fill(value)
+  await page.getByRole('button', { name: 'Close' }).click()
+}

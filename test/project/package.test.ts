@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
+import { PageFiles } from '../../src/api/pages/page-files.ts'
 import { ROOT, goldenContinuation, readJson, startProgram, until } from '../cli/kit.ts'
 
 const exec = promisify(execFile)
@@ -27,6 +28,17 @@ const [folder, ...bootstrap] = process.argv.slice(2)
 const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap })
 for await (const { text } of model.stream('The state', { maxNewTokens: 8 })) process.stdout.write(text)
 await model.close()
+`
+
+/** Reads every file of the web pages, and says how many there are. */
+const PAGES = `
+const { PageFiles } = await import(process.argv[1])
+const files = new PageFiles()
+for (const path of files.paths) if ((await files.get(path)).body.length === 0) throw new Error(path)
+const html = (await files.get('/')).body.toString()
+for (const [, target] of html.matchAll(/(?:src|href)="[.]([^"]+)"/g)) if (!files.paths.includes(target)) throw new Error(target)
+if (/^export/m.test((await files.get('/pages/early.js')).body)) throw new Error('early.js is no plain script')
+process.stdout.write(String(files.paths.length))
 `
 
 const TYPED = `
@@ -183,6 +195,12 @@ describe('the packed package', () => {
     assert.ok(stdout.length > 0)
     const { stdout: golden } = await exec(process.execPath, [bin, 'demo', '--once'], { cwd: temp, timeout: 180_000 })
     assert.equal(golden, await goldenContinuation())
+  })
+
+  test('has the web pages, and finds the libraries that they load', async () => {
+    const module = join(installed, 'dist', 'api', 'pages', 'page-files.js')
+    const { stdout } = await exec(process.execPath, ['--input-type=module', '--eval', PAGES, module], { cwd: consumer })
+    assert.equal(Number(stdout), new PageFiles().paths.length)
   })
 
   test('is taken by a CommonJS program as well', async () => {

@@ -35,8 +35,6 @@ test('a snapshot tells which blocks who holds, and how fast all holders of a blo
 })
 
 test('what changes between two looks is told, each change once', () => {
-  const kinds = (before: ModelSnapshot, after: ModelSnapshot) =>
-    newsBetween(before, after).map((news) => [news.kind, 'server' in news ? news.server.name : news])
   const both = look([ADA, BERT])
   assert.deepEqual(newsBetween(both, both), [])
   assert.deepEqual(newsBetween(both, look([{ ...ADA, cacheTokensLeft: 1, queueMs: 9 }, BERT])), [])
@@ -72,3 +70,8 @@ test('the log keeps the latest, first', () => {
     ['b', 'a', '99:100'],
   )
 })
+
+/** The kinds of what happened, with the servers' names; what is about no server as a whole. */
+function kinds(before: ModelSnapshot, after: ModelSnapshot): unknown[] {
+  return newsBetween(before, after).map((news) => [news.kind, 'server' in news ? news.server.name : news])
+}

@@ -3,7 +3,6 @@ import { test } from 'node:test'
 import { lanesOf, runsOf, ticksOf } from '../../../../src/api/pages/browser/swarm/lanes.ts'
 
 test('spans share a row where they do not overlap, in as few rows as hold the busiest block', () => {
-  const span = (start: number, end: number) => ({ start, end })
   assert.deepEqual(lanesOf([]), [])
   assert.deepEqual(lanesOf([span(3, 6), span(0, 3), span(2, 8), span(6, 8)]), [
     [span(0, 3), span(3, 6), span(6, 8)],
@@ -47,3 +46,7 @@ test('neighbours that are alike are one', () => {
   ])
   assert.deepEqual(runsOf([]), [])
 })
+
+function span(start: number, end: number): { start: number; end: number } {
+  return { start, end }
+}

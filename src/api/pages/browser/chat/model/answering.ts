@@ -145,7 +145,11 @@ function factsOf(event: AnswerEvent): Partial<AnswerFacts> {
   return {}
 }
 
-function told(error: unknown): { message: string; code: string; missingBlocks: readonly number[] } {
-  if (error instanceof ApiFailure) return error
+/** What is kept of an error: plain data, since the browser keeps of an error no more than its message. */
+function told(error: unknown): NonNullable<AnswerFacts['error']> {
+  if (error instanceof ApiFailure) {
+    const { message, code, missingBlocks } = error
+    return { message, code, missingBlocks }
+  }
   return { message: error instanceof Error ? error.message : String(error), code: 'unknown', missingBlocks: [] }
 }
