@@ -40,10 +40,11 @@ export async function startTestApi(
     readonly template?: string
     readonly serverArgs?: readonly string[]
     readonly spans?: readonly Span[]
+    readonly names?: readonly string[]
   } = {},
 ): Promise<TestApi> {
-  const { folder = DEMO, template = 'model', serverArgs = [], spans = DEMO_SPANS } = model
-  const swarm = await startLocalSwarm({ model: folder, spans, threads: 1, extraArgs: serverArgs })
+  const { folder = DEMO, template = 'model', serverArgs = [], spans = DEMO_SPANS, names = [] } = model
+  const swarm = await startLocalSwarm({ model: folder, spans, names, threads: 1, extraArgs: serverArgs })
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
     bootstrap: [swarm.bootstrap],
     threads: 1,

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Browser, type BrowserContext, type Page, chromium } from 'playwright-core'
 
@@ -67,4 +68,12 @@ export async function openPage(t: TestContext | undefined, browser: Browser, url
   })
   await page.goto(url)
   return { page, context, foreign, faults } satisfies OpenPage
+}
+
+/** Where PETALS_SCREENSHOTS names a folder, the page as it looks goes there, for the documentation. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const folder = process.env['PETALS_SCREENSHOTS']
+  if (folder === undefined) return
+  await page.mouse.move(0, 0)
+  await page.screenshot({ path: join(folder, `${name}.png`), animations: 'disabled' })
 }

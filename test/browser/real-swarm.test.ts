@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { type TestApi, startTestApi } from '../api/kit.ts'
-import { browserIsMissing, openPage, startBrowser } from './chromium.ts'
+import { browserIsMissing, openPage, screenshot, startBrowser } from './chromium.ts'
 
 /** Two servers hold the middle: one of them is to be spared. */
 const SPANS = [
@@ -11,6 +11,7 @@ const SPANS = [
   [3, 6],
   [6, 8],
 ] as const
+const NAMES = ['ada', 'bert', 'carl', 'dora']
 
 /** Long enough to kill a server in its middle, also where the machine is fast. */
 const MOST_TOKENS = 300
@@ -21,7 +22,7 @@ describe('the pages of an API over four servers in processes of their own', { sk
 
   before(async () => {
     browser = await startBrowser()
-    api = await startTestApi({}, { spans: SPANS })
+    api = await startTestApi({}, { spans: SPANS, names: NAMES })
   })
   after(async () => {
     await browser?.close()
@@ -48,6 +49,7 @@ describe('the pages of an API over four servers in processes of their own', { sk
     await answer.locator('.recovery', { hasText: 'was lost and replaced' }).waitFor({ timeout: 60_000 })
     await page.locator('.composer .stop').waitFor({ state: 'detached', timeout: 120_000 })
     await answer.getByText(`${MOST_TOKENS} tokens`).waitFor()
+    await screenshot(page, 'recovery')
     const [spare = ''] = (await hops.nth(1).getAttribute('title'))!.split(',')
     assert.notEqual(spare, lost)
     assert.ok(api.swarm.servers.some(({ peerId, blocks }) => peerId === spare && blocks === '3:6'))
@@ -60,10 +62,15 @@ describe('the pages of an API over four servers in processes of their own', { sk
 
     await page.getByRole('link', { name: 'Swarm', exact: true }).click()
     await page.getByText(/An answer lost .* and went on after/).waitFor()
-    await page.locator('tbody tr').nth(2).waitFor()
+    await page
+      .getByText(/does not answer any more|left/)
+      .first()
+      .waitFor()
+    await screenshot(page, 'swarm')
     kill(spare)
     await page.getByRole('alert').filter({ hasText: 'Nobody holds blocks 3:6 of 8.' }).waitFor({ timeout: 60_000 })
     await page.locator('.hole').waitFor()
+    await screenshot(page, 'swarm-hole')
 
     await page.getByRole('link', { name: 'Chat', exact: true }).click()
     await page.getByText('blocks 3:6 missing').waitFor()

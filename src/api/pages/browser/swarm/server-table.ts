@@ -56,7 +56,7 @@ function Row({ server }: { readonly server: ServerSnapshot }): VNode {
     <${Figure} label="tokens/s" text=${rateText(throughput)} />
     <${Figure} label="queue" text=${queueText(queueMs)} />
     <${Figure} label="cache used" text=${used === undefined ? NONE : percent(used)} />
-    <${Figure} label="round trip" text=${isOwn ? NONE : roundTripText(roundTripMs)} />
+    <${Figure} label="round trip" text=${roundTripText(server.answers ? roundTripMs : undefined)} />
     <td class="arithmetic">${arithmeticOf(server)}</td>
     <td class="version">${version}</td>
   </tr>`
