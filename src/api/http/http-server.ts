@@ -30,6 +30,8 @@ export interface Answered {
 export interface HttpServerOptions extends OriginRules {
   readonly host: string
   readonly port: number
+  /** How long a client may take to send a request, 60 s unless told. */
+  readonly requestTimeoutMs?: number
 }
 
 export interface HttpServer {
@@ -43,9 +45,10 @@ export interface HttpServer {
 }
 
 /** What one client may take before it has said anything useful. */
-const LIMITS = { headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 }
+const LIMITS = { headersTimeout: 10_000, keepAliveTimeout: 75_000 }
+const REQUEST_TIMEOUT_MS = 60_000
 const MAX_CONNECTIONS = 1024
-const CHECK_MS = 5000
+const MAX_CHECK_MS = 5000
 
 /** How often idle connections are looked for while the server drains. */
 const IDLE_MS = 50
@@ -57,7 +60,14 @@ const LINGER_MS = 1000
 export async function startHttpServer(modules: HttpServerModules, options: HttpServerOptions): Promise<HttpServer> {
   const { logger } = modules
   let numOpen = 0
-  const server = createServer({ ...LIMITS, connectionsCheckingInterval: CHECK_MS }, (request, response) => {
+  const { requestTimeoutMs: requestTimeout = REQUEST_TIMEOUT_MS } = options
+  const limits = {
+    keepAliveTimeout: LIMITS.keepAliveTimeout,
+    requestTimeout,
+    headersTimeout: Math.min(LIMITS.headersTimeout, requestTimeout),
+    connectionsCheckingInterval: Math.min(MAX_CHECK_MS, requestTimeout / 2),
+  }
+  const server = createServer(limits, (request, response) => {
     numOpen += 1
     if (!server.listening) response.shouldKeepAlive = false
     void serve(modules, options, request, response).finally(() => {
