@@ -67,7 +67,7 @@ test('a server with --api-port answers through all spans, and says what is missi
   assert.equal(await first.ended, 0)
 })
 
-test('petals-node api asks for keys, logs nothing of requests, and lets answers end when it is told to stop', async (t) => {
+test('petals-node api asks for keys, logs nothing of requests, and lets answers end when told to stop', async (t) => {
   const server = await startReady(t, SERVE)
   const keyFile = join(await tempFolder(t), 'keys.yaml')
   await writeFile(

@@ -103,5 +103,6 @@ test('beyond its bound a request is turned away with a time to come back', async
     return true
   })
   out()
-  for (const entered of waiting) (await entered)()
+  for (const entered of waiting) void entered.then((leave) => leave())
+  await Promise.all(waiting)
 })
