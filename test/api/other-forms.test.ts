@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import Anthropic from '@anthropic-ai/sdk'
+import Anthropic, { BadRequestError, NotFoundError } from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { asFloat32 } from '../../src/tensor/tensor.ts'
 import { type GoldenText, goldenTexts } from '../client/kit.ts'
@@ -20,11 +20,24 @@ after(() => api.stop())
 
 const continued = ({ prompt, text }: GoldenText): string => text.slice(prompt.length)
 
-describe('responses', () => {
-  const body = () => ({ model: 'demo', input: golden[0]!.prompt, temperature: 0, max_output_tokens: 16 })
+const inputBody = () => ({ model: 'demo', input: golden[0]!.prompt, temperature: 0, max_output_tokens: 16 })
 
+const messageBody = () => ({
+  model: 'demo',
+  max_tokens: 16,
+  temperature: 0,
+  messages: [{ role: 'user' as const, content: golden[0]!.prompt }],
+})
+
+const failed = async (fields: object): Promise<unknown> =>
+  anthropic.messages.create({ ...messageBody(), ...fields } as never).then(
+    () => assert.fail('expected an error'),
+    (error: unknown) => error,
+  )
+
+describe('responses', () => {
   test('a text is one message, cut where it was told to be', async () => {
-    const response = await openai.responses.create(body())
+    const response = await openai.responses.create(inputBody())
     assert.match(response.id, /^resp_/)
     assert.equal(response.object, 'response')
     assert.equal(response.status, 'incomplete')
@@ -39,7 +52,7 @@ describe('responses', () => {
   })
 
   test('a stream tells of each item in order, and ends with the whole response', async () => {
-    const stream = await openai.responses.create({ ...body(), stream: true })
+    const stream = await openai.responses.create({ ...inputBody(), stream: true })
     const events = []
     for await (const event of stream) events.push(event)
     assert.deepEqual(
@@ -61,7 +74,7 @@ describe('responses', () => {
     ])
     const deltas = events.filter((event) => event.type === 'response.output_text.delta').map(({ delta }) => delta)
     assert.equal(deltas.length, 16)
-    const whole = await openai.responses.create(body())
+    const whole = await openai.responses.create(inputBody())
     assert.equal(deltas.join(''), whole.output_text)
     const last = events.at(-1)!
     assert.ok(last.type === 'response.incomplete')
@@ -90,22 +103,15 @@ describe('responses', () => {
       [{ input: [{ role: 'user', content: [{ type: 'input_image' }] }] }, 'input[0].content'],
       [{ input: 5 }, 'input'],
     ] as const) {
-      const { status, json } = await post(`${api.url}/v1/responses`, { ...body(), ...fields })
+      const { status, json } = await post(`${api.url}/v1/responses`, { ...inputBody(), ...fields })
       assert.deepEqual([status, (json as { error: { param: string } }).error.param], [400, param])
     }
   })
 })
 
 describe('messages', () => {
-  const body = () => ({
-    model: 'demo',
-    max_tokens: 16,
-    temperature: 0,
-    messages: [{ role: 'user' as const, content: golden[0]!.prompt }],
-  })
-
   test('a text is one block', async () => {
-    const message = await anthropic.messages.create(body())
+    const message = await anthropic.messages.create(messageBody())
     assert.match(message.id, /^msg_/)
     assert.deepEqual([message.type, message.role, message.model], ['message', 'assistant', 'demo'])
     const [block] = message.content
@@ -116,14 +122,14 @@ describe('messages', () => {
   })
 
   test('a stop sequence is told', async () => {
-    const message = await anthropic.messages.create({ ...body(), stop_sequences: ['xyz', ' of'] })
+    const message = await anthropic.messages.create({ ...messageBody(), stop_sequences: ['xyz', ' of'] })
     assert.deepEqual([message.stop_reason, message.stop_sequence], ['stop_sequence', ' of'])
     const [block] = message.content
     assert.ok(block!.type === 'text' && block.text === continued(golden[0]!).split(' of')[0])
   })
 
   test('a stream begins, continues and ends each block', async () => {
-    const stream = anthropic.messages.stream(body())
+    const stream = anthropic.messages.stream(messageBody())
     const types: string[] = []
     let text = ''
     for await (const event of stream) {
@@ -138,7 +144,7 @@ describe('messages', () => {
       'message_delta',
       'message_stop',
     ])
-    const whole = await anthropic.messages.create(body())
+    const whole = await anthropic.messages.create(messageBody())
     assert.deepEqual(whole.content, [{ type: 'text', text }])
     const final = await stream.finalMessage()
     assert.deepEqual([final.stop_reason, final.usage.output_tokens], ['max_tokens', 16])
@@ -146,7 +152,7 @@ describe('messages', () => {
 
   test('blocks of a conversation with tools become the messages of a chat', async () => {
     const message = await anthropic.messages.create({
-      ...body(),
+      ...messageBody(),
       system: [{ type: 'text', text: 'Be brief.' }],
       messages: [
         { role: 'user', content: [{ type: 'text', text: 'Weather?' }] },
@@ -164,23 +170,18 @@ describe('messages', () => {
   })
 
   test('tokens are counted without any being computed', async () => {
-    const { messages } = body()
+    const { messages } = messageBody()
     const { input_tokens: count } = await anthropic.messages.countTokens({ model: 'demo', messages })
     assert.equal(count, golden[0]!.input_ids.length)
   })
 
   test("errors have Anthropic's form", async () => {
-    const failed = async (fields: object): Promise<unknown> =>
-      anthropic.messages.create({ ...body(), ...fields } as never).then(
-        () => assert.fail('expected an error'),
-        (error: unknown) => error,
-      )
     const unknown = await failed({ model: 'claude' })
-    assert.ok(unknown instanceof Anthropic.NotFoundError)
+    assert.ok(unknown instanceof NotFoundError)
     assert.equal((unknown.error as { error: { type: string } }).error.type, 'not_found_error')
-    assert.ok((await failed({ max_tokens: 0 })) instanceof Anthropic.BadRequestError)
+    assert.ok((await failed({ max_tokens: 0 })) instanceof BadRequestError)
     const image = { type: 'image', source: { type: 'url', url: 'x' } }
-    assert.ok((await failed({ messages: [{ role: 'user', content: [image] }] })) instanceof Anthropic.BadRequestError)
+    assert.ok((await failed({ messages: [{ role: 'user', content: [image] }] })) instanceof BadRequestError)
   })
 })
 

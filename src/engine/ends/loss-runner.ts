@@ -30,8 +30,8 @@ interface LoadedGraph {
 
 /**
  * The parts of a model's ends that texts do not need: losses and their gradients, for training, and the last norm
- * alone; in float32 on the CPU, whatever the ends otherwise run on. A graph is loaded when it is first asked for. Weights are lent to its runs: where the head is
- * the embedding's table, it is the same memory.
+ * alone; in float32 on the CPU, whatever the ends otherwise run on. A graph is loaded when it is first asked for.
+ * Weights are lent to its runs: where the head is the embedding's table, it is the same memory.
  */
 export class LossRunner {
   readonly #env: Environment
