@@ -1,6 +1,6 @@
 import { type AnswerParser, openAnswerParser } from '../../generating/answer-parts.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
-import type { TextRequest } from '../../generating/text-request.ts'
+import type { TextRequest, TextResult } from '../../generating/text-request.ts'
 import { answerTokens, generationOptions } from '../generation-options.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
@@ -19,8 +19,13 @@ export interface PreparedChat {
 export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<PreparedChat> {
   const { served } = chosen
   const { chat } = served
+  const { n = 1 } = body
   const { generation } = served.model.checkpoint
-  const promptIds = await promptTokensOf(chosen, body)
+  const { ids: promptIds, history } = await served.memory!.encode(chatPrompt(chosen, body))
+  const remember = async ({ text, tokenIds }: TextResult): Promise<void> => {
+    await history.append(text, tokenIds)
+    served.memory!.keep(history)
+  }
   const options = generationOptions(served, body, chat, {
     logprobs: body.logprobs ?? false,
     topLogprobs: body.top_logprobs ?? 0,
@@ -31,7 +36,14 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
     param: 'messages',
   })
   return {
-    request: { model: chosen, prompts: [promptIds], n: body.n ?? 1, options: { ...options, maxNewTokens } },
+    request: {
+      model: chosen,
+      prompts: [promptIds],
+      n,
+      options: { ...options, maxNewTokens },
+      // What cannot be remembered is encoded again.
+      ...(n === 1 && { onText: (result) => void remember(result).catch(() => undefined) }),
+    },
     openParser: openAnswerParser,
   }
 }

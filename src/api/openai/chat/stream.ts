@@ -1,6 +1,6 @@
 import type { AnswerPart } from '../../generating/answer-parts.ts'
 import { type AnswerStep, ChatAnswer } from '../../generating/answer.ts'
-import { runTexts } from '../../generating/run.ts'
+import { type ChainState, runTexts } from '../../generating/run.ts'
 import type { TextEvent } from '../../generating/text-request.ts'
 import { streamEvents } from '../stream-events.ts'
 import { chainOf, wantsChain } from '../chain.ts'
@@ -15,7 +15,9 @@ export function streamChat(context: ChatContext): Promise<void> {
   const { modules, exchange, body, request } = context
   return streamEvents(exchange, async (send) => {
     const stream = new ChatStream(context, send)
-    const summary = await runTexts(modules, exchange, request, (event) => stream.take(event))
+    const { caller, signal } = exchange
+    const onChain = wantsChain(exchange) ? (chain: ChainState) => stream.tellChain(chain) : undefined
+    const summary = await runTexts(modules, { caller, signal, onChain }, request, (event) => stream.take(event))
     await stream.end({
       timings: timingsOf(summary),
       ...(wantsChain(exchange) && { petals: chainOf(summary) }),
@@ -68,6 +70,12 @@ class ChatStream {
 
   get reasoningTokens(): number {
     return this.#answers.reduce((sum, { reasoningTokens }) => sum + reasoningTokens, 0)
+  }
+
+  /** Tells a client that asked for it who computes its answer now, or what is waited for. */
+  tellChain(chain: ChainState): void {
+    // Where the client is gone, the next event says so.
+    void this.send({ choices: [], petals: chainOf(chain) }).catch(() => undefined)
   }
 
   /** Sends the end of the last choice, with what is told of all of them. */
