@@ -39,11 +39,13 @@ export async function startTestApi(
     readonly folder?: string
     readonly template?: string
     readonly serverArgs?: readonly string[]
+    readonly promptCacheTokens?: number
     readonly spans?: readonly Span[]
     readonly names?: readonly string[]
   } = {},
 ): Promise<TestApi> {
-  const { folder = DEMO, template = 'model', serverArgs = [], spans = DEMO_SPANS, names = [] } = model
+  const { folder = DEMO, template = 'model', serverArgs = [], promptCacheTokens = 65_536 } = model
+  const { spans = DEMO_SPANS, names = [] } = model
   const swarm = await startLocalSwarm({ model: folder, spans, names, threads: 1, extraArgs: serverArgs })
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
     bootstrap: [swarm.bootstrap],
@@ -51,7 +53,8 @@ export async function startTestApi(
   })
   const logger = pino({ level: 'silent' })
   const server = await startApiServer({ registry: createMetrics(), logger }, { ...OPEN, ...options })
-  server.catalog.add(await ServedModel.open(opened, folder, template))
+  const served = await ServedModel.open(opened, folder, { template, promptCacheTokens })
+  server.catalog.add(served)
   server.catalog.complete()
   return {
     url: `http://127.0.0.1:${server.port}`,
@@ -60,6 +63,7 @@ export async function startTestApi(
     swarm,
     async stop() {
       await server.stop()
+      await served.close()
       await opened.close()
       await swarm.stop()
     },

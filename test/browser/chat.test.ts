@@ -116,6 +116,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
     await page.getByLabel('Most tokens').fill('12')
     await page.getByLabel('Stop texts').fill('\n\nEnd\nStop')
     await page.getByRole('button', { name: 'Close' }).click()
+    await page.locator('dialog[open]').waitFor({ state: 'detached' })
     await send(page, 'And now?')
     await page.waitForFunction(() => document.querySelectorAll('.message').length === 4)
     await answered(page, 'Yes.')
@@ -245,7 +246,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
         return answer.fail(503, { message: 'no', code: 'blocks_missing', missing_blocks: [3, 4, 5] })
       if (text.endsWith('middle')) {
         await answer.text('So far ')
-        answer.event('', { error: { message: 'the last server was lost', code: 'no_route' } })
+        answer.chunk({ error: { message: 'the last server was lost', code: 'no_route' } })
         return answer.end()
       }
       await answer.text('Welcome.')
@@ -295,8 +296,10 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       answersWith(async ({ messages }, answer) => {
         if (messages.length === 1) await answer.text(RICH_ANSWER)
         else await answer.text(LONG_CODE)
-        answer.event('petals.recovery', { lost: ['12D3KooWbertxxxx'], seconds: 0.8, replayed_tokens: 121 })
-        answer.end({ petals: { chain: [{ peer: 'a', name: 'ada', blocks: '0:8', quant: 'none' }], recoveries: [] } })
+        const recovery = { lost: ['12D3KooWbertxxxx'], seconds: 0.8, replayed_tokens: 121 }
+        const chain = [{ peer: 'a', name: 'ada', blocks: '0:8', device: 'cpu', dtype: 'float32', quant: 'none' }]
+        answer.petals({ chain, recoveries: [recovery] })
+        answer.end()
       })
       const { page } = await openPage(t, browser, standIn.url, { width, theme })
       await page.getByText('What shall the swarm write?').waitFor()

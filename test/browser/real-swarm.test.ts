@@ -86,4 +86,5 @@ async function set(page: Page, fields: Readonly<Record<string, string>>): Promis
   await page.getByRole('button', { name: 'Settings of this conversation' }).click()
   for (const [label, value] of Object.entries(fields)) await page.getByLabel(label).fill(value)
   await page.getByRole('button', { name: 'Close' }).click()
+  await page.locator('dialog[open]').waitFor({ state: 'detached' })
 }

@@ -19,9 +19,11 @@ export interface ChatAnswer {
   readonly signal: AbortSignal
   fail(status: number, error: object): void
   text(text: string, options?: { readonly pieceMs?: number }): Promise<void>
-  event(name: string, data: object): void
+  chunk(data: object): void
+  /** Tells of the chain of servers. */
+  petals(state: { chain: object[]; recoveries: object[]; waiting?: object }): void
   /** The last chunks, and the end. */
-  end(more?: object): void
+  end(): void
 }
 
 /**
@@ -130,23 +132,26 @@ class StreamedAnswer implements ChatAnswer {
   async text(text: string, { pieceMs = 0 }: { readonly pieceMs?: number } = {}): Promise<void> {
     for (const piece of text.match(/\S+\s*|\s+/g) ?? []) {
       this.#numPieces += 1
-      this.event('', { choices: [{ index: 0, delta: { content: piece }, finish_reason: null }] })
+      this.chunk({ choices: [{ index: 0, delta: { content: piece }, finish_reason: null }] })
       if (pieceMs > 0) await sleep(pieceMs, undefined, { signal: this.signal })
     }
   }
 
-  event(name: string, data: object): void {
-    if (!this.#response.headersSent) this.#response.writeHead(200, { 'content-type': 'text/event-stream' })
-    this.#response.write(`${name === '' ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`)
+  petals(state: object): void {
+    this.chunk({ choices: [], petals: state })
   }
 
-  end(more: object = {}): void {
-    this.event('', { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
-    this.event('', {
+  chunk(data: object): void {
+    if (!this.#response.headersSent) this.#response.writeHead(200, { 'content-type': 'text/event-stream' })
+    this.#response.write(`data: ${JSON.stringify(data)}\n\n`)
+  }
+
+  end(): void {
+    this.chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
+    this.chunk({
       choices: [],
       usage: { prompt_tokens: 12, completion_tokens: this.#numPieces, total_tokens: 12 + this.#numPieces },
       timings: { prompt_ms: 180, predicted_per_second: 24.2 },
-      ...more,
     })
     this.#response.end('data: [DONE]\n\n')
   }

@@ -35,7 +35,7 @@ async function metricOf(port: number | null, name: string, key = 'none'): Promis
   return lines.filter((line) => line.startsWith(`${name}{`)).join('\n')
 }
 
-test("a server with --api-port answers through its own span and others'; without these it says what is missing", async (t) => {
+test('a server with --api-port answers through all spans, and says what is missing', async (t) => {
   const first = await startReady(t, [...SERVE, '--blocks', '0:5', '--api-port', '0'])
   const { httpPort, multiaddrs } = first.report
   const [{ prompt } = { prompt: '' }] = await goldenTexts()
@@ -67,7 +67,7 @@ test("a server with --api-port answers through its own span and others'; without
   assert.equal(await first.ended, 0)
 })
 
-test('petals-node api asks for keys, logs none of what is asked, and lets answers end when it is told to stop', async (t) => {
+test('petals-node api asks for keys, logs nothing of requests, and lets answers end when told to stop', async (t) => {
   const server = await startReady(t, SERVE)
   const keyFile = join(await tempFolder(t), 'keys.yaml')
   await writeFile(
@@ -75,10 +75,8 @@ test('petals-node api asks for keys, logs none of what is asked, and lets answer
     '- { name: alice, key: sk-of-alice-0123 }\n- { name: bob, key: sk-of-bob-4567, tokensPerDay: 5 }\n',
   )
   await chmod(keyFile, 0o600)
-  const api = await startReady(t, [
-    ...['api', '--bootstrap', server.report.multiaddrs[0]!, '--port', '0', '--log-level', 'debug'],
-    ...['--api-key-file', keyFile, '--threads', '1'],
-  ])
+  const options = ['--port', '0', '--log-level', 'debug', '--api-key-file', keyFile, '--threads', '1']
+  const api = await startReady(t, ['api', '--bootstrap', server.report.multiaddrs[0]!, ...options])
   const { httpPort } = api.report
   const body = { model: 'demo', messages: [{ role: 'user', content: 'My secret question' }], max_tokens: 3 }
   const ask = (key?: string) =>

@@ -1,13 +1,21 @@
 import type { GenerationChunk, GenerationResult } from '../../client/generation/result.ts'
 import { MAX_SESSIONS } from '../../client/generation/together.ts'
 import type { CausalLMSession, FedPrompt } from '../../client/model/causal-session.ts'
+import type { RequestWatch } from '../../client/prompt-cache/held-session.ts'
 import type { InferenceSession } from '../../client/session/inference-session.ts'
+import type { Recovery, Waiting } from '../../client/session/reports.ts'
+import type { RouteHop } from '../../client/session/route-hop.ts'
 import { deriveSeed } from '../../sampling/random.ts'
 import { merged } from './merged.ts'
 import type { TextEvent, TextRequest } from './text-request.ts'
 
-/** Told of each session that a request opens. */
-export type WatchSession = (session: InferenceSession) => void
+/** Told of what happens to the sessions of a request. */
+export interface WatchRequest {
+  /** The chain of servers of a prompt's session: at first, and whenever it has changed. */
+  onRoute(prompt: number, hops: readonly RouteHop[]): void
+  onRecovery(recovery: Recovery): void
+  onWaiting(waiting: Waiting): void
+}
 
 /** How many sessions a request has open at once. */
 export function sessionsOf({ prompts, n }: Pick<TextRequest, 'prompts' | 'n'>): number {
@@ -22,7 +30,7 @@ export function sessionsOf({ prompts, n }: Pick<TextRequest, 'prompts' | 'n'>): 
 export async function* textsOf(
   request: TextRequest,
   signal: AbortSignal,
-  watch: WatchSession,
+  watch: WatchRequest,
 ): AsyncGenerator<TextEvent, void> {
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
@@ -40,14 +48,14 @@ class PromptTexts {
   readonly #ids: readonly number[]
   readonly #prompt: number
   readonly #signal: AbortSignal
-  readonly #watch: WatchSession
+  readonly #watch: WatchRequest
   readonly #sessions: CausalLMSession[] = []
 
   constructor(
     request: TextRequest,
     { ids, prompt }: { readonly ids: readonly number[]; readonly prompt: number },
     signal: AbortSignal,
-    watch: WatchSession,
+    watch: WatchRequest,
   ) {
     this.#request = request
     this.#ids = ids
@@ -75,7 +83,20 @@ class PromptTexts {
   }
 
   async *#single(): AsyncGenerator<TextEvent, void> {
-    yield* this.#text(0, this.#open().generate(this.#ids, this.#options(0)))
+    const { served, adapter } = this.#request.model
+    const { promptCache } = served
+    const options = this.#options(0)
+    if (promptCache === undefined) return yield* this.#text(0, this.#open().generate(this.#ids, options))
+    const settings = { ...(adapter !== undefined && { activeAdapter: adapter }), watch: this.#watchOwn() }
+    yield* this.#text(0, promptCache.stream(this.#ids, options, settings))
+  }
+
+  #watchOwn() {
+    return {
+      route: (hops: readonly RouteHop[]) => this.#watch.onRoute(this.#prompt, hops),
+      recovery: (recovery: Recovery) => this.#watch.onRecovery(recovery),
+      waiting: (waiting: Waiting) => this.#watch.onWaiting(waiting),
+    } satisfies RequestWatch
   }
 
   /** The prompt is fed once and its texts go on in forks, or there is no text at all. */
@@ -108,7 +129,7 @@ class PromptTexts {
 
   async *#text(
     text: number,
-    chunks: AsyncGenerator<GenerationChunk, GenerationResult>,
+    chunks: AsyncGenerator<GenerationChunk, GenerationResult & { readonly cachedTokens?: number }>,
     prefillSeconds = 0,
   ): AsyncGenerator<TextEvent, void> {
     const index = this.#index(text)
@@ -118,12 +139,12 @@ class PromptTexts {
         yield { kind: 'chunk', index, chunk: next.value }
         continue
       }
-      const { seconds, prefillSeconds: own, ...result } = next.value
+      const { seconds, prefillSeconds: own, cachedTokens = 0, ...result } = next.value
       const times = prefillSeconds > 0 ? [seconds + prefillSeconds, prefillSeconds] : [seconds, own]
       yield {
         kind: 'end',
         index,
-        result: { ...result, seconds: times[0]!, prefillSeconds: times[1]!, cachedTokens: 0 },
+        result: { ...result, seconds: times[0]!, prefillSeconds: times[1]!, cachedTokens },
       }
       return
     }
@@ -155,8 +176,13 @@ class PromptTexts {
       ...(adapter !== undefined && { activeAdapter: adapter }),
     })
     this.#sessions.push(session)
-    this.#watch(session.blocks)
+    this.#watchSession(session.blocks)
     return session
+  }
+
+  #watchSession(session: InferenceSession): void {
+    const { route, recovery, waiting } = this.#watchOwn()
+    session.on('route', route).on('recovery', recovery).on('waiting', waiting)
   }
 
   async #forks(session: CausalLMSession, count: number): Promise<CausalLMSession[]> {

@@ -45,6 +45,8 @@ export async function answerThrough(
   })
   cleanup.add(() => model.close())
   registerClientMetrics(registry!, model)
-  api.catalog.add(await ServedModel.open(model, source, values.template))
+  const served = await ServedModel.open(model, source, values)
+  cleanup.add(() => served.close())
+  api.catalog.add(served)
   api.catalog.complete()
 }

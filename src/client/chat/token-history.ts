@@ -25,10 +25,34 @@ export class TokenHistory {
   readonly #withoutPrefix: Promise<readonly number[] | undefined>
   #segments: Segment[] = []
 
-  constructor(tokenizer: ChatTokenizer) {
+  /** Empty, or with what `source` holds. */
+  constructor(tokenizer: ChatTokenizer, source?: TokenHistory) {
     this.#tokenizer = tokenizer
-    this.#withoutPrefix = this.#findAnchor()
+    this.#withoutPrefix = source === undefined ? this.#findAnchor() : source.#withoutPrefix
     this.#withoutPrefix.catch(() => undefined)
+    this.#segments = source === undefined ? [] : [...source.#segments]
+  }
+
+  /** How many characters it holds. */
+  get length(): number {
+    return this.#segments.reduce((sum, { text }) => sum + text.length, 0)
+  }
+
+  /** How many characters of `text` it has the tokens of. */
+  lengthIn(text: string): number {
+    let length = 0
+    for (const segment of this.#segments) {
+      if (!text.startsWith(segment.text, length)) break
+      length += segment.text.length
+    }
+    return length
+  }
+
+  /** Whether it begins as all of another one. */
+  goesOn(other: TokenHistory): boolean {
+    return other.#segments.every(
+      ({ text, ids }, i) => this.#segments[i]?.text === text && this.#segments[i].ids === ids,
+    )
   }
 
   /** The ids of a whole conversation's text, which becomes the history. */

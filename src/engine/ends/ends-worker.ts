@@ -63,6 +63,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
           answer(command.taskId, () => runner.embed(command.ids))
           break
         case 'loss':
+        case 'norm':
         case 'norm-gradient':
         case 'embedding-gradient':
           answer(command.taskId, () => train(losses, command))
@@ -100,6 +101,8 @@ function train(losses: LossRunner, command: LossCommand): EndsResult {
   switch (command.type) {
     case 'loss':
       return losses.losses(command.hidden, command.targets, command.weights, command.gradient)
+    case 'norm':
+      return losses.norm(command.hidden)
     case 'norm-gradient':
       return losses.normGradient(command.hidden, command.gradient)
     case 'embedding-gradient':

@@ -1,5 +1,5 @@
 import type { ComponentChildren, VNode } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { html } from './html.ts'
 
 export interface DialogProps {
@@ -13,7 +13,7 @@ export interface DialogProps {
 /** A modal dialog: the browser keeps the focus in it, and gives it back. A click beside it and Escape close it. */
 export function Dialog({ isOpen, label, class: name, onClose, children }: DialogProps): VNode {
   const ref = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isOpen) ref.current?.showModal()
     else ref.current?.close()
   }, [isOpen])

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { ApiFailure } from '../../shared/api.ts'
 import { askAgain } from '../../shared/api-key.ts'
-import { type AnswerEvent, streamAnswer } from './completion.ts'
+import { type AnswerEvent, type SwarmNews, streamAnswer } from './completion.ts'
 import { type AnswerFacts, type Message, messagesUpTo, withChanged, withMessage } from './conversation.ts'
 import { change, current, keep } from './state.ts'
 
@@ -89,7 +89,7 @@ class Draft {
     if (event.kind === 'text' || event.kind === 'reasoning') this.#count()
     if (event.kind === 'text') this.#text += event.text
     else if (event.kind === 'reasoning') this.#reasoning += event.text
-    else if (event.kind === 'incident') this.#note(event.incident)
+    else if (event.kind === 'swarm') this.#note(event)
     else this.#facts = { ...this.#facts, ...factsOf(event) }
     this.#timer ||= setTimeout(() => this.#draw(), DRAW_MS)
   }
@@ -110,10 +110,16 @@ class Draft {
     this.#numPieces += 1
   }
 
-  #note(incident: AnswerFacts['incidents'][number]): void {
-    this.#incidents = [...this.#incidents, incident]
-    spoken.value =
-      incident.kind === 'recovery' ? 'A server was lost and replaced; the answer goes on.' : 'Waiting for servers.'
+  #note({ chain, recoveries, waiting }: SwarmNews): void {
+    const isNew = waiting !== undefined && this.#facts.waits !== true
+    if (chain.length > 0) this.#facts = { ...this.#facts, chain }
+    this.#facts = { ...this.#facts, waits: waiting !== undefined }
+    const known = this.#incidents.filter(({ kind }) => kind === 'recovery').length
+    const repairs = recoveries.slice(known).map((recovery) => ({ kind: 'recovery' as const, ...recovery }))
+    const waits = isNew ? [{ kind: 'waiting' as const, ...waiting }] : []
+    this.#incidents = [...this.#incidents, ...repairs, ...waits]
+    if (repairs.length > 0) spoken.value = 'A server was lost and replaced; the answer goes on.'
+    else if (isNew) spoken.value = 'Waiting for servers.'
   }
 
   #draw(): void {
@@ -137,7 +143,6 @@ class Draft {
 }
 
 function factsOf(event: AnswerEvent): Partial<AnswerFacts> {
-  if (event.kind === 'chain') return { chain: event.chain }
   if (event.kind === 'finish') return { finish: event.reason }
   if (event.kind === 'usage') return { promptTokens: event.prompt, cachedTokens: event.cached, tokens: event.answer }
   if (event.kind === 'timings')

@@ -1,16 +1,23 @@
 import { ask, failureOf } from '../../shared/api.ts'
 import { readEvents } from '../../shared/event-stream.ts'
-import type { Conversation, Hop, Incident, Message } from './conversation.ts'
+import type { Conversation, Hop, Message, Recovery, Waiting } from './conversation.ts'
 
 /** What an answer's stream tells, as it comes. */
 export type AnswerEvent =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'reasoning'; readonly text: string }
-  | { readonly kind: 'chain'; readonly chain: readonly Hop[] }
-  | { readonly kind: 'incident'; readonly incident: Incident }
+  | ({ readonly kind: 'swarm' } & SwarmNews)
   | { readonly kind: 'finish'; readonly reason: string }
   | { readonly kind: 'usage'; readonly prompt: number; readonly cached: number; readonly answer: number }
   | { readonly kind: 'timings'; readonly firstTokenSeconds: number; readonly tokensPerSecond: number }
+
+/** How the swarm fares with an answer: all so far. */
+export interface SwarmNews {
+  readonly chain: readonly Hop[]
+  readonly recoveries: readonly Recovery[]
+  /** What it waits for just now. */
+  readonly waiting: Waiting | undefined
+}
 
 /** The parts of a chunk that are read; all of it comes from outside. */
 interface Chunk {
@@ -24,14 +31,16 @@ interface Chunk {
     readonly prompt_tokens_details?: { readonly cached_tokens?: number }
   } | null
   readonly timings?: { readonly prompt_ms: number; readonly predicted_per_second: number }
-  readonly petals?: { readonly chain: readonly Hop[]; readonly recoveries: readonly RecoveryMessage[] }
+  readonly petals?: {
+    readonly chain: readonly Hop[]
+    readonly recoveries: readonly {
+      readonly lost: string[]
+      readonly seconds: number
+      readonly replayed_tokens: number
+    }[]
+    readonly waiting?: { readonly reason: string; readonly missing_blocks: readonly number[] }
+  }
   readonly error?: unknown
-}
-
-interface RecoveryMessage {
-  readonly lost: readonly string[]
-  readonly seconds: number
-  readonly replayed_tokens: number
 }
 
 /** Asks the model for the answer to some messages. Throws `ApiFailure`, and the signal's reason. */
@@ -45,14 +54,11 @@ export async function* streamAnswer(
     headers: { 'x-petals-chain': 'true' },
     body: requestBody(conversation, messages),
   })
-  let numRecoveries = 0
-  for await (const { name, data } of readEvents(response.body!)) {
+  for await (const { data } of readEvents(response.body!)) {
     if (data === '[DONE]') return
-    const message = JSON.parse(data) as Chunk
-    if (message.error !== undefined) throw failureOf(message)
-    if (name === 'petals.recovery') numRecoveries += 1
-    if (name.startsWith('petals.')) yield* ofSwarm(name, message)
-    else yield* ofChunk(message, numRecoveries)
+    const chunk = JSON.parse(data) as Chunk
+    if (chunk.error !== undefined) throw failureOf(chunk)
+    yield* ofChunk(chunk)
   }
   throw failureOf({ error: { message: 'The answer broke off: the connection to the server was lost.' } })
 }
@@ -93,28 +99,12 @@ function alternating(messages: readonly Pick<Message, 'role' | 'text'>[]): Pick<
   return turns
 }
 
-function* ofSwarm(name: string, message: object): Generator<AnswerEvent> {
-  if (name === 'petals.chain') {
-    const { chain } = message as { chain: readonly Hop[] }
-    yield { kind: 'chain', chain }
-  }
-  if (name === 'petals.recovery') yield { kind: 'incident', incident: recovery(message as RecoveryMessage) }
-  if (name === 'petals.waiting') {
-    const { reason, missing_blocks: missingBlocks = [] } = message as { reason: string; missing_blocks?: number[] }
-    yield { kind: 'incident', incident: { kind: 'waiting', reason, missingBlocks } }
-  }
-}
-
-/** `numRecoveries` were told of already as they happened: the end lists them all once more. */
-function* ofChunk({ choices = [], usage, timings, petals }: Chunk, numRecoveries: number): Generator<AnswerEvent> {
+function* ofChunk({ choices = [], usage, timings, petals }: Chunk): Generator<AnswerEvent> {
   const [choice] = choices
   const { content, reasoning_content: reasoning } = choice?.delta ?? {}
   if (reasoning) yield { kind: 'reasoning', text: reasoning }
   if (content) yield { kind: 'text', text: content }
-  if (petals !== undefined) {
-    if (petals.chain.length > 0) yield { kind: 'chain', chain: petals.chain }
-    for (const each of petals.recoveries.slice(numRecoveries)) yield { kind: 'incident', incident: recovery(each) }
-  }
+  if (petals !== undefined) yield newsOf(petals)
   if (usage) {
     const { prompt_tokens: prompt, completion_tokens: answer, prompt_tokens_details: details } = usage
     yield { kind: 'usage', prompt, answer, cached: details?.cached_tokens ?? 0 }
@@ -126,6 +116,11 @@ function* ofChunk({ choices = [], usage, timings, petals }: Chunk, numRecoveries
   if (choice?.finish_reason) yield { kind: 'finish', reason: choice.finish_reason }
 }
 
-function recovery({ lost, seconds, replayed_tokens: replayed }: RecoveryMessage): Incident {
-  return { kind: 'recovery', lost, seconds, replayed }
+function newsOf({ chain, recoveries, waiting }: NonNullable<Chunk['petals']>): AnswerEvent {
+  return {
+    kind: 'swarm',
+    chain,
+    recoveries: recoveries.map(({ lost, seconds, replayed_tokens: replayed }) => ({ lost, seconds, replayed })),
+    waiting: waiting && { reason: waiting.reason, missingBlocks: waiting.missing_blocks },
+  }
 }

@@ -9,10 +9,23 @@ export interface Hop {
   readonly quant: string
 }
 
+/** Servers that were lost in mid-answer, and replaced. */
+export interface Recovery {
+  /** Peer ids. */
+  readonly lost: readonly string[]
+  readonly seconds: number
+  /** Tokens that their replacements computed again. */
+  readonly replayed: number
+}
+
+/** A time in which an answer could not go on for lack of servers. */
+export interface Waiting {
+  readonly reason: string
+  readonly missingBlocks: readonly number[]
+}
+
 /** What happened to an answer on its way through the swarm. */
-export type Incident =
-  | { readonly kind: 'recovery'; readonly lost: readonly string[]; readonly seconds: number; readonly replayed: number }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly missingBlocks: readonly number[] }
+export type Incident = ({ readonly kind: 'recovery' } & Recovery) | ({ readonly kind: 'waiting' } & Waiting)
 
 /** How an answer went. */
 export interface AnswerFacts {
@@ -29,6 +42,8 @@ export interface AnswerFacts {
   readonly firstTokenSeconds?: number
   readonly chain?: readonly Hop[]
   readonly incidents: readonly Incident[]
+  /** Whether it waits for servers just now. */
+  readonly waits?: boolean
 }
 
 /** One message. Several with the same parent are versions of each other: edits of a question, retries of an answer. */

@@ -7,11 +7,11 @@ import type { AnswerFacts, Incident } from '../model/conversation.ts'
 
 /** What an answer met on its way: servers that were lost and replaced, waits, and why it failed. */
 export function Incidents({ facts }: { readonly facts: AnswerFacts }): VNode {
-  const { incidents, error, state, finish } = facts
-  const isWaiting = state === 'streaming' && incidents.at(-1)?.kind === 'waiting'
+  const { incidents, error, state, finish, waits } = facts
+  const isWaiting = state === 'streaming' && waits === true
   return html`<div class="incidents">
     ${incidents.map((incident, i) => {
-      const isNow = isWaiting && i === incidents.length - 1
+      const isNow = isWaiting && i === incidents.findLastIndex(({ kind }) => kind === 'waiting')
       return html`<${IncidentLine} incident=${incident} isNow=${isNow} />`
     })}
     ${error !== undefined && html`<${Failure} error=${error} />`}
