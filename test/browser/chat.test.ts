@@ -264,10 +264,10 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       standIn.key = undefined
     })
     await send(page, 'with a key')
-    await page.getByLabel('API key').last().fill('wrong')
+    await page.locator('input[name=key]').fill('wrong')
     await page.keyboard.press('Enter')
     await page.getByText('this key is not known here').waitFor()
-    await page.getByLabel('API key').last().fill('secret-key')
+    await page.locator('input[name=key]').fill('secret-key')
     await page.keyboard.press('Enter')
     await answered(page, 'Welcome.')
     // Failed answers are not sent along: their questions are one with the next.
