@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { accessibilityFaults } from './checks.ts'
-import { browserIsMissing, openPage, startBrowser } from './chromium.ts'
+import { browserIsMissing, openPage, screenshot, startBrowser } from './chromium.ts'
 import { snapshotOf, threeServers } from './snapshots.ts'
 import { type ChatAnswer, type ChatRequest, StandIn } from './stand-in.ts'
 import { LONG_CODE, RICH_ANSWER } from './texts.ts'
@@ -304,8 +304,11 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       const { page } = await openPage(t, browser, standIn.url, { width, theme })
       await page.getByText('What shall the swarm write?').waitFor()
       assert.deepEqual(await accessibilityFaults(page), [])
-      await send(page, 'All of it.')
+      await send(page, 'What is a KV cache, and what happens to it when a server dies?')
       await answered(page, 'KV cache')
+      await page.locator('.hljs-keyword').first().waitFor()
+      await page.locator('.thread').evaluate((thread) => thread.scrollTo({ top: 0, behavior: 'instant' }))
+      await screenshot(page, `chat-${width}-${theme}`)
       assert.deepEqual(await accessibilityFaults(page), [])
       await send(page, 'Code, please.')
       await answered(page, 'Done.')

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Browser, type BrowserContext, type Page, chromium } from 'playwright-core'
@@ -70,10 +71,23 @@ export async function openPage(t: TestContext | undefined, browser: Browser, url
   return { page, context, foreign, faults } satisfies OpenPage
 }
 
-/** Where PETALS_SCREENSHOTS names a folder, the page as it looks goes there, for the documentation. */
+/** Where PETALS_SCREENSHOTS names a folder, the page as it looks goes there as WebP, for the documentation. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   const folder = process.env['PETALS_SCREENSHOTS']
   if (folder === undefined) return
   await page.mouse.move(0, 0)
-  await page.screenshot({ path: join(folder, `${name}.png`), animations: 'disabled' })
+  const png = await page.screenshot({ animations: 'disabled' })
+  const blank = await page.context().newPage()
+  const webp = await blank.evaluate(async (base64) => {
+    const image = new Image()
+    image.src = `data:image/png;base64,${base64}`
+    await image.decode()
+    const canvas = document.createElement('canvas')
+    canvas.width = image.width
+    canvas.height = image.height
+    canvas.getContext('2d')!.drawImage(image, 0, 0)
+    return canvas.toDataURL('image/webp', 0.9).split(',')[1]!
+  }, png.toString('base64'))
+  await blank.close()
+  await writeFile(join(folder, `${name}.webp`), Buffer.from(webp, 'base64'))
 }

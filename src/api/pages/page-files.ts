@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { stripTypeScriptTypes } from 'node:module'
 import { extname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import { browserModule } from './browser-module.ts'
 import { type PageParts, pageDocument } from './page-html.ts'
 import { vendorFiles } from './vendor-files.ts'
 
@@ -77,14 +77,13 @@ async function read(source: Source): Promise<PageFile> {
   return { contentType, etag, body, gzipped: await compress(body), policy }
 }
 
-/** The pages' own files. In a checkout modules are TypeScript, and lose their types on the way. */
+/** The pages' own files. In a checkout modules are TypeScript, and become JavaScript on the way. */
 function moduleSources(): [path: string, source: Source][] {
-  return browserFiles().map((name) => [
+  return browserFiles().map(({ name, file }) => [
     `/pages/${name}`,
     async () => {
-      const text = await readFile(join(BROWSER_FOLDER, name), 'utf8')
-      const extension = extname(name) === '.ts' ? '.js' : extname(name)
-      return { text: extname(name) === '.ts' ? withoutTypes(text) : text, contentType: CONTENT_TYPES[extension]! }
+      const text = await readFile(join(BROWSER_FOLDER, file), 'utf8')
+      return { text: file.endsWith('.ts') ? browserModule(text) : text, contentType: CONTENT_TYPES[extname(name)]! }
     },
   ])
 }
@@ -101,19 +100,18 @@ function vendorSources(): [path: string, source: Source][] {
 }
 
 function documentSources(): [path: string, source: Source][] {
-  const files = browserFiles()
+  const modules = browserFiles().flatMap(({ name }) => (name.endsWith('.js') ? [name] : []))
   const vendor = vendorFiles()
   const imports = Object.fromEntries(vendor.map(({ specifier, path }) => [specifier, `./pages/vendor/${path}`]))
   return PAGES.map(({ path, folder, ...page }) => {
-    const main = files.find((name) => name.startsWith(`${folder}/main.`))!
     const parts: PageParts = {
       ...page,
       imports,
-      entry: `./pages/${main}`,
+      entry: `./pages/${folder}/main.js`,
       styles: ['base', folder].map((name) => `./pages/styles/${name}.css`),
-      early: `./pages/${files.find((name) => name.startsWith('early.'))}`,
-      preloads: files
-        .filter((name) => isModule(name) && (name.startsWith(`${folder}/`) || name.startsWith('shared/')))
+      early: './pages/early.js',
+      preloads: modules
+        .filter((name) => name.startsWith(`${folder}/`) || name.startsWith('shared/'))
         .map((name) => `./pages/${name}`),
     }
     return [path, async () => ({ ...documentOf(parts), contentType: 'text/html; charset=utf-8' })]
@@ -125,25 +123,17 @@ function documentOf(parts: PageParts): { readonly text: string; readonly policy:
   return { text: html, policy }
 }
 
-function isModule(name: string): boolean {
-  return ['.ts', '.js'].includes(extname(name))
+/** A file of the pages' own: under which name it is served, and which file it is, both relative with slashes. */
+interface BrowserFile {
+  readonly name: string
+  readonly file: string
 }
 
-/** Names of the pages' own files, relative to their folder, with slashes. */
-function browserFiles(): string[] {
+function browserFiles(): BrowserFile[] {
   return readdirSync(BROWSER_FOLDER, { recursive: true, encoding: 'utf8' })
-    .map((name) => name.replaceAll(sep, '/'))
-    .filter((name) => !name.endsWith('.d.ts') && (isModule(name) || extname(name) in CONTENT_TYPES))
-    .toSorted()
-}
-
-/** JavaScript of TypeScript, of the same length. Node warns once that it may change how this is called. */
-function withoutTypes(text: string): string {
-  const { emitWarning } = process
-  process.emitWarning = () => undefined
-  try {
-    return stripTypeScriptTypes(text)
-  } finally {
-    process.emitWarning = emitWarning
-  }
+    .map((path) => path.replaceAll(sep, '/'))
+    .filter((file) => !file.endsWith('.d.ts'))
+    .map((file) => ({ file, name: file.replace(/\.ts$/, '.js') }))
+    .filter(({ name }) => extname(name) in CONTENT_TYPES)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -38,7 +38,7 @@ test('all that modules import is served, and none leads elsewhere', async () => 
   const { imports } = JSON.parse(importMap) as { imports: Record<string, string> }
   for (const target of Object.values(imports)) assert.ok(files.paths.includes(target.slice(1)), target)
   let numImports = 0
-  for (const path of files.paths.filter((each) => /\.[mjt]s$/.test(each))) {
+  for (const path of files.paths.filter((each) => /\.m?js$/.test(each))) {
     const text = await textOf(path)
     assert.doesNotMatch(text, /^\s*(?:import|export) type\b/m, path)
     for (const [, target = ''] of text.matchAll(
@@ -58,7 +58,7 @@ test('files are only looked up by whole paths', async () => {
     '/pages/chat/../../../package.json',
     '/pages/%2e%2e/page-files.ts',
     '/pages/tsconfig.json',
-    '/pages/highlight.d.ts',
+    '/pages/highlight.d.js',
     '/pages/vendor/preact/package.json',
     '/pages/',
     '/pages',
