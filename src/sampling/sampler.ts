@@ -4,6 +4,7 @@
 // what options there are.
 
 import type { Candidates } from './candidates.ts'
+import { openConstraint } from './open-constraint.ts'
 import { expSum, likeliest, maxLogit } from './logits.ts'
 import { type ResolvedOptions, isSampling } from './options/options.ts'
 import { createProcessors } from './processors.ts'
@@ -18,6 +19,8 @@ import { Workspace } from './workspace.ts'
 export interface Sample {
   readonly tokenId: number
   readonly logprob: number | undefined
+  /** Whether the token completes what a constraint asks for: nothing can follow. */
+  readonly complete?: boolean
 }
 
 /**
@@ -33,7 +36,8 @@ export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
  * workspace.
  */
 export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
-  const processors = createProcessors(options, promptLength, workspace)
+  const constraint = openConstraint(options, promptLength, workspace)
+  const processors = createProcessors(options, promptLength, workspace, constraint)
   const choose = isSampling(options) ? drawer(options, workspace.candidates) : likeliest
   return (logits, ids) => {
     let processed = logits
@@ -44,7 +48,8 @@ export function createSampler(options: ResolvedOptions, promptLength: number, wo
       for (const process of processors) process(processed, ids)
     }
     const tokenId = choose(processed)
-    return { tokenId, logprob: options.logprobs === true ? logProbability(logits, tokenId) : undefined }
+    const logprob = options.logprobs === true ? logProbability(logits, tokenId) : undefined
+    return { tokenId, logprob, ...(constraint?.isCompletedBy(ids, tokenId) === true && { complete: true }) }
   }
 }
 

@@ -9,6 +9,7 @@ import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { TextStream } from '../generation/text/text-output.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
+import { prepareConstraint } from './prepare-constraint.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
 import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
@@ -55,6 +56,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     options: GenerationOptions = {},
   ): AsyncGenerator<GenerationChunk, GenerationResult> {
     const resolved = resolveStreamOptions(options, this.#model.checkpoint, this.position + promptIds.length)
+    await prepareConstraint(this.#model, resolved)
     return yield* generate(this, promptIds, resolved, this.#newText())
   }
 
@@ -66,6 +68,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   async generateTexts(promptIds: readonly number[], options: GenerationOptions = {}): Promise<GenerationResult[]> {
     const { checkpoint, tokenizer } = this.#model
     const resolved = resolveOptions(options, checkpoint, this.position + promptIds.length)
+    await prepareConstraint(this.#model, resolved)
     if ((resolved.numBeams ?? 1) === 1) return generateContinuations(this, promptIds, resolved, () => this.#newText())
     return beamSearch(
       this,
