@@ -104,10 +104,10 @@ export class Conjunctions {
   }
 
   /** Exactly one of `oneOf` holds where no two of them can hold at the same time. */
-  #checkExclusive({ path, nodes }: Exclusive): void {
+  #checkExclusive({ path, beside, nodes }: Exclusive): void {
     for (let i = 0; i < nodes.length; i++) {
       for (let j = 0; j < i; j++) {
-        const both = this.of([nodes[j]!, nodes[i]!])
+        const both = this.of([beside, nodes[j]!, nodes[i]!])
         this.#discover(both)
         if (!this.isPossible(both)) continue
         throw unsupported(

@@ -50,6 +50,12 @@ export class SchemaNodes {
     return node
   }
 
+  /** A schema without one of its keywords. */
+  beside(node: SchemaNode, keyword: string): SchemaNode {
+    const others = Object.entries(node.schema).filter(([name]) => name !== keyword)
+    return this.at(`${node.path}/(beside ${keyword})`, others.length === 0 ? true : Object.fromEntries(others))
+  }
+
   /** What `$ref` at a node names. */
   resolve(node: SchemaNode, ref: string): SchemaNode {
     if (!ref.startsWith('#'))

@@ -18,9 +18,10 @@ export interface PlainNode extends SchemaNode {
   readonly schema: JsonObject
 }
 
-/** Alternatives of a `oneOf`, of which any two must have nothing in common. */
+/** Alternatives of a `oneOf`, of which any two must have nothing in common; `beside` holds as well. */
 export interface Exclusive {
   readonly path: string
+  readonly beside: SchemaNode
   readonly nodes: readonly SchemaNode[]
 }
 
@@ -90,7 +91,7 @@ function take(nodes: SchemaNodes, way: Partial, exclusive: Exclusive[]): readonl
   for (const keyword of ['anyOf', 'oneOf']) {
     const options = children(nodes, node, keyword)
     if (options.length === 0) continue
-    if (keyword === 'oneOf') exclusive.push({ path: node.path, nodes: options })
+    if (keyword === 'oneOf') exclusive.push({ path: node.path, beside: nodes.beside(node, 'oneOf'), nodes: options })
     ways = options.flatMap((option) =>
       ways.map((each) => ({ ...each, pending: [...follow([option]), ...each.pending] })),
     )
