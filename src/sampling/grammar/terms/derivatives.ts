@@ -4,7 +4,7 @@ import type { And, Term } from './term.ts'
 import type { Terms } from './terms.ts'
 
 /** Rows that may be made for one question before it is given up: about half a second. */
-const MAX_NEW_ROWS = 20_000
+const MAX_NEW_ROWS = 10_000
 
 /**
  * What may follow after a byte: Brzozowski's derivatives ("Derivatives of regular expressions", 1964), extended by
