@@ -56,6 +56,18 @@ export function registerServerMetrics(
   )
   registerGauge(
     registry,
+    'petals_server_load_seconds',
+    'How long the span that is held took to load',
+    () => keeper.engine.loadSeconds,
+  )
+  registerGauge(
+    registry,
+    'petals_server_weight_bytes',
+    "What the weights of the span's blocks take",
+    () => keeper.engine.weightBytes,
+  )
+  registerGauge(
+    registry,
     'petals_server_throughput_tokens_per_second',
     'Decode steps of one sequence per second, as announced',
     () => announcer.throughput,
@@ -73,4 +85,10 @@ export function registerServerMetrics(
       value: records.filter((record) => record.state === state).length,
     }))
   })
+  registerGauge(
+    registry,
+    'petals_swarm_missing_blocks',
+    "The model's blocks that no server known here holds and is ready to compute",
+    () => discovery.unserved().length,
+  )
 }

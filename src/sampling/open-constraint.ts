@@ -4,8 +4,8 @@ import type { ResolvedOptions } from './options/options.ts'
 import type { Workspace } from './workspace.ts'
 
 /**
- * The constraint that checked options ask for, behind a prompt of `promptLength` tokens. Throws `USAGE` where the thread
- * does not know the vocabulary.
+ * The constraint that checked options ask for, behind a prompt of `promptLength` tokens. Throws `USAGE` where the
+ * thread does not know the vocabulary.
  */
 export function openConstraint(
   { constraint, eosTokenIds = [] }: ResolvedOptions,

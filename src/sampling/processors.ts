@@ -8,7 +8,8 @@ import type { Workspace } from './workspace.ts'
 /**
  * The list of logits processors that checked options ask for, in transformers' order; empty if they ask for none.
  * `promptLength` is the number of tokens before the answer. Processors keep nothing about a text, so texts with prompts
- * of one length can share a list. A `constraint` comes last, so that nothing lets in what it has banned. The list's last processor throws `USAGE` if the options ban every token.
+ * of one length can share a list. A `constraint` comes after all others, so that nothing lets in what it has banned.
+ * The list's last processor throws `USAGE` if the options ban every token.
  */
 export function createProcessors(
   options: ResolvedOptions,

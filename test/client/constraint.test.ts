@@ -50,6 +50,13 @@ function check(...results: readonly GenerationResult[]): void {
   }
 }
 
+function refused(constraint: Constraint, code: string, named: RegExp): Promise<void> {
+  return assert.rejects(
+    model.generate(PROMPT, { constraint }),
+    (error: Error & { code?: string }) => error.code === code && named.test(error.message),
+  )
+}
+
 describe('a constraint', () => {
   test('holds for the likeliest tokens, for draws, for texts of a batch and for beams', async () => {
     check(await model.generate(PROMPT, OPTIONS))
@@ -94,11 +101,6 @@ describe('a constraint', () => {
   })
 
   test('that cannot be enforced is refused before anything is computed', async () => {
-    const refused = (constraint: Constraint, code: string, named: RegExp) =>
-      assert.rejects(
-        model.generate(PROMPT, { constraint }),
-        (error: Error & { code?: string }) => error.code === code && named.test(error.message),
-      )
     await refused(
       { kind: 'json_schema', schema: { properties: { a: { not: {} } } } },
       'CONSTRAINT_UNSUPPORTED',

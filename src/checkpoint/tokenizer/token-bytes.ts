@@ -40,7 +40,7 @@ function decoderOf(json: JsonObject): TokenDecoder {
   const types = steps.map(({ type }) => type)
   if (types.includes('ByteLevel')) return BYTE_LEVEL
   const spaces = steps.filter(({ type }) => type === 'Metaspace' || type === 'Replace')
-  const unknown = types.find((type) => !PIECE_STEPS.includes(String(type)))
+  const unknown = types.find((type) => !PIECE_STEPS.has(String(type)))
   if (spaces.length === 0 || unknown !== undefined) throw unsupported(unknown ?? 'no known decoder')
   const hasByteTokens = types.includes('ByteFallback')
   return {
@@ -54,7 +54,7 @@ function decoderOf(json: JsonObject): TokenDecoder {
 }
 
 /** Steps of decoding that belong to pieces with a mark in place of spaces. */
-const PIECE_STEPS: readonly string[] = ['Metaspace', 'Replace', 'ByteFallback', 'Fuse', 'Strip']
+const PIECE_STEPS: ReadonlySet<string> = new Set(['Metaspace', 'Replace', 'ByteFallback', 'Fuse', 'Strip'])
 
 function stepsOf(decoder: unknown): readonly JsonObject[] {
   if (!isJsonObject(decoder)) return []
@@ -87,12 +87,15 @@ const BYTE_LEVEL: TokenDecoder = {
 }
 
 function byteLevelCharacters(): Map<string, number> {
-  const isShown = (byte: number): boolean =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)
   const characters = new Map<string, number>()
   let next = 0x100
   for (let byte = 0; byte < 256; byte++) characters.set(String.fromCharCode(isShown(byte) ? byte : next++), byte)
   return characters
+}
+
+/** Whether Latin-1 has a character for a byte that can be seen. */
+function isShown(byte: number): boolean {
+  return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)
 }
 
 function unsupported(decoder: unknown): PetalsError {

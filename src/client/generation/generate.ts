@@ -57,7 +57,7 @@ export async function* generate(
       const choose = await steps.result()
       if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob, complete } = choose()
+      const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
@@ -76,7 +76,7 @@ export async function* generate(
 
       if (!steps.underWay) piece += await output.finish()
       shown += piece
-      yield { tokenIds: [tokenId], text: piece }
+      yield { tokenIds: [tokenId], text: piece, ...(logprob !== undefined && { logprobs: [{ logprob, top }] }) }
     }
     const rest = await output.finish()
     shown += rest

@@ -1,8 +1,12 @@
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
+
 /** What one step of a generation adds. */
 export interface GenerationChunk {
   readonly tokenIds: number[]
   /** May be '' while a character is incomplete or a stop string may have begun. */
   readonly text: string
+  /** Of each token, if the option `logprobs` asks for them. */
+  readonly logprobs?: readonly PlaceLogprobs[]
 }
 
 /**

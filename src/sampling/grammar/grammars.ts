@@ -1,6 +1,6 @@
 // Room grammar/: which tokens may come next where an answer must have a form. `constraint.ts`: what can be asked;
-// `compile.ts`: from there to a term, by way of `json/`, `regex/` and `schema/`; `terms/`: sets of byte strings and what
-// is left of them after a byte; `tokens/`: from bytes to tokens and their masks; here: all of it for one thread.
+// `compile.ts`: from there to a term, by way of `json/`, `regex/` and `schema/`; `terms/`: sets of byte strings and
+// what is left of them after a byte; `tokens/`: from bytes to tokens and their masks; here: all of it for one thread.
 
 import { ConstraintCompiler } from './compile.ts'
 import type { Constraint } from './constraint.ts'

@@ -122,6 +122,8 @@ export const OPTIONS = {
   }),
   /** Report each token's log-probability. That takes longer than choosing the token. */
   logprobs: declare(FLAG, {}),
+  /** With `logprobs`: how many of the likeliest tokens are reported at each place as well, with theirs. */
+  topLogprobs: declare(integer({ min: 0, max: 100 }), {}),
 
   // What makes tokens less likely that have come before.
 

@@ -12,7 +12,7 @@ const DEMO = new URL('../../../models/demo', import.meta.url).pathname
 const SEED = 3
 
 /** Pieces as SentencePiece has them: a mark for spaces, and a token for each byte. */
-const PIECES = ['<unk>', '<s>', '▁', '▁the', 'a', 'bc', '▁▁▁▁', '日', '本語', '.', '\n', '▁"', '{', 'é', '▁😀']
+const PIECES = '<unk> <s> ▁ ▁the a bc ▁▁▁▁ 日 本語 . ▁" { é ▁😀'.split(' ')
 const BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 const TOKENS = [...PIECES, ...BYTES]
 

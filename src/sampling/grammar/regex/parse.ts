@@ -1,3 +1,4 @@
+import { errorMessage } from '../../../base/errors.ts'
 import { type CodePoints, MAX_CODE_POINT, complement, normalized } from '../terms/code-points.ts'
 
 /** A regular expression, taken apart. */
@@ -59,14 +60,15 @@ export function parseRegex(pattern: string): Regex {
 }
 
 function checkSyntax(pattern: string): void {
+  const problems = ['u', ''].map((flags) => syntaxProblem(pattern, flags))
+  if (problems.every((problem) => problem !== undefined)) throw new RegexProblem(pattern, problems[1]!)
+}
+
+function syntaxProblem(pattern: string, flags: string): string | undefined {
   try {
-    new RegExp(pattern, 'u')
-  } catch {
-    try {
-      new RegExp(pattern)
-    } catch (error) {
-      throw new RegexProblem(pattern, error instanceof Error ? error.message : String(error))
-    }
+    return void RegExp(pattern, flags)
+  } catch (error) {
+    return errorMessage(error)
   }
 }
 

@@ -75,26 +75,23 @@ const NOTES: ReadonlySet<string> = new Set([
 ])
 
 /** Keywords that are refused, and what can be done about it. */
-const REFUSED: Readonly<Record<string, string>> = {
-  not: 'what a value is not cannot be enforced; describe what it is',
-  if: 'conditions cannot be enforced; use anyOf',
-  then: 'conditions cannot be enforced; use anyOf',
-  else: 'conditions cannot be enforced; use anyOf',
-  dependentRequired: 'conditions cannot be enforced; use anyOf',
-  dependentSchemas: 'conditions cannot be enforced; use anyOf',
-  dependencies: 'conditions cannot be enforced; use anyOf',
-  contains: 'what a list contains cannot be enforced; use items or prefixItems',
-  minContains: 'what a list contains cannot be enforced; use items or prefixItems',
-  maxContains: 'what a list contains cannot be enforced; use items or prefixItems',
-  unevaluatedItems: 'use items',
-  unevaluatedProperties: 'use additionalProperties',
-  additionalItems: 'use prefixItems with items',
-  $dynamicRef: 'use $ref',
-  $dynamicAnchor: 'use $anchor',
-  $recursiveRef: 'use $ref',
-  $recursiveAnchor: 'use $ref',
-  nullable: 'use a type such as ["string", "null"]',
-}
+const REFUSED: ReadonlyMap<string, string> = new Map([
+  ['not', 'what a value is not cannot be enforced; describe what it is'],
+  ...['if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'dependencies'].map(
+    (keyword) => [keyword, 'conditions cannot be enforced; use anyOf'] as const,
+  ),
+  ...['contains', 'minContains', 'maxContains'].map(
+    (keyword) => [keyword, 'what a list contains cannot be enforced; use items or prefixItems'] as const,
+  ),
+  ['unevaluatedItems', 'use items'],
+  ['unevaluatedProperties', 'use additionalProperties'],
+  ['additionalItems', 'use prefixItems with items'],
+  ['$dynamicRef', 'use $ref'],
+  ['$dynamicAnchor', 'use $anchor'],
+  ['$recursiveRef', 'use $ref'],
+  ['$recursiveAnchor', 'use $ref'],
+  ['nullable', 'use a type such as ["string", "null"]'],
+])
 
 const TYPES: readonly unknown[] = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object']
 
@@ -142,8 +139,8 @@ export function checkKeywords(schema: JsonObject, path: string): void {
       // Before 2020 a list of schemas stood for what prefixItems is now.
       if (keyword === 'items' && Array.isArray(value)) throw unsupported(path, 'items', 'use prefixItems for a list')
       if (!FORMS[form](value)) throw invalid(`${keyword} at ${path}`, `must be ${DESCRIPTIONS[form]}`, value)
-    } else if (Object.hasOwn(REFUSED, keyword)) {
-      throw unsupported(path, keyword, REFUSED[keyword]!)
+    } else if (REFUSED.has(keyword)) {
+      throw unsupported(path, keyword, REFUSED.get(keyword)!)
     } else if (!NOTES.has(keyword) && !keyword.startsWith('x-')) {
       throw unsupported(path, keyword, 'no keyword of JSON Schema that is known here')
     }

@@ -4,7 +4,7 @@ import type { JsonObject } from '../../../../src/sampling/grammar/json/json.ts'
 export const REFUSED: readonly (readonly [schema: JsonObject, code: string, named: readonly string[]])[] = [
   [{ not: { type: 'string' } }, 'CONSTRAINT_UNSUPPORTED', ['not at #']],
   [{ properties: { a: { not: {} } } }, 'CONSTRAINT_UNSUPPORTED', ['not at #/properties/a']],
-  [{ if: { type: 'string' }, then: { minLength: 1 } }, 'CONSTRAINT_UNSUPPORTED', ['if at #']],
+  [{ if: { type: 'string' } }, 'CONSTRAINT_UNSUPPORTED', ['if at #']],
   [{ items: { else: {} } }, 'CONSTRAINT_UNSUPPORTED', ['else at #/items']],
   [{ dependentRequired: { a: ['b'] } }, 'CONSTRAINT_UNSUPPORTED', ['dependentRequired at #']],
   [{ dependentSchemas: { a: {} } }, 'CONSTRAINT_UNSUPPORTED', ['dependentSchemas']],
