@@ -23,6 +23,7 @@ function stringFormats(): Map<string, string | undefined> {
   const timePart = `T(?:${count}H(?:${count}M)?(?:${count}S)?|${count}M(?:${count}S)?|${count}S)`
 
   const label = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
+  const word = '[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?'
   const mailbox = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
   const octet = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
   const ipv4 = `(?:${octet}\\.){3}${octet}`
@@ -43,7 +44,7 @@ function stringFormats(): Map<string, string | undefined> {
     ['time', time],
     ['date-time', `${date}T${time}`],
     ['duration', `P(?:${count}W|${dayPart}(?:${timePart})?|${timePart})`],
-    ['email', `${mailbox}(?:\\.${mailbox})*@(?:${label}\\.)+${label}`],
+    ['email', `${mailbox}(?:\\.${mailbox})*@(?:${word}\\.)+${word}`],
     ['hostname', `(?=.{1,253}$)${label}(?:\\.${label})*`],
     ['ipv4', ipv4],
     ['ipv6', ipv6(`${hex}{1,4}`, ipv4)],

@@ -1,17 +1,13 @@
 import type { Derivatives } from '../terms/derivatives.ts'
 import type { Term } from '../terms/term.ts'
 import type { Terms } from '../terms/terms.ts'
+import { CountedTokens, Places, countedOf } from './counted-tokens.ts'
+import { type Exits, type HeadTokens, bytesOfHead, exitsFrom } from './head-tokens.ts'
 import { type TokenSet, TokenSetBuilder, byteSizeOf } from './token-set.ts'
 import { type Vocabulary, sizeOf } from './vocabulary.ts'
 
 /** What is kept of masks, of each kind. */
 const CACHE_BYTES = 32 * 1024 ** 2
-
-/** The tokens that fit into a term from its beginning, and the nodes within the tree where the term can be over. */
-interface HeadTokens {
-  readonly tokens: TokenSet
-  readonly exits: Int32Array
-}
 
 /**
  * Which tokens may come next, for any term. A term that is a sequence is taken apart: the tokens that stay within its
@@ -25,7 +21,8 @@ export class Masks {
   readonly #builder: TokenSetBuilder
   readonly #headBuilder: TokenSetBuilder
   readonly #masks = new Cache<TokenSet>(byteSizeOf)
-  readonly #heads = new Cache<HeadTokens>(({ tokens, exits }) => byteSizeOf(tokens) + exits.byteLength)
+  readonly #heads = new Cache<HeadTokens>(bytesOfHead)
+  readonly #counted = new Map<Term, CountedTokens | 'ambiguous'>()
   /** The state at each depth of a walk. */
   readonly #states: Int32Array
 
@@ -66,55 +63,92 @@ export class Masks {
     if (head.op === 'ref') return this.#add(terms.concat(head.rule.term, tail))
     const { tokens, exits } = this.#head(head)
     this.#builder.addAll(tokens)
-    for (const node of exits) this.#walk(node, tail, this.#builder)
+    this.#goOn(exits, tail)
     if (head.nullable) this.#add(tail)
   }
 
-  #head(term: Term): HeadTokens {
-    const known = this.#heads.get(term)
-    if (known !== undefined) return known
-    const same = this.#shortened(term)
-    if (same !== term) return this.#heads.set(term, this.#head(same))
-    const exits: number[] = []
-    this.#headBuilder.clear()
-    this.#walk(0, term, this.#headBuilder, exits)
-    return this.#heads.set(term, { tokens: this.#headBuilder.finish(), exits: Int32Array.from(exits) })
-  }
-
-  /** Walks the tree below `node` from the state `term`. `exits`: the nodes above others where a state may end. */
-  #walk(node: number, term: Term, builder: TokenSetBuilder, exits?: number[]): void {
-    const { bytes, depths, ends, tokens, twins } = this.#trie
-    const states = this.#states
-    const derivatives = this.#derivatives
-    const end = ends[node]!
-    states[depths[node]!] = term.id
-    for (let i = node + 1; i < end;) {
-      const depth = depths[i]!
-      const state = derivatives.row(states[depth - 1]!)[bytes[i]!]!
-      if (state === 0) {
-        i = ends[i]!
-        continue
+  /** Adds the tokens that go on with `term` behind an end of what comes before it. */
+  #goOn({ nodes, starts }: Exits, term: Term): void {
+    const row = this.#derivatives.row(term.id)
+    for (let byte = 0; byte < 256; byte++) {
+      const state = row[byte]!
+      if (state === 0) continue
+      for (let i = starts[byte]!; i < starts[byte + 1]!; i++) {
+        this.#visit(nodes[i]!, state, (node) => this.#addNode(node))
       }
-      states[depth] = state
-      for (let token = tokens[i]!; token !== -1; token = twins[token]!) builder.add(token)
-      if (exits !== undefined && ends[i]! > i + 1 && this.#terms.byId(state).nullable) exits.push(i)
-      i++
     }
   }
 
-  /** The same term with counts that no token is long enough to tell apart made equal. */
-  #shortened(term: Term): Term {
+  #addNode(node: number): void {
+    const { tokens, twins } = this.#trie
+    for (let token = tokens[node]!; token !== -1; token = twins[token]!) this.#builder.add(token)
+  }
+
+  #head(term: Term): HeadTokens {
+    return this.#heads.get(term) ?? this.#heads.set(term, this.#countedHead(term) ?? this.#walkedHead(term))
+  }
+
+  #walkedHead(term: Term): HeadTokens {
+    const { tokens, twins, ends } = this.#trie
     const terms = this.#terms
-    const enough = this.#trie.maxDepth + 1
-    switch (term.op) {
-      case 'atom':
-        return terms.atom(this.#shortened(term.term))
-      case 'concat':
-        return terms.concat(this.#shortened(term.head), term.tail)
-      case 'repeat':
-        return terms.repeat(term.term, Math.min(term.min, enough), term.max >= enough ? Infinity : term.max)
-      default:
-        return term
+    const builder = this.#headBuilder
+    const exits: number[] = []
+    builder.clear()
+    this.#visit(0, term.id, (node, state) => {
+      for (let token = tokens[node]!; token !== -1; token = twins[token]!) builder.add(token)
+      if (node > 0 && ends[node]! > node + 1 && terms.byId(state).nullable) exits.push(node)
+    })
+    return { tokens: builder.finish(), exits: exitsFrom(this.#trie, exits) }
+  }
+
+  #countedHead(term: Term): HeadTokens | undefined {
+    const counted = countedOf(this.#terms, term)
+    if (counted === undefined) return undefined
+    let tokens = this.#counted.get(counted.unlimited)
+    if (tokens === undefined) this.#counted.set(counted.unlimited, (tokens = this.#count(counted.unlimited)))
+    return tokens === 'ambiguous' ? undefined : tokens.within(counted, this.#headBuilder)
+  }
+
+  #count(unlimited: Term): CountedTokens | 'ambiguous' {
+    const terms = this.#terms
+    const places = new Places(unlimited)
+    const counted = new CountedTokens(this.#trie)
+    const { depths } = this.#trie
+    /** Repeats that have ended, by depth. */
+    const ended = new Int32Array(this.#states.length)
+    let isAmbiguous = false
+    this.#visit(0, unlimited.id, (node, id) => {
+      const depth = depths[node]!
+      if (depth === 0) return
+      const state = terms.byId(id)
+      const place = places.of(state)
+      isAmbiguous ||= place === undefined
+      const before = ended[depth - 1]!
+      ended[depth] = place === 'between' ? before + 1 : before
+      const count = place === 'behind' ? before : before + 1
+      counted.add(node, count, { isOpen: place !== 'behind', isEnd: state.nullable })
+    })
+    return isAmbiguous ? 'ambiguous' : counted
+  }
+
+  /** Goes through a node that is reached in `state` and all below it that can be reached from there. */
+  #visit(node: number, state: number, reach: (node: number, state: number) => void): void {
+    const { bytes, depths, ends } = this.#trie
+    const states = this.#states
+    const derivatives = this.#derivatives
+    const end = ends[node]!
+    states[depths[node]!] = state
+    reach(node, state)
+    for (let i = node + 1; i < end;) {
+      const depth = depths[i]!
+      const next = derivatives.row(states[depth - 1]!)[bytes[i]!]!
+      if (next === 0) {
+        i = ends[i]!
+        continue
+      }
+      states[depth] = next
+      reach(i, next)
+      i++
     }
   }
 }
