@@ -92,7 +92,7 @@ function tokenize(text: string, { trie }: Vocabulary): number[] {
   const ids: number[] = []
   for (let at = 0; at < bytes.length;) {
     let node = 0
-    let best = [-1, 1] as const
+    let best: readonly [id: number, length: number] = [-1, 1]
     for (let length = 1; at + length <= bytes.length; length++) {
       let child = node + 1
       while (child < trie.ends[node]! && trie.bytes[child] !== bytes[at + length - 1]) child = trie.ends[child]!
@@ -109,9 +109,10 @@ function tokenize(text: string, { trie }: Vocabulary): number[] {
 /** CPU milliseconds of each token's mask: to find it and to apply it to the logits. */
 function timeMasks(grammars: Grammars, constraint: Constraint, ids: readonly number[]): number[] {
   const matcher = new TextConstraint(grammars, constraint, { promptLength: 0, eosTokenIds: [] })
+  const logits = new Float32Array(sizeOf(grammars.vocabulary))
   const written: number[] = []
   return ids.map((id) => {
-    const logits = new Float32Array(sizeOf(grammars.vocabulary))
+    logits.fill(0)
     const began = process.threadCpuUsage()
     matcher.process(logits, written)
     const { user, system } = process.threadCpuUsage(began)
@@ -126,7 +127,9 @@ export async function benchGrammar(): Promise<void> {
   const began = performance.now()
   const vocabulary = TIKTOKEN_FILE === undefined ? mergedVocabulary() : await readTiktoken(TIKTOKEN_FILE)
   console.log(`${sizeOf(vocabulary)} tokens, ${vocabulary.trie.bytes.length} nodes; made in ${since(began)} ms`)
-  console.log('CPU ms a token: first text (first token, mean of the others, slowest), second text (mean, median, slowest)')
+  console.log(
+    'CPU ms a token: first text (first token, mean of the others, slowest), second text (mean, median, slowest)',
+  )
   for (const [name, [constraint, text]] of Object.entries(CONSTRAINTS)) {
     const ids = tokenize(text, vocabulary)
     const grammars = new Grammars(vocabulary)

@@ -68,15 +68,11 @@ export function keepOnly(logits: Float32Array, set: TokenSet): void {
   }
   const { words } = set
   for (let i = 0; i < words.length; i++) {
-    const word = words[i]!
-    if (word === 0xffffffff) continue
     const start = i * 32
-    if (word === 0) {
-      logits.fill(-Infinity, start, start + 32)
-      continue
+    // From the lowest bit that is not set to the highest.
+    for (let banned = ~words[i]!; banned !== 0; banned &= banned - 1) {
+      logits[start + 31 - Math.clz32(banned & -banned)] = -Infinity
     }
-    const end = Math.min(32, logits.length - start)
-    for (let bit = 0; bit < end; bit++) if ((word & (1 << bit)) === 0) logits[start + bit] = -Infinity
   }
   logits.fill(-Infinity, words.length * 32)
 }
