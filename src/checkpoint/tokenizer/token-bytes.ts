@@ -21,9 +21,16 @@ export function readVocabulary(json: JsonObject, added: readonly NumberedToken[]
     while (tokens.length <= id) tokens.push(NO_BYTES)
     tokens[id] = bytes
   }
-  for (const [token, id] of modelTokens(json)) set(id, decoder.bytesOf(token))
-  for (const { content, id, special } of added)
-    set(id, special ? Buffer.concat([Buffer.of(SPECIAL_BYTE), Buffer.from(content)]) : decoder.bytesOf(content))
+  const setText = (id: number, token: string): void => {
+    const bytes = decoder.bytesOf(token)
+    // A byte that no text has would look like a special token's.
+    set(id, bytes.includes(SPECIAL_BYTE) ? NO_BYTES : bytes)
+  }
+  for (const [token, id] of modelTokens(json)) setText(id, token)
+  for (const { content, id, special } of added) {
+    if (special) set(id, Buffer.concat([Buffer.of(SPECIAL_BYTE), Buffer.from(content)]))
+    else setText(id, content)
+  }
   return createVocabulary(tokens, decoder.dropsFirstSpace)
 }
 

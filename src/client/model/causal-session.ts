@@ -80,7 +80,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   ): AsyncGenerator<GenerationChunk, GenerationResult> {
     const resolved = resolveStreamOptions(options, this.#model.checkpoint, this.position + promptIds.length)
     await prepareConstraint(this.#model, resolved)
-    return yield* generate(this, promptIds, resolved, this.#newText())
+    return yield* generate(this, promptIds, resolved, this.#newText(resolved))
   }
 
   /**
@@ -114,9 +114,10 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     options: GenerationOptions = {},
   ): AsyncGenerator<GenerationChunk, GenerationResult> {
     const resolved = resolveStreamOptions(options, this.#model.checkpoint, heldIds.length + ids.length)
+    await prepareConstraint(this.#model, resolved)
     const chosenHere = headFor(this, resolved) === undefined
     const first = chosenHere ? await this.#model.ends.head(state) : state
-    return yield* generate(new PrefilledSource(this, heldIds, first), ids, resolved, this.#newText())
+    return yield* generate(new PrefilledSource(this, heldIds, first), ids, resolved, this.#newText(resolved))
   }
 
   /**
@@ -128,14 +129,15 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     const { checkpoint, tokenizer } = this.#model
     const resolved = resolveOptions(options, checkpoint, this.position + promptIds.length)
     await prepareConstraint(this.#model, resolved)
-    if ((resolved.numBeams ?? 1) === 1) return generateContinuations(this, promptIds, resolved, () => this.#newText())
+    if ((resolved.numBeams ?? 1) === 1)
+      return generateContinuations(this, promptIds, resolved, () => this.#newText(resolved))
     return beamSearch(
       this,
       promptIds,
       resolved,
       tokenizer &&
         (async (ids) => {
-          const text = tokenizer.tokenStream({ skipSpecialTokens: true })
+          const text = tokenizer.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
           return (await text.push(ids)) + (await text.flush())
         }),
     )
@@ -167,7 +169,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     return asFloat32(await this.step(ids, { rows: 1, signal })).slice()
   }
 
-  #newText(): TextStream | undefined {
-    return this.#model.tokenizer?.tokenStream({ skipSpecialTokens: true })
+  #newText({ skipSpecialTokens = true }: GenerationOptions): TextStream | undefined {
+    return this.#model.tokenizer?.tokenStream({ skipSpecialTokens })
   }
 }

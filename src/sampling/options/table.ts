@@ -215,6 +215,8 @@ export const OPTIONS = {
     file: 'stop_strings',
     flag: { name: 'stop', description: 'Text to stop before; may be repeated', shownDefault: 'none' },
   }),
+  /** Whether the text leaves out special tokens; the EOS token that ends it is left out in any case. Default: true. */
+  skipSpecialTokens: declare(FLAG, {}),
   /** The caller's own functions, called after each token; the text ends when one returns true. */
   stoppingCriteria: declare(functions<StoppingCriterion>(), { transformers: 'stopping_criteria' }),
   /** The caller's own functions, applied after the built-in penalties and constraints and before the temperature. */
