@@ -4,6 +4,7 @@ import { benchGrammar } from './grammar.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
+import { benchPrefix } from './prefix.ts'
 import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
@@ -19,6 +20,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,
+  prefix: benchPrefix,
   quant: benchQuant,
   'quant-error': benchQuantError,
   sampling: benchSampling,
