@@ -10,6 +10,7 @@ import { checkRequest, generate } from '../generation/generate.ts'
 import { resolveStreamOptions } from '../generation/resolve.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { Prompt } from '../model/distributed-model.ts'
+import { prepareConstraint } from '../model/prepare-constraint.ts'
 import type { CachedModel } from './cached-model.ts'
 import { type Match, findBest } from './find.ts'
 import { HeldSession, type RequestOptions } from './held-session.ts'
@@ -101,7 +102,8 @@ export class PromptCache implements AsyncDisposable {
     const { checkpoint, tokenizer } = this.#model
     const ids = await this.#model.encode(prompt)
     const resolved = resolveStreamOptions(options, checkpoint, ids.length)
-    const text = tokenizer?.tokenStream({ skipSpecialTokens: true })
+    await prepareConstraint(this.#model, resolved)
+    const text = tokenizer?.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
     checkRequest(ids, resolved, text)
     const began = performance.now()
     const { signal } = resolved
