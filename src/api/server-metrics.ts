@@ -48,6 +48,24 @@ export function registerServerMetrics(
   registerCounters(registry, 'petals_server_failures_total', 'Requests and steps that failed', ['code'], () =>
     [...stats.failures].map(([code, value]) => ({ labels: { code }, value })),
   )
+  registerGauge(
+    registry,
+    'petals_server_throughput_tokens_per_second',
+    'Decode steps of one sequence per second, as announced',
+    () => announcer.throughput,
+  )
+  registerGauge(
+    registry,
+    'petals_server_kept_output_bytes',
+    'Outputs that sessions keep for their clients to copy',
+    () => outputBudget.bytes,
+  )
+  registerLoadMetrics(registry, keeper)
+  registerKnownServers(registry, discovery)
+}
+
+/** How the span that is held was loaded. */
+function registerLoadMetrics(registry: Registry, keeper: MeasuredServer['keeper']): void {
   registerCounter(
     registry,
     'petals_server_reloads_total',
@@ -66,18 +84,10 @@ export function registerServerMetrics(
     "What the weights of the span's blocks take",
     () => keeper.engine.weightBytes,
   )
-  registerGauge(
-    registry,
-    'petals_server_throughput_tokens_per_second',
-    'Decode steps of one sequence per second, as announced',
-    () => announcer.throughput,
-  )
-  registerGauge(
-    registry,
-    'petals_server_kept_output_bytes',
-    'Outputs that sessions keep for their clients to copy',
-    () => outputBudget.bytes,
-  )
+}
+
+/** What is known here of the model's servers. */
+function registerKnownServers(registry: Registry, discovery: MeasuredServer['discovery']): void {
   registerGauges(registry, 'petals_swarm_servers', 'Servers of the model that are known here', ['state'], () => {
     const records = discovery.directory.records()
     return RECORD_STATES.map((state) => ({

@@ -1,9 +1,15 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { GenerationChunk } from '../generation/result.ts'
-import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
+import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
+
+/** Messages of a turn: a question and its answer. */
+const TURN = 2
+
+/** Turns are left out where less than this part of the room is left for an answer that may be longer. */
+const MIN_ROOM = 4
 
 /** What a chat works with. */
 export interface ChatModules {
@@ -15,22 +21,46 @@ export interface ChatModules {
   readonly maxTokens: number
 }
 
+/**
+ * What happens when a conversation and its answer have more tokens than the model takes: `stop`, the answer ends where
+ * there is no room and the next is refused; `shift`, the oldest turns are left out, so that half of the room is free.
+ */
+export type OnFull = 'stop' | 'shift'
+
+/** How an answer is generated. */
+export interface AnswerOptions extends GenerationOptions {
+  readonly maxNewTokens: number
+  /** Default: `stop`. */
+  readonly onFull?: OnFull | undefined
+}
+
 /** An answer, and how much of the conversation had to be computed for it. */
 export interface ChatAnswer extends CachedResult {
   /** Tokens of the whole conversation before the answer. */
   readonly contextTokens: number
   /** How many of these the servers had to compute; the others were in their caches. */
   readonly newTokens: number
+  /** How many of the conversation's first messages were left out for want of room; the system message never is. */
+  readonly leftOut: number
+  /** Whether the answer ended because the model takes no more tokens. */
+  readonly isFull: boolean
 }
 
 /** A chat of which servers keep what they have computed, so that only new tokens are sent, also after changes. */
 export class ChatSession {
   readonly #modules: ChatModules
   readonly #history: TokenHistory
+  /** The messages at the conversation's beginning that the model is not told any more. */
+  #leftOut: readonly ChatMessage[] = []
 
   constructor(modules: ChatModules) {
     this.#modules = modules
     this.#history = new TokenHistory(modules.tokenizer)
+  }
+
+  /** The most tokens that the model accepts. */
+  get maxTokens(): number {
+    return this.#modules.maxTokens
   }
 
   /**
@@ -40,25 +70,61 @@ export class ChatSession {
    */
   async *answer(
     messages: readonly ChatMessage[],
-    options: GenerationOptions & { readonly maxNewTokens: number },
+    { onFull = 'stop', ...options }: AnswerOptions,
   ): AsyncGenerator<GenerationChunk, ChatAnswer> {
-    const { template, texts, maxTokens } = this.#modules
-    const ids = await this.#history.extend(template.render(messages))
-    const maxNewTokens = Math.min(options.maxNewTokens, maxTokens - ids.length)
-    if (maxNewTokens < 1) {
-      throw new PetalsError(
-        'CHAT_TOO_LONG',
-        `the conversation has ${ids.length} tokens and the model takes ${maxTokens}: ` +
-          'take turns back with /undo, or begin anew with /clear',
-      )
-    }
-    const result = yield* texts.stream(ids, { ...options, maxNewTokens })
+    const ids = await this.#fit(messages, options.maxNewTokens, onFull)
+    const maxNewTokens = Math.min(options.maxNewTokens, this.maxTokens - ids.length)
+    const result = yield* this.#modules.texts.stream(ids, { ...options, maxNewTokens })
     await this.#history.append(result.text, result.tokenIds)
-    return { ...result, contextTokens: ids.length, newTokens: ids.length - result.cachedTokens }
+    return {
+      ...result,
+      contextTokens: ids.length,
+      newTokens: ids.length - result.cachedTokens,
+      leftOut: this.#leftOut.length,
+      isFull: result.finishReason === 'length' && maxNewTokens < options.maxNewTokens,
+    }
   }
 
   /** Frees the caches. */
   close(): Promise<void> {
     return this.#modules.texts.close()
   }
+
+  /** The ids of as much of the conversation as is told. Throws `CHAT_TOO_LONG` if there is no room for an answer. */
+  async #fit(messages: readonly ChatMessage[], maxNewTokens: number, onFull: OnFull): Promise<number[]> {
+    const { system, turns } = divide(messages)
+    if (onFull === 'stop' || !beginsWith(turns, this.#leftOut)) this.#leftOut = []
+    let ids = await this.#encode(system, turns)
+    const wanted = Math.min(maxNewTokens, Math.floor(this.maxTokens / MIN_ROOM))
+    if (onFull === 'shift' && this.maxTokens - ids.length < wanted) {
+      while (ids.length > this.maxTokens / 2 && this.#leftOut.length + TURN < turns.length) {
+        this.#leftOut = turns.slice(0, this.#leftOut.length + TURN)
+        ids = await this.#encode(system, turns)
+      }
+    }
+    if (ids.length < this.maxTokens) return ids
+    const isAlone = this.#leftOut.length + TURN > turns.length
+    throw new PetalsError(
+      'CHAT_TOO_LONG',
+      `the ${isAlone ? 'message' : 'conversation'} has ${ids.length} tokens and the model takes ${this.maxTokens}, ` +
+        `the answer's among them: ${isAlone ? 'shorten it' : 'take turns back, begin anew, or leave out the oldest'}`,
+    )
+  }
+
+  #encode(system: readonly ChatMessage[], turns: readonly ChatMessage[]): Promise<number[]> {
+    return this.#history.extend(this.#modules.template.render([...system, ...turns.slice(this.#leftOut.length)]))
+  }
+}
+
+/** The system message, if there is one, and the messages behind it. */
+function divide(messages: readonly ChatMessage[]): { system: readonly ChatMessage[]; turns: readonly ChatMessage[] } {
+  const count = messages[0]?.role === 'system' ? 1 : 0
+  return { system: messages.slice(0, count), turns: messages.slice(count) }
+}
+
+function beginsWith(messages: readonly ChatMessage[], beginning: readonly ChatMessage[]): boolean {
+  return (
+    beginning.length < messages.length &&
+    beginning.every(({ role, content }, i) => messages[i]!.role === role && messages[i]!.content === content)
+  )
 }

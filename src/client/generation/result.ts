@@ -37,6 +37,8 @@ export interface GenerationResult {
    * `lengthPenalty`.
    */
   readonly score?: number
+  /** Where tokens were drawn: with this seed the same prompt and options give this text again, by itself. */
+  readonly seed?: number
   readonly seconds: number
   /** Seconds until the first logits; 0 if there were none. */
   readonly prefillSeconds: number

@@ -50,7 +50,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   constructor(model: SessionModel, blocks: InferenceSession, before?: Tensor) {
     super(model.ends, blocks, before)
     this.#model = model
-    this.beforeHead = { head: model.ends, feed: (ids) => this.feed(ids) }
+    this.beforeHead = { head: model.ends, feed: (ids, signal) => this.feed(ids, signal) }
   }
 
   /** The ids of the tokens in the caches; undefined if hidden states were fed. Penalties count them, too. */
@@ -70,13 +70,13 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   }
 
   /** Feeds token ids; returns the logits [vocab] after the last one. Throws as `step`. */
-  async next(ids: readonly number[], options?: Pick<StepOptions, 'signal'>): Promise<Float32Array> {
-    return this.#model.ends.head(await this.feed(ids, options))
+  async next(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    return this.#model.ends.head(await this.feed(ids, signal))
   }
 
   /** Feeds token ids; returns the last block's output [hidden] at the last one. Throws as `step`. */
-  async feed(ids: readonly number[], options?: Pick<StepOptions, 'signal'>): Promise<Float32Array> {
-    return asFloat32(await this.step(ids, { ...options, rows: 1 })).slice()
+  async feed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    return asFloat32(await this.step(ids, { rows: 1, signal })).slice()
   }
 
   /**

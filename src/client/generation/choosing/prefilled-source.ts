@@ -15,14 +15,14 @@ export class PrefilledSource implements TokenSource {
     this.heldIds = heldIds
     this.beforeHead = beforeHead && {
       head: beforeHead.head,
-      feed: async (ids) => this.#take() ?? beforeHead.feed(ids),
+      feed: async (ids, signal) => this.#take() ?? beforeHead.feed(ids, signal),
     }
     this.#source = source
     this.#state = state
   }
 
-  async next(ids: readonly number[]): Promise<Float32Array> {
-    return this.#take() ?? this.#source.next(ids)
+  async next(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    return this.#take() ?? this.#source.next(ids, signal)
   }
 
   #take(): Float32Array | undefined {
