@@ -9,6 +9,7 @@ import {
   type PromptCacheOptions,
 } from '../../../src/client/prompt-cache/prompt-cache.ts'
 import type { GenerationOptions } from '../../../src/sampling/options/options.ts'
+import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { eventually } from '../../eventually.ts'
 import { DEMO, type TestSwarm, startServers } from '../kit.ts'
 import { someIds } from './some-ids.ts'
@@ -217,6 +218,23 @@ describe('a prompt cache over two servers', () => {
     const other = await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))
     assert.equal(other.result!.cachedTokens, 0)
     assert.equal((await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))).result!.cachedTokens, 99)
+  })
+
+  test('tuned prompts before a text are reused with it, and only with it', async () => {
+    const cache = open()
+    const { hiddenSize } = model.checkpoint.config
+    const values = Float32Array.from({ length: 3 * hiddenSize }, (_, i) => Math.sin(i) / 8)
+    const prompts = { before: fromFloat32(values, [3, hiddenSize]) }
+    const ids = someIds(20, 60)
+    await write(cache, ids)
+    const first = await collect(cache.stream(ids, GREEDY, { prompts }))
+    assert.equal(first.result!.cachedTokens, 0)
+    ids.push(...first.result!.tokenIds, ...someIds(21, 10))
+    const second = await collect(cache.stream(ids, GREEDY, { prompts }))
+    assert.equal(second.result!.cachedTokens, 60 + 11)
+    await using session = model.inferenceSession({ maxLength: 128, prompts })
+    const fresh = await collect(session.generate(ids, GREEDY))
+    assert.deepEqual(second.result!.tokenIds, fresh.result!.tokenIds)
   })
 
   test('no more stays parked than the bounds allow, the latest first, and no longer', async () => {
