@@ -5,14 +5,18 @@ import { cacheKey, isSameKey, sessionLength } from '../../../src/client/prompt-c
 import type { RopeConfig } from '../../../src/checkpoint/config/rope.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 
-const PLAIN: RopeConfig = { type: 'default', theta: 10_000, rotaryDim: 8 }
+const PLAIN = { type: 'default', theta: 10_000, rotaryDim: 8 } as RopeConfig
 const DYNAMIC: RopeConfig = { type: 'dynamic', theta: 10_000, rotaryDim: 8, factor: 2, originalMaxPositions: 1000 }
 
 const config = (rope: RopeConfig) => ({ maxLength: 4096, ropes: [rope] })
 
+const lengthOf = (needed: number, cacheTokens = 100_000, rope = PLAIN) =>
+  sessionLength(needed, { least: 512, cacheTokens, config: config(rope) })
+
+const model = (rope: RopeConfig, others: object = {}) =>
+  ({ checkpoint: { config: config(rope) }, ...others }) as unknown as CachedModel
+
 test('a session is as long as servers make it anyway, within the model and a quarter of a cache', () => {
-  const lengthOf = (needed: number, cacheTokens = 100_000, rope = PLAIN) =>
-    sessionLength(needed, { least: 512, cacheTokens, config: config(rope) })
   assert.deepEqual([lengthOf(10), lengthOf(600), lengthOf(2048), lengthOf(3000)], [512, 1024, 2048, 4096])
   assert.deepEqual([lengthOf(600, 3000), lengthOf(900, 3000), lengthOf(10, 0)], [750, 900, 10])
   assert.equal(lengthOf(5000), 5000, 'refused for what was asked')
@@ -21,8 +25,6 @@ test('a session is as long as servers make it anyway, within the model and a qua
 })
 
 test('what changes keys and values is another key', () => {
-  const model = (rope: RopeConfig, others: object = {}) =>
-    ({ checkpoint: { config: config(rope) }, ...others }) as unknown as CachedModel
   const plain = model(PLAIN)
   const prompts = { before: fromFloat32(new Float32Array(8), [2, 4]) }
   const keys = [
