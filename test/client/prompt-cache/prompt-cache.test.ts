@@ -219,6 +219,9 @@ describe('a prompt cache over two servers', () => {
     const other = await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))
     assert.equal(other.result!.cachedTokens, 0)
     assert.equal((await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))).result!.cachedTokens, 99)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'a' }))).result!.cachedTokens, 0)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'b' }))).result!.cachedTokens, 0)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'a' }))).result!.cachedTokens, 99)
   })
 
   test('tuned prompts before a text are reused with it, and only with it', async () => {
