@@ -119,7 +119,11 @@ export class BlockServer {
   /** Refuses new sessions with `DRAINING` from now on; open ones go on, except for those that are only parked. */
   drain(): void {
     this.#draining = true
-    this.#shares.clearParked()
+    this.#clearParked()
+  }
+
+  #clearParked(): void {
+    this.#shares.clearParked(new PetalsError('DRAINING', 'this server is about to stop'))
   }
 
   /** Takes new sessions again. */
@@ -173,7 +177,7 @@ export class BlockServer {
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
           onStep: (tokens) => this.#countStep(tokens),
           onParked: () => {
-            if (this.#draining) this.#shares.clearParked()
+            if (this.#draining) this.#clearParked()
           },
           pace: this.pace,
           numBlocks: end - start,
