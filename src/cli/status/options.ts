@@ -1,10 +1,11 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import { lanOptions, modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
 
 export const statusOptions = {
   ...modelOptions,
   model: { ...modelOptions.model, defaultDescription: 'every model that the peer knows' },
   ...swarmOptions,
+  ...lanOptions,
   watch: {
     type: 'flag',
     group: 'Output',

@@ -1,4 +1,4 @@
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import { orAborted } from '../../base/abort.ts'
@@ -11,7 +11,7 @@ import { watchSwarm } from './watch.ts'
 
 /** Asks the given peers and prints what they know; with --watch, keeps showing what changes. */
 export async function runStatus(values: StatusValues, { shutdown: { signal } }: CommandContext): Promise<void> {
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   const cleanup = new Cleanup()
   let models: ModelStatus[]
   let clock: ClockVerdict | undefined
