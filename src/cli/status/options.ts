@@ -9,7 +9,14 @@ export const statusOptions = {
   watch: {
     type: 'flag',
     group: 'Output',
+    rivals: ['check'],
     description: 'Stay and draw what changes; lines where stdout is no terminal',
+  },
+  check: {
+    type: 'flag',
+    group: 'Output',
+    rivals: ['watch'],
+    description: 'End with exit code 3 where nobody serves some blocks, or nothing is served',
   },
   json: {
     type: 'flag',
