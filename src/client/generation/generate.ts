@@ -57,10 +57,11 @@ export async function* generate(
       const choose = await steps.result()
       if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob, top = [] } = choose()
+      const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
+      else if (complete === true) finishReason = 'stop'
       else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
       else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 
