@@ -182,6 +182,18 @@ describe('the packed package', () => {
       assert.match(terms, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(.+\\)$`, 'm'))
   })
 
+  test('uses nothing that Node 22 lacks and the types of this project have', async () => {
+    // All else is held by the `lib` of tsconfig.json.
+    const files = (await readdir(join(ROOT, 'src'), { recursive: true })).filter((file) => file.endsWith('.ts'))
+    assert.ok(files.length > 100)
+    for (const file of files)
+      assert.doesNotMatch(
+        await readFile(join(ROOT, 'src', file), 'utf8'),
+        /new (Async)?DisposableStack|URLPattern/,
+        file,
+      )
+  })
+
   test('declares all that its types name', async () => {
     const named = await packagesNamed(join(installed, 'dist', 'types'), '.d.ts')
     assert.ok(named.includes('@libp2p/interface'))
