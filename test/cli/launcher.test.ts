@@ -69,7 +69,7 @@ test(
     assert.equal(message.type, 'ready')
     child.kill('SIGKILL')
     await ended
-    await until('no process', async () => (await marked(mark)).length === 0, 5000)
+    await until('no process', async () => (await marked(mark)).length === 0)
   },
 )
 
