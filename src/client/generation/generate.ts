@@ -108,7 +108,9 @@ export function checkRequest(promptIds: readonly number[], options: ResolvedOpti
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
   if (text === undefined && (options.stopStrings ?? []).length > 0) {
-    throw new UsageError("stopStrings need the model's tokenizer, and it has none: use eosTokenIds or maxNewTokens")
+    throw new UsageError(
+      "stopStrings need the model's tokenizer, and it has none: give maxNewTokens, or ids that end it",
+    )
   }
 }
 
