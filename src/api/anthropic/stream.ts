@@ -1,4 +1,4 @@
-import type { AnswerPart } from '../generating/answer-parts.ts'
+import type { AnswerPart } from '../../client/chat/answer/parts.ts'
 import { ChatAnswer } from '../generating/answer.ts'
 import { runTexts } from '../generating/run.ts'
 import { chainOf, wantsChain } from '../openai/chain.ts'

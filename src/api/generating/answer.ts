@@ -1,6 +1,7 @@
 import type { FinishReason } from '../../client/generation/result.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
-import type { AnswerParser, AnswerPart } from './answer-parts.ts'
+import type { AnswerParser } from '../../client/chat/answer/answer-parser.ts'
+import type { AnswerPart } from '../../client/chat/answer/parts.ts'
 import type { TextEvent } from './text-request.ts'
 
 /** What one more piece of an answer brings. */

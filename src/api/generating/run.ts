@@ -4,7 +4,8 @@ import type { Caller } from '../access/caller.ts'
 import type { FairQueue } from '../queue/fair-queue.ts'
 import type { RequestMeters } from './meters.ts'
 import { type TextEvent, type TextRequest } from './text-request.ts'
-import { type WatchRequest, sessionsOf, textsOf } from './texts.ts'
+import type { WatchRequest } from './text-events.ts'
+import { sessionsOf, textsOf } from './texts.ts'
 
 export interface RunModules {
   readonly queue: FairQueue
@@ -59,7 +60,7 @@ export async function runTexts(
   try {
     leave = await queue.enter({ caller, model: model.id, slots: sessionsOf(request) }, signal)
     meter.started()
-    for await (const event of textsOf(request, signal, summary)) {
+    for await (const event of textsOf(request, { signal, scope: caller.name, watch: summary })) {
       summary.add(event)
       meter.add(event)
       if (event.kind === 'end') request.onText?.(event.result)

@@ -1,5 +1,6 @@
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
-import type { AnswerPart, AnswerParser } from './answer-parts.ts'
+import type { AnswerParser } from '../../client/chat/answer/answer-parser.ts'
+import type { AnswerPart } from '../../client/chat/answer/parts.ts'
 import { type AnswerEnd, type AnswerStep, ChatAnswer } from './answer.ts'
 import type { TextEvent } from './text-request.ts'
 

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { ChatFormat } from '../../client/chat/chat-format.ts'
 import { loadChatFormat } from '../../client/chat/chat-format.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import { TokenMemory } from '../../client/chat/token-memory.ts'
+import { TokenHistories } from '../../client/chat/token-histories.ts'
 import { PromptCache } from '../../client/prompt-cache/prompt-cache.ts'
 import { badRequest, unavailable } from '../errors/api-error.ts'
 import { errorMessage } from '../../base/errors.ts'
@@ -25,10 +25,10 @@ export class ServedModel {
   readonly id: string
   readonly model: AutoDistributedModelForCausalLM
   readonly tokens: TokenTexts
-  /** What servers keep of earlier prompts; undefined if that is not wanted. */
-  readonly promptCache: PromptCache | undefined
-  /** The tokens of earlier conversations. */
-  readonly memory: TokenMemory | undefined
+  /** What servers keep of earlier prompts. */
+  readonly promptCache: PromptCache
+  /** The tokens of earlier conversations; undefined without a tokenizer. */
+  readonly histories: TokenHistories | undefined
   /** When it was opened, in seconds since 1970. */
   readonly created = Math.floor(Date.now() / 1000)
   readonly #names: ReadonlySet<string>
@@ -47,7 +47,8 @@ export class ServedModel {
       if (template !== 'model') throw error
       return errorMessage(error)
     })
-    const cache = promptCacheTokens === 0 ? undefined : new PromptCache(model, { maxTokens: promptCacheTokens })
+    // A cache of a single token keeps nothing.
+    const cache = new PromptCache(model, { maxTokens: Math.max(1, promptCacheTokens) })
     return new ServedModel(model, source, chat, cache)
   }
 
@@ -55,14 +56,14 @@ export class ServedModel {
     model: AutoDistributedModelForCausalLM,
     source: string,
     chat: ChatFormat | string,
-    promptCache: PromptCache | undefined,
+    promptCache: PromptCache,
   ) {
     const { remote, folder, config } = model.checkpoint
     this.model = model
     this.id = remote?.repo ?? basename(folder)
     this.tokens = new TokenTexts(model.tokenizer)
     this.promptCache = promptCache
-    this.memory = model.tokenizer === undefined ? undefined : new TokenMemory(model.tokenizer)
+    this.histories = model.tokenizer === undefined ? undefined : new TokenHistories(model.tokenizer)
     const savedAs = config.raw['_name_or_path']
     this.#names = new Set([
       this.id,
@@ -75,7 +76,7 @@ export class ServedModel {
 
   /** Frees what servers keep for it. */
   async close(): Promise<void> {
-    await this.promptCache?.close()
+    await this.promptCache.close()
   }
 
   /** The most tokens of prompt and answer together. */

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { browserModule } from './browser-module.ts'
 import { type PageParts, pageDocument } from './page-html.ts'
-import { vendorFiles } from './vendor-files.ts'
+import { VENDOR_FILES, installedFile } from './vendor-files.ts'
 
 /** A file as browsers get it. */
 export interface PageFile {
@@ -29,7 +29,9 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-const BROWSER_FOLDER = fileURLToPath(new URL('./browser/', import.meta.url))
+/** A build has all that pages load, as browsers get it; a checkout has sources, and npm's packages. */
+const IS_BUILT = !import.meta.url.endsWith('.ts')
+const FOLDER = fileURLToPath(new URL(IS_BUILT ? './pages/' : './browser/', import.meta.url))
 
 /** The pages: their path, and the folder of their modules, of which `main` is the first. */
 const PAGES = [
@@ -48,7 +50,7 @@ export class PageFiles {
   readonly #files = new Map<string, Promise<PageFile>>()
 
   constructor() {
-    this.#sources = new Map([...moduleSources(), ...vendorSources(), ...documentSources()])
+    this.#sources = new Map([...ownSources(), ...(IS_BUILT ? [] : vendorSources()), ...documentSources()])
   }
 
   /** All paths, each beginning with a slash. */
@@ -77,32 +79,31 @@ async function read(source: Source): Promise<PageFile> {
   return { contentType, etag, body, gzipped: await compress(body), policy }
 }
 
-/** The pages' own files. In a checkout modules are TypeScript, and become JavaScript on the way. */
-function moduleSources(): [path: string, source: Source][] {
-  return browserFiles().map(({ name, file }) => [
+/** The files of the folder. In a checkout modules are TypeScript, and become JavaScript on the way. */
+function ownSources(): [path: string, source: Source][] {
+  return ownFiles().map(({ name, file }) => [
     `/pages/${name}`,
     async () => {
-      const text = await readFile(join(BROWSER_FOLDER, file), 'utf8')
+      const text = await readFile(join(FOLDER, file), 'utf8')
       return { text: file.endsWith('.ts') ? browserModule(text) : text, contentType: CONTENT_TYPES[extname(name)]! }
     },
   ])
 }
 
 function vendorSources(): [path: string, source: Source][] {
-  return vendorFiles().map(({ path, file }) => [
-    `/pages/vendor/${path}`,
+  return VENDOR_FILES.map((vendor) => [
+    `/pages/vendor/${vendor.path}`,
     async () => ({
       // The maps that it names are not served.
-      text: (await readFile(file, 'utf8')).replace(/^\/\/# sourceMappingURL=.*$/m, ''),
+      text: (await readFile(installedFile(vendor), 'utf8')).replace(/^\/\/# sourceMappingURL=.*$/m, ''),
       contentType: CONTENT_TYPES['.js']!,
     }),
   ])
 }
 
 function documentSources(): [path: string, source: Source][] {
-  const modules = browserFiles().flatMap(({ name }) => (name.endsWith('.js') ? [name] : []))
-  const vendor = vendorFiles()
-  const imports = Object.fromEntries(vendor.map(({ specifier, path }) => [specifier, `./pages/vendor/${path}`]))
+  const modules = ownFiles().flatMap(({ name }) => (name.endsWith('.js') ? [name] : []))
+  const imports = Object.fromEntries(VENDOR_FILES.map(({ specifier, path }) => [specifier, `./pages/vendor/${path}`]))
   return PAGES.map(({ path, folder, ...page }) => {
     const parts: PageParts = {
       ...page,
@@ -124,13 +125,13 @@ function documentOf(parts: PageParts): { readonly text: string; readonly policy:
 }
 
 /** A file of the pages' own: under which name it is served, and which file it is, both relative with slashes. */
-interface BrowserFile {
+interface OwnFile {
   readonly name: string
   readonly file: string
 }
 
-function browserFiles(): BrowserFile[] {
-  return readdirSync(BROWSER_FOLDER, { recursive: true, encoding: 'utf8' })
+function ownFiles(): OwnFile[] {
+  return readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
     .map((path) => path.replaceAll(sep, '/'))
     .filter((file) => !file.endsWith('.d.ts'))
     .map((file) => ({ file, name: file.replace(/\.ts$/, '.js') }))

@@ -5,7 +5,7 @@ const LIBRARIES = ['preact', 'preact/hooks', 'htm', '@preact/signals', '@preact/
 
 /** What colours code; each language is a module that is loaded when it is met. */
 const HIGHLIGHTER = '@highlightjs/cdn-assets/es/'
-export const CODE_LANGUAGES = [
+const CODE_LANGUAGES = [
   'bash',
   'c',
   'cpp',
@@ -32,24 +32,20 @@ export const CODE_LANGUAGES = [
   'yaml',
 ]
 
-/** A library's module: under which name pages import it, and where its file lies. */
+/** A library's module: under which name pages import it, and its path below their folder of libraries. */
 export interface VendorFile {
   readonly specifier: string
-  /** Its path below the pages' folder of libraries. */
   readonly path: string
-  readonly file: string
 }
 
-/** All library modules that pages may load. Throws where one is not installed. */
-export function vendorFiles(): VendorFile[] {
-  const modules = [
-    ...LIBRARIES,
-    `${HIGHLIGHTER}core.min.js`,
-    ...CODE_LANGUAGES.map((language) => `${HIGHLIGHTER}languages/${language}.min.js`),
-  ]
-  return modules.map((specifier) => ({
-    specifier,
-    path: specifier.endsWith('.js') ? specifier : `${specifier}.js`,
-    file: fileURLToPath(import.meta.resolve(specifier)),
-  }))
+/** All library modules that pages may load. */
+export const VENDOR_FILES: readonly VendorFile[] = [
+  ...LIBRARIES,
+  `${HIGHLIGHTER}core.min.js`,
+  ...CODE_LANGUAGES.map((language) => `${HIGHLIGHTER}languages/${language}.min.js`),
+].map((specifier) => ({ specifier, path: specifier.endsWith('.js') ? specifier : `${specifier}.js` }))
+
+/** Where a module lies, as npm installed it. Throws if it is not installed. */
+export function installedFile({ specifier }: VendorFile): string {
+  return fileURLToPath(import.meta.resolve(specifier))
 }

@@ -10,9 +10,10 @@ import { checkRequest, generate } from '../generation/generate.ts'
 import { resolveStreamOptions } from '../generation/resolve.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { Prompt } from '../model/distributed-model.ts'
+import { prepareConstraint } from '../model/prepare-constraint.ts'
 import type { CachedModel } from './cached-model.ts'
 import { type Match, findBest } from './find.ts'
-import { HeldSession, type RequestOptions } from './held-session.ts'
+import { HeldSession, type RequestWatch } from './held-session.ts'
 import { ParkedSessions } from './parked-sessions.ts'
 import { type CacheKey, type SessionSettings, cacheKey, sessionLength } from './settings.ts'
 
@@ -47,13 +48,25 @@ const MAX_TOKENS = 65_536
 const MAX_AGE_MS = 10 * 60_000
 const SESSION_TOKENS = 512
 
+/** What a request's session is opened with, and what is told of it. */
+export interface RequestSettings extends SessionSettings {
+  /**
+   * Requests of another scope share nothing, so that none can find out, by its time, what others have asked; by default
+   * all are of one.
+   */
+  readonly scope?: string | undefined
+  readonly watch?: RequestWatch | undefined
+}
+
 /** What a request wants of a session. */
-interface Wanted extends RequestOptions {
+interface Wanted {
   readonly ids: readonly number[]
   readonly key: CacheKey
   readonly settings: SessionSettings
   /** How many tokens the session has to hold in the end. */
   readonly needed: number
+  readonly signal: AbortSignal | undefined
+  readonly watch: RequestWatch | undefined
 }
 
 /**
@@ -87,26 +100,27 @@ export class PromptCache implements AsyncDisposable {
 
   /**
    * Generates one text token by token, as the model's own `stream` does: the same chunks, and the same result with
-   * `cachedTokens`. Its session has the `settings` of `inferenceSession`, and is watched by `watch`. The signal ends a
-   * step under way at once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
+   * `cachedTokens`. The third argument has settings of `inferenceSession` as well. The signal ends a step under way at
+   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
    * that fails in itself is not. Throws as `stream`.
    */
   async *stream(
     prompt: Prompt,
     options: GenerationOptions = {},
-    { watch, ...settings }: SessionSettings & Pick<RequestOptions, 'watch'> = {},
+    { watch, scope, ...settings }: RequestSettings = {},
   ): AsyncGenerator<GenerationChunk, CachedResult> {
     if (this.#closed) throw new UsageError('the prompt cache is closed')
     checkOptions(options)
     const { checkpoint, tokenizer } = this.#model
     const ids = await this.#model.encode(prompt)
     const resolved = resolveStreamOptions(options, checkpoint, ids.length)
-    const text = tokenizer?.tokenStream({ skipSpecialTokens: true })
+    await prepareConstraint(this.#model, resolved)
+    const text = tokenizer?.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
     checkRequest(ids, resolved, text)
     const began = performance.now()
     const { signal } = resolved
     const needed = ids.length + resolved.maxNewTokens
-    const key = cacheKey(this.#model, settings, needed)
+    const key = [scope, ...cacheKey(this.#model, settings, needed)]
     const held = await this.#take({ ids, key, settings, needed, signal, watch })
     const waited = (performance.now() - began) / 1000
     let isSound = true
@@ -183,7 +197,7 @@ export class PromptCache implements AsyncDisposable {
   }
 
   #begin(held: HeldSession, wanted: Wanted, position: number): HeldSession {
-    held.use(wanted.ids, position, wanted)
+    held.use(wanted.ids, position, wanted.watch)
     this.#inUse.add(held)
     return held
   }

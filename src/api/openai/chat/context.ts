@@ -1,5 +1,5 @@
 import type { ApiModules } from '../../api-modules.ts'
-import type { AnswerParser } from '../../generating/answer-parts.ts'
+import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import type { ChatRequest } from './request.ts'

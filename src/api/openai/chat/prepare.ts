@@ -1,7 +1,8 @@
-import { type AnswerParser, openAnswerParser } from '../../generating/answer-parts.ts'
+import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
-import type { TextRequest, TextResult } from '../../generating/text-request.ts'
+import type { TextRequest } from '../../generating/text-request.ts'
 import { answerTokens, generationOptions } from '../generation-options.ts'
+import { answerFormOf } from './answer-form.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -21,11 +22,10 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   const { chat } = served
   const { n = 1 } = body
   const { generation } = served.model.checkpoint
-  const { ids: promptIds, history } = await served.memory!.encode(chatPrompt(chosen, body))
-  const remember = async ({ text, tokenIds }: TextResult): Promise<void> => {
-    await history.append(text, tokenIds)
-    served.memory!.keep(history)
-  }
+  const prompt = chatPrompt(chosen, body)
+  const known = await served.histories!.extend(prompt)
+  const promptIds = known.ids
+  const { constraint, skipSpecialTokens, openParser } = await answerFormOf(served, body, prompt)
   const options = generationOptions(served, body, chat, {
     logprobs: body.logprobs ?? false,
     topLogprobs: body.top_logprobs ?? 0,
@@ -40,11 +40,11 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
       model: chosen,
       prompts: [promptIds],
       n,
-      options: { ...options, maxNewTokens },
+      options: { ...options, maxNewTokens, constraint, skipSpecialTokens },
       // What cannot be remembered is encoded again.
-      ...(n === 1 && { onText: (result) => void remember(result).catch(() => undefined) }),
+      ...(n === 1 && { onText: ({ text, tokenIds }) => void known.append(text, tokenIds).catch(() => undefined) }),
     },
-    openParser: openAnswerParser,
+    openParser,
   }
 }
 

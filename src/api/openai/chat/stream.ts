@@ -1,4 +1,4 @@
-import type { AnswerPart } from '../../generating/answer-parts.ts'
+import type { AnswerPart } from '../../../client/chat/answer/parts.ts'
 import { type AnswerStep, ChatAnswer } from '../../generating/answer.ts'
 import { type ChainState, runTexts } from '../../generating/run.ts'
 import type { TextEvent } from '../../generating/text-request.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { AnswerPart } from '../../generating/answer-parts.ts'
+import type { AnswerPart } from '../../../client/chat/answer/parts.ts'
 import type { OutputItem } from './response.ts'
 
 /** An event of a response; numbered by whoever sends it. */
