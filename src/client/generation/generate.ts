@@ -57,10 +57,11 @@ export async function* generate(
       const choose = await steps.result()
       if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob, top = [] } = choose()
+      const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
+      else if (complete === true) finishReason = 'stop'
       else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
       else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 
@@ -106,7 +107,9 @@ export function checkRequest(promptIds: readonly number[], options: ResolvedOpti
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
   if (text === undefined && (options.stopStrings ?? []).length > 0) {
-    throw new UsageError("stopStrings need the model's tokenizer, and it has none: use eosTokenIds or maxNewTokens")
+    throw new UsageError(
+      "stopStrings need the model's tokenizer, and it has none: give maxNewTokens, or ids that end it",
+    )
   }
 }
 

@@ -8,6 +8,7 @@ import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { checkRequest, generate } from '../generation/generate.ts'
 import { resolveStreamOptions } from '../generation/resolve.ts'
+import { prepareConstraint } from '../model/prepare-constraint.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { Prompt } from '../model/distributed-model.ts'
 import type { CachedModel } from './cached-model.ts'
@@ -100,8 +101,8 @@ export class PromptCache implements AsyncDisposable {
   /**
    * Generates one text token by token, as the model's own `stream` does: the same chunks, and the same result with
    * `cachedTokens`. The third argument has settings of `inferenceSession` as well. The signal ends a step under way at
-   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
-   * that fails in itself is not. Throws as `stream`.
+   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one that fails in
+   * itself is not. Throws as `stream`.
    */
   async *stream(
     prompt: Prompt,
@@ -113,7 +114,8 @@ export class PromptCache implements AsyncDisposable {
     const { checkpoint, tokenizer } = this.#model
     const ids = await this.#model.encode(prompt)
     const resolved = resolveStreamOptions(options, checkpoint, ids.length)
-    const text = tokenizer?.tokenStream({ skipSpecialTokens: true })
+    await prepareConstraint(this.#model, resolved)
+    const text = tokenizer?.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
     checkRequest(ids, resolved, text)
     const began = performance.now()
     const { signal } = resolved
