@@ -5,7 +5,7 @@ import { GraphError } from './errors.ts'
 
 /** What a graph is built for: the device, the dtype, and how weights and cache are kept. */
 export interface Target {
-  readonly device: 'cpu' | 'cuda'
+  readonly device: 'cpu' | 'cuda' | 'webgpu'
   readonly dtype: FloatDType
   /** The quantization of linear layers' matrices. */
   readonly quant?: Quantization | undefined
