@@ -59,7 +59,7 @@ export function loadOnDevice(env: Environment, options: EndsOptions, lowering: '
   using weights = new DisposableStack()
   const load = (graph: Graph): ResidentEnd => {
     const resident = loadResidentBlock(heap, graph, slicesOf(graph, options), memory)
-    weights.defer(() => heap.free(resident.allocation))
+    weights.defer(() => resident.allocations.forEach(({ pointer }) => heap.free(pointer)))
     return { graph, weights: resident }
   }
   const ends = { ...sizes, device, dtype, embed: load(embed), head: load(head) }

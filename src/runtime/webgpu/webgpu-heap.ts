@@ -40,7 +40,7 @@ export class WebGpuHeap implements BufferHeap {
   }
 
   allocate(bytes: number): Pointer {
-    const size = Math.max(1, Math.ceil(bytes / UNIT_BYTES)) * UNIT_BYTES
+    const size = wholeUnits(bytes)
     return this.#turns.take(() => {
       const buffer = this.#allocate(size)
       this.adopt(buffer, size)
@@ -59,7 +59,7 @@ export class WebGpuHeap implements BufferHeap {
   }
 
   adopt(buffer: Pointer, bytes: number): void {
-    this.#sizes.set(buffer, bytes)
+    this.#sizes.set(buffer, wholeUnits(bytes))
   }
 
   free(buffer: Pointer): void {
@@ -131,4 +131,8 @@ export class WebGpuHeap implements BufferHeap {
       { cause },
     )
   }
+}
+
+function wholeUnits(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / UNIT_BYTES)) * UNIT_BYTES
 }
