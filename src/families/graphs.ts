@@ -5,7 +5,7 @@ import { attentionByRows } from '../graph/attention-by-rows.ts'
 import { Graph } from '../graph/builder.ts'
 import { Layers } from '../graph/layers.ts'
 import { type AttentionLowering, lowerAttention, type Target } from '../graph/lowering.ts'
-import { cast, splitAxis } from '../graph/ops.ts'
+import { cast, reshape, splitAxis } from '../graph/ops.ts'
 import type { Dim, Value } from '../graph/value.ts'
 import type { BlockInputs } from './family.ts'
 import { familyOf } from './index.ts'
@@ -57,7 +57,8 @@ export function ofEachBlock<T>(config: ModelConfig, start: number, end: number, 
  * - `slots` int64 [capacity], the numbers from 0 on, if the lowering takes them instead of counting them itself
  *
  * Where each row has a cache of its own, `past_key` and what else is the row's comes once for each row, named by
- * `ofRow`, with one row in it, and there is one token or one row. `seqlens_k` and `position_ids` still hold all rows.
+ * `ofRow`, with one row in it, and there is one token or one row. `seqlens_k` still holds all rows, whose positions it
+ * gives where there are several.
  *
  * Outputs:
  * - `output` [rows, tokens, hidden]
@@ -176,21 +177,24 @@ function sharedInputs(
   const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
   // In a window that slides, a token's slot in the cache is not its position.
   const needsPositions = names !== undefined && (rotary === 'outside' || (windowSlides && layer.window !== undefined))
-  const [rows, tokens] = batchShape(target)
-  const apart = (all: Value) =>
-    target.ownRows === undefined || target.ownRows === 1
-      ? [all]
-      : splitAxis(graph, all, 0, Array<number>(target.ownRows).fill(1), `${all.name}_of_rows`)
+  const [rows = 1, tokens = 1] = batchShape(target)
+  const lengths = graph.input('seqlens_k', 'int32', [rows])
+  const isApart = typeof rows === 'number' && rows > 1
+  const seqlensK = isApart ? splitAxis(graph, lengths, 0, Array<number>(rows).fill(1), 'lengths_of_rows') : [lengths]
+  const positionIds = (): Value[] => {
+    if (!isApart) return [graph.input('position_ids', 'int64', [rows, tokens])]
+    // The one token of a row stands at its end.
+    return seqlensK.map((last, row) =>
+      reshape(graph, cast(graph, last, 'int64', `last_${row}`), [1, 1], `position_${row}`),
+    )
+  }
   return {
-    seqlensK: apart(graph.input('seqlens_k', 'int32', [rows!])),
+    seqlensK,
     rotary: names && {
       cos: graph.input(names.cos, target.dtype, table),
       sin: graph.input(names.sin, target.dtype, table),
     },
-    positionIds:
-      needsPositions || form === 'Primitives'
-        ? apart(graph.input('position_ids', 'int64', [rows!, tokens!]))
-        : undefined,
+    positionIds: needsPositions || form === 'Primitives' ? positionIds() : undefined,
   }
 }
 

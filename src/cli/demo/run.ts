@@ -19,7 +19,7 @@ const MAX_NEW_TOKENS = 64
 export async function runDemo(values: DemoValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const cleanup = new Cleanup()
   try {
-    const swarm = await startSwarm(signal)
+    const swarm = await startSwarm(values.device, signal)
     cleanup.add(() => swarm.stop())
     await orAborted(show(values, swarm, cleanup, signal), signal)
   } finally {
@@ -50,7 +50,7 @@ async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, sig
   }, signal)
 }
 
-async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
+async function startSwarm(device: string, signal: AbortSignal): Promise<LocalSwarm> {
   const {
     config: { numBlocks },
   } = await openCheckpoint(BUNDLED_MODEL)
@@ -61,6 +61,7 @@ async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
   return startLocalSwarm({
     model: BUNDLED_MODEL,
     spans: splitEvenly(numBlocks, NUM_SERVERS),
+    extraArgs: ['--device', device],
     onEvent: (event) => say(describe(event)),
     signal,
   })

@@ -27,6 +27,7 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     golden: await goldenOf(values, folder),
     partitions: values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)],
     bootstrap,
+    device: values.device,
     dhtPrefix,
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,

@@ -2,13 +2,12 @@ import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
 import { openModel } from '../../../checkpoint/hub/open-model.ts'
 import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
-import { chooseDevice } from '../../../runtime/choose-device.ts'
+import { chooseDevice, freeDeviceBytes } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { parseKvDType } from '../../values/kv-dtype.ts'
 import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
-import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 import { tellTrouble } from '../../terminal/tell-trouble.ts'
 
 /**
@@ -41,8 +40,8 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
   }
 }
 
-function freeMemory({ kind, index }: Device): number {
-  return kind === 'cpu' ? process.availableMemory() : (threadRuntime.gpuMemory(index)?.freeBytes ?? 0)
+function freeMemory(device: Device): number {
+  return device.kind === 'cpu' ? process.availableMemory() : (freeDeviceBytes(device) ?? 0)
 }
 
 function describeSpan(plan: SpanPlan): Finding {
