@@ -14,7 +14,7 @@ function trial(device: Device): void {
   const env = environmentFor(device, createEnvironment({ threads: 1, spin: false }))
   const { ort } = env
   if (device.kind === 'webgpu') openWebGpu(env, device)
-  const heap = device.kind === 'webgpu' ? threadRuntime.buffers() : threadRuntime.heap(device)
+  const heap = threadRuntime.pieces(device)
   const bytes = 4 * Float32Array.BYTES_PER_ELEMENT
   const [x, y] = [heap.allocate(bytes), heap.allocate(bytes)]
   heap.write(x, new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer))

@@ -7,7 +7,7 @@ import { CPU, type Device } from './device.ts'
 import { DeviceTrials } from './device-trials.ts'
 import { type OnnxRuntime, bindOnnxRuntime, findRuntime } from './library.ts'
 import type { RuntimeLocation } from './locate/locate.ts'
-import { type BufferHeap, CudaHeap, type DeviceHeap, HostHeap } from './memory.ts'
+import { type BufferHeap, CudaHeap, type DeviceHeap, HostHeap, type PieceHeap } from './memory.ts'
 import { type GpuMemory, type Nvml, bindNvml, gpuMemory, listGpus } from './cuda/nvml.ts'
 import { SystemMemory } from './system-memory.ts'
 import { memoryInfo } from './values.ts'
@@ -64,6 +64,11 @@ export class ThreadRuntime {
   heap(device: Device): DeviceHeap {
     if (device.kind === 'webgpu') throw new TypeError('the memory of WebGPU has no addresses: use buffers()')
     return device.kind === 'cpu' ? this.#hostHeap : new CudaHeap(this.cuda(), device.index)
+  }
+
+  /** A device's memory, whatever that is like. Throws as `heap`. */
+  pieces(device: Device): PieceHeap {
+    return device.kind === 'webgpu' ? this.buffers() : this.heap(device)
   }
 
   /** The memory of the process's WebGPU device, which must have been opened (`openWebGpu`). */

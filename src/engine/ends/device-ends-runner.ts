@@ -4,7 +4,7 @@ import type { Device } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap } from '../../runtime/memory.ts'
+import type { PieceHeap } from '../../runtime/memory.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import { runBound } from '../../runtime/run.ts'
 import { createResidentSession } from '../../runtime/session.ts'
@@ -45,7 +45,7 @@ const WORKSPACE_BYTES = 1024 ** 3
 export class DeviceEndsRunner implements EndsRunner {
   readonly #env: Environment
   readonly #ends: DeviceEnds
-  readonly #heap: DeviceHeap
+  readonly #heap: PieceHeap
   readonly #memory: Pointer
   readonly #runOptions: Pointer
   readonly #embed: Pointer
@@ -61,7 +61,7 @@ export class DeviceEndsRunner implements EndsRunner {
     const { ort } = env
     this.#env = env
     this.#ends = ends
-    this.#heap = threadRuntime.heap(device)
+    this.#heap = threadRuntime.pieces(device)
     const session = ({ graph, weights }: ResidentEnd): Pointer =>
       undo.adopt(
         createResidentSession(env, device, encodeModel(graph, weights.inline), weights.weights, {

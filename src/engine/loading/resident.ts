@@ -103,6 +103,18 @@ export function loadBufferedBlock(
   }
 }
 
+/** Reads a graph's parameters into the memory of a device, whatever that is like. As `loadResidentBlock`. */
+export function loadOnDevice(
+  device: Device,
+  graph: Pick<Graph, 'parameters'>,
+  slices: ReadonlyMap<string, TensorSlice>,
+  memory: WeightMemory,
+  cache?: QuantCacheFile,
+): ResidentBlock {
+  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache)
+  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache)
+}
+
 /**
  * Blocks one after the other, as `loadResidentBlock`; `onBlock` is told how many are there. Nothing is left behind of a
  * failure.
@@ -116,13 +128,9 @@ export function loadResidentBlocks(
   cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
 ): ResidentBlock[] {
   const resident: ResidentBlock[] = []
-  const load = (i: number, block: ReadonlyMap<string, TensorSlice>): ResidentBlock => {
-    const rest = [graphs[i]!, block, memory, cacheOf(block)] as const
-    if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), ...rest)
-    return loadResidentBlock(threadRuntime.heap(device), ...rest)
-  }
   try {
-    for (const [i, block] of slices.entries()) onBlock(resident.push(load(i, block)))
+    for (const [i, block] of slices.entries())
+      onBlock(resident.push(loadOnDevice(device, graphs[i]!, block, memory, cacheOf(block))))
     return resident
   } catch (error) {
     releaseResident({ device, resident })
