@@ -22,6 +22,8 @@ export interface VerifyOptions extends ServerChoiceOptions {
   readonly bootstrap: readonly string[]
   /** Where servers compute that are started. */
   readonly device: string
+  /** Why those compute no gradients, if they do not. */
+  readonly withoutGradients: string | undefined
   readonly dhtPrefix: string | undefined
   /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
@@ -91,7 +93,7 @@ async function* verifyAt(
     }
   })
   try {
-    yield* verifyPartition(model, golden, cuts)
+    yield* verifyPartition(model, golden, cuts, { withoutGradients: options.withoutGradients })
   } finally {
     await model.close()
   }
