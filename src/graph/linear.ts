@@ -8,7 +8,7 @@ import { matMulRows } from './integer-linear.ts'
 import { float8Of, linearFormat, type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
 import { matMulTransposed } from './ops.ts'
 import { matMul } from './primitive-ops.ts'
-import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
+import { type AccuracyLevel, matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { FloatMatrix, ParameterSource } from './parameter.ts'
 import type { Value } from './value.ts'
@@ -60,7 +60,13 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
       outFeatures,
     },
     name,
+    accuracyOf(target),
   )
+}
+
+/** No more is rounded than has to be where exact kernels are as quick. */
+function accuracyOf({ device }: Target): AccuracyLevel {
+  return device === 'webgpu' ? 0 : 4
 }
 
 /** Declares a stored matrix [out, in] as [in, out]. */
@@ -151,7 +157,7 @@ function storedLinear(
       : undefined,
     outFeatures,
   }
-  return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
+  return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module, accuracyOf(target))
 }
 
 /** Declares the parameters of a matrix in format `int8-rows`. */

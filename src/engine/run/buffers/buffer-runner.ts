@@ -23,6 +23,8 @@ export interface BufferRunnerOptions {
   readonly maxRows: number
   /** Most tokens of one run, over all rows. */
   readonly maxTokens: number
+  /** Most tokens of one row in a run of the device that computes rightly: longer ones are run in pieces. */
+  readonly rightTokens: number
 }
 
 export interface BufferRunnerModules extends Omit<BufferSessionModules, 'device' | 'blocks'> {
@@ -47,15 +49,21 @@ export class BufferRunner {
   readonly #cpu: Pointer
   readonly #memory: Pointer
   readonly #maxRows: number
+  readonly #rightTokens: number
   #idle: BlockBuffers | undefined
 
   /** `span` has its weights on the device. Throws `RuntimeError`. */
-  constructor(modules: BufferRunnerModules, span: RunnerSpan, { maxRows, maxTokens }: BufferRunnerOptions) {
+  constructor(
+    modules: BufferRunnerModules,
+    span: RunnerSpan,
+    { maxRows, maxTokens, rightTokens }: BufferRunnerOptions,
+  ) {
     const { env, heap } = modules
     this.#env = env
     this.#span = span
     this.#heap = heap
     this.#maxRows = maxRows
+    this.#rightTokens = rightTokens
     this.#ropes = new BufferRopes(heap)
     this.#step = new BufferStep(heap, { maxRows, maxTokens, hiddenBytes: span.hiddenSize * dtypeSize(span.dtype) })
     this.#sessions = new BufferSessions({ ...modules, device: span.device, blocks: span.resident! })
@@ -68,6 +76,35 @@ export class BufferRunner {
    * `RangeError` for what would be written beyond the end of something; nothing of the batch counts then.
    */
   run(batch: BufferBatch, rope: RopeTensors): void {
+    const { tokens, pastLengths, input, output, prompts } = batch
+    if (tokens <= this.#rightTokens) return this.#run(batch, rope)
+    const tokenBytes = input.byteLength / tokens
+    for (let at = 0; at < tokens; at += this.#rightTokens) {
+      const until = Math.min(tokens, at + this.#rightTokens)
+      this.#run(
+        {
+          ...batch,
+          tokens: until - at,
+          pastLengths: pastLengths.map((past) => past + at),
+          input: input.subarray(at * tokenBytes, until * tokenBytes),
+          output: output.subarray(at * tokenBytes, until * tokenBytes),
+          prompts: prompts && { ...prompts, first: prompts.first + at },
+        },
+        rope,
+      )
+    }
+  }
+
+  close(): void {
+    this.#sessions.close()
+    this.#step.release()
+    this.#ropes.release()
+    if (this.#idle !== undefined) for (const buffer of [this.#idle.key, this.#idle.value]) this.#heap.free(buffer)
+    this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
+    this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
+  }
+
+  #run(batch: BufferBatch, rope: RopeTensors): void {
     const { rows, start, end, tokens, prompts } = batch
     const table = this.#ropes.get(rope)
     this.#check(batch, table)
@@ -82,15 +119,6 @@ export class BufferRunner {
       session.bound.get(key, () => this.#bind(session, batch, size, table)).run()
     }
     this.#step.read(batch.output)
-  }
-
-  close(): void {
-    this.#sessions.close()
-    this.#step.release()
-    this.#ropes.release()
-    if (this.#idle !== undefined) for (const buffer of [this.#idle.key, this.#idle.value]) this.#heap.free(buffer)
-    this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
-    this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
   }
 
   #check({ rows, pastLengths, start, end, tokens }: BufferBatch, table: BufferRope): void {
@@ -165,7 +193,7 @@ export class BufferRunner {
     if (prompts === undefined) return []
     const tokenBytes = input.byteLength / tokens
     const from = prompts.first * tokenBytes
-    const until = Math.min(prompts.tokens, prompts.first + tokens) * tokenBytes
+    const until = Math.max(from, Math.min(prompts.tokens, prompts.first + tokens) * tokenBytes)
     return Array.from({ length: end - start }, (_, i): Bound => {
       const buffer = this.#step.writePrompts(i, prompts.blocks[i]!.subarray(from, until), tokens)
       return [nameInCopy(i, 'prompts'), this.#onDevice(scope, [1, tokens, this.#span.hiddenSize], buffer)]

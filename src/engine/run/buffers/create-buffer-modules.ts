@@ -7,6 +7,7 @@ import { BufferMover } from '../../cache/buffers/buffer-mover.ts'
 import { cacheBytes } from '../../cache/rows/row-memory.ts'
 import type { BatchModules, BatchRunnerOptions, PrepareListener } from '../create-batch-runner.ts'
 import type { RopeTables } from '../rope-tables.ts'
+import { attentionForms, longestRightRun } from './attention-check.ts'
 import { BufferBatchRunner } from './buffer-batch-runner.ts'
 import { BufferRunner } from './buffer-runner.ts'
 import { warmUp } from './warm-up.ts'
@@ -37,7 +38,14 @@ export function createBufferModules(
   const fuses = quant === 'int4'
   const mover = new BufferMover(env, heap, device, span, tokenBytes)
   const cache = new BufferCache({ heap, mover, numBlocks: resident.length, tokenBytes })
-  const runner = new BufferRunner({ env, heap, graphs, fuses }, span, { maxRows, maxTokens })
+  const rightTokens = longestRightRun(env, heap, device, {
+    numHeads: config.numHeads,
+    kvHeads: span.kvHeads,
+    headDim: span.cacheHeadDim,
+    dtype,
+    forms: attentionForms([...new Set(graphs({ rows: 1, prompted: false }))]),
+  })
+  const runner = new BufferRunner({ env, heap, graphs, fuses }, span, { maxRows, maxTokens, rightTokens })
   warmUp({ span, cache, runner, ropes, maxRows, maxTokens }, onPrepared)
   return { cache, runner: new BufferBatchRunner({ cache, runner, ropes }, { ...limits, maxRows }) }
 }
