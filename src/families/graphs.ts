@@ -96,7 +96,9 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
       return outputs.output
     })
   const prompted =
-    target.prompted === true ? layers.add(hidden, graph.input('prompts', target.dtype, hidden.shape), 'prompted') : hidden
+    target.prompted === true
+      ? layers.add(hidden, graph.input('prompts', target.dtype, hidden.shape), 'prompted')
+      : hidden
   graph.output('output', family.block(layers, config, { hidden: prompted, layer, attend }))
   for (const [row, { presentKey, presentValue, scales }] of present.entries()) {
     graph.output(ownRows === undefined ? 'present_key' : ofRow('present_key', row), presentKey)
@@ -223,7 +225,6 @@ function rowInputs(
     totalSequenceLength: graph.input(own('total_sequence_length'), 'int32', [1]),
     rotary,
     positionIds: positionIds?.[row ?? 0],
-    slots:
-      device === 'webgpu' && form === 'Primitives' ? graph.input(own('slots'), 'int64', [capacity]) : undefined,
+    slots: device === 'webgpu' && form === 'Primitives' ? graph.input(own('slots'), 'int64', [capacity]) : undefined,
   }
 }

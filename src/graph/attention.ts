@@ -164,7 +164,11 @@ function scoreBias(
 }
 
 /** The positions of the cache's columns, float32: as many as the form computes scores for. */
-function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequenceLength, slots }: AttentionState): Value {
+function cachedPositions(
+  g: Graph,
+  form: AttentionForm,
+  { pastKey, totalSequenceLength, slots }: AttentionState,
+): Value {
   const columns =
     form === 'Primitives'
       ? (slots ?? indicesOfAxis(g, pastKey, 2, 'columns'))

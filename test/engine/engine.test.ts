@@ -69,7 +69,10 @@ for (const { device, skip } of DEVICES) {
     test('forward gives the reference outputs of every block', async () => {
       const input = await golden('block0_input')
       for (let end = 1; end <= 3; end++) {
-        const output = await engine.forward({ ...input, data: input.data.slice() }, { start: 0, end, timeoutMs: 60_000 })
+        const output = await engine.forward(
+          { ...input, data: input.data.slice() },
+          { start: 0, end, timeoutMs: 60_000 },
+        )
         assert.ok(maxAbs(output, await golden(`block${end - 1}_output`)) < 1e-4)
       }
     })
@@ -191,7 +194,9 @@ for (const { device, skip } of DEVICES) {
       const sessions = await Promise.all(
         Array.from({ length: 16 }, () => engine.openSession({ start: 0, end: 3, maxLength: 128, timeoutMs: 0 })),
       )
-      await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 1, timeoutMs: 20 }), { code: 'CACHE_FULL' })
+      await assert.rejects(engine.openSession({ start: 0, end: 3, maxLength: 1, timeoutMs: 20 }), {
+        code: 'CACHE_FULL',
+      })
       const waiting = engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 5000 })
       sessions.forEach((session) => session.release())
       ;(await waiting).release()

@@ -45,7 +45,15 @@ class Both {
   }
 
   static async load(checkpoint: Checkpoint, options: Partial<EngineOptions> = {}): Promise<Both> {
-    const common = { checkpoint, start: 0, end: 3, dtype: 'float32', threads: 1, spin: false, cacheTokens: 2048 } as const
+    const common = {
+      checkpoint,
+      start: 0,
+      end: 3,
+      dtype: 'float32',
+      threads: 1,
+      spin: false,
+      cacheTokens: 2048,
+    } as const
     return new Both(
       await Engine.load({ ...common, ...options, device: CPU }),
       await Engine.load({ ...common, ...options, device: WEBGPU }),
@@ -125,11 +133,14 @@ describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () =>
 
   it('gives the same for parts of the span, more of them than it keeps sessions for', async () => {
     const { hiddenSize } = both.cpu.config
-    const parts = [0, 1, 2].flatMap((start) => [1, 2, 3].filter((end) => end > start).map((end) => [start, end] as const))
+    const parts = [0, 1, 2].flatMap((start) =>
+      [1, 2, 3].filter((end) => end > start).map((end) => [start, end] as const),
+    )
     for (let turn = 0; turn < 2; turn++)
       for (const [start, end] of parts) {
         const pairs = [await both.open({ start, end }), await both.open({ start, end })]
-        for (const tokens of [3, 1]) await Promise.all(pairs.map((pair) => pair.step(states(random, tokens, hiddenSize))))
+        for (const tokens of [3, 1])
+          await Promise.all(pairs.map((pair) => pair.step(states(random, tokens, hiddenSize))))
         for (const pair of pairs) pair.release()
       }
   })
@@ -205,20 +216,21 @@ describe('everything on WebGPU at once', { skip: NO_WEBGPU }, () => {
     const session = await reference.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
     const expected: Tensor[] = []
     for (const hidden of input) expected.push(await session.step(copyOf(hidden)))
-    let isDone = false
+    const done = new AbortController()
     const others = (async () => {
       for (let turn = 0; turn < 3; turn++) {
         const third = await Engine.load({ ...options, device: WEBGPU })
         await third.close()
       }
-      isDone = true
+      done.abort()
     })()
     const decode = async (engine: Engine): Promise<void> => {
       do {
         const own = await engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
-        for (const [i, hidden] of input.entries()) assertAlike(await own.step(copyOf(hidden)), expected[i]!, `step ${i}`)
+        for (const [i, hidden] of input.entries())
+          assertAlike(await own.step(copyOf(hidden)), expected[i]!, `step ${i}`)
         own.release()
-      } while (!isDone)
+      } while (!done.signal.aborted)
     }
     const embedded = asFloat32(await ends.embed([1, 2, 3]))
     const logits = await ends.head(embedded.slice())
@@ -226,7 +238,7 @@ describe('everything on WebGPU at once', { skip: NO_WEBGPU }, () => {
       do {
         assert.deepEqual(asFloat32(await ends.embed([1, 2, 3])), embedded)
         assert.deepEqual(await ends.head(embedded.slice()), logits)
-      } while (!isDone)
+      } while (!done.signal.aborted)
     }
     await Promise.all([others, asks(), ...engines.flatMap((engine) => [decode(engine), decode(engine)])])
   })

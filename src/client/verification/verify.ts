@@ -43,7 +43,11 @@ export async function* verifyPartition(
   yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
   if (withoutGradients === undefined)
     yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
-  else yield* rows('backward', gradientNames(golden).map((name) => notAskedFor(name, withoutGradients)))
+  else
+    yield* rows(
+      'backward',
+      gradientNames(golden).map((name) => notAskedFor(name, withoutGradients)),
+    )
   const prompts = [
     ...comparedSequences(model, golden),
     ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength)),

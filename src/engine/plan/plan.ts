@@ -133,8 +133,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const weightBytes = numBlocks * sizes.blockBytes
   const workspaceBytes = sharedBytes + numBlocks * ownBytes
   const leftBytes = forBlocks - weightBytes - numBlocks * ownBytes
-  const cacheTokens =
-    options.cacheTokens ?? defaultCacheTokens(leftBytes, memoryBytes, numBlocks * sizes.tokenBytes)
+  const cacheTokens = options.cacheTokens ?? defaultCacheTokens(leftBytes, memoryBytes, numBlocks * sizes.tokenBytes)
   const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
   const totalBytes = weightBytes + cacheBytes + workspaceBytes + reserveBytes + trainingBytes
   return {

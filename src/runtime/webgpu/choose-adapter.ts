@@ -26,7 +26,9 @@ export function driverFileOf(
 ): string {
   const refuse = (why: string) => new UsageError(`--device ${deviceText(device)}: ${why}`)
   if (process.platform !== 'linux')
-    throw refuse('only on Linux can an adapter be chosen; elsewhere --device webgpu takes the one that the system prefers')
+    throw refuse(
+      'only on Linux can an adapter be chosen; elsewhere --device webgpu takes the one that the system prefers',
+    )
   const { adapters, problem } = looks.look()
   const wanted = adapters[device.index]
   if (wanted === undefined)

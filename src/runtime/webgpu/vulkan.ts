@@ -78,7 +78,10 @@ function describe(library: LibraryHandle, device: bigint): Adapter {
   return {
     name: name.toString('utf8').split('\0')[0]!,
     kind: KINDS[of.getUint32(PROPERTIES.kind, true)] ?? 'other',
-    driverVersion: driverVersionText(of.getUint32(PROPERTIES.vendor, true), of.getUint32(PROPERTIES.driverVersion, true)),
+    driverVersion: driverVersionText(
+      of.getUint32(PROPERTIES.vendor, true),
+      of.getUint32(PROPERTIES.driverVersion, true),
+    ),
     ...memoryOf(library, device),
   }
 }

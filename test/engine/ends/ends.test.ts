@@ -123,11 +123,7 @@ test("in a device's memory, both ends give what they give on the CPU", async () 
   const ids = Array.from({ length: 100 }, (_, i) => (i * 7) % 128)
   const expected = asFloat32(await ends.embed(ids))
   const logits = await ends.head(expected.slice())
-  const kinds = [
-    [CPU, 'cpu'],
-    [CPU, 'cuda'],
-    ...(NO_WEBGPU === false ? [[WEBGPU, 'webgpu'] as const] : []),
-  ] as const
+  const kinds = [[CPU, 'cpu'], [CPU, 'cuda'], ...(NO_WEBGPU === false ? [[WEBGPU, 'webgpu'] as const] : [])] as const
   for (const [device, lowering] of kinds) {
     const allocated = webGpuProcess.allocatedBytes
     const own = loadOnDevice(env, { checkpoint, ...THREADS, device }, lowering)

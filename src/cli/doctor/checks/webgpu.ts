@@ -30,7 +30,10 @@ export function checkWebGpu(device: string): Finding[] {
   if (!isWanted && !adapters.some(isGpu) && adapters.length > 0) return findings
   const failure = threadRuntime.trials.problemOf(parseDevice(isWanted ? device : 'webgpu', () => true))
   const name = isWanted ? device : 'webgpu'
-  return [...findings, failure === undefined ? ok('WebGPU', `${name} computes, by ${webGpuBackend()}`) : missing('WebGPU', failure)]
+  return [
+    ...findings,
+    failure === undefined ? ok('WebGPU', `${name} computes, by ${webGpuBackend()}`) : missing('WebGPU', failure),
+  ]
 }
 
 function describe({ name, kind, driverVersion, freeBytes, totalBytes }: Adapter): string {

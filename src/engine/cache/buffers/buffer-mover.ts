@@ -53,12 +53,7 @@ export class BufferMover {
     const slots = this.#slotsOf(from.capacity, to.capacity)
     const scope = new TensorScope(this.#env.ort)
     const wrap = (buffer: Pointer, capacity: number) =>
-      scope.wrap(
-        this.#memory,
-        this.#shape.dtype,
-        [this.#shape.kvHeads, capacity, this.#shape.cacheHeadDim],
-        buffer,
-      )
+      scope.wrap(this.#memory, this.#shape.dtype, [this.#shape.kvHeads, capacity, this.#shape.cacheHeadDim], buffer)
     using run = new BoundRun(
       this.#env.ort,
       this.#session,

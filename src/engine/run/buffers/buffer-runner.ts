@@ -177,10 +177,7 @@ export class BufferRunner {
     ])
     const ofRows = totals
       .slice(0, size)
-      .map((total, row): Bound => [
-        ofRow('total_sequence_length', row),
-        scope.wrap(this.#cpu, 'int32', [1], total),
-      ])
+      .map((total, row): Bound => [ofRow('total_sequence_length', row), scope.wrap(this.#cpu, 'int32', [1], total)])
     return [
       ['seqlens_k', scope.wrap(this.#memory, 'int32', [size], lengths)],
       ['position_ids', scope.wrap(this.#memory, 'int64', [size, tokens], positions)],
