@@ -46,8 +46,8 @@ export function webGpuProblems(device: Device): string[] {
 }
 
 /**
- * What to say where the CPU was taken for want of CUDA: that there is a GPU which WebGPU can compute on. It is not taken
- * unasked. Undefined where there is none. Takes a tenth of a second.
+ * What to say where the CPU was taken for want of CUDA: that there is a GPU which WebGPU can compute on. It is not
+ * taken unasked. Undefined where there is none. Takes a tenth of a second.
  */
 export function webGpuHint(text: string, device: Device): string | undefined {
   if (!text.startsWith('auto') || device.kind !== 'cpu' || webGpuAvailable() !== undefined) return undefined

@@ -1,6 +1,6 @@
 // Floor runtime/: native libraries: onnxruntime's C API (library, environment, session, run) and a device's memory.
-// Rooms: locate/ (which library files to load), cuda/ (the CUDA runtime, the driver's figures), webgpu/ (adapters, turns
-// on the one device of a process, its memory).
+// Rooms: locate/ (which library files to load), cuda/ (the CUDA runtime, the driver's figures), webgpu/ (adapters,
+// turns on the one device of a process, its memory).
 
 import { type CudaRuntime, bindCudaRuntime } from './cuda/cuda-runtime.ts'
 import { CPU, type Device } from './device.ts'

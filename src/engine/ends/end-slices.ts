@@ -5,7 +5,10 @@ import type { Graph } from '../../graph/builder.ts'
 import { storedTensors } from '../../graph/parameter.ts'
 import type { EndsOptions } from './messages.ts'
 
-/** Where the tensors of an end's graph are stored, by the names of its parameters, or of their parts. Throws `CheckpointError`. */
+/**
+ * Where the tensors of an end's graph are stored, by the names of its parameters, or of their parts. Throws
+ * `CheckpointError`.
+ */
 export function slicesOf(
   { parameters }: Pick<Graph, 'parameters'>,
   { checkpoint }: EndsOptions,

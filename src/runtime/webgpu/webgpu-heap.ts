@@ -7,6 +7,7 @@ import type { Turns } from './turns.ts'
 
 /** What is written to each new buffer and must come back: lack of memory gives no error, but a buffer that is none. */
 const PROBE = Uint8Array.from({ length: 16 }, (_, i) => 0xa5 ^ (i * 7 + 1))
+const NO_PROBE = PROBE.map((byte) => byte ^ 0xff)
 
 /** Buffers are whole numbers of these. */
 const UNIT_BYTES = 16
@@ -24,6 +25,8 @@ export class WebGpuHeap implements BufferHeap {
   readonly #process: WebGpuProcess
   /** Of buffers that this thread has allocated. */
   readonly #sizes = new Map<Pointer, number>()
+  /** Its content is known. */
+  #witness: Pointer | undefined
 
   /** `memory` and `host` describe both memories to the library, for as long as the heap is in use. */
   constructor(
@@ -43,13 +46,8 @@ export class WebGpuHeap implements BufferHeap {
     const size = wholeUnits(bytes)
     return this.#turns.take(() => {
       const buffer = this.#allocate(size)
-      this.adopt(buffer, size)
-      this.#process.countAllocated(size)
       try {
-        this.write(buffer, PROBE)
-        const found = new Uint8Array(PROBE.length)
-        this.read(buffer, found)
-        if (found.every((byte, i) => byte === PROBE[i])) return buffer
+        if (this.#isReal(buffer)) return buffer
         throw this.#noRoom(size)
       } catch (error) {
         this.free(buffer)
@@ -91,11 +89,38 @@ export class WebGpuHeap implements BufferHeap {
   }
 
   #allocate(bytes: number): Pointer {
+    let buffer: Pointer
     try {
-      return this.#ort.create('AllocatorAlloc', this.#handles.allocator, bytes)
+      buffer = this.#ort.create('AllocatorAlloc', this.#handles.allocator, bytes)
     } catch (error) {
       throw this.#noRoom(bytes, error)
     }
+    this.adopt(buffer, bytes)
+    this.#process.countAllocated(bytes)
+    return buffer
+  }
+
+  /**
+   * Whether a new buffer holds what is written to it. It is copied to one that does: what is read of none is whatever
+   * lies where it should have come to, which may be what was written just before.
+   */
+  #isReal(buffer: Pointer): boolean {
+    this.#witness ??= this.#makeWitness()
+    const found = new Uint8Array(PROBE.length)
+    this.write(this.#witness, NO_PROBE)
+    this.write(buffer, PROBE)
+    this.copyBuffer(buffer, this.#witness, PROBE.length)
+    // A copy of no buffer spoils all that is recorded with it, which the first reading ends.
+    this.read(this.#witness, found)
+    this.read(this.#witness, found)
+    return found.every((byte, i) => byte === PROBE[i])
+  }
+
+  /** It stays for as long as the thread, and counts for nobody. */
+  #makeWitness(): Pointer {
+    const buffer = this.#allocate(PROBE.length)
+    this.#process.countAllocated(-PROBE.length)
+    return buffer
   }
 
   #copy(copies: readonly { from: Pointer | Uint8Array; to: Pointer | Uint8Array; bytes: number }[]): void {

@@ -1,6 +1,5 @@
-import { Graph } from '../../../graph/builder.ts'
+import { moveGraph } from '../../../families/cache-graphs.ts'
 import { encodeModel } from '../../../graph/encode.ts'
-import { int } from '../../../graph/value.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
 import type { Device } from '../../../runtime/device.ts'
 import type { Environment } from '../../../runtime/environment.ts'
@@ -19,8 +18,8 @@ export interface BlockBuffers {
 }
 
 /**
- * Moves a sequence's keys and values between buffers. Where the capacities are equal that is a copy of bytes; where they
- * are not, every head begins elsewhere, and the device gathers them.
+ * Moves a sequence's keys and values between buffers. Where the capacities are equal that is a copy of bytes; where
+ * they are not, every head begins elsewhere, and the device gathers them.
  */
 export class BufferMover {
   readonly #env: Environment
@@ -38,7 +37,8 @@ export class BufferMover {
     this.#heap = heap
     this.#shape = shape
     this.#tokenBytes = tokenBytes
-    this.#session = createResidentSession(env, device, gatherModel(shape), [], { cudaGraphs: false, workspaceBytes: 0 })
+    const model = encodeModel(moveGraph({ ...shape, headDim: shape.cacheHeadDim }), new Map())
+    this.#session = createResidentSession(env, device, model, [], { cudaGraphs: false, workspaceBytes: 0 })
     this.#memory = memoryInfo(env.ort, device)
   }
 
@@ -89,17 +89,4 @@ export class BufferMover {
     this.#heap.write(buffer, new Uint8Array(numbers.buffer))
     return buffer
   }
-}
-
-/** `key` and `value` [kvHeads, from, headDim] -> `moved_key` and `moved_value` [kvHeads, to, headDim], by `slots`. */
-function gatherModel({ kvHeads, cacheHeadDim, dtype }: CacheShape): Uint8Array {
-  const g = new Graph('move')
-  const slots = g.input('slots', 'int32', ['to'])
-  for (const name of ['key', 'value']) {
-    const from = g.input(name, dtype, [kvHeads, 'from', cacheHeadDim])
-    const outputs = [{ dtype, shape: [kvHeads, 'to', cacheHeadDim] }]
-    const [moved] = g.node({ op: 'Gather', name, inputs: [from, slots], outputs, attributes: { axis: int(1) } })
-    g.output(`moved_${name}`, moved!)
-  }
-  return encodeModel(g, new Map())
 }

@@ -1,7 +1,6 @@
 import { RuntimeError } from '../../../runtime/errors.ts'
-import { Graph } from '../../../graph/builder.ts'
+import { type AttentionForm, type AttentionKind, attentionGraph } from '../../../families/cache-graphs.ts'
 import { encodeModel } from '../../../graph/encode.ts'
-import { groupQueryAttention } from '../../../graph/group-query-attention.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
 import { CPU, type Device } from '../../../runtime/device.ts'
 import type { Environment } from '../../../runtime/environment.ts'
@@ -11,41 +10,12 @@ import { createResidentSession } from '../../../runtime/session.ts'
 import { TensorScope } from '../../../runtime/tensor-scope.ts'
 import { memoryInfo } from '../../../runtime/values.ts'
 import { convert } from '../../../tensor/convert.ts'
-import type { FloatDType } from '../../../tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../tensor/tensor.ts'
 
-/** What attention of a span is like. */
-export interface AttentionKind {
-  readonly numHeads: number
-  readonly kvHeads: number
-  readonly headDim: number
-  readonly dtype: FloatDType
-  /** Of the operators in its blocks' graphs, each kind once. */
+/** What attention of a span is like, and the forms of the operators in its blocks' graphs, each once. */
+export interface SpanAttention extends AttentionKind {
   readonly forms: readonly AttentionForm[]
 }
-
-/** How an operator attends. */
-export interface AttentionForm {
-  /** How many positions a token attends to; undefined: to all before it. */
-  readonly window: number | undefined
-  /** Whether something is added to the scores. */
-  readonly biased: boolean
-}
-
-/** The forms of the operators in some graphs. */
-export function attentionForms(graphs: readonly Pick<Graph, 'nodes'>[]): AttentionForm[] {
-  const forms = graphs
-    .flatMap(({ nodes }) => nodes)
-    .filter(({ op }) => op === 'GroupQueryAttention')
-    .map(({ attributes: { local_window_size: window }, inputs }): AttentionForm => ({
-      window: window?.type === 'int' ? window.value : undefined,
-      biased: inputs[BIAS_INPUT] !== undefined,
-    }))
-  return [...new Map(forms.map((form) => [JSON.stringify(form), form])).values()]
-}
-
-/** Where the operator takes what is added to the scores. */
-const BIAS_INPUT = 10
 
 /** Tokens of the sequence that is checked: the library takes other kernels from 32 tokens a run on. */
 const TOKENS = 48
@@ -63,7 +33,7 @@ const TOLERANCE = 0.02
  * kernel for 32 tokens and more gives wrong values, without an error. Throws `RUNTIME_KERNEL` where short runs are
  * wrong, too.
  */
-export function longestRightRun(env: Environment, heap: BufferHeap, device: Device, kind: AttentionKind): number {
+export function longestRightRun(env: Environment, heap: BufferHeap, device: Device, kind: SpanAttention): number {
   const isRight = (piece: number): boolean =>
     kind.forms.every((form) => attendsRightly(env, { ...form, heap, device, kind, piece }))
   if (isRight(TOKENS)) return Infinity
@@ -142,7 +112,10 @@ function onDevice(env: Environment, check: Check, inputs: Inputs): Float32Array 
   const { ort } = env
   using undo = new DisposableStack()
   const session = undo.adopt(
-    createResidentSession(env, device, attentionModel(check), [], { cudaGraphs: false, workspaceBytes: 0 }),
+    createResidentSession(env, device, encodeModel(attentionGraph(kind, check, scaleOf(kind)), new Map()), [], {
+      cudaGraphs: false,
+      workspaceBytes: 0,
+    }),
     (pointer) => ort.release('ReleaseSession', pointer),
   )
   const memory = undo.adopt(memoryInfo(ort, device), (own) => ort.release('ReleaseMemoryInfo', own))
@@ -199,30 +172,4 @@ function onDevice(env: Environment, check: Check, inputs: Inputs): Float32Array 
     found.set(asFloat32(convert(output, 'float32')), from * width)
   }
   return found
-}
-
-function attentionModel({ kind, window, biased }: Check): Uint8Array {
-  const { numHeads, kvHeads, headDim, dtype } = kind
-  const g = new Graph('attention')
-  const input = (name: string, heads: number) => g.input(name, dtype, [1, 'tokens', heads * headDim])
-  const cache = (name: string) => g.input(name, dtype, [1, kvHeads, 'capacity', headDim])
-  const { output, presentKey, presentValue } = groupQueryAttention(
-    g,
-    {
-      query: input('query', numHeads),
-      key: input('key', kvHeads),
-      value: input('value', kvHeads),
-      pastKey: cache('past_key'),
-      pastValue: cache('past_value'),
-      seqlensK: g.input('lengths', 'int32', [1]),
-      totalSequenceLength: g.input('total', 'int32', [1]),
-      bias: biased ? g.input('bias', dtype, [1, numHeads, 'tokens', 'all']) : undefined,
-    },
-    { numHeads, numKvHeads: kvHeads, headDim, scale: scaleOf(kind), window },
-    'attention',
-  )
-  g.output('output', output)
-  g.output('present_key', presentKey)
-  g.output('present_value', presentValue)
-  return encodeModel(g, new Map())
 }

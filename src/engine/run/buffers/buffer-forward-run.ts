@@ -14,8 +14,8 @@ export interface BufferPassModules {
 }
 
 /**
- * A forward pass, piece by piece: one sequence after the other goes through all blocks in chunks. Keys and values lie in
- * buffers of the pass's own, which its end gives back.
+ * A forward pass, piece by piece: one sequence after the other goes through all blocks in chunks. Keys and values lie
+ * in buffers of the pass's own, which its end gives back.
  */
 export class BufferForwardRun implements PassRun {
   readonly #modules: BufferPassModules

@@ -1,6 +1,6 @@
 import { dtypeSize } from '../../../tensor/dtype.ts'
 import type { BufferCache } from '../../cache/buffers/buffer-cache.ts'
-import type { PrepareListener } from '../create-batch-runner.ts'
+import type { PrepareListener } from '../batch-modules.ts'
 import type { RopeTables } from '../rope-tables.ts'
 import type { RunnerSpan } from '../runner-span.ts'
 import type { BufferRunner } from './buffer-runner.ts'
