@@ -11,6 +11,9 @@ const [problem] = webGpuProblems(WEBGPU)
 /** For `skip` of what needs a WebGPU adapter: why there is none, or false. */
 export const NO_WEBGPU: string | false = problem === undefined ? false : `no WebGPU adapter: ${problem}`
 
+if (NO_WEBGPU !== false && process.env['PETALS_REQUIRE_WEBGPU'] !== undefined)
+  throw new Error(`tests of WebGPU may not be skipped here: ${NO_WEBGPU}`)
+
 /** The environment of this process, with its adapter opened. */
 export function webGpuEnvironment(): Environment {
   const env = environmentFor(WEBGPU, createEnvironment({ threads: 1, spin: false }))
