@@ -1,3 +1,4 @@
+import { Owned } from '../../base/owned.ts'
 import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { CPU } from '../../runtime/device.ts'
@@ -34,7 +35,7 @@ export function loadEnds(env: Environment, options: EndsOptions): EndsOnDevice {
 
 function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
   const { embed, head, sizes } = endGraphs(options, 'cpu')
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const load = (graph: Graph) => {
     const session = loadGraph(env, CPU, graph, slicesOf(graph, options))
     undo.defer(() => env.ort.release('ReleaseSession', session.pointer))
@@ -55,11 +56,11 @@ function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
 export function loadOnDevice(env: Environment, options: EndsOptions, lowering: Target['device']): EndsOnDevice {
   const { device = CPU, dtype = 'float32' } = options
   const { embed, head, sizes } = endGraphs(options, lowering)
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const ofDevice = environmentFor(device, env)
   if (device.kind === 'webgpu') openWebGpu(ofDevice, device)
   const memory = undo.adopt(new WeightMemory(), (own) => own.release())
-  using weights = new DisposableStack()
+  using weights = new Owned()
   const load = (graph: Graph): ResidentEnd => {
     const resident = loadWeights(device, graph, slicesOf(graph, options), memory)
     weights.defer(() => releaseResident({ device, resident: [resident] }))

@@ -1,4 +1,5 @@
 import { RuntimeError } from '../../../runtime/errors.ts'
+import { Owned } from '../../../base/owned.ts'
 import { type AttentionForm, type AttentionKind, attentionGraph } from '../../../families/cache-graphs.ts'
 import { encodeModel } from '../../../graph/encode.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
@@ -110,7 +111,7 @@ function onDevice(env: Environment, check: Check, inputs: Inputs): Float32Array 
   const { heap, device, kind, piece } = check
   const { numHeads, kvHeads, headDim, dtype } = kind
   const { ort } = env
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const session = undo.adopt(
     createResidentSession(env, device, encodeModel(attentionGraph(kind, check, scaleOf(kind)), new Map()), [], {
       cudaGraphs: false,
