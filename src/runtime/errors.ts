@@ -1,8 +1,8 @@
 import { PetalsError } from '../base/errors.ts'
 
 /**
- * An error of onnxruntime, CUDA or WebGPU. Codes that callers tell apart: `RUNTIME_MEMORY` (out of memory; the next run may
- * succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device still works), `RUNTIME_DEVICE_LOST`
+ * An error of onnxruntime, CUDA or WebGPU. Codes that callers tell apart: `RUNTIME_MEMORY` (out of memory; the next run
+ * may succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device still works), `RUNTIME_DEVICE_LOST`
  * (nothing on the device succeeds any more in this process); `RUNTIME` for all others.
  */
 export class RuntimeError extends PetalsError {}
