@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { RuntimeError, runtimeError } from '../../src/runtime/errors.ts'
-import { createEnvironment, wrapTensor } from '../../src/runtime/environment.ts'
+import { createEnvironment } from '../../src/runtime/environment.ts'
+import { wrapTensor } from '../../src/runtime/values.ts'
 import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 function urlOf(module: string): string {
