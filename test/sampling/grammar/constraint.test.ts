@@ -164,6 +164,18 @@ describe('what would take too long', () => {
     assert.equal(codeOf(deep), 'CONSTRAINT_TOO_LARGE')
   })
 
+  test('is no pattern that RegExp would go back and forth for', () => {
+    const name = 'a'.repeat(64)
+    codeOf({ patternProperties: { '^(a+)+$': {} }, required: [`${name}!`], properties: { [`${name}!`]: true } })
+    const all = {
+      type: 'object',
+      minProperties: 3,
+      properties: { a: { $ref: '#' }, b: true },
+      additionalProperties: true,
+    }
+    assert.equal(codeOf(all), 'none')
+  })
+
   test('is no matter of large numbers', () => {
     const schema = { type: 'array', maxItems: 1e9, items: { type: 'string', minLength: 1e6, maxLength: 1e9 } }
     assert.equal(codeOf(schema), 'none')
