@@ -165,15 +165,8 @@ describe('what would take too long', () => {
   })
 
   test('is no pattern that RegExp would go back and forth for', () => {
-    const name = 'a'.repeat(64)
-    codeOf({ patternProperties: { '^(a+)+$': {} }, required: [`${name}!`], properties: { [`${name}!`]: true } })
-    const all = {
-      type: 'object',
-      minProperties: 3,
-      properties: { a: { $ref: '#' }, b: true },
-      additionalProperties: true,
-    }
-    assert.equal(codeOf(all), 'none')
+    const name = `${'a'.repeat(64)}!`
+    assert.equal(codeOf({ patternProperties: { '^(a+)+$': {} }, required: [name] }), 'none')
   })
 
   test('is no matter of large numbers', () => {
