@@ -150,6 +150,7 @@ export class BlockServer {
     const { sessionId, start, end, maxLength } = open
     const log = tracedLogger(this.#modules.logger, open.trace)
     let session: ServedSession | undefined
+    let openedAt = 0
     const converted = this.#payForPrompts(stream.remotePeer, open.prompts)
     const {
       taken: cache,
@@ -171,7 +172,7 @@ export class BlockServer {
           outputBudget: this.outputBudget,
           sent: this.#modules.node.peerGuard.sent,
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
-          onStep: (tokens) => this.#countStep(tokens),
+          onStep: (tokens, seconds) => this.stats.stepped(tokens, seconds),
           onParked: () => {
             if (this.#draining) this.#shares.clearParked()
           },
@@ -184,11 +185,13 @@ export class BlockServer {
       this.#sessions.set(sessionId, session)
       heldBy(holderOf(session))
       this.stats.sessionsOpened += 1
+      openedAt = performance.now()
       log.debug({ peerId: stream.remotePeer, start, end, maxLength }, 'session opened')
       await stream.send({ kind: 'opened' })
       await listen(stream, (message) => session!.handle(message))
     } finally {
       log.debug({ tokens: session?.position }, 'session closed')
+      if (openedAt > 0) this.stats.emit('session', (performance.now() - openedAt) / 1000)
       session?.close()
       this.#sessions.delete(sessionId)
       giveBack()
@@ -319,11 +322,6 @@ export class BlockServer {
   #admitTokens(client: string, tokens: number): Promise<void> | undefined {
     const waitMs = this.#tokens.spend(client, tokens)
     return waitMs > 0 ? sleep(waitMs, undefined, { ref: false }) : undefined
-  }
-
-  #countStep(tokens: number): void {
-    this.stats.steps += 1
-    this.stats.stepTokens += tokens
   }
 
   async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@ import { MODEL } from '../options/groups.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import {
   endsOptions,
+  lanOptions,
   modelOptions,
   nodeLogOptions,
   nodeOptions,
@@ -24,6 +25,7 @@ export const apiCommandOptions = {
   ...listenOptions,
   ...apiOptions,
   ...swarmOptions,
+  ...lanOptions,
   ...routeOptions,
   ...endsOptions,
   ...threadOptions,

@@ -4,7 +4,7 @@ import { registerClientMetrics } from '../../api/client-metrics.ts'
 import { createMetrics, registerEventLoopMetric } from '../../api/metrics.ts'
 import { libp2pMetrics, registerSwarmMetrics } from '../../api/swarm-metrics.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import { openClient } from '../join/open-client.ts'
 import { startClientNode } from '../join/start-node.ts'
 import type { CommandContext } from '../command.ts'
@@ -19,7 +19,7 @@ import type { ApiServer } from '../../api/api-server.ts'
 
 /** Answers over HTTP until it is asked to stop, then lets answers under way end. */
 export async function runApi(values: ApiValues, { shutdown }: CommandContext): Promise<void> {
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   const logger = await createLogger(values.logLevel)
   const cleanup = new Cleanup()
   try {

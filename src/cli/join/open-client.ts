@@ -6,12 +6,14 @@ import type { Classifier } from '../../client/model/classifier.ts'
 import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { loadPrompts } from '../../client/training/results/prompts-folder.ts'
+import { lanOf } from './addresses.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type {
   adapterOptions,
   endsOptions,
+  lanOptions,
   modelOptions,
   routeOptions,
   swarmOptions,
@@ -23,7 +25,12 @@ import { readSwarmKey } from './swarm-key.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 type ClientValues = OptionValues<
-  typeof modelOptions & typeof swarmOptions & typeof routeOptions & typeof endsOptions & typeof threadOptions
+  typeof modelOptions &
+    typeof swarmOptions &
+    typeof lanOptions &
+    typeof routeOptions &
+    typeof endsOptions &
+    typeof threadOptions
 > &
   Partial<OptionValues<typeof adapterOptions>> & { readonly maxTime?: number | undefined }
 
@@ -64,7 +71,7 @@ export async function openClientAs<T extends DistributedModel>(
   const progress = new ProgressView(logger)
   try {
     const model = await kind.fromPretrained<T>(values.model ?? BUNDLED_MODEL, {
-      ...(node === undefined ? { bootstrap } : { node }),
+      ...(node === undefined ? { bootstrap, lan: lanOf(values) } : { node }),
       dhtPrefix,
       endsDevice,
       threads,

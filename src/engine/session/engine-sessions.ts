@@ -164,7 +164,7 @@ export class EngineSessions {
     try {
       const { output, seconds } = inline.run(step, hidden.data)
       thread.tellLater({ type: 'advanced', sequence: step.id, position: step.position })
-      onRun({ type: 'run', kind: 'decode', rows: 1, tokens: 1, seconds, results: [] })
+      onRun({ type: 'run', kind: 'decode', rows: 1, tokens: 1, seconds, waits: [0], results: [] })
       return tensor(hidden.dtype, hidden.shape, output)
     } catch (error) {
       if (error instanceof PetalsError) thread.emit('fault', error)

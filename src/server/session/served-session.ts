@@ -45,7 +45,8 @@ export interface SessionModules {
   readonly sent: Pick<ByteBudget, 'during'>
   /** Waits until the client may have so many tokens computed. */
   readonly admitTokens: (tokens: number) => Promise<void> | undefined
-  readonly onStep: (tokens: number) => void
+  /** Called when a step was computed, so many seconds after its turn came. */
+  readonly onStep: (tokens: number, seconds: number) => void
   readonly onParked: () => void
   readonly pace: Pace
   /** Number of blocks that the session uses. */
@@ -218,6 +219,7 @@ export class ServedSession {
 
   async #step(request: StepMessage): Promise<void> {
     const { epoch, step, position, push, hidden, rows } = request
+    const began = performance.now()
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) {
       const held = `step ${this.#lastStep} of epoch ${this.#epoch}`
       return this.#replyBroken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
@@ -238,7 +240,7 @@ export class ServedSession {
     const output = await this.#compute(input)
     this.#epoch = epoch
     this.#lastStep = step
-    this.#modules.onStep(output.shape[0]!)
+    this.#modules.onStep(output.shape[0]!, (performance.now() - began) / 1000)
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
 

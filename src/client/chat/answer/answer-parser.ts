@@ -1,6 +1,6 @@
 // Room answer/: what an answer is made of. `find-formats.ts`: how a model writes its thoughts and calls, from its chat
-// template; here: its answer taken apart as it comes, by `call-scanner.ts` for what is a call;
-// `tool-constraint.ts`: the constraint under which it cannot write a call wrongly.
+// template; here: its answer taken apart as it comes, by `call-scanner.ts` for what is a call; `tool-constraint.ts`:
+// the constraint under which it cannot write a call wrongly.
 
 import { randomBytes } from 'node:crypto'
 import { CallScanner, ValueScanner } from './call-scanner.ts'

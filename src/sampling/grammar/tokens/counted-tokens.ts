@@ -25,7 +25,7 @@ export function countedOf(terms: Terms, term: Term): Counted | undefined {
 /** Where a state stands in a repetition: between two repeats, within one, or behind the last. */
 type Place = 'between' | 'within' | 'behind'
 
-/** Where the states of a repetition without limits stand. Undefined for those that may be at two places at once. */
+/** Tells where the states of a repetition without limits stand; undefined for those that may be at two places. */
 export class Places {
   readonly #loop: Term
   readonly #known = new Map<Term, Place | undefined>()

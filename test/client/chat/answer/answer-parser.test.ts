@@ -65,7 +65,6 @@ function check(format: AnswerFormat, text: string, expected: Partial<Whole>): vo
 }
 
 const ARGS = '{"city": "São \\"P\\" 日本 😀}", "n": [1, {"x": null}]}'
-const LOOK = `<tool_call>\n{"name": "look", "arguments": ${ARGS}}\n</tool_call>`
 const CALL = { name: 'look', arguments: ARGS }
 
 describe('thoughts', () => {
@@ -100,7 +99,8 @@ const WRITTEN: Record<ToolFormat, readonly [text: string, expected: Partial<Whol
     [`<tool_call>\n{"name": "look", "arguments": ${ARGS}}\n</tool_call>`, { calls: [CALL] }],
     [`I look.\n\n<tool_call>{"name":"look","arguments":${ARGS}}</tool_call>`, { content: 'I look.', calls: [CALL] }],
     [
-      `${LOOK}\n<tool_call>\n{"name": "go", "arguments": {}}\n</tool_call>\nDone.`,
+      `<tool_call>\n{"name": "look", "arguments": ${ARGS}}\n</tool_call>\n` +
+        '<tool_call>\n{"name": "go", "arguments": {}}\n</tool_call>\nDone.',
       { content: 'Done.', calls: [CALL, { name: 'go', arguments: '{}' }] },
     ],
     [`<tool_call>{"arguments": ${ARGS}, "name": "look"}</tool_call>`, { calls: [CALL] }],
