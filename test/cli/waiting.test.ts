@@ -21,6 +21,7 @@ test('a wait is told once, soon, and ends with the time; where it cannot help th
     timeoutMs: 1500,
     check: () => undefined,
     refresh: async () => undefined,
+    because: new Error('the server is gone'),
     onWait: ({ message }: Error, leftMs: number) => void told.push([message, leftMs]),
   }
   await assert.rejects(
@@ -37,6 +38,27 @@ test('a wait is told once, soon, and ends with the time; where it cannot help th
   assert.equal(told.length, 1)
 })
 
+test('a first attempt that takes long is told by what is known, and then by what turns out', async () => {
+  const told: string[] = []
+  const hears = Promise.withResolvers<void>()
+  const options = {
+    timeoutMs: 3000,
+    check: () => undefined,
+    refresh: async () => undefined,
+    because: new Error('the server is gone'),
+    onWait: ({ message }: Error) => {
+      told.push(message)
+      hears.resolve()
+    },
+  }
+  const attempt = async () => {
+    await hears.promise
+    throw new NoRouteError([3], 'block 3')
+  }
+  await assert.rejects(patiently(attempt, options), { message: 'block 3' })
+  assert.deepEqual(told, ['the server is gone', 'block 3'])
+})
+
 test('a wait ends when it is interrupted', async () => {
   const stop = new AbortController()
   const waited = patiently(() => Promise.reject(new NoRouteError([3], 'block 3')), {
@@ -44,6 +66,7 @@ test('a wait ends when it is interrupted', async () => {
     check: () => undefined,
     signal: stop.signal,
     refresh: () => new Promise(() => undefined),
+    because: new Error('the server is gone'),
     onWait: () => stop.abort(new Error('stopped')),
   })
   await assert.rejects(waited, { message: 'stopped' })

@@ -36,6 +36,8 @@ interface FailedStep {
   readonly tokens: number
   readonly rows: number
   readonly signal: AbortSignal | undefined
+  /** Why it failed. */
+  readonly because: Error
 }
 
 /** What is wanted of a step. */
@@ -79,7 +81,7 @@ interface SessionEvents {
   /** The chain is complete: at first, and after each repair or move. */
   route: [readonly RouteHop[]]
   recovery: [Recovery]
-  /** A step waits for servers; told once for each wait, soon after it began. */
+  /** A step waits for servers; told soon after the wait began, and once more where it turns out why. */
   waiting: [Waiting]
   /** A session was made from this one; it has not been opened on servers yet. */
   fork: [InferenceSession]
@@ -239,14 +241,17 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   async #copyFrom(source: InferenceSession, position: number): Promise<void> {
     const began = performance.now()
     const losses: Losses = { lost: new Set(), replayedTokens: 0 }
-    await this.#patiently(async () => {
-      await this.#chain.follow(source.#chain)
-      await this.#replaceLost(losses)
-      const context = this.#newContext(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
-      const held = await forkAll(context, source.#chain)
-      if (!this.#chain.connected) await this.#connect()
-      await fill(context, held)
-    })
+    await this.#patiently(
+      async () => {
+        await this.#chain.follow(source.#chain)
+        await this.#replaceLost(losses)
+        const context = this.#newContext(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
+        const held = await forkAll(context, source.#chain)
+        if (!this.#chain.connected) await this.#connect()
+        await fill(context, held)
+      },
+      new PetalsError('SESSION_LOST', 'the session is being copied'),
+    )
     if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
   }
 
@@ -299,11 +304,15 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
 
   async #tryStep(hidden: Tensor, rows: number, signal: AbortSignal | undefined): Promise<Activations> {
     if (this.#chain.links.length === 0) {
-      await this.#patiently(async () => {
-        this.#runner.epoch++
-        await this.#chain.complete()
-        await this.#connect()
-      }, signal)
+      await this.#patiently(
+        async () => {
+          this.#runner.epoch++
+          await this.#chain.complete()
+          await this.#connect()
+        },
+        new PetalsError('SWARM_TIMEOUT', 'no server has answered yet'),
+        signal,
+      )
     }
     const failedStep = this.#step + 1
     const began = performance.now()
@@ -322,27 +331,34 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
       // Servers keep what they have computed of a step before this one.
       const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
-      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal }, losses)
+      const output = await this.#recover(
+        { failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal, because: error as Error },
+        losses,
+      )
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover({ failedStep, tokens, rows, signal }: FailedStep, losses: Losses): Promise<Activations> {
+  #recover({ failedStep, tokens, rows, signal, because }: FailedStep, losses: Losses): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
-    return this.#patiently(async () => {
-      // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
-      const context = this.#newContext(losses, positions)
-      const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
-      // A server that is new holds nothing.
-      const output = replay(
-        context,
-        this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
-      )
-      await allOf(output, this.#connect())
-      return output
-    }, signal)
+    return this.#patiently(
+      async () => {
+        // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
+        const context = this.#newContext(losses, positions)
+        const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
+        // A server that is new holds nothing.
+        const output = replay(
+          context,
+          this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
+        )
+        await allOf(output, this.#connect())
+        return output
+      },
+      because,
+      signal,
+    )
   }
 
   async #replaceLost(losses: Losses): Promise<void> {
@@ -390,13 +406,14 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.emit('recovery', { ...recovery, reason })
   }
 
-  #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  #patiently<T>(attempt: () => Promise<T>, because: Error, signal?: AbortSignal): Promise<T> {
     return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
       signal,
+      because,
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []
