@@ -3,6 +3,7 @@ import { benchFairness } from './fairness.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
+import { benchPrefix } from './prefix.ts'
 import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
@@ -17,6 +18,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,
+  prefix: benchPrefix,
   quant: benchQuant,
   'quant-error': benchQuantError,
   sampling: benchSampling,

@@ -1,3 +1,4 @@
+import { apiCommand } from './api/command.ts'
 import { bootstrapCommand } from './bootstrap/command.ts'
 import { chatCommand } from './chat/command.ts'
 import type { ProgramCommand } from './command.ts'
@@ -24,6 +25,7 @@ export const COMMANDS: readonly ProgramCommand[] = [
   bootstrapCommand,
   generateCommand,
   chatCommand,
+  apiCommand,
   tokenizeCommand,
   tuneCommand,
   evalCommand,

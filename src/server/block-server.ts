@@ -111,9 +111,15 @@ export class BlockServer {
     await node.handle('probe', (stream) => this.#passes.forward('probe', stream))
   }
 
-  /** Refuses new sessions with `DRAINING` from now on; open ones go on. */
+  /** Tokens in the caches of sessions that give way to whoever needs their room. */
+  get parkedTokens(): number {
+    return [...this.#sessions.values()].reduce((sum, { isParked, position }) => sum + (isParked ? position : 0), 0)
+  }
+
+  /** Refuses new sessions with `DRAINING` from now on; open ones go on, except for those that are only parked. */
   drain(): void {
     this.#draining = true
+    this.#shares.clearParked()
   }
 
   /** Takes new sessions again. */
@@ -167,6 +173,9 @@ export class BlockServer {
           sent: this.#modules.node.peerGuard.sent,
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
           onStep: (tokens, seconds) => this.stats.stepped(tokens, seconds),
+          onParked: () => {
+            if (this.#draining) this.#shares.clearParked()
+          },
           pace: this.pace,
           numBlocks: end - start,
           onFailure: (kind, error) => this.#report(kind, log, error),
@@ -223,6 +232,7 @@ export class BlockServer {
           client: stream.remotePeer,
           timeoutMs,
           signal: gone.signal,
+          makeRoom: () => this.#shares.makeRoom(stream.remotePeer),
         }),
       )
     } finally {
@@ -337,6 +347,9 @@ function holderOf(session: ServedSession): CacheHolder {
   return {
     get usedAt() {
       return session.usedAt
+    },
+    get isParked() {
+      return session.isParked
     },
     giveWay: (error) => session.fail(error),
   }

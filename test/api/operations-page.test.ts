@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { Registry } from 'prom-client'
+import { AccessControl } from '../../src/api/access/access-control.ts'
+import { registerApiMetrics } from '../../src/api/api-metrics.ts'
 import { registerClientMetrics } from '../../src/api/client-metrics.ts'
 import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
 import { type MeasuredServer, registerServerMetrics } from '../../src/api/server-metrics.ts'
@@ -49,6 +51,7 @@ test('docs/operations.md lists exactly the petals metrics that exist, with their
   registerServerMetrics(registry, server)
   registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
   registerClientMetrics(registry, new EventEmitter())
+  registerApiMetrics(registry, new AccessControl([]))
   t.after(registerEventLoopMetric(registry))
   const existing = registry
     .getMetricsAsArray()

@@ -31,7 +31,7 @@ export const chatOptions = {
     min: 1,
     default: 2048,
     description: 'Tokens of cache to reserve on the servers at first; a longer conversation moves to a larger session',
-    reason: 'Servers reserve it for this chat alone; moving means that the conversation is computed once more',
+    reason: 'Servers reserve it for this chat alone; moving means that they copy what they hold of the conversation',
   },
   onFull: {
     type: 'text',

@@ -54,3 +54,22 @@ export async function startNode(
   await node.ready()
   return node
 }
+
+/**
+ * Starts a node that only dials, for clients, and waits until it has reached a bootstrap peer; `cleanup` stops it.
+ * Throws as `startNode`.
+ */
+export async function startClientNode(
+  values: OptionValues<typeof swarmOptions & typeof lanOptions> & { readonly readyFile?: string | undefined },
+  logger: SwarmLogger,
+  cleanup: Cleanup,
+  metrics?: Libp2pMetrics,
+): Promise<SwarmNode> {
+  const { bootstrap, mdns, swarmKey, readyFile } = values
+  return startNode(
+    { bootstrap, mdns, swarmKey, readyFile, port: undefined, listen: [], announce: [], identity: undefined },
+    logger,
+    cleanup,
+    metrics,
+  )
+}

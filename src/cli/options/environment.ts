@@ -25,6 +25,7 @@ export function fromEnvironment(environment: NodeJS.ProcessEnv, table: OptionTab
   const given = new Map<string, Given>()
   for (const [variable, text] of Object.entries(environment)) {
     if (!variable.startsWith(PREFIX) || text === undefined || Object.hasOwn(OTHER_VARIABLES, variable)) continue
+    if (OF_KUBERNETES.test(variable) && /^\w+:\/\//.test(text)) continue
     const name = names.get(variable)
     if (name === undefined && !OF_KUBERNETES.test(variable))
       throw unknownVariable(variable, [...names.keys(), ...Object.keys(OTHER_VARIABLES)])

@@ -16,9 +16,8 @@ import { TextOutput, type TextStream } from './text/text-output.ts'
  * Generates one text token by token: yields a chunk for each token and returns the result. The prompt is fed in one
  * call, each generated token but the last in a call of its own. Without `text` (a decoder) all text is empty.
  *
- * The signal is checked between steps: the step under way still gives its token, unless it fails. The source gets the
- * signal, too, so that a step can end where it only waits. If the caller stops early, the tokens of all chunks that it
- * got have been fed, and no step is under way.
+ * The signal is checked between steps, and the source gets it, too: where that ends a step under way, the step gives no
+ * token. If the caller stops early, the tokens of all chunks that it got have been fed, and no step is under way.
  *
  * Throws `USAGE` for invalid options and prompts and if the options leave no token, `LOGITS_NAN`, and what the source,
  * the decoder and the caller's own processors and criteria throw.

@@ -14,7 +14,8 @@ import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
-import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+import type { ForkOptions, StepOptions } from '../session/step-options.ts'
 
 /** The part of a model that its sessions use. */
 export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>
@@ -49,7 +50,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   constructor(model: SessionModel, blocks: InferenceSession, before?: Tensor) {
     super(model.ends, blocks, before)
     this.#model = model
-    this.beforeHead = { head: model.ends, feed: (ids, signal) => this.#feed(ids, signal) }
+    this.beforeHead = { head: model.ends, feed: (ids, signal) => this.feed(ids, signal) }
   }
 
   /** The ids of the tokens in the caches; undefined if hidden states were fed. Penalties count them, too. */
@@ -59,14 +60,23 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
 
   override async step(input: readonly number[] | Tensor, options?: StepOptions): Promise<Tensor> {
     const { position } = this
-    const hidden = await super.step(input, options)
-    this.#fed.record(position, 'shape' in input ? undefined : input)
-    return hidden
+    try {
+      return await super.step(input, options)
+    } finally {
+      // Of a step that its signal has ended, some tokens may be held.
+      const numHeld = Math.max(0, this.position - position)
+      this.#fed.record(position, 'shape' in input ? undefined : input.slice(0, numHeld))
+    }
   }
 
   /** Feeds token ids; returns the logits [vocab] after the last one. Throws as `step`. */
   async next(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    return this.#model.ends.head(await this.#feed(ids, signal))
+    return this.#model.ends.head(await this.feed(ids, signal))
+  }
+
+  /** Feeds token ids; returns the last block's output [hidden] at the last one. Throws as `step`. */
+  async feed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    return asFloat32(await this.step(ids, { rows: 1, signal })).slice()
   }
 
   /**
@@ -89,7 +99,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   async read(promptIds: readonly number[], { topLogprobs }: ReadOptions = {}): Promise<FedPrompt> {
     if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
     const heldIds = this.heldIds ?? []
-    if (topLogprobs === undefined) return { heldIds, ids: promptIds, state: await this.#feed(promptIds), logprobs: [] }
+    if (topLogprobs === undefined) return { heldIds, ids: promptIds, state: await this.feed(promptIds), logprobs: [] }
     const { ends } = this.#model
     const logprobs: PlaceLogprobs[] = []
     let state = new Float32Array(0)
@@ -153,15 +163,10 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
    * Replaces this session's contents by the first `position` tokens of `source`; servers copy their caches. Throws as
    * `InferenceSession.forkFrom`.
    */
-  async forkFrom(source: CausalLMSession, position = source.position): Promise<void> {
+  async forkFrom(source: CausalLMSession, position = source.position, options?: ForkOptions): Promise<void> {
     const ids = source.#fed.upTo(position)
-    await this.blocks.forkFrom(source.blocks, source.blockPosition(position))
+    await this.blocks.forkFrom(source.blocks, source.blockPosition(position), options)
     this.#fed.record(0, ids)
-  }
-
-  /** Feeds token ids; returns the last block's output [hidden] at the last one. */
-  async #feed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    return asFloat32(await this.step(ids, { rows: 1, signal })).slice()
   }
 
   #newText(): TextStream | undefined {

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { orAborted } from '../../base/abort.ts'
 import { isTransient } from '../../base/errors.ts'
 import { NoRouteError } from '../remote/routing.ts'
 
@@ -9,8 +8,6 @@ export interface PatienceOptions {
   readonly timeoutMs: number
   /** Called before each attempt; if it throws, that error ends them. */
   readonly check: () => void
-  /** Aborted, it ends the wait between two attempts with its reason; an attempt goes on to its end. */
-  readonly signal?: AbortSignal | undefined
   /** Called between two attempts. */
   readonly refresh: () => Promise<void>
   /** Why the first attempt is made, as far as that is known: it is told where this attempt takes long. */
@@ -34,7 +31,7 @@ const SLOW_MS = 2000
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,
-  { timeoutMs, check, signal, refresh, because, onWait }: PatienceOptions,
+  { timeoutMs, check, refresh, because, onWait }: PatienceOptions,
 ): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
   let lastError: Error | undefined
@@ -47,7 +44,6 @@ export async function patiently<T>(
   try {
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
       check()
-      signal?.throwIfAborted()
       try {
         return await attempt()
       } catch (error) {
@@ -61,10 +57,8 @@ export async function patiently<T>(
           tell()
         }
       }
-      await orAborted(
-        refresh().then(() => sleep(delayMs)),
-        signal,
-      )
+      await refresh()
+      await sleep(delayMs)
     }
   } finally {
     clearTimeout(timer)

@@ -55,6 +55,7 @@ interface Sequence extends BlockRange {
   readonly ropeKey: string
   readonly prompts: Tensor | undefined
   readonly client: string
+  readonly makeRoom: ReserveOptions['makeRoom']
   readonly released: AbortController
 }
 
@@ -102,6 +103,7 @@ export class EngineSessions {
       end: end - span.start,
       prompts: converted,
       client,
+      makeRoom: wait.makeRoom,
       released: new AbortController(),
     }
     const giveBack = (): void => {
@@ -187,7 +189,7 @@ export class EngineSessions {
   }
 
   /** Takes what the sequence needs of the cache to hold `length` tokens. */
-  #grow({ place, released }: Sequence, length: number): Promise<void> | undefined {
-    return this.#modules.accounts.grow(place, length, { timeoutMs: GROW_TIMEOUT_MS, signal: released.signal })
+  #grow({ place, released, makeRoom }: Sequence, length: number): Promise<void> | undefined {
+    return this.#modules.accounts.grow(place, length, { timeoutMs: GROW_TIMEOUT_MS, signal: released.signal, makeRoom })
   }
 }

@@ -47,6 +47,7 @@ export interface SessionModules {
   readonly admitTokens: (tokens: number) => Promise<void> | undefined
   /** Called when a step was computed, so many seconds after its turn came. */
   readonly onStep: (tokens: number, seconds: number) => void
+  readonly onParked: () => void
   readonly pace: Pace
   /** Number of blocks that the session uses. */
   readonly numBlocks: number
@@ -67,6 +68,7 @@ type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork'>
  * - `resume` begins a new epoch after a repair
  * - `fetch` asks for outputs that were pushed on
  * - `fork` copies another session of this server
+ * - `park` leaves the session's room to whoever needs it, until the next of these
  *
  * A step of an older epoch, or one that was seen before, is not computed; the client is told so.
  */
@@ -83,6 +85,8 @@ export class ServedSession {
   readonly #way: OutputWay
   #steppedAt = performance.now()
   #stepsUnderWay = 0
+  /** The last step of the session when its client parked it. */
+  #parkedAfter: number | undefined
   readonly #idle: NodeJS.Timeout
   #closed = false
   readonly #over = new AbortController()
@@ -108,6 +112,11 @@ export class ServedSession {
     return this.#stepsUnderWay > 0 ? performance.now() : this.#steppedAt
   }
 
+  /** Whether the client needs the session only in case its room is not wanted by others. */
+  get isParked(): boolean {
+    return this.#parkedAfter !== undefined && this.#received <= this.#parkedAfter
+  }
+
   /** Takes a message from the client; the promise settles when it has been dealt with, and never rejects. */
   handle(message: Request<'inference'>): void | Promise<void> {
     switch (message.kind) {
@@ -115,6 +124,8 @@ export class ServedSession {
         return this.#cutOff('a session is opened once')
       case 'ack':
         return this.#outputs.acknowledge(message.until)
+      case 'park':
+        return this.#park(message.step)
       // Done before the queue: the peer's stream may be waiting, and no step may come from a former one.
       case 'accept':
         this.source.name(message.peerId)
@@ -141,6 +152,7 @@ export class ServedSession {
 
   /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
   #queue(message: Queued): Promise<void> {
+    if (message.kind !== 'step') this.#parkedAfter = undefined
     if (message.kind === 'step') {
       if (message.epoch > this.#epoch + MAX_JUMP || message.step > this.#received + MAX_JUMP) {
         return this.#replyBroken(message, 'SESSION_STEP', 'is too far ahead of the one before')
@@ -151,6 +163,12 @@ export class ServedSession {
       .then(() => this.#process(message))
       .catch((error: unknown) => this.#replyFailure(message, error))
     return this.#work
+  }
+
+  /** Steps are pushed as well: those up to `step` may come later, and newer ones may have come already. */
+  #park(step: number): void {
+    this.#parkedAfter = step
+    this.#modules.onParked()
   }
 
   #cutOff(why: string): void {

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  type AnswerOptions,
-  type ChatAnswer,
-  type ChatModelSession,
-  ChatSession,
-} from '../../../src/client/chat/chat-session.ts'
+import { type AnswerOptions, type ChatAnswer, ChatSession } from '../../../src/client/chat/chat-session.ts'
+import type { GenerationOptions } from '../../../src/sampling/options/options.ts'
+import { commonPrefix } from '../../../src/base/common-prefix.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
 
 const MAX_TOKENS = 40
@@ -20,23 +17,16 @@ const template = {
   render: (messages: readonly ChatMessage[]) => `${messages.map(({ role, content }) => role[0]! + content).join('')}a`,
 }
 
-/** Answers with as many x as are asked for. */
-class Parrot implements ChatModelSession {
-  heldIds: number[] = []
+/** Answers with as many x as are asked for; remembers what it was told last, as servers do. */
+class Parrot {
+  #held: readonly number[] = []
 
-  get position(): number {
-    return this.heldIds.length
-  }
-
-  set position(position: number) {
-    this.heldIds.length = position
-  }
-
-  async *generate(promptIds: readonly number[], { maxNewTokens }: AnswerOptions) {
+  async *stream(promptIds: readonly number[], { maxNewTokens = 0 }: GenerationOptions = {}) {
+    const cachedTokens = Math.min(commonPrefix(promptIds, this.#held), promptIds.length - 1)
     const tokenIds = Array.from({ length: maxNewTokens }, () => 'x'.codePointAt(0)!)
-    this.heldIds.push(...promptIds, ...tokenIds.slice(1))
-    yield { tokenIds, text: 'x'.repeat(maxNewTokens) }
     const text = 'x'.repeat(maxNewTokens)
+    this.#held = [...promptIds, ...tokenIds.slice(1)]
+    yield { tokenIds, text }
     return {
       promptIds: [...promptIds],
       tokenIds,
@@ -45,20 +35,16 @@ class Parrot implements ChatModelSession {
       finishReason: 'length' as const,
       seconds: 1,
       prefillSeconds: 1,
+      cachedTokens,
     }
   }
 
   async close(): Promise<void> {
-    this.heldIds = []
+    this.#held = []
   }
 }
 
-function openChat(): ChatSession {
-  return new ChatSession(
-    { template, tokenizer, openSession: () => new Parrot() as ChatModelSession },
-    { sessionTokens: MAX_TOKENS, maxTokens: MAX_TOKENS },
-  )
-}
+const openChat = () => new ChatSession({ template, tokenizer, texts: new Parrot(), maxTokens: MAX_TOKENS })
 
 async function answer(chat: ChatSession, messages: ChatMessage[], options: AnswerOptions): Promise<ChatAnswer> {
   const chunks = chat.answer(messages, options)
