@@ -174,3 +174,25 @@ test('where nobody answers the reason is told, and where nobody is known as well
   })
   await assert.rejects(swarm([], () => true).candidates.route(find), { code: 'NO_ROUTE' })
 })
+
+test('where one span is gone for good and the others are there, a search ends at once', async () => {
+  const here = recordOf('here', { start: 0, end: 1 })
+  const gone = recordOf('gone', { start: 1, end: 2 })
+  const dialled: string[] = []
+  let looks = 0
+  const candidates = new Candidates({
+    records() {
+      looks++
+      return [here, gone]
+    },
+    isReached: (peerId) => peerId === 'here',
+    dial: async ({ peerId }) => {
+      dialled.push(peerId)
+      throw new Error('refused')
+    },
+    onFailure: () => undefined,
+  })
+  await assert.rejects(candidates.route(find), { message: 'refused' })
+  assert.deepEqual(dialled, ['gone'])
+  assert.ok(looks < 20, `${looks} looks at the records: it went round and round`)
+})
