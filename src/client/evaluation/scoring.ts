@@ -4,20 +4,14 @@ import { type TunedPrompts, withPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { type Batch, textBatch, wholeBatch } from '../training/data/batch.ts'
 import type { Example } from '../training/data/dataset.ts'
-import type { HeadLoss } from '../training/tape/ends.ts'
+import type { LossEnds } from '../training/tape/ends.ts'
 import type { Score, Task } from './task.ts'
 
 /** What computes scores: both ends here, the blocks on servers. */
 export interface ScoringModel {
-  readonly ends: {
+  readonly ends: LossEnds & {
     embed(ids: readonly number[]): Promise<Tensor>
     head(hidden: Float32Array): Promise<Float32Array>
-    loss(
-      hidden: Float32Array,
-      targets: Int32Array,
-      weights: Float32Array,
-      options: { readonly gradient: boolean },
-    ): Promise<HeadLoss>
   }
   readonly layers: {
     forward(

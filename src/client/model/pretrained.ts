@@ -16,6 +16,7 @@ import { checkPretrainedOptions } from './check-options.ts'
 import { type Classifier, checkClassifier } from './classifier.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
+import { type TunedHead, checkTunedHead, headWeightsOf } from './tuned-head.ts'
 import { type TunedPrompts, checkTunedPrompts } from './tuned-prompts.ts'
 
 /** What a class of models needs of its checkpoint. */
@@ -36,6 +37,7 @@ export interface PretrainedParts {
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly prompts?: TunedPrompts | undefined
+  readonly head?: TunedHead | undefined
   readonly classifier?: Classifier | number | undefined
   readonly stepTimeoutMs?: number | undefined
   readonly replayCopies?: ReplayCopies | undefined
@@ -46,8 +48,8 @@ export interface PretrainedParts {
 /**
  * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
  * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
- * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a
- * model of another family; leaves nothing open then.
+ * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HEAD_MISFIT`, `HUB_...` for failed downloads, and
+ * `FAMILY_MISMATCH` for a model of another family; leaves nothing open then.
  */
 export async function openPretrained(
   model: string,
@@ -56,6 +58,8 @@ export async function openPretrained(
 ): Promise<PretrainedParts> {
   checkPretrainedOptions(options)
   checkWireChoice(options.wireDType ?? 'auto')
+  if (options.head !== undefined && kind.output !== 'logits')
+    throw new UsageError(`${kind.name} predicts no tokens: a head is for AutoDistributedModelForCausalLM`)
   const { bootstrap = [], node } = options
   if ((bootstrap.length === 0) === (node === undefined)) {
     throw new UsageError(
@@ -66,6 +70,7 @@ export async function openPretrained(
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
+  if (options.head !== undefined) checkTunedHead(options.head, opened.config, key)
   if (options.prompts !== undefined) checkTunedPrompts(options.prompts, opened.config, key)
   if (typeof options.classifier === 'object') checkClassifier(options.classifier, opened.config.hiddenSize, key)
   // Imported here: these modules load the native runtime, which programs that only import this library may never need.
@@ -100,6 +105,7 @@ export async function openPretrained(
       output: kind.output,
       device,
       dtype: parseDType('auto', device, checkpoint.config.dtype),
+      head: options.head && headWeightsOf(options.head),
       ...threads,
     }),
     checkpoint.hasTokenizer ? Tokenizer.load(checkpoint.folder) : undefined,
@@ -119,6 +125,7 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
     prompts: options.prompts,
+    head: options.head,
     classifier: options.classifier,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,

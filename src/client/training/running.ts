@@ -42,7 +42,7 @@ export interface Evaluation {
 export interface TuningParts {
   readonly batchModel: BatchModel
   /** Makes what is trained, from a seed. */
-  readonly begin: (seed: number) => Trained
+  readonly begin: (seed: number) => Promise<Trained>
   /** Told whenever parameters have new values, and once at the start. */
   readonly onChange: (trained: Trained) => Promise<void>
   readonly dataset: Dataset
@@ -90,18 +90,19 @@ export class Running {
         `${checkpoint!.folder} holds a training with seed ${state.seed}, and ${options.seed} was asked for: ` +
           'give the same, none, or another folder',
       )
-    const run = new Running(parts, settings, state?.seed ?? options.seed ?? randomInt(SEEDS))
+    const seed = state?.seed ?? options.seed ?? randomInt(SEEDS)
+    const run = new Running(parts, settings, seed, await parts.begin(seed))
     if (state !== undefined) run.#restore(state)
     await parts.onChange(run.trained)
     return run
   }
 
-  private constructor(parts: TuningParts, settings: TrainingSettings, seed: number) {
+  private constructor(parts: TuningParts, settings: TrainingSettings, seed: number, trained: Trained) {
     const { dataset, options } = parts
     this.seed = seed
     this.#parts = parts
     this.#settings = settings
-    this.trained = parts.begin(seed)
+    this.trained = trained
     this.trainer = new Trainer(parts.batchModel, this.trained, options.optimizer)
     this.#order = new ExampleOrder(
       dataset.examples.map(({ ids }) => ids.length),
@@ -146,6 +147,11 @@ export class Running {
     if (checkpoint === undefined || this.#savedStep === this.#step) return
     await saveCheckpoint(checkpoint.folder, this.#state(), this.#settings)
     this.#savedStep = this.#step
+  }
+
+  /** The best evaluation so far. */
+  get bestEvaluation(): { readonly step: number; readonly loss: number } | undefined {
+    return this.#best && { step: this.#best.step, loss: this.#best.loss }
   }
 
   /** What was trained, as it was at the best evaluation; where there was none, as it is now. */

@@ -30,8 +30,9 @@ export class SwarmBlocks implements Blocks {
     await this.#versions.update(loraPairs(lora))
   }
 
-  forward(hidden: Tensor, prompts: Tensor | undefined): Promise<Tensor> {
-    return this.#layers.forward(hidden, this.#options(prompts))
+  forward(hidden: Tensor, prompts: Tensor | undefined, signal?: AbortSignal): Promise<Tensor> {
+    const either = [this.#signal, signal].filter((each) => each !== undefined)
+    return this.#layers.forward(hidden, { ...this.#options(prompts), signal: AbortSignal.any(either) })
   }
 
   pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass> {

@@ -84,7 +84,7 @@ export async function meanLoss(
   for (let at = 0; at < sorted.length; at += batchSize) {
     signal?.throwIfAborted()
     using tape = new Tape({ records: false })
-    const batch = await batchLoss(tape, model, trained, sorted.slice(at, at + batchSize))
+    const batch = await batchLoss(tape, model, trained, sorted.slice(at, at + batchSize), signal)
     sum += batch.sum.values[0]!
     weight += batch.weight
   }

@@ -23,8 +23,8 @@ const ALIGNMENT = 256
 
 /**
  * Reads one block's parameters into the device's memory, converted to its dtype. The host holds one tensor at a time,
- * in `memory`. Synchronous: for loading threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind
- * then.
+ * in `memory`. `given`: values of parameters in place of stored ones. Synchronous: for loading threads. Throws
+ * `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
   heap: DeviceHeap,
@@ -32,6 +32,7 @@ export function loadResidentBlock(
   slices: ReadonlyMap<string, TensorSlice>,
   memory: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const external = parameters.filter(({ placement }) => placement === 'external')
@@ -43,7 +44,7 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const reader = new ParameterReader(slices, memory, cache)
+    const reader = new ParameterReader(slices, memory, cache, given)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)

@@ -53,9 +53,12 @@ export function toyParts(options: TuneOptions, dataset = toyDataset()): TuningPa
   const config = { hiddenSize: WIDTH, numBlocks: 1, maxLength: 64 }
   return {
     batchModel: toyBatchModel(),
-    begin: (seed) => ({
-      ...(options.method !== 'classifier' && {
+    begin: async (seed) => ({
+      ...(options.method.endsWith('ptune') && {
         prompts: newPrompts(config, { preSeqLen: resolved.preSeqLen, isDeep: options.method === 'deep_ptune', seed }),
+      }),
+      ...(options.method === 'head' && {
+        lmHead: { weight: parameter('lm_head.weight', [VOCAB, WIDTH], matrix(VOCAB, WIDTH, 3)) },
       }),
       ...(dataset.isLabelled && {
         head: {

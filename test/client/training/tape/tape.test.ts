@@ -104,6 +104,17 @@ describe('gradients are those that differences give', () => {
         }),
       [drawn('hidden', [3, 3])],
     ],
+    'a head that is trained and its loss': [
+      (tape, hidden, weight) =>
+        headLoss(
+          tape,
+          new StandIn(),
+          hidden,
+          { targets: Int32Array.of(1, 4, 0), weights: Float32Array.of(1, 0.5, 0) },
+          { weight },
+        ),
+      [drawn('hidden', [3, 3]), drawn('head', [5, 3])],
+    ],
   }
   for (const [name, [model, parameters]] of Object.entries(cases)) test(name, () => checkGradients(model, parameters))
 })
