@@ -86,8 +86,8 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
 
   /**
    * The cross entropy, in nats, of the id that follows each position: `hidden` [rows, hidden] is the last block's
-   * output there. With `gradient` also that of the sum of weights * losses with respect to `hidden`, and with `head` that
-   * of a head in place of the model's own. No logits are kept. Throws `TENSOR_SHAPE` and `TOKEN_ID`.
+   * output there. With `gradient` also that of the sum of weights * losses with respect to `hidden`, and with `head`
+   * that of a head in place of the model's own. No logits are kept. Throws `TENSOR_SHAPE` and `TOKEN_ID`.
    */
   async loss(
     hidden: Float32Array,
