@@ -1,4 +1,5 @@
-import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry, exponentialBuckets } from 'prom-client'
+import { PROCESS_PASS_MEMORY } from '../client/pass/pass-memory.ts'
 
 /** The part of a model that its metrics read. */
 export interface MeasuredModel {
@@ -11,7 +12,7 @@ export interface MeasuredModel {
 /** 50 ms to 100 s: from one failed push to a whole recovery timeout. */
 const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 
-/** Counts the repairs of a model's sessions from now on. */
+/** Counts the repairs of a model's sessions from now on, and what this process keeps for backward passes. */
 export function registerClientMetrics(registry: Registry, model: MeasuredModel): void {
   const registers = [registry]
   const seconds = new Histogram({
@@ -24,6 +25,14 @@ export function registerClientMetrics(registry: Registry, model: MeasuredModel):
     name: 'petals_client_replayed_tokens_total',
     help: 'Tokens that replacements computed again',
     registers,
+  })
+  new Gauge({
+    name: 'petals_client_pass_bytes',
+    help: "Bytes of spans' inputs that this process keeps for backward passes",
+    registers,
+    collect() {
+      this.set(PROCESS_PASS_MEMORY.bytes)
+    },
   })
   model.on('recovery', (recovery) => {
     seconds.observe(recovery.seconds)

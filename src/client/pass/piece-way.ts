@@ -50,18 +50,17 @@ export class PieceWay {
     this.#retries = new Retries(swarm, { refusals, recoveryTimeoutMs, signal })
   }
 
-  /** Computes some blocks; returns their output and who computed which of them from what. */
-  async forward({ start, end, input }: PieceRange): Promise<{ output: Tensor; parts: PassPart[] }> {
-    const parts: PassPart[] = []
+  /** Computes some blocks; returns their output. `keep` is told who computed which of them from what. */
+  async forward({ start, end, input }: PieceRange, keep?: (part: PassPart) => void): Promise<Tensor> {
     let output = input
     for (let block = start; block < end;) {
       const range = { start: block, end, input: output }
       const { span, result } = await this.#atBest(range, () => 'forward', this.#forwardOnce)
-      parts.push({ span, input: output })
+      keep?.({ span, input: output })
       output = result
       block = span.end
     }
-    return { output, parts }
+    return output
   }
 
   /**
