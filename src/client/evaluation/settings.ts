@@ -10,7 +10,7 @@ import type { TunedPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { AdapterVersions } from '../remote/adapter-versions.ts'
 import { digestOf } from '../training/data/dataset.ts'
-import { Pace } from '../training/pace.ts'
+import { turn } from '../../base/pace.ts'
 import type { EvaluationSettings } from './kept-scores.ts'
 import type { MetricName, Task } from './task.ts'
 
@@ -31,7 +31,7 @@ const PIECE_BYTES = 1 << 20
 /** Equal for evaluations that give the same numbers. */
 export async function settingsOf(parts: EvaluationParts): Promise<EvaluationSettings> {
   const { modelKey, tasks, batchTokens, prompts, activeAdapter, classifier, head } = parts
-  const examples = [...tasks.values()].map((task) => digestOf(task.examples))
+  const examples = await Promise.all([...tasks.values()].map((task) => digestOf(task.examples)))
   return {
     model: modelKey,
     metrics: [...tasks.keys()].join(', '),
@@ -47,11 +47,10 @@ export async function settingsOf(parts: EvaluationParts): Promise<EvaluationSett
 async function hashOf(parts: readonly Uint8Array[]): Promise<string> {
   if (parts.length === 0) return 'none'
   const hash = createHash('sha256')
-  const pace = new Pace()
   for (const part of parts)
     for (let from = 0; from < part.byteLength; from += PIECE_BYTES) {
       hash.update(part.subarray(from, from + PIECE_BYTES))
-      await pace.turn()
+      await turn()
     }
   return hash.digest('hex').slice(0, 16)
 }

@@ -77,7 +77,7 @@ async function labelLoss(
   const pooled = examples.map(({ ids }, i) => i * batch.tokens + pooledPosition(ids, model.padTokenId))
   const rows = await blockRows(tape, model, trained, batch, pooled, signal)
   const { score, problemType } = trained.head!
-  const logits = linear(tape, await lastNorm(tape, model.ends, rows), tape.parameter(score))
+  const logits = await linear(tape, await lastNorm(tape, model.ends, rows), tape.parameter(score))
   return { sum: classifierLoss(tape, logits, batch.labels, problemType), weight: examples.length, logits }
 }
 
@@ -93,7 +93,7 @@ async function blockRows(
   const embedded = await embed(ids)
   const width = embedded.shape.at(-1)!
   const words = tape.constant([size, tokens, width], asFloat32(embedded))
-  const input = prompts === undefined ? words : putBefore(tape, tape.parameter(prompts.before), words)
+  const input = prompts === undefined ? words : await putBefore(tape, tape.parameter(prompts.before), words)
   const output = await throughBlocks(tape, blocks, input, {
     prompts: prompts?.deep && tape.parameter(prompts.deep),
     adapter: lora?.modules.map(({ name, a, b }) => ({ name, a: tape.parameter(a), b: tape.parameter(b) })),

@@ -1,4 +1,3 @@
-import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { AdapterVersions } from '../remote/adapter-versions.ts'
@@ -26,7 +25,7 @@ export class SwarmBlocks implements Blocks {
   /** Takes the adapter as it is now; servers are brought what has changed when they compute with it next. */
   async update({ lora }: Trained): Promise<void> {
     if (lora === undefined) return
-    this.#versions ??= new AdapterVersions(adapterNow(lora, 'tuned') satisfies Adapter, this.#layers.config)
+    this.#versions ??= new AdapterVersions(await adapterNow(lora, 'tuned'), this.#layers.config)
     await this.#versions.update(loraPairs(lora))
   }
 

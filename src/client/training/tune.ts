@@ -46,22 +46,23 @@ async function begin(
   const { config } = layers
   return {
     ...((method === 'ptune' || method === 'deep_ptune') && {
-      prompts: newPrompts(config, { preSeqLen, isDeep: method === 'deep_ptune', seed }),
+      prompts: await newPrompts(config, { preSeqLen, isDeep: method === 'deep_ptune', seed }),
     }),
-    ...(method === 'lora' && { lora: newLora(config, { rank, alpha, targetModules, seed }) }),
-    ...(method === 'head' && { lmHead: newLmHead(config, await ends.headWeights()) }),
-    ...(model.numLabels !== undefined && { head: headOf(model, dataset, config, seed) }),
+    ...(method === 'lora' && { lora: await newLora(config, { rank, alpha, targetModules, seed }) }),
+    ...(method === 'head' && { lmHead: await newLmHead(config, await ends.headWeights()) }),
+    ...(model.numLabels !== undefined && { head: await headOf(model, dataset, config, seed) }),
   }
 }
 
 /** The model's head, which training goes on from, or a new one. */
-function headOf(
+async function headOf(
   { classifier, numLabels = 0 }: Pick<TunableModel, 'classifier' | 'numLabels'>,
   dataset: Dataset,
   config: TunableModel['layers']['config'],
   seed: number,
-): TrainedHead {
-  const values = classifier === undefined ? newScore(config, numLabels, seed) : asFloat32(classifier.score).slice()
+): Promise<TrainedHead> {
+  const values =
+    classifier === undefined ? await newScore(config, numLabels, seed) : asFloat32(classifier.score).slice()
   const score = parameter('score', [numLabels, config.hiddenSize], values)
   return { score, problemType: problemTypeOf(dataset, numLabels) }
 }

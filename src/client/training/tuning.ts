@@ -1,6 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
 import type { Adapter } from '../../checkpoint/adapter.ts'
-import { fromFloat32 } from '../../tensor/tensor.ts'
 import type { Classifier } from '../model/classifier.ts'
 import type { TunedHead } from '../model/tuned-head.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
@@ -8,6 +7,7 @@ import type { Dataset } from './data/dataset.ts'
 import { lmHeadNow } from './methods/lm-head.ts'
 import { adapterNow } from './methods/lora.ts'
 import { promptsNow } from './methods/prompts.ts'
+import { valuesNow } from './parameter.ts'
 import { saveClassifier } from './results/classifier-folder.ts'
 import { saveHead } from './results/head-folder.ts'
 import { saveLora } from './results/peft-folder.ts'
@@ -88,12 +88,12 @@ export class Tuning implements AsyncIterable<TuneStep> {
     const { prompts, lora, head, lmHead } = (await this.#begun()).best()
     const { modelKey, dataset } = this.#parts
     return {
-      ...(prompts !== undefined && { prompts: promptsNow(prompts, modelKey) }),
-      ...(lora !== undefined && { activeAdapter: adapterNow(lora, 'tuned') }),
-      ...(lmHead !== undefined && { head: lmHeadNow(lmHead, modelKey) }),
+      ...(prompts !== undefined && { prompts: await promptsNow(prompts, modelKey) }),
+      ...(lora !== undefined && { activeAdapter: await adapterNow(lora, 'tuned') }),
+      ...(lmHead !== undefined && { head: await lmHeadNow(lmHead, modelKey) }),
       ...(head !== undefined && {
         classifier: {
-          score: fromFloat32(head.score.values.slice(), head.score.shape),
+          score: await valuesNow(head.score),
           problemType: head.problemType,
           modelKey,
           ...(dataset.labels !== undefined && { labels: dataset.labels }),

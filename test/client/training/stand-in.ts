@@ -51,7 +51,7 @@ export class StandIn {
       const own = { shape: [1, width], values: hidden.slice(row * width, (row + 1) * width) }
       const tape = new Tape()
       const x = { ...own, name: 'x', gradient: new Float32Array(width) }
-      const logits = linear(tape, tape.parameter(x), tape.parameter(head))
+      const logits = await linear(tape, tape.parameter(x), tape.parameter(head))
       const loss = crossEntropy(tape, logits, [target])
       if (weights[row] !== 0) losses[row] = loss.values[0]!
       await tape.backward(loss, weights[row])

@@ -1,5 +1,6 @@
 import type { HeadWeights } from '../../../engine/ends/head-weights.ts'
 import type { LossOptions, RowLosses } from '../../../engine/ends/row-losses.ts'
+import { copyOf, multiply } from '../arithmetic.ts'
 import type { Tape, Variable } from './tape.ts'
 
 /** The part of a model's ends that computes losses. */
@@ -30,15 +31,16 @@ export async function headLoss(
   { targets, weights }: { readonly targets: Int32Array; readonly weights: Float32Array },
   head?: HeadVariables,
 ): Promise<Variable> {
-  const found = await ends.loss(hidden.values.slice(), targets, weights, {
+  const found = await ends.loss(await copyOf(hidden.values), targets, weights, {
     gradient: hidden.isTrained,
     ...(head !== undefined && { head: { weights: valuesOf(head), gradient: head.weight.isTrained } }),
   })
   const sum = found.losses.reduce((total, loss, i) => total + loss * weights[i]!, 0)
   const variables = head === undefined ? [] : [head.weight, head.bias].filter((each) => each !== undefined)
-  return tape.record([hidden, ...variables], [1], Float32Array.of(sum), ([scale]) => {
+  return tape.record([hidden, ...variables], [1], Float32Array.of(sum), async ([scale]) => {
     const gradients = [found.gradient, found.head?.weight, found.head?.bias]
-    return gradients.map((each) => each?.map((value) => value * scale!))
+    for (const each of gradients) if (each !== undefined) await multiply(each, scale!)
+    return gradients
   })
 }
 
@@ -48,8 +50,8 @@ function valuesOf({ weight, bias }: HeadVariables): HeadWeights {
 
 /** The last norm alone: [rows, hidden] -> the same. */
 export async function lastNorm(tape: Tape, ends: NormEnds, hidden: Variable): Promise<Variable> {
-  const normed = await ends.head(hidden.values.slice())
+  const normed = await ends.head(await copyOf(hidden.values))
   return tape.record([hidden], hidden.shape, normed, async (gradient) => [
-    await ends.normGradient(hidden.values.slice(), gradient),
+    await ends.normGradient(await copyOf(hidden.values), gradient),
   ])
 }
