@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry, exponentialBuckets } from 'prom-client'
+import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
 import { PROCESS_PASS_MEMORY } from '../client/pass/pass-memory.ts'
+import { registerGauge } from './read-metrics.ts'
 
 /** The part of a model that its metrics read. */
 export interface MeasuredModel {
@@ -26,14 +27,8 @@ export function registerClientMetrics(registry: Registry, model: MeasuredModel):
     help: 'Tokens that replacements computed again',
     registers,
   })
-  new Gauge({
-    name: 'petals_client_pass_bytes',
-    help: "Bytes of spans' inputs that this process keeps for backward passes",
-    registers,
-    collect() {
-      this.set(PROCESS_PASS_MEMORY.bytes)
-    },
-  })
+  const passBytes = "Bytes of spans' inputs that this process keeps for backward passes"
+  registerGauge(registry, 'petals_client_pass_bytes', passBytes, () => PROCESS_PASS_MEMORY.bytes)
   model.on('recovery', (recovery) => {
     seconds.observe(recovery.seconds)
     tokens.inc(recovery.replayedTokens)

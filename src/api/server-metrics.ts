@@ -48,12 +48,6 @@ export function registerServerMetrics(
   registerCounters(registry, 'petals_server_failures_total', 'Requests and steps that failed', ['code'], () =>
     [...stats.failures].map(([code, value]) => ({ labels: { code }, value })),
   )
-  registerCounter(
-    registry,
-    'petals_server_reloads_total',
-    'Times that the span was loaded again after its engine was lost',
-    () => keeper.numReloads,
-  )
   registerGauge(
     registry,
     'petals_server_throughput_tokens_per_second',
@@ -66,6 +60,34 @@ export function registerServerMetrics(
     'Outputs that sessions keep for their clients to copy',
     () => outputBudget.bytes,
   )
+  registerLoadMetrics(registry, keeper)
+  registerKnownServers(registry, discovery)
+}
+
+/** How the span that is held was loaded. */
+function registerLoadMetrics(registry: Registry, keeper: MeasuredServer['keeper']): void {
+  registerCounter(
+    registry,
+    'petals_server_reloads_total',
+    'Times that the span was loaded again after its engine was lost',
+    () => keeper.numReloads,
+  )
+  registerGauge(
+    registry,
+    'petals_server_load_seconds',
+    'How long the span that is held took to load',
+    () => keeper.engine.loadSeconds,
+  )
+  registerGauge(
+    registry,
+    'petals_server_weight_bytes',
+    "What the weights of the span's blocks take",
+    () => keeper.engine.weightBytes,
+  )
+}
+
+/** What is known here of the model's servers. */
+function registerKnownServers(registry: Registry, discovery: MeasuredServer['discovery']): void {
   registerGauges(registry, 'petals_swarm_servers', 'Servers of the model that are known here', ['state'], () => {
     const records = discovery.directory.records()
     return RECORD_STATES.map((state) => ({
@@ -73,4 +95,10 @@ export function registerServerMetrics(
       value: records.filter((record) => record.state === state).length,
     }))
   })
+  registerGauge(
+    registry,
+    'petals_swarm_missing_blocks',
+    "The model's blocks that no server known here holds and is ready to compute",
+    () => discovery.unserved().length,
+  )
 }

@@ -10,8 +10,8 @@ const TURN_MS = 4
 let since = performance.now()
 
 /**
- * Lets others run if it has been long enough: to be awaited again and again in long work on the main thread, so that the
- * event loop gets its turn as often as the network needs it.
+ * Lets others run if it has been long enough: to be awaited again and again in long work on the main thread, so that
+ * the event loop gets its turn as often as the network needs it.
  */
 export async function turn(): Promise<void> {
   if (performance.now() - since < TURN_MS) return

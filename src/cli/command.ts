@@ -123,6 +123,7 @@ function yargsOption(option: Option, besideArgument: boolean): Options {
   return {
     describe: notes === '' ? option.description : `${option.description} (${notes})`,
     group: `${option.group}:`,
+    ...(option.short !== undefined && { alias: option.short }),
     ...(option.type !== 'flag' && { nargs: 1 }),
     ...(option.type === 'flag' && besideArgument && { boolean: true, default: undefined }),
   }

@@ -7,6 +7,9 @@ import { doctorCommand } from './doctor/command.ts'
 import { evalCommand } from './eval/command.ts'
 import { generateCommand } from './generate/command.ts'
 import { keygenCommand } from './keygen/command.ts'
+import { listCommand } from './list/command.ts'
+import { pullCommand } from './pull/command.ts'
+import { rmCommand } from './rm/command.ts'
 import { serveCommand } from './serve/command.ts'
 import { statusCommand } from './status/command.ts'
 import { tokenizeCommand } from './tokenize/command.ts'
@@ -26,6 +29,9 @@ export const COMMANDS: readonly ProgramCommand[] = [
   statusCommand,
   verifyCommand,
   doctorCommand,
+  pullCommand,
+  listCommand,
+  rmCommand,
   keygenCommand,
   completionCommand,
 ]

@@ -24,6 +24,7 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
     cacheTokensLeft: 512,
     numSessions: 1,
     numReloads: 2,
+    engine: { loadSeconds: 3, weightBytes: 4096 },
   })
   return {
     announcer: {
@@ -32,7 +33,7 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
       span: { modelKey: 'demo', start: 2, end: 5, dtype: 'float32', quant: 'int8', device: 'cpu', version: '1.2.3' },
     },
     blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
-    discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] } },
+    discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] }, unserved: () => [5, 6] },
     keeper,
   } as unknown as MeasuredServer
 }
@@ -71,6 +72,8 @@ test("what is counted elsewhere is read at each scrape, and a peer's codes are n
     assert.ok(lines.includes(`petals_server_failures_total{code="CACHE_FULL"} ${count}`), lines.join('\n'))
     assert.ok(lines.includes('petals_server_failures_total{code="REMOTE"} 1'))
     assert.ok(lines.includes('petals_server_reloads_total 2'))
+    assert.ok(lines.includes('petals_server_weight_bytes 4096'))
+    assert.ok(lines.includes('petals_swarm_missing_blocks 2'))
     const info =
       'model="demo",blocks="2:5",dtype="float32",quant="int8",kv_dtype="float32",device="cpu",version="1.2.3"'
     assert.ok(lines.includes(`petals_server_info{${info}} 1`), lines.join('\n'))

@@ -3,7 +3,7 @@ import { computeOptions, modelOptions, nodeOptions, swarmOptions, toolLogOptions
 import { serverOptions } from '../options/server-options.ts'
 
 const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
-const { listen, announce, identity } = nodeOptions
+const { port, listen, announce, identity } = nodeOptions
 const { metricsHost, metricsPort } = serverOptions
 
 export const doctorOptions = {
@@ -18,6 +18,7 @@ export const doctorOptions = {
   kvDtype,
   attnCacheTokens,
   ...swarmOptions,
+  port,
   listen,
   announce,
   identity,

@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { hubSettings } from '../../checkpoint/hub/settings.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, checkTcpAddresses } from '../join/addresses.ts'
+import { checkBootstrap, listenAddresses } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { DoctorValues } from './options.ts'
@@ -21,7 +21,7 @@ import { type Finding, ok, problem, renderFinding } from './finding.ts'
 /** Prints each finding as soon as it is made; exits with the code `failed` if there is a problem. */
 export async function runDoctor(values: DoctorValues, { shutdown }: CommandContext): Promise<void> {
   checkBootstrap(values.bootstrap)
-  checkTcpAddresses('--listen', values.listen)
+  listenAddresses(values)
   const findings: Finding[] = []
   const cleanup = new Cleanup()
   try {
@@ -60,7 +60,7 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
   if (node instanceof Error) {
     yield problem('Port', errorMessage(node))
   } else {
-    yield ok('Port', `listening works on ${values.listen.join(', ')}`)
+    yield ok('Port', `listening works on ${listenAddresses(values).join(', ')}`)
     yield* await checkPeers(node, values.bootstrap, signal)
   }
   if (values.model !== undefined) yield* await checkModel(values, values.model, signal)
@@ -70,7 +70,8 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
 async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmNode | Error> {
   try {
     const logger = await createLogger(values.logLevel)
-    const { listen, announce, bootstrap } = values
+    const { announce, bootstrap } = values
+    const listen = listenAddresses(values)
     const swarmKey = await readSwarmKey(values.swarmKey)
     const identity = await loadIdentity(values.identity)
     const node = await createSwarmNode({ identity, listen, announce, bootstrap, swarmKey, logger })

@@ -6,6 +6,19 @@ export function checkTcpAddresses(flag: string, addresses: readonly string[]): v
   for (const address of addresses) check(flag, () => checkTcpAddress(address))
 }
 
+/** The multiaddrs that a node listens on, by --port or --listen. Throws `USAGE`. */
+export function listenAddresses({
+  port,
+  listen,
+}: {
+  readonly port?: number | undefined
+  readonly listen: readonly string[]
+}): readonly string[] {
+  if (port !== undefined) return [`/ip4/0.0.0.0/tcp/${port}`]
+  checkTcpAddresses('--listen', listen)
+  return listen
+}
+
 /** Throws `USAGE` if an address of --bootstrap lacks a TCP address or a peer id. */
 export function checkBootstrap(addresses: readonly string[]): void {
   for (const address of addresses) check('--bootstrap', () => parsePeerAddress(address))

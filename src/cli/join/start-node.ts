@@ -3,7 +3,7 @@ import { loadIdentity } from '../../swarm/node/identity.ts'
 import { SwarmError } from '../../swarm/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, checkPeerIds, checkTcpAddresses } from './addresses.ts'
+import { checkBootstrap, checkPeerIds, checkTcpAddresses, listenAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type { nodeOptions, swarmOptions } from '../options/options.ts'
@@ -22,7 +22,7 @@ export async function startNode(
   cleanup: Cleanup,
   metrics?: Libp2pMetrics,
 ): Promise<SwarmNode> {
-  checkTcpAddresses('--listen', values.listen)
+  const listen = listenAddresses(values)
   checkTcpAddresses('--announce', values.announce)
   checkBootstrap(values.bootstrap)
   const { allowedPeers: allowed = [], blockedPeers: blocked = [] } = values
@@ -30,7 +30,7 @@ export async function startNode(
   checkPeerIds('--blocked-peers', blocked)
   // An earlier run that was killed may have left its ready file behind.
   if (values.readyFile !== undefined) await rm(values.readyFile, { force: true })
-  const { listen, announce, bootstrap } = values
+  const { announce, bootstrap } = values
   const swarmKey = await readSwarmKey(values.swarmKey)
   const node = await createSwarmNode({
     identity: await loadIdentity(values.identity),
@@ -45,7 +45,9 @@ export async function startNode(
   cleanup.add(() => node.stop())
   await node.start().catch((error: unknown) => {
     if (!(error instanceof SwarmError) || error.code !== 'SWARM_LISTEN') throw error
-    throw new SwarmError('SWARM_LISTEN', `--listen: ${error.message}`, { cause: error })
+    throw new SwarmError('SWARM_LISTEN', `${values.port === undefined ? '--listen' : '--port'}: ${error.message}`, {
+      cause: error,
+    })
   })
   await node.ready()
   return node

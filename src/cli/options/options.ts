@@ -9,6 +9,7 @@ import type { OptionTable } from './option-table.ts'
 export const modelOptions = {
   model: {
     type: 'text',
+    short: 'm',
     group: MODEL,
     isFile: true,
     defaultDescription: 'the bundled demo model',
@@ -117,9 +118,19 @@ export const routeOptions = {
 
 /** How a node listens and appears to others. */
 export const nodeOptions = {
+  port: {
+    type: 'integer',
+    group: SWARM,
+    rivals: ['listen'],
+    min: 0,
+    max: 65_535,
+    defaultDescription: 'any free one',
+    description: 'TCP port to listen on, on all IPv4 addresses of this machine; --listen says it in full',
+  },
   listen: {
     type: 'list',
     group: SWARM,
+    rivals: ['port'],
     default: ['/ip4/0.0.0.0/tcp/0'],
     description: 'Multiaddr to listen on, port 0 for any free one; may be repeated',
     reason: 'A fixed port is for nodes that others are told to begin with',
@@ -295,24 +306,18 @@ export const adapterOptions = {
   },
 } as const satisfies OptionTable
 
-const { numBeams, lengthPenalty, numReturnSequences, ...oneAnswer } = answerFlags(TEXT)
+const { numBeams, lengthPenalty, numReturnSequences, logprobs, ...oneAnswer } = answerFlags(TEXT)
 
 /** How one answer is generated. */
 export const answerOptions = oneAnswer
 
-/** What is continued, and how. */
+/** How texts are generated. */
 export const generationOptions = {
-  prompt: { type: 'text', group: TEXT, rivals: ['promptIds'], description: 'Text to continue' },
-  promptIds: {
-    type: 'text',
-    group: TEXT,
-    rivals: ['prompt'],
-    description: 'Token ids to continue, like 5,17,3, instead of a text',
-  },
   ...answerOptions,
   numBeams,
   lengthPenalty,
   numReturnSequences,
+  logprobs,
 } as const satisfies OptionTable
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const

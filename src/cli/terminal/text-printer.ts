@@ -95,11 +95,15 @@ const ENDINGS = {
   aborted: 'cut short',
 }
 
-export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
+/** A text's figures in one line: tokens, times, why it ended and, where tokens were drawn, by which seed. */
+export function describeResult(
+  { tokenIds, seconds, prefillSeconds, finishReason, seed }: GenerationResult,
+  ending = ENDINGS[finishReason],
+): string {
   const rate =
     tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
   return (
     `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ` +
-    `${ENDINGS[finishReason]}`
+    `${ending}${seed === undefined ? '' : `; seed ${seed}`}`
   )
 }

@@ -1,8 +1,12 @@
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
+
 /** What one step of a generation adds. */
 export interface GenerationChunk {
   readonly tokenIds: number[]
   /** May be '' while a character is incomplete or a stop string may have begun. */
   readonly text: string
+  /** Of each token, if the option `logprobs` asks for them. */
+  readonly logprobs?: readonly PlaceLogprobs[]
 }
 
 /**
@@ -33,6 +37,8 @@ export interface GenerationResult {
    * `lengthPenalty`.
    */
   readonly score?: number
+  /** Where tokens were drawn: with this seed the same prompt and options give this text again, by itself. */
+  readonly seed?: number
   readonly seconds: number
   /** Seconds until the first logits; 0 if there were none. */
   readonly prefillSeconds: number

@@ -1,7 +1,7 @@
 import type { PassMemory } from './pass-memory.ts'
 import type { PassPart } from './pass-plan.ts'
 
-/** What a pass keeps for its gradients: of each piece, who computed which blocks from what. Counted while it is kept. */
+/** What a pass keeps for its gradients: of each piece, who computed which blocks from what. It is counted. */
 export class KeptParts implements Disposable {
   readonly #memory: PassMemory
   /** Undefined once they are forgotten. */

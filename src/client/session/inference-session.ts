@@ -30,12 +30,22 @@ interface Losses {
   replayedTokens: number
 }
 
+/** A step to be done again by a repaired chain. */
+interface FailedStep {
+  readonly failedStep: number
+  readonly tokens: number
+  readonly rows: number
+  readonly signal: AbortSignal | undefined
+}
+
 /** What is wanted of a step. */
 export interface StepOptions {
   /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
   readonly rows?: number | undefined
   /** The ids that the hidden states, or their last rows, were made of; they are kept in place of these. */
   readonly from?: EmbeddedIds | undefined
+  /** Aborted, it ends a wait for servers; a step that servers are computing goes on. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A repair of a session. */
@@ -153,7 +163,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
    * rows of it [rows, hidden]. Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `USAGE` for more rows than
    * tokens, `NO_ROUTE` if no route was found in time, or the reason for which a server refused the request.
    */
-  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from }: StepOptions = {}): Promise<Tensor> {
+  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from, signal }: StepOptions = {}): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
     this.#checkStep(hidden, tokens)
     if (!Number.isInteger(rows) || rows < 1 || rows > tokens)
@@ -162,7 +172,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.#busy = true
     this.#copies?.stepBegan()
     try {
-      return await this.#takeStep(hidden, rows, from)
+      return await this.#takeStep(hidden, { rows, from, signal })
     } catch (error) {
       // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
       // for it.
@@ -175,11 +185,11 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #takeStep(hidden: Tensor, rows: number, from: EmbeddedIds | undefined): Promise<Tensor> {
+  async #takeStep(hidden: Tensor, { rows, from, signal }: StepOptions & { readonly rows: number }): Promise<Tensor> {
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
-    const output = await decodeActivations(await this.#tryStep(hidden, rows), 'float32')
+    const output = await decodeActivations(await this.#tryStep(hidden, rows, signal), 'float32')
     this.#position += hidden.shape[0]!
     return output
   }
@@ -287,13 +297,13 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #tryStep(hidden: Tensor, rows: number): Promise<Activations> {
+  async #tryStep(hidden: Tensor, rows: number, signal: AbortSignal | undefined): Promise<Activations> {
     if (this.#chain.links.length === 0) {
       await this.#patiently(async () => {
         this.#runner.epoch++
         await this.#chain.complete()
         await this.#connect()
-      })
+      }, signal)
     }
     const failedStep = this.#step + 1
     const began = performance.now()
@@ -312,17 +322,14 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
       // Servers keep what they have computed of a step before this one.
       const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
-      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows }, losses)
+      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal }, losses)
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover(
-    { failedStep, tokens, rows }: { failedStep: number; tokens: number; rows: number },
-    losses: Losses,
-  ): Promise<Activations> {
+  #recover({ failedStep, tokens, rows, signal }: FailedStep, losses: Losses): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(async () => {
       // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
@@ -335,7 +342,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       )
       await allOf(output, this.#connect())
       return output
-    })
+    }, signal)
   }
 
   async #replaceLost(losses: Losses): Promise<void> {
@@ -383,12 +390,13 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.emit('recovery', { ...recovery, reason })
   }
 
-  #patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
+      signal,
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []

@@ -3,6 +3,7 @@ import { PetalsError } from '../../base/errors.ts'
 import { attachEnvironment } from '../../runtime/environment.ts'
 import type { ChosenBeams, ChosenText, ChoosingHead } from '../../sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
@@ -20,6 +21,10 @@ const BURST_MS = 1
 
 /** What choosing a token takes for each word of a vocabulary, where much is asked for: a bound, not a mean. */
 const CHOOSING_SECONDS_PER_WORD = 20e-9
+
+/** How much is scored at a time, while others wait for their tokens: so many logits, or else so many rows. */
+const SCORED_LOGITS = 1 << 20
+const MIN_SCORED_ROWS = 16
 
 /**
  * Both ends of a model, which a client computes itself: token ids to the first block's input, and the last block's
@@ -109,6 +114,28 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   /** A copy of the head's parameters, in float32. Throws `CheckpointError`. */
   async headWeights(): Promise<HeadWeights> {
     return (await this.#thread.request({ type: 'head-weights' })) as HeadWeights
+  }
+
+  /**
+   * How likely each of `targets` [rows] is behind `hidden` [rows, hidden], the last block's output there, and the
+   * `numTop` likeliest tokens in its place. The thread does other things between pieces of them. Throws `LOGITS_NAN`
+   * and `TOKEN_ID`.
+   */
+  async scores(hidden: Float32Array, targets: readonly number[], numTop: number): Promise<PlaceLogprobs[]> {
+    this.#checkIds(targets)
+    const rows = Math.max(MIN_SCORED_ROWS, Math.floor(SCORED_LOGITS / this.vocabSize))
+    const found: PlaceLogprobs[] = []
+    for (let from = 0; from < targets.length; from += rows) {
+      const until = Math.min(targets.length, from + rows)
+      const scored = (await this.#thread.request({
+        type: 'score',
+        hidden: hidden.slice(from * this.hiddenSize, until * this.hiddenSize),
+        targets: targets.slice(from, until),
+        numTop,
+      })) as PlaceLogprobs[]
+      for (const place of scored) found.push(place)
+    }
+    return found
   }
 
   /**

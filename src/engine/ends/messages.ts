@@ -6,6 +6,7 @@ import type { BeamCandidate } from '../../sampling/beam-sampler.ts'
 import type { BeamStep } from '../../sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import type { Sample } from '../../sampling/sampler.ts'
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { LoadedEnds } from './ends-runner.ts'
 import type { HeadWeights } from './head-weights.ts'
@@ -29,6 +30,7 @@ export type EndsCommand =
   | { readonly type: 'embed'; readonly taskId: number; readonly ids: BigInt64Array }
   | HeadCommand
   | LossCommand
+  | ScoreCommand
   | {
       readonly type: 'open-text' | 'open-beams'
       readonly textId: number
@@ -59,6 +61,15 @@ export type LossCommand = { readonly taskId: number } & (
   | { readonly type: 'embedding-gradient'; readonly ids: BigInt64Array; readonly gradient: Float32Array }
 )
 
+/** Which of `targets` [rows] follows each of `hidden` [rows, hidden], and how likely that and others were. */
+export interface ScoreCommand {
+  readonly type: 'score'
+  readonly taskId: number
+  readonly hidden: Float32Array
+  readonly targets: readonly number[]
+  readonly numTop: number
+}
+
 export type EndsEvent =
   | {
       readonly type: 'ready'
@@ -77,4 +88,10 @@ export type EndsEvent =
       readonly headSeconds?: number
     }
 
-export type EndsResult = Float32Array | Sample | readonly BeamCandidate[] | RowLosses | HeadWeights
+export type EndsResult =
+  | Float32Array
+  | Sample
+  | readonly BeamCandidate[]
+  | RowLosses
+  | HeadWeights
+  | readonly PlaceLogprobs[]

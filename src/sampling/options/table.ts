@@ -24,6 +24,8 @@ export interface Flag {
   readonly shownDefault: string
   /** The flag's name, if it is not derived from the option's. */
   readonly name?: string
+  /** A letter that stands for the flag. */
+  readonly short?: string
   /**
    * How many of the option's units are one unit of the flag, e.g. 1000 for a flag in seconds and an option in
    * milliseconds.
@@ -117,10 +119,14 @@ export const OPTIONS = {
    * text of a prompt derives a seed of its own from it.
    */
   seed: declare(SEED, {
-    flag: { description: 'Makes what is drawn repeatable', shownDefault: 'another each time' },
+    flag: { description: 'Makes what is drawn repeatable', shownDefault: 'another each time, which is told' },
   }),
   /** Report each token's log-probability. That takes longer than choosing the token. */
-  logprobs: declare(FLAG, {}),
+  logprobs: declare(FLAG, {
+    flag: { description: "Tell each token's log-probability under the model", shownDefault: 'off' },
+  }),
+  /** With `logprobs`: how many of the likeliest tokens are reported at each place as well, with theirs. */
+  topLogprobs: declare(integer({ min: 0, max: 100 }), {}),
 
   // What makes tokens less likely that have come before.
 
@@ -186,7 +192,7 @@ export const OPTIONS = {
   /** The most tokens of the answer, at least 1. Default: the checkpoint's, or 20 as in transformers. */
   maxNewTokens: declare(integer({ min: 1 }), {
     file: 'max_new_tokens',
-    flag: { description: 'Tokens to generate at most', shownDefault: "the model's own, or 64" },
+    flag: { short: 'n', description: 'Tokens to generate at most', shownDefault: "the model's own, or 64" },
   }),
   /** The most tokens of prompt and answer together. `maxNewTokens` overrides it. */
   maxLength: declare(integer({ min: 1 }), { file: 'max_length' }),

@@ -108,8 +108,8 @@ function adapterOf({ numBlocks, hiddenSize }: ModelConfig): Adapter {
 }
 
 /*
- * Other servers cut the blocks at other places, and what comes before a cut is computed by the graphs of inference, what
- * is behind it by those of training: 1.4e-6 of difference were seen.
+ * Other servers cut the blocks at other places; before a cut the graphs of inference compute, behind it those of
+ * training: 1.4e-6 of difference were seen.
  */
 describe('gradients over processes that are killed', () => {
   let swarm: LocalSwarm, model: AutoDistributedModel

@@ -68,6 +68,6 @@ function reachability(node: SwarmNode, { peerId }: PeerTarget, { reachable }: Co
   return problem(
     'Reachable',
     found,
-    `open or forward TCP port ${port} (choose it with --listen, name the outer address with --announce)`,
+    `open or forward TCP port ${port} (choose it with --port, name the outer address with --announce)`,
   )
 }
