@@ -8,8 +8,8 @@ const FLOAT4_LEVELS = Float32Array.from(NF4_LEVELS)
 
 /**
  * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back),
- * into `values` [rows, columns]. In `int8-rows` the codes and scales may be those of a larger matrix, of which these rows
- * are a part.
+ * into `values` [rows, columns]. In `int8-rows` the codes and scales may be those of a larger matrix, of which these
+ * rows are a part.
  */
 export function dequantizeRows(
   format: QuantFormat,

@@ -57,7 +57,7 @@ export async function openPretrained(
   kind: ModelKind,
 ): Promise<PretrainedParts> {
   checkPretrainedOptions(options)
-  checkWireChoice(options.wireDType ?? 'auto')
+  checkWireChoice(options.wireDType ?? 'auto', options)
   if (options.head !== undefined && kind.output !== 'logits')
     throw new UsageError(`${kind.name} predicts no tokens: a head is for AutoDistributedModelForCausalLM`)
   const { bootstrap = [], node } = options

@@ -142,7 +142,7 @@ export class PieceWay {
 
   /** The first span of the best way through some blocks. */
   async #choose(input: Tensor, start: number, end: number): Promise<RouteSpan> {
-    const { digests, adapter, gradientTokens, refusals } = this.#plan
+    const { digests, adapter, gradientTokens, refusals, wireDType } = this.#plan
     const swarm = this.#swarm
     const [rows = 0, tokens = 0] = input.shape
     const wanted: RouteRequest = {
@@ -156,6 +156,7 @@ export class PieceWay {
       slowdowns: swarm.lanes.observed.factors,
       pass: { tokens: rows * tokens, bytes: input.data.byteLength, given: swarm.lanes.seconds, gradientTokens },
       adapter,
+      wireDType,
     }
     const find: RouteFinder = (records) => findRouteAround(records, wanted, swarm.avoided())
     const [span] = (await swarm.route?.(find)) ?? find(swarm.records())

@@ -27,8 +27,8 @@ export function cachedMatrix({ format, matrix }: QuantizedSource, slices: Slices
 }
 
 /**
- * Reads the values that a matrix's codes stand for, [rows, columns], `rowsAtOnce` rows at a time (whole blocks): between
- * any two pieces it yields. Throws as `readBytes`.
+ * Reads the values that a matrix's codes stand for, [rows, columns], `rowsAtOnce` rows at a time (whole blocks):
+ * between any two pieces it yields. Throws as `readBytes`.
  */
 export function* readCached(
   { format, matrix }: QuantizedSource,
