@@ -55,6 +55,7 @@ export class PassRequests {
       const client = stream.remotePeer
       await this.#modules.admitTokens(client, count)
       await checkFinite('the input', hidden)
+      if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       const input = await decodeActivations(hidden, engine.dtype)
       const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
       const done = pace.wait(count, end - start)
@@ -97,6 +98,7 @@ export class PassRequests {
       const client = stream.remotePeer
       await this.#modules.admitTokens(client, BACKWARD_COST * count)
       await checkFinite('the input', hidden)
+      if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       await checkFinite('the gradient', gradient)
       const [input, given] = [
         await convertInPieces(hidden, engine.dtype),

@@ -215,6 +215,7 @@ function planOf(options: PassOptions, recorded: Tensor | undefined): PassPlan {
 
 async function piecesOf(hidden: Tensor, { prompts }: PassPlan, tensors: number): Promise<Tensor[]> {
   await checkFinite('the hidden states', hidden)
+  if (prompts !== undefined) await checkFinite('the deep prompts', prompts)
   return pieces(hidden, { tensors, otherBytes: prompts?.data.byteLength ?? 0 })
 }
 

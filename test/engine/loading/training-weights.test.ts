@@ -108,7 +108,7 @@ describe('values of matrices that a quantization cache holds', () => {
       assert.equal(matrices, 14)
       await rm(quantCache, { recursive: true })
       await mkdir(quantCache)
-      const [parameter] = parameters.filter(({ source }) => source.kind === 'quantized')
+      const parameter = parameters.find(({ source }) => source.kind === 'quantized')
       const values = new Float32Array(numElements(parameter!.shape)).fill(Number.NaN)
       for (const _ of readValues(parameter!, both, values)) continue
       assert.ok(

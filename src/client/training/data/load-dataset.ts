@@ -65,6 +65,8 @@ export async function loadDataset(model: DataModel, source: DataSource, options:
   const { maxTokens = Math.min(MAX_TOKENS, maxLength) } = options
   if (!Number.isInteger(maxTokens) || maxTokens < 1 || maxTokens > maxLength)
     throw new UsageError(`maxTokens is ${maxTokens}: this model takes 1 to ${maxLength}`)
+  if (source === null || (typeof source !== 'object' && typeof source !== 'string'))
+    throw new UsageError(`data ${String(source)}: expected the name of a file, a list, or { text }`)
   const encoder = new Encoder(model, { ...options, maxTokens })
   if (typeof source === 'object' && 'text' in source)
     return encoder.dataset('the text', [await encoder.running(source)])

@@ -40,7 +40,8 @@ export async function newLora(
   config: ModelConfig,
   { rank, alpha, targetModules, seed }: LoraOptions,
 ): Promise<TrainedLora> {
-  if (!Number.isInteger(rank) || rank < 1) throw new UsageError(`rank is ${rank}: expected an integer from 1`)
+  if (!Number.isInteger(rank) || rank < 1 || rank > config.hiddenSize)
+    throw new UsageError(`rank is ${rank}: expected 1 to ${config.hiddenSize}, beyond which there is nothing to change`)
   if (!(alpha > 0 && Number.isFinite(alpha))) throw new UsageError(`alpha is ${alpha}: expected a number above 0`)
   const modules: LoraModule[] = []
   for (const { name, inFeatures, outFeatures } of chosen(adaptableLayers(config), targetModules)) {
