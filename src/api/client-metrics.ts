@@ -13,8 +13,8 @@ export interface MeasuredModel {
 /** 50 ms to 100 s: from one failed push to a whole recovery timeout. */
 const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 
-/** Counts the repairs of a model's sessions from now on, and what this process keeps for backward passes. */
-export function registerClientMetrics(registry: Registry, model: MeasuredModel): void {
+/** Counts the repairs of models' sessions from now on, and what this process keeps for backward passes. */
+export function registerClientMetrics(registry: Registry, ...models: readonly MeasuredModel[]): void {
   const registers = [registry]
   const seconds = new Histogram({
     name: 'petals_client_recovery_seconds',
@@ -29,8 +29,9 @@ export function registerClientMetrics(registry: Registry, model: MeasuredModel):
   })
   const passBytes = "Bytes of spans' inputs that this process keeps for backward passes"
   registerGauge(registry, 'petals_client_pass_bytes', passBytes, () => PROCESS_PASS_MEMORY.bytes)
-  model.on('recovery', (recovery) => {
-    seconds.observe(recovery.seconds)
-    tokens.inc(recovery.replayedTokens)
-  })
+  for (const model of models)
+    model.on('recovery', (recovery) => {
+      seconds.observe(recovery.seconds)
+      tokens.inc(recovery.replayedTokens)
+    })
 }

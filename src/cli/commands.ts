@@ -1,3 +1,4 @@
+import { apiCommand } from './api/command.ts'
 import { bootstrapCommand } from './bootstrap/command.ts'
 import { chatCommand } from './chat/command.ts'
 import type { ProgramCommand } from './command.ts'
@@ -7,6 +8,7 @@ import { doctorCommand } from './doctor/command.ts'
 import { evalCommand } from './eval/command.ts'
 import { generateCommand } from './generate/command.ts'
 import { keygenCommand } from './keygen/command.ts'
+import { inviteCommand } from './invite/command.ts'
 import { listCommand } from './list/command.ts'
 import { pullCommand } from './pull/command.ts'
 import { rmCommand } from './rm/command.ts'
@@ -23,6 +25,7 @@ export const COMMANDS: readonly ProgramCommand[] = [
   bootstrapCommand,
   generateCommand,
   chatCommand,
+  apiCommand,
   tokenizeCommand,
   tuneCommand,
   evalCommand,
@@ -33,5 +36,6 @@ export const COMMANDS: readonly ProgramCommand[] = [
   listCommand,
   rmCommand,
   keygenCommand,
+  inviteCommand,
   completionCommand,
 ]

@@ -143,6 +143,30 @@ describe('generate', () => {
     )
   })
 
+  test('a server times the steps and sessions of a text, and what waits', async (t) => {
+    const { metricsPort } = swarm.servers[0]!
+    const read = async (): Promise<(name: string) => number> => {
+      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
+      return (name) => {
+        const line = text.split('\n').find((each) => each.startsWith(`${name} `))
+        return Number(line?.slice(name.length + 1) ?? 0)
+      }
+    }
+    const before = await read()
+    assert.equal((await generate(t, undefined, '-n', '5', '-p', PROMPT)).code, 0)
+    // The session may be closed a moment after its client has gone.
+    const after = await until('the end of the session', async () => {
+      const now = await read()
+      const sessions = 'petals_server_session_seconds_count'
+      return now(sessions) > before(sessions) ? now : undefined
+    })
+    const grown = (name: string) => after(name) - before(name)
+    assert.equal(grown('petals_server_step_seconds_count{kind="prefill"}'), 1)
+    assert.equal(grown('petals_server_step_seconds_count{kind="decode"}'), 4)
+    assert.equal(grown('petals_queue_wait_seconds_count{kind="prefill"}'), 1)
+    assert.equal(grown('petals_queue_wait_seconds_count{kind="decode"}'), 4)
+  })
+
   test('a batch gives a line for each line; one that fails takes no other along', async (t) => {
     const file = join(await tempFolder(t), 'prompts.jsonl')
     const lines = [

@@ -49,6 +49,25 @@ test('a wait ends when it is interrupted', async () => {
   await assert.rejects(waited, { message: 'stopped' })
 })
 
+test('an attempt is left to itself when it is interrupted', async () => {
+  const stop = new AbortController()
+  let abandoned = 0
+  const attempt = (): Promise<never> => {
+    stop.abort(new Error('stopped'))
+    return new Promise(() => undefined)
+  }
+  const waited = patiently(attempt, {
+    timeoutMs: 60_000,
+    check: () => undefined,
+    signal: stop.signal,
+    abandon: () => abandoned++,
+    refresh: async () => undefined,
+    onWait: () => undefined,
+  })
+  await assert.rejects(waited, { message: 'stopped' })
+  assert.equal(abandoned, 1)
+})
+
 describe('with a swarm that holds half of a model', () => {
   let swarm: LocalSwarm
   before(async () => {

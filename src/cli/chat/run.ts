@@ -1,7 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { OnFull } from '../../client/chat/chat-session.ts'
 import { openChat } from '../../client/chat/open-chat.ts'
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import type { ChatValues } from './options.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
@@ -20,7 +20,7 @@ const NEW_TOKENS = 512
 
 /** Runs a chat until the input ends. Rejects with an `InterruptedError` if it is interrupted. */
 export async function runChat(values: ChatValues, { shutdown }: CommandContext): Promise<void> {
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   if (values.json && process.stdin.isTTY)
     throw new UsageError('--json takes its turns from a file or pipe: petals-node chat --json < questions.txt')
   const cleanup = new Cleanup()

@@ -1,5 +1,12 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { computeOptions, modelOptions, nodeOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import {
+  computeOptions,
+  lanOptions,
+  modelOptions,
+  nodeOptions,
+  swarmOptions,
+  toolLogOptions,
+} from '../options/options.ts'
 import { serverOptions } from '../options/server-options.ts'
 
 const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
@@ -18,6 +25,7 @@ export const doctorOptions = {
   kvDtype,
   attnCacheTokens,
   ...swarmOptions,
+  ...lanOptions,
   port,
   listen,
   announce,

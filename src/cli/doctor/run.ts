@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { hubSettings } from '../../checkpoint/hub/settings.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, listenAddresses } from '../join/addresses.ts'
+import { checkBootstrap, lanOf, listenAddresses } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { DoctorValues } from './options.ts'
@@ -61,7 +61,7 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
     yield problem('Port', errorMessage(node))
   } else {
     yield ok('Port', `listening works on ${listenAddresses(values).join(', ')}`)
-    yield* await checkPeers(node, values.bootstrap, signal)
+    yield* await checkPeers(node, signal)
   }
   if (values.model !== undefined) yield* await checkModel(values, values.model, signal)
 }
@@ -74,9 +74,11 @@ async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmN
     const listen = listenAddresses(values)
     const swarmKey = await readSwarmKey(values.swarmKey)
     const identity = await loadIdentity(values.identity)
-    const node = await createSwarmNode({ identity, listen, announce, bootstrap, swarmKey, logger })
+    const node = await createSwarmNode({ identity, listen, announce, bootstrap, lan: lanOf(values), swarmKey, logger })
     cleanup.add(() => node.stop())
     await node.start()
+    // What the local network has to say is part of the findings.
+    if (values.mdns) await node.ready().catch(() => undefined)
     return node
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error))

@@ -5,7 +5,7 @@ import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { deriveSeed } from '../../sampling/random.ts'
 import type { CommandContext } from '../command.ts'
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import { openClient } from '../join/open-client.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import { EXIT_CODES } from '../process/exit-codes.ts'
@@ -25,7 +25,7 @@ export async function runGenerate(
   { shutdown: { signal } }: CommandContext,
   argument: string | undefined,
 ): Promise<void> {
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   const cleanup = new Cleanup()
   try {
     const prompt = values.batch === undefined ? await orAborted(readPrompt(values, argument), signal) : undefined

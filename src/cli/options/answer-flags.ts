@@ -1,7 +1,7 @@
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { FLAG, type Kind, type NumberKind } from '../../sampling/options/kinds.ts'
 import { type Declared, type Flag, OPTIONS } from '../../sampling/options/table.ts'
-import type { FlagOption, ListOption, NumberOption, Option } from './option-table.ts'
+import { type FlagOption, type ListOption, type NumberOption, type Option, flagOf } from './option-table.ts'
 
 type Table = typeof OPTIONS
 type Flagged = { [K in keyof Table]: Table[K] extends { readonly flag: Flag } ? K : never }[keyof Table]
@@ -20,6 +20,11 @@ type AnswerValues = { readonly [name: string]: unknown }
 
 const FLAGGED = Object.entries<Declared>(OPTIONS).flatMap(([option, { flag, kind }]) =>
   flag === undefined ? [] : [{ option, flag, kind, name: flag.name ?? option }],
+)
+
+/** The flags of generation options, by the options' names in the library. */
+export const FLAG_OF_OPTION: Readonly<Record<string, string>> = Object.fromEntries(
+  FLAGGED.map(({ option, name }) => [option, flagOf(name)]),
 )
 
 /** A flag for each generation option that has one; `group` is their heading in --help. */

@@ -37,7 +37,7 @@ export const swarmOptions = {
     group: SWARM,
     default: [],
     defaultDescription: 'none',
-    description: 'Address, ending in /p2p/ID, of a peer of the swarm; may be repeated',
+    description: 'Address, ending in /p2p/ID, of a peer of the swarm, or a join token; may be repeated',
   },
   swarmKey: {
     type: 'text',
@@ -45,6 +45,16 @@ export const swarmOptions = {
     isFile: true,
     defaultDescription: 'none: an open swarm',
     description: 'File of a private swarm\'s key, the same on all its nodes; "petals-node keygen" makes one',
+  },
+} as const satisfies OptionTable
+
+/** Whether the local network is asked. */
+export const lanOptions = {
+  mdns: {
+    type: 'flag',
+    group: SWARM,
+    description: 'Look for nodes of the swarm in the local network, by multicast DNS, and answer those that look',
+    reason: 'It tells everybody in the network that this node is here',
   },
 } as const satisfies OptionTable
 

@@ -1,11 +1,12 @@
 import type { AutoDistributedModelForCausalLM } from '../model/model.ts'
 import { loadChatFormat } from './chat-format.ts'
+import { PromptCache } from '../prompt-cache/prompt-cache.ts'
 import { ChatSession } from './chat-session.ts'
 
 export interface OpenChatOptions {
   /** 'model', 'chatml', 'plain', or the path of a jinja template. */
   readonly template: string
-  /** Length of the first session in tokens. */
+  /** The least length with which sessions are opened, in tokens; a longer conversation is copied into a longer one. */
   readonly sessionTokens: number
 }
 
@@ -22,9 +23,9 @@ export interface OpenedChat {
  */
 export async function openChat(model: AutoDistributedModelForCausalLM, options: OpenChatOptions): Promise<OpenedChat> {
   const { template, eosTokenIds, stopStrings } = await loadChatFormat(model, options.template)
-  const session = new ChatSession(
-    { template, tokenizer: model.tokenizer!, openSession: (maxLength) => model.inferenceSession({ maxLength }) },
-    { sessionTokens: options.sessionTokens, maxTokens: model.checkpoint.generation.maxPositions },
-  )
+  // However long somebody thinks, servers keep what they have room for.
+  const texts = new PromptCache(model, { sessionTokens: options.sessionTokens, maxAgeMs: Infinity })
+  const maxTokens = model.checkpoint.generation.maxPositions
+  const session = new ChatSession({ template, tokenizer: model.tokenizer!, texts, maxTokens })
   return { session, eosTokenIds, stopStrings }
 }

@@ -139,7 +139,7 @@ function numTexts(
     `numReturnSequences is ${numReturnSequences}, but ` +
       (numBeams > 1
         ? `numBeams ${numBeams}: give at most as many as there are beams`
-        : 'the likeliest tokens are taken, which give one text: give a temperature, doSample or numBeams'),
+        : 'the likeliest tokens are taken, which give one text: give a temperature above 0, or numBeams'),
   )
 }
 

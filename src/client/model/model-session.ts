@@ -1,7 +1,8 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
-import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+import type { StepOptions } from '../session/step-options.ts'
 import { withPrompts } from './tuned-prompts.ts'
 
 /**

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { pino } from 'pino'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
@@ -58,21 +59,17 @@ export async function openPretrained(
 ): Promise<PretrainedParts> {
   checkPretrainedOptions(options)
   checkWireChoice(options.wireDType ?? 'auto', options)
-  if (options.head !== undefined && kind.output !== 'logits')
-    throw new UsageError(`${kind.name} predicts no tokens: a head is for AutoDistributedModelForCausalLM`)
   const { bootstrap = [], node } = options
-  if ((bootstrap.length === 0) === (node === undefined)) {
+  if ((bootstrap.length === 0 && options.lan === undefined) === (node === undefined)) {
     throw new UsageError(
-      'a model needs a way into its swarm: bootstrap, with the address of at least one peer, or else a node',
+      'a model needs a way into its swarm: bootstrap, with the address of at least one peer, lan, or else a node',
     )
   }
   const device = await chooseEndsDevice(options)
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
-  if (options.head !== undefined) checkTunedHead(options.head, opened.config, key)
-  if (options.prompts !== undefined) checkTunedPrompts(options.prompts, opened.config, key)
-  if (typeof options.classifier === 'object') checkClassifier(options.classifier, opened.config.hiddenSize, key)
+  checkTrained(options, kind, opened.config, key)
   // Imported here: these modules load the native runtime, which programs that only import this library may never need.
   const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
@@ -86,6 +83,7 @@ export async function openPretrained(
   const parts = await Promise.allSettled([
     SwarmClient.connect({
       bootstrap,
+      lan: options.lan,
       node,
       swarmKey: options.swarmKey,
       modelKey: key,
@@ -132,6 +130,20 @@ export async function openPretrained(
     wireDType: options.wireDType,
     recoveryTimeoutMs: options.recoveryTimeoutMs,
   }
+}
+
+/** Checks what was trained for a model. Throws `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HEAD_MISFIT` and `USAGE`. */
+function checkTrained(
+  { prompts, head, classifier }: PretrainedOptions,
+  { name, output }: ModelKind,
+  config: ModelConfig,
+  key: string,
+): void {
+  if (head !== undefined && output !== 'logits')
+    throw new UsageError(`${name} predicts no tokens: a head is for AutoDistributedModelForCausalLM`)
+  if (head !== undefined) checkTunedHead(head, config, key)
+  if (prompts !== undefined) checkTunedPrompts(prompts, config, key)
+  if (typeof classifier === 'object') checkClassifier(classifier, config.hiddenSize, key)
 }
 
 /**

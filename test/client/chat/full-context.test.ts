@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { commonPrefix } from '../../../src/base/common-prefix.ts'
 import {
   type AnswerOptions,
   type ChatAnswer,
-  type ChatModelSession,
+  type ChatModules,
   ChatSession,
 } from '../../../src/client/chat/chat-session.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
@@ -20,44 +21,26 @@ const template = {
   render: (messages: readonly ChatMessage[]) => `${messages.map(({ role, content }) => role[0]! + content).join('')}a`,
 }
 
-/** Answers with as many x as are asked for. */
-class Parrot implements ChatModelSession {
-  heldIds: number[] = []
-
-  get position(): number {
-    return this.heldIds.length
-  }
-
-  set position(position: number) {
-    this.heldIds.length = position
-  }
-
-  async *generate(promptIds: readonly number[], { maxNewTokens }: AnswerOptions) {
-    const tokenIds = Array.from({ length: maxNewTokens }, () => 'x'.codePointAt(0)!)
-    this.heldIds.push(...promptIds, ...tokenIds.slice(1))
-    yield { tokenIds, text: 'x'.repeat(maxNewTokens) }
-    const text = 'x'.repeat(maxNewTokens)
-    return {
-      promptIds: [...promptIds],
-      tokenIds,
-      logprobs: [],
-      text,
-      finishReason: 'length' as const,
-      seconds: 1,
-      prefillSeconds: 1,
-    }
-  }
-
-  async close(): Promise<void> {
-    this.heldIds = []
+/** Answers with as many x as are asked for, and holds what was told last. */
+function parrot(): ChatModules['texts'] {
+  let held: number[] = []
+  return {
+    async *stream(prompt, { maxNewTokens = 0 } = {}) {
+      const promptIds = [...(prompt as number[])]
+      const cachedTokens = Math.min(commonPrefix(promptIds, held), promptIds.length - 1)
+      const tokenIds = Array.from({ length: maxNewTokens }, () => 'x'.codePointAt(0)!)
+      held = [...promptIds, ...tokenIds.slice(1)]
+      const text = 'x'.repeat(maxNewTokens)
+      yield { tokenIds, text }
+      const finishReason = 'length' as const
+      return { promptIds, tokenIds, logprobs: [], text, finishReason, seconds: 1, prefillSeconds: 1, cachedTokens }
+    },
+    async close() {},
   }
 }
 
 function openChat(): ChatSession {
-  return new ChatSession(
-    { template, tokenizer, openSession: () => new Parrot() as ChatModelSession },
-    { sessionTokens: MAX_TOKENS, maxTokens: MAX_TOKENS },
-  )
+  return new ChatSession({ template, tokenizer, texts: parrot(), maxTokens: MAX_TOKENS })
 }
 
 async function answer(chat: ChatSession, messages: ChatMessage[], options: AnswerOptions): Promise<ChatAnswer> {

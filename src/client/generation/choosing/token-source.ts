@@ -16,10 +16,7 @@ export interface TokenSource {
 /** A head that chooses tokens, and what it is given. */
 export interface BeforeHead {
   readonly head: ChoosingHead
-  /**
-   * Feeds ids; returns the last block's output [hidden] at the last one. May reject once `signal` is aborted, with its
-   * reason, where it only waits.
-   */
+  /** Feeds ids; returns the last block's output [hidden] at the last one. May reject once `signal` is aborted. */
   feed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>
 }
 

@@ -1,5 +1,5 @@
+import { commonPrefix } from '../../../base/common-prefix.ts'
 import { turn } from '../../../base/pace.ts'
-import { commonPrefix } from '../../chat/chat-session.ts'
 import type { Example } from './dataset.ts'
 
 /** The part of a tokenizer that data need. */
