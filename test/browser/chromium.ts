@@ -13,13 +13,13 @@ export const CHROMIUM = [process.env['PETALS_TEST_CHROMIUM'], ...PLACES].find(
 )
 
 /**
- * Why tests in a browser are left out; false where there is one. Where PETALS_TEST_BROWSER is set (as in CI) they must
+ * Why tests in a browser are left out; false where there is one. Where PETALS_REQUIRE_BROWSER is set (as in CI) they must
  * run.
  */
 export function browserIsMissing(): string | false {
   if (CHROMIUM !== undefined) return false
-  if (process.env['PETALS_TEST_BROWSER'] !== undefined)
-    throw new Error('PETALS_TEST_BROWSER is set, and no chromium is here')
+  if (process.env['PETALS_REQUIRE_BROWSER'] !== undefined)
+    throw new Error('PETALS_REQUIRE_BROWSER is set, and no chromium is here')
   return 'no chromium is here (apt-get install chromium)'
 }
 
