@@ -2,7 +2,7 @@ import { type Json, type JsonObject, isObject } from '../json/json.ts'
 import type { SchemaNode, SchemaNodes } from './nodes.ts'
 import { canonical } from './shapes.ts'
 
-/** What an object's required properties must be, where they have a `const` or an `enum`: texts of the values by name. */
+/** The values of an object's required properties that have a `const` or an `enum`, as texts, by name. */
 type Tags = ReadonlyMap<string, ReadonlySet<string>>
 
 /** References to references that are followed. */
