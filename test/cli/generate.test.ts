@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type TestContext, after, before, describe, test } from 'node:test'
@@ -153,6 +153,20 @@ describe('generate', () => {
     assert.equal(new Set(results.map((result) => result.seed)).size, 3)
     const last = await generate(t, undefined, ...draw, '--seed', String(results[2]!.seed), '--json')
     assert.deepEqual((JSON.parse(last.stdout) as { results: Result[] }).results[0]!.tokenIds, results[2]!.tokenIds)
+  })
+
+  test('text and figures that go to one file do not run together; the text alone is only the text', async (t) => {
+    const file = join(await tempFolder(t), 'all.txt')
+    const handle = await open(file, 'w')
+    const args = ['generate', '--threads', '1', '--bootstrap', swarm.bootstrap, '-n', '4', '-p', PROMPT]
+    const { ended } = start(t, args, { stdio: ['ignore', handle.fd, handle.fd] })
+    assert.equal(await ended, 0)
+    await handle.close()
+    const { stdout } = await generate(t, undefined, '-n', '4', '-p', PROMPT)
+    const lines = (await readFile(file, 'utf8')).split('\n')
+    assert.match(lines[0]!, /^route: /)
+    assert.equal(lines.slice(1, -2).join('\n'), stdout)
+    assert.match(lines.at(-2)!, /^4 tokens in /)
   })
 
   test('log-probabilities are told for each token', async (t) => {

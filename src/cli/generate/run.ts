@@ -26,13 +26,13 @@ export async function runGenerate(
   { shutdown: { signal } }: CommandContext,
   argument: string | undefined,
 ): Promise<void> {
-  requireSwarm(values)
   const cleanup = new Cleanup()
   try {
     await readConstraint(values)
     const prompt = values.batch === undefined ? await orAborted(readPrompt(values, argument), signal) : undefined
     if (prompt === undefined && argument !== undefined)
       throw new UsageError(`--batch ${values.batch}: what is ${JSON.stringify(argument)} for? The file has the prompts`)
+    requireSwarm(values)
     await orAborted(generate(values, prompt, cleanup, signal), signal)
   } finally {
     await cleanup.run()
