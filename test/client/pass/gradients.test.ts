@@ -19,6 +19,12 @@ const LLAMA = new URL('../../fixtures/llama', import.meta.url).pathname
 /** The width of the fixture's feed-forward layers. */
 const INTERMEDIATE = 96
 
+/**
+ * A cut at another block has another form of a block compute what goes over it, so last digits depend on the route: most
+ * differ by less than a millionth, one route's gradients of the input by 1.4.
+ */
+const ROUNDING = 3e-6
+
 /** Of the largest value: how far two tensors are apart. */
 function distance(actual: Tensor, expected: Tensor): number {
   assert.deepEqual(actual.shape, expected.shape)
@@ -127,7 +133,7 @@ describe('gradients over processes that are killed', () => {
   })
 
   const processOf = (peerId: string): ChildProcess => swarm.servers.find((server) => server.peerId === peerId)!.process
-  it('are the same to a millionth: killed between forward and backward, and in mid-backward', async () => {
+  it('are the same but for rounding: killed between forward and backward, and in mid-backward', async () => {
     const { config } = model.layers
     const shape = [8, 64, config.hiddenSize]
     const [hidden, gradient, prompts] = [noise(shape, 1), noise(shape, 2), noise([3, 4, config.hiddenSize], 3)]
@@ -138,18 +144,18 @@ describe('gradients over processes that are killed', () => {
     const expected = await whole.backward(gradient)
     const assertSame = (found: PassGradients): void => {
       const apart = [distance(found.hidden, expected.hidden), distance(found.prompts!, expected.prompts!)]
-      assert.ok(Math.max(...apart) < 1e-6, String(apart))
+      assert.ok(Math.max(...apart) < ROUNDING, String(apart))
       assert.deepEqual([...found.adapter!.keys()].toSorted(), [...expected.adapter!.keys()].toSorted())
       for (const [name, { a, b }] of expected.adapter!) {
         const other = found.adapter!.get(name)!
-        assert.ok(distance(other.a, a) < 1e-6 && distance(other.b, b) < 1e-6, name)
+        assert.ok(distance(other.a, a) < ROUNDING && distance(other.b, b) < ROUNDING, name)
       }
     }
     assert.equal(expected.adapter!.size, 3)
     assertSame(await model.layers.backward(hidden, gradient, options))
 
     using between = await model.layers.pass(hidden, options)
-    assert.ok(distance(between.output, whole.output) < 1e-6)
+    assert.ok(distance(between.output, whole.output) < ROUNDING)
     await kill(processOf(holderOf(between, 0)))
     assertSame(await between.backward(gradient))
 

@@ -104,7 +104,7 @@ function swarm(servers: ServerRecord[], answers: (peerId: string) => boolean | '
   return { candidates, dialled, failed, reached }
 }
 
-test('of 60 servers that never answer ever more are dialled at a time, so that the one behind them is found', async (t) => {
+test('of 60 servers that never answer ever more are dialled at a time, and the one behind them is found', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const mute = Array.from({ length: 60 }, (_, i) => recordOf(`mute ${i}`, { throughput: 1000 }))
   const { candidates, dialled } = swarm([...mute, recordOf('honest', { throughput: 1 })], (peerId) =>
