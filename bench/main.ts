@@ -1,8 +1,10 @@
 import { benchCache } from './cache.ts'
 import { benchFairness } from './fairness.ts'
+import { benchGrammar } from './grammar.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
+import { benchPrefix } from './prefix.ts'
 import { benchQuant } from './quant.ts'
 import { benchQuantError } from './quant-error.ts'
 import { benchSampling } from './sampling.ts'
@@ -14,9 +16,11 @@ import { benchWire } from './wire.ts'
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
   fairness: benchFairness,
+  grammar: benchGrammar,
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,
+  prefix: benchPrefix,
   quant: benchQuant,
   'quant-error': benchQuantError,
   sampling: benchSampling,

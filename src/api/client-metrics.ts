@@ -11,8 +11,8 @@ export interface MeasuredModel {
 /** 50 ms to 100 s: from one failed push to a whole recovery timeout. */
 const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 
-/** Counts the repairs of a model's sessions from now on. */
-export function registerClientMetrics(registry: Registry, model: MeasuredModel): void {
+/** Counts the repairs of models' sessions from now on. */
+export function registerClientMetrics(registry: Registry, ...models: readonly MeasuredModel[]): void {
   const registers = [registry]
   const seconds = new Histogram({
     name: 'petals_client_recovery_seconds',
@@ -25,8 +25,9 @@ export function registerClientMetrics(registry: Registry, model: MeasuredModel):
     help: 'Tokens that replacements computed again',
     registers,
   })
-  model.on('recovery', (recovery) => {
-    seconds.observe(recovery.seconds)
-    tokens.inc(recovery.replayedTokens)
-  })
+  for (const model of models)
+    model.on('recovery', (recovery) => {
+      seconds.observe(recovery.seconds)
+      tokens.inc(recovery.replayedTokens)
+    })
 }

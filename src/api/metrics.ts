@@ -6,6 +6,8 @@ import { registerGauge } from './read-metrics.ts'
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]
 /** 1 ms to 8 s: from a decode step of a small span to a prefill chunk of a large one. */
 const SECOND_BUCKETS = exponentialBuckets(0.001, 2, 14)
+/** 0.5 ms to 16 s. */
+const WAIT_BUCKETS = exponentialBuckets(0.0005, 2, 16)
 const NANOSECONDS = 1e9
 
 /** The part of an engine that its metrics read. */
@@ -46,6 +48,13 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
     buckets: SECOND_BUCKETS,
     registers,
   })
+  const waits = new Histogram({
+    name: 'petals_queue_wait_seconds',
+    help: 'How long tasks waited before their first device run',
+    labelNames,
+    buckets: WAIT_BUCKETS,
+    registers,
+  })
   const failed = new Counter({
     name: 'petals_run_failures_total',
     help: 'Tasks whose device run failed',
@@ -59,6 +68,7 @@ export function registerEngineMetrics(registry: Registry, engine: MeasuredEngine
     rows.observe(report.rows)
     seconds.observe(report.seconds)
     busy.inc(report.seconds)
+    for (const wait of report.waits) waits.observe(labels, wait)
     failed.inc(report.results.filter((result) => 'code' in result).length)
   })
   registerGauge(registry, 'petals_cache_tokens', 'Size of the KV cache in tokens', () => engine.cacheTokens)

@@ -4,6 +4,7 @@ import { type Option, type OptionTable, type OptionValues, defaultText, flagOf, 
 import { fromEnvironment } from './options/environment.ts'
 import { fromFlags } from './options/flags.ts'
 import type { GivenOptions } from './options/given.ts'
+import { nameFlags } from './options/name-flags.ts'
 import { choose, nameSource, readOptions } from './options/read-options.ts'
 import type { Shutdown } from './process/shutdown.ts'
 
@@ -74,7 +75,7 @@ function addCommand<T extends OptionTable>(program: Argv, command: Command<T>, c
       await command
         .run(values, context, argument === undefined ? undefined : String(argument))
         .catch((error: unknown) => {
-          throw nameSource(error, given)
+          throw nameSource(nameFlags(error, command.options), given)
         })
     },
   )
@@ -123,6 +124,7 @@ function yargsOption(option: Option, besideArgument: boolean): Options {
   return {
     describe: notes === '' ? option.description : `${option.description} (${notes})`,
     group: `${option.group}:`,
+    ...(option.short !== undefined && { alias: option.short }),
     ...(option.type !== 'flag' && { nargs: 1 }),
     ...(option.type === 'flag' && besideArgument && { boolean: true, default: undefined }),
   }

@@ -13,6 +13,7 @@ import { scalesOf } from './cache/rows/scales.ts'
 import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
 import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
 import { passPieceTokens } from './plan/pass-pieces.ts'
+import { blockBytes } from './plan/plan.ts'
 import { InlineDecode } from './run/inline-decode.ts'
 import type { EngineSession } from './session/engine-session.ts'
 import { EngineSessions, type EngineSessionOptions } from './session/engine-sessions.ts'
@@ -58,6 +59,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly dtype: FloatDType
   readonly blockDigests: readonly string[]
   readonly adapters: Adapters
+  /** How long the weights took to be read, converted and built into sessions. */
+  readonly loadSeconds: number
   /** Held: the sessions of the runtime, and what they go on reading. */
   readonly #loaded: LoadResult
   readonly #accounts: CacheAccounts
@@ -74,17 +77,19 @@ export class Engine extends EventEmitter<EngineEvents> {
    * then.
    */
   static async load(options: EngineOptions): Promise<Engine> {
+    const began = performance.now()
     const loaded = await loadSpan(options)
     try {
-      return new Engine(options, loaded)
+      return new Engine(options, loaded, (performance.now() - began) / 1000)
     } catch (error) {
       releaseSessions(loaded)
       throw error
     }
   }
 
-  private constructor(options: EngineOptions, loaded: LoadResult) {
+  private constructor(options: EngineOptions, loaded: LoadResult, loadSeconds: number) {
     super()
+    this.loadSeconds = loadSeconds
     const { checkpoint, start, end, dtype, cacheTokens } = options
     const { prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = MAX_BATCH_ROWS } = options
     const pieceTokens =
@@ -147,6 +152,13 @@ export class Engine extends EventEmitter<EngineEvents> {
       onCache: () => this.emit('cache'),
     })
     this.#forwardEvents()
+  }
+
+  /** What the blocks' weights take, as the plan counts them. */
+  get weightBytes(): number {
+    const { device, quant } = this.#loaded.span
+    const { config, dtype, start, end } = this
+    return (end - start) * blockBytes(config, { device: device.kind, dtype, quant, stored: config.storedQuant })
   }
 
   get cacheTokens(): number {

@@ -3,12 +3,17 @@ import { randomInt } from 'node:crypto'
 /** The largest range that node's `randomInt` accepts. */
 const SEEDS = 2 ** 48 - 1
 
+/** A seed from the system's random numbers. */
+export function drawSeed(): number {
+  return randomInt(SEEDS)
+}
+
 /**
  * A generator of uniform numbers in [0, 1) with 53 random bits each: xoshiro128** (Blackman and Vigna, "Scrambled
  * Linear Pseudorandom Number Generators"), its state filled by splitmix64 from `seed`, a safe integer. A seed gives the
  * same numbers on every machine; without one, the system's random numbers give it.
  */
-export function seededRandom(seed: number = randomInt(SEEDS)): () => number {
+export function seededRandom(seed = drawSeed()): () => number {
   const next = xoshiro(seedWords(seed))
   return () => {
     const high = next() >>> 5

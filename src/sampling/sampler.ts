@@ -4,20 +4,25 @@
 // what options there are.
 
 import type { Candidates } from './candidates.ts'
-import { expSum, likeliest, maxLogit } from './logits.ts'
+import { openConstraint } from './open-constraint.ts'
+import { likeliest } from './logits.ts'
 import { type ResolvedOptions, isSampling } from './options/options.ts'
 import { createProcessors } from './processors.ts'
 import { seededRandom } from './random.ts'
+import { type TokenLogprob, placeLogprobs } from './token-logprobs.ts'
 import { createWarping, warp } from './warpers.ts'
 import { Workspace } from './workspace.ts'
 
 /**
  * A chosen token and, if `logprobs` was asked for, its log-probability under the model itself, before logits
- * processors.
+ * processors, with those of the `topLogprobs` likeliest tokens.
  */
 export interface Sample {
   readonly tokenId: number
   readonly logprob: number | undefined
+  readonly top?: readonly TokenLogprob[]
+  /** Whether the token completes what a constraint asks for: nothing can follow. */
+  readonly complete?: boolean
 }
 
 /**
@@ -33,7 +38,8 @@ export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
  * workspace.
  */
 export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
-  const processors = createProcessors(options, promptLength, workspace)
+  const constraint = openConstraint(options, promptLength, workspace)
+  const processors = createProcessors(options, promptLength, workspace, constraint)
   const choose = isSampling(options) ? drawer(options, workspace.candidates) : likeliest
   return (logits, ids) => {
     let processed = logits
@@ -44,17 +50,10 @@ export function createSampler(options: ResolvedOptions, promptLength: number, wo
       for (const process of processors) process(processed, ids)
     }
     const tokenId = choose(processed)
-    return { tokenId, logprob: options.logprobs === true ? logProbability(logits, tokenId) : undefined }
+    const completes = constraint?.isCompletedBy(ids, tokenId) === true && { complete: true }
+    if (options.logprobs !== true) return { tokenId, logprob: undefined, ...completes }
+    return { tokenId, ...placeLogprobs(logits, tokenId, options.topLogprobs ?? 0), ...completes }
   }
-}
-
-/**
- * The token's log-probability. It takes one exponential for each word of the vocabulary: more than the rest of a greedy
- * step.
- */
-function logProbability(logits: Float32Array, tokenId: number): number {
-  const max = maxLogit(logits)
-  return logits[tokenId]! - max - Math.log(expSum(logits, max))
 }
 
 /** Makes the function that chooses a token from processed logits: by a draw, or the likeliest. */

@@ -111,9 +111,15 @@ export class BlockServer {
     await node.handle('probe', (stream) => this.#passes.forward('probe', stream))
   }
 
-  /** Refuses new sessions with `DRAINING` from now on; open ones go on. */
+  /** Tokens in the caches of sessions that give way to whoever needs their room. */
+  get parkedTokens(): number {
+    return [...this.#sessions.values()].reduce((sum, { isParked, position }) => sum + (isParked ? position : 0), 0)
+  }
+
+  /** Refuses new sessions with `DRAINING` from now on; open ones go on, except for those that are only parked. */
   drain(): void {
     this.#draining = true
+    this.#shares.clearParked()
   }
 
   /** Takes new sessions again. */
@@ -144,6 +150,7 @@ export class BlockServer {
     const { sessionId, start, end, maxLength } = open
     const log = tracedLogger(this.#modules.logger, open.trace)
     let session: ServedSession | undefined
+    let openedAt = 0
     const converted = this.#payForPrompts(stream.remotePeer, open.prompts)
     const {
       taken: cache,
@@ -165,7 +172,10 @@ export class BlockServer {
           outputBudget: this.outputBudget,
           sent: this.#modules.node.peerGuard.sent,
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
-          onStep: (tokens) => this.#countStep(tokens),
+          onStep: (tokens, seconds) => this.stats.stepped(tokens, seconds),
+          onParked: () => {
+            if (this.#draining) this.#shares.clearParked()
+          },
           pace: this.pace,
           numBlocks: end - start,
           onFailure: (kind, error) => this.#report(kind, log, error),
@@ -175,11 +185,13 @@ export class BlockServer {
       this.#sessions.set(sessionId, session)
       heldBy(holderOf(session))
       this.stats.sessionsOpened += 1
+      openedAt = performance.now()
       log.debug({ peerId: stream.remotePeer, start, end, maxLength }, 'session opened')
       await stream.send({ kind: 'opened' })
       await listen(stream, (message) => session!.handle(message))
     } finally {
       log.debug({ tokens: session?.position }, 'session closed')
+      if (openedAt > 0) this.stats.emit('session', (performance.now() - openedAt) / 1000)
       session?.close()
       this.#sessions.delete(sessionId)
       giveBack()
@@ -220,6 +232,7 @@ export class BlockServer {
           client: stream.remotePeer,
           timeoutMs,
           signal: gone.signal,
+          makeRoom: () => this.#shares.makeRoom(stream.remotePeer),
         }),
       )
     } finally {
@@ -311,11 +324,6 @@ export class BlockServer {
     return waitMs > 0 ? sleep(waitMs, undefined, { ref: false }) : undefined
   }
 
-  #countStep(tokens: number): void {
-    this.stats.steps += 1
-    this.stats.stepTokens += tokens
-  }
-
   async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
@@ -339,6 +347,9 @@ function holderOf(session: ServedSession): CacheHolder {
   return {
     get usedAt() {
       return session.usedAt
+    },
+    get isParked() {
+      return session.isParked
     },
     giveWay: (error) => session.fail(error),
   }

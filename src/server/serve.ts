@@ -218,7 +218,7 @@ async function putOnAir(
   const goOnline = async (engine: Engine): Promise<void> => {
     blocks.resume(engine)
     blocks.pace.reset(await ratesOf(engine, throughput))
-    announcer.describe(engine, blocks.pace)
+    announcer.describe(engine, blocks.pace, blocks)
     await probeSelf(node, engine, modelKey)
     await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
   }

@@ -13,7 +13,7 @@ export interface PeerTarget {
 
 const MAX_PORT = 65_535
 
-const EXAMPLE = '/ip4/192.0.2.1/tcp/31337/p2p/12D3KooW…'
+const EXAMPLE = '/ip4/192.0.2.1/tcp/24640/p2p/12D3KooW…'
 
 /** Parses a multiaddr. Throws `SWARM_ADDRESS`. */
 export function parseAddress(text: string): Multiaddr {
@@ -65,7 +65,7 @@ export function checkTcpAddress(text: string): void {
   if (isTcpAddress(parseAddress(text))) return
   throw new SwarmError(
     'SWARM_ADDRESS',
-    `the address ${text} is not of the form /ip4/ADDRESS/tcp/PORT, like /ip4/0.0.0.0/tcp/31337; ` +
+    `the address ${text} is not of the form /ip4/ADDRESS/tcp/PORT, like /ip4/0.0.0.0/tcp/24640; ` +
       'ip6, dns, dns4 and dns6 may stand for ip4',
   )
 }

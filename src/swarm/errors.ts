@@ -19,6 +19,7 @@ export type SwarmErrorCode =
   | 'SWARM_STATE' // a call that needs a started node, or an open stream
   | 'SWARM_STREAM_LOST' // the stream ended without its last frame: the peer died or gave up
   | 'SWARM_TIMEOUT' // the peer did not answer, or did not take bytes, in time
+  | 'SWARM_TOKEN' // a join token that is damaged
   | 'SWARM_TOO_LARGE' // a message of this node that no peer would take
   | 'SWARM_UNREACHABLE' // no address of the peer could be dialled
   | 'SWARM_VERSION' // the peer speaks another version of the protocol

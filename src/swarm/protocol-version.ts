@@ -2,7 +2,7 @@
  * The version of the request protocols, of records and of frames. Peers whose first numbers differ do not understand
  * each other.
  */
-export const PROTOCOL_VERSION = '3.1.0'
+export const PROTOCOL_VERSION = '3.2.0'
 
 /** The last part of every libp2p protocol's name; equal for all versions that understand each other. */
 export const PROTOCOL_SUFFIX = `${major(PROTOCOL_VERSION)}.0.0`
@@ -15,6 +15,11 @@ export function isCompatible(protocol = UNSAID_VERSION): boolean {
   return major(protocol) === major(PROTOCOL_VERSION)
 }
 
+/** Whether a peer with this protocol version knows what came with `version`, one of this node's first number. */
+export function knows(protocol: string | undefined, version: `${number}.${number}.0`): boolean {
+  return isCompatible(protocol) && minor(protocol!) >= minor(version)
+}
+
 /** A sentence about a peer with another version, with what to do about it. */
 export function mismatchText(peerId: string, protocol = UNSAID_VERSION): string {
   const cure = major(protocol) > major(PROTOCOL_VERSION) ? 'update petals-node here' : 'update petals-node there'
@@ -23,4 +28,8 @@ export function mismatchText(peerId: string, protocol = UNSAID_VERSION): string 
 
 function major(version: string): number {
   return Number.parseInt(version, 10)
+}
+
+function minor(version: string): number {
+  return Number.parseInt(version.split('.')[1] ?? '0', 10)
 }

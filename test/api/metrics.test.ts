@@ -12,8 +12,8 @@ class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
   cacheTokensLeft = 1024
   numSessions = 0
 
-  run(report: Pick<RunReport, 'kind' | 'rows' | 'tokens' | 'seconds'>): void {
-    this.emit('run', { type: 'run', results: [], ...report })
+  run(report: Pick<RunReport, 'kind' | 'rows' | 'tokens' | 'seconds'> & { waits?: number[] }): void {
+    this.emit('run', { type: 'run', results: [], waits: [], ...report })
   }
 }
 
@@ -38,7 +38,7 @@ test('the endpoint counts device runs and reads sizes when it is scraped', async
     { host: '127.0.0.1', port: 0 },
   )
   t.after(() => server.stop())
-  engine.run({ kind: 'decode', rows: 5, tokens: 5, seconds: 0.003 })
+  engine.run({ kind: 'decode', rows: 5, tokens: 5, seconds: 0.003, waits: [0, 0.0001, 0.0015, 3] })
   engine.run({ kind: 'decode', rows: 1, tokens: 1, seconds: 0.5 })
   engine.run({ kind: 'pass', rows: 1, tokens: 200, seconds: 0.25 })
   engine.cacheTokensLeft = 896
@@ -55,6 +55,9 @@ test('the endpoint counts device runs and reads sizes when it is scraped', async
     'petals_run_rows_bucket{le="8"}': 3,
     'petals_run_seconds_bucket{le="0.004"}': 1,
     petals_run_seconds_count: 3,
+    'petals_queue_wait_seconds_bucket{le="0.0005",kind="decode"}': 2,
+    'petals_queue_wait_seconds_bucket{le="0.002",kind="decode"}': 3,
+    'petals_queue_wait_seconds_count{kind="decode"}': 4,
     petals_engine_busy_seconds_total: 0.753,
     petals_cache_tokens: 1024,
     petals_cache_tokens_left: 896,

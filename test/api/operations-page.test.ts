@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { Registry } from 'prom-client'
+import { AccessControl } from '../../src/api/access/access-control.ts'
+import { registerApiMetrics } from '../../src/api/api-metrics.ts'
 import { registerClientMetrics } from '../../src/api/client-metrics.ts'
 import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
 import { type MeasuredServer, registerServerMetrics } from '../../src/api/server-metrics.ts'
@@ -24,6 +26,7 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
     cacheTokensLeft: 512,
     numSessions: 1,
     numReloads: 2,
+    engine: { loadSeconds: 3, weightBytes: 4096 },
   })
   return {
     announcer: {
@@ -31,8 +34,8 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
       throughput: 20,
       span: { modelKey: 'demo', start: 2, end: 5, dtype: 'float32', quant: 'int8', device: 'cpu', version: '1.2.3' },
     },
-    blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
-    discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] } },
+    blocks: { stats, numSessions: 1, parkedTokens: 64, outputBudget: new OutputBudget() },
+    discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] }, unserved: () => [5, 6] },
     keeper,
   } as unknown as MeasuredServer
 }
@@ -48,6 +51,7 @@ test('docs/operations.md lists exactly the petals metrics that exist, with their
   registerServerMetrics(registry, server)
   registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
   registerClientMetrics(registry, new EventEmitter())
+  registerApiMetrics(registry, new AccessControl([]))
   t.after(registerEventLoopMetric(registry))
   const existing = registry
     .getMetricsAsArray()
@@ -71,6 +75,8 @@ test("what is counted elsewhere is read at each scrape, and a peer's codes are n
     assert.ok(lines.includes(`petals_server_failures_total{code="CACHE_FULL"} ${count}`), lines.join('\n'))
     assert.ok(lines.includes('petals_server_failures_total{code="REMOTE"} 1'))
     assert.ok(lines.includes('petals_server_reloads_total 2'))
+    assert.ok(lines.includes('petals_server_weight_bytes 4096'))
+    assert.ok(lines.includes('petals_swarm_missing_blocks 2'))
     const info =
       'model="demo",blocks="2:5",dtype="float32",quant="int8",kv_dtype="float32",device="cpu",version="1.2.3"'
     assert.ok(lines.includes(`petals_server_info{${info}} 1`), lines.join('\n'))
@@ -78,6 +84,27 @@ test("what is counted elsewhere is read at each scrape, and a peer's codes are n
     assert.ok(lines.includes('petals_swarm_servers{state="JOINING"} 1'))
     stats.failed(new PetalsError('CACHE_FULL', 'full'))
   }
+})
+
+test('steps and sessions are timed', async () => {
+  const registry = createMetrics()
+  const stats = new ServerStats()
+  registerServerMetrics(registry, fakeServer(stats))
+  stats.stepped(1, 0.003)
+  stats.stepped(1, 0.02)
+  stats.stepped(128, 0.5)
+  stats.emit('session', 70)
+  const lines = await petalsLines(registry)
+  for (const line of [
+    'petals_server_steps_total 3',
+    'petals_server_step_tokens_total 130',
+    'petals_server_step_seconds_bucket{le="0.004",kind="decode"} 1',
+    'petals_server_step_seconds_count{kind="decode"} 2',
+    'petals_server_step_seconds_sum{kind="prefill"} 0.5',
+    'petals_server_session_seconds_bucket{le="64"} 0',
+    'petals_server_session_seconds_bucket{le="256"} 1',
+  ])
+    assert.ok(lines.includes(line), `${line} in\n${lines.join('\n')}`)
 })
 
 test("a node counts its frames, and libp2p's own metrics are in the same registry after a restart too", async (t) => {

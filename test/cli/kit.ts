@@ -48,7 +48,7 @@ export function startProgram(
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
-    env: { ...process.env, [name]: value },
+    env: { ...process.env, ...options.env, [name]: value },
   })
   t.after(() => child.kill('SIGKILL'))
   const out = { stdout: '', stderr: '' }

@@ -43,7 +43,7 @@ test('a port in use, a bad key and a bad identity are one sentence each, and not
       ['--swarm-key', bad],
       /the swarm key file .*bad\.key does not begin with \/key\/swarm\/psk\/1\.0\.0\/: .*petals-node keygen/,
     ],
-    [['--swarm-key', join(folder, 'none.key')], /cannot read the swarm key file .*none\.key: .*no such file/],
+    [['--swarm-key', join(folder, 'none.key')], /--swarm-key .*none\.key: .*no such file/],
     [['--identity', bad], /bad\.key/],
     [['--identity', folder], /cannot read the identity file/],
     [['--ready-file', join(folder, 'none', 'ready.json')], /--ready-file .*none\/ready\.json: .*no such file/],

@@ -4,6 +4,13 @@ import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-sw
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import { patiently } from '../../src/client/session/patience.ts'
 import { NoRouteError } from '../../src/client/remote/routing.ts'
+import { ChatLoop } from '../../src/cli/chat/loop.ts'
+import { chatOptions } from '../../src/cli/chat/options.ts'
+import { AnswerSettings } from '../../src/cli/chat/settings.ts'
+import { readOptions } from '../../src/cli/options/read-options.ts'
+import { Interruptible } from '../../src/cli/process/interruptible.ts'
+import { openChat } from '../../src/client/chat/open-chat.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { start, until } from './kit.ts'
 
 const inSeconds = (text: string) => Number(/waiting for at most (\d+) s/.exec(text)?.[1])
@@ -28,6 +35,37 @@ test('a wait is told once, soon, and ends with the time; where it cannot help th
   const final = () => Promise.reject(new NoRouteError([3], `attempt ${++attempts}`, true))
   await assert.rejects(patiently(final, options), { message: 'attempt 1' })
   assert.equal(told.length, 1)
+})
+
+test('a wait ends when it is interrupted', async () => {
+  const stop = new AbortController()
+  const waited = patiently(() => Promise.reject(new NoRouteError([3], 'block 3')), {
+    timeoutMs: 60_000,
+    check: () => undefined,
+    signal: stop.signal,
+    refresh: () => new Promise(() => undefined),
+    onWait: () => stop.abort(new Error('stopped')),
+  })
+  await assert.rejects(waited, { message: 'stopped' })
+})
+
+test('an attempt is left to itself when it is interrupted', async () => {
+  const stop = new AbortController()
+  let abandoned = 0
+  const attempt = (): Promise<never> => {
+    stop.abort(new Error('stopped'))
+    return new Promise(() => undefined)
+  }
+  const waited = patiently(attempt, {
+    timeoutMs: 60_000,
+    check: () => undefined,
+    signal: stop.signal,
+    abandon: () => abandoned++,
+    refresh: async () => undefined,
+    onWait: () => undefined,
+  })
+  await assert.rejects(waited, { message: 'stopped' })
+  assert.equal(abandoned, 1)
 })
 
 describe('with a swarm that holds half of a model', () => {
@@ -64,6 +102,25 @@ describe('with a swarm that holds half of a model', () => {
       assert.match(out.stderr, message)
       assert.doesNotMatch(out.stderr, /waiting/)
     }
+  })
+
+  test('in a chat the first Ctrl-C ends the wait and not the program', async (t) => {
+    const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, {
+      bootstrap: [swarm.bootstrap],
+      threads: 1,
+    })
+    t.after(() => model.close())
+    const { session } = await openChat(model, { template: 'plain', sessionTokens: 64 })
+    t.after(() => session.close())
+    const work = new Interruptible(() => undefined)
+    const notes: string[] = []
+    model.on('waiting', () => assert.equal(work.interrupt(), true))
+    const settings = new AnswerSettings(readOptions(chatOptions, new Map()))
+    const output = { write: () => undefined, end: () => notes.push('end'), note: (text: string) => notes.push(text) }
+    const loop = new ChatLoop({ session, output, settings, work, options: () => ({ maxNewTokens: 4 }) })
+    assert.equal(await loop.take('hello'), true)
+    assert.deepEqual(notes, ['end'])
+    assert.deepEqual(loop.conversation.messages, [{ role: 'user', content: 'hello' }], 'it can be asked again')
   })
 
   test('a token id that the model does not have is a mistake of the user', async (t) => {

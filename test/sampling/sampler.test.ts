@@ -67,6 +67,19 @@ describe('the log-probability', () => {
     }
   })
 
+  test('comes with those of the likeliest tokens, lower ids first among equals', () => {
+    const logits = Float32Array.of(1, 3, -2, 3, 2)
+    const probabilities = softmax(logits)
+    for (const topLogprobs of [0, 1, 3, 5, 9]) {
+      const { top } = createSampler({ logprobs: true, topLogprobs })(logits, [])
+      assert.deepEqual(
+        top!.map(({ tokenId }) => tokenId),
+        [1, 3, 4, 0, 2].slice(0, topLogprobs),
+      )
+      for (const { tokenId, logprob } of top!) assert.ok(Math.abs(logprob - Math.log(probabilities[tokenId]!)) < 1e-12)
+    }
+  })
+
   test('is exact for large and for impossible logits', () => {
     const { logprob } = createSampler({ logprobs: true })(Float32Array.of(30_000, 29_999, -30_000, -Infinity), [])
     assert.ok(Math.abs(logprob! + Math.log1p(Math.exp(-1))) < 1e-12)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PROTOCOL_VERSION, isCompatible } from '../../src/swarm/protocol-version.ts'
+import { PROTOCOL_VERSION, isCompatible, knows } from '../../src/swarm/protocol-version.ts'
 import { signRecord, verifyRecord } from '../../src/swarm/records/record.ts'
 import { eventually, recordOf, silent, startNode, targetOf } from './kit.ts'
 
@@ -10,6 +10,13 @@ test('the first number decides, and who does not say speaks version 1', () => {
   assert.deepEqual(
     ['3.0.0', '3.1.0', '3.7.2', '1.0.0', '30.0.0', 'x', undefined].map((version) => isCompatible(version)),
     [true, true, true, false, false, false, false],
+  )
+})
+
+test('what came with a version is known to that and later ones with the same first number', () => {
+  assert.deepEqual(
+    ['3.2.0', '3.10.1', '3.1.9', '3', '4.2.0', '2.9.0', 'x', undefined].map((version) => knows(version, '3.2.0')),
+    [true, true, false, false, false, false, false, false],
   )
 })
 
@@ -62,6 +69,6 @@ test('a peer that speaks another version only is refused with both versions, and
   assert.equal(warnings.length, 1)
   await assert.rejects(node.open(targetOf(newer), 'forward'), {
     code: 'SWARM_PROTOCOL',
-    message: /does not serve forward 3\.1\.0/,
+    message: /does not serve forward 3\.2\.0/,
   })
 })

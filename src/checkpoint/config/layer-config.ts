@@ -16,6 +16,12 @@ export interface LayerConfig {
   readonly sparse?: boolean | undefined
 }
 
+/**
+ * Caches of layers with a window keep so many positions behind it: a sequence can be cut back by as many without
+ * anything being computed again.
+ */
+export const WINDOW_MARGIN_TOKENS = 128
+
 /** The layers of a model whose layers are all alike. */
 export function equalLayers(numBlocks: number, layer: LayerConfig = { rope: 0 }): LayerConfig[] {
   return Array.from({ length: numBlocks }, () => layer)

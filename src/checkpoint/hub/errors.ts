@@ -10,6 +10,7 @@ import { errorMessage, PetalsError } from '../../base/errors.ts'
  * - `HUB_RANGES`: the server ignores byte ranges; `HUB_ANSWER`: an answer that is no hub's; `HUB_CONTENT`: bytes that
  *   are not those of the pinned version
  * - `HUB_DISK_FULL`, `HUB_DISK_LIMIT`, `HUB_FOLDER`: no room, no room within the bound, or a folder that cannot be used
+ * - `HUB_IN_USE`: a process uses what is to be deleted
  */
 export type HubErrorCode =
   | 'HUB_GATED'
@@ -27,6 +28,7 @@ export type HubErrorCode =
   | 'HUB_DISK_FULL'
   | 'HUB_DISK_LIMIT'
   | 'HUB_FOLDER'
+  | 'HUB_IN_USE'
 
 const RETRYABLE: ReadonlySet<HubErrorCode> = new Set(['HUB_RATE_LIMITED', 'HUB_UNAVAILABLE', 'HUB_CONNECTION'])
 

@@ -1,68 +1,76 @@
-import type { ChatAnswer, ChatSession } from '../../client/chat/chat-session.ts'
+import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
+import type { AnswerOptions, ChatAnswer, ChatSession } from '../../client/chat/chat-session.ts'
 import { Conversation } from '../../client/chat/conversation.ts'
-import type { GenerationOptions } from '../../sampling/options/options.ts'
-import { applyLine } from './commands.ts'
+import type { Interruptible } from '../process/interruptible.ts'
+import { type ChatState, applyLine } from './commands.ts'
 import type { ChatOutput } from './output.ts'
+import { SavedChats } from './saved-chat.ts'
+import type { AnswerSettings, SettingValues } from './settings.ts'
 
-type AnswerOptions = GenerationOptions & { readonly maxNewTokens: number }
+/** What a chat works with. */
+export interface ChatParts {
+  readonly session: Pick<ChatSession, 'answer' | 'maxTokens'>
+  readonly output: ChatOutput
+  readonly settings: AnswerSettings
+  readonly work: Interruptible
+  /** How an answer is generated, by what is set. */
+  readonly options: (values: SettingValues) => AnswerOptions
+}
 
 /** Processes a chat's lines, one after another: messages to be answered, and commands. */
 export class ChatLoop {
   readonly conversation = new Conversation()
-  readonly #session: Pick<ChatSession, 'answer'>
-  readonly #output: ChatOutput
-  readonly #options: AnswerOptions
-  #answering: AbortController | undefined
-  /** Whether Ctrl-C was pressed since the last line while no answer was under way. */
-  #asked = false
+  readonly #parts: ChatParts
+  readonly #state: ChatState
+  /** How many messages had been left out of what the model is told when that was said last. */
+  #leftOut = 0
 
-  constructor(session: Pick<ChatSession, 'answer'>, output: ChatOutput, options: AnswerOptions) {
-    this.#session = session
-    this.#output = output
-    this.#options = options
+  constructor(parts: ChatParts) {
+    this.#parts = parts
+    this.#state = { conversation: this.conversation, settings: parts.settings, files: new SavedChats() }
   }
 
   /** Processes a line; returns false if it ends the chat. Rejects with the error of an answer that failed. */
   async take(line: string): Promise<boolean> {
-    this.#asked = false
+    const { output, work } = this.#parts
+    work.begin()
     if (line.trim() === '') return true
-    const outcome = applyLine(this.conversation, line)
-    if (outcome.kind === 'note') this.#output.note(outcome.text)
-    if (outcome.kind === 'answer') await this.#answer()
+    const outcome = await applyLine(this.#state, line)
+    if (outcome.kind === 'note') output.note(outcome.text)
+    if (outcome.kind === 'answer') await work.run((signal) => this.#answer(signal))
     return outcome.kind !== 'exit'
   }
 
-  /** Handles Ctrl-C: stops the answer under way. Returns false if the program should end instead. */
-  interrupt(): boolean {
-    if (this.#answering !== undefined) {
-      if (this.#answering.signal.aborted) return false
-      this.#answering.abort()
-      return true
-    }
-    if (this.#asked) return false
-    this.#asked = true
-    this.#output.note('(Ctrl-C again ends; /help lists commands)')
-    return true
-  }
-
-  async #answer(): Promise<void> {
-    this.#answering = new AbortController()
-    try {
-      const answer = await this.#write(this.#answering.signal)
-      // If the answer was stopped before its first word, the message stays unanswered.
-      if (answer.text !== '' || answer.finishReason !== 'aborted') this.conversation.answer(answer.text)
-      this.#output.end(answer)
-    } finally {
-      this.#answering = undefined
-    }
+  async #answer(signal: AbortSignal): Promise<void> {
+    const { output, session } = this.#parts
+    const answer = await this.#write(signal).catch((error: unknown) => {
+      if (errorCode(error) !== 'CHAT_TOO_LONG') throw error
+      const cures = '/undo, /clear, /set on-full shift'
+      throw new PetalsError('CHAT_TOO_LONG', `${errorMessage(error)} (${cures})`, { cause: error })
+    })
+    // If the answer was stopped before its first word, the message stays unanswered.
+    if (answer.text !== '' || answer.finishReason !== 'aborted') this.conversation.answer(answer.text)
+    output.end(answer)
+    if (answer.leftOut > this.#leftOut)
+      output.note(
+        `(the model takes ${session.maxTokens} tokens: it was not told the first ${answer.leftOut} messages, ` +
+          'and will not be again)',
+      )
+    this.#leftOut = answer.leftOut
+    if (answer.isFull)
+      output.note(
+        `(the model takes ${session.maxTokens} tokens, and they are full: the answer ends here. /set on-full shift ` +
+          'leaves out the oldest turns from now on, /undo takes back the last, /clear begins anew)',
+      )
   }
 
   async #write(signal: AbortSignal): Promise<ChatAnswer> {
-    const chunks = this.#session.answer(this.conversation.messages, { ...this.#options, signal })
+    const { output, session, settings, options } = this.#parts
+    const chunks = session.answer(this.conversation.messages, { ...options(settings.values), signal })
     for (;;) {
       const next = await chunks.next()
       if (next.done === true) return next.value
-      this.#output.write(next.value.text)
+      output.write(next.value.text)
     }
   }
 }

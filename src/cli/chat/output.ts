@@ -24,10 +24,9 @@ export class TerminalOutput implements ChatOutput {
 
   end(answer: ChatAnswer): void {
     this.#printer.endText()
-    if (process.stderr.isTTY)
-      this.#printer.note(
-        `(${describeResult(answer)}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`,
-      )
+    if (!process.stderr.isTTY) return
+    const figures = describeResult(answer, answer.isFull ? 'there is no more room' : undefined)
+    this.#printer.note(`(${figures}; ${answer.newTokens} of ${answer.contextTokens} prompt tokens were new)`)
   }
 
   note(text: string): void {
@@ -45,7 +44,7 @@ export class JsonOutput implements ChatOutput {
     // The whole answer comes at its end.
   }
 
-  end({ text, finishReason, tokenIds, contextTokens, newTokens, seconds }: ChatAnswer): void {
+  end({ text, finishReason, tokenIds, contextTokens, newTokens, leftOut, isFull, seconds, seed }: ChatAnswer): void {
     this.#line({
       role: 'assistant',
       content: text,
@@ -53,6 +52,9 @@ export class JsonOutput implements ChatOutput {
       contextTokens,
       newTokens,
       answerTokens: tokenIds.length,
+      leftOut,
+      isFull,
+      ...(seed !== undefined && { seed }),
       seconds,
     })
   }

@@ -5,29 +5,33 @@ import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../values/bundled-model.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { DemoValues } from './options.ts'
+import type { Shutdown } from '../process/shutdown.ts'
 import { type LocalSwarm, type LocalSwarmEvent, startLocalSwarm } from '../process/local-swarm.ts'
+import { Interruptible } from '../process/interruptible.ts'
+import { readLines } from '../terminal/lines.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { orAborted } from '../../base/abort.ts'
 import { splitEvenly } from '../values/span.ts'
 import { TextPrinter, describeResult } from '../terminal/text-printer.ts'
-import { continueLines } from './lines.ts'
 
 const NUM_SERVERS = 3
 const MAX_NEW_TOKENS = 64
 
 /** Demonstrates a swarm on this machine. The processes that it starts always end with this one. */
-export async function runDemo(values: DemoValues, { shutdown: { signal } }: CommandContext): Promise<void> {
+export async function runDemo(values: DemoValues, { shutdown }: CommandContext): Promise<void> {
+  const { signal } = shutdown
   const cleanup = new Cleanup()
   try {
     const swarm = await startSwarm(signal)
     cleanup.add(() => swarm.stop())
-    await orAborted(show(values, swarm, cleanup, signal), signal)
+    await orAborted(show(values, swarm, cleanup, shutdown), signal)
   } finally {
     await cleanup.run()
   }
 }
 
-async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, signal: AbortSignal): Promise<void> {
+async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, shutdown: Shutdown): Promise<void> {
+  const { signal } = shutdown
   const logger = await createLogger(values.logLevel)
   const model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, {
     bootstrap: [swarm.bootstrap],
@@ -45,9 +49,18 @@ async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, sig
   if (values.once) return
   say(`\nTo see who holds what, from another terminal:\n  npx petals-node status --bootstrap ${swarm.bootstrap}`)
   say('Type a text and press Enter to have it continued; an empty line or Ctrl-D leaves.')
-  await continueLines(async (line) => {
-    printer.note(describeResult(await printer.print(line, options)))
-  }, signal)
+  const work = new Interruptible((text) => printer.note(text))
+  cleanup.add(shutdown.onInterrupt(() => work.interrupt()))
+  await readLines(
+    async (line) => {
+      work.begin()
+      if (line.trim() === '') return false
+      const result = await work.run((stop) => printer.print(line, { ...options, signal: stop }))
+      printer.note(describeResult(result))
+      return true
+    },
+    { signal, isTyped: process.stdin.isTTY },
+  )
 }
 
 async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {

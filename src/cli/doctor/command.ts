@@ -8,7 +8,7 @@ export const doctorCommand = defineCommand({
   examples: [
     ['$0 doctor', 'this machine: Node, runtime, CUDA, memory, disk'],
     ['$0 doctor --model org/name', 'how many of its blocks fit, before anything is downloaded'],
-    ['$0 doctor --bootstrap ADDR --listen /ip4/0.0.0.0/tcp/31337', 'also whether others can reach it'],
+    ['$0 doctor --bootstrap ADDR --port 24640', 'also whether others can reach it'],
   ],
   run: async (values, context) => (await import('./run.ts')).runDoctor(values, context),
 })

@@ -1,9 +1,16 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { computeOptions, modelOptions, nodeOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import {
+  computeOptions,
+  lanOptions,
+  modelOptions,
+  nodeOptions,
+  swarmOptions,
+  toolLogOptions,
+} from '../options/options.ts'
 import { serverOptions } from '../options/server-options.ts'
 
 const { device, dtype, quant, kvDtype, attnCacheTokens } = computeOptions
-const { listen, announce, identity } = nodeOptions
+const { port, listen, announce, identity } = nodeOptions
 const { metricsHost, metricsPort } = serverOptions
 
 export const doctorOptions = {
@@ -18,6 +25,8 @@ export const doctorOptions = {
   kvDtype,
   attnCacheTokens,
   ...swarmOptions,
+  ...lanOptions,
+  port,
   listen,
   announce,
   identity,

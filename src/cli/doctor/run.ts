@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { hubSettings } from '../../checkpoint/hub/settings.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, checkTcpAddresses } from '../join/addresses.ts'
+import { checkBootstrap, lanOf, listenAddresses } from '../join/addresses.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
 import type { DoctorValues } from './options.ts'
@@ -21,7 +21,7 @@ import { type Finding, ok, problem, renderFinding } from './finding.ts'
 /** Prints each finding as soon as it is made; exits with the code `failed` if there is a problem. */
 export async function runDoctor(values: DoctorValues, { shutdown }: CommandContext): Promise<void> {
   checkBootstrap(values.bootstrap)
-  checkTcpAddresses('--listen', values.listen)
+  listenAddresses(values)
   const findings: Finding[] = []
   const cleanup = new Cleanup()
   try {
@@ -60,8 +60,8 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
   if (node instanceof Error) {
     yield problem('Port', errorMessage(node))
   } else {
-    yield ok('Port', `listening works on ${values.listen.join(', ')}`)
-    yield* await checkPeers(node, values.bootstrap, signal)
+    yield ok('Port', `listening works on ${listenAddresses(values).join(', ')}`)
+    yield* await checkPeers(node, signal)
   }
   if (values.model !== undefined) yield* await checkModel(values, values.model, signal)
 }
@@ -70,12 +70,15 @@ async function* examine(values: DoctorValues, cleanup: Cleanup, signal: AbortSig
 async function startNode(values: DoctorValues, cleanup: Cleanup): Promise<SwarmNode | Error> {
   try {
     const logger = await createLogger(values.logLevel)
-    const { listen, announce, bootstrap } = values
+    const { announce, bootstrap } = values
+    const listen = listenAddresses(values)
     const swarmKey = await readSwarmKey(values.swarmKey)
     const identity = await loadIdentity(values.identity)
-    const node = await createSwarmNode({ identity, listen, announce, bootstrap, swarmKey, logger })
+    const node = await createSwarmNode({ identity, listen, announce, bootstrap, lan: lanOf(values), swarmKey, logger })
     cleanup.add(() => node.stop())
     await node.start()
+    // What the local network has to say is part of the findings.
+    if (values.mdns) await node.ready().catch(() => undefined)
     return node
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error))

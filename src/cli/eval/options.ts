@@ -3,6 +3,7 @@ import { chatOptions } from '../chat/options.ts'
 import {
   adapterOptions,
   endsOptions,
+  lanOptions,
   modelOptions,
   routeOptions,
   swarmOptions,
@@ -59,6 +60,7 @@ export const evalOptions = {
   },
   json: { type: 'flag', group: 'Output', description: 'Print the result as one JSON object on stdout' },
   ...swarmOptions,
+  ...lanOptions,
   ...routeOptions,
   ...endsOptions,
   ...threadOptions,

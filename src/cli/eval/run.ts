@@ -7,7 +7,7 @@ import { AutoDistributedModelForSequenceClassification } from '../../client/mode
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { loadClassifier } from '../../client/training/results/classifier-folder.ts'
 import type { CommandContext } from '../command.ts'
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import { openClientAs } from '../join/open-client.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import { leftText } from '../terminal/bar-line.ts'
@@ -22,7 +22,7 @@ export async function runEval(values: EvalValues, { shutdown: { signal } }: Comm
   const data = await requireData('--data', values.data)
   if (values.metric === 'accuracy' && values.classifier === undefined)
     throw new UsageError('--metric accuracy: it is that of a classifier; give --classifier its folder')
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   const cleanup = new Cleanup()
   try {
     await evaluate(values, data, cleanup, signal)

@@ -1,8 +1,10 @@
 import type { OptionValues } from '../options/option-table.ts'
+import { TEXT } from '../options/groups.ts'
 import {
   adapterOptions,
   endsOptions,
   generationOptions,
+  lanOptions,
   modelOptions,
   routeOptions,
   swarmOptions,
@@ -10,9 +12,42 @@ import {
   toolLogOptions,
 } from '../options/options.ts'
 
+const PROMPTS = ['prompt', 'promptIds', 'promptFile', 'batch']
+
+/** The other ways to say what is continued. */
+const otherThan = (name: string): readonly string[] => PROMPTS.filter((other) => other !== name)
+
 export const generateOptions = {
   ...modelOptions,
   ...adapterOptions,
+  prompt: {
+    type: 'text',
+    short: 'p',
+    group: TEXT,
+    rivals: otherThan('prompt'),
+    description: 'Text to continue; - for what comes on stdin',
+  },
+  promptIds: {
+    type: 'text',
+    group: TEXT,
+    rivals: otherThan('promptIds'),
+    description: 'Token ids to continue, like 5,17,3, instead of a text',
+  },
+  promptFile: {
+    type: 'text',
+    group: TEXT,
+    isFile: true,
+    rivals: otherThan('promptFile'),
+    description: 'File whose text is continued, without the line end that it ends with',
+  },
+  batch: {
+    type: 'text',
+    group: TEXT,
+    isFile: true,
+    rivals: otherThan('batch'),
+    description:
+      'File of prompts, or - for stdin: a JSON text, ids or {"prompt", "id"} on each line; gives a JSON line for each',
+  },
   ...generationOptions,
   json: {
     type: 'flag',
@@ -20,6 +55,7 @@ export const generateOptions = {
     description: 'Print one JSON object with all texts, token ids and times instead',
   },
   ...swarmOptions,
+  ...lanOptions,
   ...routeOptions,
   ...endsOptions,
   ...threadOptions,

@@ -1,4 +1,6 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
+import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
+import { decodeJoinToken, isJoinToken } from '../../swarm/node/join-token.ts'
 import { checkTcpAddress, parsePeerAddress, parsePeerId } from '../../swarm/address.ts'
 
 /** Throws `USAGE`, naming the option `flag`, if an address is no TCP multiaddr. */
@@ -6,9 +8,23 @@ export function checkTcpAddresses(flag: string, addresses: readonly string[]): v
   for (const address of addresses) check(flag, () => checkTcpAddress(address))
 }
 
-/** Throws `USAGE` if an address of --bootstrap lacks a TCP address or a peer id. */
+/** The multiaddrs that a node listens on, by --port or --listen. Throws `USAGE`. */
+export function listenAddresses({
+  port,
+  listen,
+}: {
+  readonly port?: number | undefined
+  readonly listen: readonly string[]
+}): readonly string[] {
+  if (port !== undefined) return [`/ip4/0.0.0.0/tcp/${port}`]
+  checkTcpAddresses('--listen', listen)
+  return listen
+}
+
+/** Throws `USAGE` if what --bootstrap is given is neither an address with a peer id nor a join token. */
 export function checkBootstrap(addresses: readonly string[]): void {
-  for (const address of addresses) check('--bootstrap', () => parsePeerAddress(address))
+  for (const address of addresses)
+    check('--bootstrap', () => (isJoinToken(address) ? decodeJoinToken(address) : parsePeerAddress(address)))
 }
 
 /** Throws `USAGE`, naming the option `flag`, for what is no peer id. */
@@ -16,15 +32,26 @@ export function checkPeerIds(flag: string, peerIds: readonly string[]): void {
   for (const peerId of peerIds) check(flag, () => parsePeerId(peerId))
 }
 
-/** Throws `USAGE`, explaining how to join a swarm, if no bootstrap peer was given. */
-export function requireBootstrap(addresses: readonly string[]): void {
-  if (addresses.length === 0) {
+/** How the local network is asked; undefined if it is not. */
+export function lanOf({ mdns = false }: { readonly mdns?: boolean }): LanOptions | undefined {
+  return mdns ? { interface: process.env['PETALS_MDNS_INTERFACE'] || undefined } : undefined
+}
+
+/** Throws `USAGE`, explaining how to join a swarm, if there is no way to find a peer. */
+export function requireSwarm({
+  bootstrap,
+  mdns,
+}: {
+  readonly bootstrap: readonly string[]
+  readonly mdns: boolean
+}): void {
+  if (bootstrap.length === 0 && !mdns) {
     throw new UsageError(
-      'which swarm? Give --bootstrap the address of one of its nodes; ' +
+      'which swarm? Give --bootstrap the address of one of its nodes, or --mdns to find one in this network; ' +
         '"petals-node serve" starts a swarm and logs its address, "petals-node demo" shows a small one on this machine',
     )
   }
-  checkBootstrap(addresses)
+  checkBootstrap(bootstrap)
 }
 
 function check(flag: string, parse: () => unknown): void {

@@ -6,23 +6,31 @@ import type { Classifier } from '../../client/model/classifier.ts'
 import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { loadPrompts } from '../../client/training/results/prompts-folder.ts'
+import { lanOf } from './addresses.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type {
   adapterOptions,
   endsOptions,
+  lanOptions,
   modelOptions,
   routeOptions,
   swarmOptions,
   threadOptions,
 } from '../options/options.ts'
+import type { SwarmNode } from '../../swarm/node/node.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { readSwarmKey } from './swarm-key.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
 type ClientValues = OptionValues<
-  typeof modelOptions & typeof swarmOptions & typeof routeOptions & typeof endsOptions & typeof threadOptions
+  typeof modelOptions &
+    typeof swarmOptions &
+    typeof lanOptions &
+    typeof routeOptions &
+    typeof endsOptions &
+    typeof threadOptions
 > &
   Partial<OptionValues<typeof adapterOptions>> & { readonly maxTime?: number | undefined }
 
@@ -31,28 +39,31 @@ interface ClientContext {
   readonly logger: Logger
   readonly cleanup: Cleanup
   readonly signal: AbortSignal
+  /** A node to use instead of a new one. */
+  readonly node?: SwarmNode | undefined
   /** Of a model that tells texts apart: its head, or the number of its labels. */
   readonly classifier?: Classifier | number | undefined
 }
 
 /**
- * Opens the model that a command's options name and joins its swarm; `cleanup` closes it. Rejects with the signal's
- * reason, or as `fromPretrained`.
+ * Opens the model that a command's options name and joins its swarm, through `node` if there is one; `cleanup` closes
+ * it. Rejects with the signal's reason, or as `fromPretrained`.
  */
 export function openClient(
   values: ClientValues,
   logger: Logger,
   cleanup: Cleanup,
   signal: AbortSignal,
+  node?: SwarmNode,
 ): Promise<AutoDistributedModelForCausalLM> {
-  return openClientAs(AutoDistributedModelForCausalLM, values, { logger, cleanup, signal })
+  return openClientAs(AutoDistributedModelForCausalLM, values, { logger, cleanup, signal, node })
 }
 
 /** As `openClient`, for a model of another kind. */
 export async function openClientAs<T extends DistributedModel>(
   kind: ModelClass<T> & { fromPretrained: typeof DistributedModel.fromPretrained },
   values: ClientValues,
-  { logger, cleanup, signal, classifier }: ClientContext,
+  { logger, cleanup, signal, node, classifier }: ClientContext,
 ): Promise<T> {
   const { bootstrap, dhtPrefix, endsDevice, threads, spin, maxDiskSpace } = values
   const activeAdapter = values.ownAdapter === undefined ? values.activeAdapter : await loadAdapter(values.ownAdapter)
@@ -60,7 +71,7 @@ export async function openClientAs<T extends DistributedModel>(
   const progress = new ProgressView(logger)
   try {
     const model = await kind.fromPretrained<T>(values.model ?? BUNDLED_MODEL, {
-      bootstrap,
+      ...(node === undefined ? { bootstrap, lan: lanOf(values) } : { node }),
       dhtPrefix,
       endsDevice,
       threads,

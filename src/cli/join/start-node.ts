@@ -3,14 +3,15 @@ import { loadIdentity } from '../../swarm/node/identity.ts'
 import { SwarmError } from '../../swarm/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
-import { checkBootstrap, checkPeerIds, checkTcpAddresses } from './addresses.ts'
+import { checkBootstrap, checkPeerIds, checkTcpAddresses, lanOf, listenAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { nodeOptions, swarmOptions } from '../options/options.ts'
+import type { lanOptions, nodeOptions, swarmOptions } from '../options/options.ts'
 import type { peerOptions } from '../options/server-options.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
-type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions> & Partial<OptionValues<typeof peerOptions>>
+type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions & typeof lanOptions> &
+  Partial<OptionValues<typeof peerOptions>>
 
 /**
  * Starts a node and, if bootstrap peers were given, waits until it has reached one; `cleanup` stops it. Throws `USAGE`
@@ -22,7 +23,7 @@ export async function startNode(
   cleanup: Cleanup,
   metrics?: Libp2pMetrics,
 ): Promise<SwarmNode> {
-  checkTcpAddresses('--listen', values.listen)
+  const listen = listenAddresses(values)
   checkTcpAddresses('--announce', values.announce)
   checkBootstrap(values.bootstrap)
   const { allowedPeers: allowed = [], blockedPeers: blocked = [] } = values
@@ -30,13 +31,14 @@ export async function startNode(
   checkPeerIds('--blocked-peers', blocked)
   // An earlier run that was killed may have left its ready file behind.
   if (values.readyFile !== undefined) await rm(values.readyFile, { force: true })
-  const { listen, announce, bootstrap } = values
+  const { announce, bootstrap } = values
   const swarmKey = await readSwarmKey(values.swarmKey)
   const node = await createSwarmNode({
     identity: await loadIdentity(values.identity),
     listen,
     announce,
     bootstrap,
+    lan: lanOf(values),
     swarmKey,
     peers: { allowed, blocked, bytes: values.peerMemory, requestsPerSecond: values.peerRequests },
     metrics,
@@ -45,8 +47,29 @@ export async function startNode(
   cleanup.add(() => node.stop())
   await node.start().catch((error: unknown) => {
     if (!(error instanceof SwarmError) || error.code !== 'SWARM_LISTEN') throw error
-    throw new SwarmError('SWARM_LISTEN', `--listen: ${error.message}`, { cause: error })
+    throw new SwarmError('SWARM_LISTEN', `${values.port === undefined ? '--listen' : '--port'}: ${error.message}`, {
+      cause: error,
+    })
   })
   await node.ready()
   return node
+}
+
+/**
+ * Starts a node that only dials, for clients, and waits until it has reached a bootstrap peer; `cleanup` stops it.
+ * Throws as `startNode`.
+ */
+export async function startClientNode(
+  values: OptionValues<typeof swarmOptions & typeof lanOptions> & { readonly readyFile?: string | undefined },
+  logger: SwarmLogger,
+  cleanup: Cleanup,
+  metrics?: Libp2pMetrics,
+): Promise<SwarmNode> {
+  const { bootstrap, mdns, swarmKey, readyFile } = values
+  return startNode(
+    { bootstrap, mdns, swarmKey, readyFile, port: undefined, listen: [], announce: [], identity: undefined },
+    logger,
+    cleanup,
+    metrics,
+  )
 }

@@ -7,7 +7,7 @@ import { parseSwarmKey } from '../../swarm/guards/swarm-key.ts'
 export async function readSwarmKey(file: string | undefined): Promise<Uint8Array | undefined> {
   if (file === undefined) return undefined
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new SwarmError('SWARM_KEY', `cannot read the swarm key file ${file}: ${errorMessage(error)}`, {
+    throw new SwarmError('SWARM_KEY', `--swarm-key ${file}: ${errorMessage(error)}`, {
       cause: error,
     })
   })

@@ -8,6 +8,7 @@ const PREFIX = 'PETALS_'
 /** Environment variables of this program that are no options, and what each does. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   PETALS_CUDA_LIBS: "Folder with onnxruntime's CUDA provider and the CUDA libraries that it needs",
+  PETALS_MDNS_INTERFACE: 'IPv4 address of the network interface that --mdns uses, in place of all of them',
   PETALS_IGNORE_DEPENDENCY_VERSION: "1 accepts a CUDA provider of another version than the runtime's",
 }
 
@@ -24,6 +25,7 @@ export function fromEnvironment(environment: NodeJS.ProcessEnv, table: OptionTab
   const given = new Map<string, Given>()
   for (const [variable, text] of Object.entries(environment)) {
     if (!variable.startsWith(PREFIX) || text === undefined || Object.hasOwn(OTHER_VARIABLES, variable)) continue
+    if (OF_KUBERNETES.test(variable) && /^\w+:\/\//.test(text)) continue
     const name = names.get(variable)
     if (name === undefined && !OF_KUBERNETES.test(variable))
       throw unknownVariable(variable, [...names.keys(), ...Object.keys(OTHER_VARIABLES)])

@@ -10,8 +10,10 @@ import type { Given, GivenOptions } from './given.ts'
  */
 export function fromFlags(table: OptionTable, raw: Readonly<Record<string, unknown>>): GivenOptions {
   const given = new Map<string, Given>()
+  const shorts = new Set(Object.values(table).map(({ short }) => short))
   for (const [key, value] of Object.entries(raw)) {
-    if (value === undefined) continue
+    // yargs repeats under its letter what an option was given.
+    if (value === undefined || shorts.has(key)) continue
     const name = nameOfKey(key)
     const option = Object.hasOwn(table, name) ? table[name]! : undefined
     if (option === undefined) throw unknownOption(table, name)
@@ -32,6 +34,7 @@ function readText(flag: string, value: unknown, isSwitch: boolean): string {
 }
 
 function unknownOption(table: OptionTable, name: string): UsageError {
+  if (name.length === 1) return new UsageError(`there is no option -${name}`)
   const near = closest(flagOf(name), Object.keys(table).map(flagOf))
   return new UsageError(`there is no option ${flagOf(name)}${near === undefined ? '' : `: did you mean ${near}?`}`)
 }

@@ -4,7 +4,8 @@ export const SWARM = 'Swarm'
 export const COMPUTE = 'Computing'
 export const PEERS = 'Peers'
 export const TEXT = 'Text'
+export const API = 'API'
 export const RUNNING = 'Running'
 
 /** All groups, in the order of the reference page. */
-export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, PEERS, TEXT, RUNNING]
+export const GROUPS: readonly string[] = [MODEL, SWARM, COMPUTE, PEERS, TEXT, API, RUNNING]

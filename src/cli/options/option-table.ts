@@ -7,6 +7,8 @@ interface Described {
   readonly defaultDescription?: string
   /** Why the default has its value, for the reference page. */
   readonly reason?: string
+  /** A letter by which the option can be given as well: `-m`. */
+  readonly short?: string
   /** Names of options that exclude this one. */
   readonly rivals?: readonly string[]
 }

@@ -9,6 +9,7 @@ import type { OptionTable } from './option-table.ts'
 export const modelOptions = {
   model: {
     type: 'text',
+    short: 'm',
     group: MODEL,
     isFile: true,
     defaultDescription: 'the bundled demo model',
@@ -36,7 +37,7 @@ export const swarmOptions = {
     group: SWARM,
     default: [],
     defaultDescription: 'none',
-    description: 'Address, ending in /p2p/ID, of a peer of the swarm; may be repeated',
+    description: 'Address, ending in /p2p/ID, of a peer of the swarm, or a join token; may be repeated',
   },
   swarmKey: {
     type: 'text',
@@ -44,6 +45,16 @@ export const swarmOptions = {
     isFile: true,
     defaultDescription: 'none: an open swarm',
     description: 'File of a private swarm\'s key, the same on all its nodes; "petals-node keygen" makes one',
+  },
+} as const satisfies OptionTable
+
+/** Whether the local network is asked. */
+export const lanOptions = {
+  mdns: {
+    type: 'flag',
+    group: SWARM,
+    description: 'Look for nodes of the swarm in the local network, by multicast DNS, and answer those that look',
+    reason: 'It tells everybody in the network that this node is here',
   },
 } as const satisfies OptionTable
 
@@ -117,9 +128,19 @@ export const routeOptions = {
 
 /** How a node listens and appears to others. */
 export const nodeOptions = {
+  port: {
+    type: 'integer',
+    group: SWARM,
+    rivals: ['listen'],
+    min: 0,
+    max: 65_535,
+    defaultDescription: 'any free one',
+    description: 'TCP port to listen on, on all IPv4 addresses of this machine; --listen says it in full',
+  },
   listen: {
     type: 'list',
     group: SWARM,
+    rivals: ['port'],
     default: ['/ip4/0.0.0.0/tcp/0'],
     description: 'Multiaddr to listen on, port 0 for any free one; may be repeated',
     reason: 'A fixed port is for nodes that others are told to begin with',
@@ -289,24 +310,18 @@ export const adapterOptions = {
   },
 } as const satisfies OptionTable
 
-const { numBeams, lengthPenalty, numReturnSequences, ...oneAnswer } = answerFlags(TEXT)
+const { numBeams, lengthPenalty, numReturnSequences, logprobs, ...oneAnswer } = answerFlags(TEXT)
 
 /** How one answer is generated. */
 export const answerOptions = oneAnswer
 
-/** What is continued, and how. */
+/** How texts are generated. */
 export const generationOptions = {
-  prompt: { type: 'text', group: TEXT, rivals: ['promptIds'], description: 'Text to continue' },
-  promptIds: {
-    type: 'text',
-    group: TEXT,
-    rivals: ['prompt'],
-    description: 'Token ids to continue, like 5,17,3, instead of a text',
-  },
   ...answerOptions,
   numBeams,
   lengthPenalty,
   numReturnSequences,
+  logprobs,
 } as const satisfies OptionTable
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const

@@ -34,7 +34,8 @@ export function readOptions<T extends OptionTable>(table: T, given: GivenOptions
   ) as OptionValues<T>
 }
 
-function defaultOf(option: Option): unknown {
+/** An option's value where nobody gives it. */
+export function defaultOf(option: Option): unknown {
   return option.type === 'flag' ? false : option.default
 }
 

@@ -57,9 +57,10 @@ function fishScript(commands: readonly Described[]): string {
   for (const { name, summary, options } of commands) {
     lines.push(`complete -c petals-node -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`)
     for (const [option, spec] of Object.entries(options)) {
+      const flags = `-l ${flagOf(option).slice(2)}${spec.short === undefined ? '' : ` -s ${spec.short}`}`
       lines.push(
-        `complete -c petals-node -n '__fish_seen_subcommand_from ${name}' -l ` +
-          `${flagOf(option).slice(2)}${fishValues(spec)} -d ${quoted(spec.description)}`,
+        `complete -c petals-node -n '__fish_seen_subcommand_from ${name}' ` +
+          `${flags}${fishValues(spec)} -d ${quoted(spec.description)}`,
       )
     }
   }

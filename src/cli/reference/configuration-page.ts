@@ -60,7 +60,7 @@ function groupSection(group: string, rows: readonly Row[], numCommands: number):
     .filter(({ option }) => option.group === group)
     .map(({ name, option, commands }) =>
       tableRow([
-        `\`${flagOf(name)}\``,
+        `${option.short === undefined ? '' : `\`-${option.short}\`, `}\`${flagOf(name)}\``,
         `\`${variableOf(name)}\``,
         typeText(option),
         shownDefault(option),

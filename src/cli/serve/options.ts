@@ -1,11 +1,19 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { computeOptions, modelOptions, nodeLogOptions, nodeOptions, swarmOptions } from '../options/options.ts'
+import {
+  computeOptions,
+  lanOptions,
+  modelOptions,
+  nodeLogOptions,
+  nodeOptions,
+  swarmOptions,
+} from '../options/options.ts'
 import { peerOptions, serverOptions } from '../options/server-options.ts'
 
 export const serveOptions = {
   ...modelOptions,
   ...computeOptions,
   ...swarmOptions,
+  ...lanOptions,
   ...nodeOptions,
   ...peerOptions,
   ...serverOptions,

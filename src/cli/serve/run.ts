@@ -172,7 +172,11 @@ async function tellReady(
     `serving blocks ${blocks} of ${config.numBlocks}`,
   )
   if (node.bootstrapPeers.length === 0)
-    logger.info(`this is a swarm of its own; others join it with --bootstrap ${multiaddrs[0]}`)
+    logger.info(
+      `this is a swarm of its own; others join it with --bootstrap ${multiaddrs[0]}` +
+        (values.swarmKey === undefined ? '' : ' and its key, which "petals-node invite" makes one word of') +
+        (values.mdns ? ', or with --mdns in this network' : ''),
+    )
   metrics.watch(running, node)
 }
 

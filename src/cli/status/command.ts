@@ -10,6 +10,10 @@ export const statusCommand = defineCommand({
     ['$0 status --bootstrap ADDR --model ./llama', 'one model, also while nobody serves it'],
     ['$0 status --bootstrap ADDR --watch', 'live; q or Ctrl-C leaves'],
     ['$0 status --bootstrap ADDR --json', 'for a script'],
+    [
+      '$0 status --bootstrap ADDR --model ./llama --check',
+      'whether somebody serves all of its blocks: exit code 0 or 3',
+    ],
   ],
   run: async (values, context) => (await import('./run.ts')).runStatus(values, context),
 })

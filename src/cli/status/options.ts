@@ -1,14 +1,22 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import { lanOptions, modelOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
 
 export const statusOptions = {
   ...modelOptions,
   model: { ...modelOptions.model, defaultDescription: 'every model that the peer knows' },
   ...swarmOptions,
+  ...lanOptions,
   watch: {
     type: 'flag',
     group: 'Output',
+    rivals: ['check'],
     description: 'Stay and draw what changes; lines where stdout is no terminal',
+  },
+  check: {
+    type: 'flag',
+    group: 'Output',
+    rivals: ['watch'],
+    description: 'End with exit code 3 where nobody serves some blocks, or nothing is served',
   },
   json: {
     type: 'flag',

@@ -1,5 +1,6 @@
 import { type ClockVerdict, clockText } from '../../swarm/node/clock-votes.ts'
 import { red } from '../terminal/red.ts'
+import { alignColumns } from '../terminal/columns.ts'
 import { shortPeer } from '../terminal/short-peer.ts'
 import { spanText } from '../values/span.ts'
 import type { ModelStatus, ServerStatus } from './model-status.ts'
@@ -107,14 +108,4 @@ function coverage({ holders }: ModelStatus): string[] {
     lines.push(`holders of blocks ${spanText([start, start + line.length])}  ${marked}`)
   }
   return lines
-}
-
-function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  )
 }

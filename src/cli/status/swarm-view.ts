@@ -1,6 +1,5 @@
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
-import { groupByPeer } from '../../swarm/address.ts'
 import type { ClockVerdict } from '../../swarm/node/clock-votes.ts'
 import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
@@ -9,6 +8,7 @@ import type { RecordExchange } from '../../swarm/records/record-exchange.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import { createLogger } from '../terminal/logger.ts'
 import type { StatusValues } from './options.ts'
+import { lanOf } from '../join/addresses.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
 import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
@@ -40,6 +40,7 @@ export class SwarmView {
       identity: await loadIdentity(),
       listen: [],
       bootstrap: values.bootstrap,
+      lan: lanOf(values),
       swarmKey,
       logger,
     })
@@ -81,7 +82,7 @@ export class SwarmView {
    * answers.
    */
   async refresh(): Promise<void> {
-    const peers = groupByPeer(this.#bootstrap())
+    const peers = this.#node.bootstrapPeers
     const asks = peers.map((peer) => this.#exchange.ask(peer, this.#wanted?.key ?? ''))
     // It tells the node what time it is there: with a clock that is off, records look expired.
     const contacts = peers.map((peer) =>
@@ -111,10 +112,6 @@ export class SwarmView {
     cleanup.add(() => {
       for (const release of followed.values()) release()
     })
-  }
-
-  #bootstrap(): string[] {
-    return this.#node.bootstrapPeers.flatMap(({ multiaddrs }) => multiaddrs)
   }
 
   #keys(): string[] {

@@ -11,13 +11,15 @@ import { shortPeer } from './short-peer.ts'
  */
 export class TextPrinter {
   readonly #model: AutoDistributedModelForCausalLM
+  /** Names of servers that have one, by peer id. */
+  readonly #names = new Map<string, string>()
   #withinLine = false
   #route = ''
 
   constructor(model: AutoDistributedModelForCausalLM) {
     this.#model = model
-    model.on('route', (hops) => this.#noteRoute(describeRoute(hops)))
-    model.on('recovery', (recovery) => this.note(describeRecovery(recovery)))
+    model.on('route', (hops) => this.#noteRoute(hops))
+    model.on('recovery', (recovery) => this.note(describeRecovery(recovery, this.#names)))
     model.on('waiting', (waiting) => this.note(describeWaiting(waiting)))
   }
 
@@ -58,7 +60,9 @@ export class TextPrinter {
     process.stderr.write(`${line}\n`)
   }
 
-  #noteRoute(route: string): void {
+  #noteRoute(hops: readonly RouteHop[]): void {
+    for (const { peerId, name } of hops) if (name !== undefined) this.#names.set(peerId, name)
+    const route = describeRoute(hops)
     if (route !== this.#route) this.note(route)
     this.#route = route
   }
@@ -73,8 +77,12 @@ function describeRoute(route: readonly RouteHop[]): string {
   return `route: blocks ${hops.join(', ')}`
 }
 
-function describeRecovery({ lost, seconds, replayedTokens, reason, arithmeticChanged }: Recovery): string {
-  const who = lost.length === 0 ? 'a server' : lost.map(shortPeer).join(', ')
+function describeRecovery(
+  { lost, seconds, replayedTokens, reason, arithmeticChanged }: Recovery,
+  names: ReadonlyMap<string, string>,
+): string {
+  const shown = lost.map((peerId) => names.get(peerId) ?? shortPeer(peerId))
+  const who = lost.length === 0 ? 'a server' : shown.join(', ')
   return (
     `recovered from the loss of ${who} in ${seconds.toFixed(1)} s, ${replayedTokens} tokens computed again ` +
     `(${reason})${arithmeticChanged ? '; it computes in another arithmetic, so the text may go on differently' : ''}`
@@ -95,11 +103,15 @@ const ENDINGS = {
   aborted: 'cut short',
 }
 
-export function describeResult({ tokenIds, seconds, prefillSeconds, finishReason }: GenerationResult): string {
+/** A text's figures in one line: tokens, times, why it ended and, where tokens were drawn, by which seed. */
+export function describeResult(
+  { tokenIds, seconds, prefillSeconds, finishReason, seed }: GenerationResult,
+  ending = ENDINGS[finishReason],
+): string {
   const rate =
     tokenIds.length > 1 ? `, ${((tokenIds.length - 1) / (seconds - prefillSeconds)).toFixed(1)} tokens/s` : ''
   return (
     `${tokenIds.length} tokens in ${seconds.toFixed(2)} s (prompt ${prefillSeconds.toFixed(2)} s${rate}): ` +
-    `${ENDINGS[finishReason]}`
+    `${ending}${seed === undefined ? '' : `; seed ${seed}`}`
   )
 }

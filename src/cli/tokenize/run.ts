@@ -1,19 +1,16 @@
 import { text as readAll } from 'node:stream/consumers'
-import { UsageError, errorMessage } from '../../base/errors.ts'
+import { UsageError } from '../../base/errors.ts'
 import { orAborted } from '../../base/abort.ts'
-import { isJsonObject } from '../../checkpoint/config/json.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import { compileTemplate } from '../../client/chat/jinja-template.ts'
-import type { ChatMessage } from '../../client/chat/messages.ts'
 import { findTemplate } from '../../client/chat/template-source.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
+import { readMessages, shown } from '../values/messages.ts'
 import type { CommandContext } from '../command.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { TokenizeValues } from './options.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
-
-const ROLES = ['system', 'user', 'assistant']
 
 /** Prints ids, a text or a prompt; only the model's small files are needed. Throws `USAGE` without a tokenizer. */
 export async function runTokenize(
@@ -54,7 +51,7 @@ async function tokenize(
     printIds(await tokenizer.encode(input))
     return
   }
-  const messages = readMessages(input)
+  const messages = readMessages(input, '--chat')
   const prompt = compileTemplate(await findTemplate(folder, values.template)).render(messages)
   // The template writes the special tokens itself.
   if (values.ids) printIds(await tokenizer.encode(prompt, { addSpecialTokens: false }))
@@ -73,31 +70,4 @@ function readIds(text: string, vocabSize: number): number[] {
   if (unknown !== undefined)
     throw new UsageError(`--decode: ${unknown} is no token; this model has 0 to ${vocabSize - 1}`)
   return words.map(Number)
-}
-
-function readMessages(text: string): ChatMessage[] {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw new UsageError(`--chat: ${shown(text)} is no JSON: ${errorMessage(error)}`, { cause: error })
-  }
-  const messages: readonly unknown[] = Array.isArray(value) ? value : []
-  const wrong = messages.find((message) => !isMessage(message))
-  if (messages.length === 0 || wrong !== undefined) {
-    const what = shown(wrong === undefined ? text : JSON.stringify(wrong))
-    throw new UsageError(
-      `--chat: expected an array of messages like {"role": "user", "content": "Hi"}, with the roles ` +
-        `${ROLES.join(', ')}, not ${what}`,
-    )
-  }
-  return messages as ChatMessage[]
-}
-
-function isMessage(value: unknown): value is ChatMessage {
-  return isJsonObject(value) && ROLES.includes(value['role'] as string) && typeof value['content'] === 'string'
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

@@ -2,6 +2,7 @@ import type { OptionValues } from '../options/option-table.ts'
 import { chatOptions } from '../chat/options.ts'
 import {
   endsOptions,
+  lanOptions,
   modelOptions,
   routeOptions,
   swarmOptions,
@@ -130,6 +131,7 @@ export const tuneOptions = {
   },
   json: { type: 'flag', group: 'Output', description: 'Print what was trained as one JSON object on stdout' },
   ...swarmOptions,
+  ...lanOptions,
   ...routeOptions,
   ...endsOptions,
   ...threadOptions,

@@ -8,7 +8,7 @@ import { loadDataset } from '../../client/training/data/load-dataset.ts'
 import { tune } from '../../client/training/tune.ts'
 import type { TuneMethod } from '../../client/training/tune-options.ts'
 import type { CommandContext } from '../command.ts'
-import { requireBootstrap } from '../join/addresses.ts'
+import { requireSwarm } from '../join/addresses.ts'
 import { openClientAs } from '../join/open-client.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import { createLogger } from '../terminal/logger.ts'
@@ -21,7 +21,7 @@ const WARMUP_STEPS = 10
 /** Trains, shows how it goes, and says how to use the result. Rejects with an `InterruptedError` if interrupted. */
 export async function runTune(values: TuneValues, { shutdown: { signal } }: CommandContext): Promise<void> {
   const paths = { ...(await requireFiles(values)), out: requireOut(values) }
-  requireBootstrap(values.bootstrap)
+  requireSwarm(values)
   const cleanup = new Cleanup()
   try {
     await prepareAndTrain(values, paths, cleanup, signal)

@@ -64,6 +64,25 @@ export class Conversation {
     this.#system = text === '' ? undefined : text
   }
 
+  /**
+   * Replaces everything by these messages. Throws `USAGE` unless they are a system message, or none, and turns of user
+   * and assistant in this order; the last answer may be missing.
+   */
+  load(messages: readonly ChatMessage[]): void {
+    const system = messages[0]?.role === 'system' ? messages[0].content : undefined
+    const rest = messages.slice(system === undefined ? 0 : 1)
+    const wrong = rest.findIndex(({ role }, i) => role !== (i % 2 === 0 ? 'user' : 'assistant'))
+    if (wrong >= 0) {
+      throw new UsageError(
+        `message ${wrong + messages.length - rest.length + 1} is of the ${rest[wrong]!.role}: ` +
+          'user and assistant take turns, behind a system message or none',
+      )
+    }
+    const questions = rest.filter(({ role }) => role === 'user')
+    this.#system = system
+    this.#turns = questions.map(({ content }, i) => ({ user: content, assistant: rest[2 * i + 1]?.content }))
+  }
+
   #last(): { user: string; assistant: string | undefined } {
     const turn = this.#turns.at(-1)
     if (turn === undefined) throw new UsageError('nothing has been said yet')

@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm'
 import { errorMessage } from '../../base/errors.ts'
-import type { ChatMessage, ChatTemplate, RenderOptions } from './messages.ts'
+import type { ChatTemplate } from './messages.ts'
 import { type TemplateSource, templateError } from './template-source.ts'
 import { RefusalError, UnsupportedError } from './template/errors.ts'
 import { Template } from './template/template.ts'
@@ -10,19 +10,20 @@ const RENDER_TIMEOUT_MS = 1000
 
 /**
  * Compiles a template. Throws `CHAT_TEMPLATE` for one that jinja2 could not compile, or that uses what is not
- * supported here, naming it. Its variables are those that transformers hands on: the messages,
- * `add_generation_prompt`, the special tokens, and `tools` and `documents`, which are None.
+ * supported here, naming it. Its variables are those that transformers hands on: the messages, the tools (None where
+ * there are none), `add_generation_prompt`, the special tokens, and what the caller adds.
  */
 export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
   const template = orRefuse(name, () => new Template(text))
   return {
-    render: (messages: readonly ChatMessage[], { addGenerationPrompt = true }: RenderOptions = {}) =>
+    render: (messages, { addGenerationPrompt = true, tools = [], variables = {} } = {}) =>
       orRefuse(name, () =>
         template.render({
           ...specialTokens,
-          messages,
-          tools: null,
           documents: null,
+          ...variables,
+          messages,
+          tools: tools.length > 0 ? tools : null,
           add_generation_prompt: addGenerationPrompt,
         }),
       ),

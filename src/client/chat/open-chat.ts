@@ -1,13 +1,12 @@
-import { UsageError } from '../../base/errors.ts'
 import type { AutoDistributedModelForCausalLM } from '../model/model.ts'
+import { loadChatFormat } from './chat-format.ts'
+import { PromptCache } from '../prompt-cache/prompt-cache.ts'
 import { ChatSession } from './chat-session.ts'
-import { compileTemplate } from './jinja-template.ts'
-import { findTemplate } from './template-source.ts'
 
 export interface OpenChatOptions {
   /** 'model', 'chatml', 'plain', or the path of a jinja template. */
   readonly template: string
-  /** Length of the first session in tokens. */
+  /** The least length with which sessions are opened, in tokens; a longer conversation is copied into a longer one. */
   readonly sessionTokens: number
 }
 
@@ -23,24 +22,10 @@ export interface OpenedChat {
  * a template that cannot be used.
  */
 export async function openChat(model: AutoDistributedModelForCausalLM, options: OpenChatOptions): Promise<OpenedChat> {
-  const {
-    tokenizer,
-    checkpoint: { folder, generation },
-  } = model
-  if (tokenizer === undefined) throw new UsageError(`${folder} has no tokenizer.json, which a chat needs`)
-  const source = await findTemplate(folder, options.template)
-  const template = compileTemplate(source)
-  const eosTokenIds = new Set(generation.eosTokenIds)
-  const stopStrings: string[] = []
-  const eosToken = source.specialTokens['eos_token']
-  for (const text of [...(eosToken === undefined ? [] : [eosToken]), ...source.stopStrings]) {
-    const ids = await tokenizer.encode(text, { addSpecialTokens: false })
-    if (ids.length === 1) eosTokenIds.add(ids[0]!)
-    else if (text !== eosToken) stopStrings.push(text)
-  }
-  const session = new ChatSession(
-    { template, tokenizer, openSession: (maxLength) => model.inferenceSession({ maxLength }) },
-    { sessionTokens: options.sessionTokens, maxTokens: generation.maxPositions },
-  )
-  return { session, eosTokenIds: [...eosTokenIds], stopStrings }
+  const { template, eosTokenIds, stopStrings } = await loadChatFormat(model, options.template)
+  // However long somebody thinks, servers keep what they have room for.
+  const texts = new PromptCache(model, { sessionTokens: options.sessionTokens, maxAgeMs: Infinity })
+  const maxTokens = model.checkpoint.generation.maxPositions
+  const session = new ChatSession({ template, tokenizer: model.tokenizer!, texts, maxTokens })
+  return { session, eosTokenIds, stopStrings }
 }

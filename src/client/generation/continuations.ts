@@ -1,40 +1,11 @@
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import { deriveSeed } from '../../sampling/random.ts'
 import { type ForkableSource, Forks, allOver, prefill } from './beams/forkable.ts'
-import type { BeforeHead, TokenSource } from './choosing/token-source.ts'
+import { PrefilledSource } from './choosing/prefilled-source.ts'
 import { checkRequest, generate } from './generate.ts'
 import type { GenerationResult } from './result.ts'
 import type { TextStream } from './text/text-output.ts'
 import { MAX_SESSIONS, runTogether } from './together.ts'
-
-/** A source that has been fed the prompt: its first step returns the result of that. */
-class PrefilledSource implements TokenSource {
-  readonly heldIds: readonly number[]
-  readonly beforeHead: BeforeHead | undefined
-  readonly #source: TokenSource
-  #state: Float32Array | undefined
-
-  constructor(source: TokenSource, heldIds: readonly number[], state: Float32Array | undefined) {
-    const { beforeHead } = source
-    this.heldIds = heldIds
-    this.beforeHead = beforeHead && {
-      head: beforeHead.head,
-      feed: async (ids) => this.#take() ?? beforeHead.feed(ids),
-    }
-    this.#source = source
-    this.#state = state
-  }
-
-  async next(ids: readonly number[]): Promise<Float32Array> {
-    return this.#take() ?? this.#source.next(ids)
-  }
-
-  #take(): Float32Array | undefined {
-    const state = this.#state
-    this.#state = undefined
-    return state
-  }
-}
 
 /**
  * Generates `numReturnSequences` texts for one prompt, which is fed once, after what `source` holds; each text goes on

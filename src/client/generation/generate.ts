@@ -5,7 +5,7 @@
 
 import { UsageError } from '../../base/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
-import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import { type ResolvedOptions, isSampling } from '../../sampling/options/options.ts'
 import { openText } from './choosing/open-text.ts'
 import { Steps } from './choosing/steps.ts'
 import type { TokenSource } from './choosing/token-source.ts'
@@ -16,9 +16,9 @@ import { TextOutput, type TextStream } from './text/text-output.ts'
  * Generates one text token by token: yields a chunk for each token and returns the result. The prompt is fed in one
  * call, each generated token but the last in a call of its own. Without `text` (a decoder) all text is empty.
  *
- * The signal is checked between steps: the step under way still gives its token, unless it fails. To end a long step at
- * once, make the source fail when the signal is aborted. If the caller stops early, the tokens of all chunks that it
- * got have been fed, and no step is under way.
+ * The signal is checked between steps, and the source gets it, so that a step can end with it; one that does not still
+ * gives its token. If the caller stops early, the tokens of all chunks that it got have been fed, and no step is under
+ * way.
  *
  * Throws `USAGE` for invalid options and prompts and if the options leave no token, `LOGITS_NAN`, and what the source,
  * the decoder and the caller's own processors and criteria throw.
@@ -57,10 +57,11 @@ export async function* generate(
       const choose = await steps.result()
       if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob } = choose()
+      const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
+      else if (complete === true) finishReason = 'stop'
       else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
       else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 
@@ -75,7 +76,7 @@ export async function* generate(
 
       if (!steps.underWay) piece += await output.finish()
       shown += piece
-      yield { tokenIds: [tokenId], text: piece }
+      yield { tokenIds: [tokenId], text: piece, ...(logprob !== undefined && { logprobs: [{ logprob, top }] }) }
     }
     const rest = await output.finish()
     shown += rest
@@ -90,9 +91,15 @@ export async function* generate(
     logprobs,
     text: shown,
     finishReason: finishReason ?? 'aborted',
+    ...seedOf(options),
     seconds: elapsed(),
     prefillSeconds,
   }
+}
+
+/** The seed of a text, for its result; empty where nothing was drawn. */
+export function seedOf(options: ResolvedOptions): { readonly seed?: number } {
+  return options.seed !== undefined && isSampling(options) ? { seed: options.seed } : {}
 }
 
 /** Checks a prompt and options. `text` is the decoder, if there is a tokenizer. Throws `USAGE`. */
@@ -100,7 +107,9 @@ export function checkRequest(promptIds: readonly number[], options: ResolvedOpti
   checkOptions(options)
   if (promptIds.length === 0) throw new UsageError('the prompt has no tokens: give at least one, e.g. the BOS')
   if (text === undefined && (options.stopStrings ?? []).length > 0) {
-    throw new UsageError("stopStrings need the model's tokenizer, and it has none: use eosTokenIds or maxNewTokens")
+    throw new UsageError(
+      "stopStrings need the model's tokenizer, and it has none: give maxNewTokens, or ids that end it",
+    )
   }
 }
 

@@ -3,7 +3,8 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
 import { CheckpointError } from '../../checkpoint/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
-import type { GenerationOptions, ResolvedOptions } from '../../sampling/options/options.ts'
+import { type GenerationOptions, type ResolvedOptions, isSampling } from '../../sampling/options/options.ts'
+import { drawSeed } from '../../sampling/random.ts'
 
 /** transformers' default length of an answer, if neither the caller nor the model gives one. */
 const NEW_TOKENS = 20
@@ -17,11 +18,11 @@ const SAME_LIMIT = [
 
 /**
  * The options of a prompt of `promptLength` tokens with defaults filled in: from the model's generation_config.json,
- * then transformers' (20 new tokens; top-k 50 if tokens are drawn). If `doSample` is not given, the caller's
- * temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample` decides, and
- * the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by themselves,
- * together, with this prompt or with this vocabulary, and `CHECKPOINT_CONFIG` for a value of the model's own that
- * cannot be used.
+ * then transformers' (20 new tokens; top-k 50 if tokens are drawn), and with a seed. If `doSample` is not given, the
+ * caller's temperature decides: above 0 tokens are drawn, at 0 not. If neither is given, the model's `do_sample`
+ * decides, and the model's temperature counts only if tokens are drawn. Throws `USAGE` for options that are invalid by
+ * themselves, together, with this prompt or with this vocabulary, and `CHECKPOINT_CONFIG` for a value of the model's
+ * own that cannot be used.
  */
 export function resolveOptions(
   options: GenerationOptions,
@@ -41,8 +42,10 @@ export function resolveOptions(
   } = explicit
   refuseProblems(generation, explicit, { doSample, numBeams: merged.numBeams })
   checkVocabulary(merged, config.vocabSize)
+  const draws = isSampling({ ...merged, doSample })
   return {
     ...merged,
+    ...(draws && merged.seed === undefined && { seed: drawSeed() }),
     doSample,
     maxNewTokens: answerLength(explicit, generation, promptLength),
     numReturnSequences: numTexts(explicit, merged, doSample),
@@ -136,7 +139,7 @@ function numTexts(
     `numReturnSequences is ${numReturnSequences}, but ` +
       (numBeams > 1
         ? `numBeams ${numBeams}: give at most as many as there are beams`
-        : 'the likeliest tokens are taken, which give one text: give a temperature, doSample or numBeams'),
+        : 'the likeliest tokens are taken, which give one text: give a temperature above 0, or numBeams'),
   )
 }
 

@@ -1,15 +1,19 @@
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
+
 /** What one step of a generation adds. */
 export interface GenerationChunk {
   readonly tokenIds: number[]
   /** May be '' while a character is incomplete or a stop string may have begun. */
   readonly text: string
+  /** Of each token, if the option `logprobs` asks for them. */
+  readonly logprobs?: readonly PlaceLogprobs[]
 }
 
 /**
  * Why a text ended:
  * - `length`: it reached `maxNewTokens`
  * - `eos`: its last token is an EOS token
- * - `stop`: its last token completed a stop string
+ * - `stop`: its last token completed a stop string, or what a constraint asks for
  * - `criterion`: a stopping criterion returned true
  * - `time`: its last token came after `maxTimeMs`
  * - `aborted`: the signal was aborted
@@ -33,6 +37,8 @@ export interface GenerationResult {
    * `lengthPenalty`.
    */
   readonly score?: number
+  /** Where tokens were drawn: with this seed the same prompt and options give this text again, by itself. */
+  readonly seed?: number
   readonly seconds: number
   /** Seconds until the first logits; 0 if there were none. */
   readonly prefillSeconds: number

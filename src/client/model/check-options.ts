@@ -7,6 +7,7 @@ type Kind = 'text' | 'texts' | 'number' | 'flag' | 'bytes' | 'object' | 'adapter
 /** What each option of `fromPretrained` is: programs in JavaScript have nobody else to tell them. */
 const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
   bootstrap: 'texts',
+  lan: 'object',
   node: 'object',
   swarmKey: 'bytes',
   dhtPrefix: 'text',

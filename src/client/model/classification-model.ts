@@ -44,7 +44,7 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
   async classify(batch: readonly (readonly number[])[]): Promise<Tensor> {
     const { classifier } = this
     if (classifier === undefined)
-      throw new UsageError('this model has no trained head yet: tune it, or give fromPretrained a classifier')
+      throw new UsageError('this model has no trained head yet: tune it, or open it with a classifier')
     const tokens = Math.max(0, ...batch.map(({ length }) => length))
     // Under causal attention what follows the last token does not matter.
     const padded = batch.map((ids) => [...ids, ...Array.from({ length: tokens - ids.length }, () => ids[0] ?? -1)])

@@ -1,7 +1,8 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelEnds } from '../../engine/ends/ends.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
-import type { InferenceSession, StepOptions } from '../session/inference-session.ts'
+import type { InferenceSession } from '../session/inference-session.ts'
+import type { StepOptions } from '../session/step-options.ts'
 import { withPrompts } from './tuned-prompts.ts'
 
 /**
@@ -46,13 +47,13 @@ export abstract class ModelSession implements AsyncDisposable {
    * Feeds token ids, or hidden states float32 [tokens, hidden]; returns the last block's output, before the last norm,
    * float32 [tokens, hidden], or its last `rows` rows. Throws as `InferenceSession.step`, and `TOKEN_ID`.
    */
-  async step(input: readonly number[] | Tensor, options?: Pick<StepOptions, 'rows'>): Promise<Tensor> {
+  async step(input: readonly number[] | Tensor, options?: Pick<StepOptions, 'rows' | 'signal'>): Promise<Tensor> {
     const from = 'shape' in input ? undefined : { ids: input, embed: this.#embed }
     const hidden = 'shape' in input ? input : await this.#embed(input)
     if (this.before === undefined || this.blocks.position > 0) return this.blocks.step(hidden, { ...options, from })
     checkWidth(hidden, this.before)
     const rows = options?.rows ?? hidden.shape[0]!
-    return this.blocks.step(withPrompts(this.before, hidden), { rows, from })
+    return this.blocks.step(withPrompts(this.before, hidden), { ...options, rows, from })
   }
 
   /** Frees the caches. */

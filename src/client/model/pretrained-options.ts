@@ -1,4 +1,5 @@
 import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
+import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
@@ -9,8 +10,10 @@ import type { TunedPrompts } from './tuned-prompts.ts'
 
 /** How a model is loaded and its swarm joined. */
 export interface PretrainedOptions extends ServerChoiceOptions {
-  /** Addresses, with `/p2p/`, of peers of the swarm. Needed unless `node` is given. */
+  /** Addresses, with `/p2p/`, of peers of the swarm, or join tokens. Needed unless `node` is given. */
   readonly bootstrap?: readonly string[]
+  /** Looks for peers of the swarm in the local network, too, by multicast DNS. */
+  readonly lan?: LanOptions | undefined
   /**
    * A started node to use instead of a new one; it stays the caller's. If it serves a span itself, that span is
    * preferred and used within the process.

@@ -57,9 +57,9 @@ export async function openPretrained(
   checkPretrainedOptions(options)
   checkWireChoice(options.wireDType ?? 'auto')
   const { bootstrap = [], node } = options
-  if ((bootstrap.length === 0) === (node === undefined)) {
+  if ((bootstrap.length === 0 && options.lan === undefined) === (node === undefined)) {
     throw new UsageError(
-      'a model needs a way into its swarm: bootstrap, with the address of at least one peer, or else a node',
+      'a model needs a way into its swarm: bootstrap, with the address of at least one peer, lan, or else a node',
     )
   }
   const device = await chooseEndsDevice(options)
@@ -81,6 +81,7 @@ export async function openPretrained(
   const parts = await Promise.allSettled([
     SwarmClient.connect({
       bootstrap,
+      lan: options.lan,
       node,
       swarmKey: options.swarmKey,
       modelKey: key,

@@ -14,6 +14,7 @@ const MAX_BAN_MS = 600_000
 const REASONS: Readonly<Record<string, Reason>> = {
   CACHE_FULL: 'full',
   CACHE_OUTGROWN: 'full',
+  SESSION_DISPLACED: 'full',
   SWARM_BUSY: 'full',
   TIMEOUT: 'slow',
   SWARM_TIMEOUT: 'slow',

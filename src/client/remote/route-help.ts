@@ -1,5 +1,6 @@
 import { errorMessage } from '../../base/errors.ts'
 import { clockText } from '../../swarm/node/clock-votes.ts'
+import { isJoinToken } from '../../swarm/node/join-token.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { RouteFinder } from './candidates.ts'
@@ -8,6 +9,7 @@ import { NoRouteError } from './routing.ts'
 /** What the swarm was joined with. */
 export interface JoinedWith {
   readonly bootstrap: readonly string[]
+  readonly lan?: object | undefined
   readonly modelKey: string
   readonly model?: string | undefined
   readonly dhtPrefix?: string | undefined
@@ -68,14 +70,16 @@ export class RouteHelp {
   /** The command that would serve the missing blocks; empty if there are none. */
   #cure({ missingBlocks }: NoRouteError): string {
     if (missingBlocks.length === 0) return ''
-    const { model, dhtPrefix, swarmKey, bootstrap } = this.#joined
+    const { model, dhtPrefix, swarmKey, bootstrap, lan } = this.#joined
     const words = [
       'petals-node serve',
       ...(model === undefined ? [] : [`--model ${quoted(model)}`]),
       `--blocks ${missingBlocks[0]}:${missingBlocks.at(-1)! + 1}`,
       ...(dhtPrefix === undefined ? [] : [`--dht-prefix ${quoted(dhtPrefix)}`]),
       ...(swarmKey === undefined ? [] : ['--swarm-key FILE']),
-      ...bootstrap.map((address) => `--bootstrap ${address}`),
+      // A token may hold the key, which does not belong into messages.
+      ...bootstrap.map((address) => `--bootstrap ${isJoinToken(address) ? 'TOKEN' : address}`),
+      ...(lan === undefined ? [] : ['--mdns']),
     ]
     return `; start one with "${words.join(' ')}"`
   }

@@ -3,6 +3,7 @@ import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
+import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
 import { somePeers } from '../../swarm/node/some-peers.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { Candidates, type RouteFinder } from './candidates.ts'
@@ -18,6 +19,8 @@ import { Slowdowns } from './slowdowns.ts'
 /** Which model's swarm to join, and how. */
 export interface SwarmClientOptions extends ServerChoiceOptions {
   readonly bootstrap: readonly string[]
+  /** Looks for peers in the local network. */
+  readonly lan?: LanOptions | undefined
   /** A started node to use instead of a new one; it is not stopped by `close`. */
   readonly node?: SwarmNode | undefined
   /** The 32 bytes of a private swarm's key. */
@@ -68,6 +71,7 @@ export class SwarmClient implements SwarmAccess {
         identity: await loadIdentity(),
         listen: [],
         bootstrap: options.bootstrap,
+        lan: options.lan,
         swarmKey: options.swarmKey,
         logger: options.logger,
       }))

@@ -163,9 +163,10 @@ export class Chain {
   /**
    * Moves the session onto the servers of `other`, a chain over the same blocks, as far as they have room at once: on
    * the same server a fork is only a copy. Blocks for which that fails are left where they are, or routed elsewhere;
-   * lost links are left to `complete`.
+   * lost links are left to `complete`. A chain without links goes `nowhereElse`, if it is told so: it throws, with
+   * nothing open, where a server is lost or has no room.
    */
-  async follow(other: Chain): Promise<void> {
+  async follow(other: Chain, { nowhereElse = false } = {}): Promise<void> {
     if (this.#links.length > 0) {
       await Promise.all(other.#links.map(({ remote }) => this.#moveTo(remote)))
       return
@@ -174,7 +175,8 @@ export class Chain {
     await this.#openAll(
       other.#links.map(async ({ remote: { span, lost } }, i) => {
         const inputs = i === 0 ? this.#root : this.#newLog()
-        const remote = lost === undefined ? await this.#openOne(span, 0).catch(() => undefined) : undefined
+        const opening = lost === undefined ? this.#openOne(span, 0) : Promise.reject(lost)
+        const remote = await (nowhereElse ? opening : opening.catch(() => undefined))
         return remote === undefined
           ? this.#openSpans(span.start, span.end, inputs)
           : [{ remote, inputs, pushes: false }]

@@ -8,13 +8,18 @@ import { decodeActivations } from '../../tensor/travel.ts'
 import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
 import { checkFork, forkAll } from './fork.ts'
 import { CopyPuller } from './copy-puller.ts'
-import { type RouteHop, routeHops } from './route-hop.ts'
-import { type EmbeddedIds, RootInputs } from './root-inputs.ts'
+import type { SessionEvents } from './reports.ts'
+import type { ForkOptions, StepOptions } from './step-options.ts'
+import { routeHops } from './route-hop.ts'
+import { RootInputs } from './root-inputs.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
-import { StepRunner, UnsoundStepError } from './step-runner.ts'
+import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
 import { NoRouteError } from '../remote/routing.ts'
 import { allowedStepMs } from '../remote/step-time.ts'
+import { knows } from '../../swarm/protocol-version.ts'
+
+export type { Recovery, Waiting } from './reports.ts'
 
 /** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions {
@@ -30,56 +35,19 @@ interface Losses {
   replayedTokens: number
 }
 
-/** What is wanted of a step. */
-export interface StepOptions {
-  /** How many of the last rows of the output are sent back; by default all. The end of a prompt needs one. */
-  readonly rows?: number | undefined
-  /** The ids that the hidden states, or their last rows, were made of; they are kept in place of these. */
-  readonly from?: EmbeddedIds | undefined
-}
-
-/** A repair of a session. */
-export interface Recovery {
-  /** Servers that were given up, by peer id. */
-  readonly lost: readonly string[]
-  /** Seconds since the failed step began, including the time until the failure was noticed. */
-  readonly seconds: number
-  /** Tokens that new servers had to compute again. */
-  readonly replayedTokens: number
-  /** Why the step failed. */
-  readonly reason: string
-  /**
-   * Whether some blocks are now computed in another arithmetic class (device, dtype, quantization) than before: what
-   * follows may differ from what the lost servers would have given.
-   */
-  readonly arithmeticChanged: boolean
-}
-
-/** A session cannot go on just now, and waits for servers. */
-export interface Waiting {
-  /** Why it cannot go on, and what can be done. */
-  readonly reason: string
-  /** The blocks that nobody serves who can be reached; empty if something else is the matter. */
-  readonly missingBlocks: readonly number[]
-  /** How long it waits from now on, at most. */
-  readonly seconds: number
-}
-
-interface SessionEvents {
-  /** The chain is complete: at first, and after each repair or move. */
-  route: [readonly RouteHop[]]
-  recovery: [Recovery]
-  /** A step waits for servers; told once for each wait, soon after it began. */
-  waiting: [Waiting]
-  /** A session was made from this one; it has not been opened on servers yet. */
-  fork: [InferenceSession]
+/** A step to be done again by a repaired chain. */
+interface FailedStep {
+  readonly failedStep: number
+  readonly tokens: number
+  readonly rows: number
+  readonly signal: AbortSignal | undefined
 }
 
 /**
  * One sequence's KV caches on a chain of servers. Steps go from server to server. A server that dies, freezes or fails
  * is replaced and only its span is replayed; the session goes on at the same position.
  */
-export class InferenceSession extends EventEmitter<SessionEvents> implements AsyncDisposable {
+export class InferenceSession extends EventEmitter<SessionEvents<InferenceSession>> implements AsyncDisposable {
   /** Blocks `start` to `end` of the model, `end` not included. */
   readonly start: number
   readonly end: number
@@ -95,6 +63,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   #busy = false
   /** Number of sessions that are being forked from this one. */
   #readers = 0
+  #replayedTokens = 0
   #closed = false
 
   constructor(swarm: SwarmAccess, options: InferenceSessionOptions) {
@@ -104,7 +73,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.maxLength = options.maxLength
     this.#swarm = swarm
     this.#options = options
-    this.#runner = new StepRunner(swarm, options, this.#root)
+    this.#runner = new StepRunner(swarm, options, this.#root, (error) => this.emit('lost', error))
     this.#chain = this.#runner.chain
     if (options.pullsCopies)
       this.#copies = new CopyPuller({
@@ -122,6 +91,11 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   /** The parts of the chain, with what is held for repairs: for a look inside. */
   get links(): readonly Link[] {
     return this.#chain.links
+  }
+
+  /** Tokens that servers had to compute again for this session, in forks and in repairs: for each span by itself. */
+  get replayedTokens(): number {
+    return this.#replayedTokens
   }
 
   /** Number of tokens in the caches. */
@@ -151,9 +125,10 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
   /**
    * Sends `hidden` [tokens, hidden] (embeddings) through all blocks; returns the last block's output, the last `rows`
    * rows of it [rows, hidden]. Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `USAGE` for more rows than
-   * tokens, `NO_ROUTE` if no route was found in time, or the reason for which a server refused the request.
+   * tokens, `NO_ROUTE` if no route was found in time, `SESSION_ABORTED` or the signal's reason if that was aborted, or
+   * the reason for which a server refused the request.
    */
-  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from }: StepOptions = {}): Promise<Tensor> {
+  async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from, signal }: StepOptions = {}): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
     this.#checkStep(hidden, tokens)
     if (!Number.isInteger(rows) || rows < 1 || rows > tokens)
@@ -162,12 +137,12 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.#busy = true
     this.#copies?.stepBegan()
     try {
-      return await this.#takeStep(hidden, rows, from)
+      return await this.#takeStep(hidden, { rows, from, signal })
     } catch (error) {
       // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
       // for it.
       this.#runner.epoch++
-      this.#position = before
+      this.#position = before + (error instanceof StepAbortedError ? error.tokensDone : 0)
       throw error
     } finally {
       this.#busy = false
@@ -175,11 +150,11 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #takeStep(hidden: Tensor, rows: number, from: EmbeddedIds | undefined): Promise<Tensor> {
+  async #takeStep(hidden: Tensor, { rows, from, signal }: StepOptions & { readonly rows: number }): Promise<Tensor> {
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
-    const output = await decodeActivations(await this.#tryStep(hidden, rows), 'float32')
+    const output = await decodeActivations(await this.#tryStep(hidden, rows, signal), 'float32')
     this.#position += hidden.shape[0]!
     return output
   }
@@ -206,16 +181,16 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
    * they have no room, is replayed. Several sessions may fork from one at a time; meanwhile none of them can be
    * stepped.
    *
-   * Throws `SESSION_POSITION`, `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks, or as `step`; if it
-   * fails on the way, this session is empty.
+   * Throws `SESSION_POSITION`, `SESSION_OVERFLOW`, `SESSION_BUSY`, `SESSION_FORK` for other blocks or, with
+   * `onlyCopies`, where it would take more than copies, or as `step`; if it fails on the way, this session is empty.
    */
-  async forkFrom(source: InferenceSession, position = source.position): Promise<void> {
+  async forkFrom(source: InferenceSession, position = source.position, options: ForkOptions = {}): Promise<void> {
     this.#checkFork(source, position)
     this.#busy = true
     source.#readers++
     this.#position = 0
     try {
-      if (position > 0) await this.#copyFrom(source, position)
+      if (position > 0) await this.#copyFrom(source, position, options)
       this.#position = position
     } finally {
       // After a failure servers may or may not have copied, and an empty session may still have caches on servers: a
@@ -226,18 +201,42 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #copyFrom(source: InferenceSession, position: number): Promise<void> {
+  async #copyFrom(source: InferenceSession, position: number, { onlyCopies = false }: ForkOptions): Promise<void> {
     const began = performance.now()
     const losses: Losses = { lost: new Set(), replayedTokens: 0 }
-    await this.#patiently(async () => {
-      await this.#chain.follow(source.#chain)
-      await this.#replaceLost(losses)
+    const attempt = async (): Promise<void> => {
+      await this.#chain.follow(source.#chain, { nowhereElse: onlyCopies })
+      if (!onlyCopies) await this.#replaceLost(losses)
       const context = this.#newContext(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
       const held = await forkAll(context, source.#chain)
+      if (onlyCopies && held.some((tokens) => tokens < position))
+        throw new PetalsError('SESSION_FORK', `a server could not copy the first ${position} tokens`)
       if (!this.#chain.connected) await this.#connect()
       await fill(context, held)
-    })
+    }
+    await (onlyCopies ? attempt() : this.#patiently(attempt))
     if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
+  }
+
+  /**
+   * Leaves the session's room on its servers to whoever needs it, until the next step or fork: a server that is lost
+   * then is replaced, and replayed, by the next step. False where a server has never heard of this. Throws
+   * `SESSION_BUSY`.
+   */
+  park(): boolean {
+    this.#checkIdle()
+    if (!this.#chain.links.every(({ remote }) => knows(remote.span.server.protocol, '3.2.0'))) return false
+    this.#sendPark(this.#step)
+    return true
+  }
+
+  /** Takes the word of `park` back, for what is no step: while others fork from this session. */
+  unpark(): void {
+    this.#sendPark(0)
+  }
+
+  #sendPark(step: number): void {
+    for (const { remote } of this.#chain.links) if (remote.lost === undefined) void remote.send({ kind: 'park', step })
   }
 
   /** Frees the caches. */
@@ -287,13 +286,13 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     }
   }
 
-  async #tryStep(hidden: Tensor, rows: number): Promise<Activations> {
+  async #tryStep(hidden: Tensor, rows: number, signal: AbortSignal | undefined): Promise<Activations> {
     if (this.#chain.links.length === 0) {
       await this.#patiently(async () => {
         this.#runner.epoch++
         await this.#chain.complete()
         await this.#connect()
-      })
+      }, signal)
     }
     const failedStep = this.#step + 1
     const began = performance.now()
@@ -303,6 +302,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
         hidden,
         rows,
         nextStep: () => ++this.#step,
+        signal,
       })
       this.#chain.worked()
       return output
@@ -312,17 +312,14 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
       // Servers keep what they have computed of a step before this one.
       const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
-      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows }, losses)
+      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal }, losses)
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover(
-    { failedStep, tokens, rows }: { failedStep: number; tokens: number; rows: number },
-    losses: Losses,
-  ): Promise<Activations> {
+  #recover({ failedStep, tokens, rows, signal }: FailedStep, losses: Losses): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(async () => {
       // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
@@ -335,7 +332,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       )
       await allOf(output, this.#connect())
       return output
-    })
+    }, signal)
   }
 
   async #replaceLost(losses: Losses): Promise<void> {
@@ -361,6 +358,7 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
       allowedMs: ({ span }, size) => allowedStepMs([span], size, this.#swarm.links, this.#options.watchdog),
       onReplay: (count) => {
         losses.replayedTokens += count
+        this.#replayedTokens += count
       },
     }
   }
@@ -383,12 +381,14 @@ export class InferenceSession extends EventEmitter<SessionEvents> implements Asy
     this.emit('recovery', { ...recovery, reason })
   }
 
-  #patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
+      signal,
+      abandon: () => void this.close(),
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []

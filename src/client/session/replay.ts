@@ -173,9 +173,18 @@ async function fetchInto(inputs: SpanInputs, before: Link, until: number, contex
   }
 }
 
-/** The outputs of positions `from` to `until` that a server has kept. */
-async function fetchOutputs(
-  { remote }: Link,
+/** The outputs of positions `from` to `until` that a server has kept, in as many messages as their size requires. */
+async function fetchOutputs(link: Link, from: number, until: number, context: ReplayContext): Promise<Activations> {
+  const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / link.remote.rowBytes))
+  const outputs: Activations[] = []
+  for (let start = from; start < until; start += piece) {
+    outputs.push(await fetchPiece(link.remote, start, Math.min(until, start + piece), context))
+  }
+  return concatRows(outputs)
+}
+
+async function fetchPiece(
+  remote: RemoteSession,
   from: number,
   until: number,
   { watchdog }: ReplayContext,

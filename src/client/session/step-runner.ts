@@ -25,6 +25,7 @@ export interface Step {
   readonly rows: number
   /** Gives every piece its number. */
   readonly nextStep: () => number
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Sends the steps of one session along its chain, one at a time, and receives what comes back. */
@@ -35,11 +36,13 @@ export class StepRunner {
   readonly #watchdog: WatchdogOptions
   readonly #swarm: SwarmAccess
   readonly #late = new LateTimer()
+  readonly #onLost: (error: Error) => void
   #wait: StepWait | undefined
 
-  /** `root` holds the inputs of the first block. */
-  constructor(swarm: SwarmAccess, options: ChainOptions, root: SpanInputs) {
+  /** `root` holds the inputs of the first block; `onLost` is told of servers that are lost. */
+  constructor(swarm: SwarmAccess, options: ChainOptions, root: SpanInputs, onLost: (error: Error) => void) {
     this.#swarm = swarm
+    this.#onLost = onLost
     this.#watchdog = options.watchdog
     this.chain = new Chain(swarm, options, this.#events(), root)
   }
@@ -47,10 +50,10 @@ export class StepRunner {
   /**
    * Sends a step through all blocks: from server to server where they push, otherwise through the client; a long one in
    * pieces, on which the servers work at the same time. Returns the wanted rows [rows, hidden] of the last block's
-   * output, as the last server sent them. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke, and
-   * `WIRE_DTYPE`.
+   * output, as the last server sent them. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke,
+   * `StepAbortedError`, and `WIRE_DTYPE`.
    */
-  async run({ position, hidden, rows, nextStep }: Step): Promise<Activations> {
+  async run({ position, hidden, rows, nextStep, signal }: Step): Promise<Activations> {
     const { links } = this.chain
     const began = performance.now()
     const sent = await links[0]!.remote.encodeOwn(hidden)
@@ -62,7 +65,7 @@ export class StepRunner {
       while (links[last]!.pushes && last + 1 < links.length) last++
       const isLast = last + 1 === links.length
       const wanted = { position, rows: isLast ? rows : input.shape[0]!, nextStep, pieceTokens }
-      input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted))
+      input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted), signal)
       first = last + 1
       const next = links[first]
       if (next === undefined) break
@@ -87,17 +90,27 @@ export class StepRunner {
       )
   }
 
-  async #runSegment(links: readonly Link[], pieces: readonly Piece[]): Promise<Activations> {
+  async #runSegment(
+    links: readonly Link[],
+    pieces: readonly Piece[],
+    signal: AbortSignal | undefined,
+  ): Promise<Activations> {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
     const remotes = links.map(({ remote }) => remote)
     const wait = new StepWait({ epoch: this.epoch, pieces }, remotes.at(-1)!)
     this.#wait = wait
+    // What only some of the servers have computed does not count.
+    const abort = (): void =>
+      wait.fail(new StepAbortedError(links.length === this.chain.links.length ? wait.tokensDone : 0))
+    if (signal?.aborted) abort()
+    signal?.addEventListener('abort', abort)
     try {
       this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, rowBytesOf(pieces[0]!.hidden)))
       this.#send(wait, remotes[0]!, pieces).catch((error: Error) => wait.fail(error))
       return await wait.output
     } finally {
+      signal?.removeEventListener('abort', abort)
       this.#late.clear()
       this.#wait = undefined
     }
@@ -141,7 +154,10 @@ export class StepRunner {
       },
       onStepFailed: (remote, { kind, step, ...fault }) => this.#failStep(remote, kind, step, fault),
       onSent: ({ peerId }, bytes, ms) => this.#swarm.links?.sent(peerId, bytes, ms),
-      onLost: (remote) => this.#wait?.fail(lostError(remote)),
+      onLost: (remote, error) => {
+        this.#wait?.fail(lostError(remote))
+        this.#onLost(error)
+      },
     }
   }
 
@@ -178,6 +194,16 @@ export class StepRunner {
 export class UnsoundStepError extends PetalsError {
   constructor(message: string) {
     super('SESSION_LOST', message)
+  }
+}
+
+/** A step that was ended by its signal, of whose first tokens so many have been computed by all servers. */
+export class StepAbortedError extends PetalsError {
+  readonly tokensDone: number
+
+  constructor(tokensDone: number) {
+    super('SESSION_ABORTED', 'the step was ended by its caller')
+    this.tokensDone = tokensDone
   }
 }
 

@@ -65,6 +65,11 @@ export class StepWait {
     promise.catch(() => undefined)
   }
 
+  /** Tokens of the pieces that have been answered. */
+  get tokensDone(): number {
+    return this.#pieces.slice(0, this.#done).reduce((sum, { hidden }) => sum + hidden.shape[0]!, 0)
+  }
+
   /** The number of the piece whose answer comes next. */
   get step(): number {
     return this.#pieces[Math.min(this.#done, this.#pieces.length - 1)]!.step

@@ -28,6 +28,11 @@ export interface ReserveOptions {
   readonly signal?: AbortSignal | undefined
   /** Whose it is: sequences of a client that has many more than others lie apart from these. */
   readonly client?: string | undefined
+  /**
+   * Asked where there is no room, now and while it is waited for: has something given back that nobody needs now, in
+   * the same turn. False where there is nothing like that.
+   */
+  readonly makeRoom?: (() => boolean) | undefined
 }
 
 /** Who holds how much of a cache. */

@@ -3,11 +3,19 @@ import type { Worker } from 'node:worker_threads'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { type SyncChannel, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
-import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand, LossCommand } from './messages.ts'
+import type {
+  EndsCommand,
+  EndsEvent,
+  EndsOptions,
+  EndsResult,
+  HeadCommand,
+  LossCommand,
+  ScoreCommand,
+} from './messages.ts'
 
 type Ready = Extract<EndsEvent, { type: 'ready' }>
 type Done = Extract<EndsEvent, { type: 'done' }>
-type Task = Extract<EndsCommand, { type: 'embed' }> | HeadCommand | LossCommand
+type Task = Extract<EndsCommand, { type: 'embed' }> | HeadCommand | LossCommand | ScoreCommand
 type WithoutId<T> = T extends unknown ? Omit<T, 'taskId'> : never
 
 interface Pending {

@@ -7,6 +7,7 @@ import { type EndsOnDevice, loadEnds } from './load-ends.ts'
 import type { LossRunner } from './loss-runner.ts'
 import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand, LossCommand } from './messages.ts'
 import { RowSampler } from './row-sampler.ts'
+import { scoreRows } from './score-rows.ts'
 
 /** The thread of a model's ends. Heads of several sequences that wait together are one run. */
 const { receiver, ...options } = workerData as EndsOptions & { receiver: SyncReceiver }
@@ -66,11 +67,17 @@ function loop({ runner, losses }: EndsOnDevice): void {
         case 'embedding-gradient':
           answer(command.taskId, () => train(losses, command))
           break
+        case 'score':
+          answer(command.taskId, () => scoreRows(runner, command))
+          break
         case 'open-text':
           sampler.openText(command.textId, command.options, command.ids)
           break
         case 'open-beams':
           sampler.openBeams(command.textId, command.options, command.ids)
+          break
+        case 'vocabulary':
+          sampler.useVocabulary(command.vocabulary)
           break
         case 'close-text':
           sampler.close(command.textId)

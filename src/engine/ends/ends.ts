@@ -2,7 +2,9 @@ import { EventEmitter } from 'node:events'
 import { PetalsError } from '../../base/errors.ts'
 import { attachEnvironment } from '../../runtime/environment.ts'
 import type { ChosenBeams, ChosenText, ChoosingHead } from '../../sampling/choosing-head.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
@@ -20,6 +22,10 @@ const BURST_MS = 1
 /** What choosing a token takes for each word of a vocabulary, where much is asked for: a bound, not a mean. */
 const CHOOSING_SECONDS_PER_WORD = 20e-9
 
+/** How much is scored at a time, while others wait for their tokens: so many logits, or else so many rows. */
+const SCORED_LOGITS = 1 << 20
+const MIN_SCORED_ROWS = 16
+
 /**
  * Both ends of a model, which a client computes itself: token ids to the first block's input, and the last block's
  * output to logits, or to tokens. Only the embedding, the last norm and the head are loaded, in a thread of their own,
@@ -36,6 +42,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   #runner: EndsRunner | undefined
   #headSeconds = Infinity
   #lastHeadAt = -Infinity
+  #hasVocabulary = false
 
   static async load(options: EndsOptions): Promise<ModelEnds> {
     const ends = new ModelEnds(options)
@@ -107,6 +114,28 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   /**
+   * How likely each of `targets` [rows] is behind `hidden` [rows, hidden], the last block's output there, and the
+   * `numTop` likeliest tokens in its place. The thread does other things between pieces of them. Throws `LOGITS_NAN`
+   * and `TOKEN_ID`.
+   */
+  async scores(hidden: Float32Array, targets: readonly number[], numTop: number): Promise<PlaceLogprobs[]> {
+    this.#checkIds(targets)
+    const rows = Math.max(MIN_SCORED_ROWS, Math.floor(SCORED_LOGITS / this.vocabSize))
+    const found: PlaceLogprobs[] = []
+    for (let from = 0; from < targets.length; from += rows) {
+      const until = Math.min(targets.length, from + rows)
+      const scored = (await this.#thread.request({
+        type: 'score',
+        hidden: hidden.slice(from * this.hiddenSize, until * this.hiddenSize),
+        targets: targets.slice(from, until),
+        numTop,
+      })) as PlaceLogprobs[]
+      for (const place of scored) found.push(place)
+    }
+    return found
+  }
+
+  /**
    * The way back through the last norm: from the gradient with respect to its output, that with respect to its input
    * `hidden`; [rows, hidden] both.
    */
@@ -124,12 +153,23 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return (await this.#thread.request({ type: 'embedding-gradient', ids: rows, gradient })) as Float32Array
   }
 
+  /** Whether it has been told the bytes of the model's tokens. */
+  get hasVocabulary(): boolean {
+    return this.#hasVocabulary
+  }
+
+  /** Tells the bytes of the model's tokens, which texts with a constraint need. */
+  useVocabulary(vocabulary: Vocabulary): void {
+    this.#hasVocabulary = true
+    this.#thread.tell({ type: 'vocabulary', vocabulary })
+  }
+
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
-    return this.#isQuick(1) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
+    return this.#isQuick(1, options) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
   }
 
   openBeams(options: ResolvedOptions, ids: readonly number[]): ChosenBeams {
-    const isQuick = this.#isQuick(options.numBeams ?? 1)
+    const isQuick = this.#isQuick(options.numBeams ?? 1, options)
     return isQuick ? beamsHere(this, options, ids) : beamsInThread(this.#thread, options, ids)
   }
 
@@ -146,7 +186,8 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   /** Whether rows take less time here, to their tokens, than their hand-over to the thread and back is worth. */
-  #isQuick(rows: number): boolean {
+  #isQuick(rows: number, { constraint }: ResolvedOptions): boolean {
+    if (constraint !== undefined) return false
     const seconds = rows * (this.#headSeconds + this.vocabSize * CHOOSING_SECONDS_PER_WORD)
     return this.#runner !== undefined && seconds < INLINE_SECONDS
   }

@@ -5,7 +5,9 @@ import type { Pointer } from '../../runtime/library.ts'
 import type { BeamCandidate } from '../../sampling/beam-sampler.ts'
 import type { BeamStep } from '../../sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { Sample } from '../../sampling/sampler.ts'
+import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { LoadedEnds } from './ends-runner.ts'
 import type { RowLosses } from './row-losses.ts'
@@ -26,6 +28,7 @@ export type EndsCommand =
   | { readonly type: 'embed'; readonly taskId: number; readonly ids: BigInt64Array }
   | HeadCommand
   | LossCommand
+  | ScoreCommand
   | {
       readonly type: 'open-text' | 'open-beams'
       readonly textId: number
@@ -33,6 +36,7 @@ export type EndsCommand =
       readonly ids: readonly number[]
     }
   | { readonly type: 'close-text'; readonly textId: number }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'close' }
 
 /** What is done with the rows that the head gives for `hidden` [rows, hidden]. */
@@ -55,6 +59,15 @@ export type LossCommand = { readonly taskId: number } & (
   | { readonly type: 'embedding-gradient'; readonly ids: BigInt64Array; readonly gradient: Float32Array }
 )
 
+/** Which of `targets` [rows] follows each of `hidden` [rows, hidden], and how likely that and others were. */
+export interface ScoreCommand {
+  readonly type: 'score'
+  readonly taskId: number
+  readonly hidden: Float32Array
+  readonly targets: readonly number[]
+  readonly numTop: number
+}
+
 export type EndsEvent =
   | {
       readonly type: 'ready'
@@ -73,4 +86,4 @@ export type EndsEvent =
       readonly headSeconds?: number
     }
 
-export type EndsResult = Float32Array | Sample | readonly BeamCandidate[] | RowLosses
+export type EndsResult = Float32Array | Sample | readonly BeamCandidate[] | RowLosses | readonly PlaceLogprobs[]

@@ -55,6 +55,7 @@ interface Sequence extends BlockRange {
   readonly ropeKey: string
   readonly prompts: Tensor | undefined
   readonly client: string
+  readonly makeRoom: ReserveOptions['makeRoom']
   readonly released: AbortController
 }
 
@@ -102,6 +103,7 @@ export class EngineSessions {
       end: end - span.start,
       prompts: converted,
       client,
+      makeRoom: wait.makeRoom,
       released: new AbortController(),
     }
     const giveBack = (): void => {
@@ -162,7 +164,7 @@ export class EngineSessions {
     try {
       const { output, seconds } = inline.run(step, hidden.data)
       thread.tellLater({ type: 'advanced', sequence: step.id, position: step.position })
-      onRun({ type: 'run', kind: 'decode', rows: 1, tokens: 1, seconds, results: [] })
+      onRun({ type: 'run', kind: 'decode', rows: 1, tokens: 1, seconds, waits: [0], results: [] })
       return tensor(hidden.dtype, hidden.shape, output)
     } catch (error) {
       if (error instanceof PetalsError) thread.emit('fault', error)
@@ -187,7 +189,7 @@ export class EngineSessions {
   }
 
   /** Takes what the sequence needs of the cache to hold `length` tokens. */
-  #grow({ place, released }: Sequence, length: number): Promise<void> | undefined {
-    return this.#modules.accounts.grow(place, length, { timeoutMs: GROW_TIMEOUT_MS, signal: released.signal })
+  #grow({ place, released, makeRoom }: Sequence, length: number): Promise<void> | undefined {
+    return this.#modules.accounts.grow(place, length, { timeoutMs: GROW_TIMEOUT_MS, signal: released.signal, makeRoom })
   }
 }

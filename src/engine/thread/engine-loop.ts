@@ -37,6 +37,8 @@ export class EngineLoop {
   readonly #modules: EngineLoopModules
   /** Open sequences that cannot be computed any more, and why: whatever they ask for from then on fails. */
   readonly #broken = new Map<SequenceId, Fault>()
+  /** When tasks that have not been begun were asked for. */
+  readonly #askedAt = new Map<number, number>()
 
   constructor(modules: EngineLoopModules) {
     this.#modules = modules
@@ -118,7 +120,10 @@ export class EngineLoop {
 
   #drop(taskIds: readonly number[]): void {
     if (taskIds.length === 0) return
-    for (const taskId of taskIds) this.#guard(() => this.#modules.runner.drop(taskId))
+    for (const taskId of taskIds) {
+      this.#askedAt.delete(taskId)
+      this.#guard(() => this.#modules.runner.drop(taskId))
+    }
     this.#modules.report({ type: 'dropped', taskIds })
   }
 
@@ -126,8 +131,10 @@ export class EngineLoop {
     const { runner, scheduler, now } = this.#modules
     const fault =
       (work.kind === 'step' ? this.#broken.get(work.sequence) : undefined) ?? attempt(() => runner.accept(work, input))
-    if (fault === undefined) scheduler.add(work, now(), sentAt)
-    else this.#modules.report({ type: 'fault', taskId: work.taskId, ...fault })
+    if (fault === undefined) {
+      this.#askedAt.set(work.taskId, sentAt)
+      scheduler.add(work, now(), sentAt)
+    } else this.#modules.report({ type: 'fault', taskId: work.taskId, ...fault })
   }
 
   /** The runs of a batch; where none can be made of it, all that it holds has failed. */
@@ -186,9 +193,10 @@ export class EngineLoop {
     const { scheduler, now } = this.#modules
     const { works } = run
     const began = now()
+    const waits = this.#waitsOf(works, began)
     const report = (tokens: number, results: readonly TaskResult[]): RunReport => {
       const seconds = (now() - began) / 1000
-      return { type: 'run', kind, rows: works.length, tokens: tokens * works.length, seconds, results }
+      return { type: 'run', kind, rows: works.length, tokens: tokens * works.length, seconds, waits, results }
     }
     try {
       const { tokens, finished } = run.execute()
@@ -204,6 +212,17 @@ export class EngineLoop {
         works.map(({ taskId }) => ({ taskId, ...fault })),
       )
     }
+  }
+
+  /** How long tasks that are begun now have waited, in seconds. */
+  #waitsOf(works: readonly Work[], now: number): number[] {
+    const waits: number[] = []
+    for (const { taskId } of works) {
+      const askedAt = this.#askedAt.get(taskId)
+      if (askedAt !== undefined) waits.push((now - askedAt) / 1000)
+      this.#askedAt.delete(taskId)
+    }
+    return waits
   }
 
   #output(taskId: number): TaskResult {

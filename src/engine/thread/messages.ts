@@ -84,6 +84,8 @@ export interface RunReport {
   readonly rows: number
   readonly tokens: number
   readonly seconds: number
+  /** For each task that was begun by this run, how many seconds it had waited. */
+  readonly waits: readonly number[]
   readonly results: readonly TaskResult[]
 }
 

@@ -1,6 +1,7 @@
 import type { LogitsProcessor } from '../logits.ts'
 import {
   BIASES,
+  CONSTRAINT,
   FLAG,
   ID,
   IDS,
@@ -24,6 +25,8 @@ export interface Flag {
   readonly shownDefault: string
   /** The flag's name, if it is not derived from the option's. */
   readonly name?: string
+  /** A letter that stands for the flag. */
+  readonly short?: string
   /**
    * How many of the option's units are one unit of the flag, e.g. 1000 for a flag in seconds and an option in
    * milliseconds.
@@ -117,10 +120,14 @@ export const OPTIONS = {
    * text of a prompt derives a seed of its own from it.
    */
   seed: declare(SEED, {
-    flag: { description: 'Makes what is drawn repeatable', shownDefault: 'another each time' },
+    flag: { description: 'Makes what is drawn repeatable', shownDefault: 'another each time, which is told' },
   }),
   /** Report each token's log-probability. That takes longer than choosing the token. */
-  logprobs: declare(FLAG, {}),
+  logprobs: declare(FLAG, {
+    flag: { description: "Tell each token's log-probability under the model", shownDefault: 'off' },
+  }),
+  /** With `logprobs`: how many of the likeliest tokens are reported at each place as well, with theirs. */
+  topLogprobs: declare(integer({ min: 0, max: 100 }), {}),
 
   // What makes tokens less likely that have come before.
 
@@ -173,6 +180,11 @@ export const OPTIONS = {
   forcedBosTokenId: declare(ID, { file: 'forced_bos_token_id' }),
   /** If the answer reaches `maxNewTokens`, its last token is this one, or one of these. */
   forcedEosTokenId: declare(ID_OR_IDS, { file: 'forced_eos_token_id' }),
+  /**
+   * The form of the answer: JSON of a schema, a regular expression, ... (`grammar/constraint.ts`). Enforced at every
+   * token; the text ends when nothing can follow. It needs a tokenizer, and goes with no `logitsProcessors`.
+   */
+  constraint: declare(CONSTRAINT, {}),
   /** No EOS token before prompt and answer together have this many tokens. `minNewTokens` overrides it. */
   minLength: declare(integer({ min: 0 }), { file: 'min_length' }),
   /** No EOS token before the answer has this many tokens. */
@@ -186,7 +198,7 @@ export const OPTIONS = {
   /** The most tokens of the answer, at least 1. Default: the checkpoint's, or 20 as in transformers. */
   maxNewTokens: declare(integer({ min: 1 }), {
     file: 'max_new_tokens',
-    flag: { description: 'Tokens to generate at most', shownDefault: "the model's own, or 64" },
+    flag: { short: 'n', description: 'Tokens to generate at most', shownDefault: "the model's own, or 64" },
   }),
   /** The most tokens of prompt and answer together. `maxNewTokens` overrides it. */
   maxLength: declare(integer({ min: 1 }), { file: 'max_length' }),
@@ -203,6 +215,8 @@ export const OPTIONS = {
     file: 'stop_strings',
     flag: { name: 'stop', description: 'Text to stop before; may be repeated', shownDefault: 'none' },
   }),
+  /** Whether the text leaves out special tokens; the EOS token that ends it is left out in any case. Default: true. */
+  skipSpecialTokens: declare(FLAG, {}),
   /** The caller's own functions, called after each token; the text ends when one returns true. */
   stoppingCriteria: declare(functions<StoppingCriterion>(), { transformers: 'stopping_criteria' }),
   /** The caller's own functions, applied after the built-in penalties and constraints and before the temperature. */

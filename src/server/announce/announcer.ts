@@ -18,6 +18,11 @@ export type RecordBase = Pick<
   'modelKey' | 'start' | 'end' | 'dtype' | 'quant' | 'kvDType' | 'device' | 'version' | 'clientAdapters' | 'movable'
 > & { publicName?: string }
 
+/** A part of the cache that is taken, but for nobody who could not do without it. */
+interface Spare {
+  readonly parkedTokens: number
+}
+
 /** How often a record is announced. A record lives for two and a half periods, so that one may get lost. */
 const ANNOUNCE_PERIOD_MS = 30_000
 const RECORD_LIFETIME_MS = 75_000
@@ -37,6 +42,7 @@ export class Announcer {
   #reachable: boolean | undefined
   #movingTo: number | undefined
   #pace: Pick<Pace, 'rates' | 'queueMs'> | undefined
+  #spare: Spare | undefined
   #throughput = 0
   #sequence = 0
   #timer: NodeJS.Timeout | undefined
@@ -84,9 +90,10 @@ export class Announcer {
   }
 
   /** Sets what records say about the loaded span from now on; `pace` has what was measured on the idle span. */
-  describe(engine: Engine, pace: Pick<Pace, 'rates' | 'queueMs'>): void {
+  describe(engine: Engine, pace: Pick<Pace, 'rates' | 'queueMs'>, spare: Spare): void {
     this.#engine = engine
     this.#pace = pace
+    this.#spare = spare
     this.#throughput = Math.max(this.#throughput, pace.rates.decode / (engine.end - engine.start))
   }
 
@@ -116,7 +123,7 @@ export class Announcer {
 
   /** Announces the free cache if it has changed enough to matter to routing. */
   announceCacheChange(): void {
-    const left = this.#engine?.cacheTokensLeft ?? 0
+    const left = this.#tokensLeft
     if (Math.abs(left - this.#announcedTokensLeft) < CACHE_CHANGE * (this.#engine?.cacheTokens ?? 0)) return
     if (this.#state === 'ONLINE') void this.#announce()
   }
@@ -126,6 +133,12 @@ export class Announcer {
     if (this.#state !== 'OFFLINE') await this.#announce()
   }
 
+  /** Tokens that a new session can have: those that are free, and those of sessions that would give way to it. */
+  get #tokensLeft(): number {
+    const { cacheTokensLeft = 0, cacheTokens = 0 } = this.#engine ?? {}
+    return Math.min(cacheTokens, cacheTokensLeft + (this.#spare?.parkedTokens ?? 0))
+  }
+
   async #announce(): Promise<void> {
     const { node, discovery } = this.#modules
     // A node that was stopped first announces nothing more.
@@ -133,7 +146,7 @@ export class Announcer {
     const now = Date.now()
     const { backwardTokens = 0 } = this.#engine ?? {}
     this.#sequence = Math.max(now, this.#sequence + 1)
-    this.#announcedTokensLeft = this.#engine?.cacheTokensLeft ?? 0
+    this.#announcedTokensLeft = this.#tokensLeft
     await discovery.announce({
       ...this.#base,
       peerId: node.peerId,

@@ -10,6 +10,8 @@ export interface ShareLimits {
 export interface CacheHolder {
   /** When it was last used, in milliseconds of `performance.now()`. */
   readonly usedAt: number
+  /** Whether its client has parked it: it may have to give way to anybody, at once. */
+  readonly isParked: boolean
   /** Ends the session, which gives its part back. */
   giveWay(error: PetalsError): void
 }
@@ -37,7 +39,7 @@ const NO_LIMITS: ShareLimits = { sessions: Infinity, cacheTokens: Infinity }
 /**
  * How much of the cache each peer holds and who waits, so that one peer cannot keep the others out. Alone it may have
  * all. While others wait it gets no more than an equal share for itself; and where it has more, its idlest session
- * gives way to those that would not hold more than it does.
+ * gives way to those that would not hold more than it does. Parked sessions give way to anybody before anybody waits.
  */
 export class CacheShares {
   readonly #limits: ShareLimits
@@ -61,7 +63,10 @@ export class CacheShares {
     cacheTokens: number,
     reserve: () => Promise<T>,
   ): Promise<CacheShare<T>> {
-    this.#check(peerId, tokens, cacheTokens)
+    for (let problem = this.#problem(peerId, tokens, cacheTokens); problem !== undefined;) {
+      if (!displaceIdlest(this.#parked().filter((holding) => holding.peerId === peerId))) throw problem
+      problem = this.#problem(peerId, tokens, cacheTokens)
+    }
     add(this.#waiting, peerId, 1)
     const makeWay = setInterval(() => this.#makeWay(peerId, tokens, cacheTokens), this.#patienceMs).unref()
     const taken = await reserve().finally(() => {
@@ -79,38 +84,48 @@ export class CacheShares {
     }
   }
 
-  #check(peerId: string, tokens: number, cacheTokens: number): void {
+  /**
+   * Has the parked session that was idle for longest give way to `peerId`, one of its own if it has any. False where
+   * none is parked.
+   */
+  makeRoom(peerId: string): boolean {
+    const parked = this.#parked()
+    return displaceIdlest(parked.filter((holding) => holding.peerId === peerId)) || displaceIdlest(parked)
+  }
+
+  /** All parked sessions give way, since the server is about to stop: they would hold it up. */
+  clearParked(): void {
+    while (displaceIdlest(this.#parked()));
+  }
+
+  /** Why a peer may not hold so many more tokens. */
+  #problem(peerId: string, tokens: number, cacheTokens: number): PetalsError | undefined {
     const { sessions, cacheTokens: most } = this.#limits
     const held = this.#heldBy(peerId)
     const numSessions = this.#holdingsOf(peerId).length + (this.#waiting.get(peerId) ?? 0)
     if (numSessions >= sessions)
-      throw new PetalsError('SWARM_BUSY', `this peer has ${numSessions} sessions here, as many as it may have`)
+      return new PetalsError('SWARM_BUSY', `this peer has ${numSessions} sessions here, as many as it may have`)
     if (held + tokens > most)
-      throw new PetalsError(
+      return new PetalsError(
         'CACHE_FULL',
         `sessions of this peer hold ${held} of the ${most} cache tokens that it may have`,
       )
     const othersWait = [...this.#waiting.keys()].some((other) => other !== peerId)
     if (othersWait && held + tokens > this.#shareOf(peerId, cacheTokens))
-      throw new PetalsError(
+      return new PetalsError(
         'CACHE_FULL',
         `sessions of this peer hold ${held} of ${cacheTokens} cache tokens, and other peers wait for some`,
       )
+    return undefined
   }
 
   /** Has a session of the peer that holds most give way, if it has more than its share and who waits would not. */
   #makeWay(peerId: string, tokens: number, cacheTokens: number): void {
     const [greediest, most] = this.#greediest(peerId)
     if (most <= this.#shareOf(peerId, cacheTokens) || this.#heldBy(peerId) + tokens > most) return
-    const able = this.#holdingsOf(greediest).filter(({ holder, isLeaving }) => holder !== undefined && !isLeaving)
-    const [idlest] = able.toSorted((a, b) => a.holder!.usedAt - b.holder!.usedAt)
-    if (idlest === undefined) return
-    idlest.isLeaving = true
-    idlest.holder!.giveWay(
-      new PetalsError(
-        'SESSION_DISPLACED',
-        `sessions of this peer held ${most} of ${cacheTokens} cache tokens, and other peers wait for some`,
-      ),
+    displaceIdlest(
+      this.#holdingsOf(greediest),
+      `sessions of this peer held ${most} of ${cacheTokens} cache tokens, and other peers wait for some`,
     )
   }
 
@@ -128,13 +143,30 @@ export class CacheShares {
     return cacheTokens / peers.size
   }
 
+  #parked(): Holding[] {
+    return [...this.#holdings].filter(({ holder, isLeaving }) => holder?.isParked === true && !isLeaving)
+  }
+
   #holdingsOf(peerId: string): Holding[] {
-    return [...this.#holdings].filter((holding) => holding.peerId === peerId)
+    return [...this.#holdings].filter((holding) => holding.peerId === peerId && !holding.isLeaving)
   }
 
   #heldBy(peerId: string): number {
     return this.#holdingsOf(peerId).reduce((sum, { tokens }) => sum + tokens, 0)
   }
+}
+
+/** Ends the session that was idle for longest, which gives its part back in the same turn. False where none can. */
+function displaceIdlest(
+  holdings: readonly Holding[],
+  reason = 'it was parked, and its place in the cache is needed',
+): boolean {
+  const able = holdings.filter(({ holder }) => holder !== undefined)
+  const [idlest] = able.toSorted((a, b) => a.holder!.usedAt - b.holder!.usedAt)
+  if (idlest === undefined) return false
+  idlest.isLeaving = true
+  idlest.holder!.giveWay(new PetalsError('SESSION_DISPLACED', reason))
+  return true
 }
 
 function add(counts: Map<string, number>, key: string, change: number): void {

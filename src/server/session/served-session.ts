@@ -45,7 +45,9 @@ export interface SessionModules {
   readonly sent: Pick<ByteBudget, 'during'>
   /** Waits until the client may have so many tokens computed. */
   readonly admitTokens: (tokens: number) => Promise<void> | undefined
-  readonly onStep: (tokens: number) => void
+  /** Called when a step was computed, so many seconds after its turn came. */
+  readonly onStep: (tokens: number, seconds: number) => void
+  readonly onParked: () => void
   readonly pace: Pace
   /** Number of blocks that the session uses. */
   readonly numBlocks: number
@@ -66,6 +68,7 @@ type Queued = RequestOf<'step' | 'route' | 'resume' | 'fork'>
  * - `resume` begins a new epoch after a repair
  * - `fetch` asks for outputs that were pushed on
  * - `fork` copies another session of this server
+ * - `park` leaves the session's room to whoever needs it, until the next of these
  *
  * A step of an older epoch, or one that was seen before, is not computed; the client is told so.
  */
@@ -82,6 +85,8 @@ export class ServedSession {
   readonly #way: OutputWay
   #steppedAt = performance.now()
   #stepsUnderWay = 0
+  /** The last step of the session when its client parked it. */
+  #parkedAfter: number | undefined
   readonly #idle: NodeJS.Timeout
   #closed = false
   readonly #over = new AbortController()
@@ -107,6 +112,11 @@ export class ServedSession {
     return this.#stepsUnderWay > 0 ? performance.now() : this.#steppedAt
   }
 
+  /** Whether the client needs the session only in case its room is not wanted by others. */
+  get isParked(): boolean {
+    return this.#parkedAfter !== undefined && this.#received <= this.#parkedAfter
+  }
+
   /** Takes a message from the client; the promise settles when it has been dealt with, and never rejects. */
   handle(message: Request<'inference'>): void | Promise<void> {
     switch (message.kind) {
@@ -114,6 +124,8 @@ export class ServedSession {
         return this.#cutOff('a session is opened once')
       case 'ack':
         return this.#outputs.acknowledge(message.until)
+      case 'park':
+        return this.#park(message.step)
       // Done before the queue: the peer's stream may be waiting, and no step may come from a former one.
       case 'accept':
         this.source.name(message.peerId)
@@ -140,6 +152,7 @@ export class ServedSession {
 
   /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
   #queue(message: Queued): Promise<void> {
+    if (message.kind !== 'step') this.#parkedAfter = undefined
     if (message.kind === 'step') {
       if (message.epoch > this.#epoch + MAX_JUMP || message.step > this.#received + MAX_JUMP) {
         return this.#replyBroken(message, 'SESSION_STEP', 'is too far ahead of the one before')
@@ -150,6 +163,12 @@ export class ServedSession {
       .then(() => this.#process(message))
       .catch((error: unknown) => this.#replyFailure(message, error))
     return this.#work
+  }
+
+  /** Steps are pushed as well: those up to `step` may come later, and newer ones may have come already. */
+  #park(step: number): void {
+    this.#parkedAfter = step
+    this.#modules.onParked()
   }
 
   #cutOff(why: string): void {
@@ -200,6 +219,7 @@ export class ServedSession {
 
   async #step(request: StepMessage): Promise<void> {
     const { epoch, step, position, push, hidden, rows } = request
+    const began = performance.now()
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) {
       const held = `step ${this.#lastStep} of epoch ${this.#epoch}`
       return this.#replyBroken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
@@ -220,7 +240,7 @@ export class ServedSession {
     const output = await this.#compute(input)
     this.#epoch = epoch
     this.#lastStep = step
-    this.#modules.onStep(output.shape[0]!)
+    this.#modules.onStep(output.shape[0]!, (performance.now() - began) / 1000)
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
 

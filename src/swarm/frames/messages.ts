@@ -176,6 +176,7 @@ export const MESSAGES = {
         until: uint(5),
       }),
       fetch: message(9, { request: ordinal(1), position: uint(2), until: uint(3) }),
+      park: message(10, { step: uint(1) }),
     },
     answers: {
       opened: message(2, {}),

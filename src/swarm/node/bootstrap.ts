@@ -22,6 +22,12 @@ interface Watched {
   wake: AbortController
 }
 
+function watch(target: PeerTarget): Watched {
+  const firstTry = Promise.withResolvers<void>()
+  firstTry.promise.catch(() => undefined)
+  return { target, firstTry, wake: new AbortController() }
+}
+
 /**
  * Keeps bootstrap peers connected while the node lives. libp2p's own bootstrap module dials once, and its keep-alive
  * gives a peer up for good after half a minute.
@@ -33,8 +39,14 @@ export class BootstrapLoop {
 
   constructor(targets: readonly PeerTarget[], modules: BootstrapModules) {
     this.#modules = modules
-    this.#peers = targets.map((target) => ({ target, firstTry: Promise.withResolvers(), wake: new AbortController() }))
-    for (const { firstTry } of this.#peers) firstTry.promise.catch(() => undefined)
+    this.#peers = targets.map(watch)
+  }
+
+  /** Keeps one more peer connected. */
+  add(target: PeerTarget): void {
+    const peer = watch(target)
+    this.#peers.push(peer)
+    void this.#keep(peer)
   }
 
   start(): void {

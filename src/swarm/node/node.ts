@@ -21,8 +21,10 @@ import { Dialler } from './dialler.ts'
 import { SwarmError } from '../errors.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
+import { LanDiscovery, type LanOptions } from './lan-discovery.ts'
 import type { Libp2pMetrics, SwarmLibp2p } from './libp2p.ts'
 import { OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
+import { resolveJoining } from './join-token.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
@@ -34,6 +36,9 @@ import { trafficByRpc } from '../frames/traffic.ts'
 
 export type { SwarmLogger } from '../logger.ts'
 
+/** How long a node that knows no peer waits for one in the local network. */
+const LAN_PATIENCE_MS = 3000
+
 /** How a node is made. */
 export interface SwarmNodeOptions {
   identity: PrivateKey
@@ -41,8 +46,10 @@ export interface SwarmNodeOptions {
   listen?: readonly string[]
   /** Addresses to tell other peers instead of those listened on, e.g. behind a NAT or in a container. */
   announce?: readonly string[]
-  /** Addresses, with `/p2p/`, of peers to stay connected with. */
+  /** Addresses, with `/p2p/`, of peers to stay connected with, or join tokens, which may have the key as well. */
   bootstrap?: readonly string[]
+  /** Whether, and how, peers of the swarm are looked for in the local network; they count as bootstrap peers. */
+  lan?: LanOptions | undefined
   /** The 32 bytes of a private swarm's key: only peers with the same key can connect. */
   swarmKey?: Uint8Array | undefined
   /** Whom it serves, and what each peer may take. */
@@ -52,7 +59,7 @@ export interface SwarmNodeOptions {
   logger: SwarmLogger
 }
 
-/** Checks the options and builds a node without starting it. Throws `SWARM_ADDRESS`. */
+/** Checks the options and builds a node without starting it. Throws `SWARM_ADDRESS`, `SWARM_TOKEN`, `SWARM_KEY`. */
 export async function createSwarmNode(options: SwarmNodeOptions): Promise<SwarmNode> {
   return new SwarmNode(options)
 }
@@ -64,6 +71,7 @@ interface ListeningNode {
 interface Running {
   readonly libp2p: SwarmLibp2p
   readonly bootstrap: BootstrapLoop
+  readonly lan: LanDiscovery | undefined
 }
 
 /** A peer of the swarm: a libp2p node with our request protocols. */
@@ -75,7 +83,6 @@ export class SwarmNode {
   readonly verifier = new RecordVerifier()
   /** The exchange of server records, started by whoever needs it and shared by all that use this node. */
   readonly records: RecordExchange
-  readonly bootstrapPeers: readonly PeerTarget[]
   readonly swarmKey: Uint8Array | undefined
   /** Bootstrap addresses that name this node's own identity. */
   readonly ownAddresses: readonly string[]
@@ -89,6 +96,9 @@ export class SwarmNode {
    * too.
    */
   servingDevice: string | undefined
+  readonly #named: readonly PeerTarget[]
+  readonly #foundOnLan: PeerTarget[] = []
+  readonly #lan: LanOptions | undefined
   readonly #listen: readonly string[]
   readonly #announce: readonly string[]
   readonly #metrics: Libp2pMetrics | undefined
@@ -104,6 +114,7 @@ export class SwarmNode {
     listen = ['/ip4/0.0.0.0/tcp/0'],
     announce = [],
     bootstrap = [],
+    lan,
     swarmKey,
     peers = {},
     metrics,
@@ -113,24 +124,31 @@ export class SwarmNode {
     this.identity = identity
     this.peerId = peerIdFromPrivateKey(identity).toString()
     this.logger = logger
-    const named = groupByPeer(bootstrap)
-    this.bootstrapPeers = named.filter(({ peerId }) => peerId !== this.peerId)
+    const joining = resolveJoining(bootstrap, swarmKey)
+    const named = groupByPeer(joining.addresses)
+    this.#named = named.filter(({ peerId }) => peerId !== this.peerId)
     this.ownAddresses = named.filter(({ peerId }) => peerId === this.peerId).flatMap(({ multiaddrs }) => multiaddrs)
     this.clocks = new ClockVotes(logger)
-    this.swarmKey = swarmKey
+    this.swarmKey = joining.swarmKey
     this.#metrics = metrics
+    this.#lan = lan
     this.#listen = listen
     this.#announce = announce
     this.peerGuard = new PeerGuard(peers)
     this.#rpcs = new RpcServer(logger, this.traffic, this.peerGuard)
-    this.#guard = new DialGuard({ listen, announce, trusted: bootstrap })
+    this.#guard = new DialGuard({ listen, announce, trusted: joining.addresses })
     this.#dialler = new Dialler({
       libp2p: () => this.libp2p,
       ownPeerId: this.peerId,
-      hasSwarmKey: swarmKey !== undefined,
+      hasSwarmKey: joining.swarmKey !== undefined,
       logger,
     })
     this.records = new RecordExchange(this, { version: VERSION })
+  }
+
+  /** The peers that this node stays connected with: those that its user has named, and those found on the LAN. */
+  get bootstrapPeers(): readonly PeerTarget[] {
+    return [...this.#named, ...this.#foundOnLan]
   }
 
   /** The running libp2p node. Throws `SWARM_STATE` if it is not started. */
@@ -180,14 +198,23 @@ export class SwarmNode {
   }
 
   /**
-   * Resolves once a bootstrap peer is connected. Throws `SWARM_UNREACHABLE`, `SWARM_HANDSHAKE`, `SWARM_TIMEOUT`, or
-   * `SWARM_STATE` if the node is not started.
+   * Resolves once a bootstrap peer is connected. Where peers are only looked for on the LAN and none is found soon, a
+   * node that listens begins alone. Throws `SWARM_UNREACHABLE`, `SWARM_HANDSHAKE`, `SWARM_TIMEOUT`, or `SWARM_STATE` if
+   * the node is not started.
    */
   async ready({
     timeoutMs = OPEN_TIMEOUT_MS,
     signal,
   }: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    await this.#started().bootstrap.ready(timeoutMs, signal)
+    const { bootstrap, lan } = this.#started()
+    if (lan !== undefined && this.bootstrapPeers.length === 0) {
+      await lan.first(LAN_PATIENCE_MS, signal)
+      if (this.bootstrapPeers.length === 0 && this.#listen.length === 0) {
+        const message = 'no node of this swarm answers in the local network: is one running with --mdns?'
+        throw new SwarmError('SWARM_UNREACHABLE', message)
+      }
+    }
+    await bootstrap.ready(timeoutMs, signal)
   }
 
   /**
@@ -317,20 +344,37 @@ export class SwarmNode {
         register: (libp2p) => this.#rpcs.registerAll(libp2p),
       },
     )
-    const bootstrap = new BootstrapLoop(this.bootstrapPeers, {
+    const bootstrap = new BootstrapLoop(this.#named, {
       dial: (target, signal) => this.#dialBootstrap(target, signal),
       isConnected: (peerId) => this.isConnected(peerId),
       onFailure: (peerId, error) =>
         this.logger.debug({ peerId, reason: errorMessage(error) }, 'bootstrap peer not reached'),
     })
-    this.#running = { libp2p, bootstrap }
+    const lan = this.#lan && this.#lookOnLan(bootstrap, this.#lan)
+    this.#running = { libp2p, bootstrap, lan }
     bootstrap.start()
+    lan?.start()
+  }
+
+  /** Peers that are found become bootstrap peers. */
+  #lookOnLan(bootstrap: BootstrapLoop, options: LanOptions): LanDiscovery {
+    const { peerId, swarmKey, logger } = this
+    const onPeer = (target: PeerTarget): void => {
+      if (this.#named.some((named) => named.peerId === target.peerId)) return
+      logger.info({ peerId: target.peerId, multiaddrs: target.multiaddrs }, 'found a peer in the local network')
+      for (const address of target.multiaddrs) this.#guard.trust(address)
+      this.#foundOnLan.push(target)
+      bootstrap.add(target)
+    }
+    return new LanDiscovery({ peerId, swarmKey, addresses: () => this.multiaddrs, onPeer, logger }, options)
   }
 
   async #stop(): Promise<void> {
     const running = this.#running
     if (running === undefined) return
     running.bootstrap.stop()
+    await running.lan?.stop()
+    this.#foundOnLan.length = 0
     this.#running = undefined
     this.#rpcs.abortOwn()
     await running.libp2p.stop()

@@ -27,6 +27,24 @@ const renderAs = async (folder: string, choice: string) =>
   compileTemplate(await findTemplate(folder, choice)).render(MESSAGES)
 const compile = (text: string) => compileTemplate({ text, name: 'x.jinja', specialTokens: {}, stopStrings: [] })
 
+test('tools, tool calls and further variables reach the template', () => {
+  const template = compile(
+    '{% for tool in tools or [] %}[{{ tool.function.name }}]{% endfor %}{{ enable_thinking }}' +
+      '{% for m in messages %}{{ m.role }}' +
+      '{% for c in m.tool_calls %}({{ c.function.arguments.city }}){% endfor %}{% endfor %}',
+  )
+  const messages = [
+    { role: 'assistant', content: null, tool_calls: [{ function: { name: 'weather', arguments: { city: 'Rome' } } }] },
+    { role: 'tool', content: 'sunny' },
+  ]
+  const tools = [{ type: 'function', function: { name: 'weather' } }]
+  assert.equal(
+    template.render(messages, { tools, variables: { enable_thinking: false } }),
+    '[weather]Falseassistant(Rome)tool',
+  )
+  assert.equal(template.render(messages), 'assistant(Rome)tool')
+})
+
 test("a model's template is in chat_template.jinja, else chat_template.json, else tokenizer_config.json", async (t) => {
   const inConfig = { chat_template: 'config', bos_token: { content: '<s>' } }
   const cases: [Record<string, unknown>, string][] = [

@@ -60,7 +60,11 @@ describe('over a bigram table', () => {
     }
     assert.deepEqual(
       chunks,
-      result.tokenIds.map((id) => ({ tokenIds: [id], text: '' })),
+      result.tokenIds.map((id, i) => ({
+        tokenIds: [id],
+        text: '',
+        logprobs: [{ logprob: result.logprobs[i], top: [] }],
+      })),
     )
     assert.deepEqual(source.fed, [[3, 0], [1], [2], [3], [0]], 'the prompt, then each token but the last')
   })

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
+import { resultOf } from '../../../src/client/generation/continuations.ts'
+import { placeLogprobs } from '../../../src/sampling/token-logprobs.ts'
+import { asFloat32 } from '../../../src/tensor/tensor.ts'
 import { type TestSwarm, startServers } from '../kit.ts'
 import { type Reference, readReference } from '../../sampling/reference.ts'
 
@@ -36,6 +39,32 @@ const idsOf = (results: readonly { tokenIds: number[] }[]): number[][] => result
 test("greedy texts with processors are transformers'", async () => {
   for (const { options, promptIds, tokenIds } of reference.texts) {
     assert.deepEqual((await model.generate(promptIds, options)).tokenIds, tokenIds, JSON.stringify(options))
+  }
+})
+
+test('a prompt that was read goes on in forks as in a session of its own, and its tokens are scored', async () => {
+  const promptIds = PROMPTS[2]!
+  const options = { maxNewTokens: 6, eosTokenIds: [], logprobs: true }
+  const whole = await model.generate(promptIds, options)
+  await using session = model.inferenceSession({ maxLength: 40 })
+  const fed = await session.read(promptIds, { topLogprobs: 3 })
+  await using fork = await session.fork()
+  for (const own of [fork, session]) {
+    const { tokenIds, logprobs } = await resultOf(own.generateAfter(fed, options))
+    assert.deepEqual(tokenIds, whole.tokenIds)
+    assert.deepEqual(logprobs, whole.logprobs)
+  }
+  const logits = await model.forward([promptIds])
+  const vocab = logits.shape[2]!
+  assert.equal(fed.logprobs.length, promptIds.length - 1)
+  for (const [i, { logprob, top }] of fed.logprobs.entries()) {
+    const row = asFloat32(logits).subarray(i * vocab, (i + 1) * vocab)
+    const expected = placeLogprobs(row, promptIds[i + 1]!, 3)
+    assert.ok(Math.abs(logprob - expected.logprob) < 1e-5)
+    assert.deepEqual(
+      top.map(({ tokenId }) => tokenId),
+      expected.top.map(({ tokenId }) => tokenId),
+    )
   }
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession } from '../../../src/client/session/inference-session.ts'
 import { RuntimeError } from '../../../src/runtime/errors.ts'
 import { type TestServer, TestSwarm, expected, hidden, tokensOf } from './servers.ts'
@@ -43,6 +44,27 @@ test('all servers of a chain work on pieces of a long prompt at the same time', 
   const pieces = Array.from({ length: 8 }, (_, i) => ({ position: i * PIECE, tokens: PIECE }))
   for (const { computed } of servers) assert.deepEqual(computed, [...pieces, { position: 8 * PIECE, tokens: 5 }])
   await feed(session, [...PROMPT, 9], 1)
+})
+
+test('a prompt that its signal ends leaves the pieces that all servers have computed', async (t) => {
+  const { servers, session } = await begin(t)
+  const abort = new AbortController()
+  const last = servers[2]!
+  last.beforeStep = async () => {
+    if (last.computed.length < 3) return
+    // Behind the answers to the pieces before, which are on their way in this process.
+    await sleep(20)
+    abort.abort()
+  }
+  const cut = session.step(hidden(PROMPT, WIDTH), { rows: 1, signal: abort.signal })
+  await assert.rejects(cut, { code: 'SESSION_ABORTED' })
+  const { position } = session
+  assert.equal(position, 3 * PIECE)
+  last.beforeStep = () => undefined
+  const other = [...PROMPT.slice(0, position), ...PROMPT.toReversed()]
+  await feed(session, other, 1)
+  await assert.rejects(session.step(hidden([1], WIDTH), { signal: AbortSignal.abort() }), { code: 'SESSION_ABORTED' })
+  await feed(session, [...other, 7], 1)
 })
 
 test('the wanted rows of a step come from several pieces, or from one', async (t) => {

@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { RuntimeError } from '../../../src/runtime/errors.ts'
-import { TestSwarm, expected, hidden, tokensOf } from './servers.ts'
+import type { Answer } from '../../../src/swarm/frames/messages.ts'
+import { TestSwarm, expected, hidden, tamper, tokensOf } from './servers.ts'
 
 /** Longer than a client waits until it fetches copies. */
 const COPIES_PULLED_MS = 350
@@ -205,6 +206,24 @@ test('a prompt larger than a frame goes in pieces, and so does its replay', asyn
     spare.computed.map(({ position }) => position),
     pieces,
   )
+})
+
+test('what a repair fetches of kept outputs comes in messages of a few MiB each', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [first, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+  const fetchedRows: number[] = []
+  tamper(first, 'inference', (answer: Answer<'inference'>) => {
+    if (answer.kind === 'fetched') fetchedRows.push(answer.hidden.shape[0]!)
+    return answer
+  })
+  const [width, pieceTokens] = [1 << 16, 16]
+  const session = swarm.session({ hiddenSize: width, pullsCopies: false })
+  const prompt = sequence(2 * pieceTokens + 3)
+  await session.step(hidden(prompt, width))
+  swarm.kill(last)
+  assert.deepEqual(tokensOf(await session.step(hidden([9], width))), expected([...prompt, 9]).slice(-1))
+  assert.deepEqual(fetchedRows, [pieceTokens, pieceTokens, 4])
+  assert.deepEqual([first.computedTokens, spare.computedTokens], [prompt.length + 1, prompt.length + 1])
 })
 
 test('a server whose cache does not reach back to a cut is sent its span again, and keeps its place', async (t) => {

@@ -39,19 +39,21 @@ test('what is given back, and a wait that failed, no longer counts', async () =>
 })
 
 interface Held {
-  readonly session: { usedAt: number; giveWay: (error: PetalsError) => void }
+  readonly session: { usedAt: number; isParked: boolean; giveWay: (error: PetalsError) => void }
   readonly displaced: PetalsError[]
 }
 
 /** Shares of a cache of 1024 tokens whose sessions give way in the turn in which they are told. */
-function cache(limits?: ShareLimits) {
+function cache(limits?: ShareLimits, timeoutMs = 300) {
   const shares = new CacheShares(limits, 1)
   const rows = new RowAccounts({ totalTokens: 1024 })
   const open = async (peerId: string, tokens: number, usedAt = 0): Promise<Held> => {
-    const share = await shares.take(peerId, tokens, 1024, () => rows.reserve(tokens, { timeoutMs: 300 }))
+    const makeRoom = (): boolean => shares.makeRoom(peerId)
+    const share = await shares.take(peerId, tokens, 1024, () => rows.reserve(tokens, { timeoutMs, makeRoom }))
     const displaced: PetalsError[] = []
     const session = {
       usedAt,
+      isParked: false,
       giveWay: (error: PetalsError) => {
         displaced.push(error)
         share.giveBack()
@@ -61,7 +63,7 @@ function cache(limits?: ShareLimits) {
     share.heldBy(session)
     return { session, displaced }
   }
-  return { open }
+  return { open, shares }
 }
 
 test('while another waits, the idlest session of the peer that holds most gives way, down to its share', async () => {
@@ -99,4 +101,54 @@ test('a peer has no more sessions, and no more tokens, than it may, waiting ones
   await open('a', 128)
   await assert.rejects(open('a', 8), { code: 'SWARM_BUSY', message: /2 sessions/ })
   await open('b', 128)
+})
+
+test('parked sessions give way to anybody at once, own ones first, then the idlest', async () => {
+  const { open } = cache(undefined, 0)
+  const held: Held[] = []
+  for (const [peerId, usedAt] of [
+    ['a', 3],
+    ['b', 1],
+    ['b', 4],
+    ['c', 2],
+  ] as const)
+    held.push(await open(peerId, 256, usedAt))
+  const displaced = (): number[] => held.map((each) => each.displaced.length)
+  await assert.rejects(open('b', 256), { code: 'CACHE_FULL' })
+  for (const { session } of held) session.isParked = true
+  await open('c', 256)
+  assert.deepEqual(displaced(), [0, 0, 0, 1])
+  await open('d', 256)
+  assert.deepEqual(displaced(), [0, 1, 0, 1])
+  assert.match(held[1]!.displaced[0]!.message, /was parked/)
+  await open('d', 256)
+  await open('d', 256)
+  assert.deepEqual(displaced(), [1, 1, 1, 1])
+})
+
+test('a session that is parked while somebody waits gives way then', async () => {
+  const { open } = cache()
+  const { session, displaced } = await open('a', 512)
+  await open('b', 512)
+  const waiting = open('c', 512)
+  session.isParked = true
+  await waiting
+  assert.equal(displaced.length, 1)
+})
+
+test("a peer's own parked sessions do not stand in the way of what it may have", async () => {
+  const { open, shares } = cache({ sessions: 2, cacheTokens: 300 })
+  const [first, second, other] = [await open('a', 128, 1), await open('a', 128, 2), await open('b', 128)]
+  for (const { session } of [first, other]) session.isParked = true
+  await open('a', 128)
+  await assert.rejects(open('a', 128), { code: 'SWARM_BUSY' })
+  assert.deepEqual(
+    [first, second, other].map(({ displaced }) => displaced.length),
+    [1, 0, 0],
+  )
+  shares.clearParked()
+  assert.deepEqual(
+    [second, other].map(({ displaced }) => displaced.length),
+    [0, 1],
+  )
 })

@@ -102,6 +102,7 @@ export const SAMPLES: Samples = {
       { kind: 'resume', request: 3, epoch: 2, position: 5, until: 6 },
       { kind: 'fork', request: 4, epoch: 2, position: 5, sessionId: SESSION, until: 6 },
       { kind: 'fetch', request: 5, position: 0, until: 128 },
+      { kind: 'park', step: 300 },
     ],
     answers: [
       { kind: 'opened' },

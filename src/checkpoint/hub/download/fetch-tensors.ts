@@ -8,7 +8,7 @@ import { countMissing, downloadParts, type Located, type WantedRanges } from './
 import { folderError } from '../errors.ts'
 import { removeLease } from '../cache/leases.ts'
 import { PartFolder, partFolderOf } from '../cache/part-folder.ts'
-import { parseRangeKey } from '../remote/ranges.ts'
+import { parseRangeKey, rangeBytes } from '../remote/ranges.ts'
 import type { DownloadOptions, RemoteModel } from '../remote/remote.ts'
 import { checkFreeSpace, reserve, type WantedPart } from '../cache/space.ts'
 
@@ -57,6 +57,31 @@ export async function fetchTensors(
     }
   } catch (error) {
     throw folderError(error, settings.partsFolder)
+  }
+}
+
+/** How much of some tensors is to be downloaded. */
+export interface DownloadSize {
+  readonly totalBytes: number
+  readonly missingBytes: number
+}
+
+/**
+ * How many bytes `fetchTensors` brings here for tensors, given by their names as stored, and how many of these are not
+ * on this disk. Throws `CHECKPOINT_MISSING_TENSOR`.
+ */
+export async function downloadSize(checkpoint: Checkpoint, names: readonly string[]): Promise<DownloadSize> {
+  const { remote } = checkpoint
+  const wanted = remote === undefined ? [] : await wantedOf(checkpoint, remote, names, {})
+  const fetched = new Set(wanted.flatMap(({ slices }) => slices.map(({ name }) => name)))
+  const local = [...new Set(names)].filter((name) => !fetched.has(name))
+  const sizes = [
+    ...wanted.flatMap(({ ranges }) => ranges.map(rangeBytes)),
+    ...local.map((name) => checkpoint.tensors.get(name)?.byteLength ?? 0),
+  ]
+  return {
+    totalBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+    missingBytes: remote === undefined ? 0 : await countMissing(remote.settings.partsFolder, wanted),
   }
 }
 

@@ -54,7 +54,7 @@ export async function checkHub({ endpoint, token, offline }: HubSettings, signal
 }
 
 /** The folder itself or, if it does not exist yet, the nearest existing folder above it. */
-async function nearestFolder(folder: string): Promise<string> {
+export async function nearestFolder(folder: string): Promise<string> {
   return access(folder).then(
     () => folder,
     async () => {

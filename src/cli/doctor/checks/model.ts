@@ -1,7 +1,11 @@
+import { statfs } from 'node:fs/promises'
 import { errorMessage } from '../../../base/errors.ts'
 import { sizeText } from '../../../base/size.ts'
+import type { Checkpoint } from '../../../checkpoint/checkpoint.ts'
+import { downloadSize } from '../../../checkpoint/hub/download/fetch-tensors.ts'
 import { openModel } from '../../../checkpoint/hub/open-model.ts'
 import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
+import { endsTensorNames, spanTensorNames } from '../../../engine/loading/tensor-names.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { parseKvDType } from '../../values/kv-dtype.ts'
@@ -9,6 +13,7 @@ import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
+import { nearestFolder } from './disk.ts'
 import { tellTrouble } from '../../terminal/tell-trouble.ts'
 
 /**
@@ -17,7 +22,8 @@ import { tellTrouble } from '../../terminal/tell-trouble.ts'
  */
 export async function checkModel(values: DoctorValues, model: string, signal: AbortSignal): Promise<Finding[]> {
   try {
-    const { config, notes } = await openModel(model, { signal, onTrouble: tellTrouble })
+    const checkpoint = await openModel(model, { signal, onTrouble: tellTrouble })
+    const { config, notes } = checkpoint
     const device = chooseDevice(values.device)
     const dtype = parseDType(values.dtype, device, config.dtype)
     const memoryBytes = freeMemory(device)
@@ -33,6 +39,7 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
       ok('Model', `${model}: ${config.modelType}, ${config.numBlocks} blocks of hidden size ${config.hiddenSize}`),
       ...notes.map((text) => note('Model', text)),
       describeSpan(plan),
+      ...(await checkDownload(checkpoint, plan.numBlocks)),
       describeClient(planEnds(config).totalBytes),
     ]
   } catch (error) {
@@ -60,6 +67,26 @@ function describeSpan(plan: SpanPlan): Finding {
   ].join('\n')
   if (numBlocks > 0) return ok('Serving', found)
   return problem('Serving', found, 'use a machine with more memory, or only a client: "petals-node generate"')
+}
+
+/** Compares what would be downloaded for as many blocks as fit with the room on the disk. */
+async function checkDownload(checkpoint: Checkpoint, numBlocks: number): Promise<Finding[]> {
+  const { remote } = checkpoint
+  if (remote === undefined) return []
+  const names = numBlocks > 0 ? spanTensorNames(checkpoint, 0, numBlocks) : endsTensorNames(checkpoint)
+  const { totalBytes, missingBytes } = await downloadSize(checkpoint, names)
+  const { partsFolder } = remote.settings
+  const { bavail, bsize } = await statfs(await nearestFolder(partsFolder))
+  const free = bavail * bsize
+  const what = numBlocks > 0 ? `${numBlocks} blocks` : 'a client'
+  const found =
+    `${sizeText(totalBytes)} for ${what}, of which ${sizeText(totalBytes - missingBytes)} are here; ` +
+    `${sizeText(free)} are free in ${partsFolder}`
+  return [
+    missingBytes > free
+      ? problem('Download', found, 'free some space, set HF_HOME to a folder on a larger disk, or serve fewer blocks')
+      : ok('Download', found),
+  ]
 }
 
 function describeClient(endsBytes: number): Finding {

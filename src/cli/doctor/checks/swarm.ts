@@ -1,6 +1,6 @@
 import { errorMessage } from '../../../base/errors.ts'
 import { VERSION } from '../../../base/version.ts'
-import { groupByPeer, type PeerTarget } from '../../../swarm/address.ts'
+import type { PeerTarget } from '../../../swarm/address.ts'
 import { clockText, MAX_CLOCK_OFFSET_MS } from '../../../swarm/node/clock-votes.ts'
 import { announcedPort, type ContactAnswer, askContact } from '../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../swarm/node/node.ts'
@@ -11,14 +11,10 @@ import { type Finding, note, ok, problem } from '../finding.ts'
  * Asks each bootstrap peer how it sees this node: compares versions and clocks, and checks whether the peer can connect
  * back.
  */
-export async function checkPeers(
-  node: SwarmNode,
-  bootstrap: readonly string[],
-  signal: AbortSignal,
-): Promise<Finding[]> {
-  if (bootstrap.length === 0)
+export async function checkPeers(node: SwarmNode, signal: AbortSignal): Promise<Finding[]> {
+  if (node.bootstrapPeers.length === 0)
     return [note('Swarm', 'no --bootstrap given: neither peers nor reachability from outside were tried')]
-  const findings = await Promise.all(groupByPeer(bootstrap).map((peer) => checkPeer(node, peer, signal)))
+  const findings = await Promise.all(node.bootstrapPeers.map((peer) => checkPeer(node, peer, signal)))
   return [...findings.flat(), ...clockOf(node)]
 }
 
@@ -68,6 +64,6 @@ function reachability(node: SwarmNode, { peerId }: PeerTarget, { reachable }: Co
   return problem(
     'Reachable',
     found,
-    `open or forward TCP port ${port} (choose it with --listen, name the outer address with --announce)`,
+    `open or forward TCP port ${port} (choose it with --port, name the outer address with --announce)`,
   )
 }

@@ -19,7 +19,7 @@ export function accuracyTask(
   classifier: Classifier | undefined,
 ): Task<AccuracyResult> {
   if (classifier === undefined)
-    throw new UsageError('this model has no trained head yet: tune it, or give fromPretrained a classifier')
+    throw new UsageError('this model has no trained head yet: tune it, or open it with a classifier')
   if (!isLabelled) throw new UsageError(`${name}: accuracy needs a label in each record, {"text": ..., "label": ...}`)
   const numLabels = classifier.score.shape[0]!
   if (classifier.problemType === 'regression' || numLabels === 1)

@@ -2,7 +2,7 @@ import type { BeamCandidate } from '../../../sampling/beam-sampler.ts'
 import type { ResolvedOptions } from '../../../sampling/options/options.ts'
 import { type OpenBeams, openBeams } from '../choosing/open-beams.ts'
 import { feed } from '../choosing/token-source.ts'
-import { checkRequest } from '../generate.ts'
+import { checkRequest, seedOf } from '../generate.ts'
 import type { FinishReason, GenerationResult } from '../result.ts'
 import { Beams, type JudgedCandidate } from './beams.ts'
 import { type ForkableSource, Forks, allOver, prefill } from './forkable.ts'
@@ -56,7 +56,7 @@ class BeamSearch {
     return text.slice(0, Math.min(text.length, ...starts))
   }
 
-  async #judge({ beam, tokenId, total, logprob }: BeamCandidate): Promise<JudgedCandidate> {
+  async #judge({ beam, tokenId, total, logprob, complete }: BeamCandidate): Promise<JudgedCandidate> {
     const { tokenIds: before, logprobs } = this.beams.running[beam]!
     const tokenIds = [...before, tokenId]
     return {
@@ -65,7 +65,7 @@ class BeamSearch {
       total,
       tokenIds,
       logprobs: this.#options.logprobs === true ? [...logprobs, logprob] : [],
-      finishReason: await this.#finishReason(tokenIds),
+      finishReason: complete ? 'stop' : await this.#finishReason(tokenIds),
     }
   }
 
@@ -128,6 +128,7 @@ export async function beamSearch(
       text: await search.textOf(tokenIds, finishReason),
       finishReason,
       score,
+      ...seedOf(options),
       seconds: (performance.now() - began) / 1000,
       prefillSeconds,
     })),

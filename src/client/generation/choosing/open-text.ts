@@ -21,7 +21,7 @@ export function openText(source: TokenSource, options: ResolvedOptions, ids: rea
     const text = new TextState(options, ids, new Workspace())
     return {
       async step(fed) {
-        const logits = await source.next(fed)
+        const logits = await source.next(fed, options.signal)
         return () => text.choose(logits)
       },
       close() {},
@@ -30,7 +30,7 @@ export function openText(source: TokenSource, options: ResolvedOptions, ids: rea
   const text = beforeHead.head.openText(options, ids)
   return {
     async step(fed) {
-      const sample = await text.choose(await beforeHead.feed(fed))
+      const sample = await text.choose(await beforeHead.feed(fed, options.signal))
       return () => sample
     },
     close: () => text.close(),

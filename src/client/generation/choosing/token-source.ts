@@ -7,8 +7,8 @@ export interface TokenSource {
    * prompt's.
    */
   readonly heldIds?: readonly number[] | undefined
-  /** Feeds ids; returns the logits [vocab] after the last one, valid until the next call. */
-  next(ids: readonly number[]): Promise<Float32Array>
+  /** Feeds ids; returns the logits [vocab] after the last one, valid until the next call. `signal`: as for `feed`. */
+  next(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>
   /** If the model's head can choose tokens itself: the way to feed ids without logits coming to this thread. */
   readonly beforeHead?: BeforeHead | undefined
 }
@@ -16,8 +16,8 @@ export interface TokenSource {
 /** A head that chooses tokens, and what it is given. */
 export interface BeforeHead {
   readonly head: ChoosingHead
-  /** Feeds ids; returns the last block's output [hidden] at the last one. */
-  feed(ids: readonly number[]): Promise<Float32Array>
+  /** Feeds ids; returns the last block's output [hidden] at the last one. May reject once `signal` is aborted. */
+  feed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>
 }
 
 /**
@@ -26,9 +26,9 @@ export interface BeforeHead {
 export function feed(
   source: TokenSource,
   ids: readonly number[],
-  options: { readonly logitsProcessors?: readonly unknown[] | undefined },
+  options: { readonly logitsProcessors?: readonly unknown[] | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<Float32Array> {
-  return headFor(source, options)?.feed(ids) ?? source.next(ids)
+  return headFor(source, options)?.feed(ids, options.signal) ?? source.next(ids, options.signal)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { commonPrefix } from '../../chat/chat-session.ts'
+import { commonPrefix } from '../../../base/common-prefix.ts'
 import type { ChatMessage, ChatTemplate } from '../../chat/messages.ts'
 import type { DataTokenizer, Learned } from './encode.ts'
 

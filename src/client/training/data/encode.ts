@@ -1,4 +1,4 @@
-import { commonPrefix } from '../../chat/chat-session.ts'
+import { commonPrefix } from '../../../base/common-prefix.ts'
 import type { Example } from './dataset.ts'
 
 /** The part of a tokenizer that data need. */

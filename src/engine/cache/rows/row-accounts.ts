@@ -20,6 +20,9 @@ export interface RowAccountsOptions {
 /** Rows that a client may have beyond what anybody else has before others of its rows lie apart. */
 const EXCESS_ROWS = 4
 
+/** How often who waits asks whether there is something by now that nobody needs. */
+const MAKE_ROOM_MS = 100
+
 interface Waiter {
   /** Whether it got what it waits for. */
   readonly attempt: () => boolean
@@ -67,7 +70,8 @@ export class RowAccounts implements CacheAccounts {
   }
 
   /** As `CacheAccounts.reserve`. A smaller request may overtake a waiting larger one. */
-  async reserve(maxLength: number, { timeoutMs, signal, client = '' }: ReserveOptions): Promise<Row> {
+  async reserve(maxLength: number, options: ReserveOptions): Promise<Row> {
+    const { signal, client = '' } = options
     signal?.throwIfAborted()
     const shape = this.#shapeOf(maxLength)
     if (shape === undefined) {
@@ -87,10 +91,8 @@ export class RowAccounts implements CacheAccounts {
       this.#charge(row, this.#sparse ? ROW_UNIT : shape.wanted)
       return true
     }
-    if (!attempt()) {
-      const what = { code: 'CACHE_FULL', text: `a session of ${maxLength} tokens` }
-      await this.#wait(this.#opening, attempt, what, { timeoutMs, signal })
-    }
+    const what = { code: 'CACHE_FULL', text: `a session of ${maxLength} tokens` }
+    if (!succeeds(attempt, options)) await this.#wait(this.#opening, attempt, what, options)
     return row!
   }
 
@@ -104,7 +106,7 @@ export class RowAccounts implements CacheAccounts {
       this.#charge(row, length)
       return true
     }
-    if (attempt()) return undefined
+    if (succeeds(attempt, options)) return undefined
     const what = { code: 'CACHE_OUTGROWN', text: `${length} tokens of an open session` }
     return this.#wait(this.#growing, attempt, what, options)
   }
@@ -154,7 +156,7 @@ export class RowAccounts implements CacheAccounts {
     waiters: Set<Waiter>,
     attempt: () => boolean,
     what: { readonly code: string; readonly text: string },
-    { timeoutMs, signal }: ReserveOptions,
+    { timeoutMs, signal, makeRoom }: ReserveOptions,
   ): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -179,10 +181,12 @@ export class RowAccounts implements CacheAccounts {
       const others = `${this.numSequences} sessions hold the rest`
       leave(new PetalsError(what.code, `no room for ${what.text} within ${seconds} s: ${free}, ${others}`))
     }, timeoutMs)
+    const askAgain = makeRoom && setInterval(makeRoom, MAKE_ROOM_MS)
     const onAbort = (): void => leave(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort, { once: true })
     return promise.finally(() => {
       clearTimeout(timer)
+      clearInterval(askAgain)
       signal?.removeEventListener('abort', onAbort)
     })
   }
@@ -196,4 +200,10 @@ export class RowAccounts implements CacheAccounts {
       { capacity: exact, step: ROW_UNIT, wanted: exact },
     ].find(({ capacity, wanted }) => capacity <= this.positions && this.#costOf(wanted) <= this.totalTokens)
   }
+}
+
+/** Whether `attempt` succeeds, if need be once all has been given back that nobody needs now. */
+function succeeds(attempt: () => boolean, { makeRoom }: ReserveOptions): boolean {
+  while (!attempt()) if (makeRoom?.() !== true) return false
+  return true
 }

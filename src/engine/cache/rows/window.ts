@@ -1,8 +1,5 @@
-import type { LayerConfig } from '../../../checkpoint/config/layer-config.ts'
+import { type LayerConfig, WINDOW_MARGIN_TOKENS } from '../../../checkpoint/config/layer-config.ts'
 import { ROW_UNIT, type Row } from './row.ts'
-
-/** So many positions behind the window stay: a row can be cut back by as many without computing anything again. */
-const MARGIN_TOKENS = 128
 
 /** The share of the window by which a row fills up before its latest positions move to the front. */
 const SLACK_SHARE = 1 / 4
@@ -33,7 +30,7 @@ export function cacheWindow(layers: readonly LayerConfig[], stepTokens: number):
   const blocks = layers.map(({ window }) => window !== undefined)
   if (!blocks.includes(true)) return undefined
   const window = Math.max(...layers.map((layer) => layer.window ?? 0))
-  const wanted = window + MARGIN_TOKENS + Math.max(stepTokens, Math.ceil(window * SLACK_SHARE))
+  const wanted = window + WINDOW_MARGIN_TOKENS + Math.max(stepTokens, Math.ceil(window * SLACK_SHARE))
   return { blocks, window, slots: Math.ceil(wanted / ROW_UNIT) * ROW_UNIT }
 }
 
@@ -108,6 +105,6 @@ export class RowBases {
 
   /** The base that leaves a step at `position` the most room. */
   latest(position: number): number {
-    return Math.max(0, position - this.#window.window + 1 - MARGIN_TOKENS)
+    return Math.max(0, position - this.#window.window + 1 - WINDOW_MARGIN_TOKENS)
   }
 }

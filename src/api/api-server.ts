@@ -1,0 +1,59 @@
+// Floor api/: HTTP. Here: the API put together. Rooms, from the ground up: errors/ (what clients are told), access/
+// (keys, and what their owners use), queue/ (whose turn it is), models/ (what is served), generating/ (texts as they
+// come, whatever their form), http/ (requests, answers, event streams), openai/ and tokens/ (forms of requests and
+// answers), status/. Beside them: metrics of all floors, and their endpoint.
+
+import type { Registry } from 'prom-client'
+import type { SwarmLogger } from '../swarm/logger.ts'
+import { AccessControl, type ApiKey } from './access/access-control.ts'
+import { registerApiMetrics } from './api-metrics.ts'
+import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
+import { type Route, Router } from './http/router.ts'
+import { ModelCatalog } from './models/model-catalog.ts'
+import { chatRoute } from './openai/chat/handler.ts'
+import { completionRoute } from './openai/completions/handler.ts'
+import { modelRoutes } from './openai/models.ts'
+import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
+import { statusRoutes } from './status/routes.ts'
+import { tokenRoutes } from './tokens/routes.ts'
+import { VllmMetrics } from './vllm-metrics.ts'
+
+export interface ApiServerModules {
+  readonly registry: Registry
+  readonly logger: SwarmLogger
+}
+
+export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
+  /** Without any, everybody is let in. */
+  readonly keys: readonly ApiKey[]
+  /** Further routes, e.g. of pages. */
+  readonly routes?: readonly Route[]
+}
+
+export interface ApiServer extends HttpServer {
+  /** The models that are served: add to it, and say when it is complete. */
+  readonly catalog: ModelCatalog
+}
+
+/** Serves the API. Until models are added, requests for them are answered with status 503. Throws `API_LISTEN`. */
+export async function startApiServer(
+  { registry, logger }: ApiServerModules,
+  options: ApiServerOptions,
+): Promise<ApiServer> {
+  const catalog = new ModelCatalog()
+  const queue = new FairQueue(options)
+  const access = new AccessControl(options.keys)
+  const meters = new VllmMetrics(registry, { catalog, queue })
+  const modules = { catalog, queue, meters }
+  const router = new Router([
+    chatRoute(modules),
+    completionRoute(modules),
+    ...modelRoutes(catalog),
+    ...tokenRoutes(catalog),
+    ...statusRoutes({ catalog, queue, registry }),
+    ...(options.routes ?? []),
+  ])
+  const onAnswered = registerApiMetrics(registry, access)
+  const server = await startHttpServer({ router, access, logger, onAnswered }, options)
+  return Object.assign(server, { catalog })
+}

@@ -1,0 +1,76 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Caller } from '../access/caller.ts'
+import { readJson } from './body.ts'
+import { EventStream } from './event-stream.ts'
+
+/** One request and the answer to it, as handlers see them. */
+export class Exchange {
+  readonly requestId: string
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  /** Whom the answer is for. */
+  readonly caller: Caller
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly #gone = new AbortController()
+
+  constructor(
+    { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    { requestId, url, caller }: { readonly requestId: string; readonly url: URL; readonly caller: Caller },
+  ) {
+    this.request = request
+    this.response = response
+    this.requestId = requestId
+    this.method = request.method ?? 'GET'
+    this.path = url.pathname
+    this.query = url.searchParams
+    this.caller = caller
+    response.once('close', () => {
+      if (!response.writableFinished) this.#gone.abort(new ClientGoneError())
+    })
+  }
+
+  /** Aborted when the client is gone before its answer was complete. */
+  get signal(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  /** A header's value, if it was given once. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name]
+    return typeof value === 'string' ? value : undefined
+  }
+
+  /** The body, parsed. Throws an `ApiError` for one that is too large or no JSON. */
+  json(): Promise<unknown> {
+    return readJson(this.request)
+  }
+
+  sendJson(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+    const text = JSON.stringify(body)
+    this.send(status, 'application/json', text, headers)
+  }
+
+  send(status: number, contentType: string, body: string | Uint8Array, headers: Readonly<Record<string, string>> = {}) {
+    this.response.writeHead(status, {
+      ...headers,
+      'content-type': contentType,
+      'content-length': Buffer.byteLength(body),
+    })
+    this.response.end(this.method === 'HEAD' ? undefined : body)
+  }
+
+  /** Begins an answer of server-sent events; its headers go out with the first of them. */
+  events(): EventStream {
+    return new EventStream(this.response, this.#gone)
+  }
+}
+
+/** The client closed its connection. Nobody is told. */
+export class ClientGoneError extends Error {
+  constructor() {
+    super('the client is gone')
+    this.name = 'ClientGoneError'
+  }
+}

@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
+import type { SwarmLogger } from '../../swarm/logger.ts'
+import type { AccessControl } from '../access/access-control.ts'
+import { apiErrorOf, errorBody } from '../errors/error-of.ts'
+import { ClientGoneError, Exchange } from './exchange.ts'
+import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
+import type { Router } from './router.ts'
+
+export interface HttpServerModules {
+  readonly router: Router
+  readonly access: AccessControl
+  readonly logger: SwarmLogger
+  /** Told of each request that has been answered. */
+  readonly onAnswered?: (answered: Answered) => void
+}
+
+/** A request that has been answered: nothing of what it asked. */
+export interface Answered {
+  readonly route: string
+  readonly method: string
+  readonly status: number
+  readonly seconds: number
+}
+
+export interface HttpServerOptions extends OriginRules {
+  readonly host: string
+  readonly port: number
+}
+
+export interface HttpServer {
+  readonly port: number
+  /** Requests that are being answered. */
+  readonly numOpen: number
+  /** Takes no more requests; resolves when those under way are answered, or the time is over. */
+  drain(timeoutMs: number): Promise<void>
+  /** Takes no more requests; those under way are cut off. */
+  stop(): Promise<void>
+}
+
+/** What one client may take before it has said anything useful. */
+const LIMITS = { headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 }
+const MAX_CONNECTIONS = 1024
+const CHECK_MS = 5000
+
+/** How often idle connections are looked for while the server drains. */
+const IDLE_MS = 50
+
+/** The time for what a client still sends after its request was refused. */
+const LINGER_MS = 1000
+
+/** Serves routes over HTTP. Port 0 means any free port. Throws `API_LISTEN`. */
+export async function startHttpServer(modules: HttpServerModules, options: HttpServerOptions): Promise<HttpServer> {
+  const { logger } = modules
+  let numOpen = 0
+  const server = createServer({ ...LIMITS, connectionsCheckingInterval: CHECK_MS }, (request, response) => {
+    numOpen += 1
+    if (!server.listening) response.shouldKeepAlive = false
+    void serve(modules, options, request, response).finally(() => {
+      numOpen -= 1
+    })
+  })
+  server.maxConnections = MAX_CONNECTIONS
+  await listen(server, options)
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  server.once('close', resolve)
+  server.on('error', (error) => logger.warn({ reason: errorMessage(error) }, 'the HTTP server failed'))
+  return {
+    port: (server.address() as AddressInfo).port,
+    get numOpen() {
+      return numOpen
+    },
+    async drain(timeoutMs) {
+      server.close()
+      // A connection that is kept alive is idle only when its answer has ended.
+      const timer = setInterval(() => server.closeIdleConnections(), IDLE_MS)
+      const isOver = new AbortController()
+      await Promise.race([closed, sleep(timeoutMs, undefined, { signal: isOver.signal }).catch(() => undefined)])
+      clearInterval(timer)
+      isOver.abort()
+    },
+    async stop() {
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+async function listen(server: Server, { host, port }: HttpServerOptions): Promise<void> {
+  try {
+    server.listen(port, host)
+    await once(server, 'listening')
+  } catch (error) {
+    const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    const reason = inUse ? 'the port is in use; choose another, or 0 for any free one' : errorMessage(error)
+    throw new PetalsError('API_LISTEN', `cannot serve the API on ${host}:${port}: ${reason}`, { cause: error })
+  }
+}
+
+async function serve(
+  { router, access, logger, onAnswered }: HttpServerModules,
+  rules: OriginRules,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const began = performance.now()
+  const requestId = requestIdOf(request)
+  const { method = 'GET' } = request
+  let routePath = 'none'
+  response.setHeader('x-request-id', requestId)
+  // A connection that breaks is noticed by the exchange.
+  response.on('error', () => undefined)
+  try {
+    checkHost(request.headers.host, rules)
+    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, rules)))
+      response.setHeader(name, value)
+    if (method === 'OPTIONS') {
+      response.writeHead(204, response.hasHeader('access-control-allow-origin') ? PREFLIGHT_HEADERS : {}).end()
+      return
+    }
+    const url = new URL(`http://localhost${request.url?.startsWith('/') === true ? request.url : '/'}`)
+    const { route, rest } = router.find(method, url.pathname)
+    routePath = route.path
+    const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
+    await route.handle(new Exchange({ request, response }, { requestId, url, caller }), rest)
+  } catch (error) {
+    refuse(request, response, error)
+    if (!(error instanceof ClientGoneError) && !response.destroyed) log(logger, error, { requestId, route: routePath })
+  } finally {
+    onAnswered?.({
+      route: routePath,
+      method,
+      status: response.headersSent ? response.statusCode : 499,
+      seconds: (performance.now() - began) / 1000,
+    })
+  }
+}
+
+/** Answers with an error, if nothing was answered yet; what is left of the request is not read. */
+function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) {
+    response.end()
+    return
+  }
+  const { status, retryAfterSeconds } = apiErrorOf(error).details
+  const body = JSON.stringify(errorBody(error))
+  const isReadToTheEnd = request.complete || !hasBody(request)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(!isReadToTheEnd && { connection: 'close' }),
+  })
+  response.end(body)
+  if (isReadToTheEnd) return
+  request.resume()
+  // What is still on its way would otherwise reset the connection before the answer is read.
+  setTimeout(() => request.destroy(), LINGER_MS).unref()
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/** Faults of this server are logged, without anything of what was asked. */
+function log(logger: SwarmLogger, error: unknown, fields: object): void {
+  const api = apiErrorOf(error)
+  if (api.details.status < 500) return
+  const isOwn = error instanceof PetalsError
+  logger.warn(
+    { ...fields, code: errorCode(error), ...(!isOwn && { where: placesOf(error) }) },
+    `a request failed: ${api.message}`,
+  )
+}
+
+/** Where an error comes from, without its message, which may quote what was asked. */
+function placesOf(error: unknown): string[] {
+  const lines = error instanceof Error ? (error.stack ?? '').split('\n') : []
+  return lines.filter((line) => /^\s+at /.test(line)).map((line) => line.trim())
+}
+
+/** The id that the client gave, if it can be one; else a new one. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID()
+}

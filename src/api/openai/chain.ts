@@ -1,0 +1,31 @@
+import type { RunSummary } from '../generating/run.ts'
+import type { Exchange } from '../http/exchange.ts'
+
+/** The header with which a client asks which servers computed its answer. */
+const CHAIN_HEADER = 'x-petals-chain'
+
+/** Whether a client wants to see the chain. */
+export function wantsChain(exchange: Exchange): boolean {
+  const value = exchange.header(CHAIN_HEADER)
+  return value !== undefined && value !== '0' && value.toLowerCase() !== 'false'
+}
+
+/** The servers that computed an answer, in order, and the repairs on the way. */
+export function chainOf({ hops, recoveries }: RunSummary): object {
+  return {
+    chain: hops.map(({ peerId, name, start, end, device, dtype, quant }) => ({
+      peer: peerId,
+      ...(name !== undefined && { name }),
+      blocks: `${start}:${end}`,
+      device,
+      dtype,
+      quant,
+    })),
+    recoveries: recoveries.map(({ lost, seconds, replayedTokens, reason }) => ({
+      lost,
+      seconds,
+      replayed_tokens: replayedTokens,
+      reason,
+    })),
+  }
+}

@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { optional } from '../fields.ts'
+
+const FUNCTION_NAME = z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits and _ . -')
+
+/** A function as a model may call it. */
+const toolFunction = z.looseObject({
+  name: FUNCTION_NAME,
+  description: optional(z.string()),
+  parameters: optional(z.record(z.string(), z.unknown())),
+})
+
+const tool = z.object({ type: z.literal('function', { error: 'must be "function"' }), function: toolFunction })
+
+const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.object({ type: z.literal('function'), function: z.object({ name: FUNCTION_NAME }) }),
+  ],
+  { error: 'must be "none", "auto", "required" or the name of a function' },
+)
+
+/** OpenAI's fields for tools, and those that came before them. */
+export const TOOL_FIELDS = {
+  tools: optional(z.array(tool).max(128)),
+  tool_choice: optional(toolChoice),
+  parallel_tool_calls: optional(z.boolean()),
+  functions: optional(z.array(toolFunction).max(128)),
+  function_call: optional(
+    z.union([z.enum(['none', 'auto']), z.object({ name: FUNCTION_NAME })], {
+      error: 'must be "none", "auto" or the name of a function',
+    }),
+  ),
+}
+
+const fields = z.object(TOOL_FIELDS)
+type ToolFields = z.output<typeof fields>
+
+export type Tool = NonNullable<ToolFields['tools']>[number]
+export type ToolChoice = NonNullable<ToolFields['tool_choice']>
+
+/** The tools of a request, whichever way it names them. */
+export interface ToolUse {
+  readonly tools: readonly Tool[]
+  readonly choice: ToolChoice
+  readonly parallel: boolean
+}
+
+export function toolUseOf({ tools, functions = [], ...fields }: ToolFields): ToolUse {
+  const all = tools ?? functions.map((each): Tool => ({ type: 'function', function: each }))
+  const older = fields.function_call
+  const choice =
+    fields.tool_choice ??
+    (typeof older === 'object' ? { type: 'function' as const, function: older } : older) ??
+    (all.length > 0 ? 'auto' : 'none')
+  return { tools: all, choice, parallel: fields.parallel_tool_calls ?? tools !== undefined }
+}

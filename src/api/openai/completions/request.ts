@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { badRequest } from '../../errors/api-error.ts'
+import type { ServedModel } from '../../models/served-model.ts'
+import { GENERATION_FIELDS, optional } from '../fields.ts'
+import { checkIds } from '../generation-options.ts'
+
+/** What is continued: a text, texts, token ids, or lists of them. */
+export type PromptInput = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
+
+/** The most prompts of one request. */
+const MAX_PROMPTS = 2048
+
+/** Checked by hand: a list of ids may have a hundred thousand entries, and each would be an object of a validator. */
+export const promptInput = z.custom<PromptInput>(isPromptInput, {
+  error: `must be a string, a list of token ids, or a list of at most ${MAX_PROMPTS} of these`,
+})
+
+/** The body of a completion, in OpenAI's form. */
+export const COMPLETION_REQUEST = z.object({
+  ...GENERATION_FIELDS,
+  prompt: promptInput,
+  max_tokens: optional(z.int().min(0)),
+  echo: optional(z.boolean()),
+  logprobs: optional(z.int().min(0).max(20)),
+  prompt_logprobs: optional(z.int().min(0).max(20)),
+  best_of: optional(z.int().min(1).max(20)),
+  suffix: optional(z.string()),
+  add_special_tokens: optional(z.boolean()),
+})
+
+export type CompletionRequest = z.output<typeof COMPLETION_REQUEST>
+
+/**
+ * The token ids of each prompt. Throws an `ApiError` for a text where the model has no tokenizer, for tokens that the
+ * model does not have, and for a prompt without tokens; `param` names the field.
+ */
+export async function promptIdsOf(
+  { id, model }: ServedModel,
+  input: PromptInput,
+  { param, addSpecialTokens = true }: { readonly param: string; readonly addSpecialTokens?: boolean | undefined },
+): Promise<number[][]> {
+  const { tokenizer, checkpoint } = model
+  const prompts = isList(input) ? input : [input as string | readonly number[]]
+  return Promise.all(
+    prompts.map(async (prompt, i) => {
+      const where = isList(input) ? `${param}[${i}]` : param
+      if (typeof prompt === 'string' && tokenizer === undefined)
+        throw badRequest(`${where}: ${id} has no tokenizer: give token ids`, param)
+      const ids = typeof prompt === 'string' ? await tokenizer!.encode(prompt, { addSpecialTokens }) : [...prompt]
+      if (typeof prompt !== 'string') checkIds(where, ids, checkpoint.config.vocabSize)
+      if (ids.length === 0) throw badRequest(`${where}: has no tokens: give at least one`, param)
+      return ids
+    }),
+  )
+}
+
+function isPromptInput(value: unknown): boolean {
+  if (typeof value === 'string') return true
+  if (!Array.isArray(value) || value.length === 0) return false
+  if (isIds(value)) return true
+  return value.length <= MAX_PROMPTS && (value.every((each) => typeof each === 'string') || value.every(isIds))
+}
+
+function isIds(value: unknown): boolean {
+  return (
+    Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && (id as number) >= 0)
+  )
+}
+
+function isList(input: PromptInput): input is readonly string[] | readonly (readonly number[])[] {
+  return typeof input !== 'string' && typeof input[0] !== 'number'
+}

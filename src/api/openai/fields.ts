@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { badRequest } from '../errors/api-error.ts'
+
+/** A field that may be left out, or be null, which many clients send for the same. */
+export function optional<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value) => value ?? undefined)
+}
+
+const strings = z.array(z.string().min(1, 'must not be empty'))
+
+/** Strings that end a text: one, or a few. */
+const stop = z
+  .union([z.string(), strings.max(16)], { error: 'must be a string or a list of strings that are not empty' })
+  .transform((value) => (typeof value === 'string' ? (value === '' ? [] : [value]) : value))
+
+const logitBias = z
+  .record(z.string().regex(/^\d{1,9}$/, 'must be a token id'), z.number().min(-100).max(100))
+  .transform((biases) => Object.fromEntries(Object.entries(biases).map(([id, bias]) => [Number(id), bias])))
+
+const MAX_TEXTS = 128
+
+/** What all requests for texts have in common: OpenAI's fields, and those that vLLM and llama.cpp added. */
+export const GENERATION_FIELDS = {
+  model: optional(z.string()),
+  temperature: optional(z.number().min(0).max(2)),
+  top_p: optional(z.number().min(0).max(1)),
+  n: optional(z.int().min(1).max(MAX_TEXTS)),
+  stop: optional(stop),
+  stream: optional(z.boolean()),
+  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
+  logit_bias: optional(logitBias),
+  presence_penalty: optional(z.number().min(-2).max(2)),
+  frequency_penalty: optional(z.number().min(-2).max(2)),
+  seed: optional(z.int()),
+  top_k: optional(z.int().min(-1)),
+  min_p: optional(z.number().min(0).max(1)),
+  typical_p: optional(z.number().gt(0).max(1)),
+  repetition_penalty: optional(z.number().gt(0)),
+  stop_token_ids: optional(z.array(z.int().min(0)).max(64)),
+  ignore_eos: optional(z.boolean()),
+  min_tokens: optional(z.int().min(0)),
+  return_token_ids: optional(z.boolean()),
+  return_tokens_as_token_ids: optional(z.boolean()),
+}
+
+const GENERATION = z.object(GENERATION_FIELDS)
+export type GenerationFields = z.output<typeof GENERATION>
+
+/** A request's fields, checked. Unknown ones are passed over. Throws an `ApiError` that names what is wrong. */
+export function parseRequest<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+  const { data, error } = schema.safeParse(body)
+  if (error === undefined) return data
+  const issue = error.issues[0]!
+  const param = pathText(issue.path)
+  throw badRequest(param === '' ? issue.message : `${param}: ${lower(issue.message)}`, param === '' ? undefined : param)
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i === 0 ? '' : '.'}${String(part)}`))
+    .join('')
+}
+
+function lower(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1)
+}

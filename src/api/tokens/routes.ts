@@ -1,0 +1,89 @@
+import { z } from 'zod'
+import { badRequest } from '../errors/api-error.ts'
+import type { Route } from '../http/router.ts'
+import type { ModelCatalog } from '../models/model-catalog.ts'
+import { CHAT_REQUEST } from '../openai/chat/request.ts'
+import { chatPrompt } from '../openai/chat/prepare.ts'
+import { optional, parseRequest } from '../openai/fields.ts'
+import { checkIds } from '../openai/generation-options.ts'
+
+const TEXT = z.object({
+  model: optional(z.string()),
+  prompt: optional(z.string()),
+  /** What llama.cpp's server calls it. */
+  content: optional(z.string()),
+  add_special_tokens: optional(z.boolean()),
+  return_token_strs: optional(z.boolean()),
+})
+
+const IDS = z.object({
+  model: optional(z.string()),
+  tokens: z.array(z.int().min(0)),
+})
+
+/** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
+export function tokenRoutes(catalog: ModelCatalog): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/tokenize',
+      async handle(exchange) {
+        const raw = await exchange.json()
+        const { served, text, addSpecialTokens, withStrings } = readText(catalog, raw)
+        const { tokenizer } = served.model
+        if (tokenizer === undefined) throw noTokenizer(served.id)
+        const tokens = await tokenizer.encode(text, { addSpecialTokens })
+        if (withStrings) await served.tokens.learn(tokens)
+        exchange.sendJson(200, {
+          tokens,
+          count: tokens.length,
+          max_model_len: served.maxTokens,
+          token_strs: withStrings ? tokens.map((id) => served.tokens.of(id).text) : null,
+        })
+      },
+    },
+    {
+      method: 'POST',
+      path: '/detokenize',
+      async handle(exchange) {
+        const { model, tokens } = parseRequest(IDS, await exchange.json())
+        const { served } = catalog.find(model)
+        if (served.model.tokenizer === undefined) throw noTokenizer(served.id)
+        checkIds('tokens', tokens, served.model.checkpoint.config.vocabSize)
+        const text = await served.model.tokenizer.decode(tokens)
+        exchange.sendJson(200, { prompt: text, content: text })
+      },
+    },
+    {
+      method: 'POST',
+      path: '/apply-template',
+      async handle(exchange) {
+        const body = parseRequest(CHAT_REQUEST, await exchange.json())
+        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model), body) })
+      },
+    },
+  ]
+}
+
+/** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
+function readText(catalog: ModelCatalog, raw: unknown) {
+  if (typeof raw === 'object' && raw !== null && 'messages' in raw) {
+    const body = parseRequest(CHAT_REQUEST, raw)
+    const chosen = catalog.find(body.model)
+    const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
+    return { served: chosen.served, text: chatPrompt(chosen, body), addSpecialTokens: false, withStrings }
+  }
+  const { model, prompt, content, ...fields } = parseRequest(TEXT, raw)
+  const text = prompt ?? content
+  if (text === undefined) throw badRequest('prompt: give a text, or messages', 'prompt')
+  return {
+    served: catalog.find(model).served,
+    text,
+    addSpecialTokens: fields.add_special_tokens ?? true,
+    withStrings: fields.return_token_strs ?? false,
+  }
+}
+
+function noTokenizer(id: string) {
+  return badRequest(`${id} has no tokenizer`, 'model', 'no_tokenizer')
+}

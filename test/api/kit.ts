@@ -1,0 +1,83 @@
+import { pino } from 'pino'
+import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
+import { createMetrics } from '../../src/api/metrics.ts'
+import { ServedModel } from '../../src/api/models/served-model.ts'
+import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
+import { DEMO } from '../client/kit.ts'
+
+export const DEMO_SPANS = [
+  [0, 3],
+  [3, 6],
+  [6, 8],
+] as const
+
+/** An API over a swarm of three servers in processes of their own. */
+export interface TestApi {
+  readonly url: string
+  readonly server: ApiServer
+  readonly model: AutoDistributedModelForCausalLM
+  readonly swarm: LocalSwarm
+  stop(): Promise<void>
+}
+
+/** The options of an API that lets everybody in. */
+export const OPEN: ApiServerOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  keys: [],
+  allowedHosts: [],
+  corsOrigins: [],
+  slots: 64,
+  maxWaiting: 256,
+}
+
+export async function startTestApi(
+  options: Partial<ApiServerOptions> = {},
+  model: { readonly folder?: string; readonly template?: string; readonly serverArgs?: readonly string[] } = {},
+): Promise<TestApi> {
+  const { folder = DEMO, template = 'model', serverArgs = [] } = model
+  const swarm = await startLocalSwarm({ model: folder, spans: DEMO_SPANS, threads: 1, extraArgs: serverArgs })
+  const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
+    bootstrap: [swarm.bootstrap],
+    threads: 1,
+  })
+  const logger = pino({ level: 'silent' })
+  const server = await startApiServer({ registry: createMetrics(), logger }, { ...OPEN, ...options })
+  server.catalog.add(await ServedModel.open(opened, folder, template))
+  server.catalog.complete()
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    server,
+    model: opened,
+    swarm,
+    async stop() {
+      await server.stop()
+      await opened.close()
+      await swarm.stop()
+    },
+  }
+}
+
+/** Sends JSON; gives the status and what came back. */
+export async function post(
+  url: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ status: number; headers: Headers; json: unknown }> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+  return { status: response.status, headers: response.headers, json: await response.json() }
+}
+
+/** The events of a stream of server-sent events, as they were sent. */
+export async function readEvents(response: Response): Promise<string[]> {
+  const text = await response.text()
+  return text
+    .split('\n\n')
+    .filter((event) => event.startsWith('data: '))
+    .map((event) => event.slice('data: '.length))
+}

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inferredTokens } from '../../../bench/metrics.ts'
+import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../../src/cli/process/local-swarm.ts'
+import { resultOf } from '../../../src/client/generation/continuations.ts'
+import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
+import { type CachedResult, PromptCache } from '../../../src/client/prompt-cache/prompt-cache.ts'
+import type { Span } from '../../../src/cli/values/span.ts'
+import { eventually } from '../../eventually.ts'
+import { DEMO } from '../kit.ts'
+import { someIds } from './some-ids.ts'
+
+/*
+ * Servers as processes of their own, whose metrics say what they have computed.
+ */
+const GREEDY = { maxNewTokens: 8, eosTokenIds: [], temperature: 0 }
+
+interface Setup {
+  readonly swarm: LocalSwarm
+  readonly model: AutoDistributedModelForCausalLM
+  readonly cache: PromptCache
+  /** Tokens that each server has computed for sessions since the beginning. */
+  readonly computed: (servers?: readonly LocalServer[]) => Promise<number[]>
+}
+
+function read(servers: readonly LocalServer[]): Promise<number[]> {
+  return Promise.all(servers.map(({ metricsPort }) => inferredTokens(metricsPort!)))
+}
+
+async function withSwarm(spans: readonly Span[], cacheTokens: number, run: (setup: Setup) => Promise<void>) {
+  const extraArgs = ['--attn-cache-tokens', String(cacheTokens)]
+  const swarm = await startLocalSwarm({ model: DEMO, spans, threads: 1, extraArgs })
+  const parts: AsyncDisposable[] = []
+  try {
+    const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, {
+      bootstrap: [swarm.bootstrap],
+      threads: 1,
+    })
+    parts.push(model)
+    const cache = new PromptCache(model)
+    parts.push(cache)
+    const before = new Map((await read(swarm.servers)).map((tokens, i) => [swarm.servers[i]!, tokens]))
+    const computed = async (servers = swarm.servers) =>
+      (await read(servers)).map((tokens, i) => tokens - before.get(servers[i]!)!)
+    await run({ swarm, model, cache, computed })
+  } finally {
+    for (const part of parts.toReversed()) await part[Symbol.asyncDispose]()
+    await swarm.stop()
+  }
+}
+
+function write(cache: PromptCache, ids: readonly number[]): Promise<CachedResult> {
+  return resultOf(cache.stream([...ids], GREEDY))
+}
+
+test('twenty turns of an agent with a long system prompt compute each token once, on every server', async () => {
+  const spans = [
+    [0, 3],
+    [3, 6],
+    [6, 8],
+  ] as const
+  await withSwarm(spans, 8192, async ({ model, cache, computed }) => {
+    const ids = someIds(1, 1500)
+    let held = 0
+    for (let turn = 0; turn < 20; turn++) {
+      const { tokenIds, cachedTokens } = await write(cache, ids)
+      assert.equal(cachedTokens, held)
+      held = ids.length + tokenIds.length - 1
+      ids.push(...tokenIds, ...someIds(turn + 2, 12))
+    }
+    assert.deepEqual(await computed(), [held, held, held])
+    const last = await write(cache, ids)
+    assert.deepEqual(last.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
+  })
+})
+
+test('a server that is killed while a conversation is parked has its span alone computed again', async () => {
+  const spans = [
+    [0, 4],
+    [0, 4],
+    [4, 8],
+    [4, 8],
+  ] as const
+  await withSwarm(spans, 4096, async ({ swarm, model, cache, computed }) => {
+    let route: string[] = []
+    const ids = someIds(3, 400)
+    const watch = { route: (hops: readonly { peerId: string }[]) => (route = hops.map(({ peerId }) => peerId)) }
+    const first = await resultOf(cache.stream(ids, GREEDY, { watch }))
+    const [victim, other] = route.map((peerId) => swarm.servers.find((server) => server.peerId === peerId)!)
+    victim!.process.kill('SIGKILL')
+    await new Promise((resolve) => victim!.process.once('exit', resolve))
+    assert.equal(cache.stats.parkedSessions, 1)
+    ids.push(...first.tokenIds, ...someIds(4, 30))
+    const second = await write(cache, ids)
+    assert.equal(second.cachedTokens, 0)
+    const held = ids.length + second.tokenIds.length - 1
+    const spare = swarm.servers.find(
+      ({ blocks }, i) => i < 2 && swarm.servers[i] !== victim && blocks === victim!.blocks,
+    )!
+    assert.deepEqual(await computed([other!, spare]), [held, held])
+    assert.deepEqual(second.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
+  })
+})
+
+test('what is parked makes way for others and for own requests, at once, and then is computed anew', async () => {
+  await withSwarm([[0, 8]], 1024, async ({ swarm, model, cache }) => {
+    await using other = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, {
+      bootstrap: [swarm.bootstrap],
+      threads: 1,
+    })
+    const prompts = [5, 6, 7].map((seed) => someIds(seed, 350))
+    for (const ids of prompts) {
+      const { tokenIds } = await write(cache, ids)
+      assert.deepEqual(tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
+    }
+    assert.ok(cache.stats.parkedSessions > 0)
+    await using session = other.inferenceSession({ maxLength: 1024, allocTimeoutMs: 0, recoveryTimeoutMs: 0 })
+    assert.equal((await session.step(someIds(8, 1000), { rows: 1 })).shape[0], 1)
+    await eventually(() => cache.stats.parkedSessions === 0)
+    await session.close()
+    const again = await write(cache, prompts[2]!)
+    assert.equal(again.cachedTokens, 0)
+    assert.equal((await write(cache, prompts[2]!)).cachedTokens, 349)
+  })
+})
