@@ -68,7 +68,7 @@ async function packagesNamed(folder: string, extension: string): Promise<string[
   const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(extension))
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))
   const named = matches(
-    String.raw`(?:\bfrom |\bimport |\bimport\(|\brequire\()${quote}([^.'"][^'"]*)${quote}`,
+    String.raw`(?:\bfrom |\bimport |\bimport\(|\brequire\()${quote}([^.'"\s][^'"\s]*)${quote}`,
     texts.join('\n'),
   )
   return [

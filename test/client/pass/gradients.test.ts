@@ -20,8 +20,8 @@ const LLAMA = new URL('../../fixtures/llama', import.meta.url).pathname
 const INTERMEDIATE = 96
 
 /**
- * A cut at another block has another form of a block compute what goes over it, so last digits depend on the route: most
- * differ by less than a millionth, one route's gradients of the input by 1.4.
+ * A cut at another block has another form of a block compute what goes over it, so last digits depend on the route:
+ * most differ by less than a millionth, one route's gradients of the input by 1.4.
  */
 const ROUNDING = 3e-6
 
