@@ -25,11 +25,12 @@ const cases: [string, number, RegExp][] = [
   ['serve --model ./no-such-folder', 1, /no-such-folder is missing/],
   ['tokenize --model no-such.gguf x', 2, /GGUF files are not read/],
   ['generate --prompt a', 2, /which swarm\? Give --bootstrap/],
-  [`generate --bootstrap ${NOBODY}`, 2, /what should be continued\? Nothing came on stdin/],
+  ['generate', 2, /what should be continued\? Nothing came on stdin; or give --prompt TEXT/],
   ['generate --prompt a --prompt-ids 1', 2, /--prompt and --prompt-ids exclude each other/],
   ['serve --config no-such-file.yaml', 2, /--config no-such-file\.yaml: .*no such file/],
+  ['completion tcsh', 2, /there is no script for tcsh; there are some for bash, zsh or fish/],
   ['completion --shell tcsh', 2, /--shell tcsh: expected bash, zsh or fish/],
-  [`generate --bootstrap ${NOBODY} --prompt-ids 1,x`, 2, /--prompt-ids 1,x: expected token ids/],
+  ['generate --prompt-ids 1,x', 2, /--prompt-ids 1,x: expected token ids/],
   ['status', 2, /which swarm\? Give --bootstrap/],
   [`status --bootstrap ${NOBODY}`, 3, /no bootstrap peer could be reached/],
 ]
@@ -68,11 +69,6 @@ for (const [what, main] of [
 test('every command has a summary and examples of itself', () => {
   for (const { name, summary, examples } of COMMANDS) {
     assert.ok(summary.length > 10, name)
-    assert.ok(examples[0]?.[0].includes(`$0 ${name}`), name)
-    for (const [line] of examples)
-      assert.ok(
-        COMMANDS.some((each) => line.includes(`$0 ${each.name}`)),
-        line,
-      )
+    assert.ok(examples.length > 0 && examples.every(([line]) => line.startsWith(`$0 ${name}`)), name)
   }
 })

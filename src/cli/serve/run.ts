@@ -5,8 +5,8 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
-import { chooseDevice } from '../../runtime/choose-device.ts'
-import { parseDType } from '../../runtime/device.ts'
+import { chooseDevice, freeDeviceBytes, webGpuHint } from '../../runtime/choose-device.ts'
+import { deviceText, parseDType } from '../../runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
@@ -25,7 +25,6 @@ import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
-import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** Serves a span until asked to stop, then drains. Rejects, with everything closed, if it cannot start or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -70,7 +69,7 @@ async function start(
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
   logger.info(
     {
-      device: options.device.kind,
+      device: deviceText(options.device),
       dtype: options.dtype,
       quant: options.quant,
       kvDtype: values.kvDtype,
@@ -79,6 +78,8 @@ async function start(
     `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`,
   )
   for (const note of checkpoint.notes) logger.info(note)
+  const hint = webGpuHint(values.device, options.device)
+  if (hint !== undefined) logger.info(hint)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
   await tellReady(values, { running, node, metrics }, logger, cleanup)
@@ -107,7 +108,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     trainingBytes: values.trainingMemory,
-    memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
+    memoryBytes: freeDeviceBytes(device),
     publicName: values.publicName,
     throughput: parseThroughput(values.throughput),
     balance:
