@@ -60,7 +60,8 @@ const STEP_TIMEOUT_MS = 300_000
 
 /**
  * A session over blocks `start` to `end`. Servers open it at its first step. Throws `SESSION_TOO_LONG`,
- * `ADAPTER_MISFIT`, `TENSOR_SHAPE` and `TENSOR_NONFINITE` for prompts that cannot be, or `USAGE` for an unknown `wireDType`.
+ * `ADAPTER_MISFIT`, `TENSOR_SHAPE` and `TENSOR_NONFINITE` for prompts that cannot be, or `USAGE` for an unknown
+ * `wireDType`.
  */
 export function createInferenceSession(
   swarm: SwarmAccess,
