@@ -13,9 +13,13 @@ export type { TunedHead } from './model/tuned-head.ts'
 export type { TunedPrompts } from './model/tuned-prompts.ts'
 export { CausalLMSession } from './model/causal-session.ts'
 export { PromptCache } from './prompt-cache/prompt-cache.ts'
-export type { CachedResult, PromptCacheOptions, PromptCacheStats } from './prompt-cache/prompt-cache.ts'
+export type {
+  CachedResult,
+  PromptCacheOptions,
+  PromptCacheStats,
+  RequestSettings,
+} from './prompt-cache/prompt-cache.ts'
 export type { RequestWatch } from './prompt-cache/held-session.ts'
-export type { SessionSettings } from './prompt-cache/settings.ts'
 export { HiddenStatesSession, ModelSession } from './model/model-session.ts'
 export { DistributedModel } from './model/distributed-model.ts'
 export type { BatchInput, ModelEvents, ModelSessionOptions, Prompt } from './model/distributed-model.ts'

@@ -1,3 +1,4 @@
+import { Owned } from '../../base/owned.ts'
 import { orAborted } from '../../base/abort.ts'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
@@ -46,7 +47,7 @@ export async function recordedPass(swarm: PassAccess, hidden: Tensor, options: P
   const { start, end } = plan
   const memory = swarm.passMemory ?? PROCESS_PASS_MEMORY
   memory.require(hidden.data.byteLength)
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const kept = undo.use(new KeptParts(memory, inputs.length))
   const outputs = await together(inputs, options.signal, (input, piece, signal) =>
     new PieceWay(swarm, plan, signal).forward({ start, end, input }, (part) => kept.add(piece, part)),

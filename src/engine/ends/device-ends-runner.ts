@@ -1,9 +1,11 @@
+import { Owned } from '../../base/owned.ts'
 import { type Graph } from '../../graph/builder.ts'
 import { encodeModel } from '../../graph/encode.ts'
 import type { Device } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap } from '../../runtime/memory.ts'
+import type { PieceHeap } from '../../runtime/memory.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import { runBound } from '../../runtime/run.ts'
 import { createResidentSession } from '../../runtime/session.ts'
@@ -44,7 +46,7 @@ const WORKSPACE_BYTES = 1024 ** 3
 export class DeviceEndsRunner implements EndsRunner {
   readonly #env: Environment
   readonly #ends: DeviceEnds
-  readonly #heap: DeviceHeap
+  readonly #heap: PieceHeap
   readonly #memory: Pointer
   readonly #runOptions: Pointer
   readonly #embed: Pointer
@@ -56,11 +58,11 @@ export class DeviceEndsRunner implements EndsRunner {
   /** Throws `RuntimeError`; nothing is left behind then. */
   constructor(env: Environment, ends: DeviceEnds) {
     const { device, dtype, hiddenSize, outputSize } = ends
-    using undo = new DisposableStack()
+    using undo = new Owned()
     const { ort } = env
     this.#env = env
     this.#ends = ends
-    this.#heap = threadRuntime.heap(device)
+    this.#heap = threadRuntime.pieces(device)
     const session = ({ graph, weights }: ResidentEnd): Pointer =>
       undo.adopt(
         createResidentSession(env, device, encodeModel(graph, weights.inline), weights.weights, {
@@ -82,7 +84,7 @@ export class DeviceEndsRunner implements EndsRunner {
     this.#owned = undo.move()
   }
 
-  readonly #owned: DisposableStack
+  readonly #owned: Owned
 
   embed(ids: BigInt64Array): Float32Array {
     const { dtype, hiddenSize } = this.#ends

@@ -71,6 +71,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
           break
         case 'loss':
         case 'head-weights':
+        case 'norm':
         case 'norm-gradient':
         case 'embedding-gradient':
           answer(command.taskId, () => train(losses, command))
@@ -113,6 +114,8 @@ function train(losses: LossRunner, command: LossCommand): EndsResult {
       return losses.losses(command.hidden, command.targets, command.weights, command.options)
     case 'head-weights':
       return losses.headWeights()
+    case 'norm':
+      return losses.norm(command.hidden)
     case 'norm-gradient':
       return losses.normGradient(command.hidden, command.gradient)
     case 'embedding-gradient':

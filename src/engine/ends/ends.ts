@@ -140,6 +140,11 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return found
   }
 
+  /** The last norm alone: `hidden` [rows, hidden], the last block's output, becomes the model's last hidden states. */
+  async norm(hidden: Float32Array): Promise<Float32Array> {
+    return (await this.#thread.request({ type: 'norm', hidden })) as Float32Array
+  }
+
   /**
    * The way back through the last norm: from the gradient with respect to its output, that with respect to its input
    * `hidden`; [rows, hidden] both.

@@ -1,10 +1,12 @@
 import { buildEmbeddingGradientGraph } from '../../families/embedding-gradient-graph.ts'
+import { buildNormGraph } from '../../families/graphs.ts'
 import { buildLossGraph } from '../../families/loss-graph.ts'
 import { buildNormGradientGraph } from '../../families/norm-gradient-graph.ts'
 import { HIDDEN_GRADIENT } from '../../graph/gradient-names.ts'
 import { encodeWithoutWeights, type FinishedGraph } from '../../graph/encode.ts'
 import { CPU } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type Bound, runBound } from '../../runtime/run.ts'
 import { createSession } from '../../runtime/session.ts'
@@ -30,9 +32,9 @@ interface LoadedGraph {
 }
 
 /**
- * The part of a model's ends that only training needs: losses and their gradients, in float32 on the CPU, whatever the
- * ends otherwise run on. A graph is loaded when it is first asked for. Weights are lent to its runs: where the head is
- * the embedding's table, it is the same memory.
+ * The parts of a model's ends that texts do not need: losses and their gradients, for training, and the last norm
+ * alone; in float32 on the CPU, whatever the ends otherwise run on. A graph is loaded when it is first asked for.
+ * Weights are lent to its runs: where the head is the embedding's table, it is the same memory.
  */
 export class LossRunner {
   readonly #env: Environment
@@ -96,6 +98,16 @@ export class LossRunner {
     const { config } = this.#options.checkpoint
     const { weights } = this.#lossGraph({ gradient: false })
     return headWeights(config, (name) => asFloat32(weights.get(name)!).slice())
+  }
+
+  /** Hidden states after the last norm: [rows, hidden] from `hidden` [rows, hidden], the last block's output. */
+  norm(hidden: Float32Array): Float32Array {
+    const { config } = this.#options.checkpoint
+    const graph = this.#graph('norm', () => buildNormGraph(config, { device: 'cpu', dtype: 'float32' }))
+    const shape = [hidden.length / config.hiddenSize, config.hiddenSize]
+    const result = new Float32Array(hidden.length)
+    this.#run(graph, [['hidden', shape, hidden]], [['output', shape, result]])
+    return result
   }
 
   /**

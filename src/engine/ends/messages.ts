@@ -49,7 +49,7 @@ export type HeadCommand = { readonly taskId: number; readonly hidden: Float32Arr
   | { readonly type: 'candidates'; readonly textId: number; readonly steps: readonly BeamStep[] }
 )
 
-/** What training asks: see `LossRunner`. */
+/** What is asked of `LossRunner`. */
 export type LossCommand = { readonly taskId: number } & (
   | {
       readonly type: 'loss'
@@ -59,6 +59,7 @@ export type LossCommand = { readonly taskId: number } & (
       readonly options: LossOptions
     }
   | { readonly type: 'head-weights' }
+  | { readonly type: 'norm'; readonly hidden: Float32Array }
   | { readonly type: 'norm-gradient'; readonly hidden: Float32Array; readonly gradient: Float32Array }
   | { readonly type: 'embedding-gradient'; readonly ids: BigInt64Array; readonly gradient: Float32Array }
 )
