@@ -52,7 +52,8 @@ describe('the graphs of a model', () => {
 
   it('give each row inputs of its own where it has a cache of its own', () => {
     const graph = buildBlockGraph(configOf({}), { device: 'webgpu', dtype: 'float32', ownRows: 2, prompted: true }, 0)
-    assert.deepEqual(graph.inputs.map(describeValue), [
+    const inputs = graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`)
+    assert.deepEqual(inputs, [
       'hidden: float32 [2, 1, 64]',
       'seqlens_k: int32 [2]',
       'cos: float32 [positions, 8]',
