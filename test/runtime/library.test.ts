@@ -12,7 +12,8 @@ function urlOf(module: string): string {
 
 test('the library stays loaded when everything that could be collected is', () => {
   const script = `
-    const { createEnvironment, memoryInfo } = await import('${urlOf('environment')}')
+    const { createEnvironment } = await import('${urlOf('environment')}')
+    const { memoryInfo } = await import('${urlOf('values')}')
     const env = createEnvironment({ threads: 1, spin: false })
     for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 10)) }
     env.ort.release('ReleaseMemoryInfo', memoryInfo(env.ort, { kind: 'cpu', index: 0 }))

@@ -301,7 +301,7 @@ export const computeOptions = {
   },
 } as const satisfies OptionTable
 
-/** Which adapter and tuned prompts a client's requests use. */
+/** What of its own a client's requests use: an adapter, tuned prompts, a tuned head. */
 export const adapterOptions = {
   activeAdapter: {
     type: 'text',
@@ -321,6 +321,12 @@ export const adapterOptions = {
     group: MODEL,
     isFile: true,
     description: 'Folder of tuned prompts ("petals-node tune"), which stand before every text',
+  },
+  head: {
+    type: 'text',
+    group: MODEL,
+    isFile: true,
+    description: 'Folder of a tuned head ("petals-node tune --method head"), in place of the model\'s own',
   },
 } as const satisfies OptionTable
 

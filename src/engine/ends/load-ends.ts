@@ -10,6 +10,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { loadGraph } from '../loading/load-graph.ts'
 import { loadOnDevice as loadWeights, releaseResident } from '../loading/resident.ts'
 import { WeightMemory } from '../loading/weight-memory.ts'
+import { headTensors } from './head-weights.ts'
 import { DeviceEndsRunner, type ResidentEnd } from './device-ends-runner.ts'
 import { slicesOf } from './end-slices.ts'
 import { CpuEndsRunner, type EndsRunner, type LoadedEnds } from './ends-runner.ts'
@@ -36,16 +37,18 @@ export function loadEnds(env: Environment, options: EndsOptions): EndsOnDevice {
 function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
   const { embed, head, sizes } = endGraphs(options, 'cpu')
   using undo = new Owned()
-  const load = (graph: Graph) => {
-    const session = loadGraph(env, CPU, graph, slicesOf(graph, options))
+  const given = givenHead(options)
+  const load = (graph: Graph, values?: ReadonlyMap<string, Tensor>) => {
+    const session = loadGraph(env, CPU, graph, slicesOf(graph, options), undefined, undefined, values)
     undo.defer(() => env.ort.release('ReleaseSession', session.pointer))
     return session
   }
-  const sessions = { embed: load(embed), head: load(head) }
+  const sessions = { embed: load(embed), head: load(head, given) }
   const ends = { ...sizes, embed: sessions.embed.pointer, head: sessions.head.pointer }
   const runner = undo.adopt(new CpuEndsRunner(env, ends), (own) => own.close())
   const kept = [...sessions.embed.kept, ...sessions.head.kept]
-  const losses = undo.adopt(new LossRunner(env, options, keptByName(embed, sessions.embed)), (own) => own.close())
+  const tables = new Map([...keptByName(embed, sessions.embed), ...given])
+  const losses = undo.adopt(new LossRunner(env, options, tables), (own) => own.close())
   // Read by the sessions until they are gone.
   const release = undo.move()
   release.adopt(kept, (tensors) => void tensors.splice(0))
@@ -61,16 +64,22 @@ export function loadOnDevice(env: Environment, options: EndsOptions, lowering: T
   if (device.kind === 'webgpu') openWebGpu(ofDevice, device)
   const memory = undo.adopt(new WeightMemory(), (own) => own.release())
   using weights = new Owned()
-  const load = (graph: Graph): ResidentEnd => {
-    const resident = loadWeights(device, graph, slicesOf(graph, options), memory)
+  const given = givenHead(options)
+  const load = (graph: Graph, values?: ReadonlyMap<string, Tensor>): ResidentEnd => {
+    const resident = loadWeights(device, graph, slicesOf(graph, options), memory, undefined, values)
     weights.defer(() => releaseResident({ device, resident: [resident] }))
     return { graph, weights: resident }
   }
-  const ends = { ...sizes, device, dtype, embed: load(embed), head: load(head) }
+  const ends = { ...sizes, device, dtype, embed: load(embed), head: load(head, given) }
   const runner = weights.adopt(new DeviceEndsRunner(ofDevice, ends), (own) => own.close())
-  const losses = weights.adopt(new LossRunner(env, options, new Map()), (own) => own.close())
+  const losses = weights.adopt(new LossRunner(env, options, given), (own) => own.close())
   const release = weights.move()
   return { runner, losses, ends: undefined, close: () => release.dispose() }
+}
+
+/** The head that takes the place of the checkpoint's, by its parameters' names. */
+function givenHead({ checkpoint: { config }, head }: EndsOptions): ReadonlyMap<string, Tensor> {
+  return head === undefined ? new Map() : headTensors(config, head)
 }
 
 /** The weights that a session goes on reading, by their parameters' names. */

@@ -28,8 +28,8 @@ const ALIGNMENT = 256
 
 /**
  * Reads one block's parameters into the device's memory, converted to its dtype. The host holds one tensor at a time,
- * in `memory`. Synchronous: for loading threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind
- * then.
+ * in `memory`. `given`: values of parameters in place of stored ones. Synchronous: for loading threads. Throws
+ * `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
   heap: DeviceHeap,
@@ -37,6 +37,7 @@ export function loadResidentBlock(
   slices: ReadonlyMap<string, TensorSlice>,
   memory: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const external = parameters.filter(({ placement }) => placement === 'external')
@@ -48,7 +49,7 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const reader = new ParameterReader(slices, memory, cache)
+    const reader = new ParameterReader(slices, memory, cache, given)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
@@ -76,12 +77,13 @@ export function loadBufferedBlock(
   slices: ReadonlyMap<string, TensorSlice>,
   memory: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const weights: ResidentWeight[] = []
   const allocations: Allocation[] = []
   try {
-    const reader = new ParameterReader(slices, memory, cache)
+    const reader = new ParameterReader(slices, memory, cache, given)
     for (const parameter of parameters) {
       const { name, dtype, shape, placement } = parameter
       const tensor = reader.read(parameter, { lent: placement === 'external' })
@@ -110,9 +112,10 @@ export function loadOnDevice(
   slices: ReadonlyMap<string, TensorSlice>,
   memory: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): ResidentBlock {
-  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache)
-  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache)
+  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache, given)
+  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache, given)
 }
 
 /**
