@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { encodeJoinToken, resolveJoining } from '../../swarm/join-token.ts'
+import { encodeJoinToken, resolveJoining } from '../../swarm/node/join-token.ts'
 import { checkBootstrap } from '../join/addresses.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
 import type { InviteValues } from './options.ts'

@@ -1,6 +1,6 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
 import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
-import { decodeJoinToken, isJoinToken } from '../../swarm/join-token.ts'
+import { decodeJoinToken, isJoinToken } from '../../swarm/node/join-token.ts'
 import { checkTcpAddress, parsePeerAddress, parsePeerId } from '../../swarm/address.ts'
 
 /** Throws `USAGE`, naming the option `flag`, if an address is no TCP multiaddr. */

@@ -1,6 +1,6 @@
 import { errorMessage } from '../../base/errors.ts'
 import { clockText } from '../../swarm/node/clock-votes.ts'
-import { isJoinToken } from '../../swarm/join-token.ts'
+import { isJoinToken } from '../../swarm/node/join-token.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { RouteFinder } from './candidates.ts'

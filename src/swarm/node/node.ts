@@ -24,7 +24,7 @@ import { FrameStream, type RequestStream, openingSide } from '../frames/frame-st
 import { LanDiscovery, type LanOptions } from './lan-discovery.ts'
 import type { Libp2pMetrics, SwarmLibp2p } from './libp2p.ts'
 import { OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
-import { resolveJoining } from '../join-token.ts'
+import { resolveJoining } from './join-token.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
@@ -353,7 +353,7 @@ export class SwarmNode {
     const lan = this.#lan && this.#lookOnLan(bootstrap, this.#lan)
     this.#running = { libp2p, bootstrap, lan }
     bootstrap.start()
-    lan?.start()
+    await lan?.start()
   }
 
   /** Peers that are found become bootstrap peers. */

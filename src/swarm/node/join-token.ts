@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { multiaddr } from '@multiformats/multiaddr'
-import { parsePeerAddress } from './address.ts'
-import { SwarmError } from './errors.ts'
-import { SWARM_KEY_BYTES } from './guards/swarm-key.ts'
+import { parsePeerAddress } from '../address.ts'
+import { SwarmError } from '../errors.ts'
+import { SWARM_KEY_BYTES } from '../guards/swarm-key.ts'
 
 /** What one needs to join a swarm: addresses of peers and, if it is private, its key. */
 export interface Joining {

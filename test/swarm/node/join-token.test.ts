@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { decodeJoinToken, encodeJoinToken, isJoinToken, resolveJoining } from '../../src/swarm/join-token.ts'
+import { decodeJoinToken, encodeJoinToken, isJoinToken, resolveJoining } from '../../../src/swarm/node/join-token.ts'
 
 const PEER = '12D3KooWQDd7tHiyRav5mNNEFA74GGHGSEtgoUNBhJZkgQBCr4Jo'
 const ADDRESSES = [
