@@ -1,5 +1,6 @@
 import { benchCache } from './cache.ts'
 import { benchFairness } from './fairness.ts'
+import { benchGrammar } from './grammar.ts'
 import { benchHop } from './hop.ts'
 import { benchLoad } from './load.ts'
 import { benchMoe } from './moe.ts'
@@ -15,6 +16,7 @@ import { benchWire } from './wire.ts'
 const BENCHES: Record<string, () => Promise<void>> = {
   cache: benchCache,
   fairness: benchFairness,
+  grammar: benchGrammar,
   hop: benchHop,
   load: benchLoad,
   moe: benchMoe,

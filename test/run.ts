@@ -6,7 +6,8 @@ import { isFast } from './fast.ts'
 /**
  * Runs the tests: `npm test` all of them, `npm run test:fast` those without processes, threads and sockets, and
  * `npm test FILE...` some. The fast ones share one process, which loads what they import once; each of the others has a
- * process of its own, two at a time, since they wait a lot.
+ * process of its own, two at a time, since they wait a lot. Processes that they start run the build, which is made here
+ * where it is not current, or with `--sources` the sources.
  */
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -15,7 +16,8 @@ const COMPILED = fileURLToPath(new URL('../node_modules/.cache/compiled', import
 
 const args = process.argv.slice(2)
 const onlyFast = args.includes('--fast')
-const options = args.filter((arg) => arg.startsWith('--') && arg !== '--fast')
+const runSources = args.includes('--sources')
+const options = args.filter((arg) => arg.startsWith('--') && arg !== '--fast' && arg !== '--sources')
 const named = args.filter((arg) => !arg.startsWith('--'))
 const files = named.length > 0 ? named : globSync('test/**/*.test.ts', { cwd: ROOT }).toSorted()
 const fast = files.filter((file) => isFast(`${ROOT}${file}`))
@@ -29,11 +31,16 @@ function run(howMany: readonly string[], tests: readonly string[]): boolean {
     {
       cwd: ROOT,
       stdio: 'inherit',
-      env: { NODE_COMPILE_CACHE: COMPILED, ...process.env },
+      env: { NODE_COMPILE_CACHE: COMPILED, ...(runSources && { TEST_SOURCES: '1' }), ...process.env },
     },
   )
   return status === 0
 }
 
-const passed = [run(['--test-isolation=none'], fast), run(['--test-concurrency=2'], slow)]
+function build(): boolean {
+  return spawnSync(process.execPath, ['build/bundle.ts', '--if-needed'], { cwd: ROOT, stdio: 'inherit' }).status === 0
+}
+
+const isBuilt = slow.length === 0 || runSources || build()
+const passed = [isBuilt, run(['--test-isolation=none'], fast), run(['--test-concurrency=2'], slow)]
 process.exitCode = passed.every(Boolean) ? 0 : 1

@@ -31,6 +31,7 @@ export function registerServerMetrics(
     },
   )
   registerGauge(registry, 'petals_server_sessions', 'Sessions of clients', () => blocks.numSessions)
+  registerGauge(registry, 'petals_cache_tokens_parked', 'Tokens of parked sessions', () => blocks.parkedTokens)
   registerCounter(registry, 'petals_server_sessions_total', 'Sessions opened', () => stats.sessionsOpened)
   registerCounter(registry, 'petals_server_steps_total', 'Steps computed for sessions', () => stats.steps)
   registerCounter(

@@ -1,4 +1,5 @@
 import { expSum, maxLogit } from './logits.ts'
+import { openConstraint } from './open-constraint.ts'
 import { type ResolvedOptions, isSampling } from './options/options.ts'
 import { createProcessors } from './processors.ts'
 import { seededRandom } from './random.ts'
@@ -12,6 +13,8 @@ import { Workspace } from './workspace.ts'
  */
 export interface BeamCandidate extends Candidate {
   readonly logprob: number
+  /** Whether the token completes what a constraint asks for: nothing can follow. */
+  readonly complete: boolean
 }
 
 /** A running beam: the ids of prompt and answer, and `total`, the sum of the answer's log-probabilities. */
@@ -37,7 +40,8 @@ export function createBeamSampler(
   promptLength: number,
   workspace = new Workspace(),
 ): BeamSampler {
-  const processors = createProcessors(options, promptLength, workspace)
+  const constraint = openConstraint(options, promptLength, workspace)
+  const processors = createProcessors(options, promptLength, workspace, constraint)
   const each = Math.max(2, (options.eosTokenIds ?? []).length + 1)
   const warping = createWarping(options, each)
   const random = isSampling(options) ? seededRandom(options.seed) : undefined
@@ -56,6 +60,7 @@ export function createBeamSampler(
     return top.best().map((candidate) => ({
       ...candidate,
       logprob: logits[candidate.beam]![candidate.tokenId]! - shifts[candidate.beam]!,
+      complete: constraint?.isCompletedBy(beams[candidate.beam]!.ids, candidate.tokenId) === true,
     }))
   }
 }

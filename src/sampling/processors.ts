@@ -1,4 +1,5 @@
 import { type SequenceBias, badWords, force, sequenceBias, suppress } from './constraints.ts'
+import type { TextConstraint } from './grammar/text-constraint.ts'
 import { type LogitsProcessor, requirePossible } from './logits.ts'
 import type { ResolvedOptions } from './options/options.ts'
 import { countPenalties, noRepeatNgrams, repetitionPenalty } from './penalties.ts'
@@ -7,12 +8,14 @@ import type { Workspace } from './workspace.ts'
 /**
  * The list of logits processors that checked options ask for, in transformers' order; empty if they ask for none.
  * `promptLength` is the number of tokens before the answer. Processors keep nothing about a text, so texts with prompts
- * of one length can share a list. The list's last processor throws `USAGE` if the options ban every token.
+ * of one length can share a list. A `constraint` comes after all others, so that nothing lets in what it has banned.
+ * The list's last processor throws `USAGE` if the options ban every token.
  */
 export function createProcessors(
   options: ResolvedOptions,
   promptLength: number,
   workspace: Workspace,
+  constraint?: TextConstraint,
 ): LogitsProcessor[] {
   const processors = [
     ...biases(options),
@@ -21,6 +24,7 @@ export function createProcessors(
     ...forced(options, promptLength),
     ...suppressed(options, promptLength),
     ...(options.logitsProcessors ?? []),
+    ...(constraint === undefined ? [] : [constraint.process]),
   ]
   return processors.length === 0 ? [] : [...processors, requirePossible]
 }

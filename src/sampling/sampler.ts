@@ -4,6 +4,7 @@
 // what options there are.
 
 import type { Candidates } from './candidates.ts'
+import { openConstraint } from './open-constraint.ts'
 import { likeliest } from './logits.ts'
 import { type ResolvedOptions, isSampling } from './options/options.ts'
 import { createProcessors } from './processors.ts'
@@ -20,6 +21,8 @@ export interface Sample {
   readonly tokenId: number
   readonly logprob: number | undefined
   readonly top?: readonly TokenLogprob[]
+  /** Whether the token completes what a constraint asks for: nothing can follow. */
+  readonly complete?: boolean
 }
 
 /**
@@ -35,7 +38,8 @@ export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
  * workspace.
  */
 export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
-  const processors = createProcessors(options, promptLength, workspace)
+  const constraint = openConstraint(options, promptLength, workspace)
+  const processors = createProcessors(options, promptLength, workspace, constraint)
   const choose = isSampling(options) ? drawer(options, workspace.candidates) : likeliest
   return (logits, ids) => {
     let processed = logits
@@ -46,8 +50,9 @@ export function createSampler(options: ResolvedOptions, promptLength: number, wo
       for (const process of processors) process(processed, ids)
     }
     const tokenId = choose(processed)
-    if (options.logprobs !== true) return { tokenId, logprob: undefined }
-    return { tokenId, ...placeLogprobs(logits, tokenId, options.topLogprobs ?? 0) }
+    const completes = constraint?.isCompletedBy(ids, tokenId) === true && { complete: true }
+    if (options.logprobs !== true) return { tokenId, logprob: undefined, ...completes }
+    return { tokenId, ...placeLogprobs(logits, tokenId, options.topLogprobs ?? 0), ...completes }
   }
 }
 

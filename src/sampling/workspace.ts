@@ -1,4 +1,5 @@
 import { Candidates } from './candidates.ts'
+import type { Grammars } from './grammar/grammars.ts'
 
 /**
  * Scratch memory for choosing tokens, shared by all texts of a thread: a choice is synchronous, so no two overlap. It
@@ -7,6 +8,8 @@ import { Candidates } from './candidates.ts'
 export class Workspace {
   /** The candidates of the draw under way. */
   readonly candidates = new Candidates()
+  /** The constraints of this thread's texts; undefined until there is one. */
+  grammars: Grammars | undefined
   #logits = new Float32Array(0)
   #counts = new Uint32Array(0)
 

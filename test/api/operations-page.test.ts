@@ -34,7 +34,7 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
       throughput: 20,
       span: { modelKey: 'demo', start: 2, end: 5, dtype: 'float32', quant: 'int8', device: 'cpu', version: '1.2.3' },
     },
-    blocks: { stats, numSessions: 1, outputBudget: new OutputBudget() },
+    blocks: { stats, numSessions: 1, parkedTokens: 64, outputBudget: new OutputBudget() },
     discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] }, unserved: () => [5, 6] },
     keeper,
   } as unknown as MeasuredServer

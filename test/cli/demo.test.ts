@@ -22,7 +22,7 @@ for (const [what, signal, numNodes] of [
     await until('nodes', async () => (await marked(mark)).length >= numNodes)
     child.kill(signal)
     await ended
-    if (signal === 'SIGKILL') await until('no process', async () => (await marked(mark)).length === 0, 5000)
+    if (signal === 'SIGKILL') await until('no process', async () => (await marked(mark)).length === 0)
     else assert.deepEqual([child.exitCode, await marked(mark)], [signal === 'SIGTERM' ? 143 : 130, []])
   })
 }
@@ -44,6 +44,6 @@ test(
     const second = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
     await until('the invitation', () => second.out.stderr.includes('Type a text'))
     second.child.kill('SIGKILL')
-    await until('no process', async () => (await marked(second.mark)).length === 0, 5000)
+    await until('no process', async () => (await marked(second.mark)).length === 0)
   },
 )

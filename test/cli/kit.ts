@@ -9,8 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-export const MAIN = join(ROOT, 'src', 'cli', 'main.ts')
 export const LAUNCHER = join(ROOT, 'bin', 'petals-node')
+export const SOURCES = join(ROOT, 'src', 'cli', 'main.ts')
+
+/** What tests start as the program: the build if it is current, as users do, or sources (`npm test -- --sources`). */
+export const MAIN = process.env['TEST_SOURCES'] === undefined ? LAUNCHER : SOURCES
 export const LOOPBACK = ['--listen', '/ip4/127.0.0.1/tcp/0']
 
 /** A command under way, and what it has written so far. */

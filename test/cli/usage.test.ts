@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { COMMANDS } from '../../src/cli/commands.ts'
-import { MAIN, run, startProgram } from './kit.ts'
+import { MAIN, SOURCES, run, startProgram } from './kit.ts'
 
 const NOBODY = '/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQDd7tHiyRav5mNNEFA74GGHGSEtgoUNBhJZkgQBCr4Jo'
 
@@ -45,22 +45,26 @@ for (const [line, code, message] of cases) {
   })
 }
 
-test('help loads neither the network nor the runtime', async (t) => {
-  const hook =
-    'import { registerHooks } from "node:module"; registerHooks({ load(url, context, next) {' +
-    ' if (/libp2p|koffi|onnx|prom-client/.test(url)) process.stderr.write(`LOADED ${url}`);' +
-    ' return next(url, context) } })'
-  const { ended, out } = startProgram(t, process.execPath, [
-    '--import',
-    `data:text/javascript,${encodeURIComponent(hook)}`,
-    MAIN,
-    'serve',
-    '--help',
-  ])
-  assert.equal(await ended, 0)
-  assert.equal(out.stderr, '')
-  assert.match(out.stdout, /--drain-timeout/)
-})
+for (const [what, main] of [
+  ['program', MAIN],
+  ['program from its sources', SOURCES],
+] as const)
+  test(`help of the ${what} loads neither the network nor the runtime`, async (t) => {
+    // A build's files say in comments what they hold.
+    const hook = `import { registerHooks } from "node:module"
+      const foreign = /node_modules.(@?libp2p|koffi|onnx|prom-client)/
+      registerHooks({ load(url, context, next) {
+        const loaded = next(url, context)
+        const found = foreign.exec(url) ?? foreign.exec(String(loaded.source))
+        if (found !== null) process.stderr.write("LOADED " + found[0] + " of " + url)
+        return loaded
+      } })`
+    const hooked = ['--import', `data:text/javascript,${encodeURIComponent(hook)}`]
+    const { ended, out } = startProgram(t, process.execPath, [...hooked, main, 'serve', '--help'])
+    assert.equal(await ended, 0)
+    assert.equal(out.stderr, '')
+    assert.match(out.stdout, /--drain-timeout/)
+  })
 
 test('every command has a summary and examples of itself', () => {
   for (const { name, summary, examples } of COMMANDS) {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { VerifyRow } from '../../src/client/verification/rows.ts'
+import { MAIN } from './kit.ts'
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname
 
 function verify(...args: string[]): Promise<{ code: number; rows: VerifyRow[]; stderr: string }> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -10,6 +11,7 @@ import { ROOT, goldenContinuation, readJson, startProgram, until } from '../cli/
 const exec = promisify(execFile)
 const PARTS = [
   'bin',
+  'build',
   'config',
   'docs',
   'models',
@@ -55,10 +57,44 @@ function matches(pattern: string, text: string): string[] {
   return [...text.matchAll(new RegExp(pattern, 'g'))].map(([, name]) => name!)
 }
 
+interface Manifest {
+  readonly dependencies: Record<string, string>
+  readonly exports: Record<string, Record<string, string>>
+}
+
+/** The packages, and Node's own modules, that files of a folder import, without those that only comments name. */
+async function packagesNamed(folder: string, extension: string): Promise<string[]> {
+  const quote = extension === '.js' ? '"' : '[\'"]'
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(extension))
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))
+  const named = matches(
+    String.raw`(?:\bfrom |\bimport |\bimport\(|\brequire\()${quote}([^.'"\s][^'"\s]*)${quote}`,
+    texts.join('\n'),
+  )
+  return [
+    ...new Set(
+      named.map((name) =>
+        name
+          .split('/')
+          .slice(0, name.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    ),
+  ]
+}
+
+/** The names that a file of a build exports. */
+function exportsOf(text: string): string[] {
+  const listed = matches(String.raw`\nexport \{([^}]*)\}`, text).flatMap((names) => names.split(','))
+  const names = listed.map((part) => part.trim().split(' as ').at(-1)!)
+  return text.includes('\nexport default ') ? [...names, 'default'] : names
+}
+
 describe('the packed package', () => {
   let temp: string
   let consumer: string
   let installed: string
+  let manifest: Manifest
 
   /** Packs a copy, so that the checkout stays as it is, and installs it by hand: tests have no network. */
   before(async () => {
@@ -79,9 +115,8 @@ describe('the packed package', () => {
     installed = join(consumer, 'node_modules', 'petals-node')
     await mkdir(installed, { recursive: true })
     await exec('tar', ['-xzf', join(temp, tarball), '-C', installed, '--strip-components=1'])
-    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
-      dependencies: Record<string, string>
-    }
+    manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as Manifest
+    const { dependencies } = manifest
     for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
       await mkdir(dirname(join(consumer, 'node_modules', name)), { recursive: true })
       await symlink(join(ROOT, 'node_modules', name), join(consumer, 'node_modules', name))
@@ -109,40 +144,61 @@ describe('the packed package', () => {
       'models',
       'package.json',
     ])
+    for (const file of ['.', './client'].flatMap((entry) => Object.values(manifest.exports[entry]!)))
+      assert.ok(names.includes(join(file)), `there is no ${file}`)
     const modules = names.filter((name) => name.endsWith('.js'))
-    for (const name of modules) assert.ok(names.includes(name.replace(/\.js$/, '.d.ts')), `${name} has no types`)
-    let started = 0
+    const started = new Set<string>()
     for (const name of modules) {
       const text = await readFile(join(installed, name), 'utf8')
-      const workers = matches(String.raw`(?:startWorker|moduleUrl)\(\s*import\.meta\.url,\s*'([^']+)'`, text)
-      for (const worker of workers)
-        assert.ok(names.includes(join(dirname(name), `${worker}.js`)), `${name} starts ${worker}`)
-      started += workers.length
+      for (const worker of matches(String.raw`(?:startWorker|moduleUrl)\(\s*import\.meta\.url,\s*"([^"]+)"`, text))
+        started.add(worker)
     }
-    assert.ok(started > 0)
+    assert.ok(started.has('engine-worker') && started.has('tokenizer-worker'))
+    for (const worker of started) assert.ok(names.includes(`dist/${worker}.js`), `there is no dist/${worker}.js`)
   })
 
-  test('needs only what it declares', async () => {
-    const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
-      dependencies: Record<string, string>
-    }
-    const modules = (await readdir(join(installed, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'))
-    const used = new Set<string>()
-    for (const name of modules) {
-      const text = await readFile(join(installed, 'dist', name), 'utf8')
-      const bare = matches(String.raw`(?:\bfrom |\bimport |\bimport\()'([^.'][^']*)'`, text)
-      for (const target of bare.filter((target) => !target.startsWith('node:'))) {
-        used.add(
-          target
-            .split('/')
-            .slice(0, target.startsWith('@') ? 2 : 1)
-            .join('/'),
-        )
+  test('finds in what it loads on demand what it looks for there', async () => {
+    const dist = join(installed, 'dist')
+    const files = (await readdir(dist)).filter((name) => name.endsWith('.js'))
+    let found = 0
+    for (const file of files) {
+      const text = await readFile(join(dist, file), 'utf8')
+      for (const [, names, target] of text.matchAll(/\{([^{}]*)\} = await import\("\.\/([^"]+)"\)/g)) {
+        const exported = exportsOf(await readFile(join(dist, target!), 'utf8'))
+        for (const name of names!.split(',').map((part) => part.split(':')[0]!.trim()))
+          assert.ok(exported.includes(name), `${file} looks for ${name} in ${target}`)
+        found++
       }
     }
-    assert.ok(used.has('libp2p') && used.has('koffi'))
+    assert.ok(found > 0)
+  })
+
+  test('loads native packages and no others, and has their terms beside the code of those that it holds', async () => {
+    const dist = join(installed, 'dist')
+    const loaded = (await packagesNamed(dist, '.js')).filter((name) => !isBuiltin(name))
+    assert.deepEqual(loaded, ['koffi'])
+    const terms = await readFile(join(dist, 'third-party-licenses.txt'), 'utf8')
+    for (const name of ['libp2p', '@libp2p/kad-dht', 'yargs', 'pino'])
+      assert.match(terms, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(.+\\)$`, 'm'))
+  })
+
+  test('uses nothing that Node 22 lacks and the types of this project have', async () => {
+    // All else is held by the `lib` of tsconfig.json.
+    const files = (await readdir(join(ROOT, 'src'), { recursive: true })).filter((file) => file.endsWith('.ts'))
+    assert.ok(files.length > 100)
+    for (const file of files)
+      assert.doesNotMatch(
+        await readFile(join(ROOT, 'src', file), 'utf8'),
+        /new (Async)?DisposableStack|URLPattern/,
+        file,
+      )
+  })
+
+  test('declares all that its types name', async () => {
+    const named = await packagesNamed(join(installed, 'dist', 'types'), '.d.ts')
+    assert.ok(named.includes('@libp2p/interface'))
     assert.deepEqual(
-      [...used].filter((name) => !Object.hasOwn(dependencies, name)),
+      named.filter((name) => !isBuiltin(name) && !Object.hasOwn(manifest.dependencies, name)),
       [],
     )
   })
@@ -190,6 +246,35 @@ describe('the packed package', () => {
       process.stdout.write([typeof serve, client.UsageError === UsageError, typeof client.Tokenizer.load].join())`
     const { stdout } = await exec(process.execPath, ['--input-type=commonjs', '--eval', program], { cwd: consumer })
     assert.equal(stdout, 'function,true,function')
+  })
+
+  test("its client's entry loads nothing that only servers, the command line and native code need", async () => {
+    // Files of a build say in comments which sources and packages they hold.
+    const program = `
+      import { registerHooks } from 'node:module'
+      const held = new Set()
+      registerHooks({ load(url, context, next) {
+        const loaded = next(url, context)
+        const named = String(loaded.source).matchAll(/^\\/\\/ .*?((?:src|node_modules)\\/.*)/gm)
+        for (const [, file] of named) held.add(file)
+        return loaded
+      } })
+      await import('petals-node/client')
+      process.stdout.write(JSON.stringify([...held]))`
+    const { stdout } = await exec(process.execPath, ['--input-type=module', '--eval', program], {
+      cwd: consumer,
+      maxBuffer: 1 << 24,
+    })
+    const held = JSON.parse(stdout) as string[]
+    assert.ok(
+      held.includes('src/client/model/model.ts') && held.some((file) => file.startsWith('node_modules/libp2p/')),
+    )
+    const servers = /^src\/((server|api|cli|runtime)\/|engine\/(?!session\/limits))/
+    const packages = /^node_modules\/(koffi|yargs|prom-client|yaml)\//
+    assert.deepEqual(
+      held.filter((file) => servers.test(file) || packages.test(file)),
+      [],
+    )
   })
 
   test('its types resolve in a strict program', async () => {

@@ -8,6 +8,7 @@ const ROOT = new URL('../..', import.meta.url).pathname
 /** Upper-case literals that are no error codes. */
 const OTHERS = new Set([
   'PETALS_CUDA_LIBS',
+  'PETALS_MDNS_INTERFACE',
   'CUDA_DEVICE_ORDER',
   'PCI_BUS_ID',
   'ORT_DISABLE_TELEMETRY',

@@ -8,10 +8,10 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SuperviseEvent } from '../../src/cli/process/supervise.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
+import { MAIN } from '../cli/kit.ts'
 import { DEMO, goldenTexts, startServers } from '../client/kit.ts'
 import { startNode } from '../swarm/kit.ts'
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const SUPERVISOR = new URL('../cli/process/supervise-child.ts', import.meta.url).pathname
 
 interface Ready {

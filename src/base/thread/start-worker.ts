@@ -9,7 +9,7 @@ export interface WorkerStart {
   readonly transferList?: Transferable[] | undefined
 }
 
-/** Starts a thread that runs module `name` beside the module whose `import.meta.url` is given. */
+/** Starts a thread that runs module `name`, a literal, beside the module whose `import.meta.url` is given. */
 export function startWorker(importMetaUrl: string, name: string, start: WorkerStart = {}): Worker {
   const { workerData, transferList = [] } = start
   // Without the process's own execArgv: options such as --eval's --input-type make a worker fail.

@@ -1,4 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
+import type { Constraint } from '../../sampling/grammar/constraint.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { StreamState } from './stream.ts'
 
 /** What the tokenizer's thread starts with. */
@@ -12,6 +14,8 @@ export interface TokenizerCalls {
   decode(request: { readonly ids: readonly number[]; readonly skipSpecialTokens: boolean }): string
   advance(request: StreamRequest & { readonly ids: readonly number[] }): { state: StreamState; piece: string }
   rest(request: StreamRequest): string
+  vocabulary(request: Record<string, never>): Vocabulary
+  checkConstraint(request: { readonly constraint: Constraint }): void
 }
 
 interface StreamRequest {

@@ -5,6 +5,8 @@ import { CheckpointError } from '../errors.ts'
 import { textOf } from './added-token.ts'
 import { addTokens, type NumberedToken } from './add-tokens.ts'
 import { readTokenFiles } from './special-tokens.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
+import { readVocabulary } from './token-bytes.ts'
 import { isJsonObject, type JsonObject, readJsonObjectSync } from '../config/json.ts'
 
 /** Turns text into token ids and back. Synchronous, and slow for long texts: for a worker thread. */
@@ -16,6 +18,8 @@ export interface Codec {
   encode(text: string, addSpecialTokens: boolean): number[]
   /** The ids' text. Ids that are no tokens are ignored. */
   decode(ids: readonly number[], skipSpecialTokens: boolean): string
+  /** The bytes of all tokens. Throws `CONSTRAINT_UNSUPPORTED` where tokens have none of their own. */
+  vocabulary(): Vocabulary
 }
 
 const SUPPORTED_MODELS = ['BPE', 'Unigram', 'WordPiece']
@@ -39,7 +43,7 @@ export function loadCodec(folder: string): Codec {
   const eos = files.named.get('eos_token')
   const config = { ...LIBRARY_CONFIG, ...(eos !== undefined && { eos_token: textOf(eos) }) }
   try {
-    return wrap(new Tokenizer({ ...json, added_tokens: tokens }, config), tokens)
+    return wrap(new Tokenizer({ ...json, added_tokens: tokens }, config), json, tokens)
   } catch (error) {
     throw new CheckpointError('CHECKPOINT_FORMAT', `${file} is not supported: ${errorMessage(error)}`, error)
   }
@@ -69,7 +73,7 @@ const NO_NORMALIZER = { type: 'Sequence', normalizers: [] }
 /** The library's own default is true, but transformers 5 never cleans up the output of a BPE. */
 const LIBRARY_CONFIG = { clean_up_tokenization_spaces: false }
 
-function wrap(tokenizer: Tokenizer, tokens: readonly NumberedToken[]): Codec {
+function wrap(tokenizer: Tokenizer, json: JsonObject, tokens: readonly NumberedToken[]): Codec {
   const special = new Set(tokens.filter((token) => token.special).map(({ id }) => id))
   return {
     encode: (text, addSpecialTokens) => tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
@@ -79,5 +83,6 @@ function wrap(tokenizer: Tokenizer, tokens: readonly NumberedToken[]): Codec {
       )
       return known.length === 0 ? '' : tokenizer.decode(known, { skip_special_tokens: skipSpecialTokens })
     },
+    vocabulary: () => readVocabulary(json, tokens),
   }
 }

@@ -1,6 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { errorMessage } from '../../base/errors.ts'
 import { answerCalls } from '../../base/thread/answer-calls.ts'
+import { ConstraintCompiler } from '../../sampling/grammar/compile.ts'
 import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { loadCodec } from './codec.ts'
 import { advance, rest } from './stream.ts'
@@ -14,6 +15,8 @@ answerCalls<TokenizerCalls>(() => {
     decode: ({ ids, skipSpecialTokens }) => attempt(() => codec.decode(ids, skipSpecialTokens)),
     advance: ({ state, ids, skipSpecialTokens }) => attempt(() => advance(decoder(skipSpecialTokens), state, ids)),
     rest: ({ state, skipSpecialTokens }) => attempt(() => rest(decoder(skipSpecialTokens), state)),
+    vocabulary: () => codec.vocabulary(),
+    checkConstraint: ({ constraint }) => void new ConstraintCompiler().compile(constraint),
   }
 })
 

@@ -3,6 +3,8 @@
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'
+import type { Constraint } from '../../sampling/grammar/constraint.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { TokenStream } from './token-stream.ts'
 
@@ -12,6 +14,7 @@ import { TokenStream } from './token-stream.ts'
  */
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
+  #vocabulary: Promise<Vocabulary> | undefined
 
   /**
    * Starts the thread; resolves once it has read the folder's tokenizer. Rejects with `CHECKPOINT_MISSING_FILE`,
@@ -53,6 +56,19 @@ export class Tokenizer {
       advance: (state, ids) => this.#thread.call('advance', { state, ids, skipSpecialTokens }),
       rest: (state) => this.#thread.call('rest', { state, skipSpecialTokens }),
     })
+  }
+
+  /** The bytes of all tokens. Read once. Rejects with `CONSTRAINT_UNSUPPORTED` where tokens have none of their own. */
+  vocabulary(): Promise<Vocabulary> {
+    return (this.#vocabulary ??= this.#thread.call('vocabulary', {}))
+  }
+
+  /**
+   * Checks that a constraint can be enforced, in the tokenizer's thread: it may take some time. Rejects as
+   * `ConstraintCompiler.compile`.
+   */
+  async checkConstraint(constraint: Constraint): Promise<void> {
+    await this.#thread.call('checkConstraint', { constraint })
   }
 
   /** Ends the thread; unanswered calls are rejected. May be called again. */

@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { PetalsError } from '../../base/errors.ts'
-import { moduleUrl } from '../../base/module-url.ts'
+import { PACKAGE_ROOT } from '../../base/package-root.ts'
 import { withoutOptions } from '../options/environment.ts'
 import type { ReadyMessage, ReadyReport } from './ready-file.ts'
 
+const LAUNCHER = fileURLToPath(new URL('bin/petals-node', PACKAGE_ROOT))
 const MAX_LINES = 10
 const MAX_LINE_CHARS = 2000
 const STOP_TIMEOUT_MS = 5000
@@ -22,9 +23,8 @@ export class ChildNode {
 
   /** Starts `petals-node ARGS`; `name` is used in messages. */
   constructor(name: string, args: readonly string[]) {
-    const main = fileURLToPath(moduleUrl(import.meta.url, '../main'))
     this.#name = name
-    this.process = spawn(process.execPath, [main, ...args], {
+    this.process = spawn(process.execPath, [LAUNCHER, ...args], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       detached: true,
       env: withoutOptions(process.env),

@@ -15,8 +15,12 @@ export async function createLogger(level: string): Promise<Logger> {
   const base = { level, base: null }
   const stderr = pino.destination({ dest: STDERR, sync: true })
   if (!process.stderr.isTTY) return pino(base, stderr)
-  const { prettyFactory } = await import('pino-pretty')
-  const format = prettyFactory({ colorize: process.stderr.hasColors(), singleLine: true, translateTime: 'HH:MM:ss' })
+  const { default: pretty } = await import('pino-pretty')
+  const format = pretty.prettyFactory({
+    colorize: process.stderr.hasColors(),
+    singleLine: true,
+    translateTime: 'HH:MM:ss',
+  })
   return pino(base, {
     write: (line) => {
       stderr.write(format(line).replace(/\n$/, `${REST_OF_LINE}\n`))

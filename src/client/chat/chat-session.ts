@@ -1,7 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { GenerationChunk } from '../generation/result.ts'
-import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
+import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
 import type { ChatMessage, ChatTemplate } from './messages.ts'
 import { type ChatTokenizer, TokenHistory } from './token-history.ts'
 

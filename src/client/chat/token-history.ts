@@ -25,21 +25,38 @@ export class TokenHistory {
   readonly #withoutPrefix: Promise<readonly number[] | undefined>
   #segments: Segment[] = []
 
-  constructor(tokenizer: ChatTokenizer) {
+  constructor(tokenizer: ChatTokenizer, withoutPrefix?: Promise<readonly number[] | undefined>) {
     this.#tokenizer = tokenizer
-    this.#withoutPrefix = this.#findAnchor()
+    this.#withoutPrefix = withoutPrefix ?? this.#findAnchor()
     this.#withoutPrefix.catch(() => undefined)
+  }
+
+  /** Number of characters of the history. */
+  get length(): number {
+    return this.#segments.reduce((sum, { text }) => sum + text.length, 0)
+  }
+
+  /** How many characters at a text's beginning have tokens in the history that would be kept. */
+  keptOf(text: string): number {
+    return this.#begin(text).reduce((sum, segment) => sum + segment.text.length, 0)
+  }
+
+  /** Whether another history goes on from the whole of this one. */
+  isBeginningOf(other: TokenHistory): boolean {
+    return this.#segments.every((segment, i) => segment === other.#segments[i])
+  }
+
+  /** Another history with the same beginning. */
+  fork(): TokenHistory {
+    const fork = new TokenHistory(this.#tokenizer, this.#withoutPrefix)
+    fork.#segments = [...this.#segments]
+    return fork
   }
 
   /** The ids of a whole conversation's text, which becomes the history. */
   async extend(text: string): Promise<number[]> {
-    const kept: Segment[] = []
-    let rest = text
-    for (const segment of this.#segments) {
-      if (!rest.startsWith(segment.text)) break
-      kept.push(segment)
-      rest = rest.slice(segment.text.length)
-    }
+    const kept = this.#begin(text)
+    const rest = text.slice(this.keptOf(text))
     if (rest !== '') kept.push({ text: rest, ids: await this.#encode(rest, kept.length > 0) })
     this.#segments = kept
     return kept.flatMap(({ ids }) => ids)
@@ -54,6 +71,17 @@ export class TokenHistory {
       this.#segments.push({ text: written, ids: head })
       return
     }
+  }
+
+  /** The segments with which a text begins. */
+  #begin(text: string): Segment[] {
+    let at = 0
+    const end = this.#segments.findIndex((segment) => {
+      const begins = text.startsWith(segment.text, at)
+      at += segment.text.length
+      return !begins
+    })
+    return this.#segments.slice(0, end === -1 ? undefined : end)
   }
 
   async #encode(text: string, withinText: boolean): Promise<readonly number[]> {

@@ -16,8 +16,9 @@ import { TextOutput, type TextStream } from './text/text-output.ts'
  * Generates one text token by token: yields a chunk for each token and returns the result. The prompt is fed in one
  * call, each generated token but the last in a call of its own. Without `text` (a decoder) all text is empty.
  *
- * The signal is checked between steps, and the source gets it, too: where that ends a step under way, the step gives no
- * token. If the caller stops early, the tokens of all chunks that it got have been fed, and no step is under way.
+ * The signal is checked between steps, and the source gets it, so that a step can end with it; one that does not still
+ * gives its token. If the caller stops early, the tokens of all chunks that it got have been fed, and no step is under
+ * way.
  *
  * Throws `USAGE` for invalid options and prompts and if the options leave no token, `LOGITS_NAN`, and what the source,
  * the decoder and the caller's own processors and criteria throw.
@@ -56,10 +57,11 @@ export async function* generate(
       const choose = await steps.result()
       if (choose === undefined) break
       if (ids.length === promptLength) prefillSeconds = elapsed()
-      const { tokenId, logprob, top = [] } = choose()
+      const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)
       if (logprob !== undefined) logprobs.push(logprob)
       if (eosTokenIds.includes(tokenId)) finishReason = 'eos'
+      else if (complete === true) finishReason = 'stop'
       else if (ids.length === promptLength + maxNewTokens) finishReason = 'length'
       else if (elapsed() * 1000 >= maxTimeMs) finishReason = 'time'
 

@@ -13,7 +13,7 @@ export interface GenerationChunk {
  * Why a text ended:
  * - `length`: it reached `maxNewTokens`
  * - `eos`: its last token is an EOS token
- * - `stop`: its last token completed a stop string
+ * - `stop`: its last token completed a stop string, or what a constraint asks for
  * - `criterion`: a stopping criterion returned true
  * - `time`: its last token came after `maxTimeMs`
  * - `aborted`: the signal was aborted

@@ -12,6 +12,7 @@ import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { TextStream } from '../generation/text/text-output.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { resolveOptions, resolveStreamOptions } from '../generation/resolve.ts'
+import { prepareConstraint } from './prepare-constraint.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
@@ -88,7 +89,8 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     options: GenerationOptions = {},
   ): AsyncGenerator<GenerationChunk, GenerationResult> {
     const resolved = resolveStreamOptions(options, this.#model.checkpoint, this.position + promptIds.length)
-    return yield* generate(this, promptIds, resolved, this.#newText())
+    await prepareConstraint(this.#model, resolved)
+    return yield* generate(this, promptIds, resolved, this.#newText(resolved))
   }
 
   /**
@@ -122,9 +124,10 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     options: GenerationOptions = {},
   ): AsyncGenerator<GenerationChunk, GenerationResult> {
     const resolved = resolveStreamOptions(options, this.#model.checkpoint, heldIds.length + ids.length)
+    await prepareConstraint(this.#model, resolved)
     const chosenHere = headFor(this, resolved) === undefined
     const first = chosenHere ? await this.#model.ends.head(state) : state
-    return yield* generate(new PrefilledSource(this, heldIds, first), ids, resolved, this.#newText())
+    return yield* generate(new PrefilledSource(this, heldIds, first), ids, resolved, this.#newText(resolved))
   }
 
   /**
@@ -135,14 +138,16 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
   async generateTexts(promptIds: readonly number[], options: GenerationOptions = {}): Promise<GenerationResult[]> {
     const { checkpoint, tokenizer } = this.#model
     const resolved = resolveOptions(options, checkpoint, this.position + promptIds.length)
-    if ((resolved.numBeams ?? 1) === 1) return generateContinuations(this, promptIds, resolved, () => this.#newText())
+    await prepareConstraint(this.#model, resolved)
+    if ((resolved.numBeams ?? 1) === 1)
+      return generateContinuations(this, promptIds, resolved, () => this.#newText(resolved))
     return beamSearch(
       this,
       promptIds,
       resolved,
       tokenizer &&
         (async (ids) => {
-          const text = tokenizer.tokenStream({ skipSpecialTokens: true })
+          const text = tokenizer.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
           return (await text.push(ids)) + (await text.flush())
         }),
     )
@@ -169,7 +174,7 @@ export class CausalLMSession extends ModelSession implements ForkableSource {
     this.#fed.record(0, ids)
   }
 
-  #newText(): TextStream | undefined {
-    return this.#model.tokenizer?.tokenStream({ skipSpecialTokens: true })
+  #newText({ skipSpecialTokens = true }: GenerationOptions): TextStream | undefined {
+    return this.#model.tokenizer?.tokenStream({ skipSpecialTokens })
   }
 }

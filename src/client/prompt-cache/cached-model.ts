@@ -4,7 +4,7 @@ import type { DistributedModel, ModelSessionOptions } from '../model/distributed
 /** The part of a causal language model that a prompt cache works with. */
 export interface CachedModel extends Pick<
   DistributedModel,
-  'checkpoint' | 'tokenizer' | 'prompts' | 'activeAdapter' | 'encode'
+  'ends' | 'checkpoint' | 'tokenizer' | 'prompts' | 'activeAdapter' | 'encode'
 > {
   readonly swarm: Pick<DistributedModel['swarm'], 'records'>
   inferenceSession(options: ModelSessionOptions): CausalLMSession

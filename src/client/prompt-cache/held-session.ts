@@ -16,12 +16,6 @@ export interface RequestWatch {
   readonly waiting?: ((waiting: Waiting) => void) | undefined
 }
 
-/** What ends a request, and who watches it. */
-export interface RequestOptions {
-  readonly signal?: AbortSignal | undefined
-  readonly watch?: RequestWatch | undefined
-}
-
 /** A session of a prompt cache: in use by one request, or parked. Others may be forked from it in either state. */
 export class HeldSession implements TokenSource {
   readonly session: CausalLMSession
@@ -31,7 +25,6 @@ export class HeldSession implements TokenSource {
   readonly beforeHead: BeforeHead
   /** The prompt of the request that uses it; undefined while it is parked. */
   #prompt: readonly number[] | undefined
-  #signal: AbortSignal | undefined
   #watch: RequestWatch | undefined
   #prefilled = Promise.withResolvers<void>()
   #isPrefilled = false
@@ -46,7 +39,7 @@ export class HeldSession implements TokenSource {
     this.maxLength = maxLength
     this.beforeHead = {
       head: session.beforeHead.head,
-      feed: (ids) => this.#step((options) => session.feed(ids, options)),
+      feed: (ids, signal) => this.#step(() => session.feed(ids, signal)),
     }
     session.blocks.on('route', (hops) => this.#watch?.route?.(hops))
     session.blocks.on('recovery', (recovery) => this.#watch?.recovery?.(recovery))
@@ -75,10 +68,9 @@ export class HeldSession implements TokenSource {
   }
 
   /** Begins a request, for which it holds the first `position` tokens of `prompt`; cuts back what is behind them. */
-  use(prompt: readonly number[], position: number, { signal, watch }: RequestOptions): void {
+  use(prompt: readonly number[], position: number, watch: RequestWatch | undefined): void {
     if (this.session.position !== position) this.session.position = position
     this.#prompt = prompt
-    this.#signal = signal
     this.#watch = watch
     const { links } = this.session.blocks
     if (links.length > 0) watch?.route?.(routeHops(links))
@@ -101,7 +93,6 @@ export class HeldSession implements TokenSource {
     this.#end()
     this.#parkedIds = this.session.heldIds ?? []
     this.#prompt = undefined
-    this.#signal = undefined
     this.#watch = undefined
     return this.#parkedIds.length > 0 && !this.isLost && this.session.blocks.park()
   }
@@ -144,14 +135,13 @@ export class HeldSession implements TokenSource {
     return this.session.heldIds
   }
 
-  next(ids: readonly number[]): Promise<Float32Array> {
-    return this.#step((signal) => this.session.next(ids, signal))
+  next(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    return this.#step(() => this.session.next(ids, signal))
   }
 
-  /** A step ends with its request. */
-  async #step<T>(feed: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+  async #step(feed: () => Promise<Float32Array>): Promise<Float32Array> {
     try {
-      return await this.turns.alone(() => feed(this.#signal))
+      return await this.turns.alone(feed)
     } finally {
       this.#end()
       const replayed = this.session.blocks.replayedTokens - this.#replayedBefore

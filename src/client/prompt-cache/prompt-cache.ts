@@ -8,11 +8,12 @@ import { checkOptions } from '../../sampling/options/check.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import { checkRequest, generate } from '../generation/generate.ts'
 import { resolveStreamOptions } from '../generation/resolve.ts'
+import { prepareConstraint } from '../model/prepare-constraint.ts'
 import type { GenerationChunk, GenerationResult } from '../generation/result.ts'
 import type { Prompt } from '../model/distributed-model.ts'
 import type { CachedModel } from './cached-model.ts'
 import { type Match, findBest } from './find.ts'
-import { HeldSession, type RequestOptions } from './held-session.ts'
+import { HeldSession, type RequestWatch } from './held-session.ts'
 import { ParkedSessions } from './parked-sessions.ts'
 import { type CacheKey, type SessionSettings, cacheKey, sessionLength } from './settings.ts'
 
@@ -48,12 +49,14 @@ const MAX_AGE_MS = 10 * 60_000
 const SESSION_TOKENS = 512
 
 /** What a request wants of a session. */
-interface Wanted extends RequestOptions {
+interface Wanted {
   readonly ids: readonly number[]
   readonly key: CacheKey
   readonly settings: SessionSettings
   /** How many tokens the session has to hold in the end. */
   readonly needed: number
+  readonly signal: AbortSignal | undefined
+  readonly watch: RequestWatch | undefined
 }
 
 /**
@@ -94,14 +97,15 @@ export class PromptCache implements AsyncDisposable {
   async *stream(
     prompt: Prompt,
     options: GenerationOptions = {},
-    { watch, ...settings }: SessionSettings & Pick<RequestOptions, 'watch'> = {},
+    { watch, ...settings }: SessionSettings & { readonly watch?: RequestWatch | undefined } = {},
   ): AsyncGenerator<GenerationChunk, CachedResult> {
     if (this.#closed) throw new UsageError('the prompt cache is closed')
     checkOptions(options)
     const { checkpoint, tokenizer } = this.#model
     const ids = await this.#model.encode(prompt)
     const resolved = resolveStreamOptions(options, checkpoint, ids.length)
-    const text = tokenizer?.tokenStream({ skipSpecialTokens: true })
+    await prepareConstraint(this.#model, resolved)
+    const text = tokenizer?.tokenStream({ skipSpecialTokens: resolved.skipSpecialTokens ?? true })
     checkRequest(ids, resolved, text)
     const began = performance.now()
     const { signal } = resolved
@@ -183,7 +187,7 @@ export class PromptCache implements AsyncDisposable {
   }
 
   #begin(held: HeldSession, wanted: Wanted, position: number): HeldSession {
-    held.use(wanted.ids, position, wanted)
+    held.use(wanted.ids, position, wanted.watch)
     this.#inUse.add(held)
     return held
   }

@@ -21,7 +21,7 @@ export interface CandidateAccess {
 /** How many routes are tried at a time: the best one first, then ever more that have no server in common. */
 const WIDTHS = [1, 4, 16, 64]
 /** How long the dials of one round are waited for before those of the next begin as well. */
-const ROUND_MS = 700
+export const ROUND_MS = 700
 const DIAL_TIMEOUT_MS = 3000
 /** The whole search. The dials of hundreds of servers that take no packets fit into it. */
 const SEARCH_MS = 5000
@@ -75,7 +75,7 @@ class Search {
     try {
       for (let round = 0; performance.now() < endsAt; round++) {
         this.#dialMore(WIDTHS[Math.min(round, WIDTHS.length - 1)]!, stop.signal)
-        const found = await this.#waitForRoute(Math.min(performance.now() + ROUND_MS, endsAt), round === 0)
+        const found = await this.#waitForRoute(Math.min(ROUND_MS, endsAt - performance.now()), round === 0)
         if (found !== undefined) return found
         if (this.#pending.size === 0 && this.#untriedRoute().length === 0) break
       }
@@ -122,18 +122,24 @@ class Search {
   }
 
   /**
-   * The first route of servers that are there, until a time. In the first round, in which the best route is dialled,
+   * The first route of servers that are there, for so long. In the first round, in which the best route is dialled,
    * another one is taken only once a server of that one has failed.
    */
-  async #waitForRoute(until: number, isFirst: boolean): Promise<RouteSpan[] | undefined> {
-    for (;;) {
-      const leftMs = until - performance.now()
-      const mayTakeAny = !isFirst || leftMs <= 0 || this.#pending.size === 0 || this.#failed.size > 0
-      const found = mayTakeAny ? this.#tryFind(this.#reached()) : undefined
-      if (found !== undefined || leftMs <= 0 || this.#pending.size === 0) return found
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const timer = setTimeout(resolve, leftMs)
-      await Promise.race([promise, this.#settled.promise])
+  async #waitForRoute(ms: number, isFirst: boolean): Promise<RouteSpan[] | undefined> {
+    const over = Promise.withResolvers<void>()
+    let isOver = false
+    const timer = setTimeout(() => {
+      isOver = true
+      over.resolve()
+    }, ms)
+    try {
+      for (;;) {
+        const mayTakeAny = !isFirst || isOver || this.#pending.size === 0 || this.#failed.size > 0
+        const found = mayTakeAny ? this.#tryFind(this.#reached()) : undefined
+        if (found !== undefined || isOver || this.#pending.size === 0) return found
+        await Promise.race([over.promise, this.#settled.promise])
+      }
+    } finally {
       clearTimeout(timer)
     }
   }

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events'
-import { orAborted } from '../../base/abort.ts'
 import { allOf } from '../../base/all-of.ts'
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
 import { allFinite } from '../../tensor/finite.ts'
@@ -36,8 +35,8 @@ interface Losses {
   replayedTokens: number
 }
 
-/** What a repair has to give: the output of the step that failed. */
-interface Wanted {
+/** A step to be done again by a repaired chain. */
+interface FailedStep {
   readonly failedStep: number
   readonly tokens: number
   readonly rows: number
@@ -128,8 +127,8 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   /**
    * Sends `hidden` [tokens, hidden] (embeddings) through all blocks; returns the last block's output, the last `rows`
    * rows of it [rows, hidden]. Throws `SESSION_OVERFLOW`, `SESSION_BUSY`, `TENSOR_SHAPE`, `USAGE` for more rows than
-   * tokens, `NO_ROUTE` if no route was found in time, `SESSION_ABORTED` if the signal was aborted, or the reason for
-   * which a server refused the request.
+   * tokens, `NO_ROUTE` if no route was found in time, `SESSION_ABORTED` or the signal's reason if that was aborted, or
+   * the reason for which a server refused the request.
    */
   async step(hidden: Tensor, { rows = hidden.shape[0] ?? 0, from, signal }: StepOptions = {}): Promise<Tensor> {
     const tokens = hidden.shape[0] ?? 0
@@ -153,7 +152,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     }
   }
 
-  async #takeStep(hidden: Tensor, { rows, from, signal }: StepOptions & { rows: number }): Promise<Tensor> {
+  async #takeStep(hidden: Tensor, { rows, from, signal }: StepOptions & { readonly rows: number }): Promise<Tensor> {
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
@@ -331,7 +330,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover({ failedStep, tokens, rows, signal, because }: Wanted, losses: Losses): Promise<Activations> {
+  #recover({ failedStep, tokens, rows, signal, because }: FailedStep, losses: Losses): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
     return this.#patiently(
       async () => {
@@ -397,27 +396,20 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.emit('recovery', { ...recovery, reason })
   }
 
-  /** Tries for a while. Nobody knows what an attempt has done that the signal ends: the session is closed then. */
-  async #patiently<T>(attempt: () => Promise<T>, because: Error, signal?: AbortSignal): Promise<T> {
-    const trying = patiently(attempt, {
+  #patiently<T>(attempt: () => Promise<T>, because: Error, signal?: AbortSignal): Promise<T> {
+    return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
       because,
+      signal,
+      abandon: () => void this.close(),
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []
         this.emit('waiting', { reason: error.message, missingBlocks, seconds: leftMs / 1000 })
       },
     })
-    try {
-      return await orAborted(trying, signal)
-    } catch (error) {
-      if (signal?.aborted !== true) throw error
-      trying.catch(() => undefined)
-      void this.close()
-      throw new StepAbortedError(0)
-    }
   }
 }

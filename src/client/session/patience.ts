@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { orAborted } from '../../base/abort.ts'
 import { isTransient } from '../../base/errors.ts'
 import { NoRouteError } from '../remote/routing.ts'
 
@@ -8,6 +9,10 @@ export interface PatienceOptions {
   readonly timeoutMs: number
   /** Called before each attempt; if it throws, that error ends them. */
   readonly check: () => void
+  /** Aborted, it ends all at once, with its reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Called where the signal has ended an attempt, which nobody waits for any more and which still goes on. */
+  readonly abandon?: (() => void) | undefined
   /** Called between two attempts. */
   readonly refresh: () => Promise<void>
   /** Why the first attempt is made, as far as that is known: it is told where this attempt takes long. */
@@ -31,7 +36,7 @@ const SLOW_MS = 2000
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,
-  { timeoutMs, check, refresh, because, onWait }: PatienceOptions,
+  { timeoutMs, check, signal, abandon, refresh, because, onWait }: PatienceOptions,
 ): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
   let lastError: Error | undefined
@@ -44,9 +49,14 @@ export async function patiently<T>(
   try {
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
       check()
+      signal?.throwIfAborted()
       try {
-        return await attempt()
+        return await orAborted(attempt(), signal)
       } catch (error) {
+        if (signal?.aborted === true) {
+          abandon?.()
+          throw error
+        }
         if (!mayPass(error) || performance.now() + delayMs > giveUpAt) throw error
         const isFirst = lastError === undefined
         lastError = error as Error
@@ -57,8 +67,10 @@ export async function patiently<T>(
           tell()
         }
       }
-      await refresh()
-      await sleep(delayMs)
+      await orAborted(
+        refresh().then(() => sleep(delayMs)),
+        signal,
+      )
     }
   } finally {
     clearTimeout(timer)

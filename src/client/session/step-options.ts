@@ -6,7 +6,10 @@ export interface StepOptions {
   readonly rows?: number | undefined
   /** The ids that the hidden states, or their last rows, were made of; they are kept in place of these. */
   readonly from?: EmbeddedIds | undefined
-  /** Ends the step: the session then holds what all servers have computed of it. */
+  /**
+   * Ends the step: the session then holds what all servers have computed of it. If servers are just being sought or
+   * replaced, it is closed.
+   */
   readonly signal?: AbortSignal | undefined
 }
 

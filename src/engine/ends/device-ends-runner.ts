@@ -1,3 +1,4 @@
+import { Owned } from '../../base/owned.ts'
 import { type Graph } from '../../graph/builder.ts'
 import { encodeModel } from '../../graph/encode.ts'
 import type { Device } from '../../runtime/device.ts'
@@ -56,7 +57,7 @@ export class DeviceEndsRunner implements EndsRunner {
   /** Throws `RuntimeError`; nothing is left behind then. */
   constructor(env: Environment, ends: DeviceEnds) {
     const { device, dtype, hiddenSize, outputSize } = ends
-    using undo = new DisposableStack()
+    using undo = new Owned()
     const { ort } = env
     this.#env = env
     this.#ends = ends
@@ -82,7 +83,7 @@ export class DeviceEndsRunner implements EndsRunner {
     this.#owned = undo.move()
   }
 
-  readonly #owned: DisposableStack
+  readonly #owned: Owned
 
   embed(ids: BigInt64Array): Float32Array {
     const { dtype, hiddenSize } = this.#ends

@@ -76,6 +76,9 @@ function loop({ runner, losses }: EndsOnDevice): void {
         case 'open-beams':
           sampler.openBeams(command.textId, command.options, command.ids)
           break
+        case 'vocabulary':
+          sampler.useVocabulary(command.vocabulary)
+          break
         case 'close-text':
           sampler.close(command.textId)
           break

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { PetalsError } from '../../base/errors.ts'
 import { attachEnvironment } from '../../runtime/environment.ts'
 import type { ChosenBeams, ChosenText, ChoosingHead } from '../../sampling/choosing-head.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
@@ -41,6 +42,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   #runner: EndsRunner | undefined
   #headSeconds = Infinity
   #lastHeadAt = -Infinity
+  #hasVocabulary = false
 
   static async load(options: EndsOptions): Promise<ModelEnds> {
     const ends = new ModelEnds(options)
@@ -151,12 +153,23 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return (await this.#thread.request({ type: 'embedding-gradient', ids: rows, gradient })) as Float32Array
   }
 
+  /** Whether it has been told the bytes of the model's tokens. */
+  get hasVocabulary(): boolean {
+    return this.#hasVocabulary
+  }
+
+  /** Tells the bytes of the model's tokens, which texts with a constraint need. */
+  useVocabulary(vocabulary: Vocabulary): void {
+    this.#hasVocabulary = true
+    this.#thread.tell({ type: 'vocabulary', vocabulary })
+  }
+
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
-    return this.#isQuick(1) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
+    return this.#isQuick(1, options) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
   }
 
   openBeams(options: ResolvedOptions, ids: readonly number[]): ChosenBeams {
-    const isQuick = this.#isQuick(options.numBeams ?? 1)
+    const isQuick = this.#isQuick(options.numBeams ?? 1, options)
     return isQuick ? beamsHere(this, options, ids) : beamsInThread(this.#thread, options, ids)
   }
 
@@ -173,7 +186,8 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   /** Whether rows take less time here, to their tokens, than their hand-over to the thread and back is worth. */
-  #isQuick(rows: number): boolean {
+  #isQuick(rows: number, { constraint }: ResolvedOptions): boolean {
+    if (constraint !== undefined) return false
     const seconds = rows * (this.#headSeconds + this.vocabSize * CHOOSING_SECONDS_PER_WORD)
     return this.#runner !== undefined && seconds < INLINE_SECONDS
   }

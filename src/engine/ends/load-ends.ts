@@ -1,3 +1,4 @@
+import { Owned } from '../../base/owned.ts'
 import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { CPU } from '../../runtime/device.ts'
@@ -32,7 +33,7 @@ export function loadEnds(env: Environment, options: EndsOptions): EndsOnDevice {
 
 function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
   const { embed, head, sizes } = endGraphs(options, 'cpu')
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const load = (graph: Graph) => {
     const session = loadGraph(env, CPU, graph, slicesOf(graph, options))
     undo.defer(() => env.ort.release('ReleaseSession', session.pointer))
@@ -53,10 +54,10 @@ function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
 export function loadOnDevice(env: Environment, options: EndsOptions, lowering: 'cpu' | 'cuda'): EndsOnDevice {
   const { device = CPU, dtype = 'float32' } = options
   const { embed, head, sizes } = endGraphs(options, lowering)
-  using undo = new DisposableStack()
+  using undo = new Owned()
   const heap = threadRuntime.heap(device)
   const memory = undo.adopt(new WeightMemory(), (own) => own.release())
-  using weights = new DisposableStack()
+  using weights = new Owned()
   const load = (graph: Graph): ResidentEnd => {
     const resident = loadResidentBlock(heap, graph, slicesOf(graph, options), memory)
     weights.defer(() => heap.free(resident.allocation))

@@ -5,6 +5,7 @@ import type { Pointer } from '../../runtime/library.ts'
 import type { BeamCandidate } from '../../sampling/beam-sampler.ts'
 import type { BeamStep } from '../../sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { Sample } from '../../sampling/sampler.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
@@ -35,6 +36,7 @@ export type EndsCommand =
       readonly ids: readonly number[]
     }
   | { readonly type: 'close-text'; readonly textId: number }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'close' }
 
 /** What is done with the rows that the head gives for `hidden` [rows, hidden]. */

@@ -1,3 +1,5 @@
+import { Grammars } from '../../sampling/grammar/grammars.ts'
+import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import { BeamsState, TextState } from '../../sampling/text-state.ts'
 import { Workspace } from '../../sampling/workspace.ts'
@@ -8,6 +10,11 @@ export class RowSampler {
   readonly #workspace = new Workspace()
   readonly #texts = new Map<number, TextState>()
   readonly #beams = new Map<number, BeamsState>()
+
+  /** The tokens' bytes, which constraints need; told before the first text that has one. */
+  useVocabulary(vocabulary: Vocabulary): void {
+    this.#workspace.grammars ??= new Grammars(vocabulary)
+  }
 
   openText(textId: number, options: ResolvedOptions, ids: readonly number[]): void {
     this.#texts.set(textId, new TextState(options, ids, this.#workspace))

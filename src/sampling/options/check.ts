@@ -19,6 +19,9 @@ export function checkOptions(options: GenerationOptions): void {
   if (options.doSample === true && options.temperature === 0) {
     throw new UsageError('doSample is true and temperature 0, which is greedy: give one of them')
   }
+  if (options.constraint !== undefined && (options.logitsProcessors ?? []).length > 0) {
+    throw new UsageError('a constraint is enforced where no own logitsProcessors run: give one of them')
+  }
 }
 
 function isOption(name: string): name is keyof typeof OPTIONS {

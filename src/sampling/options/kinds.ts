@@ -1,3 +1,5 @@
+import { type Constraint, isConstraint } from '../grammar/constraint.ts'
+
 /** The values that an option accepts, and how error messages describe them. */
 export interface Kind<T> {
   readonly accepts: (value: unknown) => value is T
@@ -86,6 +88,11 @@ export function functions<T>(): Kind<readonly T[]> {
       Array.isArray(value) && value.every((each) => typeof each === 'function'),
     accepted: 'a list of functions',
   }
+}
+
+export const CONSTRAINT: Kind<Constraint> = {
+  accepts: (value): value is Constraint => isConstraint(value),
+  accepted: "a constraint, such as { kind: 'json_schema', schema }",
 }
 
 /** A finite number within bounds; `note` explains a special value in messages. */

@@ -1,6 +1,7 @@
 import type { LogitsProcessor } from '../logits.ts'
 import {
   BIASES,
+  CONSTRAINT,
   FLAG,
   ID,
   IDS,
@@ -179,6 +180,11 @@ export const OPTIONS = {
   forcedBosTokenId: declare(ID, { file: 'forced_bos_token_id' }),
   /** If the answer reaches `maxNewTokens`, its last token is this one, or one of these. */
   forcedEosTokenId: declare(ID_OR_IDS, { file: 'forced_eos_token_id' }),
+  /**
+   * The form of the answer: JSON of a schema, a regular expression, ... (`grammar/constraint.ts`). Enforced at every
+   * token; the text ends when nothing can follow. It needs a tokenizer, and goes with no `logitsProcessors`.
+   */
+  constraint: declare(CONSTRAINT, {}),
   /** No EOS token before prompt and answer together have this many tokens. `minNewTokens` overrides it. */
   minLength: declare(integer({ min: 0 }), { file: 'min_length' }),
   /** No EOS token before the answer has this many tokens. */
@@ -209,6 +215,8 @@ export const OPTIONS = {
     file: 'stop_strings',
     flag: { name: 'stop', description: 'Text to stop before; may be repeated', shownDefault: 'none' },
   }),
+  /** Whether the text leaves out special tokens; the EOS token that ends it is left out in any case. Default: true. */
+  skipSpecialTokens: declare(FLAG, {}),
   /** The caller's own functions, called after each token; the text ends when one returns true. */
   stoppingCriteria: declare(functions<StoppingCriterion>(), { transformers: 'stopping_criteria' }),
   /** The caller's own functions, applied after the built-in penalties and constraints and before the temperature. */

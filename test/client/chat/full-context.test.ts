@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type AnswerOptions, type ChatAnswer, ChatSession } from '../../../src/client/chat/chat-session.ts'
-import type { GenerationOptions } from '../../../src/sampling/options/options.ts'
 import { commonPrefix } from '../../../src/base/common-prefix.ts'
+import {
+  type AnswerOptions,
+  type ChatAnswer,
+  type ChatModules,
+  ChatSession,
+} from '../../../src/client/chat/chat-session.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
 
 const MAX_TOKENS = 40
@@ -17,34 +21,27 @@ const template = {
   render: (messages: readonly ChatMessage[]) => `${messages.map(({ role, content }) => role[0]! + content).join('')}a`,
 }
 
-/** Answers with as many x as are asked for; remembers what it was told last, as servers do. */
-class Parrot {
-  #held: readonly number[] = []
-
-  async *stream(promptIds: readonly number[], { maxNewTokens = 0 }: GenerationOptions = {}) {
-    const cachedTokens = Math.min(commonPrefix(promptIds, this.#held), promptIds.length - 1)
-    const tokenIds = Array.from({ length: maxNewTokens }, () => 'x'.codePointAt(0)!)
-    const text = 'x'.repeat(maxNewTokens)
-    this.#held = [...promptIds, ...tokenIds.slice(1)]
-    yield { tokenIds, text }
-    return {
-      promptIds: [...promptIds],
-      tokenIds,
-      logprobs: [],
-      text,
-      finishReason: 'length' as const,
-      seconds: 1,
-      prefillSeconds: 1,
-      cachedTokens,
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#held = []
+/** Answers with as many x as are asked for, and holds what was told last. */
+function parrot(): ChatModules['texts'] {
+  let held: number[] = []
+  return {
+    async *stream(prompt, { maxNewTokens = 0 } = {}) {
+      const promptIds = [...(prompt as number[])]
+      const cachedTokens = Math.min(commonPrefix(promptIds, held), promptIds.length - 1)
+      const tokenIds = Array.from({ length: maxNewTokens }, () => 'x'.codePointAt(0)!)
+      held = [...promptIds, ...tokenIds.slice(1)]
+      const text = 'x'.repeat(maxNewTokens)
+      yield { tokenIds, text }
+      const finishReason = 'length' as const
+      return { promptIds, tokenIds, logprobs: [], text, finishReason, seconds: 1, prefillSeconds: 1, cachedTokens }
+    },
+    async close() {},
   }
 }
 
-const openChat = () => new ChatSession({ template, tokenizer, texts: new Parrot(), maxTokens: MAX_TOKENS })
+function openChat(): ChatSession {
+  return new ChatSession({ template, tokenizer, texts: parrot(), maxTokens: MAX_TOKENS })
+}
 
 async function answer(chat: ChatSession, messages: ChatMessage[], options: AnswerOptions): Promise<ChatAnswer> {
   const chunks = chat.answer(messages, options)

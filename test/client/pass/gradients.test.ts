@@ -137,8 +137,8 @@ describe('gradients over processes that are killed', () => {
     using whole = await model.layers.pass(hidden, options)
     const expected = await whole.backward(gradient)
     const assertSame = (found: PassGradients): void => {
-      assert.ok(distance(found.hidden, expected.hidden) < 1e-6)
-      assert.ok(distance(found.prompts!, expected.prompts!) < 1e-6)
+      const apart = [distance(found.hidden, expected.hidden), distance(found.prompts!, expected.prompts!)]
+      assert.ok(Math.max(...apart) < 1e-6, String(apart))
       assert.deepEqual([...found.adapter!.keys()].toSorted(), [...expected.adapter!.keys()].toSorted())
       for (const [name, { a, b }] of expected.adapter!) {
         const other = found.adapter!.get(name)!

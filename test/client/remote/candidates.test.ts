@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { SwarmClient } from '../../../src/client/remote/swarm-client.ts'
-import { Candidates } from '../../../src/client/remote/candidates.ts'
+import { Candidates, ROUND_MS } from '../../../src/client/remote/candidates.ts'
 import type { RouteRequest } from '../../../src/client/remote/route-request.ts'
 import { findRouteAround } from '../../../src/client/remote/routing.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
@@ -40,11 +41,11 @@ async function signed(changes: Partial<ServerRecord>): Promise<Uint8Array> {
   return signRecord(recordOf(peerIdFromPrivateKey(key).toString(), changes), key)
 }
 
-test('60 black holes that promise everything delay a client by less than 5 s', async (t) => {
+test('black holes that promise everything delay a client and keep it from nothing', async (t) => {
   const [hub, server] = [await startNode(t), await startNode(t)]
   await hub.records.start(hub)
   const hole = await blackHole(t)
-  for (let i = 0; i < 60; i++) await hub.records.store.add(await signed({ multiaddrs: [hole], throughput: 1e6 }))
+  for (let i = 0; i < 8; i++) await hub.records.store.add(await signed({ multiaddrs: [hole], throughput: 1e6 }))
   const honest = recordOf(server.peerId, { multiaddrs: server.multiaddrs, throughput: 1 })
   await hub.records.store.add(await signRecord(honest, server.identity))
   const client = await SwarmClient.connect({
@@ -54,17 +55,13 @@ test('60 black holes that promise everything delay a client by less than 5 s', a
     logger: silent,
   })
   t.after(() => client.close())
-  assert.equal(client.records().length, 61)
-  const began = performance.now()
+  assert.equal(client.records().length, 9)
   const around = (records: readonly ServerRecord[]) => findRouteAround(records, REQUEST, client.avoided())
   const route = await client.route(around)
-  const seconds = (performance.now() - began) / 1000
   assert.deepEqual(
     route.map((span) => span.server.peerId),
     [server.peerId],
   )
-  // A search gives up after 5 s, so that a route was found says it all; the rest is for a busy machine to start timers.
-  assert.ok(seconds < 8, `${seconds} s`)
 })
 
 test('a killed server is out of the routes at once, though its record lives on', async (t) => {
@@ -84,9 +81,7 @@ test('a killed server is out of the routes at once, though its record lives on',
   assert.deepEqual(await used(), [first.peerId])
   await first.stop()
   await eventually(() => !client.node.isConnected(first.peerId))
-  const began = performance.now()
   assert.deepEqual(await used(), [second.peerId])
-  assert.ok(performance.now() - began < 2000)
   assert.equal(client.records().length, 2)
 })
 
@@ -108,6 +103,26 @@ function swarm(servers: ServerRecord[], answers: (peerId: string) => boolean | '
   })
   return { candidates, dialled, failed, reached }
 }
+
+test('of 60 silent servers ever more are dialled at a time, so that the one behind them is found', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const mute = Array.from({ length: 60 }, (_, i) => recordOf(`mute ${i}`, { throughput: 1000 }))
+  const { candidates, dialled } = swarm([...mute, recordOf('honest', { throughput: 1 })], (peerId) =>
+    peerId === 'honest' ? true : 'never',
+  )
+  const found = candidates.route(find)
+  const numDialled: number[] = []
+  for (let round = 0; round < 4; round++) {
+    await nextTurn()
+    numDialled.push(dialled.length)
+    t.mock.timers.tick(ROUND_MS)
+  }
+  assert.deepEqual(numDialled, [1, 5, 21, 61])
+  assert.deepEqual(
+    (await found).map(({ server }) => server.peerId),
+    ['honest'],
+  )
+})
 
 test('where all is well only the best route is dialled, and nothing once it is connected', async () => {
   const servers = [

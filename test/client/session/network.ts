@@ -32,6 +32,8 @@ export class MemoryPeer {
    * Infinity they never arrive.
    */
   readonly lagMs = new Map<string, number>()
+  /** The most frames that went one after another, each sent once the one before it had come, up to now. */
+  numWays = 0
 
   constructor(id: string) {
     this.id = id
@@ -178,12 +180,15 @@ class MemoryStream implements PublicPart<FrameStream> {
   #carry(message: AnyMessage, bytes: number): void {
     const lagMs = this.#owner.lagMs.get(this.remotePeer)
     if (lagMs === Infinity) return
-    if (lagMs === undefined) setImmediate(() => this.#other!.#arrive(message, bytes))
-    else setTimeout(() => this.#other!.#arrive(message, bytes), lagMs)
+    const numWays = this.#owner.numWays + 1
+    const arrive = (): void => this.#other!.#arrive(message, bytes, numWays)
+    if (lagMs === undefined) setImmediate(arrive)
+    else setTimeout(arrive, lagMs)
   }
 
-  #arrive(message: AnyMessage, bytes: number): void {
+  #arrive(message: AnyMessage, bytes: number, numWays: number): void {
     if (this.#lost !== undefined || this.#owner.frozen) return
+    this.#owner.numWays = Math.max(this.#owner.numWays, numWays)
     this.#arrived += bytes
     if (message.kind === 'end') {
       this.#inbox.finish(null)

@@ -68,10 +68,15 @@ async function acquire(
 
 async function attempt(path: string, onLost: () => void): Promise<(() => Promise<void>) | undefined> {
   // Imported at first use: the module registers signal handlers, which commands that download nothing should not have.
-  const { lock } = await import('proper-lockfile')
+  const { default: lockfile } = await import('proper-lockfile')
   await mkdir(dirname(path), { recursive: true })
   try {
-    const release = await lock(path, { realpath: false, stale: STALE_MS, update: RENEW_MS, onCompromised: onLost })
+    const release = await lockfile.lock(path, {
+      realpath: false,
+      stale: STALE_MS,
+      update: RENEW_MS,
+      onCompromised: onLost,
+    })
     // A lock that was lost belongs to another process now: failing to release it is no error.
     return () => release().catch(() => undefined)
   } catch (error) {

@@ -56,7 +56,7 @@ class BeamSearch {
     return text.slice(0, Math.min(text.length, ...starts))
   }
 
-  async #judge({ beam, tokenId, total, logprob }: BeamCandidate): Promise<JudgedCandidate> {
+  async #judge({ beam, tokenId, total, logprob, complete }: BeamCandidate): Promise<JudgedCandidate> {
     const { tokenIds: before, logprobs } = this.beams.running[beam]!
     const tokenIds = [...before, tokenId]
     return {
@@ -65,7 +65,7 @@ class BeamSearch {
       total,
       tokenIds,
       logprobs: this.#options.logprobs === true ? [...logprobs, logprob] : [],
-      finishReason: await this.#finishReason(tokenIds),
+      finishReason: complete ? 'stop' : await this.#finishReason(tokenIds),
     }
   }
 

@@ -1,5 +1,6 @@
 // Room tape/: what is computed here and by the swarm as one differentiable model.
 
+import { Owned } from '../../../base/owned.ts'
 import { UsageError } from '../../../base/errors.ts'
 import { numElements } from '../../../tensor/tensor.ts'
 import type { Parameter } from '../parameter.ts'
@@ -34,7 +35,7 @@ interface Step {
 export class Tape implements Disposable {
   readonly #steps: Step[] = []
   readonly #parameters = new Map<Variable, Parameter>()
-  readonly #held = new DisposableStack()
+  readonly #held = new Owned()
   readonly #records: boolean
 
   /** `records`: false for a tape that is not walked back, on which nothing counts as trained. */

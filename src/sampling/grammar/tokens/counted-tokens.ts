@@ -1,0 +1,99 @@
+import type { Term } from '../terms/term.ts'
+import type { Terms } from '../terms/terms.ts'
+import { type HeadTokens, exitsFrom } from './head-tokens.ts'
+import type { TokenSetBuilder } from './token-set.ts'
+import type { TokenTrie } from './token-trie.ts'
+
+/** A term that repeats something and ends, by how often at least and at most. */
+export interface Counted {
+  /** The same term without limits. */
+  readonly unlimited: Term
+  readonly min: number
+  readonly max: number
+}
+
+/** A term as a repetition with limits, such as a string of at most 100 characters; undefined if it is none. */
+export function countedOf(terms: Terms, term: Term): Counted | undefined {
+  const inner = term.op === 'atom' ? term.term : term
+  const repeat = inner.op === 'concat' ? inner.head : inner
+  if (repeat.op !== 'repeat' || (repeat.min === 0 && repeat.max === Infinity)) return undefined
+  const loop = terms.repeat(repeat.term)
+  const unlimited = inner.op === 'concat' ? terms.concat(loop, inner.tail) : loop
+  return { unlimited: term.op === 'atom' ? terms.atom(unlimited) : unlimited, min: repeat.min, max: repeat.max }
+}
+
+/** Where a state stands in a repetition: between two repeats, within one, or behind the last. */
+type Place = 'between' | 'within' | 'behind'
+
+/** Tells where the states of a repetition without limits stand; undefined for those that may be at two places. */
+export class Places {
+  readonly #loop: Term
+  readonly #known = new Map<Term, Place | undefined>()
+
+  constructor(unlimited: Term) {
+    this.#loop = innerOf(unlimited)
+  }
+
+  of(state: Term): Place | undefined {
+    if (!this.#known.has(state)) this.#known.set(state, this.#find(innerOf(state)))
+    return this.#known.get(state)
+  }
+
+  #find(state: Term): Place | undefined {
+    if (state === this.#loop) return 'between'
+    if (state.op === 'or' || state.op === 'and') return undefined
+    for (let rest: Term = state; rest.op === 'concat'; rest = rest.tail) if (rest.tail === this.#loop) return 'within'
+    return 'behind'
+  }
+}
+
+function innerOf(term: Term): Term {
+  return term.op === 'atom' ? term.term : term
+}
+
+/**
+ * The tokens of a repetition without limits by how many repeats each begins or ends. Those of the same repetition with
+ * limits are found by counting, without another walk: a string's rest has another limit after each character.
+ */
+export class CountedTokens {
+  readonly #trie: TokenTrie
+  /** By the number of repeats: tokens that stay in the repetition, that go to its end, nodes where it is over. */
+  readonly #open: number[][] = []
+  readonly #closed: number[][] = []
+  readonly #ends: number[][] = []
+
+  constructor(trie: TokenTrie) {
+    this.#trie = trie
+  }
+
+  /** Notes a node that is reached after so many repeats, the one under way included. */
+  add(node: number, count: number, { isOpen, isEnd }: { readonly isOpen: boolean; readonly isEnd: boolean }): void {
+    const { tokens, twins, ends } = this.#trie
+    const list = isOpen ? this.#open : this.#closed
+    for (let token = tokens[node]!; token !== -1; token = twins[token]!) (list[count] ??= []).push(token)
+    if (isEnd && ends[node]! > node + 1) (this.#ends[count] ??= []).push(node)
+  }
+
+  within({ min, max }: Counted, builder: TokenSetBuilder): HeadTokens {
+    builder.clear()
+    addRange(this.#open, 0, max, builder)
+    addRange(this.#closed, min, max, builder)
+    return {
+      tokens: builder.finish(),
+      exits: exitsFrom(
+        this.#trie,
+        this.#ends.slice(min, max + 1).flatMap((nodes = []) => nodes),
+      ),
+    }
+  }
+}
+
+function addRange(
+  byCount: readonly (readonly number[] | undefined)[],
+  min: number,
+  max: number,
+  builder: TokenSetBuilder,
+): void {
+  const last = Math.min(max, byCount.length - 1)
+  for (let count = min; count <= last; count++) for (const token of byCount[count] ?? []) builder.add(token)
+}

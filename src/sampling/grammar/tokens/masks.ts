@@ -1,0 +1,184 @@
+import type { Derivatives } from '../terms/derivatives.ts'
+import type { Term } from '../terms/term.ts'
+import type { Terms } from '../terms/terms.ts'
+import { CountedTokens, Places, countedOf } from './counted-tokens.ts'
+import { type Exits, type HeadTokens, bytesOfHead, exitsFrom } from './head-tokens.ts'
+import { type TokenSet, TokenSetBuilder, byteSizeOf } from './token-set.ts'
+import { type Vocabulary, sizeOf } from './vocabulary.ts'
+
+/** What is kept of masks, of each kind. */
+const CACHE_BYTES = 32 * 1024 ** 2
+
+/**
+ * Which tokens may come next, for any term. A term that is a sequence is taken apart: the tokens that stay within its
+ * head are the same wherever this head stands, and are found once; only tokens that go beyond it are walked again. So
+ * strings, which nearly all tokens fit into, cost a copy of what is known.
+ */
+export class Masks {
+  readonly #terms: Terms
+  readonly #derivatives: Derivatives
+  readonly #trie: Vocabulary['trie']
+  readonly #builder: TokenSetBuilder
+  readonly #headBuilder: TokenSetBuilder
+  readonly #masks = new Cache<TokenSet>(byteSizeOf)
+  readonly #heads = new Cache<HeadTokens>(bytesOfHead)
+  readonly #counted = new Map<Term, CountedTokens | 'ambiguous'>()
+  /** The state at each depth of a walk. */
+  readonly #states: Int32Array
+
+  constructor(terms: Terms, derivatives: Derivatives, vocabulary: Vocabulary) {
+    this.#terms = terms
+    this.#derivatives = derivatives
+    this.#trie = vocabulary.trie
+    this.#builder = new TokenSetBuilder(sizeOf(vocabulary))
+    this.#headBuilder = new TokenSetBuilder(sizeOf(vocabulary))
+    this.#states = new Int32Array(vocabulary.trie.maxDepth + 1)
+  }
+
+  /** The tokens that may come next. Throws `CONSTRAINT_TOO_LARGE` where that takes too long to find. */
+  of(term: Term): TokenSet {
+    const known = this.#masks.get(term)
+    if (known !== undefined) return known
+    return this.#derivatives.bounded(() => {
+      this.#builder.clear()
+      this.#add(term)
+      return this.#masks.set(term, this.#builder.finish())
+    })
+  }
+
+  /** Adds what a term allows at the root of the tree. */
+  #add(term: Term): void {
+    const terms = this.#terms
+    if (term.op === 'or') {
+      for (const part of term.parts) this.#add(part)
+      return
+    }
+    if (term.op === 'ref') return this.#add(term.rule.term)
+    if (term.op !== 'concat') return this.#builder.addAll(this.#head(term).tokens)
+    const { head, tail } = term
+    if (head.op === 'or') {
+      for (const part of head.parts) this.#add(terms.concat(part, tail))
+      return
+    }
+    if (head.op === 'ref') return this.#add(terms.concat(head.rule.term, tail))
+    const { tokens, exits } = this.#head(head)
+    this.#builder.addAll(tokens)
+    this.#goOn(exits, tail)
+    if (head.nullable) this.#add(tail)
+  }
+
+  /** Adds the tokens that go on with `term` behind an end of what comes before it. */
+  #goOn({ nodes, starts }: Exits, term: Term): void {
+    const row = this.#derivatives.row(term.id)
+    for (let byte = 0; byte < 256; byte++) {
+      const state = row[byte]!
+      if (state === 0) continue
+      for (let i = starts[byte]!; i < starts[byte + 1]!; i++) {
+        this.#visit(nodes[i]!, state, (node) => this.#addNode(node))
+      }
+    }
+  }
+
+  #addNode(node: number): void {
+    const { tokens, twins } = this.#trie
+    for (let token = tokens[node]!; token !== -1; token = twins[token]!) this.#builder.add(token)
+  }
+
+  #head(term: Term): HeadTokens {
+    return this.#heads.get(term) ?? this.#heads.set(term, this.#countedHead(term) ?? this.#walkedHead(term))
+  }
+
+  #walkedHead(term: Term): HeadTokens {
+    const { tokens, twins, ends } = this.#trie
+    const terms = this.#terms
+    const builder = this.#headBuilder
+    const exits: number[] = []
+    builder.clear()
+    this.#visit(0, term.id, (node, state) => {
+      for (let token = tokens[node]!; token !== -1; token = twins[token]!) builder.add(token)
+      if (node > 0 && ends[node]! > node + 1 && terms.byId(state).nullable) exits.push(node)
+    })
+    return { tokens: builder.finish(), exits: exitsFrom(this.#trie, exits) }
+  }
+
+  #countedHead(term: Term): HeadTokens | undefined {
+    const counted = countedOf(this.#terms, term)
+    if (counted === undefined) return undefined
+    let tokens = this.#counted.get(counted.unlimited)
+    if (tokens === undefined) this.#counted.set(counted.unlimited, (tokens = this.#count(counted.unlimited)))
+    return tokens === 'ambiguous' ? undefined : tokens.within(counted, this.#headBuilder)
+  }
+
+  #count(unlimited: Term): CountedTokens | 'ambiguous' {
+    const terms = this.#terms
+    const places = new Places(unlimited)
+    const counted = new CountedTokens(this.#trie)
+    const { depths } = this.#trie
+    /** Repeats that have ended, by depth. */
+    const ended = new Int32Array(this.#states.length)
+    let isAmbiguous = false
+    this.#visit(0, unlimited.id, (node, id) => {
+      const depth = depths[node]!
+      if (depth === 0) return
+      const state = terms.byId(id)
+      const place = places.of(state)
+      isAmbiguous ||= place === undefined
+      const before = ended[depth - 1]!
+      ended[depth] = place === 'between' ? before + 1 : before
+      const count = place === 'behind' ? before : before + 1
+      counted.add(node, count, { isOpen: place !== 'behind', isEnd: state.nullable })
+    })
+    return isAmbiguous ? 'ambiguous' : counted
+  }
+
+  /** Goes through a node that is reached in `state` and all below it that can be reached from there. */
+  #visit(node: number, state: number, reach: (node: number, state: number) => void): void {
+    const { bytes, depths, ends } = this.#trie
+    const states = this.#states
+    const derivatives = this.#derivatives
+    const end = ends[node]!
+    states[depths[node]!] = state
+    reach(node, state)
+    for (let i = node + 1; i < end;) {
+      const depth = depths[i]!
+      const next = derivatives.row(states[depth - 1]!)[bytes[i]!]!
+      if (next === 0) {
+        i = ends[i]!
+        continue
+      }
+      states[depth] = next
+      reach(i, next)
+      i++
+    }
+  }
+}
+
+/** Values by terms; the least recently used go when they take too much. */
+class Cache<T> {
+  readonly #values = new Map<Term, T>()
+  readonly #sizeOf: (value: T) => number
+  #bytes = 0
+
+  constructor(sizeOf: (value: T) => number) {
+    this.#sizeOf = sizeOf
+  }
+
+  get(term: Term): T | undefined {
+    const value = this.#values.get(term)
+    if (value === undefined) return undefined
+    this.#values.delete(term)
+    this.#values.set(term, value)
+    return value
+  }
+
+  set(term: Term, value: T): T {
+    this.#values.set(term, value)
+    this.#bytes += this.#sizeOf(value)
+    for (const [oldest, old] of this.#values) {
+      if (this.#bytes <= CACHE_BYTES || oldest === term) break
+      this.#values.delete(oldest)
+      this.#bytes -= this.#sizeOf(old)
+    }
+    return value
+  }
+}
