@@ -2,7 +2,7 @@ import { ARENA_ALLOCATOR, ARENA_AS_REQUESTED, LOG_LEVEL_FATAL, MEMORY_DEFAULT } 
 import type { Device } from './device.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 import { threadRuntime } from './thread-runtime.ts'
-import { inTurns } from './webgpu/turns.ts'
+import { inTurns } from './device-turns.ts'
 
 /**
  * The compute threads of the whole process: `threads` is their number; with `spin` idle ones busy-wait, which lowers
@@ -58,7 +58,7 @@ export function attachEnvironment(pointer: Pointer): Environment {
   return { ort: threadRuntime.onnxRuntime(), pointer }
 }
 
-/** The environment as what runs on a device must use it: on WebGPU one call at a time, whatever the thread. */
+/** The environment as what runs on a device must use it: on a GPU one call at a time, whatever the thread. */
 export function environmentFor(device: Device, environment: Environment): Environment {
-  return device.kind === 'webgpu' ? { ...environment, ort: inTurns(environment.ort) } : environment
+  return device.kind !== 'cpu' ? { ...environment, ort: inTurns(environment.ort) } : environment
 }

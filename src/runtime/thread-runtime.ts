@@ -14,7 +14,7 @@ import { memoryInfo } from './values.ts'
 import { AdapterLooks } from './webgpu/adapter-looks.ts'
 import { WEBGPU } from './webgpu/platform.ts'
 import { webGpuProcess } from './webgpu/process-state.ts'
-import { inTurns, webGpuTurns } from './webgpu/turns.ts'
+import { inTurns, deviceTurns } from './device-turns.ts'
 import { WebGpuHeap } from './webgpu/webgpu-heap.ts'
 
 /**
@@ -53,7 +53,7 @@ export class ThreadRuntime {
    * Throws `RUNTIME_LIBRARY`, naming what is missing.
    */
   cuda(): CudaRuntime {
-    this.#cuda ??= bindCudaRuntime(this.location().provider)
+    this.#cuda ??= this.#bindCuda()
     return this.#cuda
   }
 
@@ -89,12 +89,18 @@ export class ThreadRuntime {
     return this.#nvml === undefined ? [] : listGpus(this.#nvml)
   }
 
+  /** Each call in a turn: what is recorded on the GPU meanwhile would be spoilt. */
+  #bindCuda(): CudaRuntime {
+    const cuda = bindCudaRuntime(this.location().provider)
+    return { ...cuda, call: (name, ...args) => deviceTurns.take(() => cuda.call(name, ...args)) }
+  }
+
   #bindBuffers(): BufferHeap {
     const { handles } = webGpuProcess
     if (handles === undefined) throw new TypeError('the WebGPU device has not been opened')
     const ort = inTurns(this.onnxRuntime())
     const memories = { device: memoryInfo(ort, WEBGPU), host: memoryInfo(ort, CPU) }
-    return new WebGpuHeap(ort, memories, { handles, turns: webGpuTurns, process: webGpuProcess })
+    return new WebGpuHeap(ort, memories, { handles, turns: deviceTurns, process: webGpuProcess })
   }
 }
 

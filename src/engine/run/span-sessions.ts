@@ -27,8 +27,11 @@ export interface SessionKey {
   readonly records: boolean
 }
 
-/** The whole span with and without graphs, and a few parts of it: each takes some 70 MB of device memory. */
-const MAX_SESSIONS = 8
+/**
+ * Parts of the span that somebody asks for: each takes some 70 MB of device memory. They push one another out, and not
+ * the sessions of the whole span.
+ */
+const MAX_PARTS = 6
 
 /** Kinds of decode steps of one session: buckets of rows, by capacity and rotary table. */
 const MAX_RECORDED = 64
@@ -43,7 +46,9 @@ export class SpanSessions {
   readonly #graphs: readonly FinishedGraph[]
   readonly #blocks: readonly ResidentBlock[]
   readonly #workspaceBytes: number
-  readonly #sessions = new LruMap<string, SpanSession>(MAX_SESSIONS, (session) => this.#release(session))
+  /** Of the whole span, with and without graphs. */
+  readonly #whole = new Map<boolean, SpanSession>()
+  readonly #parts = new LruMap<string, SpanSession>(MAX_PARTS, (session) => this.#release(session))
   #nextGraphId = 1
 
   /** `graphs` has one for each of `blocks`. */
@@ -62,12 +67,17 @@ export class SpanSessions {
   }
 
   get numSessions(): number {
-    return this.#sessions.size
+    return this.#whole.size + this.#parts.size
   }
 
   /** Throws `RuntimeError`. */
   get(key: SessionKey): SpanSession {
-    return this.#sessions.get(`${key.start}:${key.end}:${key.records}`, () => this.#create(key))
+    const { start, end, records } = key
+    if (start > 0 || end < this.#blocks.length)
+      return this.#parts.get(`${start}:${end}:${records}`, () => this.#create(key))
+    const session = this.#whole.get(records) ?? this.#create(key)
+    this.#whole.set(records, session)
+    return session
   }
 
   /** A number that no other graph of any session has. 0 and -1 mean something else to the runtime. */
@@ -76,7 +86,9 @@ export class SpanSessions {
   }
 
   close(): void {
-    this.#sessions.clear()
+    for (const session of this.#whole.values()) this.#release(session)
+    this.#whole.clear()
+    this.#parts.clear()
   }
 
   #create({ start, end, records }: SessionKey): SpanSession {

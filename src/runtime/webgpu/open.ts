@@ -7,7 +7,7 @@ import type { Device } from '../device.ts'
 import { chooseAdapter } from './choose-adapter.ts'
 import { webGpuProcess } from './process-state.ts'
 import { WEBGPU, webGpuAvailable } from './platform.ts'
-import { webGpuTurns } from './turns.ts'
+import { deviceTurns } from '../device-turns.ts'
 import { RuntimeError } from '../errors.ts'
 
 /**
@@ -16,7 +16,7 @@ import { RuntimeError } from '../errors.ts'
  * process has opened another adapter; `RuntimeError` where there is none that the library accepts.
  */
 export function openWebGpu(environment: Environment, device: Device): void {
-  webGpuTurns.take(() => {
+  deviceTurns.take(() => {
     const opened = webGpuProcess.handles?.index ?? device.index
     const problem =
       webGpuAvailable() ??

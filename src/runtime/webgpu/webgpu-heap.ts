@@ -3,7 +3,7 @@ import type { BufferHeap } from '../memory.ts'
 import type { OnnxRuntime, Pointer } from '../library.ts'
 import { TensorScope } from '../tensor-scope.ts'
 import type { WebGpuHandles, WebGpuProcess } from './process-state.ts'
-import type { Turns } from './turns.ts'
+import type { Turns } from '../device-turns.ts'
 
 /** What is written to each new buffer and must come back: lack of memory gives no error, but a buffer that is none. */
 const PROBE = Uint8Array.from({ length: 16 }, (_, i) => 0xa5 ^ (i * 7 + 1))

@@ -1,5 +1,5 @@
-import type { OnnxRuntime } from '../library.ts'
-import { webGpuProcess } from './process-state.ts'
+import type { OnnxRuntime } from './library.ts'
+import { webGpuProcess } from './webgpu/process-state.ts'
 
 /** States of a turn. */
 const FREE = 0
@@ -47,15 +47,15 @@ export class Turns {
   }
 }
 
-/** The calling thread's turns on the process's WebGPU device. */
-export const webGpuTurns = new Turns(webGpuProcess.turn)
+/** The calling thread's turns on the process's GPU. */
+export const deviceTurns = new Turns(webGpuProcess.turn)
 
 /**
  * The library with every call in a turn of its own. All sessions on WebGPU share one recorder of commands: runs,
  * bindings, copies, allocations, the making and the releasing of sessions crash the process where two of them overlap,
- * whatever their threads.
+ * whatever their threads. And while a run is recorded on CUDA, no other thread may allocate or copy.
  */
-export function inTurns(ort: OnnxRuntime, turns = webGpuTurns): OnnxRuntime {
+export function inTurns(ort: OnnxRuntime, turns = deviceTurns): OnnxRuntime {
   return {
     ...ort,
     call: (name, ...args) => turns.take(() => ort.call(name, ...args)),

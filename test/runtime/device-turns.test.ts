@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { Turns } from '../../../src/runtime/webgpu/turns.ts'
-import { WebGpuProcess, webGpuProcess } from '../../../src/runtime/webgpu/process-state.ts'
+import { Turns } from '../../src/runtime/device-turns.ts'
+import { WebGpuProcess, webGpuProcess } from '../../src/runtime/webgpu/process-state.ts'
 
-const MODULES = new URL('../../../src/runtime/webgpu', import.meta.url).href
+const MODULES = new URL('../../src/runtime', import.meta.url).href
 
 /** Takes turns, in each of which it reads a number, lets others run, and writes the next. */
 const COUNTING = `
   import { workerData } from 'node:worker_threads'
-  const { Turns } = await import('${MODULES}/turns.ts')
+  const { Turns } = await import('${MODULES}/device-turns.ts')
   const turns = new Turns(new Int32Array(workerData.state))
   const [count, pause] = [new Int32Array(workerData.count), new Int32Array(new SharedArrayBuffer(4))]
   for (let i = 0; i < 200; i++)
@@ -51,7 +51,7 @@ test('all threads of a process share what is open', async () => {
 
   const before = webGpuProcess.allocatedBytes
   const code = `
-    const { webGpuProcess } = await import('${MODULES}/process-state.ts')
+    const { webGpuProcess } = await import('${MODULES}/webgpu/process-state.ts')
     webGpuProcess.countAllocated(7)`
   await once(new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { execArgv: [] }), 'exit')
   assert.equal(webGpuProcess.allocatedBytes, before + 7)
