@@ -76,7 +76,8 @@ test('alerts and panels ask for metrics that exist, and Prometheus understands e
     const unknown = namesIn(expr).filter((name) => !existing.has(name) && !ITS_OWN.has(name))
     assert.deepEqual(unknown, [], `${what}: ${expr}`)
   }
-  if (spawnSync('prometheus', ['--version']).status !== 0)
+  const isMissing = spawnSync('prometheus', ['--version']).status !== 0
+  if (isMissing && process.env['PETALS_REQUIRE_PROMETHEUS'] === undefined)
     return t.diagnostic('Prometheus is not installed (Debian: apt install prometheus): its own look was left out')
   await askPrometheus(t, asked, { servers, api })
 })
