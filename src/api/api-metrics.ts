@@ -30,7 +30,7 @@ export function registerApiMetrics(registry: Registry, access: AccessControl): (
     ['key'],
     perKey(({ used }) => used.requests),
   )
-  registerCounters(registry, 'petals_api_tokens_total', 'Tokens computed for them', ['key', 'kind'], () =>
+  registerCounters(registry, 'petals_api_tokens_total', 'Tokens of their prompts and answers', ['key', 'kind'], () =>
     access.callers.flatMap(({ name, used }) => [
       { labels: { key: name, kind: 'prompt' }, value: used.promptTokens },
       { labels: { key: name, kind: 'completion' }, value: used.completionTokens },

@@ -6,13 +6,16 @@
 import type { Registry } from 'prom-client'
 import type { SwarmLogger } from '../swarm/logger.ts'
 import { AccessControl, type ApiKey } from './access/access-control.ts'
+import { messageRoutes } from './anthropic/routes.ts'
 import { registerApiMetrics } from './api-metrics.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
 import { type Route, Router } from './http/router.ts'
 import { ModelCatalog } from './models/model-catalog.ts'
 import { chatRoute } from './openai/chat/handler.ts'
 import { completionRoute } from './openai/completions/handler.ts'
+import { embeddingRoute } from './openai/embeddings.ts'
 import { modelRoutes } from './openai/models.ts'
+import { responseRoute } from './openai/responses/handler.ts'
 import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
 import { statusRoutes } from './status/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
@@ -48,6 +51,9 @@ export async function startApiServer(
   const router = new Router([
     chatRoute(modules),
     completionRoute(modules),
+    responseRoute(modules),
+    embeddingRoute(modules),
+    ...messageRoutes(modules),
     ...modelRoutes(catalog),
     ...tokenRoutes(catalog),
     ...statusRoutes({ catalog, queue, registry }),

@@ -9,6 +9,9 @@ import { type Reading, registerCounters, registerGauge, registerGauges } from '.
 /** The part of a node that its metrics read. */
 export type MeasuredNode = Pick<SwarmNode, 'numPeers' | 'numServedStreams'> & { readonly traffic: Traffic }
 
+/** Names of metrics that are not libp2p's. */
+const OURS = /^(?:petals_|vllm:|http_)/
+
 /**
  * Registers libp2p's own metrics: pass the result to `createSwarmNode`. The module behind it keeps its metrics once per
  * process, so the latest registry gets them; it also clears prom-client's global registry, which we do not use.
@@ -18,7 +21,7 @@ export function libp2pMetrics(registry: Registry): Libp2pMetrics {
   return (components) => {
     // A node that is started again registers new metrics under the same names.
     for (const { name } of registry.getMetricsAsArray()) {
-      if (!others.has(name) && !name.startsWith('petals_')) registry.removeSingleMetric(name)
+      if (!others.has(name) && !OURS.test(name)) registry.removeSingleMetric(name)
     }
     return prometheusMetrics({ registry, collectDefaultMetrics: false })(components)
   }

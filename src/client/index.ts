@@ -9,12 +9,17 @@ export { AutoDistributedModel } from './model/hidden-model.ts'
 export { AutoDistributedModelForCausalLM } from './model/model.ts'
 export { AutoDistributedModelForSequenceClassification } from './model/classification-model.ts'
 export type { Classifier, ProblemType } from './model/classifier.ts'
+export type { TunedHead } from './model/tuned-head.ts'
 export type { TunedPrompts } from './model/tuned-prompts.ts'
 export { CausalLMSession } from './model/causal-session.ts'
 export { PromptCache } from './prompt-cache/prompt-cache.ts'
-export type { CachedResult, PromptCacheOptions, PromptCacheStats } from './prompt-cache/prompt-cache.ts'
+export type {
+  CachedResult,
+  PromptCacheOptions,
+  PromptCacheStats,
+  RequestSettings,
+} from './prompt-cache/prompt-cache.ts'
 export type { RequestWatch } from './prompt-cache/held-session.ts'
-export type { SessionSettings } from './prompt-cache/settings.ts'
 export { HiddenStatesSession, ModelSession } from './model/model-session.ts'
 export { DistributedModel } from './model/distributed-model.ts'
 export type { BatchInput, ModelEvents, ModelSessionOptions, Prompt } from './model/distributed-model.ts'
@@ -46,6 +51,7 @@ export type { Dataset, Example } from './training/data/dataset.ts'
 export type { OptimizerOptions } from './training/optimizers/optimizer.ts'
 export type { ScheduleName } from './training/optimizers/schedule.ts'
 export { loadPrompts } from './training/results/prompts-folder.ts'
+export { loadHead } from './training/results/head-folder.ts'
 export { loadClassifier } from './training/results/classifier-folder.ts'
 export { NoRouteError } from './remote/routing.ts'
 export type { FinishReason, GenerationChunk, GenerationResult } from './generation/result.ts'

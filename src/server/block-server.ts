@@ -86,6 +86,7 @@ export class BlockServer {
       admitTokens: (client, tokens) => this.#admitTokens(client, tokens),
       report: (kind, log, error) => this.#report(kind, log, error),
       logger: modules.logger,
+      sent: modules.node.peerGuard.sent,
       pace: this.pace,
       stats: this.stats,
     })
@@ -119,7 +120,11 @@ export class BlockServer {
   /** Refuses new sessions with `DRAINING` from now on; open ones go on, except for those that are only parked. */
   drain(): void {
     this.#draining = true
-    this.#shares.clearParked()
+    this.#clearParked()
+  }
+
+  #clearParked(): void {
+    this.#shares.clearParked(new PetalsError('DRAINING', 'this server is about to stop'))
   }
 
   /** Takes new sessions again. */
@@ -174,7 +179,7 @@ export class BlockServer {
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
           onStep: (tokens, seconds) => this.stats.stepped(tokens, seconds),
           onParked: () => {
-            if (this.#draining) this.#shares.clearParked()
+            if (this.#draining) this.#clearParked()
           },
           pace: this.pace,
           numBlocks: end - start,

@@ -34,9 +34,14 @@ export const OPEN: ApiServerOptions = {
 
 export async function startTestApi(
   options: Partial<ApiServerOptions> = {},
-  model: { readonly folder?: string; readonly template?: string; readonly serverArgs?: readonly string[] } = {},
+  model: {
+    readonly folder?: string
+    readonly template?: string
+    readonly serverArgs?: readonly string[]
+    readonly promptCacheTokens?: number
+  } = {},
 ): Promise<TestApi> {
-  const { folder = DEMO, template = 'model', serverArgs = [] } = model
+  const { folder = DEMO, template = 'model', serverArgs = [], promptCacheTokens = 65_536 } = model
   const swarm = await startLocalSwarm({ model: folder, spans: DEMO_SPANS, threads: 1, extraArgs: serverArgs })
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
     bootstrap: [swarm.bootstrap],
@@ -44,7 +49,8 @@ export async function startTestApi(
   })
   const logger = pino({ level: 'silent' })
   const server = await startApiServer({ registry: createMetrics(), logger }, { ...OPEN, ...options })
-  server.catalog.add(await ServedModel.open(opened, folder, template))
+  const served = await ServedModel.open(opened, folder, { template, promptCacheTokens })
+  server.catalog.add(served)
   server.catalog.complete()
   return {
     url: `http://127.0.0.1:${server.port}`,
@@ -53,6 +59,7 @@ export async function startTestApi(
     swarm,
     async stop() {
       await server.stop()
+      await served.close()
       await opened.close()
       await swarm.stop()
     },

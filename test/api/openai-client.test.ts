@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import OpenAI, { APIError } from 'openai'
 import { type GoldenText, goldenTexts } from '../client/kit.ts'
 import { eventually } from '../eventually.ts'
@@ -29,6 +30,14 @@ const status = async (request: Promise<unknown>): Promise<{ status: number; code
   )
   assert.ok(error instanceof APIError, String(error))
   return { status: error.status as number, code: String(error.code), param: String(error.param) }
+}
+
+/** What each server has computed. */
+const stepsOf = async (): Promise<string[]> => {
+  const texts = api.swarm.servers.map(async ({ metricsPort }) =>
+    (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
+  )
+  return (await Promise.all(texts)).map((text) => /^petals_server_steps_total \d+$/m.exec(text)![0])
 }
 
 describe('chat', () => {
@@ -161,6 +170,28 @@ describe('chat', () => {
     assert.ok(penalized.choices[0]!.message.content!.startsWith(' war'))
   })
 
+  test('a conversation that goes on computes only what is new', async () => {
+    const chat = [{ role: 'user' as 'user' | 'assistant', content: 'Of the state of the Union' }]
+    const usages = []
+    let before = 0
+    for (const question of ['And of war', 'And of peace', 'And of trade']) {
+      const { choices, usage } = await client.chat.completions.create({
+        model: 'demo',
+        messages: chat,
+        max_tokens: 12,
+        temperature: 0.9,
+        seed: 4,
+      })
+      usages.push(usage!)
+      const cached = usage!.prompt_tokens_details!.cached_tokens!
+      // The last token of an answer was never fed.
+      assert.ok(cached >= before - 1, `${cached} of ${usage!.prompt_tokens} tokens, ${before} were computed before`)
+      before = usage!.total_tokens
+      chat.push({ role: 'assistant', content: choices[0]!.message.content! }, { role: 'user', content: question })
+    }
+    assert.equal(usages.length, 3)
+  })
+
   test('an abort ends the text on the servers', async () => {
     const stop = new AbortController()
     const stream = await client.chat.completions.create(
@@ -174,11 +205,10 @@ describe('chat', () => {
       const metrics = await (await fetch(`${api.url}/metrics`)).text()
       return /^vllm:num_requests_running\{.*\} 0$/m.test(metrics)
     })
-    for (const { metricsPort } of api.swarm.servers)
-      await eventually(async () => {
-        const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
-        return /^petals_server_sessions 0$/m.test(metrics)
-      })
+    // What was computed stays for the next request; nothing more is.
+    const steps = await stepsOf()
+    await sleep(300)
+    assert.deepEqual(await stepsOf(), steps)
   })
 })
 

@@ -96,6 +96,31 @@ describe('generate', () => {
     assert.notEqual(all[0]!.stdout, '')
   })
 
+  test('a text fulfils the schema of a file, or the file is refused', async (t) => {
+    const folder = await tempFolder(t)
+    const file = async (name: string, text: string): Promise<string> => {
+      await writeFile(join(folder, name), text)
+      return join(folder, name)
+    }
+    const schema = await file(
+      'schema.json',
+      '{"type": "array", "items": {"enum": [7, 42]}, "minItems": 2, "maxItems": 3}',
+    )
+    const { code, stdout, stderr } = await generate(t, undefined, '-n', '40', '-p', PROMPT, '--json-schema', schema)
+    assert.equal(code, 0, stderr)
+    const values = JSON.parse(stdout) as number[]
+    assert.ok(values.length >= 2 && values.every((value) => value === 7 || value === 42), stdout)
+    for (const [text, status, message] of [
+      ['{"not": {}}', 1, /not at #/],
+      ['[1]', 2, /--json-schema .*bad.json: a schema is an object/],
+      ['{', 2, /--json-schema .*bad.json: .*JSON/],
+    ] as const) {
+      const bad = await generate(t, undefined, '-p', PROMPT, '--json-schema', await file('bad.json', text))
+      assert.match(bad.stderr, message)
+      assert.equal(bad.code, status, bad.stderr)
+    }
+  })
+
   test('what cannot be continued is told', async (t) => {
     const cases: [string | undefined, string[], RegExp][] = [
       [undefined, [], /Nothing came on stdin; or give --prompt TEXT/],

@@ -38,6 +38,39 @@ test('a wait is told once, soon, and ends with the time; where it cannot help th
   assert.equal(told.length, 1)
 })
 
+test('a wait ends when it is interrupted', async () => {
+  const stop = new AbortController()
+  const waited = patiently(() => Promise.reject(new NoRouteError([3], 'block 3')), {
+    timeoutMs: 60_000,
+    check: () => undefined,
+    because: new Error('the server is gone'),
+    signal: stop.signal,
+    refresh: () => new Promise(() => undefined),
+    onWait: () => stop.abort(new Error('stopped')),
+  })
+  await assert.rejects(waited, { message: 'stopped' })
+})
+
+test('an attempt is left to itself when it is interrupted', async () => {
+  const stop = new AbortController()
+  let abandoned = 0
+  const attempt = (): Promise<never> => {
+    stop.abort(new Error('stopped'))
+    return new Promise(() => undefined)
+  }
+  const waited = patiently(attempt, {
+    timeoutMs: 60_000,
+    check: () => undefined,
+    because: new Error('the server is gone'),
+    signal: stop.signal,
+    abandon: () => abandoned++,
+    refresh: async () => undefined,
+    onWait: () => undefined,
+  })
+  await assert.rejects(waited, { message: 'stopped' })
+  assert.equal(abandoned, 1)
+})
+
 test('a first attempt that takes long is told by what is known, and then by what turns out', async () => {
   const told: string[] = []
   const hears = Promise.withResolvers<void>()
@@ -57,39 +90,6 @@ test('a first attempt that takes long is told by what is known, and then by what
   }
   await assert.rejects(patiently(attempt, options), { message: 'block 3' })
   assert.deepEqual(told, ['the server is gone', 'block 3'])
-})
-
-test('a wait ends when it is interrupted', async () => {
-  const stop = new AbortController()
-  const waited = patiently(() => Promise.reject(new NoRouteError([3], 'block 3')), {
-    timeoutMs: 60_000,
-    check: () => undefined,
-    signal: stop.signal,
-    refresh: () => new Promise(() => undefined),
-    because: new Error('the server is gone'),
-    onWait: () => stop.abort(new Error('stopped')),
-  })
-  await assert.rejects(waited, { message: 'stopped' })
-})
-
-test('an attempt is left to itself when it is interrupted', async () => {
-  const stop = new AbortController()
-  let abandoned = 0
-  const attempt = (): Promise<never> => {
-    stop.abort(new Error('stopped'))
-    return new Promise(() => undefined)
-  }
-  const waited = patiently(attempt, {
-    timeoutMs: 60_000,
-    check: () => undefined,
-    signal: stop.signal,
-    abandon: () => abandoned++,
-    refresh: async () => undefined,
-    because: new Error('the server is gone'),
-    onWait: () => undefined,
-  })
-  await assert.rejects(waited, { message: 'stopped' })
-  assert.equal(abandoned, 1)
 })
 
 describe('with a swarm that holds half of a model', () => {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import { resultOf } from '../../src/client/generation/continuations.ts'
 import type { GenerationResult } from '../../src/client/generation/result.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
+import { PromptCache } from '../../src/client/prompt-cache/prompt-cache.ts'
 import type { Constraint } from '../../src/sampling/grammar/constraint.ts'
 import type { GenerationOptions } from '../../src/sampling/options/options.ts'
 import { DEMO } from './kit.ts'
@@ -98,6 +100,14 @@ describe('a constraint', () => {
       const [result] = await session.generateTexts(ids, OPTIONS)
       check(result!)
     }
+  })
+
+  test('holds in sessions of a prompt cache, and for texts after a prompt that was read', async () => {
+    await using cache = new PromptCache(model)
+    const ids = await model.encode(PROMPT)
+    for (let i = 0; i < 2; i++) check(await resultOf(cache.stream(ids, OPTIONS)))
+    await using session = model.inferenceSession({ maxLength: 300 })
+    check(await resultOf(session.generateAfter(await session.read(ids), OPTIONS)))
   })
 
   test('that cannot be enforced is refused before anything is computed', async () => {

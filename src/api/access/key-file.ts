@@ -21,18 +21,18 @@ const KEYS = z.array(
  */
 export async function readKeyFile(file: string): Promise<ApiKey[]> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UsageError(`--api-keys ${file}: ${errorMessage(error)}`, { cause: error })
+    throw new UsageError(`--api-key-file ${file}: ${errorMessage(error)}`, { cause: error })
   })
   let value: unknown
   try {
     value = parse(text)
   } catch {
-    throw new UsageError(`--api-keys ${file}: this is no YAML`)
+    throw new UsageError(`--api-key-file ${file}: this is no YAML`)
   }
   const { data, error } = KEYS.safeParse(value)
   if (data === undefined) {
     const [issue] = error.issues
-    throw new UsageError(`--api-keys ${file}: entry ${issue!.path.join('.')}: ${issue!.message}`)
+    throw new UsageError(`--api-key-file ${file}: entry ${issue!.path.join('.')}: ${issue!.message}`)
   }
   checkDifferent(data, file)
   return data
@@ -43,7 +43,7 @@ function checkDifferent(keys: readonly ApiKey[], file: string): void {
     const seen = new Set<string>()
     for (const each of keys) {
       if (seen.has(each[field]))
-        throw new UsageError(`--api-keys ${file}: two entries have the ${field} of ${each.name}`)
+        throw new UsageError(`--api-key-file ${file}: two entries have the ${field} of ${each.name}`)
       seen.add(each[field])
     }
   }

@@ -11,6 +11,9 @@ const REQUEST_CODES: Readonly<Record<string, string>> = {
   CHAT_TOO_LONG: 'context_length_exceeded',
   SESSION_TOO_LONG: 'context_length_exceeded',
   TOKEN_ID: 'invalid_token_id',
+  CONSTRAINT_INVALID: 'invalid_schema',
+  CONSTRAINT_TOO_LARGE: 'schema_too_large',
+  CONSTRAINT_UNSATISFIABLE: 'schema_unsatisfiable',
   CONSTRAINT_UNSUPPORTED: 'unsupported_schema',
 }
 

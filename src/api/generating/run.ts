@@ -1,9 +1,10 @@
-import type { Recovery } from '../../client/session/inference-session.ts'
+import type { Recovery, Waiting } from '../../client/session/reports.ts'
 import type { RouteHop } from '../../client/session/route-hop.ts'
 import type { Caller } from '../access/caller.ts'
 import type { FairQueue } from '../queue/fair-queue.ts'
 import type { RequestMeters } from './meters.ts'
 import { type TextEvent, type TextRequest } from './text-request.ts'
+import type { WatchRequest } from './text-events.ts'
 import { sessionsOf, textsOf } from './texts.ts'
 
 export interface RunModules {
@@ -15,10 +16,21 @@ export interface RunModules {
 export interface RunFor {
   readonly caller: Caller
   readonly signal: AbortSignal
+  /** Told when servers take over from others, or are waited for. */
+  readonly onChain?: ((chain: ChainState) => void) | undefined
+}
+
+/** Who computes a request, and what happened to it on the way. */
+export interface ChainState {
+  /** In order; of several texts, the first one's. */
+  readonly hops: readonly RouteHop[]
+  readonly recoveries: readonly Recovery[]
+  /** What is waited for just now. */
+  readonly waiting?: Waiting | undefined
 }
 
 /** What a request has taken. */
-export interface RunSummary {
+export interface RunSummary extends ChainState {
   readonly promptTokens: number
   /** Of these, what the swarm still held. */
   readonly cachedTokens: number
@@ -26,9 +38,6 @@ export interface RunSummary {
   /** Milliseconds until the first token, and from then on; of several texts at once, the longest. */
   readonly promptMs: number
   readonly completionMs: number
-  /** The servers that computed it, in order, at the end; of several texts, the first one's. */
-  readonly hops: readonly RouteHop[]
-  readonly recoveries: readonly Recovery[]
 }
 
 /**
@@ -38,7 +47,7 @@ export interface RunSummary {
  */
 export async function runTexts(
   { queue, meters }: RunModules,
-  { caller, signal }: RunFor,
+  { caller, signal, onChain }: RunFor,
   request: TextRequest,
   take: (event: TextEvent) => Promise<void> | void,
 ): Promise<RunSummary> {
@@ -46,26 +55,26 @@ export async function runTexts(
   model.served.requireServed()
   caller.admit()
   const meter = meters.begin(request)
-  const summary = new Summary(prompts)
+  const summary = new Summary(prompts, onChain)
   let leave: (() => void) | undefined
   try {
     leave = await queue.enter({ caller, model: model.id, slots: sessionsOf(request) }, signal)
     meter.started()
-    const watch = summary.watch.bind(summary)
-    for await (const event of textsOf(request, signal, watch)) {
+    for await (const event of textsOf(request, { signal, scope: caller.name, watch: summary })) {
       summary.add(event)
       meter.add(event)
+      if (event.kind === 'end') request.onText?.(event.result)
       await take(event)
     }
     return summary
   } finally {
     leave?.()
     meter.ended()
-    if (summary.hasBegun) caller.charge(summary.promptTokens - summary.cachedTokens, summary.completionTokens)
+    if (summary.hasBegun) caller.charge(summary.promptTokens, summary.completionTokens)
   }
 }
 
-class Summary implements RunSummary {
+class Summary implements RunSummary, WatchRequest {
   readonly promptTokens: number
   cachedTokens = 0
   completionTokens = 0
@@ -74,9 +83,10 @@ class Summary implements RunSummary {
   hops: readonly RouteHop[] = []
   readonly recoveries: Recovery[] = []
   hasBegun = false
-  #first: object | undefined
+  readonly #onChain: RunFor['onChain']
 
-  constructor(prompts: TextRequest['prompts']) {
+  constructor(prompts: TextRequest['prompts'], onChain: RunFor['onChain']) {
+    this.#onChain = onChain
     this.promptTokens = prompts.reduce((sum, { length }) => sum + length, 0)
   }
 
@@ -90,11 +100,21 @@ class Summary implements RunSummary {
     this.completionMs = Math.max(this.completionMs, (seconds - prefillSeconds) * 1000)
   }
 
-  watch(session: Parameters<Parameters<typeof textsOf>[2]>[0]): void {
-    this.#first ??= session
-    session.on('route', (hops) => {
-      if (this.#first === session) this.hops = hops
-    })
-    session.on('recovery', (recovery) => this.recoveries.push(recovery))
+  onRoute(prompt: number, hops: readonly RouteHop[]): void {
+    if (prompt !== 0) return
+    this.hops = hops
+    this.#tell()
+  }
+
+  onRecovery(recovery: Recovery): void {
+    this.recoveries.push(recovery)
+  }
+
+  onWaiting(waiting: Waiting): void {
+    this.#tell(waiting)
+  }
+
+  #tell(waiting?: Waiting): void {
+    this.#onChain?.({ hops: this.hops, recoveries: this.recoveries, waiting })
   }
 }

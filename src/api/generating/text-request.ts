@@ -14,6 +14,8 @@ export interface TextRequest {
   readonly options: GenerationOptions & { readonly maxNewTokens: number }
   /** How many likeliest tokens are told in the place of each token of the prompts; undefined: nothing is. */
   readonly promptLogprobs?: number | undefined
+  /** Told of each text that is complete. */
+  readonly onText?: ((result: TextResult) => void) | undefined
 }
 
 /** What comes of a request. Texts are numbered by prompt and then by text: prompt * n + text. */

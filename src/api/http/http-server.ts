@@ -9,7 +9,7 @@ import type { AccessControl } from '../access/access-control.ts'
 import { apiErrorOf, errorBody } from '../errors/error-of.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
 import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
-import type { Router } from './router.ts'
+import type { Route, Router } from './router.ts'
 
 export interface HttpServerModules {
   readonly router: Router
@@ -30,6 +30,8 @@ export interface Answered {
 export interface HttpServerOptions extends OriginRules {
   readonly host: string
   readonly port: number
+  /** How long a client may take to send a request, 60 s unless told. */
+  readonly requestTimeoutMs?: number
 }
 
 export interface HttpServer {
@@ -43,9 +45,10 @@ export interface HttpServer {
 }
 
 /** What one client may take before it has said anything useful. */
-const LIMITS = { headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 }
+const LIMITS = { headersTimeout: 10_000, keepAliveTimeout: 75_000 }
+const REQUEST_TIMEOUT_MS = 60_000
 const MAX_CONNECTIONS = 1024
-const CHECK_MS = 5000
+const MAX_CHECK_MS = 5000
 
 /** How often idle connections are looked for while the server drains. */
 const IDLE_MS = 50
@@ -57,7 +60,14 @@ const LINGER_MS = 1000
 export async function startHttpServer(modules: HttpServerModules, options: HttpServerOptions): Promise<HttpServer> {
   const { logger } = modules
   let numOpen = 0
-  const server = createServer({ ...LIMITS, connectionsCheckingInterval: CHECK_MS }, (request, response) => {
+  const { requestTimeoutMs: requestTimeout = REQUEST_TIMEOUT_MS } = options
+  const limits = {
+    keepAliveTimeout: LIMITS.keepAliveTimeout,
+    requestTimeout,
+    headersTimeout: Math.min(LIMITS.headersTimeout, requestTimeout),
+    connectionsCheckingInterval: Math.min(MAX_CHECK_MS, requestTimeout / 2),
+  }
+  const server = createServer(limits, (request, response) => {
     numOpen += 1
     if (!server.listening) response.shouldKeepAlive = false
     void serve(modules, options, request, response).finally(() => {
@@ -111,7 +121,7 @@ async function serve(
   const began = performance.now()
   const requestId = requestIdOf(request)
   const { method = 'GET' } = request
-  let routePath = 'none'
+  let found: Route | undefined
   response.setHeader('x-request-id', requestId)
   // A connection that breaks is noticed by the exchange.
   response.on('error', () => undefined)
@@ -125,15 +135,16 @@ async function serve(
     }
     const url = new URL(`http://localhost${request.url?.startsWith('/') === true ? request.url : '/'}`)
     const { route, rest } = router.find(method, url.pathname)
-    routePath = route.path
+    found = route
     const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
     await route.handle(new Exchange({ request, response }, { requestId, url, caller }), rest)
   } catch (error) {
-    refuse(request, response, error)
-    if (!(error instanceof ClientGoneError) && !response.destroyed) log(logger, error, { requestId, route: routePath })
+    refuse(request, response, { error, body: (found?.errorBody ?? errorBody)(error, requestId) })
+    if (!(error instanceof ClientGoneError) && !response.destroyed)
+      log(logger, error, { requestId, route: found?.path })
   } finally {
     onAnswered?.({
-      route: routePath,
+      route: found?.path ?? 'none',
       method,
       status: response.headersSent ? response.statusCode : 499,
       seconds: (performance.now() - began) / 1000,
@@ -142,13 +153,17 @@ async function serve(
 }
 
 /** Answers with an error, if nothing was answered yet; what is left of the request is not read. */
-function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { error, body: told }: { readonly error: unknown; readonly body: object },
+): void {
   if (response.headersSent || response.destroyed) {
     response.end()
     return
   }
   const { status, retryAfterSeconds } = apiErrorOf(error).details
-  const body = JSON.stringify(errorBody(error))
+  const body = JSON.stringify(told)
   const isReadToTheEnd = request.complete || !hasBody(request)
   response.writeHead(status, {
     'content-type': 'application/json',

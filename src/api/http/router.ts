@@ -8,6 +8,8 @@ export interface Route {
   readonly path: string
   /** Whether anybody may ask, also where keys are asked for. */
   readonly isOpen?: boolean
+  /** The body of an answer that is an error; OpenAI's form unless told. */
+  readonly errorBody?: (error: unknown, requestId: string) => object
   handle(exchange: Exchange, rest: string): Promise<void> | void
 }
 

@@ -2,6 +2,8 @@ import { basename } from 'node:path'
 import type { ChatFormat } from '../../client/chat/chat-format.ts'
 import { loadChatFormat } from '../../client/chat/chat-format.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { TokenHistories } from '../../client/chat/token-histories.ts'
+import { PromptCache } from '../../client/prompt-cache/prompt-cache.ts'
 import { badRequest, unavailable } from '../errors/api-error.ts'
 import { errorMessage } from '../../base/errors.ts'
 import { TokenTexts } from './token-texts.ts'
@@ -9,12 +11,24 @@ import { TokenTexts } from './token-texts.ts'
 /** Seconds after which a swarm that lacks blocks may have them again. */
 const RETRY_AFTER_SECONDS = 10
 
+/** How a model is served. */
+export interface ServedModelOptions {
+  /** 'model', 'chatml', 'plain', or a jinja file. */
+  readonly template: string
+  /** The most tokens of earlier prompts that servers are asked to keep; 0: none. */
+  readonly promptCacheTokens: number
+}
+
 /** A model that the API answers for, over its swarm. */
 export class ServedModel {
   /** Its name in lists and answers: that of the hub, or else its folder's. */
   readonly id: string
   readonly model: AutoDistributedModelForCausalLM
   readonly tokens: TokenTexts
+  /** What servers keep of earlier prompts. */
+  readonly promptCache: PromptCache
+  /** The tokens of earlier conversations; undefined without a tokenizer. */
+  readonly histories: TokenHistories | undefined
   /** When it was opened, in seconds since 1970. */
   readonly created = Math.floor(Date.now() / 1000)
   readonly #names: ReadonlySet<string>
@@ -22,21 +36,34 @@ export class ServedModel {
 
   /**
    * `source` is the model as the user named it; `template` as in `loadChatFormat`. A model without a template serves
-   * all but chats.
+   * all but chats. Close it before the model.
    */
-  static async open(model: AutoDistributedModelForCausalLM, source: string, template: string): Promise<ServedModel> {
+  static async open(
+    model: AutoDistributedModelForCausalLM,
+    source: string,
+    { template, promptCacheTokens }: ServedModelOptions,
+  ): Promise<ServedModel> {
     const chat = await loadChatFormat(model, template).catch((error: unknown) => {
       if (template !== 'model') throw error
       return errorMessage(error)
     })
-    return new ServedModel(model, source, chat)
+    // A cache of a single token keeps nothing.
+    const cache = new PromptCache(model, { maxTokens: Math.max(1, promptCacheTokens) })
+    return new ServedModel(model, source, chat, cache)
   }
 
-  private constructor(model: AutoDistributedModelForCausalLM, source: string, chat: ChatFormat | string) {
+  private constructor(
+    model: AutoDistributedModelForCausalLM,
+    source: string,
+    chat: ChatFormat | string,
+    promptCache: PromptCache,
+  ) {
     const { remote, folder, config } = model.checkpoint
     this.model = model
     this.id = remote?.repo ?? basename(folder)
     this.tokens = new TokenTexts(model.tokenizer)
+    this.promptCache = promptCache
+    this.histories = model.tokenizer === undefined ? undefined : new TokenHistories(model.tokenizer)
     const savedAs = config.raw['_name_or_path']
     this.#names = new Set([
       this.id,
@@ -45,6 +72,11 @@ export class ServedModel {
       ...(typeof savedAs === 'string' && savedAs !== '' ? [savedAs] : []),
     ])
     this.#chat = chat
+  }
+
+  /** Frees what servers keep for it. */
+  async close(): Promise<void> {
+    await this.promptCache.close()
   }
 
   /** The most tokens of prompt and answer together. */

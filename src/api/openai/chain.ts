@@ -1,4 +1,4 @@
-import type { RunSummary } from '../generating/run.ts'
+import type { ChainState } from '../generating/run.ts'
 import type { Exchange } from '../http/exchange.ts'
 
 /** The header with which a client asks which servers computed its answer. */
@@ -11,7 +11,7 @@ export function wantsChain(exchange: Exchange): boolean {
 }
 
 /** The servers that computed an answer, in order, and the repairs on the way. */
-export function chainOf({ hops, recoveries }: RunSummary): object {
+export function chainOf({ hops, recoveries, waiting }: ChainState): object {
   return {
     chain: hops.map(({ peerId, name, start, end, device, dtype, quant }) => ({
       peer: peerId,
@@ -27,5 +27,8 @@ export function chainOf({ hops, recoveries }: RunSummary): object {
       replayed_tokens: replayedTokens,
       reason,
     })),
+    ...(waiting !== undefined && {
+      waiting: { reason: waiting.reason, missing_blocks: waiting.missingBlocks, seconds: waiting.seconds },
+    }),
   }
 }

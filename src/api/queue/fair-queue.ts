@@ -32,7 +32,8 @@ const NEWEST_SHARE = 0.1
 
 /**
  * Lets requests in while there are free slots, and others wait. It is the turn of the caller that has the fewest slots,
- * and of that caller's oldest request: whoever sends a hundred requests waits for them, not everybody else.
+ * among equals of the one who was let in longest ago, and of that caller's oldest request: whoever sends a hundred
+ * requests waits for them, not everybody else.
  */
 export class FairQueue {
   readonly #options: QueueOptions
@@ -40,6 +41,9 @@ export class FairQueue {
   readonly #taken = new Map<Caller, number>()
   #free: number
   readonly #running = new Set<Entry>()
+  /** When each caller was let in last: the number of that entry. */
+  readonly #letIn = new WeakMap<Caller, number>()
+  #numLetIn = 0
   #meanSeconds = 1
 
   constructor(options: QueueOptions) {
@@ -106,6 +110,7 @@ export class FairQueue {
     const { caller, slots } = entry
     this.#free -= slots
     this.#running.add(entry)
+    this.#letIn.set(caller, ++this.#numLetIn)
     this.#taken.set(caller, (this.#taken.get(caller) ?? 0) + slots)
   }
 
@@ -129,13 +134,12 @@ export class FairQueue {
 
   /** Whose turn it is. One that needs many slots waits for them, and others behind it: it would never get them else. */
   #next(): Waiting | undefined {
-    let best: Waiting | undefined
-    let least = Infinity
+    const takenBy = ({ wanted }: Waiting): number => this.#taken.get(wanted.caller) ?? 0
+    const lastOf = ({ wanted }: Waiting): number => this.#letIn.get(wanted.caller) ?? 0
+    let best = this.#waiting[0]
     for (const waiting of this.#waiting) {
-      const taken = this.#taken.get(waiting.wanted.caller) ?? 0
-      if (taken >= least) continue
-      best = waiting
-      least = taken
+      const fewer = takenBy(waiting) - takenBy(best!)
+      if (fewer < 0 || (fewer === 0 && lastOf(waiting) < lastOf(best!))) best = waiting
     }
     return best
   }

@@ -1,8 +1,7 @@
 import type { Registry } from 'prom-client'
 import { PetalsError, UsageError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { ApiKey } from '../../api/access/access-control.ts'
-import { readKeyFile } from '../../api/access/key-file.ts'
-import { type ApiServer, startApiServer } from '../../api/api-server.ts'
+import type { ApiServer } from '../../api/api-server.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
 import type { apiOptions } from '../options/api-options.ts'
 import { type OptionValues, flagOf } from '../options/option-table.ts'
@@ -31,6 +30,7 @@ export async function openApi(
   { registry, logger, cleanup }: OpenApiModules,
 ): Promise<ApiServer> {
   checkOrigins(values.corsOrigins)
+  const { startApiServer } = await import('../../api/api-server.ts')
   const server = await startApiServer(
     { registry, logger },
     {
@@ -55,6 +55,7 @@ async function keysOf({ apiKey, apiKeyFile }: OptionValues<typeof apiOptions>): 
   const own = apiKey.map((key, i) => ({ name: `key-${i + 1}`, key }))
   if (own.some(({ key }) => key.trim() === '' || /\s/.test(key)))
     throw new UsageError('--api-key: a key is neither empty nor has spaces')
+  const { readKeyFile } = await import('../../api/access/key-file.ts')
   const fromFile = apiKeyFile === undefined ? [] : await readKeyFile(apiKeyFile)
   const twice = fromFile.find(({ name }) => own.some((each) => each.name === name))
   if (twice !== undefined)

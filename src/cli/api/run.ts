@@ -45,7 +45,9 @@ async function start(values: ApiValues, logger: Logger, cleanup: Cleanup, signal
   cleanup.add(registerEventLoopMetric(registry))
   for (const source of values.model.length > 0 ? values.model : [BUNDLED_MODEL]) {
     const model = await openClient({ ...values, model: source }, logger, cleanup, signal, node)
-    api.catalog.add(await ServedModel.open(model, source, values.template))
+    const served = await ServedModel.open(model, source, values)
+    cleanup.add(() => served.close())
+    api.catalog.add(served)
   }
   registerClientMetrics(registry, ...api.catalog.models.map(({ model }) => model))
   api.catalog.complete()

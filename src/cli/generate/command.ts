@@ -14,6 +14,7 @@ export const generateCommand = defineCommand({
       'a random one, repeatable',
     ],
     ['$0 generate --bootstrap ADDR --prompt "We the people" --num-beams 4', 'the likeliest of four beams'],
+    ['$0 generate --bootstrap ADDR --prompt "A whale: " --json-schema whale.json', 'JSON that fulfils a schema'],
     [
       '$0 generate --bootstrap ADDR --batch prompts.jsonl > texts.jsonl',
       'a line for each line; those that fail have an error in place of results',

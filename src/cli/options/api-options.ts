@@ -86,6 +86,15 @@ export const apiOptions = {
     default: 256,
     description: 'Requests that may wait for their turn; others are refused with status 429',
   },
+  promptCacheTokens: {
+    type: 'integer',
+    group: API,
+    min: 0,
+    default: 65_536,
+    description:
+      'Tokens of earlier prompts and answers that servers are asked to keep, for those that begin so; 0: none',
+    reason: 'Servers give the room to whoever needs it, at once',
+  },
   template: {
     type: 'text',
     group: API,

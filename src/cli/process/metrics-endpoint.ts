@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import type { Health } from '../../api/metrics-server.ts'
+import type { Health, MetricsServerModules } from '../../api/metrics-server.ts'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
@@ -7,10 +7,11 @@ import type { OptionValues } from '../options/option-table.ts'
 import type { metricsOptions } from '../options/server-options.ts'
 import type { Cleanup } from './cleanup.ts'
 
-/** A process's HTTP endpoint for /metrics, /health and /ready. */
+/** The metrics of a process, and the HTTP endpoint for /metrics, /health and /ready. */
 export interface MetricsEndpoint {
-  readonly port: number
-  /** What it serves; more may be registered. */
+  /** Null if there is no endpoint, and metrics are read elsewhere. */
+  readonly port: number | null
+  /** What there is to read; more may be registered. */
   readonly registry: Registry
   /** libp2p's metrics, an option of the node. */
   readonly ofLibp2p: Libp2pMetrics
@@ -20,29 +21,20 @@ export interface MetricsEndpoint {
 
 /**
  * Opens the endpoint, if it was asked for. To be done before anything that takes long, so that a port in use is
- * reported at once. Throws `METRICS_LISTEN`.
+ * reported at once. Without it there are metrics only if they are `readElsewhere`. Throws `METRICS_LISTEN`.
  */
 export async function openMetricsEndpoint(
-  { metricsPort, metricsHost }: OptionValues<typeof metricsOptions>,
+  values: OptionValues<typeof metricsOptions>,
   health: () => Health,
   cleanup: Cleanup,
+  { readElsewhere = false }: { readonly readElsewhere?: boolean } = {},
 ): Promise<MetricsEndpoint | undefined> {
-  if (metricsPort === undefined) return undefined
+  if (values.metricsPort === undefined && !readElsewhere) return undefined
   const { createMetrics, registerEventLoopMetric } = await import('../../api/metrics.ts')
   const { libp2pMetrics, registerSwarmMetrics } = await import('../../api/swarm-metrics.ts')
-  const { startMetricsServer } = await import('../../api/metrics-server.ts')
   const registry = createMetrics()
-  const server = await startMetricsServer({ registry, health }, { host: metricsHost, port: metricsPort }).catch(
-    (error: unknown) => {
-      if (errorCode(error) !== 'METRICS_LISTEN') throw error
-      throw new PetalsError('METRICS_LISTEN', `--metrics-port, --metrics-host: ${errorMessage(error)}`, {
-        cause: error,
-      })
-    },
-  )
-  cleanup.add(() => server.stop())
   return {
-    port: server.port,
+    port: await listen(values, { registry, health }, cleanup),
     registry,
     ofLibp2p: libp2pMetrics(registry),
     watchNode(node) {
@@ -50,4 +42,19 @@ export async function openMetricsEndpoint(
       cleanup.add(registerEventLoopMetric(registry))
     },
   }
+}
+
+async function listen(
+  { metricsPort, metricsHost }: OptionValues<typeof metricsOptions>,
+  modules: MetricsServerModules,
+  cleanup: Cleanup,
+): Promise<number | null> {
+  if (metricsPort === undefined) return null
+  const { startMetricsServer } = await import('../../api/metrics-server.ts')
+  const server = await startMetricsServer(modules, { host: metricsHost, port: metricsPort }).catch((error: unknown) => {
+    if (errorCode(error) !== 'METRICS_LISTEN') throw error
+    throw new PetalsError('METRICS_LISTEN', `--metrics-port, --metrics-host: ${errorMessage(error)}`, { cause: error })
+  })
+  cleanup.add(() => server.stop())
+  return server.port
 }

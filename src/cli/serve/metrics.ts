@@ -1,6 +1,8 @@
+import type { Registry } from 'prom-client'
 import type { RunningServer } from '../../server/serve.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
+import type { apiPortOptions } from '../options/api-options.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type { metricsOptions } from '../options/server-options.ts'
 import type { Cleanup } from '../process/cleanup.ts'
@@ -9,17 +11,19 @@ import { spansOf } from '../values/span.ts'
 
 /** The metrics endpoint of a server. */
 export interface ServerMetrics {
-  /** Null if no metrics were asked for. */
+  /** Null if it was not asked for. */
   readonly port: number | null
+  /** Undefined if nobody reads metrics. */
+  readonly registry: Registry | undefined
   /** libp2p's metrics, an option of the node. */
   readonly ofLibp2p: Libp2pMetrics | undefined
   /** Makes the endpoint report on this server and its node from now on. */
   watch(running: RunningServer, node: SwarmNode): void
 }
 
-/** Opens the metrics endpoint, if it was asked for. Throws as `openMetricsEndpoint`. */
+/** Opens the metrics endpoint, if it was asked for; the API has metrics as well. Throws as `openMetricsEndpoint`. */
 export async function openMetrics(
-  values: OptionValues<typeof metricsOptions>,
+  values: OptionValues<typeof metricsOptions & typeof apiPortOptions>,
   cleanup: Cleanup,
 ): Promise<ServerMetrics> {
   let watched: RunningServer | undefined
@@ -30,13 +34,14 @@ export async function openMetrics(
     alive: !failed,
     missing: spansOf(watched?.discovery.unserved() ?? []),
   })
-  const endpoint = await openMetricsEndpoint(values, health, cleanup)
-  if (endpoint === undefined) return { port: null, ofLibp2p: undefined, watch: () => undefined }
+  const endpoint = await openMetricsEndpoint(values, health, cleanup, { readElsewhere: values.apiPort !== undefined })
+  if (endpoint === undefined) return { port: null, registry: undefined, ofLibp2p: undefined, watch: () => undefined }
   const { port, ofLibp2p, registry, watchNode } = endpoint
   const { registerEngineMetrics } = await import('../../api/metrics.ts')
   const { registerServerMetrics } = await import('../../api/server-metrics.ts')
   return {
     port,
+    registry,
     ofLibp2p,
     watch(running, node) {
       watched = running

@@ -1,3 +1,4 @@
+import { apiOptions, apiPortOptions } from '../options/api-options.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import {
   computeOptions,
@@ -17,6 +18,8 @@ export const serveOptions = {
   ...nodeOptions,
   ...peerOptions,
   ...serverOptions,
+  ...apiPortOptions,
+  ...apiOptions,
   ...nodeLogOptions,
 }
 

@@ -1,12 +1,13 @@
 import type { Logger } from 'pino'
+import type { ApiServer } from '../../api/api-server.ts'
 import { UsageError } from '../../base/errors.ts'
 import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
-import { chooseDevice } from '../../runtime/choose-device.ts'
-import { parseDType } from '../../runtime/device.ts'
+import { chooseDevice, freeDeviceBytes, webGpuHint } from '../../runtime/choose-device.ts'
+import { deviceText, parseDType } from '../../runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
@@ -23,9 +24,9 @@ import type { Shutdown } from '../process/shutdown.ts'
 import { parseSpan, spanText } from '../values/span.ts'
 import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
+import { answerThrough, openServeApi } from './api.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
-import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** Serves a span until asked to stop, then drains. Rejects, with everything closed, if it cannot start or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -33,14 +34,14 @@ export async function runServe(values: ServeValues, { shutdown }: CommandContext
   if (values.supervise) return superviseServe(values, logger)
   const cleanup = new Cleanup()
   try {
-    const running = await start(values, logger, cleanup, shutdown.signal)
+    const { running, api } = await start(values, logger, cleanup, shutdown.signal)
     await Promise.race([
       aborted(shutdown.signal),
       running.failed.then((error) => {
         throw error
       }),
     ])
-    await drain(running, values.drainTimeout, logger, shutdown)
+    await Promise.all([api?.drain(values.drainTimeout * 1000), drain(running, values.drainTimeout, logger, shutdown)])
   } finally {
     await cleanup.run()
   }
@@ -53,7 +54,7 @@ async function start(
   logger: Logger,
   cleanup: Cleanup,
   signal: AbortSignal,
-): Promise<RunningServer> {
+): Promise<Pick<Started, 'running' | 'api'>> {
   const progress = new ProgressView(logger)
   cleanup.add(() => progress.stop())
   const download = {
@@ -67,10 +68,12 @@ async function start(
     adapters: await openAdapters(values.adapters, download, signal),
   }
   const metrics = await openMetrics(values, cleanup)
+  const { registry } = metrics
+  const api = await openServeApi(values, { registry, logger, cleanup })
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
   logger.info(
     {
-      device: options.device.kind,
+      device: deviceText(options.device),
       dtype: options.dtype,
       quant: options.quant,
       kvDtype: values.kvDtype,
@@ -79,10 +82,13 @@ async function start(
     `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`,
   )
   for (const note of checkpoint.notes) logger.info(note)
+  const hint = webGpuHint(values.device, options.device)
+  if (hint !== undefined) logger.info(hint)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
-  await tellReady(values, { running, node, metrics }, logger, cleanup)
-  return running
+  if (api !== undefined) await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  await tellReady(values, { running, node, metrics, api }, logger, cleanup)
+  return { running, api }
 }
 
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {
@@ -107,7 +113,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     trainingBytes: values.trainingMemory,
-    memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
+    memoryBytes: freeDeviceBytes(device),
     publicName: values.publicName,
     throughput: parseThroughput(values.throughput),
     balance:
@@ -142,11 +148,12 @@ interface Started {
   readonly running: RunningServer
   readonly node: SwarmNode
   readonly metrics: ServerMetrics
+  readonly api: ApiServer | undefined
 }
 
 async function tellReady(
   values: ServeValues,
-  { running, node, metrics }: Started,
+  { running, node, metrics, api }: Started,
   logger: Logger,
   cleanup: Cleanup,
 ): Promise<void> {
@@ -158,7 +165,10 @@ async function tellReady(
   const multiaddrs = bestFirst(node.multiaddrs)
   const blocks = spanText([start, end])
   cleanup.add(
-    await announceReady({ peerId, multiaddrs, blocks, httpPort: null, metricsPort: metrics.port }, values.readyFile),
+    await announceReady(
+      { peerId, multiaddrs, blocks, httpPort: api?.port ?? null, metricsPort: metrics.port },
+      values.readyFile,
+    ),
   )
   logger.info(
     {
@@ -168,6 +178,7 @@ async function tellReady(
       cacheTokens,
       backwardTokens,
       ...(metrics.port !== null && { metricsPort: metrics.port }),
+      ...(api !== undefined && { httpPort: api.port }),
     },
     `serving blocks ${blocks} of ${config.numBlocks}`,
   )

@@ -108,7 +108,7 @@ export function describeWaiting({ reason, seconds }: Waiting): string {
 const ENDINGS = {
   length: 'as many as were asked for',
   eos: 'the model ended the text',
-  stop: 'a stop text came',
+  stop: 'a stop text came, or all that was asked for',
   criterion: 'a stopping criterion was met',
   time: 'the time was up',
   aborted: 'cut short',

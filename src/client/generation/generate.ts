@@ -69,7 +69,7 @@ export async function* generate(
       if (finishReason === undefined && !textDecides) steps.start([tokenId])
       let piece = finishReason === 'eos' ? '' : await output.push(tokenId)
       const textSoFar = text === undefined ? undefined : shown + piece
-      if (output.stopped) finishReason = 'stop'
+      if (output.stop !== undefined) finishReason = 'stop'
       else if (finishReason !== 'eos' && stoppingCriteria.some((ends) => ends(ids, textSoFar)))
         finishReason = 'criterion'
       if (finishReason === undefined && textDecides) steps.start([tokenId])
@@ -91,6 +91,7 @@ export async function* generate(
     logprobs,
     text: shown,
     finishReason: finishReason ?? 'aborted',
+    ...(output.stop !== undefined && { stopString: output.stop }),
     ...seedOf(options),
     seconds: elapsed(),
     prefillSeconds,

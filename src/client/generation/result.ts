@@ -32,6 +32,8 @@ export interface GenerationResult {
   /** The text without EOS token and stop string: all chunks' texts joined. */
   readonly text: string
   readonly finishReason: FinishReason
+  /** The stop string before which the text ended, if it ended so. */
+  readonly stopString?: string
   /**
    * Of a beam search: the sum of log-probabilities after processors, divided by the length to the power of
    * `lengthPenalty`.

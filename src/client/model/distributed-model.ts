@@ -8,11 +8,12 @@ import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type PretrainedParts, openPretrained } from './pretrained.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
-import { RemoteSequential } from '../remote/remote-sequential.ts'
+import { type ForwardOptions, RemoteSequential } from '../remote/remote-sequential.ts'
 import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
 import type { SessionOptions } from '../session/open.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
+import type { TunedHead } from './tuned-head.ts'
 import { type TunedPrompts, checkTunedPrompts, withPrompts, withoutPrompts } from './tuned-prompts.ts'
 
 /** A text, which needs a tokenizer, or token ids. */
@@ -57,6 +58,8 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   readonly tokenizer: Tokenizer | undefined
   /** The tuned prompts of what brings no others. */
   readonly prompts: TunedPrompts | undefined
+  /** What stands in place of the checkpoint's head. */
+  readonly head: TunedHead | undefined
   /** The adapter of what names no other. */
   readonly activeAdapter: ActiveAdapter | undefined
 
@@ -77,13 +80,14 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Called by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer, prompts, ...options }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, prompts, head, ...options }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
     this.ends = ends
     this.tokenizer = tokenizer
     this.prompts = prompts
+    this.head = head
     this.activeAdapter = options.activeAdapter
     const watch = (session: InferenceSession): void => {
       session.on('route', (hops) => this.emit('route', hops))
@@ -105,12 +109,24 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
     return fromFloat32(await this.ends.head(asFloat32(hidden).slice()), [batch, tokens, this.ends.outputSize])
   }
 
+  /**
+   * Computes the blocks and the last norm on whole sequences: float32 [batch, tokens, hidden], transformers'
+   * `last_hidden_state`. Throws as `forward`.
+   */
+  async hiddenStates(
+    input: BatchInput,
+    options: Pick<ForwardOptions, 'activeAdapter' | 'signal'> = {},
+  ): Promise<Tensor> {
+    const hidden = await this.#allBlocks('shape' in input ? input : await this.embed(input), options)
+    return fromFloat32(await this.ends.norm(asFloat32(hidden).slice()), hidden.shape)
+  }
+
   /** The last block's output, with the model's tuned prompts before each sequence and without them again. */
-  async #allBlocks(hidden: Tensor): Promise<Tensor> {
+  async #allBlocks(hidden: Tensor, options: Pick<ForwardOptions, 'activeAdapter' | 'signal'> = {}): Promise<Tensor> {
     const { prompts } = this
     if (prompts === undefined || hidden.shape.length !== 3 || hidden.dtype !== 'float32')
-      return this.layers.forward(hidden)
-    const output = await this.layers.forward(withPrompts(prompts.before, hidden), { prompts: prompts.deep })
+      return this.layers.forward(hidden, options)
+    const output = await this.layers.forward(withPrompts(prompts.before, hidden), { ...options, prompts: prompts.deep })
     return withoutPrompts(prompts.before.shape[0]!, output)
   }
 

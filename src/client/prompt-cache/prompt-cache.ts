@@ -48,6 +48,16 @@ const MAX_TOKENS = 65_536
 const MAX_AGE_MS = 10 * 60_000
 const SESSION_TOKENS = 512
 
+/** What a request's session is opened with, and what is told of it. */
+export interface RequestSettings extends SessionSettings {
+  /**
+   * Requests of another scope share nothing, so that none can find out, by its time, what others have asked; by default
+   * all are of one.
+   */
+  readonly scope?: string | undefined
+  readonly watch?: RequestWatch | undefined
+}
+
 /** What a request wants of a session. */
 interface Wanted {
   readonly ids: readonly number[]
@@ -90,14 +100,14 @@ export class PromptCache implements AsyncDisposable {
 
   /**
    * Generates one text token by token, as the model's own `stream` does: the same chunks, and the same result with
-   * `cachedTokens`. Its session has the `settings` of `inferenceSession`, and is watched by `watch`. The signal ends a
-   * step under way at once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
-   * that fails in itself is not. Throws as `stream`.
+   * `cachedTokens`. The third argument has settings of `inferenceSession` as well. The signal ends a step under way at
+   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one that fails in
+   * itself is not. Throws as `stream`.
    */
   async *stream(
     prompt: Prompt,
     options: GenerationOptions = {},
-    { watch, ...settings }: SessionSettings & { readonly watch?: RequestWatch | undefined } = {},
+    { watch, scope, ...settings }: RequestSettings = {},
   ): AsyncGenerator<GenerationChunk, CachedResult> {
     if (this.#closed) throw new UsageError('the prompt cache is closed')
     checkOptions(options)
@@ -110,7 +120,7 @@ export class PromptCache implements AsyncDisposable {
     const began = performance.now()
     const { signal } = resolved
     const needed = ids.length + resolved.maxNewTokens
-    const key = cacheKey(this.#model, settings, needed)
+    const key = [scope, ...cacheKey(this.#model, settings, needed)]
     const held = await this.#take({ ids, key, settings, needed, signal, watch })
     const waited = (performance.now() - began) / 1000
     let isSound = true

@@ -402,9 +402,9 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
       check: () => {
         if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
       },
-      because,
       signal,
       abandon: () => void this.close(),
+      because,
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []

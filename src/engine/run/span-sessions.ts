@@ -1,19 +1,15 @@
-import { chain, nameInCopy } from '../../graph/chain.ts'
-import { type FinishedGraph, encodeModel } from '../../graph/encode.ts'
+import type { FinishedGraph } from '../../graph/encode.ts'
 import { loraInputNames } from '../../graph/lora.ts'
 import type { BoundRun } from '../../runtime/bound-run.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { createResidentSession } from '../../runtime/session.ts'
 import { LruMap } from './lru-map.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
+import { type ChainedSession, createChainedSession } from './span-session.ts'
 
 /** A session over blocks `start` to `end`, and the recorded runs of it. */
-export interface SpanSession {
-  readonly pointer: Pointer
-  /** By their names; sessions of some blocks need less than others. */
-  readonly inputs: ReadonlySet<string>
+export interface SpanSession extends ChainedSession {
   readonly recorded: LruMap<string, RecordedRun>
 }
 
@@ -86,24 +82,10 @@ export class SpanSessions {
   #create({ start, end, records }: SessionKey): SpanSession {
     const blocks = this.#blocks.slice(start, end)
     const graphs = this.#graphs.slice(start, end)
-    const graph = chain(graphs, {
-      input: 'hidden',
-      output: 'output',
-      own: ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)],
-    })
-    const inline = new Map(
-      blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)),
-    )
-    const weights = blocks.flatMap((block, i) =>
-      block.weights.map((weight) => ({ ...weight, name: nameInCopy(i, weight.name) })),
-    )
+    const own = ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)]
     const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }
-    const pointer = createResidentSession(this.#env, this.#device, encodeModel(graph, inline), weights, options)
-    return {
-      pointer,
-      inputs: new Set(graph.inputs.map(({ name }) => name)),
-      recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(pointer, recorded)),
-    }
+    const session = createChainedSession(this.#env, this.#device, { graphs, blocks, own }, options)
+    return { ...session, recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(session.pointer, recorded)) }
   }
 
   #forget(session: Pointer, { run, graphId, isRecorded }: RecordedRun): void {

@@ -93,9 +93,9 @@ export class CacheShares {
     return displaceIdlest(parked.filter((holding) => holding.peerId === peerId)) || displaceIdlest(parked)
   }
 
-  /** All parked sessions give way, since the server is about to stop: they would hold it up. */
-  clearParked(): void {
-    while (displaceIdlest(this.#parked()));
+  /** All parked sessions give way, for this reason. */
+  clearParked(error: PetalsError): void {
+    while (displaceIdlest(this.#parked(), error));
   }
 
   /** Why a peer may not hold so many more tokens. */
@@ -123,10 +123,8 @@ export class CacheShares {
   #makeWay(peerId: string, tokens: number, cacheTokens: number): void {
     const [greediest, most] = this.#greediest(peerId)
     if (most <= this.#shareOf(peerId, cacheTokens) || this.#heldBy(peerId) + tokens > most) return
-    displaceIdlest(
-      this.#holdingsOf(greediest),
-      `sessions of this peer held ${most} of ${cacheTokens} cache tokens, and other peers wait for some`,
-    )
+    const held = `sessions of this peer held ${most} of ${cacheTokens} cache tokens`
+    displaceIdlest(this.#holdingsOf(greediest), displaced(`${held}, and other peers wait for some`))
   }
 
   #greediest(except: string): readonly [string, number] {
@@ -156,16 +154,20 @@ export class CacheShares {
   }
 }
 
+function displaced(reason: string): PetalsError {
+  return new PetalsError('SESSION_DISPLACED', reason)
+}
+
 /** Ends the session that was idle for longest, which gives its part back in the same turn. False where none can. */
 function displaceIdlest(
   holdings: readonly Holding[],
-  reason = 'it was parked, and its place in the cache is needed',
+  error = displaced('it was parked, and its place in the cache is needed'),
 ): boolean {
   const able = holdings.filter(({ holder }) => holder !== undefined)
   const [idlest] = able.toSorted((a, b) => a.holder!.usedAt - b.holder!.usedAt)
   if (idlest === undefined) return false
   idlest.isLeaving = true
-  idlest.holder!.giveWay(new PetalsError('SESSION_DISPLACED', reason))
+  idlest.holder!.giveWay(error)
   return true
 }
 

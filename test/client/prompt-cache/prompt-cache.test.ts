@@ -9,6 +9,7 @@ import {
   type PromptCacheOptions,
 } from '../../../src/client/prompt-cache/prompt-cache.ts'
 import type { GenerationOptions } from '../../../src/sampling/options/options.ts'
+import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { eventually } from '../../eventually.ts'
 import { DEMO, type TestSwarm, startServers } from '../kit.ts'
 import { someIds } from './some-ids.ts'
@@ -133,15 +134,15 @@ describe('a prompt cache over two servers', () => {
 
   test('conversations with a common beginning each go on from their own end', async () => {
     const cache = open()
-    const system = someIds(4, 200)
-    const talks = [5, 6, 7].map((seed) => [...system, ...someIds(seed, 60)])
-    let due = 200
-    for (let turn = 0; turn < 3; turn++) {
+    const system = someIds(4, 120)
+    const talks = [5, 6, 7].map((seed) => [...system, ...someIds(seed, 40)])
+    let due = 120
+    for (let turn = 0; turn < 2; turn++) {
       for (const [i, ids] of talks.entries()) {
         const { tokenIds, cachedTokens } = await write(cache, ids)
         assert.deepEqual(tokenIds, (await expected(ids)).tokenIds, `turn ${turn} of ${i}`)
-        due += turn === 0 ? 60 + 11 : 1 + 10 + 11
-        assert.equal(cachedTokens, turn === 0 ? (i === 0 ? 0 : 200) : ids.length - 11)
+        due += turn === 0 ? 40 + 11 : 1 + 10 + 11
+        assert.equal(cachedTokens, turn === 0 ? (i === 0 ? 0 : 120) : ids.length - 11)
         talks[i] = [...ids, ...tokenIds, ...someIds(turn + 20 + i, 10)]
       }
     }
@@ -193,16 +194,17 @@ describe('a prompt cache over two servers', () => {
 
   test('a prompt whose request is ended keeps what was computed of it, and no more is computed', async () => {
     const cache = open()
-    const ids = someIds(12, 1800)
+    const ids = someIds(12, 1200)
     const abort = new AbortController()
     const { engine } = swarm.servers[1]!.server
     const onRun = (): void => {
-      if (computed[1]! >= 900) abort.abort()
+      if (computed[1]! >= 600) abort.abort()
     }
     engine.on('run', onRun)
     const { result } = await collect(cache.stream(ids, { ...GREEDY, signal: abort.signal }))
     engine.off('run', onRun)
     assert.deepEqual([result!.finishReason, result!.tokenIds], ['aborted', []])
+    assert.ok(computed[1]! < 1200, `${computed[1]} tokens were computed`)
     const { parkedTokens } = cache.stats
     const { tokenIds, cachedTokens } = await write(cache, ids)
     assert.deepEqual(tokenIds, (await expected(ids)).tokenIds)
@@ -217,6 +219,26 @@ describe('a prompt cache over two servers', () => {
     const other = await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))
     assert.equal(other.result!.cachedTokens, 0)
     assert.equal((await collect(cache.stream(ids, GREEDY, { wireDType: 'float32' }))).result!.cachedTokens, 99)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'a' }))).result!.cachedTokens, 0)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'b' }))).result!.cachedTokens, 0)
+    assert.equal((await collect(cache.stream(ids, GREEDY, { scope: 'a' }))).result!.cachedTokens, 99)
+  })
+
+  test('tuned prompts before a text are reused with it, and only with it', async () => {
+    const cache = open()
+    const { hiddenSize } = model.checkpoint.config
+    const values = Float32Array.from({ length: 3 * hiddenSize }, (_, i) => Math.sin(i) / 8)
+    const prompts = { before: fromFloat32(values, [3, hiddenSize]) }
+    const ids = someIds(20, 60)
+    await write(cache, ids)
+    const first = await collect(cache.stream(ids, GREEDY, { prompts }))
+    assert.equal(first.result!.cachedTokens, 0)
+    ids.push(...first.result!.tokenIds, ...someIds(21, 10))
+    const second = await collect(cache.stream(ids, GREEDY, { prompts }))
+    assert.equal(second.result!.cachedTokens, 60 + 11)
+    await using session = model.inferenceSession({ maxLength: 128, prompts })
+    const fresh = await collect(session.generate(ids, GREEDY))
+    assert.deepEqual(second.result!.tokenIds, fresh.result!.tokenIds)
   })
 
   test('no more stays parked than the bounds allow, the latest first, and no longer', async () => {

@@ -78,7 +78,8 @@ test('a killed server is out of the routes at once, though its record lives on',
   const route = () => client.route((records) => findRouteAround(records, REQUEST, client.avoided()))
   const used = async () => (await route()).map(({ server }) => server.peerId)
   const [first, second] = servers as [SwarmNode, SwarmNode]
-  assert.deepEqual(await used(), [first.peerId])
+  // Whoever is reached first serves until the faster one is reached as well.
+  await eventually(async () => (await used())[0] === first.peerId)
   await first.stop()
   await eventually(() => !client.node.isConnected(first.peerId))
   assert.deepEqual(await used(), [second.peerId])
@@ -104,7 +105,7 @@ function swarm(servers: ServerRecord[], answers: (peerId: string) => boolean | '
   return { candidates, dialled, failed, reached }
 }
 
-test('of 60 silent servers ever more are dialled at a time, so that the one behind them is found', async (t) => {
+test('of 60 servers that never answer ever more are dialled at a time, and the one behind is found', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const mute = Array.from({ length: 60 }, (_, i) => recordOf(`mute ${i}`, { throughput: 1000 }))
   const { candidates, dialled } = swarm([...mute, recordOf('honest', { throughput: 1 })], (peerId) =>

@@ -127,7 +127,7 @@ describe('a training', () => {
 })
 
 describe('a training with a checkpoint', () => {
-  for (const method of ['deep_ptune', 'classifier'] as const)
+  for (const method of ['deep_ptune', 'head', 'classifier'] as const)
     test(`of ${method}, broken off anywhere, goes on bitwise as if it had not been`, async () => {
       const dataset = method === 'classifier' ? toyDataset(toyExamples(23, true)) : toyDataset()
       const evaluation = method === 'classifier' ? toyDataset(toyExamples(9, true)) : OPTIONS.evaluation
@@ -200,7 +200,7 @@ function plain(value: unknown): unknown {
 /** The gradients of one step over batches of examples. */
 async function gradients(method: TuneOptions['method'], batches: number[][], isLabelled: boolean): Promise<number[]> {
   const examples = toyExamples(8, isLabelled)
-  const trained = toyParts({ ...OPTIONS, method }, toyDataset(examples)).begin(1)
+  const trained = await toyParts({ ...OPTIONS, method }, toyDataset(examples)).begin(1)
   const trainer = new Trainer(toyBatchModel(), trained, { name: 'sgd' })
   await trainer.step(
     batches.map((batch) => batch.map((i) => examples[i]!)),

@@ -164,6 +164,11 @@ describe('what would take too long', () => {
     assert.equal(codeOf(deep), 'CONSTRAINT_TOO_LARGE')
   })
 
+  test('is no pattern that RegExp would go back and forth for', () => {
+    const name = `${'a'.repeat(64)}!`
+    assert.equal(codeOf({ patternProperties: { '^(a+)+$': {} }, required: [name] }), 'none')
+  })
+
   test('is no matter of large numbers', () => {
     const schema = { type: 'array', maxItems: 1e9, items: { type: 'string', minLength: 1e6, maxLength: 1e9 } }
     assert.equal(codeOf(schema), 'none')

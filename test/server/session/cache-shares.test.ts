@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { PetalsError } from '../../../src/base/errors.ts'
+import { PetalsError } from '../../../src/base/errors.ts'
 import { RowAccounts } from '../../../src/engine/cache/rows/row-accounts.ts'
 import { CacheShares, type ShareLimits } from '../../../src/server/session/cache-shares.ts'
 
@@ -146,7 +146,7 @@ test("a peer's own parked sessions do not stand in the way of what it may have",
     [first, second, other].map(({ displaced }) => displaced.length),
     [1, 0, 0],
   )
-  shares.clearParked()
+  shares.clearParked(new PetalsError('DRAINING', 'bye'))
   assert.deepEqual(
     [second, other].map(({ displaced }) => displaced.length),
     [0, 1],

@@ -1,4 +1,5 @@
 import type { ApiModules } from '../../api-modules.ts'
+import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import type { ChatRequest } from './request.ts'
@@ -9,6 +10,7 @@ export interface ChatContext {
   readonly exchange: Exchange
   readonly body: ChatRequest
   readonly request: TextRequest
+  openParser(): AnswerParser
   readonly id: string
   readonly created: number
 }

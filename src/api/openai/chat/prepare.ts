@@ -1,6 +1,8 @@
+import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import { answerTokens, generationOptions } from '../generation-options.ts'
+import { answerFormOf } from './answer-form.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -8,12 +10,22 @@ import { toolUseOf } from './tools.ts'
 /** The longest answer where the request sets no limit and the model does not either. */
 export const USUAL_ANSWER_TOKENS = 4096
 
-/** A chat as a request for texts. Throws an `ApiError`, `CHAT_TEMPLATE` and `USAGE`. */
-export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<TextRequest> {
+/** A chat as a request for texts, and what tells the parts of its answers. */
+export interface PreparedChat {
+  readonly request: TextRequest
+  openParser(): AnswerParser
+}
+
+/** Throws an `ApiError`, `CHAT_TEMPLATE` and `USAGE`. */
+export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<PreparedChat> {
   const { served } = chosen
   const { chat } = served
+  const { n = 1 } = body
   const { generation } = served.model.checkpoint
-  const promptIds = await served.model.tokenizer!.encode(chatPrompt(chosen, body), { addSpecialTokens: false })
+  const prompt = chatPrompt(chosen, body)
+  const known = await served.histories!.extend(prompt)
+  const promptIds = known.ids
+  const { constraint, skipSpecialTokens, openParser } = await answerFormOf(served, body, prompt)
   const options = generationOptions(served, body, chat, {
     logprobs: body.logprobs ?? false,
     topLogprobs: body.top_logprobs ?? 0,
@@ -23,7 +35,22 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
     usual: generation.options.maxNewTokens ?? USUAL_ANSWER_TOKENS,
     param: 'messages',
   })
-  return { model: chosen, prompts: [promptIds], n: body.n ?? 1, options: { ...options, maxNewTokens } }
+  return {
+    request: {
+      model: chosen,
+      prompts: [promptIds],
+      n,
+      options: { ...options, maxNewTokens, constraint, skipSpecialTokens },
+      // What cannot be remembered is encoded again.
+      ...(n === 1 && { onText: ({ text, tokenIds }) => void known.append(text, tokenIds).catch(() => undefined) }),
+    },
+    openParser,
+  }
+}
+
+/** The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template. */
+export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
+  return chosen.served.model.tokenizer!.encode(chatPrompt(chosen, body), { addSpecialTokens: false })
 }
 
 /** The text that the model continues. Throws `CHAT_TEMPLATE`. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CONSTRAINT_FIELDS } from '../constraint.ts'
 import { GENERATION_FIELDS, optional } from '../fields.ts'
 import { messages } from './messages.ts'
 import { TOOL_FIELDS } from './tools.ts'
@@ -7,6 +8,7 @@ import { TOOL_FIELDS } from './tools.ts'
 export const CHAT_REQUEST = z.object({
   ...GENERATION_FIELDS,
   ...TOOL_FIELDS,
+  ...CONSTRAINT_FIELDS,
   messages,
   max_completion_tokens: optional(z.int().min(1)),
   /** What `max_completion_tokens` was called before. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { AnswerEnd } from '../../generating/answer.ts'
 import { optional } from '../fields.ts'
 
 const FUNCTION_NAME = z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits and _ . -')
@@ -54,4 +55,14 @@ export function toolUseOf({ tools, functions = [], ...fields }: ToolFields): Too
     (typeof older === 'object' ? { type: 'function' as const, function: older } : older) ??
     (all.length > 0 ? 'auto' : 'none')
   return { tools: all, choice, parallel: fields.parallel_tool_calls ?? tools !== undefined }
+}
+
+/** Whether a request is from a client that knows functions only, the form before tools. */
+export function isOfFunctions({ tools, functions }: Pick<ToolFields, 'tools' | 'functions'>): boolean {
+  return tools === undefined && functions !== undefined
+}
+
+/** Why an answer ended, in the words of the form that the request has. */
+export function endOf(body: Pick<ToolFields, 'tools' | 'functions'>, end: AnswerEnd): string {
+  return end === 'tool_calls' && isOfFunctions(body) ? 'function_call' : end
 }

@@ -1,6 +1,7 @@
 import { badRequest } from '../../errors/api-error.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
+import { askedConstraint } from '../constraint.ts'
 import { answerTokens, generationOptions } from '../generation-options.ts'
 import { type CompletionRequest, promptIdsOf } from './request.ts'
 
@@ -44,7 +45,7 @@ export async function prepareCompletion(chosen: ChosenModel, body: CompletionReq
     model: chosen,
     prompts,
     n: bestOf,
-    options: { ...options, maxNewTokens },
+    options: { ...options, maxNewTokens, constraint: askedConstraint(body)?.constraint },
     ...(promptLogprobs !== undefined && { promptLogprobs }),
   }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { badRequest } from '../../errors/api-error.ts'
 import type { ServedModel } from '../../models/served-model.ts'
+import { CONSTRAINT_FIELDS } from '../constraint.ts'
 import { GENERATION_FIELDS, optional } from '../fields.ts'
 import { checkIds } from '../generation-options.ts'
 
@@ -18,6 +19,7 @@ export const promptInput = z.custom<PromptInput>(isPromptInput, {
 /** The body of a completion, in OpenAI's form. */
 export const COMPLETION_REQUEST = z.object({
   ...GENERATION_FIELDS,
+  ...CONSTRAINT_FIELDS,
   prompt: promptInput,
   max_tokens: optional(z.int().min(0)),
   echo: optional(z.boolean()),

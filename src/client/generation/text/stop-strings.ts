@@ -1,8 +1,8 @@
 /** The part of a text that may be shown. */
 export interface Filtered {
   readonly text: string
-  /** Whether a stop string is complete: the text ends before it. */
-  readonly stopped: boolean
+  /** The stop string that is complete, if one is: the text ends before it. */
+  readonly stop: string | undefined
 }
 
 /**
@@ -13,7 +13,7 @@ export interface Filtered {
 export class StopStringFilter {
   readonly #stops: readonly string[]
   #held = ''
-  #stopped = false
+  #stop: string | undefined
 
   /** `stops` must not contain an empty string. Without stop strings everything passes. */
   constructor(stops: readonly string[]) {
@@ -22,13 +22,13 @@ export class StopStringFilter {
 
   /** Takes the next piece; returns the text that can be shown now. After a stop string, nothing more. */
   push(text: string): Filtered {
-    if (this.#stopped) return { text: '', stopped: true }
+    if (this.#stop !== undefined) return { text: '', stop: this.#stop }
     const pending = this.#held + text
-    const start = this.#firstStop(pending)
-    this.#stopped = start !== undefined
-    const end = start ?? pending.length - this.#heldLength(pending)
-    this.#held = this.#stopped ? '' : pending.slice(end)
-    return { text: pending.slice(0, end), stopped: this.#stopped }
+    const first = this.#firstStop(pending)
+    this.#stop = first?.stop
+    const end = first?.start ?? pending.length - this.#heldLength(pending)
+    this.#held = first === undefined ? pending.slice(end) : ''
+    return { text: pending.slice(0, end), stop: this.#stop }
   }
 
   /** At the end of the text: returns what was held back. */
@@ -38,15 +38,16 @@ export class StopStringFilter {
     return held
   }
 
-  #firstStop(text: string): number | undefined {
-    let first: { start: number; end: number } | undefined
+  #firstStop(text: string): { readonly start: number; readonly stop: string } | undefined {
+    let first: { start: number; end: number; stop: string } | undefined
     for (const stop of this.#stops) {
       const start = text.indexOf(stop)
       if (start === -1) continue
       const end = start + stop.length
-      if (first === undefined || end < first.end || (end === first.end && start < first.start)) first = { start, end }
+      if (first === undefined || end < first.end || (end === first.end && start < first.start))
+        first = { start, end, stop }
     }
-    return first?.start
+    return first
   }
 
   /** The length of the longest suffix of the text with which some stop string begins. */

@@ -11,7 +11,7 @@ export interface TextStream {
 export class TextOutput {
   readonly #stream: TextStream | undefined
   readonly #filter: StopStringFilter
-  #stopped = false
+  #stop: string | undefined
   #finished = false
 
   /** Without a stream all text is empty. */
@@ -20,9 +20,9 @@ export class TextOutput {
     this.#filter = new StopStringFilter(stopStrings)
   }
 
-  /** Whether a stop string is complete. */
-  get stopped(): boolean {
-    return this.#stopped
+  /** The stop string that is complete, if one is. */
+  get stop(): string | undefined {
+    return this.#stop
   }
 
   /** Takes a token; returns the text that can be shown now. */
@@ -39,8 +39,8 @@ export class TextOutput {
   }
 
   #filtered(piece: string): string {
-    const { text, stopped } = this.#filter.push(piece)
-    this.#stopped = stopped
+    const { text, stop } = this.#filter.push(piece)
+    this.#stop = stop
     return text
   }
 }

@@ -4,7 +4,7 @@ import type { Term } from '../terms/term.ts'
 import { type ArrayPlan, planArray, canHoldArray } from './arrays.ts'
 import type { Conjunction } from './conjunction.ts'
 import type { SchemaNode, SchemaNodes } from './nodes.ts'
-import { type ObjectPlan, canHoldObject, planObject } from './objects.ts'
+import { type ObjectPlan, canHoldObject, checkLeast, planObject } from './objects.ts'
 import { scalar } from './scalars.ts'
 import { type Exclusive, expand } from './shapes.ts'
 
@@ -51,6 +51,8 @@ export class Conjunctions {
     this.#discover(root)
     for (let i = 0; i < this.#exclusive.length; i++) this.#checkExclusive(this.#exclusive[i]!)
     this.#exclusive.length = 0
+    for (const plan of [...this.#plans.values()].flat())
+      if (plan.kind === 'object') checkLeast(plan, (part) => this.#possible.has(part))
   }
 
   /** The ways in which an explored conjunction can be fulfilled. */
@@ -87,11 +89,15 @@ export class Conjunctions {
     })
   }
 
-  /** Finds what is possible: first what needs nothing else, then what needs only that, until nothing is added. */
+  /**
+   * Finds what is possible: first what needs nothing else, then what needs only that, until nothing is added. What was
+   * found last is looked at first, since others are made of it.
+   */
   #settle(): void {
+    const all = [...this.#plans].toReversed()
     for (let size = -1; size !== this.#possible.size;) {
       size = this.#possible.size
-      for (const [conjunction, plans] of this.#plans)
+      for (const [conjunction, plans] of all)
         if (!this.#possible.has(conjunction) && plans.some((plan) => this.#canHold(plan)))
           this.#possible.add(conjunction)
     }

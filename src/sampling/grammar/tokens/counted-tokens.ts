@@ -61,19 +61,33 @@ export class CountedTokens {
   readonly #open: number[][] = []
   readonly #closed: number[][] = []
   readonly #ends: number[][] = []
+  #size = 0
+  /** Whether a state stood at two places at once: it says nothing then. */
+  isAmbiguous = false
 
   constructor(trie: TokenTrie) {
     this.#trie = trie
+  }
+
+  get byteSize(): number {
+    return this.#size * Float64Array.BYTES_PER_ELEMENT
   }
 
   /** Notes a node that is reached after so many repeats, the one under way included. */
   add(node: number, count: number, { isOpen, isEnd }: { readonly isOpen: boolean; readonly isEnd: boolean }): void {
     const { tokens, twins, ends } = this.#trie
     const list = isOpen ? this.#open : this.#closed
-    for (let token = tokens[node]!; token !== -1; token = twins[token]!) (list[count] ??= []).push(token)
-    if (isEnd && ends[node]! > node + 1) (this.#ends[count] ??= []).push(node)
+    for (let token = tokens[node]!; token !== -1; token = twins[token]!) this.#note(list, count, token)
+    if (isEnd && ends[node]! > node + 1) this.#note(this.#ends, count, node)
   }
 
+  #note(list: number[][], count: number, value: number): void {
+    const values = (list[count] ??= [])
+    values.push(value)
+    this.#size++
+  }
+
+  /** The tokens of the repetition with limits. */
   within({ min, max }: Counted, builder: TokenSetBuilder): HeadTokens {
     builder.clear()
     addRange(this.#open, 0, max, builder)

@@ -7,7 +7,10 @@ import { StopStringFilter } from '../../../../src/client/generation/text/stop-st
 function run(stops: readonly string[], pieces: readonly string[]): { out: string[]; stopped: boolean } {
   const filter = new StopStringFilter(stops)
   const results = pieces.map((piece) => filter.push(piece))
-  return { out: [...results.map(({ text }) => text), filter.flush()], stopped: results.some(({ stopped }) => stopped) }
+  return {
+    out: [...results.map(({ text }) => text), filter.flush()],
+    stopped: results.some(({ stop }) => stop !== undefined),
+  }
 }
 
 const CASES: [what: string, stops: string[], pieces: string[], out: string[], stopped: boolean][] = [
@@ -30,13 +33,12 @@ for (const [what, stops, pieces, out, stopped] of CASES) {
 }
 
 /** The text, read character by character until one of the stop strings is at its end. */
-function cut(text: string, stops: readonly string[]): { text: string; stopped: boolean } {
+function cut(text: string, stops: readonly string[]): { text: string; stop: string | undefined } {
   for (let end = 1; end <= text.length; end++) {
-    const found = stops.filter((stop) => text.slice(0, end).endsWith(stop))
-    if (found.length > 0)
-      return { text: text.slice(0, end - Math.max(...found.map(({ length }) => length))), stopped: true }
+    const [stop] = stops.filter((each) => text.slice(0, end).endsWith(each)).toSorted((a, b) => b.length - a.length)
+    if (stop !== undefined) return { text: text.slice(0, end - stop.length), stop }
   }
-  return { text, stopped: false }
+  return { text, stop: undefined }
 }
 
 /** How much of a text without stop strings may be shown: up to where one may have begun. */
@@ -56,18 +58,19 @@ test('random texts in random pieces come out as the whole text cut, and never to
     const filter = new StopStringFilter(stopStrings)
     let pushed = ''
     let shown = ''
-    let stopped = false
-    while (pushed.length < 25 && !stopped) {
+    let stop: string | undefined
+    while (pushed.length < 25 && stop === undefined) {
       const piece = word(below(5))
       pushed += piece
       const result = filter.push(piece)
       shown += result.text
-      stopped = result.stopped
-      if (!stopped) assert.equal(shown.length, showable(pushed, stopStrings), JSON.stringify({ pushed, stopStrings }))
+      stop = result.stop
+      if (stop === undefined)
+        assert.equal(shown.length, showable(pushed, stopStrings), JSON.stringify({ pushed, stopStrings }))
     }
     shown += filter.flush()
-    assert.deepEqual({ text: shown, stopped }, cut(pushed, stopStrings), JSON.stringify({ pushed, stopStrings }))
-    if (stopped) stops++
+    assert.deepEqual({ text: shown, stop }, cut(pushed, stopStrings), JSON.stringify({ pushed, stopStrings }))
+    if (stop !== undefined) stops++
   }
   assert.ok(stops > 1000 && stops < 4900, `${stops} of 5000 rounds met a stop string`)
 })

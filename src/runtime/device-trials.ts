@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { moduleUrl } from '../../base/module-url.ts'
-import type { Device } from '../device.ts'
+import { moduleUrl } from '../base/module-url.ts'
+import { type Device, deviceText } from './device.ts'
 
 const TRIAL_TIMEOUT_MS = 120_000
 
@@ -17,14 +17,14 @@ export class DeviceTrials {
    * more.
    */
   problemOf(device: Device): string | undefined {
-    const name = device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`
+    const name = deviceText(device)
     if (!this.#problems.has(name)) this.#problems.set(name, tryOnce(name))
     return this.#problems.get(name)
   }
 }
 
 function tryOnce(name: string): string | undefined {
-  const script = fileURLToPath(moduleUrl(import.meta.url, 'cuda-trial'))
+  const script = fileURLToPath(moduleUrl(import.meta.url, 'device-trial'))
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
     encoding: 'utf8',
     timeout: TRIAL_TIMEOUT_MS,

@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { optional } from '../fields.ts'
+
+const part = z.looseObject({ type: z.string() })
+
+const text = z.union([z.string(), z.array(part)], { error: 'must be a string or a list of parts' })
+
+/** A message, a call of a tool, what it gave, or what the model thought. */
+const item = z.looseObject({
+  type: optional(z.string()),
+  role: optional(z.enum(['user', 'assistant', 'system', 'developer'])),
+  content: optional(text),
+  call_id: optional(z.string()),
+  name: optional(z.string()),
+  arguments: optional(z.string()),
+  output: optional(text),
+})
+
+const tool = z.looseObject({
+  type: z.string(),
+  name: optional(z.string()),
+  description: optional(z.string()),
+  parameters: optional(z.record(z.string(), z.unknown())),
+  strict: optional(z.boolean()),
+})
+
+const toolChoice = z.union(
+  [z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string(), name: optional(z.string()) })],
+  { error: 'must be "none", "auto", "required" or the name of a function' },
+)
+
+const format = z.looseObject({
+  type: z.enum(['text', 'json_object', 'json_schema']),
+  name: optional(z.string()),
+  schema: optional(z.record(z.string(), z.unknown())),
+  strict: optional(z.boolean()),
+})
+
+/** The body of a response that is asked for, in OpenAI's form. */
+export const RESPONSE_REQUEST = z.object({
+  model: optional(z.string()),
+  input: z.union([z.string(), z.array(item).min(1)], { error: 'must be a string or a list of items' }),
+  instructions: optional(z.string()),
+  max_output_tokens: optional(z.int().min(1)),
+  temperature: optional(z.number().min(0).max(2)),
+  top_p: optional(z.number().min(0).max(1)),
+  stream: optional(z.boolean()),
+  tools: optional(z.array(tool).max(128)),
+  tool_choice: optional(toolChoice),
+  parallel_tool_calls: optional(z.boolean()),
+  text: optional(z.looseObject({ format: optional(format) })),
+  reasoning: optional(z.looseObject({ effort: optional(z.string()) })),
+  previous_response_id: optional(z.string()),
+  conversation: optional(z.unknown()),
+  background: optional(z.boolean()),
+  metadata: optional(z.record(z.string(), z.unknown())),
+  user: optional(z.string()),
+})
+
+export type ResponseRequest = z.output<typeof RESPONSE_REQUEST>
+export type Item = z.output<typeof item>
+export type Text = z.output<typeof text>
