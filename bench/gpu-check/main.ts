@@ -1,16 +1,21 @@
 import { parseArgs } from 'node:util'
 import { errorCode, errorMessage } from '../../src/base/errors.ts'
-import { cudaProblems } from '../../src/runtime/choose-device.ts'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { bufferCapacity } from '../../src/engine/cache/buffers/buffer-capacity.ts'
+import { planSpan } from '../../src/engine/plan/plan.ts'
+import { chooseDevice, cudaProblems } from '../../src/runtime/choose-device.ts'
 import { inspectCuda } from '../../src/runtime/cuda/cuda-report.ts'
-import { type Device, parseDevice } from '../../src/runtime/device.ts'
+import { type Device, deviceText, parseDevice } from '../../src/runtime/device.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { checkFixture, fixtureNames } from './fixtures.ts'
+import { PROBES } from './probes.ts'
 import { runReference } from './pytorch.ts'
 import { type SpeedResult, copyRate, measureSpeed } from './speed.ts'
 import { LLAMA_3_8B, syntheticCheckpoint, weightBytes } from './synthetic.ts'
 import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16']
+const DEMO = new URL('../../models/demo', import.meta.url).pathname
 const BATCHES = [1, 16]
 const CACHED_TOKENS = 512
 const STEPS = 50
@@ -21,10 +26,17 @@ const GOALS = { copyShare: 0.75, batchFactor: 1.15 }
 const HELP = `Checks a GPU: the small reference models in every dtype, memory, and the speed of decode and prefill on
 eight blocks of Llama 3 8B's shape, beside what this machine's PyTorch does with them.
 
-npm run gpu-check [-- --device cuda:N|cpu]    on the CPU only the reference models are run, in float32
+npm run gpu-check [-- --device cuda:N|webgpu|cpu]    on the CPU only the reference models are run, in float32;
+on a software adapter of WebGPU the bundled model is measured instead
 
 Exit code: 0 where all that was run was right, 1 otherwise, or where there is no usable GPU. Speeds are
 printed, not judged.`
+
+/** What is measured where software stands in for a GPU. */
+const SOFTWARE = { batches: [1, 4], cachedTokens: 64, steps: 10 }
+
+/** How far what is held may be from the plan. */
+const PLAN_TOLERANCE = 0.05
 
 const notRun: string[] = []
 
@@ -40,6 +52,10 @@ async function checkFixtures(device: Device): Promise<boolean> {
       notRun.push(`${dtype}: a CPU computes in float32`)
       continue
     }
+    if (device.kind === 'webgpu' && dtype === 'bfloat16') {
+      notRun.push(`${dtype}: WebGPU has none`)
+      continue
+    }
     for (const fixture of fixtureNames()) {
       try {
         const { error, limit } = await checkFixture(fixture, device, dtype)
@@ -49,12 +65,54 @@ async function checkFixtures(device: Device): Promise<boolean> {
             `${error.toExponential(1)} of ${limit.toExponential(1)}`,
         )
       } catch (error) {
+        if (errorCode(error) === 'GRAPH_UNSUPPORTED') {
+          notRun.push(`${dtype} ${fixture}: refused: ${errorMessage(error)}`)
+          continue
+        }
         right = false
         console.log(`FAILED ${dtype.padEnd(8)} ${fixture.padEnd(16)} ${errorCode(error)}: ${errorMessage(error)}`)
       }
     }
   }
   return right
+}
+
+async function checkProbes(device: Device): Promise<boolean> {
+  const dtype = device.kind === 'cuda' ? 'float16' : 'float32'
+  console.log(`== what goes wrong on some devices, in ${dtype}`)
+  let right = true
+  for (const { name, run } of PROBES) {
+    try {
+      await run(device, dtype)
+      console.log(`ok     ${name}`)
+    } catch (error) {
+      right = false
+      console.log(`FAILED ${name}: ${errorMessage(error)}`)
+    }
+  }
+  return right
+}
+
+/** Times and memory of the bundled model on a software adapter, and what it holds beside what was planned. */
+async function checkSoftware(device: Device): Promise<boolean> {
+  const checkpoint = await openCheckpoint(DEMO)
+  const { config } = checkpoint
+  const { batches, cachedTokens } = SOFTWARE
+  console.log(`== ${config.numBlocks} blocks of the bundled model in software, ${cachedTokens} cached tokens`)
+  const speed = await measureSpeed(checkpoint, { device, dtype: 'float32', ...SOFTWARE })
+  for (const [batch, { deviceMs }] of speed.decode)
+    console.log(`decode, batch ${batch}: ${deviceMs.toFixed(1)} ms a step`)
+  console.log(
+    `prefill of ${cachedTokens}: ${speed.prefill.deviceMs.toFixed(1)} ms; loaded in ${speed.loadSeconds.toFixed(1)} s`,
+  )
+  const cacheTokens = (Math.max(...batches) + 1) * bufferCapacity(speed.maxLength)
+  const plan = planSpan(config, { device: 'webgpu', dtype: 'float32', memoryBytes: 1e12, cacheTokens })
+  const planned = plan.weightBytes + plan.cacheBytes
+  const share = speed.mostBytes! / planned
+  console.log(
+    `weights and cache: ${gb(planned)} planned, ${gb(speed.mostBytes!)} held at most (${(share * 100).toFixed(1)} %)`,
+  )
+  return Math.abs(share - 1) <= PLAN_TOLERANCE
 }
 
 function fromCaller(wallMs: number | undefined): string {
@@ -103,7 +161,7 @@ async function checkSpeed(device: Device): Promise<boolean> {
   console.log(`a copy within the device reads and writes ${(rate / 1e9).toFixed(0)} GB/s`)
   using checkpoint = syntheticCheckpoint(LLAMA_3_8B)
   let right = true
-  for (const dtype of DTYPES.filter((one) => one !== 'float32')) {
+  for (const dtype of DTYPES.filter((one) => one !== (device.kind === 'webgpu' ? 'bfloat16' : 'float32'))) {
     try {
       printSpeed(
         await measureSpeed(checkpoint, { device, dtype, batches: BATCHES, cachedTokens: CACHED_TOKENS, steps: STEPS }),
@@ -115,7 +173,6 @@ async function checkSpeed(device: Device): Promise<boolean> {
       console.log(`FAILED ${dtype} ${errorCode(error)}: ${errorMessage(error)}`)
     }
   }
-  console.log('-- transformers, float16')
   const options = {
     shape: LLAMA_3_8B,
     dtype: 'float16',
@@ -124,12 +181,23 @@ async function checkSpeed(device: Device): Promise<boolean> {
     steps: STEPS,
     device: `cuda:${device.index}`,
   } as const
+  if (device.kind !== 'cuda') return right
+  console.log('-- transformers, float16')
   const problem = await runReference(options, (line) => {
     if ('ms' in line) console.log(`${line.name}: ${line.ms.toFixed(2)} ms`)
     else notRun.push(`transformers, ${line.name}: ${line.error}`)
   })
   if (problem !== undefined) notRun.push(`transformers: ${problem}`)
   return right
+}
+
+/** Prints which adapter it is; returns whether it is software. Throws `UsageError` where it cannot be used. */
+function describeWebGpu(device: Device): boolean {
+  chooseDevice(deviceText(device))
+  const adapter = threadRuntime.adapterLooks.look().adapters[device.index]
+  if (adapter === undefined) console.log('the adapter that the system prefers; its name is not known here')
+  else console.log(`${adapter.name} (${adapter.kind}), driver ${adapter.driverVersion}, ${gb(adapter.freeBytes)} free`)
+  return adapter?.kind === 'software'
 }
 
 async function main(): Promise<boolean> {
@@ -153,8 +221,11 @@ async function main(): Promise<boolean> {
         `${gb(gpu.freeBytes)} of ${gb(gpu.totalBytes)} free; provider from ${inspectCuda().provider?.folder}`,
     )
   }
+  const isSoftware = device.kind === 'webgpu' && describeWebGpu(device)
   let right = await checkFixtures(device)
-  if (device.kind === 'cuda') right = (await checkSpeed(device)) && right
+  right = (await checkProbes(device)) && right
+  if (isSoftware) right = (await checkSoftware(device)) && right
+  else if (device.kind !== 'cpu') right = (await checkSpeed(device)) && right
   else notRun.push('memory and speed: they are for a GPU')
   for (const reason of notRun) console.log(`not run: ${reason}`)
   return right

@@ -10,6 +10,9 @@ import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { type Tensor, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { median } from '../statistics.ts'
 import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
+import { createEnvironment, environmentFor } from '../../src/runtime/environment.ts'
+import { openWebGpu } from '../../src/runtime/webgpu/open.ts'
+import { webGpuProcess } from '../../src/runtime/webgpu/process-state.ts'
 
 /** Medians, in milliseconds: `device` is what a run takes in the engine thread, copies in and out included. */
 export interface StepTimes {
@@ -31,6 +34,10 @@ export interface SpeedResult {
   readonly prefill: StepTimes
   /** By rows of a batch. */
   readonly decode: ReadonlyMap<number, StepTimes>
+  /** Of each session. */
+  readonly maxLength: number
+  /** What buffers took at the end of the last batch, on a device that counts them. */
+  readonly mostBytes: number | undefined
 }
 
 export interface SpeedOptions {
@@ -49,8 +56,9 @@ export async function measureSpeed(
   { device, dtype, batches, cachedTokens, steps }: SpeedOptions,
 ): Promise<SpeedResult> {
   const { numBlocks, hiddenSize } = checkpoint.config
-  const free = () => (device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined)
+  const free = () => freeBytes(device)
   const maxLength = cachedTokens + WARM_UP_STEPS + steps
+  let mostBytes: number | undefined
   const rowTokens = 2 ** Math.ceil(Math.log2(Math.max(128, maxLength)))
   const freeBefore = free(),
     rssBefore = process.memoryUsage.rss(),
@@ -80,6 +88,7 @@ export async function measureSpeed(
         hidden: (tokens) => hiddenStates(tokens, hiddenSize, dtype),
       })
       prefill ??= run.prefill
+      mostBytes = run.heldBytes
       decode.set(rows, run.decode)
     }
     return {
@@ -90,6 +99,8 @@ export async function measureSpeed(
       hostBytes: process.memoryUsage.rss() - rssBefore,
       prefill: prefill!,
       decode,
+      maxLength,
+      mostBytes,
     }
   } finally {
     await engine.close()
@@ -108,8 +119,20 @@ interface BatchOptions {
   readonly hidden: (tokens: number) => Tensor
 }
 
+interface BatchTimes {
+  readonly prefill: StepTimes
+  readonly decode: StepTimes
+  readonly heldBytes: number | undefined
+}
+
+/** What is free on a device; of WebGPU's only differences mean something. */
+function freeBytes({ kind, index }: Device): number | undefined {
+  if (kind === 'webgpu') return -webGpuProcess.allocatedBytes
+  return kind === 'cuda' ? threadRuntime.gpuMemory(index)?.freeBytes : undefined
+}
+
 /** A prefill of each row, twice, since the first run of a shape prepares it; then decode steps of all rows at once. */
-async function measureBatch(engine: Engine, options: BatchOptions): Promise<{ prefill: StepTimes; decode: StepTimes }> {
+async function measureBatch(engine: Engine, options: BatchOptions): Promise<BatchTimes> {
   const { rows, maxLength } = options
   const span = { start: engine.start, end: engine.end, maxLength, timeoutMs: 0 }
   const sessions = await Promise.all(Array.from({ length: rows }, () => engine.openSession(span)))
@@ -121,7 +144,8 @@ async function measureBatch(engine: Engine, options: BatchOptions): Promise<{ pr
   engine.on('run', collect)
   try {
     const prefill = await measurePrefill(sessions, reports, options)
-    return { prefill, decode: await measureDecode(sessions, other, reports, options) }
+    const decode = await measureDecode(sessions, other, reports, options)
+    return { prefill, decode, heldBytes: webGpuProcess.handles && webGpuProcess.allocatedBytes }
   } finally {
     engine.off('run', collect)
     for (const session of [...sessions, other]) session.release()
@@ -188,6 +212,7 @@ function hiddenStates(tokens: number, width: number, dtype: FloatDType): Tensor 
 
 /** Bytes per second that a copy within the device's memory reads and writes. */
 export function copyRate(device: Device, bytes: number = 2 ** 30, times: number = 20): number {
+  if (device.kind === 'webgpu') return bufferCopyRate(device, bytes, times)
   const heap = threadRuntime.heap(device)
   const cuda = threadRuntime.cuda()
   const [from, to] = [heap.allocate(bytes), heap.allocate(bytes)]
@@ -204,5 +229,26 @@ export function copyRate(device: Device, bytes: number = 2 ** 30, times: number 
     return (2 * bytes * times) / ((performance.now() - began) / 1000)
   } finally {
     for (const address of [from, to]) heap.free(address)
+  }
+}
+
+/** The same, of whole buffers: reading a few bytes waits for the copies before. */
+function bufferCopyRate(device: Device, bytes: number, times: number): number {
+  openWebGpu(environmentFor(device, createEnvironment({ threads: 2, spin: false })), device)
+  const heap = threadRuntime.buffers()
+  const [from, to] = [heap.allocate(bytes), heap.allocate(bytes)]
+  try {
+    let began = 0
+    for (let i = 0; i <= times; i++) {
+      heap.copyBuffer(from, to, bytes)
+      if (i === 0) {
+        heap.read(to, new Uint8Array(16))
+        began = performance.now()
+      }
+    }
+    heap.read(to, new Uint8Array(16))
+    return (2 * bytes * times) / ((performance.now() - began) / 1000)
+  } finally {
+    for (const buffer of [from, to]) heap.free(buffer)
   }
 }

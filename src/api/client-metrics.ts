@@ -1,4 +1,6 @@
 import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
+import { PROCESS_PASS_MEMORY } from '../client/pass/pass-memory.ts'
+import { registerGauge } from './read-metrics.ts'
 
 /** The part of a model that its metrics read. */
 export interface MeasuredModel {
@@ -11,7 +13,7 @@ export interface MeasuredModel {
 /** 50 ms to 100 s: from one failed push to a whole recovery timeout. */
 const SECOND_BUCKETS = exponentialBuckets(0.05, 2, 12)
 
-/** Counts the repairs of models' sessions from now on. */
+/** Counts the repairs of models' sessions from now on, and what this process keeps for backward passes. */
 export function registerClientMetrics(registry: Registry, ...models: readonly MeasuredModel[]): void {
   const registers = [registry]
   const seconds = new Histogram({
@@ -25,6 +27,8 @@ export function registerClientMetrics(registry: Registry, ...models: readonly Me
     help: 'Tokens that replacements computed again',
     registers,
   })
+  const passBytes = "Bytes of spans' inputs that this process keeps for backward passes"
+  registerGauge(registry, 'petals_client_pass_bytes', passBytes, () => PROCESS_PASS_MEMORY.bytes)
   for (const model of models)
     model.on('recovery', (recovery) => {
       seconds.observe(recovery.seconds)

@@ -1,12 +1,15 @@
 import { EventEmitter } from 'node:events'
+import { orAborted } from '../base/abort.ts'
 import type { PetalsError } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
+import type { Device } from '../runtime/device.ts'
 import { attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type Adapters, openAdapters } from './adapters/adapters.ts'
 import { type BackwardPassOptions, type PassGradients, backwardPass } from './backward-passes.ts'
 import type { CacheAccounts } from './cache/kv-cache.ts'
+import { bufferAccounts } from './cache/buffers/buffer-layout.ts'
 import { layOutRows } from './cache/rows/row-layout.ts'
 import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory.ts'
 import { scalesOf } from './cache/rows/scales.ts'
@@ -33,8 +36,9 @@ export interface EngineOptions extends LoadOptions {
   readonly trainingBytes?: number | undefined
 }
 
-/** Decode rows bound in one run; more wait for the next one. */
+/** Decode rows bound in one run; more wait for the next one. Where each is bound by itself, a few are enough. */
 const MAX_BATCH_ROWS = 64
+const MAX_OWN_ROWS = 16
 
 /** One chunk is what a decode step of another session may have to wait for. */
 const PREFILL_CHUNK_TOKENS = 256
@@ -64,7 +68,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Held: the sessions of the runtime, and what they go on reading. */
   readonly #loaded: LoadResult
   readonly #accounts: CacheAccounts
-  readonly #memory: BlockMemory
+  readonly #memory: BlockMemory | undefined
   readonly #inline: InlineDecode
   readonly #thread: EngineThread
   readonly #sessions: EngineSessions
@@ -79,10 +83,18 @@ export class Engine extends EventEmitter<EngineEvents> {
   static async load(options: EngineOptions): Promise<Engine> {
     const began = performance.now()
     const loaded = await loadSpan(options)
+    let engine: Engine
     try {
-      return new Engine(options, loaded, (performance.now() - began) / 1000)
+      engine = new Engine(options, loaded, (performance.now() - began) / 1000)
     } catch (error) {
       releaseSessions(loaded)
+      throw error
+    }
+    try {
+      await engine.#prepare(options)
+      return engine
+    } catch (error) {
+      await engine.close()
       throw error
     }
   }
@@ -91,7 +103,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     super()
     this.loadSeconds = loadSeconds
     const { checkpoint, start, end, dtype, cacheTokens } = options
-    const { prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = MAX_BATCH_ROWS } = options
+    const { device, prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = defaultBatchRows(device) } = options
     const pieceTokens =
       options.prefillChunkTokens ??
       passPieceTokens(checkpoint.config, { device: options.device.kind }, PREFILL_CHUNK_TOKENS)
@@ -103,11 +115,15 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#loaded = loaded
     const { config } = checkpoint
     const onHost = loaded.span.resident === undefined
-    const layout = layOutRows({ config, start, end, cacheTokens, stepTokens: prefillChunkTokens, onHost })
-    const { accounts, window, sparse } = layout
+    const layout =
+      device.kind === 'webgpu'
+        ? undefined
+        : layOutRows({ config, start, end, cacheTokens, stepTokens: prefillChunkTokens, onHost })
+    const accounts = layout?.accounts ?? bufferAccounts(cacheTokens)
     const numBlocks = end - start
     this.#accounts = accounts
-    this.#memory = new BlockMemory(options.device, numBlocks, accounts.positions * cacheBytes(loaded.span))
+    // Buffers are made as sequences grow, in the engine thread.
+    this.#memory = layout && new BlockMemory(device, numBlocks, accounts.positions * cacheBytes(loaded.span))
     try {
       this.#training = new Training({
         ...options,
@@ -117,18 +133,18 @@ export class Engine extends EventEmitter<EngineEvents> {
       })
       this.adapters = openAdapters(options)
     } catch (error) {
-      this.#memory.release()
+      this.#memory?.release()
       throw error
     }
     const span = { ...loaded.span, adapters: this.adapters.stacks }
-    const memory: RowMemory = {
-      device: options.device,
+    const memory: RowMemory | undefined = layout && {
+      device,
       kvHeads: span.kvHeads,
       tokenBytes: cacheBytes(span),
-      blocks: this.#memory.blocks,
-      window,
+      blocks: this.#memory!.blocks,
+      window: layout.window,
       scales: scalesOf(span, numBlocks, accounts.positions),
-      discards: sparse,
+      discards: layout.sparse,
     }
     this.#inline = new InlineDecode(attachEnvironment(loaded.environment), span, memory)
     this.#thread = new EngineThread({
@@ -208,13 +224,20 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#closed
   }
 
+  /** Waits until the engine thread can compute: on a device it compiles things first. Rejects with what it throws. */
+  async #prepare({ device, onProgress, signal }: EngineOptions): Promise<void> {
+    if (device.kind === 'cpu') return
+    this.#thread.on('prepared', ({ prepared, toPrepare }) => onProgress?.({ prepared, toPrepare }))
+    await orAborted(this.#thread.ready(), signal)
+  }
+
   async #close(): Promise<void> {
     const ended = this.#thread.close()
     this.#accounts.close(this.#thread.failure!)
     await ended
     await this.#training.close()
     this.#inline.close()
-    this.#memory.release()
+    this.#memory?.release()
     this.adapters.close()
     releaseSessions(this.#loaded)
   }
@@ -231,4 +254,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.emit('failed', error)
     })
   }
+}
+
+function defaultBatchRows({ kind }: Device): number {
+  return kind === 'webgpu' ? MAX_OWN_ROWS : MAX_BATCH_ROWS
 }

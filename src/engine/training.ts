@@ -9,7 +9,7 @@ import type { PassDivision, PassSize } from './plan/training-sizes.ts'
 /** Of a span that is loaded. */
 export interface TrainingOptions extends Pick<
   LoadOptions,
-  'checkpoint' | 'start' | 'end' | 'dtype' | 'quant' | 'device'
+  'checkpoint' | 'start' | 'end' | 'dtype' | 'quant' | 'device' | 'quantCache'
 > {
   /** What training may take of memory; 0: there is none. */
   readonly trainingBytes: number
@@ -84,9 +84,10 @@ export class Training {
   }
 
   async #prepare(adapters: boolean, onFirst: (prepared: PreparedTraining) => void): Promise<PreparedTraining> {
-    const { checkpoint, start, end, environment } = this.#options
+    const { checkpoint, start, end, environment, device, dtype, quant, quantCache } = this.#options
     const target = { ...targetOf(this.#options), adapters }
-    const prepared = await prepareTraining({ checkpoint, start, end, environment, target })
+    const where = { checkpoint, start, end, device, dtype, quant, quantCache }
+    const prepared = await prepareTraining({ ...where, environment, target })
     try {
       if (this.#isClosed) throw closed()
       onFirst(prepared)

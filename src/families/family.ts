@@ -40,6 +40,8 @@ export interface Family {
    */
   check(config: ModelConfig): void
   names(config: ModelConfig): FamilyNames
+  /** Whether attention's scores have a soft cap; not where absent. */
+  softcapped?(config: ModelConfig): boolean
   /** The embedding: ids int64 [rows, tokens] -> [rows, tokens, hidden]. */
   embed(layers: Layers, config: ModelConfig, ids: Value): Value
   /** A block: returns the hidden states for the next block. Parameters are named relative to the block's prefix. */

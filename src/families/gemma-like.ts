@@ -56,6 +56,8 @@ export function gemmaLike({ scoreCap: defaultScoreCap, logitCap: defaultLogitCap
   return {
     names: llamaLike().names,
 
+    softcapped: (config) => optionsOf(config).scoreCap !== undefined,
+
     check(config) {
       checkActivation(config, 'hidden_activation')
       optionsOf(config)

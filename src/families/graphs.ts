@@ -1,13 +1,15 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import type { LayerConfig } from '../checkpoint/config/layer-config.ts'
-import { attention, type AttentionState, type ScaledAttentionOutputs } from '../graph/attention.ts'
+import { attention, type AttentionState, type Projections, type ScaledAttentionOutputs } from '../graph/attention.ts'
+import { attentionByRows } from '../graph/attention-by-rows.ts'
 import { Graph } from '../graph/builder.ts'
 import { Layers } from '../graph/layers.ts'
 import { type AttentionLowering, lowerAttention, type Target } from '../graph/lowering.ts'
-import { cast } from '../graph/ops.ts'
+import { cast, reshape, splitAxis } from '../graph/ops.ts'
+import type { Dim, Value } from '../graph/value.ts'
 import type { BlockInputs } from './family.ts'
 import { familyOf } from './index.ts'
-import { ropeInputs } from './input-names.ts'
+import { ofRow, ropeInputs } from './input-names.ts'
 
 /** The number of key (and value) heads that a block caches for each token, and the channels of a head. */
 export interface KvHeadShape {
@@ -51,6 +53,12 @@ export function ofEachBlock<T>(config: ModelConfig, start: number, end: number, 
  * - cos and sin [positions, rotaryDim / 2], named by `ropeInputs`, if the block has a rotary embedding
  * - `position_ids` int64 [rows, tokens], if the lowering needs them
  * - `key_scale`, `value_scale` float32 [rows, 1, kvHeads * cacheHeadDim], if the cache is int8
+ * - `prompts` [rows, tokens, hidden]: deep prompts, which are added to `hidden`, if the target says so
+ * - `slots` int64 [capacity], the numbers from 0 on, if the lowering takes them instead of counting them itself
+ *
+ * Where each row has a cache of its own, `past_key` and what else is the row's comes once for each row, named by
+ * `ofRow`, with one row in it, and there is one token or one row. `seqlens_k` still holds all rows, whose positions it
+ * gives where there are several.
  *
  * Outputs:
  * - `output` [rows, tokens, hidden]
@@ -65,22 +73,36 @@ export function buildBlockGraph(config: ModelConfig, target: Target, block: numb
   const lowering = lowerHeads(config, target, layer)
   const graph = new Graph('block')
   const layers = new Layers(graph, { ...target, stored: config.storedQuant })
-  const hidden = graph.input('hidden', target.dtype, ['rows', 'tokens', config.hiddenSize])
-  const state = attentionInputs(graph, config, target, lowering, layer)
+  const { ownRows } = target
+  const hidden = graph.input('hidden', target.dtype, [...batchShape(target), config.hiddenSize])
+  const shared = sharedInputs(graph, config, target, lowering, layer)
+  const states = Array.from({ length: ownRows ?? 1 }, (_, row) =>
+    rowInputs(graph, config, target, lowering, shared, ownRows === undefined ? undefined : row),
+  )
 
   const present: ScaledAttentionOutputs[] = []
-  const attend: BlockInputs['attend'] = (projections, options) => {
-    const heads = { ...config, rotaryDim: rotaryDim(config, layer) }
-    const outputs = graph.scope('self_attn', () =>
-      attention(graph, lowering, heads, projections, state, { ...options, window: layer.window }),
-    )
-    present.push(outputs)
-    return outputs.output
-  }
-  graph.output('output', family.block(layers, config, { hidden, layer, attend }))
-  for (const { presentKey, presentValue, scales } of present) {
-    graph.output('present_key', presentKey)
-    graph.output('present_value', presentValue)
+  const attend: BlockInputs['attend'] = (projections, options) =>
+    graph.scope('self_attn', () => {
+      const heads = { ...config, rotaryDim: rotaryDim(config, layer) }
+      const attendRow = (own: Projections, row: number) =>
+        attention(graph, lowering, heads, own, states[row]!, { ...options, window: layer.window })
+      if (ownRows !== undefined) {
+        const attended = attentionByRows(graph, projections, ownRows, attendRow)
+        present.push(...attended.rows)
+        return attended.output
+      }
+      const outputs = attendRow(projections, 0)
+      present.push(outputs)
+      return outputs.output
+    })
+  const prompted =
+    target.prompted === true
+      ? layers.add(hidden, graph.input('prompts', target.dtype, hidden.shape), 'prompted')
+      : hidden
+  graph.output('output', family.block(layers, config, { hidden: prompted, layer, attend }))
+  for (const [row, { presentKey, presentValue, scales }] of present.entries()) {
+    graph.output(ownRows === undefined ? 'present_key' : ofRow('present_key', row), presentKey)
+    graph.output(ownRows === undefined ? 'present_value' : ofRow('present_value', row), presentValue)
     if (scales === undefined) continue
     graph.output('used_key_scale', scales.key)
     graph.output('used_value_scale', scales.value)
@@ -125,37 +147,84 @@ export function buildHeadGraph(config: ModelConfig, target: Target): Graph {
 
 /** How attention of this layer is built for the target. */
 function lowerHeads(config: ModelConfig, target: Target, layer: LayerConfig): AttentionLowering {
-  return lowerAttention(target, { headDim: config.headDim, rotaryDim: rotaryDim(config, layer) })
+  const softcapped = familyOf(config).softcapped?.(config)
+  return lowerAttention(target, { headDim: config.headDim, rotaryDim: rotaryDim(config, layer), softcapped })
 }
 
 function rotaryDim({ ropes }: ModelConfig, { rope }: LayerConfig): number {
   return rope === undefined ? 0 : ropes[rope]!.rotaryDim
 }
 
-function attentionInputs(
+/** Rows and tokens of a run: several rows that have caches of their own are one token each. */
+function batchShape({ ownRows }: Target): Dim[] {
+  if (ownRows === undefined) return ['rows', 'tokens']
+  return [ownRows, ownRows === 1 ? 'tokens' : 1]
+}
+
+/** What attention takes that is the same for all rows, or holds them all. */
+interface SharedInputs extends Pick<AttentionState, 'rotary'> {
+  readonly seqlensK: readonly Value[]
+  /** Undefined where it is not needed. */
+  readonly positionIds: readonly Value[] | undefined
+}
+
+function sharedInputs(
   graph: Graph,
   config: ModelConfig,
-  { dtype, kvDType }: Target,
-  { form, cacheHeadDim, rotary, windowSlides }: AttentionLowering,
+  target: Target,
+  { form, rotary, windowSlides }: AttentionLowering,
   layer: LayerConfig,
-): AttentionState {
-  const cache = ['rows', config.numKvHeads, 'capacity', cacheHeadDim]
-  const scales = ['rows', 1, config.numKvHeads * cacheHeadDim]
+): SharedInputs {
   const table = ['positions', rotaryDim(config, layer) / 2]
   const names = layer.rope === undefined ? undefined : ropeInputs(layer.rope)
   // In a window that slides, a token's slot in the cache is not its position.
   const needsPositions = names !== undefined && (rotary === 'outside' || (windowSlides && layer.window !== undefined))
+  const [rows = 1, tokens = 1] = batchShape(target)
+  const lengths = graph.input('seqlens_k', 'int32', [rows])
+  const isApart = typeof rows === 'number' && rows > 1
+  const seqlensK = isApart ? splitAxis(graph, lengths, 0, Array<number>(rows).fill(1), 'lengths_of_rows') : [lengths]
+  const positionIds = (): Value[] => {
+    if (!isApart) return [graph.input('position_ids', 'int64', [rows, tokens])]
+    // The one token of a row stands at its end.
+    return seqlensK.map((last, row) =>
+      reshape(graph, cast(graph, last, 'int64', `last_${row}`), [1, 1], `position_${row}`),
+    )
+  }
   return {
-    pastKey: graph.input('past_key', kvDType ?? dtype, cache),
-    pastValue: graph.input('past_value', kvDType ?? dtype, cache),
+    seqlensK,
+    rotary: names && {
+      cos: graph.input(names.cos, target.dtype, table),
+      sin: graph.input(names.sin, target.dtype, table),
+    },
+    positionIds: needsPositions || form === 'Primitives' ? positionIds() : undefined,
+  }
+}
+
+/** What one row takes, or, where `row` is undefined, all rows together. */
+function rowInputs(
+  graph: Graph,
+  config: ModelConfig,
+  { dtype, kvDType, device }: Target,
+  { form, cacheHeadDim }: AttentionLowering,
+  { seqlensK, rotary, positionIds }: SharedInputs,
+  row: number | undefined,
+): AttentionState {
+  const own = (name: string) => (row === undefined ? name : ofRow(name, row))
+  const rows = row === undefined ? 'rows' : 1
+  const capacity = own('capacity')
+  const cache = [rows, config.numKvHeads, capacity, cacheHeadDim]
+  const scales = [rows, 1, config.numKvHeads * cacheHeadDim]
+  return {
+    pastKey: graph.input(own('past_key'), kvDType ?? dtype, cache),
+    pastValue: graph.input(own('past_value'), kvDType ?? dtype, cache),
     scales: kvDType && {
       key: graph.input('key_scale', 'float32', scales),
       value: graph.input('value_scale', 'float32', scales),
     },
-    seqlensK: graph.input('seqlens_k', 'int32', ['rows']),
-    totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
-    rotary: names && { cos: graph.input(names.cos, dtype, table), sin: graph.input(names.sin, dtype, table) },
-    positionIds:
-      needsPositions || form === 'Primitives' ? graph.input('position_ids', 'int64', ['rows', 'tokens']) : undefined,
+    seqlensK: seqlensK[row ?? 0]!,
+    totalSequenceLength: graph.input(own('total_sequence_length'), 'int32', [1]),
+    rotary,
+    positionIds: positionIds?.[row ?? 0],
+    slots: device === 'webgpu' && form === 'Primitives' ? graph.input(own('slots'), 'int64', [capacity]) : undefined,
   }
 }

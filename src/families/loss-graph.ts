@@ -9,12 +9,14 @@ import { familyOf } from './index.ts'
 import { HIDDEN_GRADIENT, gradientName } from '../graph/gradient-names.ts'
 
 export interface LossGraphOptions {
-  /** Whether the head's own parameters have gradients, too. */
+  /** Whether there is a gradient with respect to the hidden states; true by default. */
+  readonly hiddenGradient?: boolean | undefined
+  /** Whether there are some with respect to the head's own parameters; false by default. */
   readonly headGradients?: boolean | undefined
 }
 
 /**
- * The graph of last norm, head and loss, and of their gradients. Parameters have their full names.
+ * The graph of last norm, head and loss, and of the gradients that are asked for. Parameters have their full names.
  *
  * Inputs:
  * - `hidden` [tokens, hidden]: what the last block yields
@@ -24,12 +26,16 @@ export interface LossGraphOptions {
  * Outputs:
  * - `losses` float32 [tokens]: the cross entropy of each token (-log of the target's probability), 0 where its weight
  *   is
- * - `hidden_gradient` [tokens, hidden]: of the sum of weights times losses, with respect to `hidden`
+ * - `hidden_gradient` [tokens, hidden]: of the sum of weights times losses, with respect to `hidden`, if
+ *   asked for
  * - `gradient:` and its name for each parameter of the head, of the parameter's shape, if asked for
  *
  * Throws `FamilyError`.
  */
-export function buildLossGraph(config: ModelConfig, { headGradients = false }: LossGraphOptions = {}): Graph {
+export function buildLossGraph(
+  config: ModelConfig,
+  { hiddenGradient = true, headGradients = false }: LossGraphOptions = {},
+): Graph {
   const family = familyOf(config)
   const graph = new Graph('loss')
   const hidden = graph.input('hidden', 'float32', ['tokens', config.hiddenSize])
@@ -40,10 +46,11 @@ export function buildLossGraph(config: ModelConfig, { headGradients = false }: L
   const losses = graph.scope('loss', () => crossEntropy(graph, logits, targets, weights))
 
   const head = headGradients ? headParameters(graph, family.names(config).head) : []
-  // Weights are the derivatives of their products' sum.
-  const gradients = addGradients(graph, { of: losses, given: weights, wrt: [hidden, ...head] })
   graph.output('losses', losses)
-  graph.output(HIDDEN_GRADIENT, gradients.get(hidden)!)
+  const wrt = [...(hiddenGradient ? [hidden] : []), ...head]
+  // Weights are the derivatives of their products' sum.
+  const gradients = addGradients(graph, { of: losses, given: weights, wrt })
+  if (hiddenGradient) graph.output(HIDDEN_GRADIENT, gradients.get(hidden)!)
   for (const parameter of head) graph.output(gradientName(parameter.name), gradients.get(parameter)!)
   return graph
 }

@@ -164,10 +164,14 @@ function scoreBias(
 }
 
 /** The positions of the cache's columns, float32: as many as the form computes scores for. */
-function cachedPositions(g: Graph, form: AttentionForm, { pastKey, totalSequenceLength }: AttentionState): Value {
+function cachedPositions(
+  g: Graph,
+  form: AttentionForm,
+  { pastKey, totalSequenceLength, slots }: AttentionState,
+): Value {
   const columns =
     form === 'Primitives'
-      ? indicesOfAxis(g, pastKey, 2, 'columns')
+      ? (slots ?? indicesOfAxis(g, pastKey, 2, 'columns'))
       : indicesUpTo(g, totalSequenceLength, 'total', 'columns')
   return cast(g, columns, 'float32', 'positions')
 }

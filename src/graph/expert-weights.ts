@@ -43,7 +43,11 @@ export function expertWeights(g: Graph, target: Target, name: string, options: E
   const isMicroscaled = target.stored?.method === 'mxfp4'
   const format = quantOf(target)
   const quant = isMicroscaled ? QUANT_LAYOUTS.int8 : format && QUANT_LAYOUTS[format]
-  const slices = expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))
+  // On a GPU experts are not divided among threads.
+  const slices =
+    target.device !== 'cpu'
+      ? 1
+      : expertSlices(options.intermediateSize, quant === undefined ? anyWidth : wholeBlocks(quant))
   const { gateUp, down } = expertParts(options, slices)
   if (quant !== undefined) checkBlocks(quant, options, slices)
   const declare: Declare = isMicroscaled

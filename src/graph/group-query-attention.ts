@@ -24,6 +24,8 @@ export interface GroupQueryAttentionInputs {
   readonly rotary?: { readonly cos: Value; readonly sin: Value } | undefined
   /** int64 [rows, tokens]: the positions by which the operator rotates; by default the tokens' places in the cache. */
   readonly positionIds?: Value | undefined
+  /** int64 [capacity]: the numbers from 0 on, where the graph cannot count them. */
+  readonly slots?: Value | undefined
   /** Added to the scores after the soft cap: [1, numHeads, tokens, total]; column i belongs to position i. */
   readonly bias?: Value | undefined
   /** A score of each head that takes part in softmax and in nothing else: [numHeads]. */

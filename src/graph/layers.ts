@@ -30,6 +30,7 @@ import {
 } from './ops.ts'
 import { type HeadMatrices, linearByHeads } from './head-linear.ts'
 import { clamp, sigmoid } from './primitive-ops.ts'
+import { roundToBfloat16 } from './round-to-bfloat16.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
 
@@ -96,7 +97,9 @@ export class Layers {
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
     const module = { name, inFeatures: this.#channels(x, name), outFeatures }
-    const { adapters = false, form } = this.#target
+    const { adapters = false, form, device } = this.#target
+    if (adapters && device === 'webgpu')
+      throw new GraphError('GRAPH_UNSUPPORTED', 'LoRA adapters on webgpu', 'they are only added on other devices')
     const product = adapters ? addLora(this.graph, x, base, module, { masked: form !== 'training' }) : base
     return options.bias
       ? add(this.graph, product, this.vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
@@ -266,6 +269,7 @@ export class Layers {
 
   /** Rounds each element to what another float type can hold; the result keeps x's dtype. */
   roundTo(x: Value, dtype: FloatDType, name: string): Value {
+    if (this.#target.device === 'webgpu' && dtype === 'bfloat16') return roundToBfloat16(this.graph, x, name)
     return cast(this.graph, cast(this.graph, x, dtype, `${name}.to`), x.dtype, name)
   }
 

@@ -1,12 +1,14 @@
 import type { PackedQuant } from '../checkpoint/weights/stored-quant.ts'
 import { computeBlock } from '../checkpoint/weights/unpack.ts'
+import type { DType } from '../tensor/dtype.ts'
 import type { BlockFormat } from '../tensor/quantize.ts'
 import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { matMulRows } from './integer-linear.ts'
 import { float8Of, linearFormat, type LinearForm, lowerLinear, quantOf, type Target } from './lowering.ts'
 import { matMulTransposed } from './ops.ts'
-import { matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
+import { matMul } from './primitive-ops.ts'
+import { type AccuracyLevel, matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
 import type { FloatMatrix, ParameterSource } from './parameter.ts'
 import type { Value } from './value.ts'
@@ -14,6 +16,7 @@ import type { Value } from './value.ts'
 /** Whether CPU sessions prepack the weight of each form (see `Parameter.prepacked`). */
 const PREPACKED: Record<LinearForm, boolean> = {
   FusedMatMul: true,
+  MatMul: true,
   MatMulNBits: true,
   MatMulBnb4: false,
   MatMulIntegerToFloat: true,
@@ -42,6 +45,7 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
   const form = lowerLinear(target),
     format = linearFormat(target)
   if (format === undefined) {
+    if (form === 'MatMul') return matMul(g, x, transposedWeight(g, x.dtype, matrix), name)
     const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', prepacked: PREPACKED[form] })
     return matMulTransposed(g, x, weight, name)
   }
@@ -56,7 +60,31 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
       outFeatures,
     },
     name,
+    accuracyOf(target),
   )
+}
+
+/** No more is rounded than has to be where exact kernels are as quick. */
+function accuracyOf({ device }: Target): AccuracyLevel {
+  return device === 'webgpu' ? 0 : 4
+}
+
+/** Declares a stored matrix [out, in] as [in, out]. */
+function transposedWeight(g: Graph, dtype: DType, { name, shape, source }: FloatMatrix): Value {
+  const [out = 0, inner = 0] = shape
+  const pieces = [{ row: 0, column: 0, rows: inner, firstRow: 0, rowStep: 1 }]
+  return g.parameter({
+    name,
+    dtype,
+    shape: [inner, out],
+    placement: 'external',
+    prepacked: PREPACKED.MatMul,
+    source: {
+      kind: 'assembled',
+      parts: [{ name, shape, transposed: true, pieces }],
+      quant: source.kind === 'widened' ? source.quant : undefined,
+    },
+  })
 }
 
 /** The product with the values of a matrix, in float32, whatever format inference keeps it in. */
@@ -129,7 +157,7 @@ function storedLinear(
       : undefined,
     outFeatures,
   }
-  return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module)
+  return matMulNBits(g, { blockSize: block, bits: quant.bits }, x, weight, module, accuracyOf(target))
 }
 
 /** Declares the parameters of a matrix in format `int8-rows`. */

@@ -5,7 +5,7 @@ import { GraphError } from './errors.ts'
 
 /** What a graph is built for: the device, the dtype, and how weights and cache are kept. */
 export interface Target {
-  readonly device: 'cpu' | 'cuda'
+  readonly device: 'cpu' | 'cuda' | 'webgpu'
   readonly dtype: FloatDType
   /** The quantization of linear layers' matrices. */
   readonly quant?: Quantization | undefined
@@ -16,6 +16,13 @@ export interface Target {
   /** Whether the graph has inputs for LoRA adapters. */
   readonly adapters?: boolean | undefined
   /**
+   * How many rows a run has, each of which has a cache of its own: tensors of one row, for devices whose memory has no
+   * addresses. Absent: any number of rows, whose caches are one tensor.
+   */
+  readonly ownRows?: number | undefined
+  /** Whether a block's graph adds an input `prompts`, in the shape of hidden states, to its hidden states. */
+  readonly prompted?: boolean | undefined
+  /**
    * `training`: whole sequences without a cache, of operators that have gradients, whatever the format of weights is.
    * Absent: steps over a cache, of the fastest operators.
    */
@@ -25,8 +32,11 @@ export interface Target {
 /** A dtype of the KV cache other than the dtype that the model computes in. */
 export type KvDType = 'int8'
 
-/** The ONNX operator of a linear layer's matrix product; a bias is added by another node. */
-export type LinearForm = 'FusedMatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
+/**
+ * The ONNX operator of a linear layer's matrix product; a bias is added by another node. `FusedMatMul` takes the matrix
+ * as checkpoints store it, [out, in]; for `MatMul` it is transposed while it is loaded.
+ */
+export type LinearForm = 'FusedMatMul' | 'MatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
 
 /** The operator that computes a mixture of experts. */
 export type ExpertsForm = 'MoE' | 'QMoE'
@@ -42,6 +52,8 @@ export interface HeadShape {
   readonly headDim: number
   /** How many of a head's channels are rotated. */
   readonly rotaryDim: number
+  /** Whether scores have a soft cap. */
+  readonly softcapped?: boolean | undefined
 }
 
 /** How attention is built for a target. */
@@ -72,6 +84,8 @@ interface Kernels {
   readonly rotaryHalfMultiple: number
   readonly windowSlides: boolean
   readonly padDType: FloatDType
+  /** What takes the place of this row for heads with a soft cap; the operator has it where absent. */
+  readonly softcapped?: Kernels | Refusal | undefined
 }
 
 /** Why a device does not compute in a dtype. */
@@ -96,6 +110,9 @@ const PRIMITIVES = {
   rotaryHalfMultiple: 1,
 } as const
 
+/** Of WebGPU's operators: `GroupQueryAttention` ignores soft caps, and positions that are not places in the cache. */
+const ON_WEBGPU = { ...FUSED, linear: 'MatMul', windowSlides: false } as const
+
 const CPU_COMPUTES_FLOAT32 = 'a CPU has fast kernels for float32 only: use float32'
 
 /** Which kernels onnxruntime has on each device for each dtype. */
@@ -111,6 +128,19 @@ const KERNELS: Record<Target['device'], Record<FloatDType, Kernels | Refusal>> =
     float16: { ...FUSED, windowSlides: false, padDType: 'float16' },
     // The operator Pad has no bfloat16 kernel.
     bfloat16: { ...FUSED, windowSlides: false, padDType: 'float32' },
+  },
+  webgpu: {
+    float32: {
+      ...ON_WEBGPU,
+      padDType: 'float32',
+      softcapped: { ...PRIMITIVES, linear: 'MatMul', windowSlides: false, padDType: 'float32' },
+    },
+    float16: {
+      ...ON_WEBGPU,
+      padDType: 'float16',
+      softcapped: { refusal: 'attention with a soft cap is computed in float32 there: use float32' },
+    },
+    bfloat16: { refusal: 'WebGPU has no bfloat16: use float32 or float16' },
   },
 }
 
@@ -140,9 +170,16 @@ export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFor
 }
 
 /**
- * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for quantized experts.
+ * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for it: WebGPU has none
+ * for MoE, and its QMoE gives wrong values.
  */
 export function lowerExperts(target: Target): ExpertsForm {
+  if (target.device === 'webgpu')
+    throw new GraphError(
+      'GRAPH_UNSUPPORTED',
+      'a mixture of experts on webgpu',
+      'it has no kernel that computes them right: use --device cpu',
+    )
   const format = target.stored?.method === 'mxfp4' ? 'mxfp4' : quantOf(target)
   if (format === undefined) return 'MoE'
   const what = `a mixture of experts in ${format} on ${target.device}`
@@ -171,7 +208,7 @@ export function quantOf({ quant = 'none' }: Pick<Target, 'quant'>): BlockFormat 
  * How attention is built for a target and heads of this shape. Throws `GRAPH_UNSUPPORTED` if the device cannot compute
  * in the dtype or keep the cache as asked.
  */
-export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape): AttentionLowering {
+export function lowerAttention(target: Target, { headDim, rotaryDim, softcapped }: HeadShape): AttentionLowering {
   if (target.kvDType !== undefined && target.device !== 'cpu') {
     throw new GraphError(
       'GRAPH_UNSUPPORTED',
@@ -179,7 +216,10 @@ export function lowerAttention(target: Target, { headDim, rotaryDim }: HeadShape
       'only a CPU keeps it so: say --kv-dtype auto',
     )
   }
-  const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, windowSlides, padDType } = kernels(target)
+  const { attention, headMultiple, rotaryHeadMultiple, rotaryHalfMultiple, windowSlides, padDType } = kernels(
+    target,
+    softcapped,
+  )
   const cacheHeadDim = Math.ceil(headDim / headMultiple) * headMultiple
   const inside = cacheHeadDim % rotaryHeadMultiple === 0 && (rotaryDim / 2) % rotaryHalfMultiple === 0
   return { form: attention, rotary: inside ? 'inside' : 'outside', cacheHeadDim, windowSlides, padDType }
@@ -195,8 +235,9 @@ function lowerTraining({ device, dtype }: Target): LinearForm {
   )
 }
 
-function kernels({ device, dtype }: Target): Kernels {
-  const row = KERNELS[device][dtype]
+function kernels({ device, dtype }: Target, softcapped = false): Kernels {
+  const of = KERNELS[device][dtype]
+  const row = (softcapped && 'softcapped' in of ? of.softcapped : undefined) ?? of
   if ('refusal' in row) throw new GraphError('GRAPH_UNSUPPORTED', `dtype ${dtype} on ${device}`, row.refusal)
   return row
 }

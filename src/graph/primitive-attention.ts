@@ -43,7 +43,7 @@ export function primitiveAttention(
   name: string,
 ): AttentionOutputs {
   const { numHeads, numKvHeads, headDim, scale } = options
-  const { query, key, value, pastKey, pastValue, seqlensK, positionIds, bias, sinks } = inputs
+  const { query, key, value, pastKey, pastValue, seqlensK, positionIds, slots, bias, sinks } = inputs
   if (positionIds === undefined)
     throw new GraphError('GRAPH_VALUE', `node ${g.nodeName(name)}`, 'attention in primitives takes position_ids')
   return g.scope(name, () => {
@@ -70,7 +70,7 @@ export function primitiveAttention(
     const presentKey = append(pastKey, key, 'key')
     const presentValue = append(pastValue, value, 'value')
 
-    const columns = indicesOfAxis(g, pastKey, 2, 'columns')
+    const columns = slots ?? indicesOfAxis(g, pastKey, 2, 'columns')
     const lastPosition = reshape(g, cast(g, seqlensK, 'int64', 'last_position'), [rows, 1, 1, 1], 'last_positions')
     const isFilled = lessOrEqual(g, reshape(g, columns, [capacity, 1], 'column'), lastPosition, 'is_filled')
     const ownColumn = reshape(g, positionIds, [rows, 1, 1, tokens, 1], 'query_positions')

@@ -13,10 +13,10 @@ export interface QuantizedWeight {
 }
 
 /**
- * MatMulNBits' accuracy_level 4: the CPU's kernels may round activations to 8 bits, block by block. Without it int8
- * takes thirty times as long.
+ * MatMulNBits' accuracy_level: with 4 kernels may round activations to 8 bits, block by block, with 0 they do not. On a
+ * CPU int8 takes thirty times as long without it; WebGPU's kernels round by their own measure, and only large layers.
  */
-const ACCURACY_LEVEL = 4
+export type AccuracyLevel = 0 | 4
 
 /** The number of NF4 in onnxruntime's MatMulBnb4, as in bitsandbytes. */
 const NF4 = 1
@@ -39,6 +39,7 @@ export function matMulQuantized(
   x: Value,
   { codes, scales, outFeatures }: QuantizedWeight,
   name: string,
+  accuracy: AccuracyLevel = 4,
 ): Value {
   const op = format === 'nf4' ? 'MatMulBnb4' : 'MatMulNBits'
   const inFeatures = lastDim(x.shape)
@@ -53,7 +54,7 @@ export function matMulQuantized(
   wantDType(g, op, name, scales, x.dtype)
   wantShape(g, op, name, codes, shapes.codes)
   wantShape(g, op, name, scales, shapes.scales)
-  if (format !== 'nf4') return matMulNBits(g, QUANT_LAYOUTS[format], x, { codes, scales, outFeatures }, name)
+  if (format !== 'nf4') return matMulNBits(g, QUANT_LAYOUTS[format], x, { codes, scales, outFeatures }, name, accuracy)
   const [product] = g.node({
     op,
     domain: 'com.microsoft',
@@ -77,6 +78,7 @@ export function matMulNBits(
   x: Value,
   { codes, scales, zeros, outFeatures }: QuantizedWeight & { readonly zeros?: Value | undefined },
   name: string,
+  accuracy: AccuracyLevel = 4,
 ): Value {
   wantDType(g, 'MatMulNBits', name, scales, x.dtype)
   const [product] = g.node({
@@ -90,7 +92,7 @@ export function matMulNBits(
       N: int(outFeatures),
       block_size: int(blockSize),
       bits: int(bits),
-      accuracy_level: int(ACCURACY_LEVEL),
+      accuracy_level: int(accuracy),
     },
   })
   return product!

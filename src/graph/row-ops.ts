@@ -101,3 +101,9 @@ export function reshapeLike(g: Graph, x: Value, like: Value, name: string): Valu
   const [to] = g.node({ op: 'Shape', name: `${name}.shape`, inputs: [like], outputs: [shape] })
   return g.node({ op: 'Reshape', name, inputs: [x, to], outputs: [{ dtype: x.dtype, shape: like.shape }] })[0]!
 }
+
+/** Picks from an axis of x by indices int32 or int64 [count]: that axis has `count` elements then. */
+export function gatherAxis(g: Graph, x: Value, indices: Value, axis: number, name: string): Value {
+  const outputs = [{ dtype: x.dtype, shape: x.shape.with(axis, indices.shape[0] ?? 1) }]
+  return g.node({ op: 'Gather', name, inputs: [x, indices], outputs, attributes: { axis: int(axis) } })[0]!
+}

@@ -51,6 +51,9 @@ export const SIGNATURES = {
   CreateCUDAProviderOptions: [205, 'void *(void *)'],
   UpdateCUDAProviderOptions: [206, 'void *(void *, const char **, const char **, size_t)'],
   ReleaseCUDAProviderOptions: [208, 'void(void *)'],
+  SessionOptionsAppendExecutionProvider: [216, 'void *(void *, const char *, const char **, const char **, size_t)'],
+  /** Parameters: environment, sources, targets, stream, how many; whole tensors. */
+  CopyTensors: [386, 'void *(void *, void *, void *, void *, size_t)'],
   SessionReleaseCapturedGraph: [421, 'void *(void *, int)'],
 } as const satisfies Record<string, readonly [number, string]>
 
@@ -73,6 +76,9 @@ export const LOG_LEVEL_FATAL = 4
 
 /** ORT_ENABLE_BASIC. Our graphs contain the fused operators already, so higher levels gain nothing. */
 export const OPTIMIZE_BASIC = 1
+
+/** ORT_ENABLE_EXTENDED, which fuses more of the operators. */
+export const OPTIMIZE_EXTENDED = 2
 
 /** OrtDeviceAllocator, OrtArenaAllocator and OrtMemTypeDefault. */
 export const DEVICE_ALLOCATOR = 0

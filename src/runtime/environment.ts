@@ -1,16 +1,8 @@
-import {
-  ARENA_ALLOCATOR,
-  ARENA_AS_REQUESTED,
-  ELEMENT_TYPES,
-  DEVICE_ALLOCATOR,
-  LOG_LEVEL_FATAL,
-  MEMORY_DEFAULT,
-} from './c-api.ts'
-import type { DType } from '../tensor/dtype.ts'
-import { byteLength } from '../tensor/tensor.ts'
+import { ARENA_ALLOCATOR, ARENA_AS_REQUESTED, LOG_LEVEL_FATAL, MEMORY_DEFAULT } from './c-api.ts'
 import type { Device } from './device.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 import { threadRuntime } from './thread-runtime.ts'
+import { inTurns } from './device-turns.ts'
 
 /**
  * The compute threads of the whole process: `threads` is their number; with `spin` idle ones busy-wait, which lowers
@@ -66,29 +58,7 @@ export function attachEnvironment(pointer: Pointer): Environment {
   return { ort: threadRuntime.onnxRuntime(), pointer }
 }
 
-/** Describes a device's memory to the library. The caller must release it with `ReleaseMemoryInfo`. */
-export function memoryInfo(ort: OnnxRuntime, device: Device): Pointer {
-  return ort.create(
-    'CreateMemoryInfo',
-    device.kind === 'cpu' ? 'Cpu' : 'Cuda',
-    DEVICE_ALLOCATOR,
-    device.index,
-    MEMORY_DEFAULT,
-  )
-}
-
-/**
- * Makes an OrtValue over memory of the caller's, which must stay alive until `ReleaseValue`: the library neither copies
- * nor holds it, so a garbage-collected typed array would mean reads of freed memory.
- */
-export function wrapTensor(
-  ort: OnnxRuntime,
-  memory: Pointer,
-  dtype: DType,
-  shape: readonly number[],
-  data: Pointer | ArrayBufferView,
-): Pointer {
-  const dims = BigInt64Array.from(shape, BigInt)
-  const type = (ELEMENT_TYPES as Record<string, number>)[dtype]!
-  return ort.create('CreateTensorWithDataAsOrtValue', memory, data, byteLength(dtype, shape), dims, dims.length, type)
+/** The environment as what runs on a device must use it: on a GPU one call at a time, whatever the thread. */
+export function environmentFor(device: Device, environment: Environment): Environment {
+  return device.kind !== 'cpu' ? { ...environment, ort: inTurns(environment.ort) } : environment
 }

@@ -1,8 +1,8 @@
 import { PetalsError } from '../base/errors.ts'
 
 /**
- * An error of onnxruntime or CUDA. Codes that callers tell apart: `RUNTIME_MEMORY` (out of memory; the next run may
- * succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device still works), `RUNTIME_DEVICE_LOST`
+ * An error of onnxruntime, CUDA or WebGPU. Codes that callers tell apart: `RUNTIME_MEMORY` (out of memory; the next run
+ * may succeed), `RUNTIME_CANCELLED`, `RUNTIME_KERNEL` (a kernel failed, the device still works), `RUNTIME_DEVICE_LOST`
  * (nothing on the device succeeds any more in this process); `RUNTIME` for all others.
  */
 export class RuntimeError extends PetalsError {}
@@ -23,6 +23,8 @@ const LOST_WORDS = new RegExp(
     'no CUDA-capable device',
     'fallen off the bus',
     'GPU is lost',
+    'device (?:is|was) lost',
+    'WebGPU device lost',
   ].join('|'),
   'i',
 )
@@ -31,6 +33,7 @@ const KERNEL = new RegExp(
     String.raw`\b(?:CUDA|CUBLAS|CUDNN|CURAND|CUFFT|cu\w*) (?:failure|error) `,
     'CUDA error',
     'Non-zero status code returned while running',
+    'WebGPU validation failed',
   ].join('|'),
   'i',
 )

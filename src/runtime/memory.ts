@@ -15,16 +15,32 @@ export interface PitchedCopy {
   readonly rows: number
 }
 
-/** The memory of a device. Addresses are valid in every thread of the process. All calls are synchronous. */
-export interface DeviceHeap {
-  /** Allocates memory: uninitialised on CUDA, zeros on a CPU. Throws `RUNTIME_MEMORY` if there is no room. */
+/** Pieces of a device's memory, each named by a pointer. All calls are synchronous. */
+export interface PieceHeap {
+  /** Allocates memory: zeros on a CPU, anything elsewhere. Throws `RUNTIME_MEMORY` if there is no room. */
   allocate(bytes: number): Pointer
-  /** Frees an address that this heap has allocated. */
-  free(address: Pointer): void
-  /** Copies bytes of this process to the device. */
+  /** Frees what this heap has allocated. */
+  free(piece: Pointer): void
+  /** Copies bytes of this process to the beginning of a piece. */
   write(to: Pointer, bytes: Uint8Array): void
-  /** Copies bytes of the device to this process, after all runs under way on the device have ended. */
+  /** Copies the beginning of a piece to this process, after all runs under way on the device have ended. */
   read(from: Pointer, into: Uint8Array): void
+}
+
+/** Memory of buffers whose pointers are handles: nothing can be said about the middle of one. */
+export interface BufferHeap extends PieceHeap {
+  /** Takes over a buffer of so many bytes that another thread's heap has allocated. */
+  adopt(buffer: Pointer, bytes: number): void
+  /** As several calls of `write`, at once. */
+  writeAll(copies: readonly (readonly [to: Pointer, bytes: Uint8Array])[]): void
+  /** Copies the first bytes of one buffer to another. */
+  copyBuffer(from: Pointer, to: Pointer, bytes: number): void
+}
+
+/**
+ * Memory of addresses, which are valid in every thread of the process: what is added to a pointer is a pointer again.
+ */
+export interface DeviceHeap extends PieceHeap {
   /** Copies within the device's memory; source and target must not overlap. */
   copy(copies: readonly PitchedCopy[]): void
 }

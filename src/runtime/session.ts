@@ -1,8 +1,9 @@
 import type { DType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { OPTIMIZE_BASIC } from './c-api.ts'
+import { OPTIMIZE_BASIC, OPTIMIZE_EXTENDED } from './c-api.ts'
 import { CPU, type Device } from './device.ts'
-import { type Environment, memoryInfo, wrapTensor } from './environment.ts'
+import type { Environment } from './environment.ts'
+import { memoryInfo, wrapTensor } from './values.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 import { TensorScope } from './tensor-scope.ts'
 import { threadRuntime } from './thread-runtime.ts'
@@ -71,8 +72,10 @@ export interface ResidentWeight {
 export interface ResidentSessionOptions {
   /** Whether the first run with a `gpu_graph_id` is recorded as a CUDA graph and later ones replay it. */
   readonly cudaGraphs: boolean
-  /** The most device memory that the session may use for intermediate results. */
+  /** The most device memory that the session may use for intermediate results; WebGPU knows no such bound. */
   readonly workspaceBytes: number
+  /** Whether the library fuses operators that the graph has apart: quantized products with their neighbours. */
+  readonly fuses?: boolean | undefined
 }
 
 /**
@@ -90,9 +93,11 @@ export function createResidentSession(
   const sessionOptions = ort.create('CreateSessionOptions')
   using scope = new TensorScope(ort)
   try {
-    ort.call('SetSessionGraphOptimizationLevel', sessionOptions, OPTIMIZE_BASIC)
+    const level = options.fuses === true ? OPTIMIZE_EXTENDED : OPTIMIZE_BASIC
+    ort.call('SetSessionGraphOptimizationLevel', sessionOptions, level)
     ort.call('DisablePerSessionThreads', sessionOptions)
     if (device.kind === 'cuda') appendCuda(ort, sessionOptions, device, options)
+    if (device.kind === 'webgpu') appendWebGpu(ort, sessionOptions)
     for (const { name, dtype, shape, address } of weights)
       ort.call('AddInitializer', sessionOptions, name, scope.wrap(memory, dtype, shape, address))
     return ort.create('CreateSessionFromArray', pointer, model, model.byteLength, sessionOptions)
@@ -135,4 +140,24 @@ function appendCuda(ort: OnnxRuntime, sessionOptions: Pointer, device: Device, o
   } finally {
     ort.release('ReleaseCUDAProviderOptions', cuda)
   }
+}
+
+/**
+ * The options of onnxruntime's WebGPU provider, as text. Buffers have the sizes that were asked for and go back at
+ * once: others would be rounded up, to twice as much at worst, or kept. Sizes and ranges are only checked where
+ * `PETALS_WEBGPU_VALIDATION` asks for it, as tests do. The first session's device counts.
+ */
+export function webGpuOptions(validation = process.env['PETALS_WEBGPU_VALIDATION']): Record<string, string> {
+  return {
+    enableInt64: '1',
+    storageBufferCacheMode: 'disabled',
+    ...(validation !== undefined && { validationMode: validation }),
+  }
+}
+
+/** A session all of whose nodes must run on the device: nothing of it is left to the CPU in silence. */
+function appendWebGpu(ort: OnnxRuntime, sessionOptions: Pointer): void {
+  ort.call('AddSessionConfigEntry', sessionOptions, 'session.disable_cpu_ep_fallback', '1')
+  const [keys, values] = [Object.keys(webGpuOptions()), Object.values(webGpuOptions())]
+  ort.call('SessionOptionsAppendExecutionProvider', sessionOptions, 'WebGPU', keys, values, keys.length)
 }

@@ -1,5 +1,5 @@
 import type { DType } from '../tensor/dtype.ts'
-import { wrapTensor } from './environment.ts'
+import { wrapTensor } from './values.ts'
 import type { OnnxRuntime, Pointer } from './library.ts'
 
 /**

@@ -86,6 +86,7 @@ export class BlockServer {
       admitTokens: (client, tokens) => this.#admitTokens(client, tokens),
       report: (kind, log, error) => this.#report(kind, log, error),
       logger: modules.logger,
+      sent: modules.node.peerGuard.sent,
       pace: this.pace,
       stats: this.stats,
     })

@@ -1,6 +1,8 @@
 import { PetalsError } from '../base/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { ByteBudget } from '../swarm/byte-budget.ts'
 import type { ServedStream } from '../swarm/frames/frame-stream.ts'
+import type { Request } from '../swarm/frames/messages.ts'
 import type { SwarmLogger } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { convertInPieces } from '../tensor/convert.ts'
@@ -21,6 +23,8 @@ export interface PassModules {
   /** Told of each request that failed. */
   readonly report: (kind: string, log: TracedLogger, error: unknown) => void
   readonly logger: SwarmLogger
+  /** What clients have been answered and not read yet. */
+  readonly sent: Pick<ByteBudget, 'during'>
   readonly pace: Pace
   readonly stats: ServerStats
 }
@@ -40,9 +44,10 @@ export class PassRequests {
   }
 
   async forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
-    const { modelKey, start, end, trace, hidden, adapter, prompts, wireDType } = await firstMessage(stream)
-    const { logger, pace, stats } = this.#modules
-    const log = tracedLogger(logger, trace)
+    const request = await firstMessage(stream)
+    const { modelKey, start, end, hidden, adapter, prompts, wireDType } = request
+    const { pace, stats } = this.#modules
+    const log = this.#log(request)
     const count = numTokens(hidden)
     const output = await this.#orReport(rpc, log, async () => {
       const engine = this.#modules.engineFor(modelKey)
@@ -50,6 +55,7 @@ export class PassRequests {
       const client = stream.remotePeer
       await this.#modules.admitTokens(client, count)
       await checkFinite('the input', hidden)
+      if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       const input = await decodeActivations(hidden, engine.dtype)
       const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
       const done = pace.wait(count, end - start)
@@ -63,23 +69,42 @@ export class PassRequests {
 
   async backward(stream: ServedStream<'backward'>): Promise<void> {
     const request = await firstMessage(stream)
-    const { modelKey, start, end, trace, hidden, gradient, adapter, prompts, adapterGradients } = request
-    const { logger, pace, stats } = this.#modules
-    const log = tracedLogger(logger, trace)
+    const gone = goneSignal(stream)
+    // Gradients of hidden states take no more than what was received, which counts until the stream is over; those of
+    // an adapter may be large where the request was small, and stay until the client has read them.
+    const bytes = await this.#orReport('backward', this.#log(request), async () => this.#adapterBytes(request))
+    const answer = (): Promise<void> => this.#backward(stream, request, gone)
+    await (bytes === 0 ? answer() : this.#modules.sent.during(stream.remotePeer, bytes, answer, gone))
+  }
+
+  #adapterBytes({ modelKey, start, end, adapter, adapterGradients }: Request<'backward'>): number {
+    if (!adapterGradients) return 0
+    if (adapter === undefined)
+      throw new PetalsError('SESSION_REQUEST', "an adapter's gradients were asked for, and no adapter was named")
+    return this.#modules.engineFor(modelKey).adapters.gradientBytes(adapter, { start, end })
+  }
+
+  #log({ trace }: { readonly trace: string }): TracedLogger {
+    return tracedLogger(this.#modules.logger, trace)
+  }
+
+  async #backward(stream: ServedStream<'backward'>, request: Request<'backward'>, signal: AbortSignal): Promise<void> {
+    const { modelKey, start, end, hidden, gradient, adapter, prompts, adapterGradients } = request
+    const { pace, stats } = this.#modules
+    const log = this.#log(request)
     const count = numTokens(hidden)
     const { modules, ...gradients } = await this.#orReport('backward', log, async () => {
       const engine = this.#modules.engineFor(modelKey)
       const client = stream.remotePeer
-      if (adapterGradients && adapter === undefined)
-        throw new PetalsError('SESSION_REQUEST', "an adapter's gradients were asked for, and no adapter was named")
       await this.#modules.admitTokens(client, BACKWARD_COST * count)
       await checkFinite('the input', hidden)
+      if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       await checkFinite('the gradient', gradient)
       const [input, given] = [
         await convertInPieces(hidden, engine.dtype),
         await convertInPieces(gradient, engine.dtype),
       ]
-      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal: goneSignal(stream) }
+      const wait = { timeoutMs: PASS_TIMEOUT_MS, signal }
       const done = pace.wait(BACKWARD_COST * count, end - start)
       return await engine
         .backward(input, given, { start, end, adapter, prompts, adapterGradients, client, ...wait })

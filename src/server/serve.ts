@@ -8,6 +8,7 @@ import { Engine } from '../engine/engine.ts'
 import type { LoadProgress } from '../engine/loading/load.ts'
 import { serveContact } from '../swarm/node/contact.ts'
 import { orAborted } from '../base/abort.ts'
+import { deviceText } from '../runtime/device.ts'
 import type { BlockRates } from '../swarm/records/rates.ts'
 import { Discovery } from '../swarm/records/discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
@@ -209,7 +210,7 @@ async function putOnAir(
   const first = await span.loader.load(signal)
   let closeEngine = () => first.close()
   undo.push(() => closeEngine())
-  node.servingDevice = device.kind === 'cpu' ? 'cpu' : `${device.kind}:${device.index}`
+  node.servingDevice = deviceText(device)
   undo.push(() => {
     node.servingDevice = undefined
   })

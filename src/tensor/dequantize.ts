@@ -8,15 +8,17 @@ const FLOAT4_LEVELS = Float32Array.from(NF4_LEVELS)
 
 /**
  * The values that codes of rows of a matrix stand for (see `QUANT_LAYOUTS`; those of `int8-rows` are rotated back),
- * into `values` [rows, columns].
+ * into `values` [rows, columns]. In `int8-rows` the codes and scales may be those of a larger matrix, of which these
+ * rows are a part.
  */
 export function dequantizeRows(
   format: QuantFormat,
   { codes, scales }: QuantizedMatrix,
   columns: number,
   values: Float32Array,
+  part: { readonly first: number; readonly rows: number } = { first: 0, rows: values.length / columns },
 ): void {
-  if (format === 'int8-rows') return ofRotatedRows(codes, scales, columns, values)
+  if (format === 'int8-rows') return ofRotatedRows(codes, scales, columns, values, part)
   const { blockSize, blocksPerRow } = QUANT_LAYOUTS[format]
   const length = blocksPerRow ? columns : values.length
   let block = 0
@@ -55,14 +57,21 @@ function ofHalfBytes(
 const TILE = 16
 
 /** Signed codes, transposed to [columns, rows], of rows that were rotated: a rotation is its own inverse. */
-function ofRotatedRows(codes: Uint8Array, scales: Float32Array, columns: number, values: Float32Array): void {
+function ofRotatedRows(
+  codes: Uint8Array,
+  scales: Float32Array,
+  columns: number,
+  values: Float32Array,
+  part: { readonly first: number; readonly rows: number },
+): void {
   const rows = values.length / columns
   for (let first = 0; first < rows; first += TILE) {
     const height = Math.min(TILE, rows - first)
+    const row = part.first + first
     for (let column = 0; column < columns; column++) {
-      const from = column * rows + first
+      const from = column * part.rows + row
       for (let i = 0, to = first * columns + column; i < height; i++, to += columns)
-        values[to] = ((codes[from + i]! << 24) >> 24) * scales[first + i]!
+        values[to] = ((codes[from + i]! << 24) >> 24) * scales[row + i]!
     }
   }
   rotate(values, rotationSize(columns))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type TestContext, after, before, describe, test } from 'node:test'
@@ -96,6 +96,31 @@ describe('generate', () => {
     assert.notEqual(all[0]!.stdout, '')
   })
 
+  test('a text fulfils the schema of a file, or the file is refused', async (t) => {
+    const folder = await tempFolder(t)
+    const file = async (name: string, text: string): Promise<string> => {
+      await writeFile(join(folder, name), text)
+      return join(folder, name)
+    }
+    const schema = await file(
+      'schema.json',
+      '{"type": "array", "items": {"enum": [7, 42]}, "minItems": 2, "maxItems": 3}',
+    )
+    const { code, stdout, stderr } = await generate(t, undefined, '-n', '40', '-p', PROMPT, '--json-schema', schema)
+    assert.equal(code, 0, stderr)
+    const values = JSON.parse(stdout) as number[]
+    assert.ok(values.length >= 2 && values.every((value) => value === 7 || value === 42), stdout)
+    for (const [text, status, message] of [
+      ['{"not": {}}', 1, /not at #/],
+      ['[1]', 2, /--json-schema .*bad.json: a schema is an object/],
+      ['{', 2, /--json-schema .*bad.json: .*JSON/],
+    ] as const) {
+      const bad = await generate(t, undefined, '-p', PROMPT, '--json-schema', await file('bad.json', text))
+      assert.match(bad.stderr, message)
+      assert.equal(bad.code, status, bad.stderr)
+    }
+  })
+
   test('what cannot be continued is told', async (t) => {
     const cases: [string | undefined, string[], RegExp][] = [
       [undefined, [], /Nothing came on stdin; or give --prompt TEXT/],
@@ -128,6 +153,20 @@ describe('generate', () => {
     assert.equal(new Set(results.map((result) => result.seed)).size, 3)
     const last = await generate(t, undefined, ...draw, '--seed', String(results[2]!.seed), '--json')
     assert.deepEqual((JSON.parse(last.stdout) as { results: Result[] }).results[0]!.tokenIds, results[2]!.tokenIds)
+  })
+
+  test('text and figures that go to one file do not run together; the text alone is only the text', async (t) => {
+    const file = join(await tempFolder(t), 'all.txt')
+    const handle = await open(file, 'w')
+    const args = ['generate', '--threads', '1', '--bootstrap', swarm.bootstrap, '-n', '4', '-p', PROMPT]
+    const { ended } = start(t, args, { stdio: ['ignore', handle.fd, handle.fd] })
+    assert.equal(await ended, 0)
+    await handle.close()
+    const { stdout } = await generate(t, undefined, '-n', '4', '-p', PROMPT)
+    const lines = (await readFile(file, 'utf8')).split('\n')
+    assert.match(lines[0]!, /^route: /)
+    assert.equal(lines.slice(1, -2).join('\n'), stdout)
+    assert.match(lines.at(-2)!, /^4 tokens in /)
   })
 
   test('log-probabilities are told for each token', async (t) => {

@@ -63,6 +63,10 @@ describe('a training from the command line', () => {
     assert.match(stdout, new RegExp(`generate --bootstrap ${swarm.bootstrap} --own-adapter ${out} --prompt`))
     assert.equal((await lossesOf(out)).length, 5)
     assert.match(await readFile(join(out, 'loss.svg'), 'utf8'), /^<svg /)
+    const again = await inSwarm(t, 'tune', ...data, ...options, '--json')
+    const kept = (JSON.parse(again.stdout) as { best: { step: number; loss: number } }).best
+    assert.equal(kept.step, 4)
+    assert.match(stdout, new RegExp(`held-out loss ${kept.loss.toFixed(4)} at step 4`))
     const used = await inSwarm(t, 'generate', '--own-adapter', out, '--prompt', 'The', '--max-new-tokens', '2')
     assert.equal(used.code, 0, used.stderr)
     const [plain, tuned] = await Promise.all(
@@ -96,6 +100,35 @@ describe('a training from the command line', () => {
     assert.match(other.stderr, /holds a training with seed 7, and 8 was asked for/)
     const evaluated = await inSwarm(t, 'eval', '--data', at('heldout.txt'), '--prompts', broken)
     assert.match(evaluated.stdout, /^perplexity \d+\.\d+ \(\d\.\d+ nats per token, over \d+ tokens\)\n$/)
+  })
+
+  test('is ended at once while it evaluates first', async (t) => {
+    await writeFile(at('long.txt'), 'It is a long way, and nobody knows where it ends. '.repeat(4000))
+    const data = ['--data', at('train.txt'), '--eval-data', at('long.txt'), '--window', '16', '--out', at('ended')]
+    const args = ['tune', '--bootstrap', swarm.bootstrap, '--threads', '1', ...data, '--batch-size', '1']
+    const { child, ended, out } = start(t, args)
+    await until('the beginning', () => (out.stderr.startsWith('seed ') ? true : undefined))
+    child.kill('SIGINT')
+    assert.equal(await ended, 130, out.stderr)
+    assert.match(out.stderr, /stopped at step 0 of 200; the same command goes on from there/)
+    assert.doesNotMatch(out.stderr, /held-out loss/)
+  })
+
+  test('the head that predicts tokens', async (t) => {
+    const out = at('lm-head')
+    const data = ['--data', at('train.txt'), '--eval-data', at('heldout.txt'), '--window', '32']
+    const options = ['--method', 'head', '--steps', '4', '--seed', '1', '--out', out]
+    const { code, stdout, stderr } = await inSwarm(t, 'tune', ...data, ...options)
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /training the head that predicts tokens, \d+ parameters/)
+    assert.match(stdout, new RegExp(`generate --bootstrap ${swarm.bootstrap} --head ${out} --prompt`))
+    const loss = Number(/held-out loss (\d+\.\d+) at step 4/.exec(stdout)![1])
+    const used = await inSwarm(t, 'generate', '--head', out, '--prompt', 'The', '--max-new-tokens', '2')
+    assert.equal(used.code, 0, used.stderr)
+    const evaluated = await inSwarm(t, 'eval', '--data', at('heldout.txt'), '--head', out, '--window', '32', '--json')
+    assert.equal(evaluated.code, 0, evaluated.stderr)
+    const before = Number(/before: held-out loss (\d+\.\d+)/.exec(stderr)![1])
+    assert.ok(loss < before - 0.05, `${loss} after ${before}`)
   })
 
   test("a classifier's head, whose accuracy is measured", async (t) => {

@@ -21,6 +21,7 @@ test('a wait is told once, soon, and ends with the time; where it cannot help th
     timeoutMs: 1500,
     check: () => undefined,
     refresh: async () => undefined,
+    because: new Error('the server is gone'),
     onWait: ({ message }: Error, leftMs: number) => void told.push([message, leftMs]),
   }
   await assert.rejects(
@@ -42,6 +43,7 @@ test('a wait ends when it is interrupted', async () => {
   const waited = patiently(() => Promise.reject(new NoRouteError([3], 'block 3')), {
     timeoutMs: 60_000,
     check: () => undefined,
+    because: new Error('the server is gone'),
     signal: stop.signal,
     refresh: () => new Promise(() => undefined),
     onWait: () => stop.abort(new Error('stopped')),
@@ -59,6 +61,7 @@ test('an attempt is left to itself when it is interrupted', async () => {
   const waited = patiently(attempt, {
     timeoutMs: 60_000,
     check: () => undefined,
+    because: new Error('the server is gone'),
     signal: stop.signal,
     abandon: () => abandoned++,
     refresh: async () => undefined,
@@ -66,6 +69,27 @@ test('an attempt is left to itself when it is interrupted', async () => {
   })
   await assert.rejects(waited, { message: 'stopped' })
   assert.equal(abandoned, 1)
+})
+
+test('a first attempt that takes long is told by what is known, and then by what turns out', async () => {
+  const told: string[] = []
+  const hears = Promise.withResolvers<void>()
+  const options = {
+    timeoutMs: 3000,
+    check: () => undefined,
+    refresh: async () => undefined,
+    because: new Error('the server is gone'),
+    onWait: ({ message }: Error) => {
+      told.push(message)
+      hears.resolve()
+    },
+  }
+  const attempt = async () => {
+    await hears.promise
+    throw new NoRouteError([3], 'block 3')
+  }
+  await assert.rejects(patiently(attempt, options), { message: 'block 3' })
+  assert.deepEqual(told, ['the server is gone', 'block 3'])
 })
 
 describe('with a swarm that holds half of a model', () => {

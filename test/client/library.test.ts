@@ -167,7 +167,8 @@ test('every family has its classes, and they refuse a checkpoint of another by n
       .split('_')
       .map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`)
       .join('')
-    for (const name of [`Distributed${family}Config`, `Distributed${family}Model`, `Distributed${family}ForCausalLM`]) {
+    for (const kind of ['Config', 'Model', 'ForCausalLM', 'ForSequenceClassification']) {
+      const name = `Distributed${family}${kind}`
       assert.equal((client as unknown as Record<string, { name: string } | undefined>)[name]?.name, name)
     }
   }

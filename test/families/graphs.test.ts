@@ -15,12 +15,12 @@ describe('the graphs of a model', () => {
       graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`),
       [
         'hidden: float32 [rows, tokens, 64]',
-        'past_key: float32 [rows, 2, capacity, 16]',
-        'past_value: float32 [rows, 2, capacity, 16]',
         'seqlens_k: int32 [rows]',
-        'total_sequence_length: int32 [1]',
         'cos: float32 [positions, 8]',
         'sin: float32 [positions, 8]',
+        'past_key: float32 [rows, 2, capacity, 16]',
+        'past_value: float32 [rows, 2, capacity, 16]',
+        'total_sequence_length: int32 [1]',
       ],
     )
     assert.deepEqual(
@@ -49,6 +49,25 @@ describe('the graphs of a model', () => {
       assert.ok([names.embedding, names.finalNorm, names.head].every((name) => rest.has(name)))
     })
   }
+
+  it('give each row inputs of its own where it has a cache of its own', () => {
+    const graph = buildBlockGraph(configOf({}), { device: 'webgpu', dtype: 'float32', ownRows: 2, prompted: true }, 0)
+    const inputs = graph.inputs.map((input) => `${input.name}: ${describeValue(input)}`)
+    assert.deepEqual(inputs, [
+      'hidden: float32 [2, 1, 64]',
+      'seqlens_k: int32 [2]',
+      'cos: float32 [positions, 8]',
+      'sin: float32 [positions, 8]',
+      ...[0, 1].flatMap((row) => [
+        `past_key.${row}: float32 [1, 2, capacity.${row}, 16]`,
+        `past_value.${row}: float32 [1, 2, capacity.${row}, 16]`,
+        `total_sequence_length.${row}: int32 [1]`,
+      ]),
+      'prompts: float32 [2, 1, 64]',
+    ])
+    assert.equal(graph.nodes.filter(({ op }) => op === 'GroupQueryAttention').length, 2)
+    assert.equal(graph.nodes.filter(({ op }) => op === 'MatMul').length, 7)
+  })
 
   it('put matrices outside of the model, packed where they are multiplied, and vectors inside', () => {
     const graph = buildBlockGraph(configOf({ attention_bias: true }), CPU, 0)

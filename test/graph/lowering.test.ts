@@ -9,6 +9,7 @@ describe('lowering', () => {
   const refusals: [Target, RegExp][] = [
     [{ device: 'cpu', dtype: 'float16' }, /float16 on cpu.*float32/],
     [{ device: 'cpu', dtype: 'bfloat16' }, /bfloat16 on cpu.*float32/],
+    [{ device: 'webgpu', dtype: 'bfloat16' }, /bfloat16 on webgpu.*float16/],
   ]
   for (const [target, message] of refusals) {
     it(`refuses ${target.dtype} on ${target.device}, naming what to use`, () => {
@@ -44,6 +45,24 @@ describe('lowering', () => {
       code: 'GRAPH_UNSUPPORTED',
       message: /only quantized on a CPU/,
     })
+  })
+
+  it('computes on webgpu what its kernels compute right, and refuses by name what they do not', () => {
+    const target: Target = { device: 'webgpu', dtype: 'float32' }
+    assert.equal(lowerLinear(target), 'MatMul')
+    assert.equal(lowerLinear({ ...target, quant: 'int8' }), 'MatMulNBits')
+    assert.equal(lowerAttention(target, heads).form, 'GroupQueryAttention')
+    // The fused operator ignores the cap.
+    assert.equal(lowerAttention(target, { ...heads, softcapped: true }).form, 'Primitives')
+    assert.throws(() => lowerAttention({ ...target, dtype: 'float16' }, { ...heads, softcapped: true }), {
+      code: 'GRAPH_UNSUPPORTED',
+      message: /soft cap.*use float32/,
+    })
+    for (const quant of QUANTIZATIONS)
+      assert.throws(() => lowerExperts({ ...target, quant }), {
+        code: 'GRAPH_UNSUPPORTED',
+        message: /mixture of experts on webgpu.*--device cpu/,
+      })
   })
 
   it('keeps an int8 cache on a CPU alone', () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { RuntimeError, runtimeError } from '../../src/runtime/errors.ts'
-import { createEnvironment, wrapTensor } from '../../src/runtime/environment.ts'
+import { createEnvironment } from '../../src/runtime/environment.ts'
+import { wrapTensor } from '../../src/runtime/values.ts'
 import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 
 function urlOf(module: string): string {
@@ -11,7 +12,8 @@ function urlOf(module: string): string {
 
 test('the library stays loaded when everything that could be collected is', () => {
   const script = `
-    const { createEnvironment, memoryInfo } = await import('${urlOf('environment')}')
+    const { createEnvironment } = await import('${urlOf('environment')}')
+    const { memoryInfo } = await import('${urlOf('values')}')
     const env = createEnvironment({ threads: 1, spin: false })
     for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 10)) }
     env.ort.release('ReleaseMemoryInfo', memoryInfo(env.ort, { kind: 'cpu', index: 0 }))

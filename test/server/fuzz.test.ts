@@ -22,6 +22,8 @@ import { SAMPLES } from '../swarm/frames/samples.ts'
 const OF_BATCHES: ReadonlySet<Rpc> = new Set(['forward', 'probe', 'backward'])
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
 const HIDDEN_SIZE = 64
+/** One that the server holds. */
+const ADAPTER = 'held'
 const NUM_FRAMES = 20_000
 const AT_ONCE = 64
 /** Whoever has not answered by then hangs. */
@@ -46,10 +48,13 @@ const random = newRandom(SEED)
 /** Messages that get as far as they can: of this server's model, blocks and width. */
 function fitting(rpc: Rpc, modelKey: string, sessionId: string): AnyMessage[] {
   const hidden = fromFloat32(new Float32Array(2 * HIDDEN_SIZE).fill(0.5), [2, HIDDEN_SIZE])
+  const prompts = fromFloat32(new Float32Array(HIDDEN_SIZE).fill(0.5), [1, 1, HIDDEN_SIZE])
   const batch = { ...hidden, shape: [1, 2, HIDDEN_SIZE] }
   return SAMPLES[rpc].requests.map((message): AnyMessage => {
     const fits: Record<string, unknown> = { ...message }
-    for (const name of ['adapter', 'prompts']) if (rpc !== 'adapter' && random(2) === 0) fits[name] = undefined
+    if ('prompts' in message) fits['prompts'] = [undefined, prompts, message['prompts']][random(3)]
+    if ('adapter' in message && rpc !== 'adapter') fits['adapter'] = [undefined, ADAPTER, message['adapter']][random(3)]
+    if ('adapterGradients' in message) fits['adapterGradients'] = random(2) === 0
     if ('modelKey' in message) fits['modelKey'] = modelKey
     if ('end' in message) Object.assign(fits, { start: 0, end: 1, maxLength: 8 + random(64) })
     if ('hidden' in message) fits['hidden'] = OF_BATCHES.has(rpc) ? batch : hidden
@@ -109,6 +114,9 @@ test(`random and mutated frames of every protocol are answered or refused by a c
   const span = { start: 0, end: 1, device: CPU, dtype: 'float32', threads: 1, spin: false, cacheTokens: 4096 } as const
   const server = await serve(node, { checkpoint, ...span, allowClientAdapters: true, adapterBytes: 1 << 20 }, silent)
   t.after(() => server.stop())
+  const matrix = fromFloat32(new Float32Array(2 * HIDDEN_SIZE).fill(0.1), [2, HIDDEN_SIZE])
+  const module = { name: 'model.layers.0.self_attn.q_proj', scaling: 1, a: matrix, b: { ...matrix, shape: [64, 2] } }
+  server.engine.adapters.add({ name: ADAPTER, modules: [module] })
   const peers = await Promise.all(
     Array.from({ length: AT_ONCE }, async () => peerIdFromPrivateKey(await loadIdentity())),
   )
@@ -158,6 +166,8 @@ test(`random and mutated frames of every protocol are answered or refused by a c
   await many(NUM_FRAMES)
   const grown = usedBytes() - before
   assert.ok(grown < 24 << 20, `${grown} bytes more after ${sent.frames} frames`)
+  const { forward, backward } = server.blocks.stats.passes
+  for (const { count } of [forward, backward]) assert.ok(count > 50, JSON.stringify(server.blocks.stats.passes))
   assert.equal(server.engine.cacheTokensLeft, 4096)
   assert.ok(codes.get('SWARM_FRAME')! > 1000, JSON.stringify([...codes]))
   t.diagnostic(

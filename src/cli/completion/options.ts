@@ -2,10 +2,8 @@ import { basename } from 'node:path'
 import type { OptionValues } from '../options/option-table.ts'
 import { configOptions } from '../options/options.ts'
 
-const SHELLS = ['bash', 'zsh', 'fish'] as const
+export const SHELLS = ['bash', 'zsh', 'fish'] as const
 const ofUser = SHELLS.find((shell) => shell === basename(process.env['SHELL'] ?? '')) ?? 'bash'
-
-export type Shell = (typeof SHELLS)[number]
 
 export const completionOptions = {
   shell: {

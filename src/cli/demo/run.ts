@@ -22,7 +22,7 @@ export async function runDemo(values: DemoValues, { shutdown }: CommandContext):
   const { signal } = shutdown
   const cleanup = new Cleanup()
   try {
-    const swarm = await startSwarm(signal)
+    const swarm = await startSwarm(values.device, signal)
     cleanup.add(() => swarm.stop())
     await orAborted(show(values, swarm, cleanup, shutdown), signal)
   } finally {
@@ -63,7 +63,7 @@ async function show(values: DemoValues, swarm: LocalSwarm, cleanup: Cleanup, shu
   )
 }
 
-async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
+async function startSwarm(device: string, signal: AbortSignal): Promise<LocalSwarm> {
   const {
     config: { numBlocks },
   } = await openCheckpoint(BUNDLED_MODEL)
@@ -74,6 +74,7 @@ async function startSwarm(signal: AbortSignal): Promise<LocalSwarm> {
   return startLocalSwarm({
     model: BUNDLED_MODEL,
     spans: splitEvenly(numBlocks, NUM_SERVERS),
+    extraArgs: ['--device', device],
     onEvent: (event) => say(describe(event)),
     signal,
   })

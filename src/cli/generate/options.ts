@@ -49,6 +49,12 @@ export const generateOptions = {
       'File of prompts, or - for stdin: a JSON text, ids or {"prompt", "id"} on each line; gives a JSON line for each',
   },
   ...generationOptions,
+  jsonSchema: {
+    type: 'text',
+    group: TEXT,
+    isFile: true,
+    description: 'File of a JSON schema that the text fulfils, at every token; what cannot be enforced is refused',
+  },
   json: {
     type: 'flag',
     group: 'Output',

@@ -15,6 +15,7 @@ import { toGenerationOptions } from '../values/generation-values.ts'
 import { generateLines } from './batch.ts'
 import { describeLogprobs } from './logprobs.ts'
 import type { GenerateValues } from './options.ts'
+import { readConstraint } from './constraint.ts'
 import { readPrompt } from './prompt.ts'
 
 const NEW_TOKENS = 64
@@ -25,12 +26,13 @@ export async function runGenerate(
   { shutdown: { signal } }: CommandContext,
   argument: string | undefined,
 ): Promise<void> {
-  requireSwarm(values)
   const cleanup = new Cleanup()
   try {
+    await readConstraint(values)
     const prompt = values.batch === undefined ? await orAborted(readPrompt(values, argument), signal) : undefined
     if (prompt === undefined && argument !== undefined)
       throw new UsageError(`--batch ${values.batch}: what is ${JSON.stringify(argument)} for? The file has the prompts`)
+    requireSwarm(values)
     await orAborted(generate(values, prompt, cleanup, signal), signal)
   } finally {
     await cleanup.run()
@@ -98,7 +100,8 @@ async function optionsFor(
   signal: AbortSignal,
 ): Promise<GenerationOptions> {
   const { length } = await model.encode(prompt)
-  return { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS, length), signal }
+  const constraint = await readConstraint(values)
+  return { ...toGenerationOptions(values, model.checkpoint.generation, NEW_TOKENS, length), constraint, signal }
 }
 
 function tellWaiting(model: AutoDistributedModelForCausalLM): void {

@@ -8,7 +8,6 @@ export const inviteCommand = defineCommand({
   examples: [
     ['$0 invite --bootstrap ADDR --bootstrap ADDR2', 'of an open swarm'],
     ['$0 invite --bootstrap ADDR --swarm-key swarm.key', 'of a private one: whoever sees the token is in'],
-    ['$0 chat --bootstrap petals-AgX...', 'joins with it'],
   ],
   run: async (values) => (await import('./run.ts')).runInvite(values),
 })

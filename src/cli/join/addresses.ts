@@ -34,7 +34,8 @@ export function checkPeerIds(flag: string, peerIds: readonly string[]): void {
 
 /** How the local network is asked; undefined if it is not. */
 export function lanOf({ mdns = false }: { readonly mdns?: boolean }): LanOptions | undefined {
-  return mdns ? { interface: process.env['PETALS_MDNS_INTERFACE'] || undefined } : undefined
+  const { PETALS_MDNS_INTERFACE } = process.env
+  return mdns ? { interface: PETALS_MDNS_INTERFACE || undefined } : undefined
 }
 
 /** Throws `USAGE`, explaining how to join a swarm, if there is no way to find a peer. */

@@ -5,6 +5,7 @@ import { loadAdapter } from '../../client/remote/active-adapter.ts'
 import type { Classifier } from '../../client/model/classifier.ts'
 import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { loadHead } from '../../client/training/results/head-folder.ts'
 import { loadPrompts } from '../../client/training/results/prompts-folder.ts'
 import { lanOf } from './addresses.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
@@ -68,6 +69,7 @@ export async function openClientAs<T extends DistributedModel>(
   const { bootstrap, dhtPrefix, endsDevice, threads, spin, maxDiskSpace } = values
   const activeAdapter = values.ownAdapter === undefined ? values.activeAdapter : await loadAdapter(values.ownAdapter)
   const prompts = values.prompts === undefined ? undefined : await loadPrompts(values.prompts)
+  const head = values.head === undefined ? undefined : await loadHead(values.head)
   const progress = new ProgressView(logger)
   try {
     const model = await kind.fromPretrained<T>(values.model ?? BUNDLED_MODEL, {
@@ -79,6 +81,7 @@ export async function openClientAs<T extends DistributedModel>(
       logger,
       activeAdapter,
       prompts,
+      head,
       ...(classifier !== undefined && { classifier }),
       allowedServers: values.allowedServers,
       blockedServers: values.blockedServers,

@@ -186,13 +186,27 @@ export const threadOptions = {
   },
 } as const satisfies OptionTable
 
+/** Where blocks are computed. */
+const DEVICE = {
+  type: 'text',
+  group: COMPUTE,
+  default: 'auto',
+  description: 'Where to compute: auto, cpu, cuda, cuda:N, webgpu or webgpu:N',
+  reason: 'Auto is CUDA where it works; WebGPU is only taken where it is asked for',
+} as const satisfies OptionTable[string]
+
+/** Where servers compute that a command starts. */
+export const serversOptions = {
+  device: { ...DEVICE, description: `${DEVICE.description}, of the servers that are started` },
+} as const satisfies OptionTable
+
 /** Where a client computes embedding and head. */
 export const endsOptions = {
   endsDevice: {
     type: 'text',
     group: COMPUTE,
     default: 'auto',
-    description: 'Where to compute embedding and head: auto, cpu, cuda or cuda:N',
+    description: 'Where to compute embedding and head: auto, cpu, cuda, cuda:N, webgpu or webgpu:N',
     reason: 'Auto is the device on which the same process serves, and the CPU where it does not serve',
   },
 } as const satisfies OptionTable
@@ -215,7 +229,7 @@ export const computeOptions = {
     defaultDescription: 'as many as fit',
     description: 'How many blocks to hold, wherever the swarm needs them most',
   },
-  device: { type: 'text', group: COMPUTE, default: 'auto', description: 'Where to compute: auto, cpu, cuda or cuda:N' },
+  device: DEVICE,
   dtype: {
     type: 'text',
     group: COMPUTE,
@@ -287,7 +301,7 @@ export const computeOptions = {
   },
 } as const satisfies OptionTable
 
-/** Which adapter and tuned prompts a client's requests use. */
+/** What of its own a client's requests use: an adapter, tuned prompts, a tuned head. */
 export const adapterOptions = {
   activeAdapter: {
     type: 'text',
@@ -307,6 +321,12 @@ export const adapterOptions = {
     group: MODEL,
     isFile: true,
     description: 'Folder of tuned prompts ("petals-node tune"), which stand before every text',
+  },
+  head: {
+    type: 'text',
+    group: MODEL,
+    isFile: true,
+    description: 'Folder of a tuned head ("petals-node tune --method head"), in place of the model\'s own',
   },
 } as const satisfies OptionTable
 

@@ -6,11 +6,12 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { openAdapterFrom } from '../../checkpoint/hub/open-adapter.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
-import { chooseDevice } from '../../runtime/choose-device.ts'
-import { parseDType } from '../../runtime/device.ts'
+import { chooseDevice, freeDeviceBytes, webGpuHint } from '../../runtime/choose-device.ts'
+import { deviceText, parseDType } from '../../runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
+import type { ServingSnapshot } from '../../api/swarm-view/snapshot.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
@@ -21,13 +22,13 @@ import { announceReady, bestFirst } from '../process/ready-file.ts'
 import type { ServeValues } from './options.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import type { Shutdown } from '../process/shutdown.ts'
-import { parseSpan, spanText } from '../values/span.ts'
+import { spanText } from '../../base/span.ts'
+import { parseSpan } from '../values/span.ts'
 import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
 import { answerThrough, openServeApi } from './api.ts'
 import { type ServerMetrics, openMetrics } from './metrics.ts'
 import { superviseServe } from './supervise.ts'
-import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** Serves a span until asked to stop, then drains. Rejects, with everything closed, if it cannot start or go on. */
 export async function runServe(values: ServeValues, { shutdown }: CommandContext): Promise<void> {
@@ -74,7 +75,7 @@ async function start(
   const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
   logger.info(
     {
-      device: options.device.kind,
+      device: deviceText(options.device),
       dtype: options.dtype,
       quant: options.quant,
       kvDtype: values.kvDtype,
@@ -83,11 +84,21 @@ async function start(
     `loading ${checkpoint.remote?.repo ?? checkpoint.folder}`,
   )
   for (const note of checkpoint.notes) logger.info(note)
+  const hint = webGpuHint(values.device, options.device)
+  if (hint !== undefined) logger.info(hint)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
-  if (api !== undefined) await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  if (api !== undefined) {
+    api.swarm.serving = () => loadOf(running)
+    await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  }
   await tellReady(values, { running, node, metrics, api }, logger, cleanup)
   return { running, api }
+}
+
+/** What the swarm's page shows of this node's own span. */
+function loadOf({ keeper: { numSessions, cacheTokens, cacheTokensLeft } }: RunningServer): ServingSnapshot {
+  return { sessions: numSessions, cacheTokens, cacheTokensLeft }
 }
 
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {
@@ -112,7 +123,7 @@ function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions
     allowClientAdapters: values.allowClientAdapters,
     adapterBytes: values.adapters.length > 0 || values.allowClientAdapters ? values.adapterMemory : 0,
     trainingBytes: values.trainingMemory,
-    memoryBytes: device.kind === 'cuda' ? threadRuntime.gpuMemory(device.index)?.freeBytes : undefined,
+    memoryBytes: freeDeviceBytes(device),
     publicName: values.publicName,
     throughput: parseThroughput(values.throughput),
     balance:

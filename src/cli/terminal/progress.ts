@@ -44,7 +44,16 @@ export class ProgressView {
   /** Returns the listener for the progress of loading blocks. */
   loading(): (progress: LoadProgress) => void {
     const began = this.#now()
-    return ({ blocksLoaded, numBlocks }) => {
+    return (progress) => {
+      if ('toPrepare' in progress) {
+        const { prepared, toPrepare } = progress
+        this.#show('compiling for the device', {
+          share: prepared / toPrepare,
+          detail: `${prepared} of ${toPrepare} kinds of runs`,
+        })
+        return
+      }
+      const { blocksLoaded, numBlocks } = progress
       const seconds = (this.#now() - began) / 1000
       const left = blocksLoaded === 0 ? undefined : (seconds / blocksLoaded) * (numBlocks - blocksLoaded)
       this.#show('loading', {

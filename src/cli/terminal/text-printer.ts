@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { GenerationResult } from '../../client/generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
@@ -53,9 +54,9 @@ export class TextPrinter {
     process.stdout.write('\n')
   }
 
-  /** Writes a line on stderr; on a terminal, below the text. */
+  /** Writes a line on stderr; below the text where both go to the same place, a terminal or a file. */
   note(line: string): void {
-    if (this.#withinLine && process.stdout.isTTY) process.stdout.write('\n')
+    if (this.#withinLine && (process.stdout.isTTY || isOneOutput())) process.stdout.write('\n')
     this.#withinLine = false
     process.stderr.write(`${line}\n`)
   }
@@ -65,6 +66,16 @@ export class TextPrinter {
     const route = describeRoute(hops)
     if (route !== this.#route) this.note(route)
     this.#route = route
+  }
+}
+
+/** Whether stdout and stderr are the same file or pipe, as with `2>&1`. */
+function isOneOutput(): boolean {
+  try {
+    const [out, log] = [fstatSync(process.stdout.fd), fstatSync(process.stderr.fd)]
+    return out.dev === log.dev && out.ino === log.ino
+  } catch {
+    return false
   }
 }
 
@@ -97,7 +108,7 @@ export function describeWaiting({ reason, seconds }: Waiting): string {
 const ENDINGS = {
   length: 'as many as were asked for',
   eos: 'the model ended the text',
-  stop: 'a stop text came',
+  stop: 'a stop text came, or all that was asked for',
   criterion: 'a stopping criterion was met',
   time: 'the time was up',
   aborted: 'cut short',

@@ -9,7 +9,7 @@ export interface TrainingSummary {
   readonly seconds: number
   /** The mean loss of the last steps; absent where none was left to make. */
   readonly loss?: number
-  /** The best evaluation that was seen. */
+  /** The best evaluation, also by a process before this one. */
   readonly best?: { readonly step: number; readonly loss: number }
   readonly parameters: number
   readonly out: string
@@ -19,6 +19,7 @@ const KINDS: Readonly<Record<string, string>> = {
   lora: 'a LoRA adapter',
   ptune: 'prompts before the text',
   deep_ptune: 'prompts before the text and in each block',
+  head: 'the head that predicts tokens',
   classifier: "a classifier's head",
 }
 
@@ -41,9 +42,9 @@ export function describeBeginning(
 }
 
 /** How many numbers are trained. */
-export function countParameters({ prompts, activeAdapter, classifier }: TuneResult): number {
+export function countParameters({ prompts, activeAdapter, classifier, head }: TuneResult): number {
   const matrices = (activeAdapter?.modules ?? []).flatMap(({ a, b }) => [a, b])
-  const tensors = [prompts?.before, prompts?.deep, ...matrices, classifier?.score]
+  const tensors = [prompts?.before, prompts?.deep, ...matrices, classifier?.score, head?.weight, head?.bias]
   return tensors.reduce((sum, tensor) => sum + (tensor === undefined ? 0 : numElements((tensor as Tensor).shape)), 0)
 }
 
@@ -57,6 +58,7 @@ export function describeEnd(values: TuneValues, result: TuneResult, summary: Tra
   const flags = [
     ...(result.prompts === undefined ? [] : ['--prompts', out]),
     ...(result.activeAdapter === undefined ? [] : ['--own-adapter', out]),
+    ...(result.head === undefined ? [] : ['--head', out]),
     ...(result.classifier === undefined ? [] : ['--classifier', out]),
   ]
   const isClassifier = result.classifier !== undefined

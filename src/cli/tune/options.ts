@@ -46,11 +46,11 @@ export const tuneOptions = {
   method: {
     type: 'text',
     group: METHOD,
-    choices: ['lora', 'ptune', 'deep_ptune', 'classifier'],
+    choices: ['lora', 'ptune', 'deep_ptune', 'head', 'classifier'],
     default: 'lora',
     description:
       'What is trained: an adapter of the blocks, prompts before the text, these and prompts in each block, ' +
-      'or only the head of a classifier',
+      'the head that predicts tokens, or only the head of a classifier',
     reason: 'It learns most in the fewest steps; its servers must allow it (serve --allow-client-adapters)',
   },
   rank: { type: 'integer', group: METHOD, min: 1, default: 8, description: 'Of lora: the rank of its matrices' },

@@ -38,17 +38,25 @@ export async function train(tuning: Tuning, context: TrainingContext): Promise<v
   for (const note of describeBeginning(values, dataset, parameters, await tuning.seed())) line.note(note)
   if (began > 0) line.note(`going on behind step ${began} of ${values.steps}, from ${paths.out}/checkpoint`)
   const curve = await Curve.open(paths.out, `${values.method} on ${paths.data}`, began)
-  const stopping = (): void => line.note('stopping behind this step; once more: at once, without the last steps')
+  let isStepping = false
+  const stopping = (): void =>
+    line.note(
+      isStepping ? 'stopping behind this step; once more: at once, without the last steps' : 'stopping before a step',
+    )
   signal.addEventListener('abort', stopping, { once: true })
   const figures = new Figures(values.steps)
   try {
     line.update({ share: began / values.steps, detail: evaluation === undefined ? '' : 'evaluating first' })
     if (evaluation !== undefined && !curve.isEvaluated && began === 0) {
-      const evalLoss = await tuning.evaluate()
+      const evalLoss = await tuning.evaluate(evaluation, { signal })
       line.note(`before: held-out loss ${evalLoss.toFixed(4)}`)
       await curve.add({ step: 0, evalLoss })
     }
-    if (!signal.aborted) await makeSteps(tuning, { line, curve, figures, context })
+    signal.throwIfAborted()
+    isStepping = true
+    await makeSteps(tuning, { line, curve, figures, context })
+  } catch (error) {
+    if (!signal.aborted) throw error
   } finally {
     signal.removeEventListener('abort', stopping)
     await curve.draw()
@@ -60,7 +68,14 @@ export async function train(tuning: Tuning, context: TrainingContext): Promise<v
   }
   await tuning.save(paths.out)
   const result = await tuning.result()
-  const summary: TrainingSummary = { steps: values.steps, ...figures.summary, parameters, out: paths.out }
+  const best = await tuning.best()
+  const summary: TrainingSummary = {
+    steps: values.steps,
+    ...figures.summary,
+    ...(best !== undefined && { best }),
+    parameters,
+    out: paths.out,
+  }
   if (values.json) process.stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`)
   else
     process.stdout.write(
@@ -109,7 +124,6 @@ class Figures {
   #tokensPerSecond = 0
   #secondsPerStep = 0
   #began = performance.now()
-  #best: { readonly step: number; readonly loss: number } | undefined
 
   constructor(steps: number) {
     this.#steps = steps
@@ -122,7 +136,6 @@ class Figures {
     this.#loss = smooth(this.#loss ?? step.loss, step.loss)
     this.#tokensPerSecond = smooth(this.#tokensPerSecond, step.tokens / step.seconds)
     this.#secondsPerStep = smooth(this.#secondsPerStep, step.seconds)
-    if (step.evaluation?.isBest === true) this.#best = { step: step.step, loss: step.evaluation.loss }
   }
 
   get shown(): { share: number; detail: string } {
@@ -140,7 +153,6 @@ class Figures {
     return {
       seconds: (performance.now() - this.#began) / 1000,
       ...(this.#loss !== undefined && { loss: this.#loss }),
-      ...(this.#best !== undefined && { best: this.#best }),
     }
   }
 }

@@ -1,10 +1,11 @@
 import type { OptionValues } from '../options/option-table.ts'
-import { modelOptions, routeOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
+import { modelOptions, routeOptions, serversOptions, swarmOptions, toolLogOptions } from '../options/options.ts'
 
 export const verifyOptions = {
   ...modelOptions,
   ...swarmOptions,
   ...routeOptions,
+  ...serversOptions,
   golden: {
     type: 'text',
     group: 'Verification',

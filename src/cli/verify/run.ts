@@ -2,6 +2,7 @@ import { parseReplayCopies } from '../values/replay-copies.ts'
 import { parseWireDType } from '../values/wire-dtype.ts'
 import { join } from 'node:path'
 import { PetalsError, UsageError } from '../../base/errors.ts'
+import { chooseDevice } from '../../runtime/choose-device.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { type Golden, openGolden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
@@ -27,6 +28,8 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     golden: await goldenOf(values, folder),
     partitions: values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)],
     bootstrap,
+    device: values.device,
+    withoutGradients: bootstrap.length > 0 ? undefined : withoutGradients(values.device),
     dhtPrefix,
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,
@@ -56,6 +59,11 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
   // The rows are the result, and say which.
   process.stderr.write(`petals-node: ${failed.message}\n`)
   process.exitCode = EXIT_CODES.failed
+}
+
+/** Why servers that are started on a device compute no gradients; undefined where they do. */
+function withoutGradients(device: string): string | undefined {
+  return chooseDevice(device).kind === 'cpu' ? undefined : `servers with --device ${device} compute no gradients`
 }
 
 function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Golden> {

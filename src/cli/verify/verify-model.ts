@@ -20,6 +20,10 @@ export interface VerifyOptions extends ServerChoiceOptions {
   readonly partitions: readonly (readonly number[])[]
   /** Peers of an existing swarm to use; if empty, servers are started for each partition. */
   readonly bootstrap: readonly string[]
+  /** Where servers compute that are started. */
+  readonly device: string
+  /** Why those compute no gradients, if they do not. */
+  readonly withoutGradients: string | undefined
   readonly dhtPrefix: string | undefined
   /** The existing swarm's key. */
   readonly swarmKey: Uint8Array | undefined
@@ -42,7 +46,7 @@ export async function* verifyModel(options: VerifyOptions): AsyncGenerator<Verif
 }
 
 async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly number[]): AsyncGenerator<VerifyRow> {
-  const { folder, numBlocks, dhtPrefix } = options
+  const { folder, numBlocks, device, dhtPrefix } = options
   const bounds = [0, ...cuts, numBlocks]
   const spans = bounds.slice(1).map((end, i): [number, number] => [bounds[i]!, end])
   const swarm = await startLocalSwarm({
@@ -50,7 +54,7 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
     spans,
     threads: 1,
     signal: options.signal,
-    extraArgs: dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix],
+    extraArgs: ['--device', device, ...(dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix])],
   })
   try {
     yield* verifyAt(options, [swarm.bootstrap], cuts)
@@ -89,7 +93,7 @@ async function* verifyAt(
     }
   })
   try {
-    yield* verifyPartition(model, golden, cuts)
+    yield* verifyPartition(model, golden, cuts, { withoutGradients: options.withoutGradients })
   } finally {
     await model.close()
   }

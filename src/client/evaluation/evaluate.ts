@@ -1,4 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
+import type { TunedHead } from '../model/tuned-head.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { DataModel } from '../training/data/load-dataset.ts'
@@ -54,6 +55,7 @@ export interface EvaluationResult {
 export interface EvaluatedModel extends DataModel, Omit<ScoringModel, 'padTokenId'> {
   readonly prompts?: TunedPrompts | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
+  readonly head?: TunedHead | undefined
   readonly swarm: { readonly modelKey: string }
 }
 
@@ -78,9 +80,9 @@ export async function evaluate(
     ...windowsOf(model, prompts, options),
     ...(options.template !== undefined && { template: options.template }),
   })
-  const { classifier } = model
+  const { classifier, head } = model
   const modelKey = model.swarm.modelKey
-  const settings = await settingsOf({ modelKey, tasks, batchTokens, prompts, activeAdapter, classifier })
+  const settings = await settingsOf({ modelKey, tasks, batchTokens, prompts, activeAdapter, classifier, head })
   const kept = await KeptScores.open(options.state, settings)
   const padTokenId = padTokenOf(model)
   const results: Partial<Record<MetricName, unknown>> = {}

@@ -1,23 +1,19 @@
+import { turn } from '../../base/pace.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type Classifier, pooledPosition } from '../model/classifier.ts'
 import { type TunedPrompts, withPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { type Batch, textBatch, wholeBatch } from '../training/data/batch.ts'
 import type { Example } from '../training/data/dataset.ts'
-import type { HeadLoss } from '../training/tape/ends.ts'
+import { linearOf } from '../training/arithmetic.ts'
+import type { LossEnds } from '../training/tape/ends.ts'
 import type { Score, Task } from './task.ts'
 
 /** What computes scores: both ends here, the blocks on servers. */
 export interface ScoringModel {
-  readonly ends: {
+  readonly ends: LossEnds & {
     embed(ids: readonly number[]): Promise<Tensor>
     head(hidden: Float32Array): Promise<Float32Array>
-    loss(
-      hidden: Float32Array,
-      targets: Int32Array,
-      weights: Float32Array,
-      options: { readonly gradient: boolean },
-    ): Promise<HeadLoss>
   }
   readonly layers: {
     forward(
@@ -66,13 +62,8 @@ async function logitsOf(model: ScoringModel, examples: readonly Example[], optio
   const score = model.classifier!.score
   const [labels = 0, width = 0] = score.shape
   const weights = asFloat32(score)
-  return examples.map((_, i) =>
-    Array.from({ length: labels }, (_, label) => {
-      let sum = 0
-      for (let j = 0; j < width; j++) sum += normed[i * width + j]! * weights[label * width + j]!
-      return sum
-    }),
-  )
+  const logits = await linearOf(normed, weights, { rows: examples.length, width, outputs: labels })
+  return examples.map((_, i) => [...logits.subarray(i * labels, (i + 1) * labels)])
 }
 
 /** The last block's output at some rows, numbered in the batch without prompts: [rows, hidden]. */
@@ -93,6 +84,7 @@ async function outputAt(
   for (const [i, row] of rows.entries()) {
     const place = Math.floor(row / tokens) * positions + (positions - tokens) + (row % tokens)
     found.set(values.subarray(place * width, (place + 1) * width), i * width)
+    await turn()
   }
   return found
 }

@@ -5,10 +5,12 @@ import { readRows } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Classifier } from '../model/classifier.ts'
+import type { TunedHead } from '../model/tuned-head.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import { AdapterVersions } from '../remote/adapter-versions.ts'
 import { digestOf } from '../training/data/dataset.ts'
+import { turn } from '../../base/pace.ts'
 import type { EvaluationSettings } from './kept-scores.ts'
 import type { MetricName, Task } from './task.ts'
 
@@ -20,27 +22,36 @@ export interface EvaluationParts {
   readonly prompts: TunedPrompts | undefined
   readonly activeAdapter: ActiveAdapter | undefined
   readonly classifier: Classifier | undefined
+  readonly head: TunedHead | undefined
 }
+
+/** Bytes that are hashed before the time is looked at: about a millisecond. */
+const PIECE_BYTES = 1 << 20
 
 /** Equal for evaluations that give the same numbers. */
 export async function settingsOf(parts: EvaluationParts): Promise<EvaluationSettings> {
-  const { modelKey, tasks, batchTokens, prompts, activeAdapter, classifier } = parts
-  const examples = [...tasks.values()].map((task) => digestOf(task.examples))
+  const { modelKey, tasks, batchTokens, prompts, activeAdapter, classifier, head } = parts
+  const examples = await Promise.all([...tasks.values()].map((task) => digestOf(task.examples)))
   return {
     model: modelKey,
     metrics: [...tasks.keys()].join(', '),
-    data: hashOf(examples.map((digest) => Buffer.from(digest))),
+    data: await hashOf(examples.map((digest) => Buffer.from(digest))),
     batchTokens,
-    prompts: hashOf([prompts?.before, prompts?.deep].flatMap((each) => each?.data ?? [])),
+    prompts: await hashOf([prompts?.before, prompts?.deep].flatMap((each) => each?.data ?? [])),
     adapter: await adapterName(activeAdapter),
-    classifier: hashOf(classifier === undefined ? [] : [classifier.score.data]),
+    classifier: await hashOf(classifier === undefined ? [] : [classifier.score.data]),
+    head: await hashOf([head?.weight, head?.bias].flatMap((each) => each?.data ?? [])),
   }
 }
 
-function hashOf(parts: readonly Uint8Array[]): string {
+async function hashOf(parts: readonly Uint8Array[]): Promise<string> {
   if (parts.length === 0) return 'none'
   const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
+  for (const part of parts)
+    for (let from = 0; from < part.byteLength; from += PIECE_BYTES) {
+      hash.update(part.subarray(from, from + PIECE_BYTES))
+      await turn()
+    }
   return hash.digest('hex').slice(0, 16)
 }
 

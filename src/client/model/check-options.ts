@@ -13,6 +13,7 @@ const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
   dhtPrefix: 'text',
   activeAdapter: 'adapter',
   prompts: 'object',
+  head: 'object',
   classifier: 'classifier',
   allowedServers: 'texts',
   blockedServers: 'texts',

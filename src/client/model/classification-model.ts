@@ -3,6 +3,7 @@ import type { EndsOutput } from '../../engine/loading/ends-output.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
 import type { EvaluationData } from '../evaluation/tasks.ts'
+import { linearOf } from '../training/arithmetic.ts'
 import { type Classifier, pooledPosition } from './classifier.ts'
 import { DistributedModel } from './distributed-model.ts'
 import type { PretrainedParts } from './pretrained.ts'
@@ -51,14 +52,12 @@ export class AutoDistributedModelForSequenceClassification extends DistributedMo
     const hidden = asFloat32(await this.forward(padded))
     const { hiddenSize } = this.ends
     const score = asFloat32(classifier.score)
-    const logits = batch.flatMap((ids, i) => {
+    const pooled = new Float32Array(batch.length * hiddenSize)
+    for (const [i, ids] of batch.entries()) {
       const from = (i * tokens + pooledPosition(ids, this.#padTokenId)) * hiddenSize
-      return Array.from({ length: this.numLabels }, (_, label) => {
-        let sum = 0
-        for (let j = 0; j < hiddenSize; j++) sum += hidden[from + j]! * score[label * hiddenSize + j]!
-        return sum
-      })
-    })
-    return fromFloat32(Float32Array.from(logits), [batch.length, this.numLabels])
+      pooled.set(hidden.subarray(from, from + hiddenSize), i * hiddenSize)
+    }
+    const sizes = { rows: batch.length, width: hiddenSize, outputs: this.numLabels }
+    return fromFloat32(await linearOf(pooled, score, sizes), [batch.length, this.numLabels])
   }
 }

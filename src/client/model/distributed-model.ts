@@ -13,6 +13,7 @@ import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
 import type { SessionOptions } from '../session/open.ts'
 import type { SwarmClient } from '../remote/swarm-client.ts'
+import type { TunedHead } from './tuned-head.ts'
 import { type TunedPrompts, checkTunedPrompts, withPrompts, withoutPrompts } from './tuned-prompts.ts'
 
 /** A text, which needs a tokenizer, or token ids. */
@@ -57,6 +58,8 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   readonly tokenizer: Tokenizer | undefined
   /** The tuned prompts of what brings no others. */
   readonly prompts: TunedPrompts | undefined
+  /** What stands in place of the checkpoint's head. */
+  readonly head: TunedHead | undefined
   /** The adapter of what names no other. */
   readonly activeAdapter: ActiveAdapter | undefined
 
@@ -77,13 +80,14 @@ export abstract class DistributedModel extends EventEmitter<ModelEvents> impleme
   }
 
   /** Called by `fromPretrained`. */
-  constructor({ checkpoint, swarm, ends, tokenizer, prompts, ...options }: PretrainedParts) {
+  constructor({ checkpoint, swarm, ends, tokenizer, prompts, head, ...options }: PretrainedParts) {
     super()
     this.checkpoint = checkpoint
     this.swarm = swarm
     this.ends = ends
     this.tokenizer = tokenizer
     this.prompts = prompts
+    this.head = head
     this.activeAdapter = options.activeAdapter
     const watch = (session: InferenceSession): void => {
       session.on('route', (hops) => this.emit('route', hops))

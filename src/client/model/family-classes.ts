@@ -1,4 +1,5 @@
 import type { ModelType } from '../../checkpoint/config/model-types/index.ts'
+import { AutoDistributedModelForSequenceClassification } from './classification-model.ts'
 import { AutoDistributedConfig } from './config.ts'
 import { AutoDistributedModel } from './hidden-model.ts'
 import { AutoDistributedModelForCausalLM } from './model.ts'
@@ -10,7 +11,8 @@ type PascalCase<T extends string> = T extends `${infer First}_${infer Rest}`
 
 type FamilyClasses<T extends ModelType> = Record<`Distributed${PascalCase<T>}Config`, typeof AutoDistributedConfig> &
   Record<`Distributed${PascalCase<T>}Model`, typeof AutoDistributedModel> &
-  Record<`Distributed${PascalCase<T>}ForCausalLM`, typeof AutoDistributedModelForCausalLM>
+  Record<`Distributed${PascalCase<T>}ForCausalLM`, typeof AutoDistributedModelForCausalLM> &
+  Record<`Distributed${PascalCase<T>}ForSequenceClassification`, typeof AutoDistributedModelForSequenceClassification>
 
 /**
  * The Auto classes restricted to one `model_type`: their `fromPretrained` throws `FAMILY_MISMATCH` for other models.
@@ -33,6 +35,12 @@ export function classesOf<T extends ModelType>(modelType: T): FamilyClasses<T> {
     named(
       `Distributed${family}ForCausalLM`,
       class extends AutoDistributedModelForCausalLM {
+        static override readonly modelType = modelType
+      },
+    ),
+    named(
+      `Distributed${family}ForSequenceClassification`,
+      class extends AutoDistributedModelForSequenceClassification {
         static override readonly modelType = modelType
       },
     ),

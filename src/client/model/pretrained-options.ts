@@ -6,6 +6,7 @@ import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import type { WireChoice } from '../remote/wire-dtype.ts'
 import type { ReplayCopies } from '../session/open.ts'
 import type { Classifier } from './classifier.ts'
+import type { TunedHead } from './tuned-head.ts'
 import type { TunedPrompts } from './tuned-prompts.ts'
 
 /** How a model is loaded and its swarm joined. */
@@ -30,6 +31,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   readonly activeAdapter?: ActiveAdapter | undefined
   /** Tuned prompts of all sessions and requests that bring no others (`loadPrompts`). */
   readonly prompts?: TunedPrompts | undefined
+  /** Of `AutoDistributedModelForCausalLM`: a tuned head in place of the checkpoint's (`loadHead`). */
+  readonly head?: TunedHead | undefined
   /**
    * Of `AutoDistributedModelForSequenceClassification`: a trained head (`loadClassifier`), or how many labels a new one
    * has; two by default.

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { pino } from 'pino'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
@@ -16,6 +17,7 @@ import { checkPretrainedOptions } from './check-options.ts'
 import { type Classifier, checkClassifier } from './classifier.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import { SwarmClient } from '../remote/swarm-client.ts'
+import { type TunedHead, checkTunedHead, headWeightsOf } from './tuned-head.ts'
 import { type TunedPrompts, checkTunedPrompts } from './tuned-prompts.ts'
 
 /** What a class of models needs of its checkpoint. */
@@ -36,6 +38,7 @@ export interface PretrainedParts {
   readonly tokenizer: Tokenizer | undefined
   readonly activeAdapter?: ActiveAdapter | undefined
   readonly prompts?: TunedPrompts | undefined
+  readonly head?: TunedHead | undefined
   readonly classifier?: Classifier | number | undefined
   readonly stepTimeoutMs?: number | undefined
   readonly replayCopies?: ReplayCopies | undefined
@@ -46,8 +49,8 @@ export interface PretrainedParts {
 /**
  * Opens the checkpoint `model`, a folder or a model of the hub (`org/name[@revision]`), loads embedding, last norm and
  * head, and joins the model's swarm. Throws the errors of the checkpoint and of the swarm, `USAGE` without a bootstrap
- * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HUB_...` for failed downloads, and `FAMILY_MISMATCH` for a
- * model of another family; leaves nothing open then.
+ * peer or node, `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HEAD_MISFIT`, `HUB_...` for failed downloads, and
+ * `FAMILY_MISMATCH` for a model of another family; leaves nothing open then.
  */
 export async function openPretrained(
   model: string,
@@ -55,7 +58,7 @@ export async function openPretrained(
   kind: ModelKind,
 ): Promise<PretrainedParts> {
   checkPretrainedOptions(options)
-  checkWireChoice(options.wireDType ?? 'auto')
+  checkWireChoice(options.wireDType ?? 'auto', options)
   const { bootstrap = [], node } = options
   if ((bootstrap.length === 0 && options.lan === undefined) === (node === undefined)) {
     throw new UsageError(
@@ -66,8 +69,7 @@ export async function openPretrained(
   const opened = await openModel(model, options.download)
   checkModelType(opened.config.modelType, model, kind)
   const key = await modelKey(opened, options.dhtPrefix)
-  if (options.prompts !== undefined) checkTunedPrompts(options.prompts, opened.config, key)
-  if (typeof options.classifier === 'object') checkClassifier(options.classifier, opened.config.hiddenSize, key)
+  checkTrained(options, kind, opened.config, key)
   // Imported here: these modules load the native runtime, which programs that only import this library may never need.
   const [{ ModelEnds }, { endsTensorNames }, { parseDType }] = await Promise.all([
     import('../../engine/ends/ends.ts'),
@@ -101,6 +103,7 @@ export async function openPretrained(
       output: kind.output,
       device,
       dtype: parseDType('auto', device, checkpoint.config.dtype),
+      head: options.head && headWeightsOf(options.head),
       ...threads,
     }),
     checkpoint.hasTokenizer ? Tokenizer.load(checkpoint.folder) : undefined,
@@ -120,12 +123,27 @@ export async function openPretrained(
     tokenizer: tokenizer as Tokenizer | undefined,
     activeAdapter: options.activeAdapter,
     prompts: options.prompts,
+    head: options.head,
     classifier: options.classifier,
     stepTimeoutMs: options.stepTimeoutMs,
     replayCopies: options.replayCopies,
     wireDType: options.wireDType,
     recoveryTimeoutMs: options.recoveryTimeoutMs,
   }
+}
+
+/** Checks what was trained for a model. Throws `PROMPTS_MISFIT`, `CLASSIFIER_MISFIT`, `HEAD_MISFIT` and `USAGE`. */
+function checkTrained(
+  { prompts, head, classifier }: PretrainedOptions,
+  { name, output }: ModelKind,
+  config: ModelConfig,
+  key: string,
+): void {
+  if (head !== undefined && output !== 'logits')
+    throw new UsageError(`${name} predicts no tokens: a head is for AutoDistributedModelForCausalLM`)
+  if (head !== undefined) checkTunedHead(head, config, key)
+  if (prompts !== undefined) checkTunedPrompts(prompts, config, key)
+  if (typeof classifier === 'object') checkClassifier(classifier, config.hiddenSize, key)
 }
 
 /**

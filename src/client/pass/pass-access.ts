@@ -1,6 +1,7 @@
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import type { SwarmAccess } from '../session/chain.ts'
+import type { PassMemory } from './pass-memory.ts'
 import type { PassLanes } from './lanes.ts'
 
 /** The part of the swarm that passes over whole sequences use. */
@@ -10,6 +11,8 @@ export interface PassAccess extends Pick<
 > {
   /** What this client has given to which server. */
   readonly lanes: PassLanes
+  /** Bounds what passes keep for gradients; that of the process by default. */
+  readonly passMemory?: PassMemory | undefined
   open<R extends 'forward' | 'backward' | 'adapter'>(
     server: ServerRecord,
     rpc: R,

@@ -50,18 +50,17 @@ export class PieceWay {
     this.#retries = new Retries(swarm, { refusals, recoveryTimeoutMs, signal })
   }
 
-  /** Computes some blocks; returns their output and who computed which of them from what. */
-  async forward({ start, end, input }: PieceRange): Promise<{ output: Tensor; parts: PassPart[] }> {
-    const parts: PassPart[] = []
+  /** Computes some blocks; returns their output. `keep` is told who computed which of them from what. */
+  async forward({ start, end, input }: PieceRange, keep?: (part: PassPart) => void): Promise<Tensor> {
     let output = input
     for (let block = start; block < end;) {
       const range = { start: block, end, input: output }
       const { span, result } = await this.#atBest(range, () => 'forward', this.#forwardOnce)
-      parts.push({ span, input: output })
+      keep?.({ span, input: output })
       output = result
       block = span.end
     }
-    return { output, parts }
+    return output
   }
 
   /**
@@ -143,7 +142,7 @@ export class PieceWay {
 
   /** The first span of the best way through some blocks. */
   async #choose(input: Tensor, start: number, end: number): Promise<RouteSpan> {
-    const { digests, adapter, gradientTokens, refusals } = this.#plan
+    const { digests, adapter, gradientTokens, refusals, wireDType } = this.#plan
     const swarm = this.#swarm
     const [rows = 0, tokens = 0] = input.shape
     const wanted: RouteRequest = {
@@ -157,6 +156,7 @@ export class PieceWay {
       slowdowns: swarm.lanes.observed.factors,
       pass: { tokens: rows * tokens, bytes: input.data.byteLength, given: swarm.lanes.seconds, gradientTokens },
       adapter,
+      wireDType,
     }
     const find: RouteFinder = (records) => findRouteAround(records, wanted, swarm.avoided())
     const [span] = (await swarm.route?.(find)) ?? find(swarm.records())

@@ -1,9 +1,11 @@
+import { Owned } from '../../base/owned.ts'
 import { orAborted } from '../../base/abort.ts'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import { type PassGradients, SharedGradients } from './gradients.ts'
 import type { PassAccess } from './pass-access.ts'
+import { KeptParts } from './kept-parts.ts'
 import { PROCESS_PASS_MEMORY } from './pass-memory.ts'
 import type { PassOptions, PassPart, PassPlan, PieceRange } from './pass-plan.ts'
 import { PieceWay } from './piece-way.ts'
@@ -29,23 +31,30 @@ export async function forwardPass(swarm: PassAccess, hidden: Tensor, options: Pa
   const plan = planOf(options, undefined)
   const inputs = await piecesOf(hidden, plan, FORWARD_TENSORS)
   const { start, end } = plan
-  const outputs = await together(inputs, options.signal, async (input, _, signal) => {
-    const { output } = await new PieceWay(swarm, plan, signal).forward({ start, end, input })
-    return output
-  })
+  const outputs = await together(inputs, options.signal, (input, _, signal) =>
+    new PieceWay(swarm, plan, signal).forward({ start, end, input }),
+  )
   return await joined(outputs)
 }
 
-/** As `forwardPass`, and keeps each span's input, so that the pass can be asked for gradients. */
+/**
+ * As `forwardPass`, and keeps each span's input, so that the pass can be asked for gradients. Throws `PASS_MEMORY` as
+ * well.
+ */
 export async function recordedPass(swarm: PassAccess, hidden: Tensor, options: PassOptions): Promise<RemotePass> {
   const plan = planOf(options, hidden)
   const inputs = await piecesOf(hidden, plan, BACKWARD_TENSORS)
   const { start, end } = plan
-  const done = await together(inputs, options.signal, (input, _, signal) =>
-    new PieceWay(swarm, plan, signal).forward({ start, end, input }),
+  const memory = swarm.passMemory ?? PROCESS_PASS_MEMORY
+  memory.require(hidden.data.byteLength)
+  using undo = new Owned()
+  const kept = undo.use(new KeptParts(memory, inputs.length))
+  const outputs = await together(inputs, options.signal, (input, piece, signal) =>
+    new PieceWay(swarm, plan, signal).forward({ start, end, input }, (part) => kept.add(piece, part)),
   )
-  const output = await joined(done.map(({ output }) => output))
-  return new RemotePass(swarm, plan, { output, parts: done.map(({ parts }) => parts) })
+  const output = await joined(outputs)
+  undo.move()
+  return new RemotePass(swarm, plan, { output, kept })
 }
 
 /**
@@ -75,22 +84,19 @@ export class RemotePass implements Disposable {
   readonly output: Tensor
   readonly #swarm: PassAccess
   readonly #plan: PassPlan
-  /** Of each piece, who computed which blocks from what; undefined once it is released. */
-  #parts: PassPart[][] | undefined
-  #bytes = 0
+  readonly #kept: KeptParts
 
   /** Called by `recordedPass`. */
-  constructor(swarm: PassAccess, plan: PassPlan, { output, parts }: { output: Tensor; parts: PassPart[][] }) {
+  constructor(swarm: PassAccess, plan: PassPlan, { output, kept }: { output: Tensor; kept: KeptParts }) {
     this.#swarm = swarm
     this.#plan = plan
     this.output = output
-    this.#parts = parts
-    this.#count()
+    this.#kept = kept
   }
 
   /** Bytes of the inputs that are kept, the batch itself included. */
   get bytes(): number {
-    return this.#bytes
+    return this.#kept.bytes
   }
 
   /** The servers that computed it, by peer id: how many sequences each was given, and of which blocks. */
@@ -100,7 +106,7 @@ export class RemotePass implements Disposable {
     readonly end: number
     readonly rows: number
   }[] {
-    return (this.#parts ?? []).flat().map(({ span: { server, start, end }, input }) => {
+    return (this.#kept.pieces ?? []).flat().map(({ span: { server, start, end }, input }) => {
       return { peerId: server.peerId, start, end, rows: input.shape[0]! }
     })
   }
@@ -112,30 +118,20 @@ export class RemotePass implements Disposable {
    * signal's reason.
    */
   async backward(gradient: Tensor, { signal }: BackwardOptions = {}): Promise<PassGradients> {
-    const parts = this.#parts
-    if (parts === undefined) throw new UsageError('the pass was released: its gradients cannot be computed any more')
-    const onParts = (piece: number, found: PassPart[]): void => {
-      parts[piece] = found
-      if (this.#parts !== undefined) this.#count()
-    }
+    const todo = this.#kept.pieces
+    if (todo === undefined) throw new UsageError('the pass was released: its gradients cannot be computed any more')
+    const onParts = (piece: number, found: PassPart[]): void => this.#kept.replace(piece, found)
     const { shape } = this.output
-    return await gradientsOf(this.#swarm, this.#plan, { todo: parts, shape, gradient, signal, onParts })
+    return await gradientsOf(this.#swarm, this.#plan, { todo, shape, gradient, signal, onParts })
   }
 
   /** Forgets the inputs that were kept. */
   release(): void {
-    this.#parts = undefined
-    this.#count()
+    this.#kept[Symbol.dispose]()
   }
 
   [Symbol.dispose](): void {
     this.release()
-  }
-
-  #count(): void {
-    PROCESS_PASS_MEMORY.give(this.#bytes)
-    this.#bytes = (this.#parts ?? []).flat().reduce((sum, { input }) => sum + input.data.byteLength, 0)
-    PROCESS_PASS_MEMORY.take(this.#bytes)
   }
 }
 
@@ -220,6 +216,7 @@ function planOf(options: PassOptions, recorded: Tensor | undefined): PassPlan {
 
 async function piecesOf(hidden: Tensor, { prompts }: PassPlan, tensors: number): Promise<Tensor[]> {
   await checkFinite('the hidden states', hidden)
+  if (prompts !== undefined) await checkFinite('the deep prompts', prompts)
   return pieces(hidden, { tensors, otherBytes: prompts?.data.byteLength ?? 0 })
 }
 

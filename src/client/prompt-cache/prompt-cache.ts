@@ -101,8 +101,8 @@ export class PromptCache implements AsyncDisposable {
   /**
    * Generates one text token by token, as the model's own `stream` does: the same chunks, and the same result with
    * `cachedTokens`. The third argument has settings of `inferenceSession` as well. The signal ends a step under way at
-   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one
-   * that fails in itself is not. Throws as `stream`.
+   * once. A text that the caller leaves, or its signal ends, is kept as far as it was computed; one that fails in
+   * itself is not. Throws as `stream`.
    */
   async *stream(
     prompt: Prompt,

@@ -77,7 +77,7 @@ class Search {
         this.#dialMore(WIDTHS[Math.min(round, WIDTHS.length - 1)]!, stop.signal)
         const found = await this.#waitForRoute(Math.min(ROUND_MS, endsAt - performance.now()), round === 0)
         if (found !== undefined) return found
-        if (this.#pending.size === 0 && this.#untried().length === 0) break
+        if (this.#pending.size === 0 && this.#untriedRoute().length === 0) break
       }
     } finally {
       stop.abort(new PetalsError('SWARM_UNREACHABLE', 'another route was found'))
@@ -88,11 +88,16 @@ class Search {
   /** Dials the servers of so many routes that were not dialled yet. */
   #dialMore(numRoutes: number, signal: AbortSignal): void {
     for (let i = 0; i < numRoutes; i++) {
-      const route = this.#tryFind(this.#untried())
-      const unknown = (route ?? []).filter(({ server: { peerId } }) => !this.#access.isReached(peerId))
+      const unknown = this.#untriedRoute()
       if (unknown.length === 0) return
       for (const { server } of unknown) this.#dial(server, signal)
     }
+  }
+
+  /** The servers of the best route not tried yet that have still to be dialled; empty if there is no such route. */
+  #untriedRoute(): RouteSpan[] {
+    const route = this.#tryFind(this.#untried())
+    return (route ?? []).filter(({ server: { peerId } }) => !this.#access.isReached(peerId))
   }
 
   #dial(server: ServerRecord, signal: AbortSignal): void {

@@ -193,7 +193,9 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     }
   }
 
-  #checkHidden({ shape }: Tensor, maxBatch = Infinity): void {
+  #checkHidden(hidden: Tensor, maxBatch = Infinity): void {
+    // Programs in JavaScript have nobody else to tell them.
+    const shape = (hidden as Partial<Tensor> | undefined)?.shape ?? []
     const [batch = 0, tokens = 0, width = 0] = shape
     const isRight = shape.length === 3 && batch >= 1 && batch <= maxBatch && tokens >= 1
     if (isRight && width === this.config.hiddenSize) return

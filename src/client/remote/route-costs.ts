@@ -3,6 +3,7 @@ import type { ServerRecord } from '../../swarm/records/record.ts'
 import { arithmeticClass } from './arithmetic-class.ts'
 import type { RouteRequest } from './route-request.ts'
 import type { RouteNode } from './shortest-route.ts'
+import { agreedWireDType } from './wire-dtype.ts'
 
 /**
  * What a route is taken to cost, in seconds: a server's own handling of a message, a round trip that nobody has
@@ -17,6 +18,9 @@ const OTHER_ARITHMETIC_SECONDS = 100
 
 /** What a block costs elsewhere that the client holds itself: using its own takes nobody's capacity. */
 const NOT_OWN_SECONDS = 0.01
+
+/** A server that does not know the form that was asked for: its messages are larger. */
+const OTHER_FORM_SECONDS = 0.05
 
 /** The most that one way counts. */
 const MAX_WAY_SECONDS = 5
@@ -69,12 +73,18 @@ function routeNode(server: ServerRecord, context: Context): RouteNode {
     visitSeconds:
       (isOwn ? 0 : HANDLING_SECONDS + queueMs / 1000) +
       (pass?.given?.get(peerId) ?? 0) +
+      (isOwn || isWished(server, request) ? 0 : OTHER_FORM_SECONDS) +
       (pass === undefined && cacheTokensLeft < tokens ? FULL_CACHE_SECONDS : 0),
     clientSeconds: way,
     hopSeconds,
     // Between servers half of what both are from the client; a pass the client carries itself.
     halfHopSeconds: pass === undefined ? way / 2 : way,
   }
+}
+
+/** Whether a server knows the form in which activations are to travel. */
+function isWished(server: ServerRecord, { wireDType = 'auto' }: RouteRequest): boolean {
+  return wireDType === 'auto' || agreedWireDType(server, wireDType) !== undefined
 }
 
 /** Seconds for one block of a pass or step of so many tokens. */

@@ -7,8 +7,18 @@ import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
 /** The form in which activations are to travel; `auto`: the dtype of each server's arithmetic. */
 export type WireChoice = 'auto' | WireDType
 
-/** Throws `USAGE` for what is none: programs in JavaScript have nobody else to tell them. */
-export function checkWireChoice(choice: string): void {
+/**
+ * Throws `USAGE` for what is none, programs in JavaScript having nobody else to tell them, and for one that rounds
+ * where nothing must be.
+ */
+export function checkWireChoice(
+  choice: string,
+  { exact = false }: { readonly exact?: boolean | undefined } = {},
+): void {
+  if (exact && isWireDType(choice) && choice !== 'float32')
+    throw new UsageError(
+      `exact and wireDType ${choice}: hidden states would be rounded on their way; leave one out, or take float32`,
+    )
   if (choice === 'auto' || isWireDType(choice)) return
   throw new UsageError(`wireDType is ${JSON.stringify(choice)}: expected one of auto, ${WIRE_DTYPES.join(', ')}`)
 }

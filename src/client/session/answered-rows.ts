@@ -22,9 +22,12 @@ export function wrongCount(peerId: string, answer: StepAnswer, due: DueRows): Pe
   return rows === due.rows ? undefined : wrongAnswer(peerId, `${rows} rows for ${due.rows}`)
 }
 
-/** What is wrong with the positions in an answer: they are others where somebody on the way has added tokens. */
+/**
+ * What is wrong with the positions in an answer: they are others where somebody on the way has added tokens or left
+ * some out. `computed` has the one behind its tokens; servers of before do not say it.
+ */
 export function wrongPlace(peerId: string, answer: StepAnswer, due: DueRows): PetalsError | undefined {
-  if (answer.kind === 'computed' || answer.position === due.position) return undefined
+  if (answer.position === undefined || answer.position === due.position) return undefined
   return wrongAnswer(peerId, `rows from position ${answer.position} on where ${due.position} was due`)
 }
 

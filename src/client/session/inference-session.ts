@@ -41,6 +41,8 @@ interface FailedStep {
   readonly tokens: number
   readonly rows: number
   readonly signal: AbortSignal | undefined
+  /** Why it failed. */
+  readonly because: Error
 }
 
 /**
@@ -214,7 +216,9 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
       if (!this.#chain.connected) await this.#connect()
       await fill(context, held)
     }
-    await (onlyCopies ? attempt() : this.#patiently(attempt))
+    await (onlyCopies
+      ? attempt()
+      : this.#patiently(attempt, new PetalsError('SESSION_LOST', 'the session is being copied')))
     if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
   }
 
@@ -288,11 +292,15 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
 
   async #tryStep(hidden: Tensor, rows: number, signal: AbortSignal | undefined): Promise<Activations> {
     if (this.#chain.links.length === 0) {
-      await this.#patiently(async () => {
-        this.#runner.epoch++
-        await this.#chain.complete()
-        await this.#connect()
-      }, signal)
+      await this.#patiently(
+        async () => {
+          this.#runner.epoch++
+          await this.#chain.complete()
+          await this.#connect()
+        },
+        new PetalsError('SWARM_TIMEOUT', 'no server has answered yet'),
+        signal,
+      )
     }
     const failedStep = this.#step + 1
     const began = performance.now()
@@ -312,27 +320,34 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
       const losses: Losses = { lost: new Set(), replayedTokens: 0 }
       // Servers keep what they have computed of a step before this one.
       const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
-      const output = await this.#recover({ failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal }, losses)
+      const output = await this.#recover(
+        { failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal, because: error as Error },
+        losses,
+      )
       this.#reportRecovery(losses, began, errorMessage(error))
       return output
     }
   }
 
   /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover({ failedStep, tokens, rows, signal }: FailedStep, losses: Losses): Promise<Activations> {
+  #recover({ failedStep, tokens, rows, signal, because }: FailedStep, losses: Losses): Promise<Activations> {
     const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
-    return this.#patiently(async () => {
-      // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
-      const context = this.#newContext(losses, positions)
-      const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
-      // A server that is new holds nothing.
-      const output = replay(
-        context,
-        this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
-      )
-      await allOf(output, this.#connect())
-      return output
-    }, signal)
+    return this.#patiently(
+      async () => {
+        // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
+        const context = this.#newContext(losses, positions)
+        const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
+        // A server that is new holds nothing.
+        const output = replay(
+          context,
+          this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
+        )
+        await allOf(output, this.#connect())
+        return output
+      },
+      because,
+      signal,
+    )
   }
 
   async #replaceLost(losses: Losses): Promise<void> {
@@ -381,7 +396,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.emit('recovery', { ...recovery, reason })
   }
 
-  #patiently<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  #patiently<T>(attempt: () => Promise<T>, because: Error, signal?: AbortSignal): Promise<T> {
     return patiently(attempt, {
       timeoutMs: this.#options.recoveryTimeoutMs,
       check: () => {
@@ -389,6 +404,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
       },
       signal,
       abandon: () => void this.close(),
+      because,
       refresh: () => this.#swarm.refresh(),
       onWait: (error, leftMs) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []

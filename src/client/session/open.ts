@@ -1,5 +1,7 @@
+import { PetalsError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts'
+import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/active-adapter.ts'
 import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
@@ -58,7 +60,8 @@ const STEP_TIMEOUT_MS = 300_000
 
 /**
  * A session over blocks `start` to `end`. Servers open it at its first step. Throws `SESSION_TOO_LONG`,
- * `ADAPTER_MISFIT`, `TENSOR_SHAPE` for prompts that do not fit, or `USAGE` for an unknown `wireDType`.
+ * `ADAPTER_MISFIT`, `TENSOR_SHAPE` and `TENSOR_NONFINITE` for prompts that cannot be, or `USAGE` for an unknown
+ * `wireDType`.
  */
 export function createInferenceSession(
   swarm: SwarmAccess,
@@ -68,7 +71,11 @@ export function createInferenceSession(
 ): InferenceSession {
   checkSessionLength(config, options.maxLength)
   checkWireChoice(options.wireDType ?? 'auto')
-  if (options.prompts !== undefined) checkPrompts(options.prompts, end - start, config.hiddenSize)
+  if (options.prompts !== undefined) {
+    checkPrompts(options.prompts, end - start, config.hiddenSize)
+    if (!allFinite(options.prompts))
+      throw new PetalsError('TENSOR_NONFINITE', 'NaN or infinite values are among the deep prompts')
+  }
   const stepTimeoutMs = options.stepTimeoutMs ?? STEP_TIMEOUT_MS
   return new InferenceSession(swarm, {
     start,

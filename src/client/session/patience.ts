@@ -15,12 +15,20 @@ export interface PatienceOptions {
   readonly abandon?: (() => void) | undefined
   /** Called between two attempts. */
   readonly refresh: () => Promise<void>
-  /** Called once if there is no success soon: with the last attempt's error, and how long will be waited at most. */
+  /** Why the first attempt is made, as far as that is known: it is told where this attempt takes long. */
+  readonly because: Error
+  /**
+   * Called if there is no success soon: with the last attempt's error, or `because`, and how long will be waited at
+   * most; once more if the reason turns out to be another.
+   */
   readonly onWait: (error: Error, leftMs: number) => void
 }
 
 /** How long after the first failure the wait is told: most failures are over by then. */
 const TOLD_AFTER_MS = 600
+
+/** How long the first attempt may take without a word. */
+const SLOW_MS = 2000
 
 /**
  * Calls `attempt` until it succeeds, with growing pauses: servers come and go. Throws an error that waiting does
@@ -28,11 +36,16 @@ const TOLD_AFTER_MS = 600
  */
 export async function patiently<T>(
   attempt: () => Promise<T>,
-  { timeoutMs, check, signal, abandon, refresh, onWait }: PatienceOptions,
+  { timeoutMs, check, signal, abandon, refresh, because, onWait }: PatienceOptions,
 ): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
   let lastError: Error | undefined
-  let timer: NodeJS.Timeout | undefined
+  const told: Error[] = []
+  const tell = (): void => {
+    told.push(lastError ?? because)
+    onWait(told.at(-1)!, giveUpAt - performance.now())
+  }
+  let timer = setTimeout(tell, SLOW_MS)
   try {
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
       check()
@@ -45,8 +58,14 @@ export async function patiently<T>(
           throw error
         }
         if (!mayPass(error) || performance.now() + delayMs > giveUpAt) throw error
+        const isFirst = lastError === undefined
         lastError = error as Error
-        timer ??= setTimeout(() => onWait(lastError!, giveUpAt - performance.now()), TOLD_AFTER_MS)
+        if (isFirst && told.length === 0) {
+          clearTimeout(timer)
+          timer = setTimeout(tell, TOLD_AFTER_MS)
+        } else if (told.length === 1 && told[0] === because) {
+          tell()
+        }
       }
       await orAborted(
         refresh().then(() => sleep(delayMs)),

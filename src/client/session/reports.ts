@@ -32,7 +32,7 @@ export interface SessionEvents<Session> {
   /** The chain is complete: at first, and after each repair or move. */
   route: [readonly RouteHop[]]
   recovery: [Recovery]
-  /** A step waits for servers; told once for each wait, soon after it began. */
+  /** A step waits for servers; told soon after the wait began, and once more where it turns out why. */
   waiting: [Waiting]
   /** A session was made from this one; it has not been opened on servers yet. */
   fork: [Session]

@@ -5,7 +5,7 @@ import type { Example } from './data/dataset.ts'
 import { classifierLoss } from './methods/classifier-head.ts'
 import type { Trained } from './methods/trained.ts'
 import { type Blocks, throughBlocks } from './tape/blocks.ts'
-import { type LossEnds, type NormEnds, headLoss, lastNorm } from './tape/ends.ts'
+import { type HeadVariables, type LossEnds, type NormEnds, headLoss, lastNorm } from './tape/ends.ts'
 import { linear, putBefore, takeRows } from './tape/rows.ts'
 import type { Tape, Variable } from './tape/tape.ts'
 
@@ -36,16 +36,17 @@ export function weightOf(examples: readonly Example[], { head }: Trained): numbe
   return examples.reduce((sum, { weights }) => sum + weights.reduce((all, weight) => all + weight, 0), 0)
 }
 
-/** Computes the loss of examples, on a tape. Throws what ends and blocks throw. */
+/** The loss of examples, on a tape. Throws what ends and blocks throw; `signal` ends one that is not trained. */
 export async function batchLoss(
   tape: Tape,
   model: BatchModel,
   trained: Trained,
   examples: readonly Example[],
+  signal?: AbortSignal,
 ): Promise<BatchLoss> {
   return trained.head === undefined
-    ? textLoss(tape, model, trained, examples)
-    : labelLoss(tape, model, trained, examples)
+    ? textLoss(tape, model, trained, examples, signal)
+    : labelLoss(tape, model, trained, examples, signal)
 }
 
 async function textLoss(
@@ -53,10 +54,16 @@ async function textLoss(
   model: BatchModel,
   trained: Trained,
   examples: readonly Example[],
+  signal: AbortSignal | undefined,
 ): Promise<BatchLoss> {
   const batch = textBatch(examples, model.padId)
-  const rows = await blockRows(tape, model, trained, batch, batch.rows)
-  return { sum: await headLoss(tape, model.ends, rows, batch), weight: batch.weight }
+  const rows = await blockRows(tape, model, trained, batch, batch.rows, signal)
+  return { sum: await headLoss(tape, model.ends, rows, batch, headOf(tape, trained)), weight: batch.weight }
+}
+
+function headOf(tape: Tape, { lmHead }: Trained): HeadVariables | undefined {
+  if (lmHead === undefined) return undefined
+  return { weight: tape.parameter(lmHead.weight), bias: lmHead.bias && tape.parameter(lmHead.bias) }
 }
 
 async function labelLoss(
@@ -64,12 +71,13 @@ async function labelLoss(
   model: BatchModel,
   trained: Trained,
   examples: readonly Example[],
+  signal: AbortSignal | undefined,
 ): Promise<BatchLoss> {
   const batch = wholeBatch(examples, model.padId)
   const pooled = examples.map(({ ids }, i) => i * batch.tokens + pooledPosition(ids, model.padTokenId))
-  const rows = await blockRows(tape, model, trained, batch, pooled)
+  const rows = await blockRows(tape, model, trained, batch, pooled, signal)
   const { score, problemType } = trained.head!
-  const logits = linear(tape, await lastNorm(tape, model.ends, rows), tape.parameter(score))
+  const logits = await linear(tape, await lastNorm(tape, model.ends, rows), tape.parameter(score))
   return { sum: classifierLoss(tape, logits, batch.labels, problemType), weight: examples.length, logits }
 }
 
@@ -80,14 +88,16 @@ async function blockRows(
   { prompts, lora }: Trained,
   { ids, size, tokens }: Batch,
   wanted: readonly number[],
+  signal: AbortSignal | undefined,
 ): Promise<Variable> {
   const embedded = await embed(ids)
   const width = embedded.shape.at(-1)!
   const words = tape.constant([size, tokens, width], asFloat32(embedded))
-  const input = prompts === undefined ? words : putBefore(tape, tape.parameter(prompts.before), words)
+  const input = prompts === undefined ? words : await putBefore(tape, tape.parameter(prompts.before), words)
   const output = await throughBlocks(tape, blocks, input, {
     prompts: prompts?.deep && tape.parameter(prompts.deep),
     adapter: lora?.modules.map(({ name, a, b }) => ({ name, a: tape.parameter(a), b: tape.parameter(b) })),
+    signal,
   })
   const positions = input.shape[1]!
   const places = wanted.map((row) => {

@@ -1,5 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
-import { numElements } from '../../tensor/tensor.ts'
+import { inPieces } from '../../base/pace.ts'
+import { type Tensor, fromFloat32, numElements } from '../../tensor/tensor.ts'
+import { copyOf } from './arithmetic.ts'
 
 /** What is trained: values in row-major order, and the gradient of the loss with respect to them, summed so far. */
 export interface Parameter {
@@ -21,7 +23,13 @@ export function parameter(
   return { name, shape, values, gradient: new Float32Array(values.length) }
 }
 
-/** Sets all gradients to zero. */
-export function zeroGradients(parameters: readonly Parameter[]): void {
-  for (const { gradient } of parameters) gradient.fill(0)
+/** A copy of the values, made in pieces. */
+export async function valuesNow({ values, shape }: Pick<Parameter, 'values' | 'shape'>): Promise<Tensor> {
+  return fromFloat32(await copyOf(values), shape)
+}
+
+/** Sets all gradients to zero, in pieces. */
+export async function zeroGradients(parameters: readonly Parameter[]): Promise<void> {
+  for (const { gradient } of parameters)
+    await inPieces(gradient.length, (from, until) => void gradient.fill(0, from, until))
 }

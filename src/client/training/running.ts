@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import { PetalsError } from '../../base/errors.ts'
 import type { BatchModel } from './batch-loss.ts'
 import {
@@ -10,8 +11,10 @@ import {
 } from './checkpoints/training-checkpoint.ts'
 import type { Dataset, Example } from './data/dataset.ts'
 import { ExampleOrder } from './data/order.ts'
+import { copyOf, setTo } from './arithmetic.ts'
 import { type Trained, parametersOf, withValues } from './methods/trained.ts'
 import { rateFactor } from './optimizers/schedule.ts'
+import { onDisk } from './results/on-disk.ts'
 import { Trainer } from './trainer.ts'
 import { type ResolvedTuneOptions, settingsOf } from './tune-options.ts'
 
@@ -42,7 +45,7 @@ export interface Evaluation {
 export interface TuningParts {
   readonly batchModel: BatchModel
   /** Makes what is trained, from a seed. */
-  readonly begin: (seed: number) => Trained
+  readonly begin: (seed: number) => Promise<Trained>
   /** Told whenever parameters have new values, and once at the start. */
   readonly onChange: (trained: Trained) => Promise<void>
   readonly dataset: Dataset
@@ -72,7 +75,7 @@ export class Running {
 
   /**
    * Begins, or goes on from the checkpoint that the options name. Throws `TUNE_CHECKPOINT` and `CHECKPOINT_...` for one
-   * that does not fit.
+   * that does not fit, and `TUNE_DISK` where none can be written.
    */
   static async begin(parts: TuningParts): Promise<Running> {
     const { dataset, options, modelKey } = parts
@@ -83,6 +86,8 @@ export class Running {
       data: dataset.digest,
       evaluation: evaluation?.digest ?? 'none',
     }
+    // Told now, not after the steps that would be lost.
+    if (checkpoint !== undefined) await onDisk(checkpoint.folder, () => mkdir(checkpoint.folder, { recursive: true }))
     const state = checkpoint && (await loadCheckpoint(checkpoint.folder, settings))
     if (state !== undefined && options.seed !== undefined && options.seed !== state.seed)
       throw new PetalsError(
@@ -90,18 +95,19 @@ export class Running {
         `${checkpoint!.folder} holds a training with seed ${state.seed}, and ${options.seed} was asked for: ` +
           'give the same, none, or another folder',
       )
-    const run = new Running(parts, settings, state?.seed ?? options.seed ?? randomInt(SEEDS))
-    if (state !== undefined) run.#restore(state)
+    const seed = state?.seed ?? options.seed ?? randomInt(SEEDS)
+    const run = new Running(parts, settings, seed, await parts.begin(seed))
+    if (state !== undefined) await run.#restore(state)
     await parts.onChange(run.trained)
     return run
   }
 
-  private constructor(parts: TuningParts, settings: TrainingSettings, seed: number) {
+  private constructor(parts: TuningParts, settings: TrainingSettings, seed: number, trained: Trained) {
     const { dataset, options } = parts
     this.seed = seed
     this.#parts = parts
     this.#settings = settings
-    this.trained = parts.begin(seed)
+    this.trained = trained
     this.trainer = new Trainer(parts.batchModel, this.trained, options.optimizer)
     this.#order = new ExampleOrder(
       dataset.examples.map(({ ids }) => ids.length),
@@ -118,7 +124,7 @@ export class Running {
   async next(): Promise<TuneStep> {
     const { options, onChange } = this.#parts
     const began = performance.now()
-    const batches = this.#batches()
+    const batches = await this.#batches()
     const { warmupSteps, steps, schedule: name, clipNorm } = options
     const learningRate = options.learningRate * rateFactor({ name, warmupSteps, steps }, this.#step)
     const { loss, gradientNorm } = await this.trainer.step(batches, { learningRate, clipNorm })
@@ -148,18 +154,27 @@ export class Running {
     this.#savedStep = this.#step
   }
 
+  /** The best evaluation so far. */
+  get bestEvaluation(): { readonly step: number; readonly loss: number } | undefined {
+    return this.#best && { step: this.#best.step, loss: this.#best.loss }
+  }
+
   /** What was trained, as it was at the best evaluation; where there was none, as it is now. */
   best(): Trained {
     return this.#best === undefined ? this.trained : withValues(this.trained, this.#best.values)
   }
 
-  #batches(): Example[][] {
-    const { dataset, options } = this.#parts
-    return Array.from({ length: options.accumulate }, (_, i) =>
-      this.#order
-        .take(this.#position + i * options.batchSize, options.batchSize)
-        .map((number) => dataset.examples[number]!),
-    )
+  async #batches(): Promise<Example[][]> {
+    const {
+      dataset: { examples },
+      options: { accumulate, batchSize },
+    } = this.#parts
+    const batches: Example[][] = []
+    for (let i = 0; i < accumulate; i++) {
+      const taken = await this.#order.take(this.#position + i * batchSize, batchSize)
+      batches.push(taken.map((number) => examples[number]!))
+    }
+    return batches
   }
 
   async #evaluate(): Promise<Evaluation | undefined> {
@@ -167,7 +182,7 @@ export class Running {
     if (evaluation === undefined || (this.#step % evaluateEvery !== 0 && this.#step !== steps)) return undefined
     const { loss } = await this.trainer.evaluate(evaluation.examples, batchSize, signal)
     const isBest = loss < (this.#best?.loss ?? Infinity)
-    if (isBest) this.#best = { step: this.#step, loss, values: this.#values((values) => values.slice()) }
+    if (isBest) this.#best = { step: this.#step, loss, values: await this.#copies() }
     return { loss, isBest }
   }
 
@@ -176,24 +191,26 @@ export class Running {
       step: this.#step,
       position: this.#position,
       seed: this.seed,
-      values: this.#values((values) => values),
+      values: new Map(parametersOf(this.trained).map(({ name, values }) => [name, values])),
       optimizer: this.trainer.optimizer.state,
       best: this.#best,
     }
   }
 
-  #values(take: (values: Float32Array) => Float32Array): Map<string, Float32Array> {
-    return new Map(parametersOf(this.trained).map(({ name, values }) => [name, take(values)]))
+  async #copies(): Promise<Map<string, Float32Array>> {
+    const copies = new Map<string, Float32Array>()
+    for (const { name, values } of parametersOf(this.trained)) copies.set(name, await copyOf(values))
+    return copies
   }
 
-  #restore({ step, position, values, optimizer, best }: TrainingState): void {
+  async #restore({ step, position, values, optimizer, best }: TrainingState): Promise<void> {
     for (const { name, values: own } of parametersOf(this.trained)) {
       const found = values.get(name)
       if (found?.length !== own.length)
         throw new PetalsError('TUNE_CHECKPOINT', `the checkpoint has no ${name} of ${own.length} values`)
-      own.set(found)
+      await setTo(own, found)
     }
-    this.trainer.optimizer.restore(optimizer)
+    await this.trainer.optimizer.restore(optimizer)
     this.#step = this.#savedStep = step
     this.#position = position
     this.#best = best

@@ -1,4 +1,3 @@
-import type { Adapter } from '../../checkpoint/adapter.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { AdapterVersions } from '../remote/adapter-versions.ts'
@@ -26,12 +25,13 @@ export class SwarmBlocks implements Blocks {
   /** Takes the adapter as it is now; servers are brought what has changed when they compute with it next. */
   async update({ lora }: Trained): Promise<void> {
     if (lora === undefined) return
-    this.#versions ??= new AdapterVersions(adapterNow(lora, 'tuned') satisfies Adapter, this.#layers.config)
+    this.#versions ??= new AdapterVersions(await adapterNow(lora, 'tuned'), this.#layers.config)
     await this.#versions.update(loraPairs(lora))
   }
 
-  forward(hidden: Tensor, prompts: Tensor | undefined): Promise<Tensor> {
-    return this.#layers.forward(hidden, this.#options(prompts))
+  forward(hidden: Tensor, prompts: Tensor | undefined, signal?: AbortSignal): Promise<Tensor> {
+    const either = [this.#signal, signal].filter((each) => each !== undefined)
+    return this.#layers.forward(hidden, { ...this.#options(prompts), signal: AbortSignal.any(either) })
   }
 
   pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass> {

@@ -4,7 +4,6 @@ import type { Example } from './data/dataset.ts'
 import { type Trained, parametersOf } from './methods/trained.ts'
 import { clipGradients } from './optimizers/clip.ts'
 import { Optimizer, type OptimizerOptions } from './optimizers/optimizer.ts'
-import { Pace } from './pace.ts'
 import { zeroGradients } from './parameter.ts'
 import { Tape } from './tape/tape.ts'
 
@@ -45,9 +44,8 @@ export class Trainer {
     { learningRate, clipNorm }: { readonly learningRate: number; readonly clipNorm: number },
   ): Promise<StepResult> {
     const parameters = parametersOf(this.#trained)
-    const pace = new Pace()
     const weight = batches.reduce((sum, batch) => sum + weightOf(batch, this.#trained), 0)
-    zeroGradients(parameters)
+    await zeroGradients(parameters)
     let loss = 0
     for (const batch of batches) {
       using tape = new Tape()
@@ -55,13 +53,13 @@ export class Trainer {
       loss += sum.values[0]! / weight
       await tape.backward(sum, 1 / weight)
     }
-    const gradientNorm = await clipGradients(parameters, clipNorm, pace)
+    const gradientNorm = await clipGradients(parameters, clipNorm)
     if (!Number.isFinite(gradientNorm) || !Number.isFinite(loss))
       throw new PetalsError(
         'TUNE_DIVERGED',
         `the loss is ${loss} and its gradient's norm ${gradientNorm}: try a smaller learningRate, or a clipNorm`,
       )
-    await this.optimizer.step(learningRate, pace)
+    await this.optimizer.step(learningRate)
     return { loss, gradientNorm }
   }
 
@@ -84,7 +82,7 @@ export async function meanLoss(
   for (let at = 0; at < sorted.length; at += batchSize) {
     signal?.throwIfAborted()
     using tape = new Tape({ records: false })
-    const batch = await batchLoss(tape, model, trained, sorted.slice(at, at + batchSize))
+    const batch = await batchLoss(tape, model, trained, sorted.slice(at, at + batchSize), signal)
     sum += batch.sum.values[0]!
     weight += batch.weight
   }

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
+import type { HeadWeights } from '../../engine/ends/head-weights.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Classifier } from '../model/classifier.ts'
 import type { TunedPrompts } from '../model/tuned-prompts.ts'
@@ -12,7 +13,8 @@ import type { LossEnds, NormEnds } from './tape/ends.ts'
 /** The part of a distributed model that training uses. */
 export interface TunableModel extends DataModel {
   readonly checkpoint: Checkpoint
-  readonly ends: LossEnds & NormEnds & { embed(ids: readonly number[]): Promise<Tensor> }
+  readonly ends: LossEnds &
+    NormEnds & { embed(ids: readonly number[]): Promise<Tensor>; headWeights(): Promise<HeadWeights> }
   readonly layers: TrainingLayers
   readonly swarm: { readonly modelKey: string }
   readonly prompts: TunedPrompts | undefined

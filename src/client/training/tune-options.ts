@@ -5,10 +5,10 @@ import { type ScheduleName, checkSchedule } from './optimizers/schedule.ts'
 
 /**
  * What is trained, by Petals' and PEFT's names: prompts before the text; these and prompts inside of all blocks;
- * low-rank changes of the blocks' linear layers; nothing but a classifier's head, which is trained with each of the
- * others, too.
+ * low-rank changes of the blocks' linear layers; the head that predicts tokens; nothing but a classifier's head, which
+ * is trained with each of the others, too.
  */
-export type TuneMethod = 'ptune' | 'deep_ptune' | 'lora' | 'classifier'
+export type TuneMethod = 'ptune' | 'deep_ptune' | 'lora' | 'head' | 'classifier'
 
 /** Where a training is kept, so that it can go on. */
 export interface CheckpointOptions {
@@ -74,9 +74,15 @@ export interface ResolvedTuneOptions extends TuneOptions {
   readonly evaluateEvery: number
 }
 
-const METHODS: readonly TuneMethod[] = ['ptune', 'deep_ptune', 'lora', 'classifier']
+const METHODS: readonly TuneMethod[] = ['ptune', 'deep_ptune', 'lora', 'head', 'classifier']
 
-const RATES: Readonly<Record<TuneMethod, number>> = { ptune: 5e-2, deep_ptune: 5e-2, lora: 1e-3, classifier: 1e-3 }
+const RATES: Readonly<Record<TuneMethod, number>> = {
+  ptune: 5e-2,
+  deep_ptune: 5e-2,
+  lora: 1e-3,
+  head: 1e-3,
+  classifier: 1e-3,
+}
 
 /** Fills in defaults. Throws `USAGE` for options that cannot be. */
 export function resolveTuneOptions(options: TuneOptions): ResolvedTuneOptions {
@@ -116,6 +122,7 @@ const OF_METHODS: Readonly<Record<TuneMethod, readonly (keyof ResolvedTuneOption
   ptune: ['preSeqLen'],
   deep_ptune: ['preSeqLen'],
   lora: ['rank', 'alpha', 'targetModules'],
+  head: [],
   classifier: [],
 }
 

@@ -6,6 +6,7 @@ import { UsageError } from '../../base/errors.ts'
 import { asFloat32 } from '../../tensor/tensor.ts'
 import type { Dataset } from './data/dataset.ts'
 import { newScore, problemTypeOf } from './methods/classifier-head.ts'
+import { newLmHead } from './methods/lm-head.ts'
 import { newLora } from './methods/lora.ts'
 import { newPrompts } from './methods/prompts.ts'
 import type { Trained, TrainedHead } from './methods/trained.ts'
@@ -16,11 +17,14 @@ import { type ResolvedTuneOptions, type TuneOptions, resolveTuneOptions } from '
 import { Tuning } from './tuning.ts'
 
 /**
- * Trains prompts, an adapter or a classifier's head on `dataset` (`loadDataset`): iterate over the steps. Servers keep
+ * Trains prompts, an adapter or a head on `dataset` (`loadDataset`): iterate over the steps. Servers keep
  * nothing of it, and their weights do not change. Throws `USAGE` for options that cannot be, and `DATASET_RECORD` for
  * labels that do not fit; all else while it is iterated.
  */
 export function tune(model: TunableModel, dataset: Dataset, options: TuneOptions): Tuning {
+  // Programs in JavaScript have nobody else to tell them.
+  if ((dataset as Dataset | undefined) === undefined || (options as TuneOptions | undefined) === undefined)
+    throw new UsageError('tune takes a model, a data set (loadDataset) and options')
   const resolved = resolveTuneOptions(options)
   for (const each of [dataset, options.evaluation]) if (each !== undefined) checkDataset(model, each, resolved)
   const blocks = new SwarmBlocks(model.layers, options.signal)
@@ -35,31 +39,33 @@ export function tune(model: TunableModel, dataset: Dataset, options: TuneOptions
   })
 }
 
-function begin(
-  { layers, ...model }: TunableModel,
+async function begin(
+  { layers, ends, ...model }: TunableModel,
   dataset: Dataset,
   options: ResolvedTuneOptions,
   seed: number,
-): Trained {
+): Promise<Trained> {
   const { method, preSeqLen, rank, alpha, targetModules } = options
   const { config } = layers
   return {
     ...((method === 'ptune' || method === 'deep_ptune') && {
-      prompts: newPrompts(config, { preSeqLen, isDeep: method === 'deep_ptune', seed }),
+      prompts: await newPrompts(config, { preSeqLen, isDeep: method === 'deep_ptune', seed }),
     }),
-    ...(method === 'lora' && { lora: newLora(config, { rank, alpha, targetModules, seed }) }),
-    ...(model.numLabels !== undefined && { head: headOf(model, dataset, layers.config, seed) }),
+    ...(method === 'lora' && { lora: await newLora(config, { rank, alpha, targetModules, seed }) }),
+    ...(method === 'head' && { lmHead: await newLmHead(config, await ends.headWeights()) }),
+    ...(model.numLabels !== undefined && { head: await headOf(model, dataset, config, seed) }),
   }
 }
 
 /** The model's head, which training goes on from, or a new one. */
-function headOf(
+async function headOf(
   { classifier, numLabels = 0 }: Pick<TunableModel, 'classifier' | 'numLabels'>,
   dataset: Dataset,
   config: TunableModel['layers']['config'],
   seed: number,
-): TrainedHead {
-  const values = classifier === undefined ? newScore(config, numLabels, seed) : asFloat32(classifier.score).slice()
+): Promise<TrainedHead> {
+  const values =
+    classifier === undefined ? await newScore(config, numLabels, seed) : asFloat32(classifier.score).slice()
   const score = parameter('score', [numLabels, config.hiddenSize], values)
   return { score, problemType: problemTypeOf(dataset, numLabels) }
 }
@@ -86,6 +92,8 @@ function checkDataset(
     throw new UsageError('this model has an adapter, which another one would replace: open it without activeAdapter')
   if (numLabels === undefined && method === 'classifier')
     throw new UsageError('method classifier: only AutoDistributedModelForSequenceClassification has a head to train')
+  if (numLabels !== undefined && method === 'head')
+    throw new UsageError('method head: a classifier has no head that predicts tokens; its own is method classifier')
   if (dataset.isLabelled !== (numLabels !== undefined))
     throw new UsageError(
       `${dataset.name} ${dataset.isLabelled ? 'has' : 'has no'} labels: a causal model learns texts, and ` +

@@ -10,16 +10,22 @@ const SCALED_IN_TABLE: ReadonlySet<string> = new Set(['gemma', 'gemma2', 'gemma3
 /** The names of gradients: of the loss with respect to what the model computes on the way. */
 export const GRADIENT = /^(?:inputs_embeds|block0_input|block\d+_output)_grad$/
 
+/** The gradients that a reference has. */
+export function gradientNames({ tensors }: Golden): string[] {
+  return [...tensors.keys()].filter((name) => GRADIENT.test(name))
+}
+
 /**
  * Compares gradients of the mean loss, through servers that are cut at `cuts`: the last block's from the head here, all
  * others as servers pass them on. Where a server computes no gradients, the rows say so.
  */
 export async function checkGradients(
   model: AutoDistributedModelForCausalLM,
-  { inputIds, tensors }: Golden,
+  golden: Golden,
   cuts: readonly number[],
 ): Promise<Outcome[]> {
-  const names = [...tensors.keys()].filter((name) => GRADIENT.test(name))
+  const { inputIds, tensors } = golden
+  const names = gradientNames(golden)
   if (names.length === 0 || inputIds.length === 0) return []
   try {
     const found = await gradientsOf(model, inputIds, cuts)

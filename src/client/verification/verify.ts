@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model/model.ts'
 import type { Golden, GreedyCase } from './golden.ts'
-import { GRADIENT, checkGradients } from './gradients.ts'
+import { GRADIENT, checkGradients, gradientNames } from './gradients.ts'
 import {
   type Outcome,
   type VerifyRow,
@@ -21,6 +21,12 @@ const PROMPTED = 'logits_with_deep_prompts'
 
 const NOT_YET: readonly [RegExp, string][] = [[/^stats$/, 'the text that this was measured on is not in the file']]
 
+/** How to compare. */
+export interface PartitionOptions {
+  /** Why the servers compute no gradients, if it is known that they do not: these are not compared then. */
+  readonly withoutGradients?: string | undefined
+}
+
 /**
  * Compares what a model's swarm computes with a reference while the chain of servers is cut at `cuts`. Yields a row for
  * each comparison as it is made; failures are rows, too. Only servers compute blocks.
@@ -29,12 +35,19 @@ export async function* verifyPartition(
   model: AutoDistributedModelForCausalLM,
   golden: Golden,
   cuts: readonly number[],
+  { withoutGradients }: PartitionOptions = {},
 ): AsyncGenerator<VerifyRow> {
   const cut = cuts.join(',')
   const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] =>
     outcomes.map((outcome) => ({ cut, path, ...outcome }))
   yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
-  yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
+  if (withoutGradients === undefined)
+    yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
+  else
+    yield* rows(
+      'backward',
+      gradientNames(golden).map((name) => notAskedFor(name, withoutGradients)),
+    )
   const prompts = [
     ...comparedSequences(model, golden),
     ...golden.greedy.map(({ ids, promptLength }) => ids.slice(0, promptLength)),

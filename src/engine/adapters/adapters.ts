@@ -11,6 +11,8 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs } from '../../families/graphs.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
+import { byteLength } from '../../tensor/tensor.ts'
+import type { BlockRange } from '../cache/kv-cache.ts'
 import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
 import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
@@ -67,6 +69,14 @@ export class Adapters {
 
   has(name: string): boolean {
     return this.#known.has(name)
+  }
+
+  /** What the gradients of its matrices in some blocks take, in float32; 0 for one that is not known. */
+  gradientBytes(name: string, { start, end }: BlockRange): number {
+    const modules = this.#known.get(name)?.modules ?? []
+    return modules
+      .filter(({ block }) => start <= block && block < end)
+      .reduce((sum, { a, b }) => sum + byteLength('float32', a.shape) + byteLength('float32', b.shape), 0)
   }
 
   /** Throws `ADAPTER_MISFIT`, and `ADAPTER_MEMORY` for one that would never fit. */

@@ -45,8 +45,12 @@ export function writeAdapter(job: WriteJob): void {
   for (const write of writesOf(job)) write()
 }
 
-/** Whether `writeInPieces` is the quicker way: to start a thread takes longer than to write a small adapter. */
-export function isQuickToWrite({ range, places }: WriteJob): boolean {
+/**
+ * Whether `writeInPieces` is the quicker way: to start a thread takes longer than to write a small adapter. On a GPU a
+ * write may have to wait for a run.
+ */
+export function isQuickToWrite({ device, range, places }: WriteJob): boolean {
+  if (device.kind !== 'cpu') return false
   const elements = places.reduce((sum, { stack }) => sum + range.ranks * (stack.inFeatures + stack.outFeatures), 0)
   return elements <= MAX_ELEMENTS_HERE && places.every(({ module }) => module === undefined || isInMemory(module))
 }

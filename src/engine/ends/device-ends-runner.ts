@@ -2,9 +2,10 @@ import { Owned } from '../../base/owned.ts'
 import { type Graph } from '../../graph/builder.ts'
 import { encodeModel } from '../../graph/encode.ts'
 import type { Device } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap } from '../../runtime/memory.ts'
+import type { PieceHeap } from '../../runtime/memory.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import { runBound } from '../../runtime/run.ts'
 import { createResidentSession } from '../../runtime/session.ts'
@@ -45,7 +46,7 @@ const WORKSPACE_BYTES = 1024 ** 3
 export class DeviceEndsRunner implements EndsRunner {
   readonly #env: Environment
   readonly #ends: DeviceEnds
-  readonly #heap: DeviceHeap
+  readonly #heap: PieceHeap
   readonly #memory: Pointer
   readonly #runOptions: Pointer
   readonly #embed: Pointer
@@ -61,7 +62,7 @@ export class DeviceEndsRunner implements EndsRunner {
     const { ort } = env
     this.#env = env
     this.#ends = ends
-    this.#heap = threadRuntime.heap(device)
+    this.#heap = threadRuntime.pieces(device)
     const session = ({ graph, weights }: ResidentEnd): Pointer =>
       undo.adopt(
         createResidentSession(env, device, encodeModel(graph, weights.inline), weights.weights, {

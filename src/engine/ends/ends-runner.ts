@@ -1,5 +1,6 @@
 import { CPU } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'

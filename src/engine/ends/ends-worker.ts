@@ -3,6 +3,7 @@ import { errorCode, errorMessage } from '../../base/errors.ts'
 import { createEnvironment } from '../../runtime/environment.ts'
 import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 import { HeadRuns } from './head-runs.ts'
+import type { HeadWeights } from './head-weights.ts'
 import { type EndsOnDevice, loadEnds } from './load-ends.ts'
 import type { LossRunner } from './loss-runner.ts'
 import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand, LossCommand } from './messages.ts'
@@ -26,8 +27,14 @@ function post(event: EndsEvent): void {
 /** What of a result is handed over without a copy. */
 function arraysOf(result: EndsResult): Float32Array[] {
   if (result instanceof Float32Array) return [result]
+  if ('weight' in result) return partsOf(result)
   if (!('losses' in result)) return []
-  return result.gradient === undefined ? [result.losses] : [result.losses, result.gradient]
+  const { losses, gradient, head } = result
+  return [losses, ...(gradient === undefined ? [] : [gradient]), ...(head === undefined ? [] : partsOf(head))]
+}
+
+function partsOf({ weight, bias }: HeadWeights): Float32Array[] {
+  return bias === undefined ? [weight] : [weight, bias]
 }
 
 function fail(error: unknown, taskId?: number): void {
@@ -63,6 +70,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
           answer(command.taskId, () => runner.embed(command.ids))
           break
         case 'loss':
+        case 'head-weights':
         case 'norm':
         case 'norm-gradient':
         case 'embedding-gradient':
@@ -103,7 +111,9 @@ function answer(taskId: number, compute: () => EndsResult): void {
 function train(losses: LossRunner, command: LossCommand): EndsResult {
   switch (command.type) {
     case 'loss':
-      return losses.losses(command.hidden, command.targets, command.weights, command.gradient)
+      return losses.losses(command.hidden, command.targets, command.weights, command.options)
+    case 'head-weights':
+      return losses.headWeights()
     case 'norm':
       return losses.norm(command.hidden)
     case 'norm-gradient':

@@ -9,7 +9,8 @@ import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
 import { beamsHere, beamsInThread, textHere, textInThread } from './head-texts.ts'
-import type { RowLosses } from './row-losses.ts'
+import type { HeadWeights } from './head-weights.ts'
+import type { LossOptions, RowLosses } from './row-losses.ts'
 import type { EndsOptions } from './messages.ts'
 
 /** A few rows of a table: copying them takes less time than asking the thread. */
@@ -94,14 +95,14 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
 
   /**
    * The cross entropy, in nats, of the id that follows each position: `hidden` [rows, hidden] is the last block's
-   * output there. With `gradient` also that of the sum of weights * losses with respect to `hidden`. No logits are
-   * kept. Throws `TENSOR_SHAPE` and `TOKEN_ID`.
+   * output there. With `gradient` also that of the sum of weights * losses with respect to `hidden`, and with `head`
+   * that of a head in place of the model's own. No logits are kept. Throws `TENSOR_SHAPE` and `TOKEN_ID`.
    */
   async loss(
     hidden: Float32Array,
     targets: Int32Array,
     weights: Float32Array,
-    { gradient }: { readonly gradient: boolean },
+    options: LossOptions,
   ): Promise<RowLosses> {
     const rows = targets.length
     if (hidden.length !== rows * this.hiddenSize || weights.length !== rows)
@@ -111,8 +112,12 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
           `expected ${this.hiddenSize} and 1 for each`,
       )
     this.#checkIds(targets)
-    if (rows === 0) return { losses: new Float32Array(0), ...(gradient && { gradient: new Float32Array(0) }) }
-    return (await this.#thread.request({ type: 'loss', hidden, targets, weights, gradient })) as RowLosses
+    return (await this.#thread.request({ type: 'loss', hidden, targets, weights, options })) as RowLosses
+  }
+
+  /** A copy of the head's parameters, in float32. Throws `CheckpointError`. */
+  async headWeights(): Promise<HeadWeights> {
+    return (await this.#thread.request({ type: 'head-weights' })) as HeadWeights
   }
 
   /**

@@ -1,21 +1,24 @@
 import { buildEmbeddingGradientGraph } from '../../families/embedding-gradient-graph.ts'
 import { buildNormGraph } from '../../families/graphs.ts'
 import { buildLossGraph } from '../../families/loss-graph.ts'
-import { buildLossesGraph } from '../../families/losses-graph.ts'
 import { buildNormGradientGraph } from '../../families/norm-gradient-graph.ts'
+import { HIDDEN_GRADIENT } from '../../graph/gradient-names.ts'
 import { encodeWithoutWeights, type FinishedGraph } from '../../graph/encode.ts'
 import { CPU } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type Bound, runBound } from '../../runtime/run.ts'
 import { createSession } from '../../runtime/session.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { type Tensor, asFloat32 } from '../../tensor/tensor.ts'
 import { ParameterReader } from '../loading/parameter-reader.ts'
 import { WeightMemory } from '../loading/weight-memory.ts'
 import { slicesOf } from './end-slices.ts'
 import type { EndsOptions } from './messages.ts'
-import type { RowLosses } from './row-losses.ts'
+import { HeadGradients } from './head-gradients.ts'
+import { type HeadWeights, headTensors, headWeights } from './head-weights.ts'
+import type { LossOptions, RowLosses } from './row-losses.ts'
 
 /** What the logits of one run may take: a few values of this size exist at once. */
 const LOGIT_BYTES = 64 * 1024 ** 2
@@ -54,22 +57,23 @@ export class LossRunner {
 
   /**
    * The cross entropy of each row, `hidden` [rows, hidden] being the last block's output, in runs of a bounded size;
-   * the gradient is that of the sum of weights * losses. Throws `CheckpointError` and `RuntimeError`.
+   * gradients are those of the sum of weights * losses. Throws `CheckpointError` and `RuntimeError`.
    */
-  losses(hidden: Float32Array, targets: Int32Array, weights: Float32Array, gradient: boolean): RowLosses {
+  losses(hidden: Float32Array, targets: Int32Array, weights: Float32Array, options: LossOptions): RowLosses {
     const { config } = this.#options.checkpoint
     const { hiddenSize, vocabSize } = config
-    const graph = this.#graph(gradient ? 'loss and gradient' : 'loss', () =>
-      gradient ? buildLossGraph(config) : buildLossesGraph(config),
-    )
+    const { gradient: isHidden, head } = options
+    const graph = this.#lossGraph(options)
+    const given = head === undefined ? new Map<string, Tensor>() : headTensors(config, head.weights)
     const losses = new Float32Array(targets.length)
-    const ofHidden = gradient ? new Float32Array(hidden.length) : undefined
+    const ofHidden = isHidden ? new Float32Array(hidden.length) : undefined
+    const ofHead = head?.gradient === true ? new HeadGradients(given) : undefined
     const rows = Math.max(1, Math.min(MAX_ROWS, Math.floor(LOGIT_BYTES / (4 * vocabSize))))
     for (let from = 0; from < targets.length; from += rows) {
       const until = Math.min(targets.length, from + rows)
       const [states, count] = [[from * hiddenSize, until * hiddenSize] as const, until - from]
       const outputs: [string, readonly number[], Float32Array][] = [['losses', [count], losses.subarray(from, until)]]
-      if (ofHidden !== undefined) outputs.push(['hidden_gradient', [count, hiddenSize], ofHidden.subarray(...states)])
+      if (ofHidden !== undefined) outputs.push([HIDDEN_GRADIENT, [count, hiddenSize], ofHidden.subarray(...states)])
       this.#run(
         graph,
         [
@@ -77,10 +81,23 @@ export class LossRunner {
           ['targets', [count], BigInt64Array.from(targets.subarray(from, until), BigInt)],
           ['weights', [count], weights.subarray(from, until)],
         ],
-        outputs,
+        [...outputs, ...(ofHead?.next() ?? [])],
+        given,
       )
+      ofHead?.add()
     }
-    return { losses, ...(ofHidden !== undefined && { gradient: ofHidden }) }
+    return {
+      losses,
+      ...(ofHidden !== undefined && { gradient: ofHidden }),
+      ...(ofHead !== undefined && { head: headWeights(config, (name) => ofHead.of(name)) }),
+    }
+  }
+
+  /** A copy of the head's parameters, in float32. Throws `CheckpointError`. */
+  headWeights(): HeadWeights {
+    const { config } = this.#options.checkpoint
+    const { weights } = this.#lossGraph({ gradient: false })
+    return headWeights(config, (name) => asFloat32(weights.get(name)!).slice())
   }
 
   /** Hidden states after the last norm: [rows, hidden] from `hidden` [rows, hidden], the last block's output. */
@@ -140,35 +157,47 @@ export class LossRunner {
     { session, weights }: LoadedGraph,
     inputs: readonly [string, readonly number[], Float32Array | BigInt64Array][],
     outputs: readonly [string, readonly number[], Float32Array][],
+    given: ReadonlyMap<string, Tensor> = new Map(),
   ): void {
     using scope = new TensorScope(this.#env.ort)
     const bind = ([name, shape, data]: readonly [string, readonly number[], ArrayBufferView]): Bound => {
       const dtype = data instanceof BigInt64Array ? 'int64' : 'float32'
       return [name, scope.wrap(this.#memory, dtype, shape, data)]
     }
-    const lent = [...weights].map(([name, { shape, data }]) => bind([name, shape, data]))
+    const lent = [...weights, ...given].map(([name, { shape, data }]) => bind([name, shape, data]))
     runBound(this.#env.ort, session, this.#runOptions, [...inputs.map(bind), ...lent], outputs.map(bind))
   }
 
-  #graph(name: string, build: () => FinishedGraph): LoadedGraph {
+  /** That of the outputs that are wanted. A head that is given is not read. */
+  #lossGraph({ gradient, head }: LossOptions): LoadedGraph {
+    const { config } = this.#options.checkpoint
+    const given = head === undefined ? [] : [...headTensors(config, head.weights).keys()]
+    const headGradients = head?.gradient === true
+    const name = JSON.stringify(['loss', gradient, headGradients, given])
+    const build = (): FinishedGraph => buildLossGraph(config, { hiddenGradient: gradient, headGradients })
+    return this.#graph(name, build, new Set(given))
+  }
+
+  #graph(name: string, build: () => FinishedGraph, given: ReadonlySet<string> = new Set()): LoadedGraph {
     const known = this.#loaded.get(name)
     if (known !== undefined) return known
     const graph = build()
-    const weights = this.#read(graph)
+    const weights = this.#read(graph, given)
     const { pointer } = createSession(this.#env, encodeWithoutWeights(graph), [])
     const loaded = { session: pointer, weights }
     this.#loaded.set(name, loaded)
     return loaded
   }
 
-  #read(graph: FinishedGraph): Map<string, Tensor> {
+  #read(graph: FinishedGraph, given: ReadonlySet<string>): Map<string, Tensor> {
     const reader = new ParameterReader(slicesOf(graph, this.#options), new WeightMemory())
     return new Map(
-      graph.parameters.map((parameter) => {
+      graph.parameters.flatMap((parameter) => {
         const { name } = parameter
+        if (given.has(name)) return []
         const tensor = this.#tables.get(name) ?? this.#weights.get(name) ?? reader.read(parameter, { lent: false })
         this.#weights.set(name, tensor)
-        return [name, tensor]
+        return [[name, tensor]]
       }),
     )
   }

@@ -10,7 +10,8 @@ import type { Sample } from '../../sampling/sampler.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { LoadedEnds } from './ends-runner.ts'
-import type { RowLosses } from './row-losses.ts'
+import type { HeadWeights } from './head-weights.ts'
+import type { LossOptions, RowLosses } from './row-losses.ts'
 import type { EndsOutput } from '../loading/ends-output.ts'
 
 export interface EndsOptions extends ThreadOptions {
@@ -21,6 +22,8 @@ export interface EndsOptions extends ThreadOptions {
   readonly device?: Device
   /** What a device computes in; a CPU in float32. */
   readonly dtype?: FloatDType
+  /** A head in place of the checkpoint's. */
+  readonly head?: HeadWeights | undefined
 }
 
 /** A text or a beam search by a number of its own; `taskId` comes back with the answer. */
@@ -53,8 +56,9 @@ export type LossCommand = { readonly taskId: number } & (
       readonly hidden: Float32Array
       readonly targets: Int32Array
       readonly weights: Float32Array
-      readonly gradient: boolean
+      readonly options: LossOptions
     }
+  | { readonly type: 'head-weights' }
   | { readonly type: 'norm'; readonly hidden: Float32Array }
   | { readonly type: 'norm-gradient'; readonly hidden: Float32Array; readonly gradient: Float32Array }
   | { readonly type: 'embedding-gradient'; readonly ids: BigInt64Array; readonly gradient: Float32Array }
@@ -87,4 +91,10 @@ export type EndsEvent =
       readonly headSeconds?: number
     }
 
-export type EndsResult = Float32Array | Sample | readonly BeamCandidate[] | RowLosses | readonly PlaceLogprobs[]
+export type EndsResult =
+  | Float32Array
+  | Sample
+  | readonly BeamCandidate[]
+  | RowLosses
+  | HeadWeights
+  | readonly PlaceLogprobs[]

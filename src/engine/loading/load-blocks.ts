@@ -1,8 +1,9 @@
 import { PetalsError } from '../../base/errors.ts'
 import { blockGraphs, cacheShape } from '../../families/graphs.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
-import { type Environment, createEnvironment } from '../../runtime/environment.ts'
+import { type Environment, createEnvironment, environmentFor } from '../../runtime/environment.ts'
 import type { Session } from '../../runtime/session.ts'
+import { openWebGpu } from '../../runtime/webgpu/open.ts'
 import { blockSlices } from './block-slices.ts'
 import { keptDigests } from './kept-digests.ts'
 import { loadGraph } from './load-graph.ts'
@@ -32,7 +33,8 @@ export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadRepo
   const slices = blockSlices(options, graphs)
   for (const [i, block] of slices.entries()) requireZeroBiases(graphs[i]!, block)
   const digests = options.withDigests ? keptDigests(slices, options.quantCache) : undefined
-  const env = createEnvironment(options)
+  const env = environmentFor(device, createEnvironment(options))
+  if (device.kind === 'webgpu') openWebGpu(env, device)
   // Only now: the runtime's own threads, which will serve, have been created.
   yieldToOthers()
   let isWarned = false
@@ -46,7 +48,7 @@ export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadRepo
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind === 'cuda') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf)
+    if (device.kind !== 'cpu') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf)
     else
       for (const [i, block] of slices.entries()) {
         sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))

@@ -12,6 +12,7 @@ import { WeightMemory } from './weight-memory.ts'
 /**
  * Reads a graph's parameters, converts them to its dtype and builds its session. Synchronous: for loading threads. What
  * the session copies is read through `memory`, which the next graph may use again and the caller releases in the end.
+ * `given`: values of parameters in place of stored ones.
  */
 export function loadGraph(
   env: Environment,
@@ -20,9 +21,10 @@ export function loadGraph(
   slices: ReadonlyMap<string, TensorSlice>,
   memory?: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): Session {
   const buffers = memory ?? new WeightMemory()
-  const reader = new ParameterReader(slices, buffers, cache)
+  const reader = new ParameterReader(slices, buffers, cache, given)
   const inline = new Map<string, Tensor>()
   const initializers = []
   for (const parameter of graph.parameters) {

@@ -40,9 +40,17 @@ export interface LoadOptions extends ThreadOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface LoadProgress {
+/** Blocks are loaded first; then, on some devices, what computes them is prepared. */
+export type LoadProgress = BlocksLoaded | StepsPrepared
+
+export interface BlocksLoaded {
   readonly blocksLoaded: number
   readonly numBlocks: number
+}
+
+export interface StepsPrepared {
+  readonly prepared: number
+  readonly toPrepare: number
 }
 
 /** What a span's graphs are lowered for. */
@@ -85,7 +93,7 @@ export interface LoadResult extends LoadedBlocks {
 }
 
 /** What the loading thread tells while it works. */
-export type LoadReport = LoadProgress | { readonly warning: string }
+export type LoadReport = BlocksLoaded | { readonly warning: string }
 
 /** What the loading thread is asked. */
 export interface LoadCalls {

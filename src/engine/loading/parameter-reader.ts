@@ -32,24 +32,34 @@ export class ParameterReader {
   readonly #slices: ReadonlyMap<string, TensorSlice>
   readonly #memory: WeightMemory
   readonly #cache: QuantCacheFile | undefined
+  readonly #given: ReadonlyMap<string, Tensor>
   /** Matrices one half of which has been asked for. */
   readonly #halves = new Map<string, QuantizedMatrix>()
   /** The last matrix of a quantized checkpoint: its parts are asked for one after the other. */
   #last: { readonly module: string; readonly matrix: UnpackedMatrix } | undefined
 
   /**
-   * `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before.
+   * `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before;
+   * `given` values of parameters that are taken in place of stored ones.
    */
-  constructor(slices: ReadonlyMap<string, TensorSlice>, memory: WeightMemory, cache?: QuantCacheFile) {
+  constructor(
+    slices: ReadonlyMap<string, TensorSlice>,
+    memory: WeightMemory,
+    cache?: QuantCacheFile,
+    given: ReadonlyMap<string, Tensor> = new Map(),
+  ) {
     this.#slices = slices
     this.#cache = cache
     this.#memory = memory
+    this.#given = given
   }
 
   /** Throws as `readTensor`. */
   read(parameter: Parameter, { lent }: { readonly lent: boolean }): Tensor {
     const { name, shape, source } = parameter
     const dtype = parameter.dtype as FloatDType
+    const given = this.#given.get(name)
+    if (given !== undefined) return convert(given, dtype)
     if ('part' in source && source.part === 'values') return this.#values(parameter)
     switch (source.kind) {
       case 'stored': {

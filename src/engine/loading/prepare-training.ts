@@ -10,7 +10,10 @@ import { threadRuntime } from '../../runtime/thread-runtime.ts'
 import type { BlockOptions } from './load.ts'
 
 /** What training sessions are built for. Plain data. */
-export interface PrepareOptions extends Pick<BlockOptions, 'checkpoint' | 'start' | 'end'> {
+export interface PrepareOptions extends Pick<
+  BlockOptions,
+  'checkpoint' | 'start' | 'end' | 'device' | 'dtype' | 'quant' | 'quantCache'
+> {
   readonly environment: Pointer
   readonly target: TrainingTarget
 }
@@ -38,7 +41,7 @@ export interface PreparedTraining {
   readonly kinds: readonly TrainingKind[]
   /** Of each block of the span, its kind's number. */
   readonly kindOf: readonly number[]
-  /** Of each block of the span, its weights and where they are stored. */
+  /** Of each block of the span, its weights, and where they and what was quantized before of them are stored. */
   readonly parameters: readonly (readonly Parameter[])[]
   readonly slices: readonly ReadonlyMap<string, TensorSlice>[]
 }

@@ -34,7 +34,7 @@ export class QuantCacheFile {
     onUnwritten: (error: PetalsError) => void,
   ) {
     this.#onUnwritten = onUnwritten
-    this.#file = join(makeFolder(folder), `${identityOf(`${VERSION} ${format}`, slices)}.safetensors`)
+    this.#file = fileOf(makeFolder(folder), format, slices)
     this.#found = readHeader(this.#file)
   }
 
@@ -59,6 +59,19 @@ export class QuantCacheFile {
     }
     this.#made.clear()
   }
+}
+
+/** What is kept of a block's matrices: codes and scales by `<name>.codes` and `<name>.scales`. Nothing is made here. */
+export function keptCodes(
+  folder: string,
+  format: string,
+  slices: ReadonlyMap<string, TensorSlice>,
+): ReadonlyMap<string, TensorSlice> {
+  return readHeader(fileOf(folder, format, slices))
+}
+
+function fileOf(folder: string, format: string, slices: ReadonlyMap<string, TensorSlice>): string {
+  return join(folder, `${identityOf(`${VERSION} ${format}`, slices)}.safetensors`)
 }
 
 /** Nothing where there is no such file, or a damaged one, which is written anew then. */

@@ -2,7 +2,7 @@ import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap } from '../../runtime/memory.ts'
+import type { BufferHeap, DeviceHeap } from '../../runtime/memory.ts'
 import type { ResidentWeight } from '../../runtime/session.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import { ParameterReader } from './parameter-reader.ts'
@@ -14,8 +14,13 @@ import { threadRuntime } from '../../runtime/thread-runtime.ts'
 export interface ResidentBlock {
   readonly weights: readonly ResidentWeight[]
   readonly inline: ReadonlyMap<string, Tensor>
-  /** What holds all of the weights. */
-  readonly allocation: Pointer
+  /** What holds the weights. */
+  readonly allocations: readonly Allocation[]
+}
+
+export interface Allocation {
+  readonly pointer: Pointer
+  readonly bytes: number
 }
 
 /** Kernels read whole cache lines and vectors: what cudaMalloc itself gives for every allocation. */
@@ -23,8 +28,8 @@ const ALIGNMENT = 256
 
 /**
  * Reads one block's parameters into the device's memory, converted to its dtype. The host holds one tensor at a time,
- * in `memory`. Synchronous: for loading threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind
- * then.
+ * in `memory`. `given`: values of parameters in place of stored ones. Synchronous: for loading threads. Throws
+ * `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
   heap: DeviceHeap,
@@ -32,6 +37,7 @@ export function loadResidentBlock(
   slices: ReadonlyMap<string, TensorSlice>,
   memory: WeightMemory,
   cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const external = parameters.filter(({ placement }) => placement === 'external')
@@ -43,7 +49,7 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const reader = new ParameterReader(slices, memory, cache)
+    const reader = new ParameterReader(slices, memory, cache, given)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
@@ -55,11 +61,61 @@ export function loadResidentBlock(
     for (const parameter of parameters)
       if (parameter.placement === 'inline') inline.set(parameter.name, reader.read(parameter, { lent: false }))
     reader.finish()
-    return { weights, inline, allocation }
+    return { weights, inline, allocations: [{ pointer: allocation, bytes }] }
   } catch (error) {
     heap.free(allocation)
     throw error
   }
+}
+
+/**
+ * As `loadResidentBlock`, each weight in a buffer of its own. Throws the same; nothing is left behind then.
+ */
+export function loadBufferedBlock(
+  heap: BufferHeap,
+  { parameters }: Pick<Graph, 'parameters'>,
+  slices: ReadonlyMap<string, TensorSlice>,
+  memory: WeightMemory,
+  cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
+): ResidentBlock {
+  const inline = new Map<string, Tensor>()
+  const weights: ResidentWeight[] = []
+  const allocations: Allocation[] = []
+  try {
+    const reader = new ParameterReader(slices, memory, cache, given)
+    for (const parameter of parameters) {
+      const { name, dtype, shape, placement } = parameter
+      const tensor = reader.read(parameter, { lent: placement === 'external' })
+      if (placement === 'inline') {
+        inline.set(name, tensor)
+        continue
+      }
+      const address = heap.allocate(tensor.data.byteLength)
+      allocations.push({ pointer: address, bytes: tensor.data.byteLength })
+      heap.write(address, tensor.data)
+      memory.give(tensor.data)
+      weights.push({ name, dtype, shape, address })
+    }
+    reader.finish()
+    return { weights, inline, allocations }
+  } catch (error) {
+    for (const { pointer } of allocations) heap.free(pointer)
+    throw error
+  }
+}
+
+/** Reads a graph's parameters into the memory of a device, whatever that is like. As `loadResidentBlock`. */
+export function loadOnDevice(
+  device: Device,
+  graph: Pick<Graph, 'parameters'>,
+  slices: ReadonlyMap<string, TensorSlice>,
+  memory: WeightMemory,
+  cache?: QuantCacheFile,
+  given?: ReadonlyMap<string, Tensor>,
+): ResidentBlock {
+  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache, given)
+  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache, given)
 }
 
 /**
@@ -74,11 +130,10 @@ export function loadResidentBlocks(
   onBlock: (blocksLoaded: number) => void,
   cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
 ): ResidentBlock[] {
-  const heap = threadRuntime.heap(device)
   const resident: ResidentBlock[] = []
   try {
     for (const [i, block] of slices.entries())
-      onBlock(resident.push(loadResidentBlock(heap, graphs[i]!, block, memory, cacheOf(block))))
+      onBlock(resident.push(loadOnDevice(device, graphs[i]!, block, memory, cacheOf(block))))
     return resident
   } catch (error) {
     releaseResident({ device, resident })
@@ -95,6 +150,15 @@ export function releaseResident({
   readonly resident?: readonly ResidentBlock[] | undefined
 }): void {
   if (blocks === undefined) return
-  const heap = threadRuntime.heap(device)
-  for (const { allocation } of blocks) heap.free(allocation)
+  const allocations = blocks.flatMap((block) => block.allocations)
+  if (device.kind !== 'webgpu') {
+    const heap = threadRuntime.heap(device)
+    for (const { pointer } of allocations) heap.free(pointer)
+    return
+  }
+  const buffers = threadRuntime.buffers()
+  for (const { pointer, bytes } of allocations) {
+    buffers.adopt(pointer, bytes)
+    buffers.free(pointer)
+  }
 }

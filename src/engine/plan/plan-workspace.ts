@@ -34,6 +34,23 @@ export function intermediateBytes(graph: Pick<FinishedGraph, 'nodes' | 'outputs'
   return most
 }
 
+/** Operators that give the bytes of their input, or only a size. */
+const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Shape'])
+
+/**
+ * The bytes of all intermediate results of a run of the graph, as if none went back before the run is over: a device
+ * computes behind what is recorded for it, and holds until then what the library has released.
+ */
+export function allResultBytes(graph: Pick<FinishedGraph, 'nodes' | 'outputs'>, known: AxisSizes): number {
+  const sizes = withPieces(graph, known)
+  const outputs = new Set(graph.outputs.map(({ value }) => value))
+  return graph.nodes
+    .filter(({ op }) => !VIEWS.has(op))
+    .flatMap((node) => node.outputs)
+    .filter((value) => !outputs.has(value))
+    .reduce((bytes, value) => bytes + valueBytes(value, sizes), 0)
+}
+
 /** The bytes of a value; axes whose size is not known count as 1. */
 export function valueBytes({ dtype, shape }: Value, sizes: AxisSizes): number {
   return elements(shape, sizes) * dtypeSize(dtype)

@@ -5,13 +5,14 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../families/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Target } from '../../graph/lowering.ts'
+import type { Parameter } from '../../graph/parameter.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import { ROW_UNIT } from '../cache/rows/row.ts'
 import { passPieceTokens } from './pass-pieces.ts'
 import { defaultTrainingBytes } from './plan-training.ts'
-import { intermediateBytes } from './plan-workspace.ts'
+import { allResultBytes, intermediateBytes } from './plan-workspace.ts'
 
 /** Tokens of one prefill chunk where nobody says. */
 const PREFILL_CHUNK_TOKENS = 256
@@ -32,6 +33,9 @@ const RESERVE_SHARE = 0.05
 
 /** Of one channel: a row of an int8 cache has as many scales, whatever its length. */
 const SCALE_BYTES = 4
+
+/** Sessions of a span on WebGPU: for 1, 2, 4, 8 and 16 rows, and for one with deep prompts. */
+const WEBGPU_SESSIONS = 6
 
 /** What a CUDA session keeps for itself beside its weights: 70 MB were measured, a span has two. */
 const CUDA_SESSION_BYTES = 150 << 20
@@ -89,7 +93,7 @@ export interface EndsPlan {
 
 /** Bytes of the largest block's weights as the runtime holds them. Throws `FamilyError` and `GRAPH_UNSUPPORTED`. */
 export function blockBytes(config: ModelConfig, target: Target): number {
-  return Math.max(...kinds(config, target).map(parameterBytes))
+  return Math.max(...kinds(config, target).map((graph) => parameterBytes(graph)))
 }
 
 /** Bytes of KV cache that one token takes in one block. Throws `GRAPH_UNSUPPORTED`. */
@@ -114,24 +118,24 @@ export function planEnds(config: ModelConfig): EndsPlan {
 export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const { device, dtype, quant = 'none', kvDType, memoryBytes } = options
   const target = { device, dtype, quant, kvDType }
-  const sizes = {
-    blockBytes: blockBytes(config, target),
-    tokenBytes: tokenBytes(config, target),
-    workspaceBytes: spanWorkspace(config, target, longestRun(config, target, options.prefillChunkTokens)),
-  }
+  const sizes = { blockBytes: blockBytes(config, target), tokenBytes: tokenBytes(config, target) }
+  const runTokens = longestRun(config, target, options.prefillChunkTokens)
+  const sharedBytes = spanWorkspace(config, target, runTokens)
+  const ownBytes = blockWorkspace(config, target, runTokens)
   const reserveBytes =
     Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) +
     (options.adapterBytes ?? 0)
   const trainingBytes = options.trainingBytes ?? defaultTrainingBytes(config, target, memoryBytes)
-  const forBlocks = memoryBytes - sizes.workspaceBytes - reserveBytes - trainingBytes
-  const eachBytes = sizes.blockBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
+  const forBlocks = memoryBytes - sharedBytes - reserveBytes - trainingBytes
+  const eachBytes = sizes.blockBytes + ownBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
   const fitting = Math.max(0, Math.min(config.numBlocks, Math.floor(forBlocks / eachBytes)))
   const numBlocks = options.numBlocks ?? fitting
   const weightBytes = numBlocks * sizes.blockBytes
-  const cacheTokens =
-    options.cacheTokens ?? defaultCacheTokens(forBlocks - weightBytes, memoryBytes, numBlocks * sizes.tokenBytes)
+  const workspaceBytes = sharedBytes + numBlocks * ownBytes
+  const leftBytes = forBlocks - weightBytes - numBlocks * ownBytes
+  const cacheTokens = options.cacheTokens ?? defaultCacheTokens(leftBytes, memoryBytes, numBlocks * sizes.tokenBytes)
   const cacheBytes = numBlocks * cacheTokens * sizes.tokenBytes
-  const totalBytes = weightBytes + cacheBytes + sizes.workspaceBytes + reserveBytes + trainingBytes
+  const totalBytes = weightBytes + cacheBytes + workspaceBytes + reserveBytes + trainingBytes
   return {
     device,
     dtype,
@@ -141,6 +145,7 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
     numBlocks,
     ...sizes,
     weightBytes,
+    workspaceBytes,
     cacheTokens,
     cacheBytes,
     trainingBytes,
@@ -156,6 +161,20 @@ function defaultCacheTokens(leftBytes: number, memoryBytes: number, bytesPerToke
   if (bytesPerToken === 0) return 0
   const room = Math.min(leftBytes, Math.max(memoryBytes * CACHE_SHARE, WANTED_CACHE_TOKENS * bytesPerToken))
   return Math.max(MIN_CACHE_TOKENS, Math.min(MAX_CACHE_TOKENS, Math.floor(room / bytesPerToken)))
+}
+
+/**
+ * What each block adds to the workspace of a run: where the device computes behind what is recorded for it, all that
+ * its nodes give, and its small weights once for each of the sessions.
+ */
+function blockWorkspace(config: ModelConfig, target: Target, chunkTokens: number): number {
+  if (target.device !== 'webgpu') return 0
+  return Math.max(
+    ...kinds(config, target).map(
+      (graph) =>
+        allResultBytes(graph, { rows: 1, tokens: chunkTokens }) + WEBGPU_SESSIONS * parameterBytes(graph, 'inline'),
+    ),
+  )
 }
 
 /**
@@ -180,6 +199,8 @@ function kinds(config: ModelConfig, target: Target): Graph[] {
   return [...new Set(blockGraphs(config, target))]
 }
 
-function parameterBytes(graph: Graph): number {
-  return graph.parameters.reduce((bytes, { dtype, shape }) => bytes + byteLength(dtype, shape), 0)
+function parameterBytes({ parameters }: Graph, placement?: Parameter['placement']): number {
+  return parameters
+    .filter((parameter) => placement === undefined || parameter.placement === placement)
+    .reduce((bytes, { dtype, shape }) => bytes + byteLength(dtype, shape), 0)
 }

@@ -10,7 +10,7 @@ export function recordsSteps({ device, dtype }: Pick<RunnerSpan, 'device' | 'dty
   return device.kind === 'cuda' && dtype !== 'float32'
 }
 
-/** What runs a span's batches: block by block on a CPU, all blocks at once where the weights lie on a device. */
+/** What runs a span's rows: block by block on a CPU, all blocks at once where the weights lie on a device. */
 export async function createRunner(
   env: Environment,
   config: ModelConfig,

@@ -1,9 +1,11 @@
+import { errorCode, errorMessage } from '../../base/errors.ts'
 import { ropeInputs } from '../../families/input-names.ts'
 import { nameInCopy } from '../../graph/chain.ts'
 import type { FinishedGraph } from '../../graph/encode.ts'
 import { BoundRun } from '../../runtime/bound-run.ts'
 import { CPU } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import type { DeviceHeap } from '../../runtime/memory.ts'
 import type { Bound } from '../../runtime/run.ts'
@@ -48,6 +50,7 @@ export class DeviceRunner implements Runner {
   readonly #sessions: SpanSessions
   readonly #cpu: Pointer
   readonly #memory: Pointer
+  #recordingFailed = false
 
   /** `graphs`: one for each of `blocks`. Throws `RuntimeError`. */
   constructor(
@@ -72,8 +75,8 @@ export class DeviceRunner implements Runner {
     const table = this.#ropes.get(rope)
     this.#step.write(batch)
     // Adapters come and go: where they lie is not recorded.
-    if (this.#options.recorded === batch.memory && batch.tokens === 1 && batch.adapters === undefined)
-      this.#replay(batch, table)
+    const isRecorded = this.#options.recorded === batch.memory && batch.tokens === 1 && batch.adapters === undefined
+    if (isRecorded && !this.#recordingFailed) this.#replay(batch, table)
     else this.#runOnce(batch, table)
     this.#step.read(batch.output)
   }
@@ -107,7 +110,11 @@ export class DeviceRunner implements Runner {
       recorded.isRecorded = true
     } catch (error) {
       session.recorded.delete(key)
-      throw error
+      if (recorded.isRecorded || !isRefusal(error)) throw error
+      this.#runOnce(batch, table)
+      // So the step was right, and only its recording was refused, as that of an operator which waits for the host.
+      this.#recordingFailed = true
+      process.emitWarning(`decode steps cannot be recorded on this GPU and are slower for it: ${errorMessage(error)}`)
     }
   }
 
@@ -171,4 +178,10 @@ export class DeviceRunner implements Runner {
       throw error
     }
   }
+}
+
+/** Whether it is not the device that failed, nor its memory, but what it was asked to do. */
+function isRefusal(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'RUNTIME' || code === 'RUNTIME_KERNEL'
 }

@@ -32,18 +32,18 @@ const OTHER_SEQUENCE_MS = 20
  */
 export class InlineDecode {
   readonly #runner: SpanRunner | undefined
-  readonly #memory: RowMemory
+  readonly #memory: RowMemory | undefined
   readonly #bases: RowBases | undefined
   readonly #tables = new Map<string, RopeTensors>()
   #stepSeconds = Infinity
   #lastSequence = -1
   #otherSequenceAt = -Infinity
 
-  constructor(env: Environment, span: RunnerSpan, memory: RowMemory) {
+  constructor(env: Environment, span: RunnerSpan, memory: RowMemory | undefined) {
     // What a device has recorded belongs to the engine thread.
     this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
     this.#memory = memory
-    this.#bases = memory.window && new RowBases(memory.window)
+    this.#bases = memory?.window && new RowBases(memory.window)
   }
 
   /** A table of the engine thread's; a step whose table is gone from here, or not filled so far, goes there. */
@@ -87,7 +87,7 @@ export class InlineDecode {
     this.#runner!.run(
       {
         ...place,
-        memory: this.#memory,
+        memory: this.#memory!,
         bases: this.#bases && [this.#bases.get(place)],
         start,
         end,

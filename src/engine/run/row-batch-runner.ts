@@ -8,12 +8,14 @@ import { BackwardRun } from './backward-run.ts'
 import type { BatchRunner, DeviceRun, RunOutcome, SequenceTraits, TaskInput } from './batch-runner.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './decode-runs.ts'
 import { runPrompted } from './deep-prompts.ts'
+import { failingRun } from './failing-run.ts'
 import { ForwardRun } from './forward-run.ts'
 import type { RopeTables } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
 import { widenToBucket } from './row-bucket.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
+import { type PassRun, type Task, Tasks } from './tasks.ts'
 import type { TrainingRunner } from './training-runner.ts'
 
 export interface RowRunnerLimits {
@@ -38,22 +40,6 @@ interface Sequence {
   readonly adapter: RankRange | undefined
 }
 
-interface Task {
-  readonly input: TaskInput
-  readonly output: Uint8Array
-  /** Of a pass that has begun. */
-  run?: PassRun
-}
-
-/** A pass, piece by piece. */
-interface PassRun {
-  readonly isFinished: boolean
-  /** What it gave, where that is not in the task's own output. */
-  readonly output?: Uint8Array
-  step(): number
-  release(): void
-}
-
 interface ReadyStep extends ReadyRow {
   readonly step: CacheStep
 }
@@ -63,7 +49,7 @@ export class RowBatchRunner implements BatchRunner {
   readonly #modules: RowRunnerModules
   readonly #limits: RowRunnerLimits
   readonly #sequences = new Map<SequenceId, Sequence>()
-  readonly #tasks = new Map<number, Task>()
+  readonly #tasks = new Tasks()
   /** Once it has been asked for. */
   #training: TrainingRunner | undefined
   /** Inputs and outputs of runs of several rows. */
@@ -91,9 +77,7 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   accept(work: Work, input: TaskInput): void {
-    // A pass is computed in its own buffer.
-    const output = work.kind === 'step' ? new Uint8Array(input.hidden.byteLength) : input.hidden
-    this.#tasks.set(work.taskId, { input, output })
+    this.#tasks.accept(work, input)
   }
 
   prepare(batch: Batch): readonly DeviceRun[] {
@@ -108,20 +92,15 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   take(taskId: number): Uint8Array {
-    const { output, run } = this.#tasks.get(taskId)!
-    const given = run?.output ?? output
-    this.drop(taskId)
-    return given
+    return this.#tasks.take(taskId)
   }
 
   drop(taskId: number): void {
-    const task = this.#tasks.get(taskId)
-    this.#tasks.delete(taskId)
-    task?.run?.release()
+    this.#tasks.drop(taskId)
   }
 
   shutDown(): void {
-    for (const taskId of this.#tasks.keys()) this.drop(taskId)
+    this.#tasks.dropAll()
     this.#training?.close()
     this.#modules.runner.close()
   }
@@ -133,7 +112,7 @@ export class RowBatchRunner implements BatchRunner {
       try {
         ready.push(this.#ready(step))
       } catch (error) {
-        refused.push(failing(step, error))
+        refused.push(failingRun(step, error))
       }
     }
     return [...refused, ...this.#planRuns(ready).map((run) => this.#decodeRun(run))]
@@ -163,7 +142,7 @@ export class RowBatchRunner implements BatchRunner {
     const steps = rows.flatMap((row) => (row === undefined ? [] : [row.step]))
     const [{ start, end, ropeKey }] = rows.filter((row) => row !== undefined) as [ReadyStep]
     const execute = (): RunOutcome => {
-      const tasks = rows.map((row) => row && this.#tasks.get(row.step.taskId)!)
+      const tasks = rows.map((row) => row && this.#tasks.get(row.step.taskId))
       const [input, output] = this.#gather(tasks)
       const adapters = rows.map((row) => row && this.#sequences.get(row.step.sequence)!.adapter)
       const pastLengths = rows.map((row, i) => row?.step.position ?? cache.lengthAt(offset + i * capacity))
@@ -200,7 +179,7 @@ export class RowBatchRunner implements BatchRunner {
     const { taskId, sequence, start, end } = step
     const execute = (): RunOutcome => {
       const { row, ropeKey, adapter } = this.#placeChunk({ ...step, position: step.position + first, tokens })
-      const { input, output } = this.#tasks.get(taskId)!
+      const { input, output } = this.#tasks.get(taskId)
       const hiddenBytes = output.byteLength / step.tokens
       const [from, until] = [first * hiddenBytes, (first + tokens) * hiddenBytes]
       const batch: RowBatch = {
@@ -232,7 +211,7 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #preparePiece(pass: Pass): DeviceRun {
-    const task = this.#tasks.get(pass.taskId)!
+    const task = this.#tasks.get(pass.taskId)
     const execute = (): RunOutcome => {
       const run = (task.run ??= this.#begin(pass, task.input))
       const tokens = run.step()
@@ -271,12 +250,4 @@ function scatter(output: Uint8Array, tasks: readonly (Task | undefined)[]): void
   if (tasks.length === 1) return
   const rowBytes = output.byteLength / tasks.length
   for (const [i, task] of tasks.entries()) task?.output.set(output.subarray(i * rowBytes, (i + 1) * rowBytes))
-}
-
-/** A run of a task that cannot be computed. */
-function failing(work: Work, error: unknown): DeviceRun {
-  const execute = (): never => {
-    throw error
-  }
-  return { works: [work], execute }
 }

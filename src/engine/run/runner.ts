@@ -1,6 +1,7 @@
 import { ropeInputs } from '../../families/input-names.ts'
 import { CPU } from '../../runtime/device.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type Bound, runBound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'

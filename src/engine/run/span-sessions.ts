@@ -1,19 +1,15 @@
-import { chain, nameInCopy } from '../../graph/chain.ts'
-import { type FinishedGraph, encodeModel } from '../../graph/encode.ts'
+import type { FinishedGraph } from '../../graph/encode.ts'
 import { loraInputNames } from '../../graph/lora.ts'
 import type { BoundRun } from '../../runtime/bound-run.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { createResidentSession } from '../../runtime/session.ts'
 import { LruMap } from './lru-map.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
+import { type ChainedSession, createChainedSession } from './span-session.ts'
 
 /** A session over blocks `start` to `end`, and the recorded runs of it. */
-export interface SpanSession {
-  readonly pointer: Pointer
-  /** By their names; sessions of some blocks need less than others. */
-  readonly inputs: ReadonlySet<string>
+export interface SpanSession extends ChainedSession {
   readonly recorded: LruMap<string, RecordedRun>
 }
 
@@ -31,8 +27,11 @@ export interface SessionKey {
   readonly records: boolean
 }
 
-/** The whole span with and without graphs, and a few parts of it: each takes some 70 MB of device memory. */
-const MAX_SESSIONS = 8
+/**
+ * Parts of the span that somebody asks for: each takes some 70 MB of device memory. They push one another out, and not
+ * the sessions of the whole span.
+ */
+const MAX_PARTS = 6
 
 /** Kinds of decode steps of one session: buckets of rows, by capacity and rotary table. */
 const MAX_RECORDED = 64
@@ -47,7 +46,9 @@ export class SpanSessions {
   readonly #graphs: readonly FinishedGraph[]
   readonly #blocks: readonly ResidentBlock[]
   readonly #workspaceBytes: number
-  readonly #sessions = new LruMap<string, SpanSession>(MAX_SESSIONS, (session) => this.#release(session))
+  /** Of the whole span, with and without graphs. */
+  readonly #whole = new Map<boolean, SpanSession>()
+  readonly #parts = new LruMap<string, SpanSession>(MAX_PARTS, (session) => this.#release(session))
   #nextGraphId = 1
 
   /** `graphs` has one for each of `blocks`. */
@@ -66,12 +67,17 @@ export class SpanSessions {
   }
 
   get numSessions(): number {
-    return this.#sessions.size
+    return this.#whole.size + this.#parts.size
   }
 
   /** Throws `RuntimeError`. */
   get(key: SessionKey): SpanSession {
-    return this.#sessions.get(`${key.start}:${key.end}:${key.records}`, () => this.#create(key))
+    const { start, end, records } = key
+    if (start > 0 || end < this.#blocks.length)
+      return this.#parts.get(`${start}:${end}:${records}`, () => this.#create(key))
+    const session = this.#whole.get(records) ?? this.#create(key)
+    this.#whole.set(records, session)
+    return session
   }
 
   /** A number that no other graph of any session has. 0 and -1 mean something else to the runtime. */
@@ -80,30 +86,18 @@ export class SpanSessions {
   }
 
   close(): void {
-    this.#sessions.clear()
+    for (const session of this.#whole.values()) this.#release(session)
+    this.#whole.clear()
+    this.#parts.clear()
   }
 
   #create({ start, end, records }: SessionKey): SpanSession {
     const blocks = this.#blocks.slice(start, end)
     const graphs = this.#graphs.slice(start, end)
-    const graph = chain(graphs, {
-      input: 'hidden',
-      output: 'output',
-      own: ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)],
-    })
-    const inline = new Map(
-      blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)),
-    )
-    const weights = blocks.flatMap((block, i) =>
-      block.weights.map((weight) => ({ ...weight, name: nameInCopy(i, weight.name) })),
-    )
+    const own = ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)]
     const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }
-    const pointer = createResidentSession(this.#env, this.#device, encodeModel(graph, inline), weights, options)
-    return {
-      pointer,
-      inputs: new Set(graph.inputs.map(({ name }) => name)),
-      recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(pointer, recorded)),
-    }
+    const session = createChainedSession(this.#env, this.#device, { graphs, blocks, own }, options)
+    return { ...session, recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(session.pointer, recorded)) }
   }
 
   #forget(session: Pointer, { run, graphId, isRecorded }: RecordedRun): void {

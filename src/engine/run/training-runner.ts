@@ -1,5 +1,6 @@
 import { type AxisSizes, sizedShape } from '../../graph/dim-size.ts'
-import { type Environment, memoryInfo } from '../../runtime/environment.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import { memoryInfo } from '../../runtime/values.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import { type Bound, runBound } from '../../runtime/run.ts'

@@ -10,7 +10,15 @@ import { startWorker } from '../../base/thread/start-worker.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
 import type { CacheStep, Work } from '../schedule/work.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
-import type { EngineCommand, EngineEvent, ForkCommand, RopeReady, RunReport, TaskResult } from './messages.ts'
+import type {
+  EngineCommand,
+  EngineEvent,
+  ForkCommand,
+  PrepareReport,
+  RopeReady,
+  RunReport,
+  TaskResult,
+} from './messages.ts'
 import { PendingTasks } from './pending-tasks.ts'
 import { type SyncChannel, createSyncChannel, postSync, transferable } from '../../base/thread/sync-channel.ts'
 
@@ -24,22 +32,26 @@ interface EngineThreadEvents {
   run: [RunReport]
   fault: [PetalsError]
   rope: [RopeReady]
+  prepared: [PrepareReport]
   failed: [PetalsError]
 }
 
 /**
  * The engine thread, as the thread that asks it sees it: commands go in, each task is a promise. Events: `run` after
- * each device run, `fault` when one failed, `rope` for each rotary table that is made, `failed` (`ENGINE_LOST`) when
- * the thread has died: everything is rejected from then on.
+ * each device run, `fault` when one failed, `rope` for each rotary table that is made, `prepared` for each step of its
+ * preparation, `failed` (`ENGINE_LOST`) when the thread has died: everything is rejected from then on.
  */
 export class EngineThread extends EventEmitter<EngineThreadEvents> {
   readonly #worker: Worker
   readonly #channel: SyncChannel
   readonly #pending = new PendingTasks()
+  readonly #ready = Promise.withResolvers<void>()
   #failure: Error | undefined
 
   constructor(data: Omit<EngineWorkerData, 'receiver'>) {
     super()
+    // Whoever does not wait for it is told by the first task.
+    this.#ready.promise.catch(() => undefined)
     this.#channel = createSyncChannel()
     const workerData: EngineWorkerData = { ...data, receiver: this.#channel.receiver }
     this.#worker = startWorker(import.meta.url, 'engine-worker', {
@@ -59,6 +71,11 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
   /** Why nothing works any more. */
   get failure(): Error | undefined {
     return this.#failure
+  }
+
+  /** Resolves once the thread computes without compiling anything first. Rejects with why nothing works. */
+  ready(): Promise<void> {
+    return this.#ready.promise
   }
 
   /** Computes, on buffers that are taken over. Rejects with what the device run threw, or the reason of `cancel`. */
@@ -123,6 +140,11 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     switch (event.type) {
       case 'closed':
         return
+      case 'ready':
+        return this.#ready.resolve()
+      case 'prepared':
+        this.emit('prepared', event)
+        return
       case 'rope':
         this.emit('rope', event)
         return
@@ -156,6 +178,7 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
 
   #fail(error: Error): void {
     this.#failure ??= error
+    this.#ready.reject(error)
     this.#pending.failAll(error)
   }
 }

@@ -108,4 +108,19 @@ export interface FaultReport {
   readonly message: string
 }
 
-export type EngineEvent = RunReport | ForkReport | DropReport | FaultReport | RopeReady | { readonly type: 'closed' }
+/** Before its first task the thread prepares itself: `prepared` of `toPrepare` steps are done. */
+export interface PrepareReport {
+  readonly type: 'prepared'
+  readonly prepared: number
+  readonly toPrepare: number
+}
+
+export type EngineEvent =
+  | RunReport
+  | ForkReport
+  | DropReport
+  | FaultReport
+  | RopeReady
+  | PrepareReport
+  | { readonly type: 'ready' }
+  | { readonly type: 'closed' }

@@ -117,7 +117,7 @@ export class OutputWay {
   async #answer({ epoch, step, ...made }: Made): Promise<void> {
     const { position, hidden } = lastRows(made)
     this.#pushing = step
-    if (hidden === undefined) await this.#modules.reply({ kind: 'computed', epoch, step })
+    if (hidden === undefined) await this.#modules.reply({ kind: 'computed', epoch, step, position })
     else await this.#modules.reply({ kind: 'output', epoch, step, position, hidden })
     this.#pushing = 0
   }

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { type SpanPlan, planSpan } from '../../engine/plan/plan.ts'
 import type { KvDType } from '../../graph/lowering.ts'
 import type { Device } from '../../runtime/device.ts'
-import { threadRuntime } from '../../runtime/thread-runtime.ts'
+import { freeDeviceBytes } from '../../runtime/choose-device.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
@@ -75,8 +75,8 @@ export function planServed(config: ModelConfig, options: Omit<SpanSizeOptions, '
   })
 }
 
-function freeOn({ kind, index }: Device): number {
-  return kind === 'cpu' ? freeMemoryBytes() : (threadRuntime.gpuMemory(index)?.freeBytes ?? 0)
+function freeOn(device: Device): number {
+  return device.kind === 'cpu' ? freeMemoryBytes() : (freeDeviceBytes(device) ?? 0)
 }
 
 function checkSpan(start: number, end: number, numBlocks: number): void {

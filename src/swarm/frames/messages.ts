@@ -194,7 +194,7 @@ export const MESSAGES = {
       refused: message(10, { request: ordinal(1), ...fault(2) }),
       failed: message(11, STEP_FAULT),
       broken: message(12, STEP_FAULT),
-      computed: message(13, { epoch: uint(1), step: ordinal(2) }),
+      computed: message(13, { epoch: uint(1), step: ordinal(2), position: optional(uint(3)) }),
     },
   },
   control: {

@@ -68,7 +68,7 @@ const MAX_ADAPTERS = 64
 const MAX_TEXT = 256
 const MAX_WIRE_DTYPES = 16
 const MAX_NEXT_RTTS = 32
-const DEVICES = new Set(['cpu', 'cuda'])
+const DEVICES = new Set(['cpu', 'cuda', 'webgpu'])
 const VERSION = /^\d{1,5}(?:\.\d{1,5}){2}$/
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promi
 import type { TestContext } from 'node:test'
 import { PetalsError, isTransient } from '../../../src/base/errors.ts'
 import { PassLanes } from '../../../src/client/pass/lanes.ts'
+import type { PassMemory } from '../../../src/client/pass/pass-memory.ts'
 import type { PassAccess } from '../../../src/client/pass/pass-access.ts'
 import type { LoadedModule } from '../../../src/checkpoint/adapter/adapter-digest.ts'
 import type { RequestStream, ServedStream } from '../../../src/swarm/frames/frame-stream.ts'
@@ -234,6 +235,7 @@ export class ToySwarm implements PassAccess {
   readonly peerId = 'client'
   readonly lanes = new PassLanes()
   readonly links = undefined
+  passMemory: PassMemory | undefined
   readonly network = new MemoryNetwork()
   readonly client = this.network.join('client')
   readonly servers: ToyServer[] = []

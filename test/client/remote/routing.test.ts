@@ -137,3 +137,14 @@ test('a pass goes where prefills are quick and links are wide, whatever decoding
   assert.equal(route([slow, quick, wide], { links, pass }), 'wide 0:8')
   assert.equal(route([slow, quick], { links, pass }), 'quick 0:8')
 })
+
+test('a server that knows the form that was asked for is preferred, unless another is much quicker', () => {
+  const knows = server('knows', 0, 8, { wireDTypes: ['int8'], throughput: 90 })
+  const quicker = server('quicker', 0, 8)
+  assert.equal(route([quicker, knows]), 'quicker 0:8')
+  assert.equal(route([quicker, knows], { wireDType: 'int8' }), 'knows 0:8')
+  assert.equal(
+    route([server('much quicker', 0, 8, { throughput: 1e5 }), { ...knows, decodeRate: 10 }], { wireDType: 'int8' }),
+    'much quicker 0:8',
+  )
+})

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { agreedWireDType, answerDType, encodeOwn, passOn } from '../../../src/client/remote/wire-dtype.ts'
+import {
+  agreedWireDType,
+  answerDType,
+  checkWireChoice,
+  encodeOwn,
+  passOn,
+} from '../../../src/client/remote/wire-dtype.ts'
 import { WIRE_DTYPES } from '../../../src/tensor/activations.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -29,6 +35,14 @@ test('a form is used where the record has it, else the server is treated as with
     assert.equal(answerDType(OLD, wire), 'bfloat16')
   }
   assert.equal(answerDType(NEW, 'int8'), 'int8-blocks')
+})
+
+test('a form that rounds is refused where nothing must be rounded', () => {
+  for (const wire of WIRE_DTYPES) checkWireChoice(wire)
+  for (const wire of ['auto', 'float32']) checkWireChoice(wire, { exact: true })
+  for (const wire of WIRE_DTYPES.filter((each) => each !== 'float32'))
+    assert.throws(() => checkWireChoice(wire, { exact: true }), { code: 'USAGE', message: /rounded on their way/ })
+  assert.throws(() => checkWireChoice('int9', { exact: true }), { code: 'USAGE', message: /expected one of auto/ })
 })
 
 test('what another server has made is handed on as it is, unpacked where the next one cannot', async () => {

@@ -129,6 +129,6 @@ test('a step that asks for more rows than it has tokens is not computed', async 
   const refused = await stream.receive()
   assert.deepEqual([refused?.kind, refused?.kind === 'broken' && refused.code], ['broken', 'SESSION_STEP'])
   await stream.send({ ...step, step: 2, hidden: hidden([1, 2]), rows: 0 })
-  assert.deepEqual(await stream.receive(), { kind: 'computed', epoch: 1, step: 2 })
+  assert.deepEqual(await stream.receive(), { kind: 'computed', epoch: 1, step: 2, position: 2 })
   assert.equal(server.computedTokens, 2)
 })

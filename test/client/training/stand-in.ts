@@ -1,5 +1,5 @@
 import type { Blocks, BlocksPass } from '../../../src/client/training/tape/blocks.ts'
-import type { HeadLoss } from '../../../src/client/training/tape/ends.ts'
+import type { LossOptions, RowLosses } from '../../../src/engine/ends/row-losses.ts'
 import { crossEntropy } from '../../../src/client/training/tape/losses.ts'
 import { linear } from '../../../src/client/training/tape/rows.ts'
 import { Tape, type Variable } from '../../../src/client/training/tape/tape.ts'
@@ -40,23 +40,28 @@ export class StandIn {
     hidden: Float32Array,
     targets: Int32Array,
     weights: Float32Array,
-    { gradient }: { readonly gradient: boolean },
-  ): Promise<HeadLoss> {
+    { gradient, head: given }: LossOptions,
+  ): Promise<RowLosses> {
     const width = hidden.length / targets.length
-    const head = matrix(VOCAB, width, 3)
+    const values = given?.weights.weight ?? matrix(VOCAB, width, 3)
+    const head = { name: 'head', shape: [VOCAB, width], values, gradient: new Float32Array(values.length) }
     const losses = new Float32Array(targets.length)
     const ofHidden = new Float32Array(hidden.length)
     for (const [row, target] of targets.entries()) {
       const own = { shape: [1, width], values: hidden.slice(row * width, (row + 1) * width) }
       const tape = new Tape()
       const x = { ...own, name: 'x', gradient: new Float32Array(width) }
-      const logits = linear(tape, tape.parameter(x), tape.constant([VOCAB, width], head))
+      const logits = await linear(tape, tape.parameter(x), tape.parameter(head))
       const loss = crossEntropy(tape, logits, [target])
       if (weights[row] !== 0) losses[row] = loss.values[0]!
       await tape.backward(loss, weights[row])
       ofHidden.set(x.gradient, row * width)
     }
-    return { losses, ...(gradient && { gradient: ofHidden }) }
+    return {
+      losses,
+      ...(gradient && { gradient: ofHidden }),
+      ...(given?.gradient === true && { head: { weight: head.gradient } }),
+    }
   }
 
   #pass(hidden: Tensor, prompts?: Tensor, a?: Variable, b?: Variable): BlocksPass {

@@ -1,5 +1,5 @@
 import type { BatchModel } from '../../../src/client/training/batch-loss.ts'
-import { type Dataset, type Example, digestOf } from '../../../src/client/training/data/dataset.ts'
+import type { Dataset, Example } from '../../../src/client/training/data/dataset.ts'
 import { newScore } from '../../../src/client/training/methods/classifier-head.ts'
 import { newPrompts } from '../../../src/client/training/methods/prompts.ts'
 import { parameter } from '../../../src/client/training/parameter.ts'
@@ -43,7 +43,7 @@ export function toyDataset(examples: readonly Example[] = toyExamples(23)): Data
     isLabelled: examples[0]!.label !== undefined,
     numCut: 0,
     numDropped: 0,
-    digest: digestOf(examples),
+    digest: JSON.stringify(examples.map(({ ids, label }) => [[...ids], label])),
   }
 }
 
@@ -53,13 +53,20 @@ export function toyParts(options: TuneOptions, dataset = toyDataset()): TuningPa
   const config = { hiddenSize: WIDTH, numBlocks: 1, maxLength: 64 }
   return {
     batchModel: toyBatchModel(),
-    begin: (seed) => ({
-      ...(options.method !== 'classifier' && {
-        prompts: newPrompts(config, { preSeqLen: resolved.preSeqLen, isDeep: options.method === 'deep_ptune', seed }),
+    begin: async (seed) => ({
+      ...(options.method.endsWith('ptune') && {
+        prompts: await newPrompts(config, {
+          preSeqLen: resolved.preSeqLen,
+          isDeep: options.method === 'deep_ptune',
+          seed,
+        }),
+      }),
+      ...(options.method === 'head' && {
+        lmHead: { weight: parameter('lm_head.weight', [VOCAB, WIDTH], matrix(VOCAB, WIDTH, 3)) },
       }),
       ...(dataset.isLabelled && {
         head: {
-          score: parameter('score', [2, WIDTH], newScore({ ...config, raw: {} } as never, 2, seed)),
+          score: parameter('score', [2, WIDTH], await newScore({ ...config, raw: {} } as never, 2, seed)),
           problemType: 'single_label_classification' as const,
         },
       }),

@@ -5,6 +5,10 @@ import { loadOnDevice } from '../../../src/engine/ends/load-ends.ts'
 import { ModelEnds } from '../../../src/engine/ends/ends.ts'
 import { EndsThread } from '../../../src/engine/ends/ends-thread.ts'
 import { beamsHere, beamsInThread, textHere, textInThread } from '../../../src/engine/ends/head-texts.ts'
+import { CPU } from '../../../src/runtime/device.ts'
+import { WEBGPU } from '../../../src/runtime/webgpu/platform.ts'
+import { webGpuProcess } from '../../../src/runtime/webgpu/process-state.ts'
+import { NO_WEBGPU } from '../../webgpu.ts'
 import { createEnvironment } from '../../../src/runtime/environment.ts'
 import type { ChosenBeams, ChosenText } from '../../../src/sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../../src/sampling/options/options.ts'
@@ -119,8 +123,10 @@ test("in a device's memory, both ends give what they give on the CPU", async () 
   const ids = Array.from({ length: 100 }, (_, i) => (i * 7) % 128)
   const expected = asFloat32(await ends.embed(ids))
   const logits = await ends.head(expected.slice())
-  for (const lowering of ['cpu', 'cuda'] as const) {
-    const own = loadOnDevice(env, { checkpoint, ...THREADS }, lowering)
+  const kinds = [[CPU, 'cpu'], [CPU, 'cuda'], ...(NO_WEBGPU === false ? [[WEBGPU, 'webgpu'] as const] : [])] as const
+  for (const [device, lowering] of kinds) {
+    const allocated = webGpuProcess.allocatedBytes
+    const own = loadOnDevice(env, { checkpoint, ...THREADS, device }, lowering)
     try {
       assert.equal(own.ends, undefined, 'no other thread runs them')
       assert.deepEqual(own.runner.embed(BigInt64Array.from(ids, BigInt)), expected)
@@ -130,6 +136,7 @@ test("in a device's memory, both ends give what they give on the CPU", async () 
       assert.ok(error < 1e-4, `max error ${error}`)
     } finally {
       own.close()
+      assert.equal(webGpuProcess.allocatedBytes, allocated)
     }
   }
 })

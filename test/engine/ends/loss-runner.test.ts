@@ -77,9 +77,9 @@ describe('losses and their gradients are those of transformers', () => {
       const runner = undo.adopt(new LossRunner(env, { checkpoint, ...THREADS }, new Map()), (own) => own.close())
       const rows = reference.targets.length
       const weights = new Float32Array(rows).fill(1 / rows)
-      const { losses, gradient } = runner.losses(reference.hidden, reference.targets, weights, true)
+      const { losses, gradient } = runner.losses(reference.hidden, reference.targets, weights, { gradient: true })
       assert.ok(Math.abs(mean(losses) - reference.loss) < 1e-5 * reference.loss)
-      assert.deepEqual(runner.losses(reference.hidden, reference.targets, weights, false), { losses })
+      assert.deepEqual(runner.losses(reference.hidden, reference.targets, weights, { gradient: false }), { losses })
       if (reference.gradient !== undefined) {
         const most = reference.gradient.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
         for (const [i, value] of gradient!.entries()) assert.ok(Math.abs(value - reference.gradient[i]!) < 1e-5 * most)
@@ -87,12 +87,16 @@ describe('losses and their gradients are those of transformers', () => {
       // One row, in the direction of its gradient and in another.
       const row = reference.hidden.slice(0, hiddenSize)
       const target = reference.targets.subarray(0, 1)
-      const one = runner.losses(row, target, Float32Array.of(2), true)
+      const one = runner.losses(row, target, Float32Array.of(2), { gradient: true })
       const directions = [one.gradient!, row.map((_, i) => Math.sin(i))]
       for (const direction of directions) {
         const length = Math.hypot(...direction)
         const unit = direction.map((x) => x / length)
-        const found = slope((x) => 2 * runner.losses(x, target, Float32Array.of(2), false).losses[0]!, row, unit)
+        const found = slope(
+          (x) => 2 * runner.losses(x, target, Float32Array.of(2), { gradient: false }).losses[0]!,
+          row,
+          unit,
+        )
         const wanted = unit.reduce((sum, x, i) => sum + x * one.gradient![i]!, 0)
         assert.ok(Math.abs(found - wanted) < 2e-3 * Math.hypot(...one.gradient!), `${found} is not ${wanted}`)
       }

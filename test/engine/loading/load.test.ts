@@ -5,7 +5,7 @@ import { blockGraphs } from '../../../src/families/graphs.ts'
 import { blockDigests } from '../../../src/checkpoint/weights/fingerprint.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { loadBlocks } from '../../../src/engine/loading/load-blocks.ts'
-import { type LoadProgress, type LoadReport, loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
+import { type BlocksLoaded, type LoadReport, loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
@@ -43,9 +43,9 @@ test('a loading thread that is told to stop does so after the block that it is a
   const checkpoint = await openCheckpoint(FOLDER)
   const stop = new SharedArrayBuffer(4)
   const span = { checkpoint, start: 0, end: 3, device: CPU, dtype: 'float32', threads: 1, spin: false } as const
-  const reports: LoadProgress[] = []
+  const reports: BlocksLoaded[] = []
   const report = (progress: LoadReport): void => {
-    assert.ok('numBlocks' in progress)
+    assert.ok('blocksLoaded' in progress)
     reports.push(progress)
     if (progress.blocksLoaded === 2) Atomics.store(new Int32Array(stop), 0, 1)
   }

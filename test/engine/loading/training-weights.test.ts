@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
+import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
+import { keptCodes } from '../../../src/engine/loading/quant-cache.ts'
 import { type BlockWeights, blockBytes, TrainingWeights } from '../../../src/engine/loading/training-weights.ts'
 import { readValues } from '../../../src/engine/loading/values/read-values.ts'
 import { trainingGraphs } from '../../../src/families/training-graphs.ts'
@@ -70,6 +74,55 @@ describe('the values of matrices that are quantized when they are loaded', () =>
       }
     })
 })
+
+describe('values of matrices that a quantization cache holds', () => {
+  for (const quant of ['int8', 'int4', 'nf4'] as const)
+    it(`are read from it, and are those that rounding gives: ${quant}`, async (t) => {
+      const quantCache = await mkdtemp(join(tmpdir(), 'petals-training-cache-'))
+      t.after(() => rm(quantCache, { recursive: true }))
+      const checkpoint = await openCheckpoint(join(FIXTURES, 'llama'))
+      const span = { start: 1, end: 2, device: DEVICE, dtype: 'float32', quant } as const
+      const threads = { threads: 1, spin: false }
+      const engine = await Engine.load({ checkpoint, ...span, ...threads, cacheTokens: 64, quantCache })
+      await engine.close()
+      const { weights: parameters } = trainingGraphs(checkpoint.config, { ...CPU, quant }, 1, 2)[0]!
+      const [slices] = blockSlices({ checkpoint, start: 1, end: 2 }, [{ parameters }])
+      const kept = keptCodes(quantCache, quant, slices!)
+      const both = new Map([...slices!, ...kept])
+      let matrices = 0
+      for (const parameter of parameters.filter(({ source }) => source.kind === 'quantized'))
+        for (const most of [TINY, 1 << 18]) {
+          const [rounded, cached] = [slices!, both].map((from) => {
+            const values = new Float32Array(numElements(parameter.shape)).fill(Number.NaN)
+            for (const _ of readValues(parameter, from, values, most)) continue
+            return values
+          })
+          assert.ok(maxError(cached!, rounded!) <= (quant === 'int8' ? 1e-6 : 0), parameter.name)
+          matrices++
+          // Codes of another matrix are seen: it is they that are read.
+          const other = new Map(both).set(`${parameter.name}.codes`, otherCodes(kept, parameter.name))
+          const values = new Float32Array(numElements(parameter.shape))
+          for (const _ of readValues(parameter, other, values, most)) continue
+          assert.ok(maxError(values, rounded!) > 1e-3, parameter.name)
+        }
+      assert.equal(matrices, 14)
+      await rm(quantCache, { recursive: true })
+      await mkdir(quantCache)
+      const parameter = parameters.find(({ source }) => source.kind === 'quantized')
+      const values = new Float32Array(numElements(parameter!.shape)).fill(Number.NaN)
+      for (const _ of readValues(parameter!, both, values)) continue
+      assert.ok(
+        values.every((value) => Number.isFinite(value)),
+        'without the file the checkpoint is read',
+      )
+    })
+})
+
+/** What lies 64 bytes before a matrix's own codes. */
+function otherCodes(kept: ReadonlyMap<string, TensorSlice>, name: string): TensorSlice {
+  const own = kept.get(`${name}.codes`)!
+  return { ...own, offset: own.offset - 64 }
+}
 
 describe('a block with training weights', () => {
   /** Shares of the largest output: kernels for integers round activations, except for experts. */

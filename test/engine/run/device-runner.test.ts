@@ -8,6 +8,8 @@ import { AdapterMemory } from '../../../src/engine/adapters/adapter-memory.ts'
 import { Adapters } from '../../../src/engine/adapters/adapters.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { BlockMemory, cacheBytes, type RowMemory } from '../../../src/engine/cache/rows/row-memory.ts'
+import { BoundRun } from '../../../src/runtime/bound-run.ts'
+import { RuntimeError } from '../../../src/runtime/errors.ts'
 import { DeviceRunner } from '../../../src/engine/run/device-runner.ts'
 import { type ResidentBlock, loadResidentBlocks, releaseResident } from '../../../src/engine/loading/resident.ts'
 import { RopeTables } from '../../../src/engine/run/rope-tables.ts'
@@ -42,6 +44,10 @@ function bytes(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 }
 
+function refuseToRecord(): never {
+  throw new RuntimeError('RUNTIME_KERNEL', 'operation not permitted when stream is capturing')
+}
+
 function assertClose(actual: Float32Array, expected: Float32Array): void {
   const error = actual.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0)
   assert.ok(actual.length === expected.length && error < 1e-4, `max error ${error}`)
@@ -55,6 +61,7 @@ for (const [form, target, records] of FORMS) {
       cache: BlockMemory,
       memory: RowMemory,
       runner: DeviceRunner,
+      span: RunnerSpan,
       ropes: RopeTables,
       adapters: Adapters
     let golden: Map<string, Float32Array>, width: number
@@ -99,7 +106,7 @@ for (const [form, target, records] of FORMS) {
         start: 0,
       })
       adapters.add(await openAdapter(ADAPTER))
-      const span: RunnerSpan = { ...sizes, adapters: adapters.stacks, resident: blocks }
+      span = { ...sizes, adapters: adapters.stacks, resident: blocks }
       memory = { device: CPU, kvHeads, tokenBytes: cacheBytes(sizes), blocks: cache.blocks, discards: false }
       runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: records ? memory : undefined })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
@@ -223,6 +230,27 @@ for (const [form, target, records] of FORMS) {
         /17 tokens is larger than the 16/,
       )
     })
+
+    if (records)
+      test('a step that cannot be recorded is run all the same, and so are those after it', (context) => {
+        const graphs = blockGraphs(checkpoint.config, target)
+        const own = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: memory })
+        context.after(() => own.close())
+        const step = (past: number): void => {
+          const output = new Float32Array(width)
+          const batch = { memory, offset: 0, capacity: CAPACITY, start: 0, end: 3, tokens: 1, pastLengths: [past] }
+          const input = bytes(part('block0_input', 0, past, past + 1))
+          own.run({ ...batch, input, output: bytes(output) }, ropes.get(ROPE_KEY))
+          assertClose(output, part('block2_output', 0, past, past + 1))
+        }
+        run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+        const warned = context.mock.method(process, 'emitWarning', () => undefined)
+        const runs = context.mock.method(BoundRun.prototype, 'run')
+        runs.mock.mockImplementationOnce(refuseToRecord)
+        for (const past of [4, 5]) step(past)
+        assert.equal(runs.mock.callCount(), 3, 'the second step is not tried to be recorded')
+        assert.equal(warned.mock.callCount(), 1)
+      })
 
     test('sessions are made when first needed, shared, and bounded', () => {
       const sessions = new SpanSessions(env, CPU, blockGraphs(checkpoint.config, target), blocks, 2 ** 30)

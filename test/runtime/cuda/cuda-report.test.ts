@@ -20,7 +20,7 @@ test('a device name that cannot be is refused before anything is tried', () => {
   assert.deepEqual(chooseDevice('cpu'), CPU)
   assert.throws(() => chooseDevice('gpu'), {
     code: 'USAGE',
-    message: /--device gpu: expected auto, cpu, cuda or cuda:N/,
+    message: /--device gpu: expected auto, cpu, cuda, cuda:N, webgpu or webgpu:N/,
   })
 })
 

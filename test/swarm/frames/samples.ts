@@ -115,7 +115,7 @@ export const SAMPLES: Samples = {
       { kind: 'refused', request: 5, ...FAULT },
       { kind: 'failed', epoch: 1, step: 2, ...FAULT },
       { kind: 'broken', epoch: 1, step: 2, ...FAULT },
-      { kind: 'computed', epoch: 1, step: 2 },
+      { kind: 'computed', epoch: 1, step: 2, position: 7 },
     ],
   },
   control: {

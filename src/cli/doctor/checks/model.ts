@@ -6,13 +6,12 @@ import { downloadSize } from '../../../checkpoint/hub/download/fetch-tensors.ts'
 import { openModel } from '../../../checkpoint/hub/open-model.ts'
 import { type SpanPlan, planEnds, planSpan } from '../../../engine/plan/plan.ts'
 import { endsTensorNames, spanTensorNames } from '../../../engine/loading/tensor-names.ts'
-import { chooseDevice } from '../../../runtime/choose-device.ts'
+import { chooseDevice, freeDeviceBytes } from '../../../runtime/choose-device.ts'
 import { type Device, parseDType } from '../../../runtime/device.ts'
 import { parseKvDType } from '../../values/kv-dtype.ts'
 import type { DoctorValues } from '../options.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import type { Quantization } from '../../../tensor/quantize.ts'
-import { threadRuntime } from '../../../runtime/thread-runtime.ts'
 import { nearestFolder } from './disk.ts'
 import { tellTrouble } from '../../terminal/tell-trouble.ts'
 
@@ -48,8 +47,8 @@ export async function checkModel(values: DoctorValues, model: string, signal: Ab
   }
 }
 
-function freeMemory({ kind, index }: Device): number {
-  return kind === 'cpu' ? process.availableMemory() : (threadRuntime.gpuMemory(index)?.freeBytes ?? 0)
+function freeMemory(device: Device): number {
+  return device.kind === 'cpu' ? process.availableMemory() : (freeDeviceBytes(device) ?? 0)
 }
 
 function describeSpan(plan: SpanPlan): Finding {

@@ -5,15 +5,19 @@ import { CPU } from '../../../runtime/device.ts'
 import { runtimeVersion } from '../../../runtime/locate/locate.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'
+import { checkWebGpu } from './webgpu.ts'
 
 /**
- * Checks that the runtime's library can be loaded, in a child process, and everything that CUDA needs. `device` is the
+ * Checks that the runtime's library can be loaded, in a child process, and everything that GPUs need. `device` is the
  * value of --device.
  */
 export function checkRuntime(device: string): Finding[] {
   const findings = [checkLibrary()]
   if (findings[0]!.verdict === 'problem' || device === 'cpu') return findings
-  return [...findings, ...describeCuda(inspectCuda(), device.startsWith('cuda') ? problem : note)]
+  const cuda = device.startsWith('webgpu')
+    ? []
+    : describeCuda(inspectCuda(), device.startsWith('cuda') ? problem : note)
+  return [...findings, ...cuda, ...(device.startsWith('cuda') ? [] : checkWebGpu(device))]
 }
 
 function checkLibrary(): Finding {

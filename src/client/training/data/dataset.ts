@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { PetalsError } from '../../../base/errors.ts'
+import { turn } from '../../../base/pace.ts'
 
 /** One sequence. */
 export interface Example {
@@ -33,12 +34,14 @@ export interface Dataset {
 export class DatasetError extends PetalsError {}
 
 /** The digest of examples, over all that matters in training. */
-export function digestOf(examples: readonly Example[]): string {
+export async function digestOf(examples: readonly Example[]): Promise<string> {
   const hash = createHash('sha256')
-  for (const { ids, weights, label } of examples)
+  for (const { ids, weights, label } of examples) {
     hash
       .update(`${ids.length} ${JSON.stringify(label)};`)
       .update(ids)
       .update(weights)
+    await turn()
+  }
   return hash.digest('hex')
 }

@@ -1,4 +1,5 @@
 import { commonPrefix } from '../../../base/common-prefix.ts'
+import { turn } from '../../../base/pace.ts'
 import type { Example } from './dataset.ts'
 
 /** The part of a tokenizer that data need. */
@@ -46,11 +47,12 @@ export function exampleOf({ ids, isLearned }: Learned, maxTokens: number): Examp
  * Examples of `maxTokens` positions and a target for each, one after the other: the last id of one is the first of the
  * next. What is left at the end becomes a shorter one if `rest` says so, or if there is no other.
  */
-export function windowsOf(ids: readonly number[], maxTokens: number, rest: boolean): Example[] {
+export async function windowsOf(ids: readonly number[], maxTokens: number, rest: boolean): Promise<Example[]> {
   const examples: Example[] = []
   for (let at = 0; at + 1 < ids.length; at += maxTokens) {
     const window = exampleOf(learnAll(ids.slice(at, at + maxTokens + 1)), maxTokens)!
     if (window.ids.length === maxTokens + 1 || rest || at === 0) examples.push(window)
+    await turn()
   }
   return examples
 }
@@ -60,13 +62,14 @@ export function windowsOf(ids: readonly number[], maxTokens: number, rest: boole
  * once, in the first window that has it: with as much before it as the windows allow (the perplexity of transformers'
  * guide). Where windows do not overlap, the first id of each is not counted.
  */
-export function slidingWindows(ids: readonly number[], window: number, stride: number): Example[] {
+export async function slidingWindows(ids: readonly number[], window: number, stride: number): Promise<Example[]> {
   const examples: Example[] = []
   for (let at = 0, counted = 0; counted < ids.length; at += stride) {
     const from = counted
     counted = Math.min(at + window, ids.length)
     const example = exampleOf({ ids: ids.slice(at, counted), isLearned: (i) => at + i >= from }, window)
     if (example !== undefined) examples.push(example)
+    await turn()
   }
   return examples
 }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { PetalsError, UsageError } from '../../../base/errors.ts'
 import type { Checkpoint } from '../../../checkpoint/checkpoint.ts'
@@ -9,7 +8,8 @@ import { type Dataset, DatasetError, type Example, digestOf } from './dataset.ts
 import { type DataTokenizer, type Learned, encodeCompletion, exampleOf, slidingWindows, windowsOf } from './encode.ts'
 import { encodeChat } from './encode-chat.ts'
 import { type PlacedLabel, resolveLabels } from './labels.ts'
-import { checkFile, readJsonLines } from './read-jsonl.ts'
+import { readJsonLines } from './read-jsonl.ts'
+import { readText } from './read-text.ts'
 import { type DataRecord, parseRecord, refused } from './records.ts'
 
 /** The part of a model that data are prepared for. */
@@ -65,6 +65,8 @@ export async function loadDataset(model: DataModel, source: DataSource, options:
   const { maxTokens = Math.min(MAX_TOKENS, maxLength) } = options
   if (!Number.isInteger(maxTokens) || maxTokens < 1 || maxTokens > maxLength)
     throw new UsageError(`maxTokens is ${maxTokens}: this model takes 1 to ${maxLength}`)
+  if (source === null || (typeof source !== 'object' && typeof source !== 'string'))
+    throw new UsageError(`data ${String(source)}: expected the name of a file, a list, or { text }`)
   const encoder = new Encoder(model, { ...options, maxTokens })
   if (typeof source === 'object' && 'text' in source)
     return encoder.dataset('the text', [await encoder.running(source)])
@@ -73,8 +75,7 @@ export async function loadDataset(model: DataModel, source: DataSource, options:
     case '.jsonl':
       return encoder.dataset(source, await encoder.records(readJsonLines(source)))
     case '.txt':
-      await checkFile(source)
-      return encoder.dataset(source, [await encoder.running({ text: await readFile(source, 'utf8') })])
+      return encoder.dataset(source, [await encoder.running({ text: await readText(source) })])
     default:
       throw new DatasetError('DATASET_FILE', `${source}: expected a .jsonl file (a record a line) or a .txt file`)
   }
@@ -112,10 +113,10 @@ class Encoder {
   async running({ text }: { readonly text: string }): Promise<Encoded> {
     const addSpecialTokens = this.#options.stride !== undefined
     const ids = await this.#tokenizer('a text').encode(text, { addSpecialTokens })
-    return { where: 'the text', examples: this.#windows(ids, false), isCut: false }
+    return { where: 'the text', examples: await this.#windows(ids, false), isCut: false }
   }
 
-  dataset(name: string, encoded: readonly Encoded[]): Dataset {
+  async dataset(name: string, encoded: readonly Encoded[]): Promise<Dataset> {
     const placed = encoded.flatMap(({ label }) => label ?? [])
     const { labels, names } = resolveLabels(placed, this.#options.labels)
     const isLabelled = placed.length > 0
@@ -131,11 +132,11 @@ class Encoder {
       ...(isLabelled && names !== undefined && { labels: names }),
       numCut: encoded.filter(({ isCut }) => isCut).length,
       numDropped: encoded.filter((each) => each.examples.length === 0).length,
-      digest: digestOf(examples),
+      digest: await digestOf(examples),
     }
   }
 
-  #windows(ids: readonly number[], rest: boolean): Example[] {
+  #windows(ids: readonly number[], rest: boolean): Promise<Example[]> {
     const { maxTokens, stride } = this.#options
     return stride === undefined ? windowsOf(ids, maxTokens, rest) : slidingWindows(ids, maxTokens, stride)
   }
@@ -143,9 +144,9 @@ class Encoder {
   async #encode(record: DataRecord, where: string): Promise<Encoded> {
     switch (record.kind) {
       case 'text':
-        return { where, examples: this.#windows(await this.#ids(record.text, where), true), isCut: false }
+        return { where, examples: await this.#windows(await this.#ids(record.text, where), true), isCut: false }
       case 'ids':
-        return { where, examples: this.#windows(await this.#ids(record.ids, where), true), isCut: false }
+        return { where, examples: await this.#windows(await this.#ids(record.ids, where), true), isCut: false }
       case 'completion':
         return this.#cut([await encodeCompletion(this.#tokenizer(where), record, this.#eosId)], where)
       case 'chat':

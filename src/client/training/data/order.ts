@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { inPieces, turn } from '../../../base/pace.ts'
 import { seededRandom } from '../../../sampling/random.ts'
 
 /** How examples follow one another. */
@@ -36,52 +37,67 @@ export class ExampleOrder {
   }
 
   /** The numbers of the `count` examples from place `position` on. */
-  take(position: number, count: number): number[] {
-    return Array.from({ length: count }, (_, i) => {
-      const place = position + i
+  async take(position: number, count: number): Promise<number[]> {
+    const taken: number[] = []
+    for (let place = position; place < position + count; place++) {
       const epoch = Math.floor(place / this.#lengths.length)
       if (epoch !== this.#epoch) {
+        this.#order = await this.#orderOf(epoch)
         this.#epoch = epoch
-        this.#order = this.#orderOf(epoch)
       }
-      return this.#order[place % this.#lengths.length]!
-    })
+      taken.push(this.#order[place % this.#lengths.length]!)
+    }
+    return taken
   }
 
-  #orderOf(epoch: number): number[] {
+  async #orderOf(epoch: number): Promise<number[]> {
     const { shuffle, bucket, seed } = this.#options
     const random = seededRandom(seedFor(seed, `epoch ${epoch}`))
-    const order = [...this.#lengths.keys()]
-    if (shuffle) shuffled(order, random)
+    const order = Array.from(this.#lengths.keys())
+    if (shuffle) await shuffled(order, random)
     return bucket ? this.#bucketed(order, epoch, shuffle ? random : undefined) : order
   }
 
   /** Examples of similar lengths side by side, so that they share the batches of the row; `random` shuffles these. */
-  #bucketed(order: readonly number[], epoch: number, random: (() => number) | undefined): number[] {
+  async #bucketed(order: readonly number[], epoch: number, random: (() => number) | undefined): Promise<number[]> {
     const { batchSize } = this.#options
     // The epoch's first examples fill up the last one's last batch.
     const head = (batchSize - ((epoch * order.length) % batchSize)) % batchSize
     const sorted: number[] = order.slice(0, head)
-    for (let from = head; from < order.length; from += BUCKET_BATCHES * batchSize)
+    for (let from = head; from < order.length; from += BUCKET_BATCHES * batchSize) {
       sorted.push(
         ...order
           .slice(from, from + BUCKET_BATCHES * batchSize)
           .sort((a, b) => this.#lengths[b]! - this.#lengths[a]! || a - b),
       )
+      await turn()
+    }
     const full: number[][] = []
     let at = head
-    for (; at + batchSize <= sorted.length; at += batchSize) full.push(sorted.slice(at, at + batchSize))
-    if (random !== undefined) shuffled(full, random)
-    return [...sorted.slice(0, head), ...full.flat(), ...sorted.slice(at)]
+    for (; at + batchSize <= sorted.length; at += batchSize) {
+      full.push(sorted.slice(at, at + batchSize))
+      await turn()
+    }
+    if (random !== undefined) await shuffled(full, random)
+    const row = sorted.slice(0, head)
+    for (const batch of full) {
+      row.push(...batch)
+      await turn()
+    }
+    return row.concat(sorted.slice(at))
   }
 }
 
 /** Shuffles in place (Fisher and Yates). */
-function shuffled<T>(items: T[], random: () => number): void {
-  for (let i = items.length - 1; i > 0; i--) {
-    const other = Math.floor(random() * (i + 1))
-    const item = items[i]!
-    items[i] = items[other]!
-    items[other] = item
-  }
+async function shuffled<T>(items: T[], random: () => number): Promise<void> {
+  const { length } = items
+  await inPieces(length - 1, (from, until) => {
+    for (let done = from; done < until; done++) {
+      const i = length - 1 - done
+      const other = Math.floor(random() * (i + 1))
+      const item = items[i]!
+      items[i] = items[other]!
+      items[other] = item
+    }
+  })
 }

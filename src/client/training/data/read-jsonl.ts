@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import { errorMessage } from '../../../base/errors.ts'
 import { DatasetError } from './dataset.ts'
+import { checkFile } from './read-text.ts'
 import { refused } from './records.ts'
 
 /** The longest line that is read: a file without line ends is no file of records. */
@@ -61,12 +61,4 @@ async function* linesOf(file: string): AsyncGenerator<Uint8Array> {
       throw new DatasetError('DATASET_FILE', `${file} has a line of over ${MAX_LINE_BYTES} bytes: is it .jsonl?`)
   }
   if (restBytes > 0) yield Buffer.concat(rest)
-}
-
-/** Throws `DATASET_FILE` for what is no file that can be read. */
-export async function checkFile(file: string): Promise<void> {
-  const stats = await stat(file).catch((error: unknown) => {
-    throw new DatasetError('DATASET_FILE', `${file} cannot be read: ${errorMessage(error)}`)
-  })
-  if (!stats.isFile()) throw new DatasetError('DATASET_FILE', `${file} is no file: name a .jsonl or .txt file`)
 }

@@ -11,7 +11,11 @@ import { normalValues } from './draws.ts'
 const INITIALIZER_RANGE = 0.02
 
 /** A new head's weights [labels, hidden], drawn as transformers draws them. Throws `USAGE` for less than one label. */
-export function newScore({ raw, hiddenSize }: ModelConfig, numLabels: number, seed: number): Float32Array {
+export async function newScore(
+  { raw, hiddenSize }: ModelConfig,
+  numLabels: number,
+  seed: number,
+): Promise<Float32Array> {
   if (!Number.isInteger(numLabels) || numLabels < 1)
     throw new UsageError(`a classifier of ${numLabels} labels: expected an integer from 1`)
   const range = raw['initializer_range']

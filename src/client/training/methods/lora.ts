@@ -1,9 +1,9 @@
 import { UsageError } from '../../../base/errors.ts'
-import type { Adapter } from '../../../checkpoint/adapter.ts'
+import type { Adapter, AdapterModule } from '../../../checkpoint/adapter.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
 import { type AdaptableLayer, adaptableLayers } from '../../../families/fit-adapter.ts'
 import { type Tensor, fromFloat32 } from '../../../tensor/tensor.ts'
-import { type Parameter, parameter } from '../parameter.ts'
+import { type Parameter, parameter, valuesNow } from '../parameter.ts'
 import { uniformValues } from './draws.ts'
 
 /** One linear layer's matrices while they are trained. */
@@ -36,18 +36,23 @@ export interface LoraOptions {
  * A new adapter as PEFT begins one: A drawn evenly up to 1 / sqrt(in) (Kaiming's, with a = sqrt(5)), B zero, so that it
  * changes nothing yet (Hu et al., "LoRA"). Throws `USAGE` for options that cannot be.
  */
-export function newLora(config: ModelConfig, { rank, alpha, targetModules, seed }: LoraOptions): TrainedLora {
-  if (!Number.isInteger(rank) || rank < 1) throw new UsageError(`rank is ${rank}: expected an integer from 1`)
+export async function newLora(
+  config: ModelConfig,
+  { rank, alpha, targetModules, seed }: LoraOptions,
+): Promise<TrainedLora> {
+  if (!Number.isInteger(rank) || rank < 1 || rank > config.hiddenSize)
+    throw new UsageError(`rank is ${rank}: expected 1 to ${config.hiddenSize}, beyond which there is nothing to change`)
   if (!(alpha > 0 && Number.isFinite(alpha))) throw new UsageError(`alpha is ${alpha}: expected a number above 0`)
-  const modules = chosen(adaptableLayers(config), targetModules).map(({ name, inFeatures, outFeatures }) => {
+  const modules: LoraModule[] = []
+  for (const { name, inFeatures, outFeatures } of chosen(adaptableLayers(config), targetModules)) {
     const bound = 1 / Math.sqrt(inFeatures)
-    const drawn = uniformValues(rank * inFeatures, bound, seed, `lora ${name}`)
-    return {
+    const drawn = await uniformValues(rank * inFeatures, bound, seed, `lora ${name}`)
+    modules.push({
       name,
       a: parameter(`${name}.lora_A`, [rank, inFeatures], drawn),
       b: parameter(`${name}.lora_B`, [outFeatures, rank]),
-    }
-  })
+    })
+  }
   return { rank, alpha, targetModules, modules }
 }
 
@@ -70,15 +75,14 @@ export function loraPairs({ modules }: TrainedLora): Map<string, { readonly a: T
 }
 
 /** A copy of the adapter as it is now. */
-export function adapterNow(lora: TrainedLora, name: string): Adapter {
+export async function adapterNow(lora: TrainedLora, name: string): Promise<Adapter> {
   const scaling = lora.alpha / lora.rank
-  return { name, modules: lora.modules.map(({ name, a, b }) => ({ name, a: copyOf(a), b: copyOf(b), scaling })) }
+  const modules: AdapterModule[] = []
+  for (const { name, a, b } of lora.modules)
+    modules.push({ name, a: await valuesNow(a), b: await valuesNow(b), scaling })
+  return { name, modules }
 }
 
 function tensorOf({ values, shape }: Parameter): Tensor {
   return fromFloat32(values, shape)
-}
-
-function copyOf({ values, shape }: Parameter): Tensor {
-  return fromFloat32(values.slice(), shape)
 }

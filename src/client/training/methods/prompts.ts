@@ -1,8 +1,7 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import { fromFloat32 } from '../../../tensor/tensor.ts'
 import type { TunedPrompts } from '../../model/tuned-prompts.ts'
-import { type Parameter, parameter } from '../parameter.ts'
+import { type Parameter, parameter, valuesNow } from '../parameter.ts'
 import { normalValues } from './draws.ts'
 
 /** Prompts while they are trained. */
@@ -20,13 +19,13 @@ const DEVIATION = 0.02
  * New prompts as Petals begins them: those before the text are drawn, what is added inside of the blocks is zero.
  * Throws `USAGE` for a length that cannot be.
  */
-export function newPrompts(
+export async function newPrompts(
   { hiddenSize, numBlocks, maxLength }: Pick<ModelConfig, 'hiddenSize' | 'numBlocks' | 'maxLength'>,
   { preSeqLen, isDeep, seed }: { readonly preSeqLen: number; readonly isDeep: boolean; readonly seed: number },
-): TrainedPrompts {
+): Promise<TrainedPrompts> {
   if (!Number.isInteger(preSeqLen) || preSeqLen < 1 || preSeqLen >= maxLength)
     throw new UsageError(`preSeqLen is ${preSeqLen}: expected 1 to ${maxLength - 1}, the positions that prompts take`)
-  const values = normalValues(preSeqLen * hiddenSize, DEVIATION, seed, 'prompts')
+  const values = await normalValues(preSeqLen * hiddenSize, DEVIATION, seed, 'prompts')
   return {
     before: parameter('prompts', [preSeqLen, hiddenSize], values),
     ...(isDeep && { deep: parameter('deep_prompts', [numBlocks, preSeqLen, hiddenSize]) }),
@@ -34,10 +33,10 @@ export function newPrompts(
 }
 
 /** A copy of prompts as they are now. */
-export function promptsNow({ before, deep }: TrainedPrompts, modelKey: string): TunedPrompts {
+export async function promptsNow({ before, deep }: TrainedPrompts, modelKey: string): Promise<TunedPrompts> {
   return {
-    before: fromFloat32(before.values.slice(), before.shape),
-    ...(deep !== undefined && { deep: fromFloat32(deep.values.slice(), deep.shape) }),
+    before: await valuesNow(before),
+    ...(deep !== undefined && { deep: await valuesNow(deep) }),
     modelKey,
   }
 }

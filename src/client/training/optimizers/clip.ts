@@ -1,4 +1,5 @@
-import type { Pace } from '../pace.ts'
+import { inPieces } from '../../../base/pace.ts'
+import { multiply } from '../arithmetic.ts'
 import type { Parameter } from '../parameter.ts'
 
 /** Keeps a zero norm from dividing; torch's value. */
@@ -9,22 +10,14 @@ const EPS = 1e-6
  * al., "On the difficulty of training recurrent neural networks"), in pieces. NaN or infinity where a gradient has
  * such.
  */
-export async function clipGradients(parameters: readonly Parameter[], maxNorm: number, pace: Pace): Promise<number> {
+export async function clipGradients(parameters: readonly Parameter[], maxNorm: number): Promise<number> {
   let squares = 0
   for (const { gradient } of parameters)
-    await pace.each(gradient.length, (from, until) => {
+    await inPieces(gradient.length, (from, until) => {
       for (let i = from; i < until; i++) squares += gradient[i]! * gradient[i]!
     })
   const norm = Math.sqrt(squares)
   const factor = maxNorm / (norm + EPS)
-  if (factor < 1) await scaleGradients(parameters, factor, pace)
+  if (factor < 1) for (const { gradient } of parameters) await multiply(gradient, factor)
   return norm
-}
-
-/** Multiplies all gradients. */
-export async function scaleGradients(parameters: readonly Parameter[], factor: number, pace: Pace): Promise<void> {
-  for (const { gradient } of parameters)
-    await pace.each(gradient.length, (from, until) => {
-      for (let i = from; i < until; i++) gradient[i]! *= factor
-    })
 }

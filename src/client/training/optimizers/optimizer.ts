@@ -1,7 +1,8 @@
 // Room optimizers/: what becomes of gradients. Rules of updates, learning rates over time, clipping.
 
 import { UsageError } from '../../../base/errors.ts'
-import type { Pace } from '../pace.ts'
+import { inPieces } from '../../../base/pace.ts'
+import { setTo } from '../arithmetic.ts'
 import type { Parameter } from '../parameter.ts'
 import { adam } from './adam.ts'
 import { sgd } from './sgd.ts'
@@ -45,11 +46,11 @@ export class Optimizer {
   }
 
   /** Changes the parameters' values by their gradients, in pieces. */
-  async step(learningRate: number, pace: Pace): Promise<void> {
+  async step(learningRate: number): Promise<void> {
     const step = ++this.#step
     for (const { name, values, gradient } of this.#parameters) {
       const slots = this.#rule.slots.map((slot) => this.#slots.get(`${name}/${slot}`)!)
-      await pace.each(values.length, (from, until) =>
+      await inPieces(values.length, (from, until) =>
         this.#rule.update({ values, gradient, slots, from, until, learningRate, step }),
       )
     }
@@ -60,12 +61,12 @@ export class Optimizer {
     return { step: this.#step, slots: this.#slots }
   }
 
-  /** Goes on from a state of the same optimizer. Throws `USAGE` for another one's. */
-  restore({ step, slots }: OptimizerState): void {
+  /** Goes on from a state of the same optimizer, which is copied in pieces. Throws `USAGE` for another one's. */
+  async restore({ step, slots }: OptimizerState): Promise<void> {
     for (const [name, own] of this.#slots) {
       const values = slots.get(name)
       if (values?.length !== own.length) throw new UsageError(`the optimizer's state has no ${name} of this size`)
-      own.set(values)
+      await setTo(own, values)
     }
     this.#step = step
   }

@@ -19,8 +19,8 @@ export interface BlocksPass extends Disposable {
 
 /** Computes blocks: `hidden` float32 [batch, tokens, hidden], `prompts` float32 [blocks, positions, hidden]. */
 export interface Blocks {
-  /** The output only. */
-  forward(hidden: Tensor, prompts: Tensor | undefined): Promise<Tensor>
+  /** The output only. Throws the signal's reason. */
+  forward(hidden: Tensor, prompts: Tensor | undefined, signal?: AbortSignal): Promise<Tensor>
   /** The output, and the way back. */
   pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass>
 }
@@ -33,11 +33,12 @@ export interface LoraVariables {
   readonly b: Variable
 }
 
-/** What of the blocks is trained. */
+/** What of the blocks is trained, and what ends a pass whose way back is not asked for. */
 export interface TrainedInBlocks {
   /** Deep prompts [blocks, positions, hidden]. */
   readonly prompts?: Variable | undefined
   readonly adapter?: readonly LoraVariables[] | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** The blocks of the model: [batch, tokens, hidden] -> the same. Where nothing is trained no way back is asked for. */
@@ -45,12 +46,12 @@ export async function throughBlocks(
   tape: Tape,
   blocks: Blocks,
   hidden: Variable,
-  { prompts, adapter = [] }: TrainedInBlocks = {},
+  { prompts, adapter = [], signal }: TrainedInBlocks = {},
 ): Promise<Variable> {
   const inputs = [hidden, ...(prompts === undefined ? [] : [prompts]), ...adapter.flatMap(({ a, b }) => [a, b])]
   const given = [tensorOf(hidden), prompts && tensorOf(prompts)] as const
   if (!inputs.some(({ isTrained }) => isTrained))
-    return tape.constant(hidden.shape, asFloat32(await blocks.forward(...given)))
+    return tape.constant(hidden.shape, asFloat32(await blocks.forward(...given, signal)))
   const pass = await blocks.pass(...given)
   tape.hold(pass)
   return tape.record(inputs, hidden.shape, asFloat32(pass.output), async (gradient) => {

@@ -3,6 +3,7 @@
 import { Owned } from '../../../base/owned.ts'
 import { UsageError } from '../../../base/errors.ts'
 import { numElements } from '../../../tensor/tensor.ts'
+import { addTo } from '../arithmetic.ts'
 import type { Parameter } from '../parameter.ts'
 
 /** A value on the tape, in row-major order. */
@@ -86,14 +87,18 @@ export class Tape implements Disposable {
       if (gradient === undefined) continue
       gradients.delete(step.output)
       const found = await step.backward(gradient)
-      for (const [i, input] of step.inputs.entries()) this.#add(gradients, input, found[i])
+      for (const [i, input] of step.inputs.entries()) await this.#add(gradients, input, found[i])
     }
   }
 
-  #add(gradients: Map<Variable, Float32Array>, input: Variable, gradient: Float32Array | undefined): void {
+  async #add(
+    gradients: Map<Variable, Float32Array>,
+    input: Variable,
+    gradient: Float32Array | undefined,
+  ): Promise<void> {
     if (!input.isTrained || gradient === undefined) return
     const sum = this.#parameters.get(input)?.gradient ?? gradients.get(input)
     if (sum === undefined) gradients.set(input, gradient)
-    else for (let i = 0; i < sum.length; i++) sum[i]! += gradient[i]!
+    else await addTo(sum, gradient)
   }
 }

@@ -8,6 +8,7 @@ import {
 import { dequantizeRows } from '../../../tensor/dequantize.ts'
 import { type QuantFormat, quantizedSizes, quantizeRows } from '../../../tensor/quantize.ts'
 import { numElements } from '../../../tensor/tensor.ts'
+import { cachedMatrix, readCached } from './cached-values.ts'
 import { float8Rows, floatRows, microscaledRows, type Slices, type StoredRows } from './stored-rows.ts'
 import { readUnpacked } from './unpacked-values.ts'
 
@@ -23,7 +24,7 @@ const LARGEST_BLOCK = 64
 /**
  * Reads a parameter's values in float32 into `values`, whatever it is stored in or inference keeps it in, in pieces of
  * at most `most` elements, where rows are not longer: between any two it yields. `slices` holds the block's stored
- * tensors. Throws as
+ * tensors, and codes that a quantization cache has of its matrices (`<name>.codes`, `<name>.scales`). Throws as
  * `readTensor`.
  */
 export function* readValues(
@@ -46,9 +47,14 @@ export function* readValues(
     }
     case 'unpacked':
       return yield* readUnpacked(source.quant, source.module, slices, values, most)
-    case 'quantized':
+    case 'quantized': {
+      const cached = cachedMatrix(source, slices)
+      const columns = shape.at(-1)!
+      if (cached !== undefined)
+        return yield* readCached(source, cached, values, rowsAtOnce(most, columns, wholeBlocks(columns)))
       yield* readValues(source.matrix, slices, values, most)
-      return yield* roundValues(source.format, shape.at(-1)!, values, most)
+      return yield* roundValues(source.format, columns, values, most)
+    }
   }
 }
 
@@ -126,11 +132,14 @@ function placeColumns(
   }
 }
 
+/** As many rows as are whole blocks, which in some formats go on over the ends of rows: no format has larger ones. */
+function wholeBlocks(columns: number): number {
+  return LARGEST_BLOCK / Math.min(LARGEST_BLOCK, columns & -columns)
+}
+
 /** Replaces the values of a matrix by those that its codes in a quantized format stand for. */
 function* roundValues(format: QuantFormat, columns: number, values: Float32Array, most: number): Generator<void> {
-  // As many rows as are whole blocks, which in some formats go on over the ends of rows: no format has larger ones.
-  const step = LARGEST_BLOCK / Math.min(LARGEST_BLOCK, columns & -columns)
-  const count = rowsAtOnce(most / ROUNDING_WORK, columns, step) * columns
+  const count = rowsAtOnce(most / ROUNDING_WORK, columns, wholeBlocks(columns)) * columns
   for (let first = 0; first < values.length; first += count) {
     const rows = values.subarray(first, first + count)
     const { blocks, codeBytes } = quantizedSizes(format, rows.length / columns, columns)

@@ -4,9 +4,10 @@ import type { Term } from '../terms/term.ts'
 import { type ArrayPlan, planArray, canHoldArray } from './arrays.ts'
 import type { Conjunction } from './conjunction.ts'
 import type { SchemaNode, SchemaNodes } from './nodes.ts'
-import { type ObjectPlan, canHoldObject, planObject } from './objects.ts'
+import { type ObjectPlan, canHoldObject, checkLeast, planObject } from './objects.ts'
 import { scalar } from './scalars.ts'
 import { type Exclusive, expand } from './shapes.ts'
+import { toldApart } from './tags.ts'
 
 /** One way in which a value can fulfil a conjunction. */
 export type Plan = { readonly kind: 'scalar'; readonly term: Term } | ArrayPlan | ObjectPlan
@@ -51,6 +52,8 @@ export class Conjunctions {
     this.#discover(root)
     for (let i = 0; i < this.#exclusive.length; i++) this.#checkExclusive(this.#exclusive[i]!)
     this.#exclusive.length = 0
+    for (const plan of [...this.#plans.values()].flat())
+      if (plan.kind === 'object') checkLeast(plan, (part) => this.#possible.has(part))
   }
 
   /** The ways in which an explored conjunction can be fulfilled. */
@@ -87,11 +90,15 @@ export class Conjunctions {
     })
   }
 
-  /** Finds what is possible: first what needs nothing else, then what needs only that, until nothing is added. */
+  /**
+   * Finds what is possible: first what needs nothing else, then what needs only that, until nothing is added. What was
+   * found last is looked at first, since others are made of it.
+   */
   #settle(): void {
+    const all = [...this.#plans].toReversed()
     for (let size = -1; size !== this.#possible.size;) {
       size = this.#possible.size
-      for (const [conjunction, plans] of this.#plans)
+      for (const [conjunction, plans] of all)
         if (!this.#possible.has(conjunction) && plans.some((plan) => this.#canHold(plan)))
           this.#possible.add(conjunction)
     }
@@ -107,6 +114,7 @@ export class Conjunctions {
   #checkExclusive({ path, beside, nodes }: Exclusive): void {
     for (let i = 0; i < nodes.length; i++) {
       for (let j = 0; j < i; j++) {
+        if (toldApart(this.#nodes, nodes[j]!, nodes[i]!)) continue
         const both = this.of([beside, nodes[j]!, nodes[i]!])
         this.#discover(both)
         if (!this.isPossible(both)) continue

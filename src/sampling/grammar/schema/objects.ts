@@ -23,6 +23,7 @@ export interface Region {
 /** What an object's properties must be: first the named ones, in this order, then the others. */
 export interface ObjectPlan {
   readonly kind: 'object'
+  /** Where `min` was asked for. */
   readonly path: string
   readonly properties: readonly Property[]
   readonly regions: readonly Region[]
@@ -47,7 +48,7 @@ export function planObject(plain: readonly PlainNode[], context: ObjectContext):
   const required = new Set(plain.flatMap(({ schema }) => (schema['required'] as readonly string[] | undefined) ?? []))
   const names = new Set([...nodes.flatMap((node) => node.names), ...required])
   const closed = context.strict && nodes.some((node) => node.names.length > 0) && !nodes.some((node) => node.isTold)
-  const nameTerms = nodes.flatMap((node) => node.nameTerms(context))
+  const nameTerms = nodes.flatMap((node) => node.nameTerms())
   const never = context.nodes.never
   const properties = [...names].map((name) => {
     const allowed = nameTerms.every((term) => context.parts.isBody(term, name))
@@ -56,28 +57,25 @@ export function planObject(plain: readonly PlainNode[], context: ObjectContext):
   })
   const regions = closed ? [] : regionsOf(nodes, [...names], nameTerms, context)
   const schemas = plain.map(({ schema }) => schema)
+  const min = largest(schemas, 'minProperties') ?? 0
   return {
     kind: 'object',
-    path: plain[0]?.path ?? '#',
+    path: plain.find(({ schema }) => schema['minProperties'] === min)?.path ?? '#',
     properties,
     regions,
-    min: largest(schemas, 'minProperties') ?? 0,
+    min,
     max: smallest(schemas, 'maxProperties') ?? Infinity,
     parts: [...properties, ...regions].map(({ value }) => value),
   }
 }
 
 /**
- * Whether there is an object that can be written. Names that others have before cannot be kept from coming twice, so
- * all properties without a name of their own count as one for `minProperties`.
+ * Throws `CONSTRAINT_UNSUPPORTED` for more properties than can be made sure of: nothing keeps a name that is not of the
+ * schema from coming twice, so all of these count as one.
  */
-export function canHoldObject(plan: ObjectPlan, isPossible: (part: Conjunction) => boolean): boolean {
-  const needed = plan.properties.filter(({ required }) => required)
-  if (needed.length > plan.max || !needed.every(({ value }) => isPossible(value))) return false
-  const possible = plan.properties.filter(({ value }) => isPossible(value)).length
-  const others = plan.regions.some(({ value }) => isPossible(value)) ? 1 : 0
-  if (plan.min <= possible + others) return plan.min <= plan.max
-  if (others === 0) return false
+export function checkLeast(plan: ObjectPlan, isPossible: (part: Conjunction) => boolean): void {
+  const named = plan.properties.filter(({ value }) => isPossible(value)).length
+  if (plan.min <= named + 1 || !plan.regions.some(({ value }) => isPossible(value))) return
   throw unsupported(
     plan.path,
     'minProperties',
@@ -85,24 +83,44 @@ export function canHoldObject(plan: ObjectPlan, isPossible: (part: Conjunction) 
   )
 }
 
+/** Whether there is an object that can be written. */
+export function canHoldObject(plan: ObjectPlan, isPossible: (part: Conjunction) => boolean): boolean {
+  const needed = plan.properties.filter(({ required }) => required)
+  if (needed.length > plan.max || !needed.every(({ value }) => isPossible(value))) return false
+  const possible = plan.properties.filter(({ value }) => isPossible(value)).length
+  const others = plan.regions.some(({ value }) => isPossible(value)) ? 1 : 0
+  return plan.min <= Math.min(possible + others, plan.max)
+}
+
+/** A pattern of names, and the schema of properties whose names it is found in. */
+interface NamePattern {
+  readonly term: Term
+  readonly schema: SchemaNode
+}
+
 /** One schema of an object, and the patterns of its names. */
 class ObjectNode {
   readonly names: readonly string[]
-  readonly patterns: readonly { readonly pattern: string; readonly regex: RegExp; readonly schema: SchemaNode }[]
+  readonly patterns: readonly NamePattern[]
   readonly #node: PlainNode
   readonly #nodes: SchemaNodes
+  readonly #parts: JsonParts
 
-  constructor(node: PlainNode, { nodes }: ObjectContext) {
+  constructor(node: PlainNode, { nodes, parts }: ObjectContext) {
     this.#node = node
     this.#nodes = nodes
+    this.#parts = parts
     this.names = Object.keys((node.schema['properties'] as JsonObject | undefined) ?? {})
     this.patterns = Object.entries((node.schema['patternProperties'] as JsonObject | undefined) ?? {}).map(
       ([pattern, schema]) => ({
-        pattern,
-        regex: regexOf(pattern, node.path),
+        term: patternOf(parts, pattern, node.path, { keyword: 'patternProperties' }),
         schema: nodes.child(node, ['patternProperties', pattern], schema),
       }),
     )
+  }
+
+  get path(): string {
+    return this.#node.path
   }
 
   /** Whether it says what other properties there may be. */
@@ -113,7 +131,7 @@ class ObjectNode {
   /** The schemas of the property `name`. */
   schemasOf(name: string): SchemaNode[] {
     const { properties } = this.#node.schema as { readonly properties?: JsonObject }
-    const matching = this.patterns.filter(({ regex }) => regex.test(name)).map(({ schema }) => schema)
+    const matching = this.patterns.filter(({ term }) => this.#parts.isBody(term, name)).map(({ schema }) => schema)
     if (properties !== undefined && Object.hasOwn(properties, name))
       return [this.#nodes.child(this.#node, ['properties', name], properties[name]!), ...matching]
     return matching.length > 0 ? matching : this.others()
@@ -126,18 +144,21 @@ class ObjectNode {
   }
 
   /** What names must be, by `propertyNames`: bodies of strings. */
-  nameTerms({ parts }: ObjectContext): Term[] {
+  nameTerms(): Term[] {
     const schema = this.#node.schema['propertyNames']
     if (schema === undefined) return []
-    const { shapes } = expand(this.#nodes, [this.#nodes.child(this.#node, ['propertyNames'], schema)])
-    const { terms } = parts
+    const parts = this.#parts
+    const { shapes, exclusive } = expand(this.#nodes, [this.#nodes.child(this.#node, ['propertyNames'], schema)])
+    if (exclusive.length > 0) throw unsupported(exclusive[0]!.path, 'oneOf', 'of names cannot be enforced; use anyOf')
     const bodies = shapes
       .filter(({ type }) => type === 'string')
       .map(({ nodes, values }) => {
-        if (values !== undefined) return terms.or(values.map((value) => parts.body(value as string)))
-        return stringBody(parts, nodes) ?? anyName(parts, nodes)
+        const body = stringBody(parts, nodes) ?? anyName(parts, nodes)
+        if (values === undefined) return body
+        const names = (values as readonly string[]).filter((name) => parts.isBody(body, name))
+        return parts.terms.or(names.map((name) => parts.body(name)))
       })
-    return [terms.or(bodies)]
+    return [parts.terms.or(bodies)]
   }
 }
 
@@ -156,10 +177,9 @@ function regionsOf(
 ): Region[] {
   const { parts } = context
   const { terms, derivatives } = parts
-  const patterns = [...new Set(nodes.flatMap((node) => node.patterns.map(({ pattern }) => pattern)))]
+  const patterns = [...new Set(nodes.flatMap((node) => node.patterns.map(({ term }) => term)))]
   if (patterns.length > MAX_PATTERNS)
-    throw unsupported(context.combine([]).path, 'patternProperties', `more than ${MAX_PATTERNS} patterns`)
-  const found = patterns.map((pattern) => patternOf(parts, pattern, '#'))
+    throw unsupported(nodes[0]!.path, 'patternProperties', `more than ${MAX_PATTERNS} patterns cannot be enforced`)
   const bodies = names.map((name) => parts.body(name))
   const every = [
     terms.repeat(parts.character),
@@ -167,20 +187,12 @@ function regionsOf(
     ...nameTerms,
   ]
   return Array.from({ length: 2 ** patterns.length }, (_, subset) => {
-    const matches = (pattern: string): boolean => ((subset >> patterns.indexOf(pattern)) & 1) === 1
+    const matches = (pattern: Term): boolean => ((subset >> patterns.indexOf(pattern)) & 1) === 1
     const schemas = nodes.flatMap((node) => {
-      const own = node.patterns.filter(({ pattern }) => matches(pattern)).map(({ schema }) => schema)
+      const own = node.patterns.filter(({ term }) => matches(term)).map(({ schema }) => schema)
       return own.length > 0 ? own : node.others()
     })
-    const chosen = found.map((term, i) => (matches(patterns[i]!) ? term : terms.not(term)))
+    const chosen = patterns.map((pattern) => (matches(pattern) ? pattern : terms.not(pattern)))
     return { name: derivatives.and([...every, ...chosen]), value: context.combine(schemas) }
   }).filter(({ name }) => name.op !== 'empty')
-}
-
-function regexOf(pattern: string, path: string): RegExp {
-  try {
-    return new RegExp(pattern, 'u')
-  } catch (error) {
-    throw unsupported(path, 'patternProperties', `${JSON.stringify(pattern)}: ${String(error)}`)
-  }
 }

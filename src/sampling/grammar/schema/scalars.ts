@@ -26,13 +26,18 @@ export function scalar(parts: JsonParts, { type, nodes, values }: Shape): Term {
 }
 
 /** A pattern that strings contain, or all of which they are; in JSON's spelling, without quotes. */
-export function patternOf(parts: JsonParts, pattern: string, path: string, whole = false): Term {
+export function patternOf(
+  parts: JsonParts,
+  pattern: string,
+  path: string,
+  { whole = false, keyword = 'pattern' }: { readonly whole?: boolean; readonly keyword?: string } = {},
+): Term {
   try {
     const regex = parseRegex(pattern)
     return whole ? parts.patterns.whole(regex) : parts.patterns.found(regex)
   } catch (error) {
     if (!(error instanceof RegexProblem)) throw error
-    throw unsupported(path, 'pattern', `${JSON.stringify(pattern)}: ${error.construct} ${error.message}`)
+    throw unsupported(path, keyword, `${JSON.stringify(pattern)}: ${error.construct} ${error.message}`)
   }
 }
 
@@ -65,7 +70,7 @@ function formatOf(parts: JsonParts, format: string, path: string): Term[] {
   if (Object.hasOwn(NUMBER_FORMATS, format)) return []
   if (!STRING_FORMATS.has(format)) throw unknownFormat(format, path)
   const pattern = STRING_FORMATS.get(format)
-  return pattern === undefined ? [] : [patternOf(parts, pattern, path, true)]
+  return pattern === undefined ? [] : [patternOf(parts, pattern, path, { whole: true })]
 }
 
 function unknownFormat(format: string, path: string): Error {

@@ -1,13 +1,13 @@
 import type { Derivatives } from '../terms/derivatives.ts'
 import type { Term } from '../terms/term.ts'
 import type { Terms } from '../terms/terms.ts'
-import { CountedTokens, Places, countedOf } from './counted-tokens.ts'
+import { BEHIND, BETWEEN, CountedTokens, Places, SEVERAL, countedOf } from './counted-tokens.ts'
 import { type Exits, type HeadTokens, bytesOfHead, exitsFrom } from './head-tokens.ts'
 import { type TokenSet, TokenSetBuilder, byteSizeOf } from './token-set.ts'
 import { type Vocabulary, sizeOf } from './vocabulary.ts'
 
 /** What is kept of masks, of each kind. */
-const CACHE_BYTES = 32 * 1024 ** 2
+const CACHE_BYTES = 16 * 1024 ** 2
 
 /**
  * Which tokens may come next, for any term. A term that is a sequence is taken apart: the tokens that stay within its
@@ -22,7 +22,7 @@ export class Masks {
   readonly #headBuilder: TokenSetBuilder
   readonly #masks = new Cache<TokenSet>(byteSizeOf)
   readonly #heads = new Cache<HeadTokens>(bytesOfHead)
-  readonly #counted = new Map<Term, CountedTokens | 'ambiguous'>()
+  readonly #counted = new Cache<CountedTokens>(({ byteSize }) => byteSize)
   /** The state at each depth of a walk. */
   readonly #states: Int32Array
 
@@ -49,22 +49,24 @@ export class Masks {
   /** Adds what a term allows at the root of the tree. */
   #add(term: Term): void {
     const terms = this.#terms
-    if (term.op === 'or') {
-      for (const part of term.parts) this.#add(part)
-      return
-    }
+    if (term.op === 'or') return this.#addAll(term.parts)
     if (term.op === 'ref') return this.#add(term.rule.term)
     if (term.op !== 'concat') return this.#builder.addAll(this.#head(term).tokens)
     const { head, tail } = term
-    if (head.op === 'or') {
-      for (const part of head.parts) this.#add(terms.concat(part, tail))
-      return
-    }
+    if (head.op === 'or') return this.#addAll(head.parts.map((part) => terms.concat(part, tail)))
     if (head.op === 'ref') return this.#add(terms.concat(head.rule.term, tail))
     const { tokens, exits } = this.#head(head)
     this.#builder.addAll(tokens)
     this.#goOn(exits, tail)
     if (head.nullable) this.#add(tail)
+  }
+
+  /** Adds what any of some terms allows. Those that begin with fixed bytes are walked together. */
+  #addAll(parts: readonly Term[]): void {
+    const fixed = parts.filter(beginsFixed)
+    const isWalked = fixed.length > 1
+    if (isWalked) this.#visit(0, this.#terms.or(fixed).id, (node) => this.#addNode(node))
+    for (const part of parts) if (!isWalked || !beginsFixed(part)) this.#add(part)
   }
 
   /** Adds the tokens that go on with `term` behind an end of what comes before it. */
@@ -104,31 +106,30 @@ export class Masks {
   #countedHead(term: Term): HeadTokens | undefined {
     const counted = countedOf(this.#terms, term)
     if (counted === undefined) return undefined
-    let tokens = this.#counted.get(counted.unlimited)
-    if (tokens === undefined) this.#counted.set(counted.unlimited, (tokens = this.#count(counted.unlimited)))
-    return tokens === 'ambiguous' ? undefined : tokens.within(counted, this.#headBuilder)
+    const { unlimited } = counted
+    const tokens = this.#counted.get(unlimited) ?? this.#counted.set(unlimited, this.#count(unlimited))
+    return tokens.isAmbiguous ? undefined : tokens.within(counted, this.#headBuilder)
   }
 
-  #count(unlimited: Term): CountedTokens | 'ambiguous' {
+  #count(unlimited: Term): CountedTokens {
     const terms = this.#terms
     const places = new Places(unlimited)
     const counted = new CountedTokens(this.#trie)
     const { depths } = this.#trie
     /** Repeats that have ended, by depth. */
     const ended = new Int32Array(this.#states.length)
-    let isAmbiguous = false
     this.#visit(0, unlimited.id, (node, id) => {
       const depth = depths[node]!
       if (depth === 0) return
       const state = terms.byId(id)
       const place = places.of(state)
-      isAmbiguous ||= place === undefined
+      if (place === SEVERAL) counted.isAmbiguous = true
       const before = ended[depth - 1]!
-      ended[depth] = place === 'between' ? before + 1 : before
-      const count = place === 'behind' ? before : before + 1
-      counted.add(node, count, { isOpen: place !== 'behind', isEnd: state.nullable })
+      ended[depth] = place === BETWEEN ? before + 1 : before
+      const isOpen = place !== BEHIND
+      counted.add(node, isOpen ? before + 1 : before, isOpen, state.nullable)
     })
-    return isAmbiguous ? 'ambiguous' : counted
+    return counted
   }
 
   /** Goes through a node that is reached in `state` and all below it that can be reached from there. */
@@ -151,6 +152,10 @@ export class Masks {
       i++
     }
   }
+}
+
+function beginsFixed(term: Term): boolean {
+  return (term.op === 'concat' ? term.head : term).op === 'literal'
 }
 
 /** Values by terms; the least recently used go when they take too much. */

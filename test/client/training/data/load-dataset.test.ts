@@ -142,6 +142,7 @@ describe('what cannot be used is refused by name', () => {
     await rejects(await file('data.csv', 'x'), 'DATASET_FILE')
     await rejects(await file('empty.jsonl', '\n'), 'DATASET_FILE')
     await rejects(await file('empty.txt', ''), 'DATASET_FILE')
+    await rejects(await file('latin.txt', Buffer.from('no caf\u00e9 here', 'latin1')), 'DATASET_FILE')
     await rejects(folder, 'DATASET_FILE')
     await rejects(['x'], 'USAGE', { maxTokens: 0 })
     await rejects(['x'], 'USAGE', { maxTokens: 513 })

@@ -5,15 +5,15 @@ import { ExampleOrder } from '../../../../src/client/training/data/order.ts'
 const LENGTHS = Array.from({ length: 103 }, (_, i) => (i * 37) % 50)
 const OPTIONS = { batchSize: 4, shuffle: true, bucket: false, seed: 1 }
 
-function epochs(options: Partial<typeof OPTIONS>, from = 0, count = 3 * LENGTHS.length): number[] {
+function epochs(options: Partial<typeof OPTIONS>, from = 0, count = 3 * LENGTHS.length): Promise<number[]> {
   return new ExampleOrder(LENGTHS, { ...OPTIONS, ...options }).take(from, count)
 }
 
 const sorted = (order: readonly number[]): number[] => order.toSorted((a, b) => a - b)
 
-test('each epoch has each example once, in an order of its own', () => {
+test('each epoch has each example once, in an order of its own', async () => {
   for (const bucket of [false, true]) {
-    const all = epochs({ bucket })
+    const all = await epochs({ bucket })
     const parts = [0, 1, 2].map((epoch) => all.slice(epoch * LENGTHS.length, (epoch + 1) * LENGTHS.length))
     for (const part of parts) assert.deepEqual(sorted(part), [...LENGTHS.keys()])
     assert.notDeepEqual(parts[0], parts[1])
@@ -21,18 +21,18 @@ test('each epoch has each example once, in an order of its own', () => {
   }
 })
 
-test('an order goes on exactly from any place, and follows from the seed', () => {
+test('an order goes on exactly from any place, and follows from the seed', async () => {
   for (const bucket of [false, true]) {
-    const all = epochs({ bucket })
+    const all = await epochs({ bucket })
     for (const place of [0, 1, 102, 103, 150, 250])
-      assert.deepEqual(epochs({ bucket }, place, 20), all.slice(place, place + 20))
-    assert.notDeepEqual(epochs({ bucket, seed: 2 }), all)
+      assert.deepEqual(await epochs({ bucket }, place, 20), all.slice(place, place + 20))
+    assert.notDeepEqual(await epochs({ bucket, seed: 2 }), all)
   }
 })
 
-test('without shuffling examples come in their order, again and again', () => {
+test('without shuffling examples come in their order, again and again', async () => {
   const row = [...LENGTHS.keys()]
-  assert.deepEqual(epochs({ shuffle: false }), [...row, ...row, ...row])
+  assert.deepEqual(await epochs({ shuffle: false }), [...row, ...row, ...row])
 })
 
 /** Tokens of padding in batches of four. */
@@ -45,7 +45,7 @@ function padding(order: readonly number[]): number {
   return sum
 }
 
-test('buckets put similar lengths into one batch, in every epoch', () => {
-  const [plain, bucketed] = [false, true].map((bucket) => padding(epochs({ bucket })))
-  assert.ok(bucketed! < plain! / 3, `${bucketed} tokens of padding with buckets, ${plain} without`)
+test('buckets put similar lengths into one batch, in every epoch', async () => {
+  const [plain, bucketed] = [padding(await epochs({ bucket: false })), padding(await epochs({ bucket: true }))]
+  assert.ok(bucketed < plain / 3, `${bucketed} tokens of padding with buckets, ${plain} without`)
 })

@@ -14,20 +14,20 @@ function deviation(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length)
 }
 
-test('prompts begin as in Petals: drawn with deviation 0.02 before the text, zero inside of the blocks', () => {
+test('prompts begin as in Petals: drawn with deviation 0.02 before the text, zero inside of the blocks', async () => {
   const prompts = (seed: number) => newPrompts(config, { preSeqLen: 40, isDeep: true, seed })
-  const { before, deep } = prompts(1)
+  const { before, deep } = await prompts(1)
   assert.ok(Math.abs(deviation(before.values) - 0.02) < 1e-3)
   assert.ok(deep!.values.every((value) => value === 0))
   assert.deepEqual(deep!.shape, [config.numBlocks, 40, config.hiddenSize])
-  assert.deepEqual(prompts(1).before.values, before.values)
-  assert.notDeepEqual(prompts(2).before.values, before.values)
+  assert.deepEqual((await prompts(1)).before.values, before.values)
+  assert.notDeepEqual((await prompts(2)).before.values, before.values)
   for (const preSeqLen of [0, 1.5, config.maxLength])
-    assert.throws(() => newPrompts(config, { preSeqLen, isDeep: false, seed: 1 }), { code: 'USAGE' })
+    await assert.rejects(newPrompts(config, { preSeqLen, isDeep: false, seed: 1 }), { code: 'USAGE' })
 })
 
-test('an adapter begins as in PEFT: A even up to 1 / sqrt(in), B zero, on all linear layers or those named', () => {
-  const lora = newLora(config, { rank: 4, alpha: 8, seed: 1 })
+test('an adapter begins as in PEFT: A even up to 1 / sqrt(in), B zero, on linear layers', async () => {
+  const lora = await newLora(config, { rank: 4, alpha: 8, seed: 1 })
   assert.equal(lora.modules.length, 7 * config.numBlocks)
   for (const { a, b } of lora.modules) {
     const bound = 1 / Math.sqrt(a.shape[1]!)
@@ -36,22 +36,22 @@ test('an adapter begins as in PEFT: A even up to 1 / sqrt(in), B zero, on all li
     assert.ok(b.values.every((value) => value === 0))
   }
   assert.notDeepEqual(lora.modules[0]!.a.values, lora.modules[1]!.a.values)
-  const fitted = fitAdapter(adapterNow(lora, 'mine'), config)
+  const fitted = fitAdapter(await adapterNow(lora, 'mine'), config)
   assert.deepEqual([fitted.rank, fitted.modules[0]!.scaling], [4, 2])
-  const some = newLora(config, { rank: 4, alpha: 8, seed: 1, targetModules: ['q_proj', 'mlp.up_proj'] })
+  const some = await newLora(config, { rank: 4, alpha: 8, seed: 1, targetModules: ['q_proj', 'mlp.up_proj'] })
   assert.deepEqual(
     some.modules.map(({ name }) => name.split('.').at(-1)),
     Array.from({ length: config.numBlocks }, () => ['q_proj', 'up_proj']).flat(),
   )
   const bad = [{ rank: 0 }, { alpha: 0 }, { targetModules: [] }, { targetModules: ['proj'] }]
   for (const options of bad)
-    assert.throws(() => newLora(config, { rank: 4, alpha: 8, seed: 1, ...options }), { code: 'USAGE' })
+    await assert.rejects(newLora(config, { rank: 4, alpha: 8, seed: 1, ...options }), { code: 'USAGE' })
 })
 
-test("a classifier's head begins as in transformers, with the config's range", () => {
-  const drawn = newScore({ ...config, raw: { initializer_range: 0.5 } }, 200, 1)
+test("a classifier's head begins as in transformers, with the config's range", async () => {
+  const drawn = await newScore({ ...config, raw: { initializer_range: 0.5 } }, 200, 1)
   assert.equal(drawn.length, 200 * config.hiddenSize)
   assert.ok(Math.abs(Math.sqrt(drawn.reduce((sum, x) => sum + x * x, 0) / drawn.length) - 0.5) < 0.02)
-  assert.ok(Math.abs(deviation(newScore({ ...config, raw: {} }, 200, 1)) - 0.02) < 1e-3)
-  assert.throws(() => newScore(config, 0, 1), { code: 'USAGE' })
+  assert.ok(Math.abs(deviation(await newScore({ ...config, raw: {} }, 200, 1)) - 0.02) < 1e-3)
+  await assert.rejects(newScore(config, 0, 1), { code: 'USAGE' })
 })

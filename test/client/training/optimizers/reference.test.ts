@@ -4,7 +4,6 @@ import { describe, test } from 'node:test'
 import { clipGradients } from '../../../../src/client/training/optimizers/clip.ts'
 import { Optimizer, type OptimizerOptions } from '../../../../src/client/training/optimizers/optimizer.ts'
 import { type ScheduleOptions, rateFactor } from '../../../../src/client/training/optimizers/schedule.ts'
-import { Pace } from '../../../../src/client/training/pace.ts'
 import { parameter } from '../../../../src/client/training/parameter.ts'
 
 interface Reference {
@@ -19,7 +18,6 @@ interface Reference {
 const file = new URL('./reference.json', import.meta.url)
 const reference = JSON.parse(await readFile(file, 'utf8')) as Reference
 const { learningRate, start, gradients } = reference
-const pace = new Pace()
 
 function assertClose(found: ArrayLike<number>, wanted: readonly number[]): void {
   assert.equal(found.length, wanted.length)
@@ -34,7 +32,7 @@ describe('optimizers do what torch does', () => {
       const optimizer = new Optimizer([own], options)
       for (const [i, gradient] of gradients.entries()) {
         own.gradient.set(gradient)
-        await optimizer.step(learningRate, pace)
+        await optimizer.step(learningRate)
         assertClose(own.values, values[i]!)
       }
     })
@@ -44,18 +42,18 @@ describe('optimizers do what torch does', () => {
       const [straight, broken] = [new Optimizer([whole!], options), new Optimizer([first!], options)]
       for (const [i, gradient] of gradients.entries()) {
         whole!.gradient.set(gradient)
-        await straight.step(learningRate, pace)
+        await straight.step(learningRate)
         if (i < 3) {
           first!.gradient.set(gradient)
-          await broken.step(learningRate, pace)
+          await broken.step(learningRate)
         }
       }
       const second = parameter('p', [6], first!.values.slice())
       const resumed = new Optimizer([second], options)
-      resumed.restore(broken.state)
+      await resumed.restore(broken.state)
       for (const gradient of gradients.slice(3)) {
         second.gradient.set(gradient)
-        await resumed.step(learningRate, pace)
+        await resumed.step(learningRate)
       }
       assert.deepEqual(second.values, whole!.values)
     })
@@ -76,7 +74,7 @@ test('gradients are clipped by their common norm as torch does', async () => {
     const parts = [parameter('a', [2]), parameter('b', [4])]
     parts[0]!.gradient.set(gradients[0]!.slice(0, 2))
     parts[1]!.gradient.set(gradients[0]!.slice(2))
-    assertClose([await clipGradients(parts, maxNorm, pace)], [norm])
+    assertClose([await clipGradients(parts, maxNorm)], [norm])
     assertClose([...parts[0]!.gradient, ...parts[1]!.gradient], wanted)
   }
 })

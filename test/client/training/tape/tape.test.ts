@@ -62,18 +62,18 @@ function summedOf(tape: Tape, value: Variable): Variable {
 describe('gradients are those that differences give', () => {
   const cases: Record<string, [Model, Parameter[]]> = {
     'rows put before': [
-      (tape, rows, sequences) => summedOf(tape, putBefore(tape, rows, sequences)),
+      async (tape, rows, sequences) => summedOf(tape, await putBefore(tape, rows, sequences)),
       [drawn('rows', [2, 3]), drawn('sequences', [2, 4, 3])],
     ],
     'rows taken, one of them twice': [
-      (tape, rows) => summedOf(tape, takeRows(tape, rows, [1, 5, 5])),
+      async (tape, rows) => summedOf(tape, await takeRows(tape, rows, [1, 5, 5])),
       [drawn('rows', [2, 4, 3])],
     ],
     'a linear layer': [
-      (tape, x, weight) => summedOf(tape, linear(tape, x, weight)),
+      async (tape, x, weight) => summedOf(tape, await linear(tape, x, weight)),
       [drawn('x', [3, 4]), drawn('weight', [2, 4])],
     ],
-    'a value that is used twice': [(tape, x) => summedOf(tape, linear(tape, x, x)), [drawn('x', [3, 4])]],
+    'a value that is used twice': [async (tape, x) => summedOf(tape, await linear(tape, x, x)), [drawn('x', [3, 4])]],
     'cross entropy': [(tape, logits) => crossEntropy(tape, logits, [2, 0, 3]), [drawn('logits', [3, 4])]],
     'mean squares': [
       (tape, logits) => meanSquares(tape, logits, Float32Array.of(1, -1, 0.5, 2)),
@@ -104,6 +104,17 @@ describe('gradients are those that differences give', () => {
         }),
       [drawn('hidden', [3, 3])],
     ],
+    'a head that is trained and its loss': [
+      (tape, hidden, weight) =>
+        headLoss(
+          tape,
+          new StandIn(),
+          hidden,
+          { targets: Int32Array.of(1, 4, 0), weights: Float32Array.of(1, 0.5, 0) },
+          { weight },
+        ),
+      [drawn('hidden', [3, 3]), drawn('head', [5, 3])],
+    ],
   }
   for (const [name, [model, parameters]] of Object.entries(cases)) test(name, () => checkGradients(model, parameters))
 })
@@ -114,7 +125,7 @@ test('gradients add up over tapes, scaled, and constants have none', async () =>
   const once = async (scale: number): Promise<void> => {
     const tape = new Tape()
     await tape.backward(
-      crossEntropy(tape, linear(tape, tape.constant(x.shape, x.values), tape.parameter(weight)), [0, 1, 1, 0]),
+      crossEntropy(tape, await linear(tape, tape.constant(x.shape, x.values), tape.parameter(weight)), [0, 1, 1, 0]),
       scale,
     )
   }

@@ -146,4 +146,15 @@ export const OBJECTS: readonly SchemaCase[] = [
     [{ a: null }, { a: 3 }],
     [{ a: 'x' }],
   ],
+  [{ type: 'object', propertyNames: { enum: ['a', 'bc'], minLength: 2 } }, [{}, { bc: 1 }], [{ a: 1 }]],
+  [
+    {
+      type: 'object',
+      properties: { a: { type: 'array', items: { $ref: '#' } }, b: INT },
+      minProperties: 3,
+      additionalProperties: INT,
+    },
+    [{ a: [], b: 1, c: 2 }],
+    [{ a: [], b: 1 }],
+  ],
 ]

@@ -43,6 +43,13 @@ export const REFUSED: readonly (readonly [schema: JsonObject, code: string, name
   [{ items: { oneOf: [{ minLength: 2 }, { maxLength: 5 }] } }, 'CONSTRAINT_UNSUPPORTED', ['oneOf at #/items']],
   [{ oneOf: [{ required: ['a'] }, { required: ['b'] }] }, 'CONSTRAINT_UNSUPPORTED', ['oneOf at #']],
   [{ type: 'object', minProperties: 2 }, 'CONSTRAINT_UNSUPPORTED', ['minProperties at #']],
+  [{ propertyNames: { oneOf: [{ minLength: 2 }, { maxLength: 1 }] } }, 'CONSTRAINT_UNSUPPORTED', ['#/propertyNames']],
+  [{ patternProperties: { '\\bx': {} } }, 'CONSTRAINT_UNSUPPORTED', ['patternProperties at #', '\\b']],
+  [
+    { properties: { a: { $ref: '#' }, b: true }, minProperties: 3, type: 'object' },
+    'CONSTRAINT_UNSUPPORTED',
+    ['minProperties at #'],
+  ],
   [{ enum: [{ a: 1 }], properties: { a: { type: 'integer' } } }, 'CONSTRAINT_UNSUPPORTED', ['enum']],
   [{ $ref: '#/$defs/missing' }, 'CONSTRAINT_INVALID', ['$ref at #', 'missing']],
   [{ $ref: '#' }, 'CONSTRAINT_INVALID', ['leads back']],

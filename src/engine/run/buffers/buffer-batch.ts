@@ -1,0 +1,19 @@
+import type { CacheRow } from '../../cache/buffers/cache-row.ts'
+import type { BatchPrompts } from '../deep-prompts.ts'
+
+/**
+ * Rows whose keys and values lie in buffers of their own, each with `tokens` new positions behind its past length,
+ * through blocks `start` to `end` of the span: what one device run computes. Several rows have one token each.
+ */
+export interface BufferBatch {
+  readonly rows: readonly CacheRow[]
+  readonly pastLengths: readonly number[]
+  readonly start: number
+  readonly end: number
+  readonly tokens: number
+  /** [rows, tokens, hidden] in the span's dtype. */
+  readonly input: Uint8Array
+  readonly output: Uint8Array
+  /** Of a single row. */
+  readonly prompts?: BatchPrompts | undefined
+}

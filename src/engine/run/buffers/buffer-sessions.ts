@@ -1,0 +1,85 @@
+import type { FinishedGraph } from '../../../graph/encode.ts'
+import type { BoundRun } from '../../../runtime/bound-run.ts'
+import type { Device } from '../../../runtime/device.ts'
+import type { Environment } from '../../../runtime/environment.ts'
+import type { ResidentBlock } from '../../loading/resident.ts'
+import { LruMap } from '../lru-map.ts'
+import { type ChainedSession, createChainedSession } from '../span-session.ts'
+
+/** A session for so many rows, and the runs of it whose rows were the same several times. */
+export interface BufferSession extends ChainedSession {
+  readonly bound: LruMap<string, BoundRun>
+}
+
+export interface BufferSessionKey {
+  readonly start: number
+  readonly end: number
+  readonly rows: number
+  readonly prompted: boolean
+}
+
+/** What sessions are made of. */
+export interface BufferSessionModules {
+  readonly env: Environment
+  readonly device: Device
+  /** Of the whole span. */
+  readonly blocks: readonly ResidentBlock[]
+  /** The graphs of the whole span's blocks, for so many rows. */
+  readonly graphs: (form: Pick<BufferSessionKey, 'rows' | 'prompted'>) => readonly FinishedGraph[]
+  /** Whether the library is to fuse quantized products with their neighbours. */
+  readonly fuses: boolean
+}
+
+/** Clients ask for parts of the span, of which each is a session: those of the whole span stay, so many others do. */
+const MAX_PARTS = 8
+
+/** What each block of a run has for itself. */
+const OWN_INPUTS = /^(?:past_key|past_value|slots)\.|^prompts$/
+
+/** Sets of rows that take turns. */
+const MAX_BOUND = 4
+
+/**
+ * The sessions of a span: one for each number of rows, made when first needed or beforehand. Their weights are the same
+ * buffers.
+ */
+export class BufferSessions {
+  readonly #modules: BufferSessionModules
+  readonly #whole = new Map<string, BufferSession>()
+  readonly #parts: LruMap<string, BufferSession>
+
+  constructor(modules: BufferSessionModules) {
+    this.#modules = modules
+    this.#parts = new LruMap(MAX_PARTS, (session) => this.#release(session))
+  }
+
+  /** Throws `RuntimeError`. */
+  get(key: BufferSessionKey): BufferSession {
+    const name = `${key.start}:${key.end}:${key.rows}:${key.prompted}`
+    if (key.start > 0 || key.end < this.#modules.blocks.length) return this.#parts.get(name, () => this.#create(key))
+    const session = this.#whole.get(name) ?? this.#create(key)
+    this.#whole.set(name, session)
+    return session
+  }
+
+  close(): void {
+    for (const session of this.#whole.values()) this.#release(session)
+    this.#whole.clear()
+    this.#parts.clear()
+  }
+
+  #create({ start, end, rows, prompted }: BufferSessionKey): BufferSession {
+    const { env, device, blocks, graphs, fuses } = this.#modules
+    const span = graphs({ rows, prompted }).slice(start, end)
+    const inputs = span.flatMap((graph) => graph.inputs.map(({ name }) => name))
+    const own = [...new Set(inputs)].filter((name) => OWN_INPUTS.test(name))
+    const options = { cudaGraphs: false, workspaceBytes: 0, fuses }
+    const chained = createChainedSession(env, device, { graphs: span, blocks: blocks.slice(start, end), own }, options)
+    return { ...chained, bound: new LruMap(MAX_BOUND, (run) => run[Symbol.dispose]()) }
+  }
+
+  #release({ pointer, bound }: BufferSession): void {
+    bound.clear()
+    this.#modules.env.ort.release('ReleaseSession', pointer)
+  }
+}

@@ -1,0 +1,34 @@
+import type { Environment } from '../../runtime/environment.ts'
+import { RowCache } from '../cache/rows/row-cache.ts'
+import type { PreparedTraining } from '../loading/prepare-training.ts'
+import type { BatchModules, BatchRunnerOptions, PrepareListener } from './batch-modules.ts'
+import { createRunner, recordsSteps } from './create-runner.ts'
+import type { RopeTables } from './rope-tables.ts'
+import { RowBatchRunner } from './row-batch-runner.ts'
+import { TrainingRunner } from './training-runner.ts'
+
+/**
+ * The cache of a span and what runs its batches: rows of one piece of memory, or, on WebGPU, buffers. Whatever has to
+ * be compiled first has been. Throws `RuntimeError`.
+ */
+export async function createBatchRunner(
+  env: Environment,
+  options: BatchRunnerOptions,
+  ropes: RopeTables,
+  onPrepared: PrepareListener,
+): Promise<BatchModules> {
+  const { config, span, memory, cacheTokens, limits, pinnedBytes } = options
+  if (memory === undefined) {
+    // Only now: a thread on a CPU can do without what builds and writes graphs.
+    const { createBufferModules } = await import('./buffers/create-buffer-modules.ts')
+    return createBufferModules(env, options, ropes, onPrepared)
+  }
+  const cache = new RowCache(memory, span)
+  const runner = await createRunner(env, config, { span, memory, limits })
+  const createTraining = (prepared: PreparedTraining) => new TrainingRunner(env, prepared, pinnedBytes)
+  const bucketCacheTokens = recordsSteps(span) ? cacheTokens : undefined
+  return {
+    cache,
+    runner: new RowBatchRunner({ span, cache, ropes, runner, createTraining }, { ...limits, bucketCacheTokens }),
+  }
+}

@@ -1,0 +1,22 @@
+import { webGpuProblems } from '../src/runtime/choose-device.ts'
+import { createEnvironment, environmentFor, type Environment } from '../src/runtime/environment.ts'
+import { openWebGpu } from '../src/runtime/webgpu/open.ts'
+import { WEBGPU } from '../src/runtime/webgpu/platform.ts'
+
+// Sizes and ranges are not checked otherwise.
+process.env['PETALS_WEBGPU_VALIDATION'] = 'basic'
+
+const [problem] = webGpuProblems(WEBGPU)
+
+/** For `skip` of what needs a WebGPU adapter: why there is none, or false. */
+export const NO_WEBGPU: string | false = problem === undefined ? false : `no WebGPU adapter: ${problem}`
+
+if (NO_WEBGPU !== false && process.env['PETALS_REQUIRE_WEBGPU'] !== undefined)
+  throw new Error(`tests of WebGPU may not be skipped here: ${NO_WEBGPU}`)
+
+/** The environment of this process, with its adapter opened. */
+export function webGpuEnvironment(): Environment {
+  const env = environmentFor(WEBGPU, createEnvironment({ threads: 1, spin: false }))
+  openWebGpu(env, WEBGPU)
+  return env
+}
