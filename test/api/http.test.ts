@@ -128,7 +128,8 @@ test('a body that is too large is refused before it has been read, and the answe
   await sent
   patient.socket.resume()
   await eventually(() => patient.read().startsWith('HTTP/1.1 413'))
-  await eventually(() => patient.socket.destroyed || patient.socket.readableEnded)
+  patient.socket.write('GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await eventually(() => patient.read().includes('HTTP/1.1 200'))
   // Without a length, it is counted.
   const { socket, read } = await dial(t, api)
   socket.write(`POST ${CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`)

@@ -172,15 +172,11 @@ function refuse(
   })
   response.end(body)
   if (isReadToTheEnd) return
-  // Many clients read nothing before they have sent all: a connection that ends earlier is all that they would see. It
-  // ends with the request, and is not told to end with the answer, since Node would then end it at once.
+  // Many clients read nothing before they have sent all: a connection that ends earlier is all that they would see. One
+  // that sends on for long is cut off, one that comes to its end may be used again.
   request.resume()
-  const { socket } = request
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  request.once('end', () => {
-    clearTimeout(timer)
-    socket.end()
-  })
+  const timer = setTimeout(() => request.destroy(), LINGER_MS).unref()
+  request.once('end', () => clearTimeout(timer))
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -1,7 +1,8 @@
 import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
-import { answerTokens, generationOptions } from '../generation-options.ts'
+import { badRequest } from '../../errors/api-error.ts'
+import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
@@ -21,6 +22,9 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   const { served } = chosen
   const { chat } = served
   const { n = 1 } = body
+  checkStreamOptions(body)
+  if (body.logprobs !== true && (body.top_logprobs ?? 0) > 0)
+    throw badRequest('top_logprobs: is told with logprobs: set it to true', 'top_logprobs')
   const { generation } = served.model.checkpoint
   const prompt = chatPrompt(chosen, body)
   const known = await served.histories!.extend(prompt)
@@ -33,6 +37,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   const maxNewTokens = answerTokens(served, promptIds.length, {
     asked: body.max_completion_tokens ?? body.max_tokens,
     usual: generation.options.maxNewTokens ?? USUAL_ANSWER_TOKENS,
+    least: body.min_tokens,
     param: 'messages',
   })
   return {
