@@ -327,6 +327,8 @@ describe('errors', () => {
     assert.equal((await chat({ structured_outputs: { other: 'a' } })).param, 'structured_outputs')
     assert.equal((await chat({ guided_regex: 'a', response_format: { type: 'json_object' } })).param, 'guided_regex')
     assert.equal((await chat({ max_tokens: 5000 })).code, 'context_length_exceeded')
+    const long = 'a '.repeat(1_900_000)
+    assert.equal((await chat({ messages: [{ role: 'user', content: long }] })).code, 'context_length_exceeded')
     assert.equal((await chat({ logit_bias: { 99999: 1 } })).code, 'invalid_token_id')
     const image = { type: 'image_url', image_url: { url: 'x' }, text: 'A text beside it does not make it one.' }
     const withImage = await chat({ messages: [{ role: 'user', content: [image] }] })
@@ -336,6 +338,7 @@ describe('errors', () => {
     assert.equal((await complete({ suffix: 'b' })).param, 'suffix')
     assert.equal((await complete({ stream_options: {} })).param, 'stream_options')
     assert.equal((await complete({ max_tokens: 1, min_tokens: 2 })).param, 'min_tokens')
+    assert.equal((await complete({ prompt: ['a', long] })).code, 'context_length_exceeded')
     assert.equal((await complete({ prompt: [4096] })).code, 'invalid_token_id')
     assert.equal((await complete({ prompt: [[1], ['a']] })).param, 'prompt')
     assert.equal((await complete({ n: 3, best_of: 2 })).param, 'best_of')

@@ -1,5 +1,6 @@
 import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
+import { checkTextRoom } from '../../models/text-room.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
@@ -27,6 +28,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
     throw badRequest('top_logprobs: is told with logprobs: set it to true', 'top_logprobs')
   const { generation } = served.model.checkpoint
   const prompt = chatPrompt(chosen, body)
+  await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
   const known = await served.histories!.extend(prompt)
   const promptIds = known.ids
   const { constraint, skipSpecialTokens, openParser } = await answerFormOf(served, body, prompt)
