@@ -13,8 +13,8 @@ export const CHROMIUM = [process.env['PETALS_TEST_CHROMIUM'], ...PLACES].find(
 )
 
 /**
- * Why tests in a browser are left out; false where there is one. Where PETALS_REQUIRE_BROWSER is set (as in CI) they must
- * run.
+ * Why tests in a browser are left out; false where there is one. Where PETALS_REQUIRE_BROWSER is set (as in CI) they
+ * must run.
  */
 export function browserIsMissing(): string | false {
   if (CHROMIUM !== undefined) return false
