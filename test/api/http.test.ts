@@ -105,12 +105,13 @@ test('nothing of a request is logged, nor of its key', async (t) => {
   assert.doesNotMatch(log.join('\n'), /my-own|sk-/)
 })
 
+const withMetadata = (depth: number) => `{"input":"Hi","metadata":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`
+
 test('a body that is nested too deep is refused, and brackets in texts are none', async (t) => {
   const { url } = await startApi(t)
-  const metadata = (depth: number) => `{"input":"Hi","metadata":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`
   for (const path of [CHAT, '/v1/responses', '/v1/messages', '/tokenize'])
-    assert.equal((await post(url + path, metadata(100_000))).status, 400, path)
-  assert.equal((await post(`${url}/v1/responses`, metadata(500))).status, 404)
+    assert.equal((await post(url + path, withMetadata(100_000))).status, 400, path)
+  assert.equal((await post(`${url}/v1/responses`, withMetadata(500))).status, 404)
   const text = JSON.stringify({ input: `${'[{'.repeat(5000)}"\\"${'[{'.repeat(5000)}` })
   assert.equal((await post(`${url}/v1/responses`, text)).status, 404)
 })

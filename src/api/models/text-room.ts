@@ -9,8 +9,8 @@ const USUAL_TOKEN_CHARS = 16
 const MAX_SHORTENING = 4
 
 /**
- * Refuses texts that cannot fit into `maxTokens` tokens, whatever their tokens are: to encode megabytes takes seconds, in
- * which nobody else's text is encoded or decoded. Throws an `ApiError`; `param` names the field.
+ * Refuses texts that cannot fit into `maxTokens` tokens, whatever their tokens are: to encode megabytes takes seconds,
+ * in which nobody else's text is encoded or decoded. Throws an `ApiError`; `param` names the field.
  */
 export async function checkTextRoom(
   tokenizer: Pick<Tokenizer, 'vocabulary'>,

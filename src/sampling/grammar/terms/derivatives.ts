@@ -6,7 +6,7 @@ import type { Terms } from './terms.ts'
 /** Rows that may be made for one question before it is given up: about half a second. */
 const MAX_NEW_ROWS = 10_000
 
-/** The same for derivatives of parts: rows of terms with thousands of parts take a thousand times longer than others. */
+/** The same for derivatives of parts: rows of terms with thousands of parts take a thousand times longer. */
 const MAX_DERIVED = 5_000_000
 
 /**
