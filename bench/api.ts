@@ -69,8 +69,8 @@ async function together(port: number): Promise<void> {
   console.log(
     `${STREAMS} streams: ${lost} lost, slowest ` +
       `${(Math.max(...times) / Math.min(...times)).toFixed(2)} times the fastest (goal: at most 2), ` +
-      `${rate.toFixed(0)} tokens/s, ${(rate / oneRate).toFixed(2)} times one stream's ${oneRate.toFixed(0)} ` +
-      '(goal: at least 3)',
+      `${rate.toFixed(0)} tokens/s, ${(rate / oneRate).toFixed(2)} times one stream's ` +
+      `${oneRate.toFixed(0)} (goal: at least 3)`,
   )
   const delay = await readMetric(port, 'petals_event_loop_delay_max_seconds')
   console.log(
