@@ -1,3 +1,4 @@
+import { benchApi } from './api.ts'
 import { benchCache } from './cache.ts'
 import { benchFairness } from './fairness.ts'
 import { benchGrammar } from './grammar.ts'
@@ -14,6 +15,7 @@ import { benchWan } from './wan.ts'
 import { benchWire } from './wire.ts'
 
 const BENCHES: Record<string, () => Promise<void>> = {
+  api: benchApi,
   cache: benchCache,
   fairness: benchFairness,
   grammar: benchGrammar,

@@ -1,10 +1,11 @@
 import { build } from 'esbuild'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { entriesOf, sourceFiles } from './entries.ts'
 import { licensesOf, packagesOf } from './licenses.ts'
+import { PAGES, pageAssets, writePages } from './pages.ts'
 
 /**
  * Writes `dist/`: the program and the packages that it uses as a hundred files in place of a thousand, which is most of
@@ -37,7 +38,7 @@ const OTHER_INPUTS = ['package.json', 'package-lock.json', 'node_modules/.packag
 /** What is read, as it is now, so that a file that changes while a build is made makes it outdated. */
 function inputsNow(): Record<string, [bytes: number, changedMs: number]> {
   const own = readdirSync(import.meta.dirname).map((file) => join('build', file))
-  const files = [...sourceFiles(ROOT).map((file) => join('src', file)), ...own, ...OTHER_INPUTS]
+  const files = [...sourceFiles(ROOT).map((file) => join('src', file)), ...pageAssets(ROOT), ...own, ...OTHER_INPUTS]
   const present = files.filter((file) => existsSync(join(ROOT, file)))
   return Object.fromEntries(present.map((file) => [file, stampOf(ROOT, file)]))
 }
@@ -72,10 +73,11 @@ async function bundle(): Promise<void> {
     metafile: true,
     logLevel: 'warning',
   })
-  const packages = packagesOf(Object.keys(metafile.inputs))
+  const vendor = (await writePages(DIST)).map((file) => relative(ROOT, file))
+  const packages = packagesOf([...Object.keys(metafile.inputs), ...vendor])
   writeFileSync(join(DIST, LICENSES), licensesOf(ROOT, packages))
   const written = Object.keys(metafile.outputs).map((file) => basename(file))
-  const kept = new Set([...written, LICENSES, TYPES])
+  const kept = new Set([...written, LICENSES, TYPES, PAGES])
   for (const name of readdirSync(DIST)) if (!kept.has(name)) rmSync(join(DIST, name), { recursive: true })
   writeFileSync(join(ROOT, INPUTS), JSON.stringify(inputs))
 }

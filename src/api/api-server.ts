@@ -9,7 +9,7 @@ import { AccessControl, type ApiKey } from './access/access-control.ts'
 import { messageRoutes } from './anthropic/routes.ts'
 import { registerApiMetrics } from './api-metrics.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
-import { type Route, Router } from './http/router.ts'
+import { Router } from './http/router.ts'
 import { ModelCatalog } from './models/model-catalog.ts'
 import { chatRoute } from './openai/chat/handler.ts'
 import { completionRoute } from './openai/completions/handler.ts'
@@ -17,7 +17,10 @@ import { embeddingRoute } from './openai/embeddings.ts'
 import { modelRoutes } from './openai/models.ts'
 import { responseRoute } from './openai/responses/handler.ts'
 import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
+import { pageRoutes } from './pages/routes.ts'
 import { statusRoutes } from './status/routes.ts'
+import { swarmRoutes } from './swarm-view/routes.ts'
+import { SwarmWatch } from './swarm-view/swarm-watch.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import { VllmMetrics } from './vllm-metrics.ts'
 
@@ -29,13 +32,13 @@ export interface ApiServerModules {
 export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
   /** Without any, everybody is let in. */
   readonly keys: readonly ApiKey[]
-  /** Further routes, e.g. of pages. */
-  readonly routes?: readonly Route[]
 }
 
 export interface ApiServer extends HttpServer {
   /** The models that are served: add to it, and say when it is complete. */
   readonly catalog: ModelCatalog
+  /** What is told of the models' swarms, and of this node's load. */
+  readonly swarm: SwarmWatch
 }
 
 /** Serves the API. Until models are added, requests for them are answered with status 503. Throws `API_LISTEN`. */
@@ -48,6 +51,7 @@ export async function startApiServer(
   const access = new AccessControl(options.keys)
   const meters = new VllmMetrics(registry, { catalog, queue })
   const modules = { catalog, queue, meters }
+  const swarm = new SwarmWatch({ catalog, queue })
   const router = new Router([
     chatRoute(modules),
     completionRoute(modules),
@@ -57,9 +61,27 @@ export async function startApiServer(
     ...modelRoutes(catalog),
     ...tokenRoutes(catalog),
     ...statusRoutes({ catalog, queue, registry }),
-    ...(options.routes ?? []),
+    ...pageRoutes(),
+    ...swarmRoutes(swarm),
   ])
   const onAnswered = registerApiMetrics(registry, access)
   const server = await startHttpServer({ router, access, logger, onAnswered }, options)
-  return Object.assign(server, { catalog })
+  swarm.start()
+  return {
+    catalog,
+    swarm,
+    port: server.port,
+    // Pages that watch the swarm wait for nothing that will be complete.
+    get numOpen() {
+      return server.numOpen - swarm.numListeners
+    },
+    drain(timeoutMs) {
+      swarm.stop()
+      return server.drain(timeoutMs)
+    },
+    stop() {
+      swarm.stop()
+      return server.stop()
+    },
+  }
 }

@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
 import { createMetrics } from '../../src/api/metrics.ts'
 import { ServedModel } from '../../src/api/models/served-model.ts'
+import type { Span } from '../../src/base/span.ts'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO } from '../client/kit.ts'
@@ -39,10 +40,13 @@ export async function startTestApi(
     readonly template?: string
     readonly serverArgs?: readonly string[]
     readonly promptCacheTokens?: number
+    readonly spans?: readonly Span[]
+    readonly names?: readonly string[]
   } = {},
 ): Promise<TestApi> {
   const { folder = DEMO, template = 'model', serverArgs = [], promptCacheTokens = 65_536 } = model
-  const swarm = await startLocalSwarm({ model: folder, spans: DEMO_SPANS, threads: 1, extraArgs: serverArgs })
+  const { spans = DEMO_SPANS, names = [] } = model
+  const swarm = await startLocalSwarm({ model: folder, spans, names, threads: 1, extraArgs: serverArgs })
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
     bootstrap: [swarm.bootstrap],
     threads: 1,

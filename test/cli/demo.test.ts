@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { goldenContinuation, marked, start, until } from './kit.ts'
 
 const onLinux = { skip: process.platform !== 'linux' }
@@ -47,3 +48,23 @@ test(
     await until('no process', async () => (await marked(second.mark)).length === 0)
   },
 )
+
+test('Ctrl-C in the demo stops the continuation, and only a second one in a row ends it', onLinux, async (t) => {
+  const { child, ended, out } = start(t, ['demo'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  await until('the invitation', () => out.stderr.includes('Type a text'))
+  // A continuation that was over before the signal came is followed by another.
+  while (!out.stderr.includes('cut short')) {
+    const [shown, told] = [out.stdout.length, out.stderr.length]
+    child.stdin!.write('The state of the Union is\n')
+    await until('the beginning of a continuation', () => out.stdout.length > shown)
+    child.kill('SIGINT')
+    await until('its end', () => /tokens\/s|cut short/.test(out.stderr.slice(told)))
+  }
+  // Signals that come close together count as one.
+  await sleep(300)
+  child.kill('SIGINT')
+  await until('the word of what a second one does', () => out.stderr.endsWith('(Ctrl-C again ends)\n'))
+  await sleep(300)
+  child.kill('SIGINT')
+  assert.equal(await ended, 130)
+})

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { changesBetween } from '../../src/cli/status/changes.ts'
 import { renderFrame } from '../../src/cli/status/frame.ts'
-import { modelStatus } from '../../src/cli/status/model-status.ts'
+import { modelStatus } from '../../src/swarm/status/model-status.ts'
 import { recordOf } from '../swarm/kit.ts'
 import { LOOPBACK, start, until } from './kit.ts'
 

@@ -2,29 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { renderFrame } from '../../src/cli/status/frame.ts'
-import { modelStatus, numBlocksOf } from '../../src/cli/status/model-status.ts'
+import { modelStatus } from '../../src/swarm/status/model-status.ts'
 import { renderStatus } from '../../src/cli/status/render.ts'
 import { splitEvenly } from '../../src/cli/values/span.ts'
 import { recordOf } from '../swarm/kit.ts'
 
 const NOW = 1_800_000_000_000
 const KEY = 'llama-12x64-0123456789abcdef'
-
-test('blocks that no server is ONLINE with are missing, also where one is joining or draining', () => {
-  const records = [
-    recordOf('B'.repeat(12), { start: 4, end: 8 }),
-    recordOf('A'.repeat(12), { start: 0, end: 5 }),
-    recordOf('C'.repeat(12), { start: 8, end: 10, state: 'JOINING' }),
-    recordOf('D'.repeat(12), { start: 11, end: 12 }),
-  ]
-  const status = modelStatus(KEY, 12, records)
-  assert.deepEqual(status.holders, [1, 1, 1, 1, 2, 1, 1, 1, 0, 0, 0, 1])
-  assert.deepEqual(status.missing, ['8:11'])
-  assert.deepEqual(
-    status.servers.map(({ start }) => start),
-    [0, 4, 8, 11],
-  )
-})
 
 test('a table tells who holds what and names the holes', () => {
   const record = recordOf('12D3KooWabcdefgh', {
@@ -100,11 +84,6 @@ test('holes, silent servers and a clock that is off are red where colours are sh
 test('a swarm without servers says how to serve', () => {
   assert.match(renderStatus([], NOW), /petals-node serve --bootstrap/)
   assert.match(renderStatus([modelStatus(KEY, 12, [])], NOW), /nobody serves this model[^]*missing: 0:12/)
-})
-
-test('the number of blocks is read from the key, or from the records where somebody chose the key', () => {
-  assert.equal(numBlocksOf(KEY, [recordOf('A', { end: 4 })]), 12)
-  assert.equal(numBlocksOf('my-model', [recordOf('A', { end: 4 }), recordOf('B', { end: 9 })]), 9)
 })
 
 test('blocks are split so that spans differ by one at most', () => {

@@ -15,7 +15,7 @@ const cases: [string, number, RegExp][] = [
   ['serve --threads many', 2, /--threads many: expected a whole number/],
   ['serve --blocks 3-6', 2, /--blocks 3-6: expected START:END, like 0:8/],
   ['serve --blocks 6:12', 2, /--blocks 6:12: this model has blocks 0:8/],
-  ['serve --device gpu', 2, /--device gpu: expected auto, cpu, cuda or cuda:N/],
+  ['serve --device gpu', 2, /--device gpu: expected auto, cpu, cuda, cuda:N, webgpu or webgpu:N/],
   ['serve --listen here', 2, /--listen: "here" is no multiaddr/],
   [
     'serve --model no-such-folder',

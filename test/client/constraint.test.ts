@@ -7,6 +7,7 @@ import type { GenerationResult } from '../../src/client/generation/result.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { PromptCache } from '../../src/client/prompt-cache/prompt-cache.ts'
 import type { Constraint } from '../../src/sampling/grammar/constraint.ts'
+import type { JsonObject } from '../../src/sampling/grammar/json/json.ts'
 import type { GenerationOptions } from '../../src/sampling/options/options.ts'
 import { DEMO } from './kit.ts'
 
@@ -117,6 +118,9 @@ describe('a constraint', () => {
       /not at #\/properties\/a/,
     )
     await refused({ kind: 'json_schema', schema: false }, 'CONSTRAINT_UNSATISFIABLE', /#/)
+    let deep: JsonObject = { type: 'integer' }
+    for (let i = 0; i < 100_000; i++) deep = { items: deep }
+    await refused({ kind: 'json_schema', schema: deep }, 'CONSTRAINT_TOO_LARGE', /deeper than/)
     await refused({ kind: 'regex', pattern: '\\bx' }, 'CONSTRAINT_UNSUPPORTED', /\\b/)
   })
 

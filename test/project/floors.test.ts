@@ -41,7 +41,7 @@ const APART: readonly (readonly [string, string])[] = [
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['cache', 'loading', 'plan', 'adapters', 'ends', 'schedule', 'run', 'thread', 'session', '.'],
-  swarm: ['.', 'guards', 'frames', 'records', 'node'],
+  swarm: ['.', 'guards', 'frames', 'records', 'node', 'status'],
 }
 
 const imports = await readImports(new URL('../../src', import.meta.url).pathname)

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
+import { PageFiles } from '../../src/api/pages/page-files.ts'
 import { ROOT, goldenContinuation, readJson, startProgram, until } from '../cli/kit.ts'
 
 const exec = promisify(execFile)
@@ -55,6 +56,11 @@ export const parts = { createSwarmNode, loadIdentity, openModel, serve }
 
 function matches(pattern: string, text: string): string[] {
   return [...text.matchAll(new RegExp(pattern, 'g'))].map(([, name]) => name!)
+}
+
+interface Ready {
+  readonly multiaddrs: readonly string[]
+  readonly httpPort: number
 }
 
 interface Manifest {
@@ -222,14 +228,21 @@ describe('the packed package', () => {
         '1',
         '--attn-cache-tokens',
         '2048',
+        '--api-port',
+        '0',
         ...bootstrap.flatMap((address) => ['--bootstrap', address]),
       ]
       const { out, ended } = startProgram(t, process.execPath, args, { cwd: temp })
       const ready = await Promise.race([
-        until(`server ${blocks}`, () => readJson<{ multiaddrs: string[] }>(file), 60_000),
+        until(`server ${blocks}`, () => readJson<Ready>(file), 60_000),
         ended.then(() => assert.fail(`server ${blocks} ended: ${out.stderr}`)),
       ])
       bootstrap.push(ready.multiaddrs[0]!)
+      for (const path of ['/', '/swarm', '/pages/chat/main.js', '/pages/vendor/preact.js']) {
+        const response = await fetch(`http://127.0.0.1:${ready.httpPort}${path}`)
+        assert.equal(response.status, 200, path)
+        await response.text()
+      }
     }
     const model = join(installed, 'models', 'demo')
     const { stdout } = await exec(process.execPath, ['main.mjs', model, bootstrap[0]!], {
@@ -239,6 +252,15 @@ describe('the packed package', () => {
     assert.ok(stdout.length > 0)
     const { stdout: golden } = await exec(process.execPath, [bin, 'demo', '--once'], { cwd: temp, timeout: 180_000 })
     assert.equal(golden, await goldenContinuation())
+  })
+
+  test('has the web pages, and all that they load', async () => {
+    const sources = new PageFiles()
+    for (const path of sources.paths.filter((each) => each.startsWith('/pages/')))
+      assert.deepEqual(await readFile(join(installed, 'dist', path)), (await sources.get(path))!.body, path)
+    const terms = await readFile(join(installed, 'dist', 'third-party-licenses.txt'), 'utf8')
+    for (const name of ['preact', 'htm', 'marked', 'dompurify', '@highlightjs/cdn-assets'])
+      assert.match(terms, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(.+\\)$`, 'm'))
   })
 
   test('is taken by a CommonJS program as well', async () => {

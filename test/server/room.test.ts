@@ -147,6 +147,10 @@ const PASSES: Readonly<Record<string, [code: string, () => Omit<Partial<Backward
   'blocks that it does not hold': ['SPAN_NOT_HELD', () => ({ end: 3 })],
   'hidden states of another width': ['TENSOR_SHAPE', () => ({ hidden: states(1, 4, HIDDEN_SIZE - 1) })],
   'an adapter that it does not have': ['ADAPTER_UNKNOWN', () => ({ adapter: 'none' })],
+  'prompts that are not finite': [
+    'TENSOR_NONFINITE',
+    () => ({ prompts: fromFloat32(new Float32Array(2 * HIDDEN_SIZE).fill(Number.NaN), [1, 2, HIDDEN_SIZE]) }),
+  ],
   'prompts for more blocks': ['TENSOR_SHAPE', () => ({ prompts: states(2, 2, HIDDEN_SIZE) })],
 }
 

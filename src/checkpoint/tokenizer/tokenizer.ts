@@ -4,6 +4,7 @@ import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
+import { checkDepth } from '../../sampling/grammar/json/depth.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { TokenStream } from './token-stream.ts'
@@ -68,6 +69,7 @@ export class Tokenizer {
    * `ConstraintCompiler.compile`.
    */
   async checkConstraint(constraint: Constraint): Promise<void> {
+    checkDepth(constraint)
     await this.#thread.call('checkConstraint', { constraint })
   }
 

@@ -5,7 +5,7 @@ import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { type HubSettings, hubSettings } from '../../checkpoint/hub/settings.ts'
 import { endsTensorNames, spanTensorNames } from '../../engine/loading/tensor-names.ts'
 import { alignColumns } from '../terminal/columns.ts'
-import { spansOf } from '../values/span.ts'
+import { spansOf } from '../../base/span.ts'
 import type { ListValues } from './options.ts'
 
 /** What of a model's weights is here. */

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { ChildNode } from './child-node.ts'
 import type { ReadyReport } from './ready-file.ts'
 import { orAborted } from '../../base/abort.ts'
-import { type Span, spanText } from '../values/span.ts'
+import { type Span, spanText } from '../../base/span.ts'
 
 /** Which servers to start. */
 export interface LocalSwarmOptions {
@@ -13,6 +13,8 @@ export interface LocalSwarmOptions {
   readonly spans: readonly Span[]
   /** Whether an additional node connects the servers (default: true); otherwise the first server does. */
   readonly bootstrap?: boolean
+  /** What the servers are called, in the same order; by default nothing. */
+  readonly names?: readonly string[]
   /** Compute threads of each server; by default the cores are divided among them. */
   readonly threads?: number
   /** Further command-line options for each server. */
@@ -54,7 +56,7 @@ export interface LocalSwarm {
  * the signal's reason; all nodes are stopped then.
  */
 export async function startLocalSwarm(options: LocalSwarmOptions): Promise<LocalSwarm> {
-  const { model, spans, bootstrap: hasBootstrap = true, extraArgs = [], onEvent, signal } = options
+  const { model, spans, bootstrap: hasBootstrap = true, extraArgs = [], names = [], onEvent, signal } = options
   const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / spans.length))
   const nodes: ChildNode[] = []
   /** The first node's address, by which the others join. */
@@ -75,8 +77,8 @@ export async function startLocalSwarm(options: LocalSwarmOptions): Promise<Local
     onEvent?.({ type: 'ready', name, report, seconds: (performance.now() - began) / 1000 })
     return { node, report }
   }
-  const startServer = async (span: Span, join: readonly string[]): Promise<LocalServer> => {
-    const blocks = spanText(span)
+  const startServer = async (i: number, join: readonly string[]): Promise<LocalServer> => {
+    const blocks = spanText(spans[i]!)
     const args = [
       'serve',
       '--model',
@@ -87,6 +89,7 @@ export async function startLocalSwarm(options: LocalSwarmOptions): Promise<Local
       String(threads),
       '--metrics-port',
       '0',
+      ...(names[i] === undefined ? [] : ['--public-name', names[i]]),
       ...join,
       ...extraArgs,
     ]
@@ -96,10 +99,11 @@ export async function startLocalSwarm(options: LocalSwarmOptions): Promise<Local
 
   try {
     const servers: LocalServer[] = []
-    if (!hasBootstrap) servers.push(await startServer(spans[0]!, []))
+    if (!hasBootstrap) servers.push(await startServer(0, []))
     else await start('bootstrap', ['bootstrap'])
     const join = ['--bootstrap', bootstrap!]
-    servers.push(...(await Promise.all(spans.slice(servers.length).map((span) => startServer(span, join)))))
+    const left = [...spans.keys()].slice(servers.length)
+    servers.push(...(await Promise.all(left.map((i) => startServer(i, join)))))
     return { bootstrap: bootstrap!, servers, stop }
   } catch (error) {
     await stop()

@@ -7,7 +7,8 @@ import { endsTensorNames, spanTensorNames } from '../../engine/loading/tensor-na
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { ProgressView } from '../terminal/progress.ts'
-import { type Span, parseSpan, spanText } from '../values/span.ts'
+import { type Span, spanText } from '../../base/span.ts'
+import { parseSpan } from '../values/span.ts'
 import type { PullValues } from './options.ts'
 
 /** Downloads tensors of a model of the hub, and tells what is here then. Throws as `openModel` and `fetchTensors`. */

@@ -7,7 +7,7 @@ import type { OptionValues } from '../options/option-table.ts'
 import type { metricsOptions } from '../options/server-options.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import { openMetricsEndpoint } from '../process/metrics-endpoint.ts'
-import { spansOf } from '../values/span.ts'
+import { spansOf } from '../../base/span.ts'
 
 /** The metrics endpoint of a server. */
 export interface ServerMetrics {

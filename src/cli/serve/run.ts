@@ -11,6 +11,7 @@ import { deviceText, parseDType } from '../../runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../server/serve.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
+import type { ServingSnapshot } from '../../api/swarm-view/snapshot.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import type { CommandContext } from '../command.ts'
@@ -21,7 +22,8 @@ import { announceReady, bestFirst } from '../process/ready-file.ts'
 import type { ServeValues } from './options.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import type { Shutdown } from '../process/shutdown.ts'
-import { parseSpan, spanText } from '../values/span.ts'
+import { spanText } from '../../base/span.ts'
+import { parseSpan } from '../values/span.ts'
 import { parseThroughput } from '../values/throughput.ts'
 import { startNode } from '../join/start-node.ts'
 import { answerThrough, openServeApi } from './api.ts'
@@ -86,9 +88,17 @@ async function start(
   if (hint !== undefined) logger.info(hint)
   const running = await serve(node, { ...options, download, signal, onProgress: progress.loading() }, logger)
   cleanup.add(() => running.stop())
-  if (api !== undefined) await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  if (api !== undefined) {
+    api.swarm.serving = () => loadOf(running)
+    await answerThrough(node, values, { api, registry, logger, cleanup }, { ...download, signal })
+  }
   await tellReady(values, { running, node, metrics, api }, logger, cleanup)
   return { running, api }
+}
+
+/** What the swarm's page shows of this node's own span. */
+function loadOf({ keeper: { numSessions, cacheTokens, cacheTokensLeft } }: RunningServer): ServingSnapshot {
+  return { sessions: numSessions, cacheTokens, cacheTokensLeft }
 }
 
 function serveOptions(values: ServeValues, checkpoint: Checkpoint): ServeOptions {

@@ -1,6 +1,6 @@
 import { shortPeer } from '../terminal/short-peer.ts'
-import { spanText } from '../values/span.ts'
-import type { ModelStatus, ServerStatus } from './model-status.ts'
+import { spanText } from '../../base/span.ts'
+import type { ModelStatus, ServerStatus } from '../../swarm/status/model-status.ts'
 
 /**
  * One line for each server that has come, changed or gone. Figures that always vary, such as the free cache, do not

@@ -1,8 +1,8 @@
 import { type ClockVerdict, clockText } from '../../swarm/node/clock-votes.ts'
 import { red } from '../terminal/red.ts'
 import { shortPeer } from '../terminal/short-peer.ts'
-import { spanText } from '../values/span.ts'
-import type { ModelStatus, ServerStatus } from './model-status.ts'
+import { spanText } from '../../base/span.ts'
+import type { ModelStatus, ServerStatus } from '../../swarm/status/model-status.ts'
 
 /** The terminal's size, and the current time. */
 export interface FrameSize {

@@ -2,8 +2,8 @@ import { type ClockVerdict, clockText } from '../../swarm/node/clock-votes.ts'
 import { red } from '../terminal/red.ts'
 import { alignColumns } from '../terminal/columns.ts'
 import { shortPeer } from '../terminal/short-peer.ts'
-import { spanText } from '../values/span.ts'
-import type { ModelStatus, ServerStatus } from './model-status.ts'
+import { spanText } from '../../base/span.ts'
+import type { ModelStatus, ServerStatus } from '../../swarm/status/model-status.ts'
 
 const BLOCKS_PER_LINE = 64
 const HEADINGS = [

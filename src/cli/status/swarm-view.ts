@@ -10,10 +10,11 @@ import { createLogger } from '../terminal/logger.ts'
 import type { StatusValues } from './options.ts'
 import { lanOf } from '../join/addresses.ts'
 import { readSwarmKey } from '../join/swarm-key.ts'
-import { type ModelStatus, modelStatus, numBlocksOf } from './model-status.ts'
+import { type ModelStatus, numBlocksOf } from '../../swarm/status/model-status.ts'
+import { ServerProbes } from '../../swarm/status/server-probes.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
-/** How long a server may take to answer; a healthy one takes milliseconds. */
+/** How long a bootstrap peer may take to tell the time. */
 const ANSWER_TIMEOUT_MS = 3000
 
 interface WantedModel {
@@ -26,10 +27,7 @@ interface WantedModel {
 export class SwarmView {
   readonly #node: SwarmNode
   readonly #wanted: WantedModel | undefined
-  /** Servers that did not answer when they were last asked. */
-  readonly #silent = new Set<string>()
-  /** Round trips of those that did, in milliseconds. */
-  readonly #roundTrips = new Map<string, number>()
+  readonly #probes: ServerProbes
 
   /** Joins the swarm; `cleanup` leaves it. Throws as `startNode`. */
   static async open(values: StatusValues, cleanup: Cleanup): Promise<SwarmView> {
@@ -53,6 +51,7 @@ export class SwarmView {
   private constructor(node: SwarmNode, wanted: WantedModel | undefined) {
     this.#node = node
     this.#wanted = wanted
+    this.#probes = new ServerProbes(node)
   }
 
   /** Whose clock is off, if one is. */
@@ -66,14 +65,10 @@ export class SwarmView {
 
   /** The status of all models of the swarm, or of the one that was asked for. */
   models(): ModelStatus[] {
-    const models = this.#keys().map((key) => {
-      const directory = this.#exchange.store.hold(key)
-      const records = directory.records()
-      const silent = new Set(
-        records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)),
-      )
-      return modelStatus(key, this.#wanted?.numBlocks ?? numBlocksOf(key, records), records, silent, this.#roundTrips)
-    })
+    const { store } = this.#exchange
+    const models = this.#keys().map((key) =>
+      this.#probes.status(key, this.#wanted?.numBlocks ?? numBlocksOf(key, store.hold(key).records())),
+    )
     return models.filter(({ servers }) => this.#wanted !== undefined || servers.length > 0)
   }
 
@@ -91,7 +86,7 @@ export class SwarmView {
     const [answers] = await Promise.all([Promise.allSettled(asks), Promise.allSettled(contacts)])
     const failed = answers.find((answer) => answer.status === 'rejected')
     if (failed !== undefined && answers.every(({ status }) => status === 'rejected')) throw failed.reason as Error
-    await Promise.all(this.#keys().map((key) => this.#probe(key)))
+    await Promise.all(this.#keys().map((key) => this.#probes.probe(key)))
   }
 
   /** Calls `listener` after each change that peers report, from now on; `cleanup` ends it. */
@@ -116,27 +111,6 @@ export class SwarmView {
 
   #keys(): string[] {
     return this.#wanted === undefined ? this.#exchange.store.modelKeys.toSorted() : [this.#wanted.key]
-  }
-
-  async #probe(key: string): Promise<void> {
-    await Promise.all(
-      this.#exchange.store
-        .hold(key)
-        .records()
-        .map(async (record) => {
-          const answers = await this.#exchange.ask(record, key, AbortSignal.timeout(ANSWER_TIMEOUT_MS)).then(
-            () => true,
-            () => false,
-          )
-          if (answers) this.#silent.delete(record.peerId)
-          else this.#silent.add(record.peerId)
-          this.#roundTrips.delete(record.peerId)
-          if (!answers) return
-          const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
-          const contact = await askContact(this.#node, record, undefined, signal).catch(() => undefined)
-          if (contact !== undefined) this.#roundTrips.set(record.peerId, contact.roundTripMs)
-        }),
-    )
   }
 }
 

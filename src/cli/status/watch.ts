@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cleanup } from '../process/cleanup.ts'
 import { changesBetween } from './changes.ts'
 import { renderFrame } from './frame.ts'
-import type { ModelStatus } from './model-status.ts'
+import type { ModelStatus } from '../../swarm/status/model-status.ts'
 import { Screen } from './screen.ts'
 import type { SwarmView } from './swarm-view.ts'
 

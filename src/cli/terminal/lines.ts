@@ -81,11 +81,16 @@ async function taken(take: (line: string) => Promise<boolean>, line: string, isT
 function openLines(isTyped: boolean, signal: AbortSignal): Interface {
   if (!isTyped || !process.stderr.isTTY)
     return createInterface({ input: process.stdin, ...(isTyped && { output: process.stderr }), signal })
-  const text = new PastedText()
+  // By this readline sets the terminal's mode, also after Ctrl-Z and fg.
+  const text = Object.assign(new PastedText(), { setRawMode: (mode: boolean) => process.stdin.setRawMode(mode) })
   process.stdin.pipe(text)
-  process.stdin.setRawMode(true)
   process.stderr.write(ASK_FOR_PASTES)
   const lines = createInterface({ input: text, output: process.stderr, terminal: true, signal })
+  // After Ctrl-Z and fg readline has paused its input, and a shell may have ended the mode.
+  lines.on('SIGCONT', () => {
+    process.stderr.write(ASK_FOR_PASTES)
+    lines.resume()
+  })
   process.once('exit', restore)
   lines.once('close', () => {
     process.off('exit', restore)

@@ -1,6 +1,7 @@
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeByRename } from '../../checkpoint/hub/cache/files.ts'
+import { onDisk } from '../../client/training/results/on-disk.ts'
 import type { CurvePoint } from './curve-point.ts'
 import { lossChart } from './loss-chart.ts'
 
@@ -17,7 +18,7 @@ export class Curve {
     const text = await readFile(join(folder, 'loss.csv'), 'utf8').catch(() => '')
     const points = step === 0 ? [] : parse(text).filter((point) => point.step <= step)
     const curve = new Curve(folder, title, points)
-    await writeByRename(curve.#csv, [HEADER, ...points.map(lineOf), ''].join('\n'))
+    await onDisk(folder, () => writeByRename(curve.#csv, [HEADER, ...points.map(lineOf), ''].join('\n')))
     return curve
   }
 
@@ -34,12 +35,14 @@ export class Curve {
 
   async add(point: CurvePoint): Promise<void> {
     this.#points.push(point)
-    await appendFile(this.#csv, `${lineOf(point)}\n`)
+    await onDisk(this.#folder, () => appendFile(this.#csv, `${lineOf(point)}\n`))
   }
 
   /** Draws it anew. */
   async draw(): Promise<void> {
-    await writeByRename(join(this.#folder, 'loss.svg'), lossChart(this.#title, this.#points))
+    await onDisk(this.#folder, () =>
+      writeByRename(join(this.#folder, 'loss.svg'), lossChart(this.#title, this.#points)),
+    )
   }
 
   get #csv(): string {

@@ -1,7 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-
-/** Blocks `start` to `end`, `end` not included. */
-export type Span = readonly [start: number, end: number]
+import type { Span } from '../../base/span.ts'
 
 /** Reads `--blocks`. Throws `USAGE` unless it is START:END with blocks that the model has. */
 export function parseSpan(text: string, numBlocks: number): Span {
@@ -13,19 +11,8 @@ export function parseSpan(text: string, numBlocks: number): Span {
   throw new UsageError(`--blocks ${text}: this model has blocks 0:${numBlocks}, and START must be below END`)
 }
 
-export function spanText([start, end]: Span): string {
-  return `${start}:${end}`
-}
-
 /** Divides `numBlocks` blocks into `numSpans` spans whose lengths differ by at most one. */
 export function splitEvenly(numBlocks: number, numSpans: number): Span[] {
   const cut = (i: number) => Math.floor((i * numBlocks) / numSpans)
   return Array.from({ length: numSpans }, (_, i) => [cut(i), cut(i + 1)] as const)
-}
-
-/** Blocks in ascending order as spans, each as START:END. */
-export function spansOf(blocks: readonly number[]): string[] {
-  const firsts = blocks.filter((block, i) => blocks[i - 1] !== block - 1)
-  const lasts = blocks.filter((block, i) => blocks[i + 1] !== block + 1)
-  return firsts.map((start, i) => spanText([start, lasts[i]! + 1]))
 }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import { PetalsError } from '../../base/errors.ts'
 import type { BatchModel } from './batch-loss.ts'
 import {
@@ -13,6 +14,7 @@ import { ExampleOrder } from './data/order.ts'
 import { copyOf, setTo } from './arithmetic.ts'
 import { type Trained, parametersOf, withValues } from './methods/trained.ts'
 import { rateFactor } from './optimizers/schedule.ts'
+import { onDisk } from './results/on-disk.ts'
 import { Trainer } from './trainer.ts'
 import { type ResolvedTuneOptions, settingsOf } from './tune-options.ts'
 
@@ -73,7 +75,7 @@ export class Running {
 
   /**
    * Begins, or goes on from the checkpoint that the options name. Throws `TUNE_CHECKPOINT` and `CHECKPOINT_...` for one
-   * that does not fit.
+   * that does not fit, and `TUNE_DISK` where none can be written.
    */
   static async begin(parts: TuningParts): Promise<Running> {
     const { dataset, options, modelKey } = parts
@@ -84,6 +86,8 @@ export class Running {
       data: dataset.digest,
       evaluation: evaluation?.digest ?? 'none',
     }
+    // Told now, not after the steps that would be lost.
+    if (checkpoint !== undefined) await onDisk(checkpoint.folder, () => mkdir(checkpoint.folder, { recursive: true }))
     const state = checkpoint && (await loadCheckpoint(checkpoint.folder, settings))
     if (state !== undefined && options.seed !== undefined && options.seed !== state.seed)
       throw new PetalsError(

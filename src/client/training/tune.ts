@@ -22,6 +22,9 @@ import { Tuning } from './tuning.ts'
  * labels that do not fit; all else while it is iterated.
  */
 export function tune(model: TunableModel, dataset: Dataset, options: TuneOptions): Tuning {
+  // Programs in JavaScript have nobody else to tell them.
+  if ((dataset as Dataset | undefined) === undefined || (options as TuneOptions | undefined) === undefined)
+    throw new UsageError('tune takes a model, a data set (loadDataset) and options')
   const resolved = resolveTuneOptions(options)
   for (const each of [dataset, options.evaluation]) if (each !== undefined) checkDataset(model, each, resolved)
   const blocks = new SwarmBlocks(model.layers, options.signal)

@@ -10,6 +10,7 @@ import { promptsNow } from './methods/prompts.ts'
 import { valuesNow } from './parameter.ts'
 import { saveClassifier } from './results/classifier-folder.ts'
 import { saveHead } from './results/head-folder.ts'
+import { onDisk } from './results/on-disk.ts'
 import { saveLora } from './results/peft-folder.ts'
 import { savePrompts } from './results/prompts-folder.ts'
 import { Running, type TuneStep, type TuningParts } from './running.ts'
@@ -104,9 +105,13 @@ export class Tuning implements AsyncIterable<TuneStep> {
 
   /**
    * Writes what `result` gives into a folder: prompts for `loadPrompts`, an adapter as PEFT saves one (`loadAdapter`,
-   * `serve --adapters`), a head for `loadClassifier` or `loadHead`.
+   * `serve --adapters`), a head for `loadClassifier` or `loadHead`. Throws `TUNE_DISK`.
    */
   async save(folder: string): Promise<void> {
+    await onDisk(folder, () => this.#save(folder))
+  }
+
+  async #save(folder: string): Promise<void> {
     const { prompts, classifier, head } = await this.result()
     const { lora } = (await this.#begun()).best()
     if (prompts !== undefined) await savePrompts(folder, prompts)

@@ -42,6 +42,8 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   /** For this thread, where that is sensible at all. */
   #runner: EndsRunner | undefined
   #headSeconds = Infinity
+  /** Open texts whose tokens are chosen on the caller's thread. */
+  #textsHere = 0
   #lastHeadAt = -Infinity
   #hasVocabulary = false
 
@@ -175,7 +177,18 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
-    return this.#isQuick(1, options) ? textHere(this, options, ids) : textInThread(this.#thread, options, ids)
+    // The steps of texts that are written at the same time come together.
+    if (!this.#isQuick(this.#textsHere + 1, options)) return textInThread(this.#thread, options, ids)
+    this.#textsHere += 1
+    const text = textHere(this, options, ids)
+    let isOpen = true
+    return {
+      choose: (hidden) => text.choose(hidden),
+      close: () => {
+        if (isOpen) this.#textsHere -= 1
+        isOpen = false
+      },
+    }
   }
 
   openBeams(options: ResolvedOptions, ids: readonly number[]): ChosenBeams {

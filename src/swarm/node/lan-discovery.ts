@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import makeMdns, { type MulticastDNS, type QueryPacket, type ResponsePacket } from 'multicast-dns'
+import type { MulticastDNS, QueryPacket, ResponsePacket } from 'multicast-dns'
 import { multiaddr } from '@multiformats/multiaddr'
 import { orAborted } from '../../base/abort.ts'
 import { errorMessage } from '../../base/errors.ts'
@@ -67,8 +67,9 @@ export class LanDiscovery {
   }
 
   /** Asks now and from time to time, and answers, until `stop`. */
-  start(): void {
+  async start(): Promise<void> {
     const { interface: chosen } = this.#options
+    const { default: makeMdns } = await import('multicast-dns')
     // Bound to all addresses, since packets for a group do not arrive at a socket of one of them.
     const mdns = makeMdns({ bind: '0.0.0.0', ...(chosen !== undefined && { interface: chosen }) })
     this.#mdns = mdns

@@ -353,7 +353,7 @@ export class SwarmNode {
     const lan = this.#lan && this.#lookOnLan(bootstrap, this.#lan)
     this.#running = { libp2p, bootstrap, lan }
     bootstrap.start()
-    lan?.start()
+    await lan?.start()
   }
 
   /** Peers that are found become bootstrap peers. */

@@ -5,7 +5,7 @@ import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../../src
 import { resultOf } from '../../../src/client/generation/continuations.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import { type CachedResult, PromptCache } from '../../../src/client/prompt-cache/prompt-cache.ts'
-import type { Span } from '../../../src/cli/values/span.ts'
+import type { Span } from '../../../src/base/span.ts'
 import { eventually } from '../../eventually.ts'
 import { DEMO } from '../kit.ts'
 import { someIds } from './some-ids.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -151,6 +151,44 @@ describe('a training with a checkpoint', () => {
     for (let i = 0; i < 7; i++) await steps.next()
     const resumed = await all(new Tuning(toyParts({ ...OPTIONS, seed: undefined, checkpoint })))
     assert.deepEqual(curve(resumed), curve(await all(new Tuning(toyParts(OPTIONS)))).slice(5))
+  })
+
+  test('that cannot be written is told before the first step, and a result likewise', async () => {
+    const file = join(folder, 'a file')
+    await writeFile(file, 'no folder')
+    for (const at of [file, join(file, 'below')]) {
+      const tuning = new Tuning(toyParts({ ...OPTIONS, checkpoint: { folder: at } }))
+      await assert.rejects(tuning.step(), { code: 'TUNE_DISK', message: /name another folder/ })
+    }
+    const tuning = new Tuning(toyParts(OPTIONS))
+    await assert.rejects(tuning.save(file), { code: 'TUNE_DISK' })
+  })
+
+  test('that is damaged is refused by what is wrong with it', async () => {
+    const at = join(folder, 'damaged')
+    const parts = () => toyParts({ ...OPTIONS, checkpoint: { folder: at } })
+    await all(new Tuning(parts()), 2)
+    const [json, tensors] = [join(at, 'checkpoint.json'), join(at, 'checkpoint-2.safetensors')]
+    const [text, bytes] = [await readFile(json, 'utf8'), await readFile(tensors)]
+    const changes: [from: string | RegExp, to: string, code: string][] = [
+      [/^/, 'x', 'CHECKPOINT_FORMAT'],
+      ['"step": 2', '"step": "2"', 'TUNE_CHECKPOINT'],
+      ['"step": 2', '"step": -2', 'TUNE_CHECKPOINT'],
+      [/"position": \d+/, '"position": 0.5', 'TUNE_CHECKPOINT'],
+      ['checkpoint-2.safetensors', '../checkpoint-2.safetensors', 'TUNE_CHECKPOINT'],
+      ['checkpoint-2.safetensors', 'checkpoint-3.safetensors', 'CHECKPOINT_MISSING_FILE'],
+    ]
+    for (const [from, to, code] of changes) {
+      await writeFile(json, text.replace(from, to))
+      await assert.rejects(new Tuning(parts()).step(), { code }, `${from} -> ${to}`)
+    }
+    await writeFile(json, text)
+    for (const content of [bytes.subarray(0, -4), Buffer.from('garbage'), Buffer.alloc(0)]) {
+      await writeFile(tensors, content)
+      await assert.rejects(new Tuning(parts()).step(), { code: /^CHECKPOINT_(?:HEADER|TRUNCATED)$/ })
+    }
+    await writeFile(tensors, bytes)
+    assert.equal(await new Tuning(parts()).step(), 2)
   })
 
   test('of other options is refused by name', async () => {

@@ -143,6 +143,11 @@ test('what has no form of a constraint is none', () => {
   assert.ok(isConstraint({ kind: 'repeat', part: { kind: 'sequence', parts: [SCHEMA] }, min: 0 }))
 })
 
+/** An object that is told from others by its kind. */
+function tagged(kind: number): object {
+  return { type: 'object', properties: { kind: { const: kind }, a: true }, required: ['kind'] }
+}
+
 /** The code of the error that a schema has, or `none`. */
 function codeOf(schema: object): string {
   try {
@@ -167,6 +172,11 @@ describe('what would take too long', () => {
   test('is no pattern that RegExp would go back and forth for', () => {
     const name = `${'a'.repeat(64)}!`
     assert.equal(codeOf({ patternProperties: { '^(a+)+$': {} }, required: [name] }), 'none')
+  })
+
+  test('is no union of many that a property tells apart', () => {
+    assert.equal(codeOf({ oneOf: Array.from({ length: 200 }, (_, i) => tagged(i)) }), 'none')
+    assert.equal(codeOf({ oneOf: [1, 2, 3, 2].map((kind) => tagged(kind)) }), 'CONSTRAINT_UNSUPPORTED')
   })
 
   test('is no matter of large numbers', () => {

@@ -57,7 +57,7 @@ test('answers that name other machines, other peers or nonsense are passed over'
     { peerId: 'nobody', swarmKey, addresses: () => [], onPeer: (peer) => found.push(peer), logger },
     LAN,
   )
-  discovery.start()
+  await discovery.start()
   t.after(() => discovery.stop())
   const junk = createSocket('udp4')
   t.after(() => junk.close())

@@ -90,6 +90,8 @@ class Parser {
     this.#isFinal = true
     while (this.#step());
     if (this.#mode === 'call' || this.#mode === 'named' || this.#mode === 'named arguments') this.#endCall()
+    // A call that was none may leave blanks behind it.
+    while (this.#step());
     return this.#taken()
   }
 

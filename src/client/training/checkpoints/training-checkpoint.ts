@@ -9,6 +9,7 @@ import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../tensor/tensor.ts'
 import type { OptimizerState } from '../optimizers/optimizer.ts'
+import { onDisk } from '../results/on-disk.ts'
 import { readTensors } from '../results/read-tensors.ts'
 
 /** The best evaluation so far, and what the parameters were then. */
@@ -42,9 +43,14 @@ const TENSORS = /^checkpoint-\d+\.safetensors$/
 
 /**
  * Writes the state into a folder. The tensors come first, under a name of their own; the file that names them replaces
- * the last one at once: whenever a process is killed, the folder holds one whole state.
+ * the last one at once: whenever a process is killed, the folder holds one whole state. Throws `TUNE_DISK`; the last
+ * state is whole then as well.
  */
-export async function saveCheckpoint(folder: string, state: TrainingState, settings: TrainingSettings): Promise<void> {
+export function saveCheckpoint(folder: string, state: TrainingState, settings: TrainingSettings): Promise<void> {
+  return onDisk(folder, () => writeState(folder, state, settings))
+}
+
+async function writeState(folder: string, state: TrainingState, settings: TrainingSettings): Promise<void> {
   const { step, position, seed, values, optimizer, best } = state
   const name = `checkpoint-${step}.safetensors`
   const tensors = new Map<string, Tensor>()
@@ -79,7 +85,9 @@ export async function loadCheckpoint(folder: string, settings: TrainingSettings)
   const json = await readJsonObject(file)
   checkSettings(folder, json['settings'], settings)
   const fields = new Fields(json, file)
-  const tensors = await readTensors(join(folder, fields.text('tensors')))
+  const name = fields.text('tensors')
+  if (!TENSORS.test(name)) throw broken(file, 'tensors', name)
+  const tensors = await readTensors(join(folder, name))
   const arrays = (kind: string): Map<string, Float32Array> =>
     new Map(
       [...tensors]
@@ -102,7 +110,11 @@ export async function loadCheckpoint(folder: string, settings: TrainingSettings)
 function countOf(json: JsonObject, field: string, file: string): number {
   const value = json[field]
   if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value)
-  throw new PetalsError(
+  throw broken(file, field, value)
+}
+
+function broken(file: string, field: string, value: unknown): PetalsError {
+  return new PetalsError(
     'TUNE_CHECKPOINT',
     `${file}: ${field} is ${JSON.stringify(value)}: remove the folder to begin anew`,
   )

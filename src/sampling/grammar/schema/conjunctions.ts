@@ -7,6 +7,7 @@ import type { SchemaNode, SchemaNodes } from './nodes.ts'
 import { type ObjectPlan, canHoldObject, checkLeast, planObject } from './objects.ts'
 import { scalar } from './scalars.ts'
 import { type Exclusive, expand } from './shapes.ts'
+import { toldApart } from './tags.ts'
 
 /** One way in which a value can fulfil a conjunction. */
 export type Plan = { readonly kind: 'scalar'; readonly term: Term } | ArrayPlan | ObjectPlan
@@ -113,6 +114,7 @@ export class Conjunctions {
   #checkExclusive({ path, beside, nodes }: Exclusive): void {
     for (let i = 0; i < nodes.length; i++) {
       for (let j = 0; j < i; j++) {
+        if (toldApart(this.#nodes, nodes[j]!, nodes[i]!)) continue
         const both = this.of([beside, nodes[j]!, nodes[i]!])
         this.#discover(both)
         if (!this.isPossible(both)) continue

@@ -1,4 +1,5 @@
 import { invalid, tooLarge, unsupported } from '../errors.ts'
+import { checkDepth } from '../json/depth.ts'
 import { type Json, type JsonObject, isObject } from '../json/json.ts'
 import { checkKeywords } from './keywords.ts'
 
@@ -12,7 +13,6 @@ export interface SchemaNode {
 
 /** Far above what anybody writes by hand. */
 const MAX_NODES = 20_000
-const MAX_DEPTH = 200
 
 /** The schemas of one document. Each is checked when it is first asked for. */
 export class SchemaNodes {
@@ -74,15 +74,6 @@ export class SchemaNodes {
     if (value === undefined || (path !== '#' && !path.startsWith('#/')))
       throw invalid(`$ref at ${node.path}`, 'names nothing in the schema', ref)
     return this.at(path, value)
-  }
-}
-
-/** Throws `CONSTRAINT_TOO_LARGE` for what would overflow the stack of whoever walks it. */
-function checkDepth(document: Json): void {
-  let level: Json[] = [document]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_DEPTH) throw tooLarge(`a schema nested deeper than ${MAX_DEPTH}`)
-    level = level.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []))
   }
 }
 

@@ -165,7 +165,7 @@ function shared(a: readonly Json[] | undefined, b: readonly Json[]): readonly Js
 }
 
 /** The same text for equal values. */
-function canonical(value: Json): string {
+export function canonical(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
   if (!isObject(value)) return JSON.stringify(value)
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))

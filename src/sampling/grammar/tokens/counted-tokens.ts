@@ -22,28 +22,31 @@ export function countedOf(terms: Terms, term: Term): Counted | undefined {
   return { unlimited: term.op === 'atom' ? terms.atom(unlimited) : unlimited, min: repeat.min, max: repeat.max }
 }
 
-/** Where a state stands in a repetition: between two repeats, within one, or behind the last. */
-type Place = 'between' | 'within' | 'behind'
+/** Where a state stands in a repetition: between two repeats, within one, behind the last, or at several places. */
+export const BETWEEN = 1
+export const WITHIN = 2
+export const BEHIND = 3
+export const SEVERAL = 4
 
-/** Tells where the states of a repetition without limits stand; undefined for those that may be at two places. */
+/** Where the states of a repetition without limits stand. */
 export class Places {
   readonly #loop: Term
-  readonly #known = new Map<Term, Place | undefined>()
+  /** By ids of states. */
+  readonly #known: number[] = []
 
   constructor(unlimited: Term) {
     this.#loop = innerOf(unlimited)
   }
 
-  of(state: Term): Place | undefined {
-    if (!this.#known.has(state)) this.#known.set(state, this.#find(innerOf(state)))
-    return this.#known.get(state)
+  of(state: Term): number {
+    return (this.#known[state.id] ??= this.#find(innerOf(state)))
   }
 
-  #find(state: Term): Place | undefined {
-    if (state === this.#loop) return 'between'
-    if (state.op === 'or' || state.op === 'and') return undefined
-    for (let rest: Term = state; rest.op === 'concat'; rest = rest.tail) if (rest.tail === this.#loop) return 'within'
-    return 'behind'
+  #find(state: Term): number {
+    if (state === this.#loop) return BETWEEN
+    if (state.op === 'or' || state.op === 'and') return SEVERAL
+    for (let rest: Term = state; rest.op === 'concat'; rest = rest.tail) if (rest.tail === this.#loop) return WITHIN
+    return BEHIND
   }
 }
 
@@ -73,8 +76,11 @@ export class CountedTokens {
     return this.#size * Float64Array.BYTES_PER_ELEMENT
   }
 
-  /** Notes a node that is reached after so many repeats, the one under way included. */
-  add(node: number, count: number, { isOpen, isEnd }: { readonly isOpen: boolean; readonly isEnd: boolean }): void {
+  /**
+   * Notes a node that is reached after so many repeats, the one under way included; whether it is in the repetition
+   * still, and whether the repetition may be over there.
+   */
+  add(node: number, count: number, isOpen: boolean, isEnd: boolean): void {
     const { tokens, twins, ends } = this.#trie
     const list = isOpen ? this.#open : this.#closed
     for (let token = tokens[node]!; token !== -1; token = twins[token]!) this.#note(list, count, token)

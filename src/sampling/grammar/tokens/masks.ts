@@ -1,7 +1,7 @@
 import type { Derivatives } from '../terms/derivatives.ts'
 import type { Term } from '../terms/term.ts'
 import type { Terms } from '../terms/terms.ts'
-import { CountedTokens, Places, countedOf } from './counted-tokens.ts'
+import { BEHIND, BETWEEN, CountedTokens, Places, SEVERAL, countedOf } from './counted-tokens.ts'
 import { type Exits, type HeadTokens, bytesOfHead, exitsFrom } from './head-tokens.ts'
 import { type TokenSet, TokenSetBuilder, byteSizeOf } from './token-set.ts'
 import { type Vocabulary, sizeOf } from './vocabulary.ts'
@@ -123,11 +123,11 @@ export class Masks {
       if (depth === 0) return
       const state = terms.byId(id)
       const place = places.of(state)
-      if (place === undefined) counted.isAmbiguous = true
+      if (place === SEVERAL) counted.isAmbiguous = true
       const before = ended[depth - 1]!
-      ended[depth] = place === 'between' ? before + 1 : before
-      const count = place === 'behind' ? before : before + 1
-      counted.add(node, count, { isOpen: place !== 'behind', isEnd: state.nullable })
+      ended[depth] = place === BETWEEN ? before + 1 : before
+      const isOpen = place !== BEHIND
+      counted.add(node, isOpen ? before + 1 : before, isOpen, state.nullable)
     })
     return counted
   }

@@ -150,6 +150,7 @@ const WRITTEN: Record<ToolFormat, readonly [text: string, expected: Partial<Whol
     ['[TOOL_CALLS] []', { content: '[TOOL_CALLS] []' }],
     ['[TOOL_CALLS] oh', { content: '[TOOL_CALLS] oh' }],
     ['[TOOL', { content: '[TOOL' }],
+    ['[TOOL_CALLS] \n', { content: '[TOOL_CALLS] \n' }],
   ],
   'mistral-args': [
     [`[TOOL_CALLS]look[ARGS]${ARGS}`, { calls: [CALL] }],

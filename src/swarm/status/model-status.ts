@@ -1,5 +1,5 @@
-import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { spansOf } from '../values/span.ts'
+import type { ServerRecord } from '../records/record-fields.ts'
+import { spansOf } from '../../base/span.ts'
 
 /**
  * A server's record, and whether the server answered just now. The record of a killed server stays valid for a minute.

@@ -1,0 +1,26 @@
+import type { VNode } from 'preact'
+import { html } from '../../shared/html.ts'
+import { Mark } from '../../shared/icons.ts'
+import { swarm } from '../../shared/live-swarm.ts'
+import { plural } from '../../shared/format.ts'
+import { models } from '../model/models.ts'
+import { current } from '../model/state.ts'
+
+/** What stands where there is no message yet. */
+export function Welcome(): VNode {
+  const { model } = current.value
+  const base = models.value.find(({ id }) => id === model)?.parent ?? model
+  const status = swarm.value?.models.find(({ id }) => id === base)
+  return html`<div class="welcome">
+    <${Mark} />
+    <h1>What shall the swarm write?</h1>
+    ${
+      status !== undefined &&
+      status.servers.length > 0 &&
+      html`<p>
+        ${plural(status.servers.length, 'server')} compute ${base}, each a part of its ${status.numBlocks} blocks.
+      </p>`
+    }
+    <p class="quiet">The servers that compute an answer can see what is written. <a href="./swarm">Who they are</a></p>
+  </div>`
+}
