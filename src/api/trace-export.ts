@@ -27,9 +27,9 @@ const LAST_SPANS_MS = 2000
 const silent = (): void => undefined
 
 /**
- * Sends spans to an OpenTelemetry collector by OTLP over HTTP, in batches. Where, how many and which of them, the SDK
- * reads from its own variables (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`, `OTEL_TRACES_SAMPLER`); what does not get there is
- * dropped. To be loaded only where spans are wanted.
+ * Sends spans to an OpenTelemetry collector by OTLP over HTTP, in batches. The SDK reads from its own variables
+ * (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`, `OTEL_TRACES_SAMPLER`) where to, how many and which of them; what does not get
+ * there is dropped. To be loaded only where spans are wanted.
  */
 export class TraceExport implements Tracing {
   readonly #provider: BasicTracerProvider
