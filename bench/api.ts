@@ -68,7 +68,8 @@ async function together(port: number): Promise<void> {
   const lost = all.filter(({ tokens }) => tokens !== TOKENS).length
   console.log(
     `${STREAMS} streams: ${lost} lost, slowest ` +
-      `${(Math.max(...times) / Math.min(...times)).toFixed(2)} times the fastest (goal: at most 2), ${rate.toFixed(0)} tokens/s, ${(rate / oneRate).toFixed(2)} times one stream's ` +
+      `${(Math.max(...times) / Math.min(...times)).toFixed(2)} times the fastest (goal: at most 2), ` +
+      `${rate.toFixed(0)} tokens/s, ${(rate / oneRate).toFixed(2)} times one stream's ` +
       `${oneRate.toFixed(0)} (goal: at least 3)`,
   )
   const delay = await readMetric(port, 'petals_event_loop_delay_max_seconds')

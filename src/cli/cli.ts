@@ -88,7 +88,8 @@ function report(error: unknown, args: readonly string[], commands: readonly Prog
   const command = commands.find(({ name }) => name === args[0])
   if (error instanceof UsageError)
     process.stderr.write(`See: petals-node ${command === undefined ? '' : `${command.name} `}--help\n`)
-  else if (!(error instanceof PetalsError)) process.stderr.write(faultText(error, args))
+  else if (error instanceof PetalsError) process.stderr.write(`See: docs/troubleshooting.md, ${error.code}\n`)
+  else process.stderr.write(faultText(error, args))
 }
 
 /** The text for an unexpected error, with its stack: only the place in the code helps. */

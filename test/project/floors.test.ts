@@ -41,6 +41,7 @@ const APART: readonly (readonly [string, string])[] = [
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['cache', 'loading', 'plan', 'adapters', 'ends', 'schedule', 'run', 'thread', 'session', '.'],
+  api: ['errors', 'access', 'queue', 'models', 'generating', 'http', 'openai', 'anthropic', 'tokens', 'status', '.'],
   swarm: ['.', 'guards', 'frames', 'records', 'node', 'status'],
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ApiModules } from '../api-modules.ts'
+import type { ApiModules } from '../generating/api-modules.ts'
 import { runTexts } from '../generating/run.ts'
 import { WholeAnswer } from '../generating/whole-answer.ts'
 import type { Route } from '../http/router.ts'

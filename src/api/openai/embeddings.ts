@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { ApiModules } from '../api-modules.ts'
+import type { ApiModules } from '../generating/api-modules.ts'
 import { badRequest } from '../errors/api-error.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Route } from '../http/router.ts'

@@ -54,7 +54,8 @@ async function start(values: ApiValues, logger: Logger, cleanup: Cleanup, signal
   const report = { peerId: node.peerId, multiaddrs: node.multiaddrs, blocks: null, metricsPort: api.port }
   cleanup.add(await announceReady({ ...report, httpPort: api.port }, values.readyFile))
   const models = api.catalog.models.map(({ id }) => id)
-  logger.info({ models, httpPort: api.port }, `the API is at http://${urlHost(host)}:${api.port}/v1`)
+  const url = `http://${urlHost(host)}:${api.port}`
+  logger.info({ models, httpPort: api.port }, `the API is at ${url}/v1, a chat at ${url}/`)
   return api
 }
 

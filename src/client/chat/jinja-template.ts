@@ -1,4 +1,4 @@
-import { runInNewContext } from 'node:vm'
+import { Script, createContext } from 'node:vm'
 import { errorMessage } from '../../base/errors.ts'
 import type { ChatTemplate } from './messages.ts'
 import { type TemplateSource, templateError } from './template-source.ts'
@@ -30,10 +30,14 @@ export function compileTemplate({ text, name, specialTokens }: TemplateSource): 
   }
 }
 
+/** What runs a template's work: making a context takes longer than most templates do. */
+const RUNNER = { script: new Script('work()'), context: createContext({ work: undefined }) }
+
 /** Runs a template's synchronous `work`; the engine stops it and throws when its time is over. */
 function orRefuse<T>(name: string, work: () => T): T {
+  RUNNER.context['work'] = work
   try {
-    return runInNewContext('work()', { work }, { timeout: RENDER_TIMEOUT_MS }) as T
+    return RUNNER.script.runInContext(RUNNER.context, { timeout: RENDER_TIMEOUT_MS }) as T
   } catch (error) {
     throw templateError(name, reasonOf(error), error)
   }

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit'
 import type { SwarmNode } from '../node/node.ts'
 import { askContact } from '../node/contact.ts'
 import type { ServerRecord } from '../records/record-fields.ts'
@@ -5,6 +6,9 @@ import { type ModelStatus, modelStatus } from './model-status.ts'
 
 /** How long a server may take to answer; a healthy one takes milliseconds. */
 const ANSWER_TIMEOUT_MS = 3000
+
+/** How many are asked at the same time: each question may need a connection. */
+const MAX_AT_ONCE = 32
 
 /**
  * Asks servers for signs of life, and remembers who answered. The record of a killed server stays valid for a minute.
@@ -16,6 +20,8 @@ export class ServerProbes {
   /** Round trips of those that did, in milliseconds. */
   readonly #roundTrips = new Map<string, number>()
 
+  readonly #limit = pLimit(MAX_AT_ONCE)
+
   /** The node's records must be started. */
   constructor(node: SwarmNode) {
     this.#node = node
@@ -24,7 +30,7 @@ export class ServerProbes {
   /** Asks every server of a model. Never rejects. */
   async probe(modelKey: string): Promise<void> {
     const directory = this.#node.records.store.hold(modelKey)
-    await Promise.all(directory.records().map((record) => this.#probe(modelKey, record)))
+    await Promise.all(directory.records().map((record) => this.#limit(() => this.#probe(modelKey, record))))
     this.#forgetUnknown()
   }
 

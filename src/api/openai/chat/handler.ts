@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ApiModules } from '../../api-modules.ts'
+import type { ApiModules } from '../../generating/api-modules.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import type { Route } from '../../http/router.ts'
 import { parseRequest } from '../fields.ts'

@@ -1,4 +1,4 @@
-import type { ApiModules } from '../../api-modules.ts'
+import type { ApiModules } from '../../generating/api-modules.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import type { CompletionRequest } from './request.ts'

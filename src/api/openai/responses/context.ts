@@ -1,4 +1,4 @@
-import type { ApiModules } from '../../api-modules.ts'
+import type { ApiModules } from '../../generating/api-modules.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import type { PreparedChat } from '../chat/prepare.ts'
 import type { ResponseRequest } from './request.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ApiModules } from '../../api-modules.ts'
+import type { ApiModules } from '../../generating/api-modules.ts'
 import { apiErrorOf } from '../../errors/error-of.ts'
 import { type AnswerEnd, ChatAnswer } from '../../generating/answer.ts'
 import { runTexts } from '../../generating/run.ts'

@@ -1,12 +1,7 @@
 import DOMPurify from 'dompurify'
-import { Marked, type Token, type TokensList } from 'marked'
+import { Marked } from 'marked'
 import { highlighted } from './highlight.ts'
-
-/** A part of a text that is drawn by itself: a paragraph, a list, a table, a block of code. */
-export interface TextBlock {
-  readonly source: string
-  readonly token: Token
-}
+import { SYNTAX, type TextBlock } from './text-blocks.ts'
 
 /** What answers may be made of. */
 const TAGS = [
@@ -16,8 +11,7 @@ const TAGS = [
 const ATTRIBUTES = ['href', 'class', 'type', 'checked', 'disabled', 'start', 'tabindex', 'align', 'rel', 'target']
 
 const marked = new Marked({
-  gfm: true,
-  breaks: true,
+  ...SYNTAX,
   renderer: {
     // HTML of a model is shown as what it is: text.
     html: ({ text }) => escaped(text),
@@ -41,12 +35,6 @@ const marked = new Marked({
     },
   },
 })
-
-/** Divides a text into its blocks. A block that has not changed has the same source as before. */
-export function blocksOf(text: string): TextBlock[] {
-  const tokens: TokensList = marked.lexer(text)
-  return tokens.filter(({ type }) => type !== 'space' && type !== 'def').map((token) => ({ source: token.raw, token }))
-}
 
 /** A block as HTML (a `TrustedHTML`) that holds nothing but text, structure and links. */
 export function renderBlock({ token }: TextBlock): object {

@@ -1,8 +1,10 @@
 import type { VNode } from 'preact'
+import { useRef } from 'preact/hooks'
 import { html } from '../../shared/html.ts'
 import { memo } from '../../shared/memo.ts'
 import { languagesLoaded } from './highlight.ts'
-import { type TextBlock, blocksOf, renderBlock } from './markdown.ts'
+import { renderBlock } from './markdown.ts'
+import { BlockReader, type TextBlock } from './text-blocks.ts'
 
 interface RichTextProps {
   readonly text: string
@@ -12,7 +14,9 @@ interface RichTextProps {
 
 /** Markdown, drawn block by block: while a text grows only its last block is drawn again. */
 export const RichText = memo(({ text, isComing }: RichTextProps): VNode => {
-  const blocks = blocksOf(text)
+  const reader = useRef<BlockReader>(null)
+  reader.current ??= new BlockReader()
+  const blocks = reader.current.read(text, !isComing)
   const loaded = languagesLoaded.value
   return html`<div class="text">
     ${blocks.map((block, i) => html`<${Block} key=${i} source=${block.source} loaded=${loaded} block=${block} />`)}

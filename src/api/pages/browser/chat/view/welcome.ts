@@ -1,4 +1,5 @@
 import type { VNode } from 'preact'
+import type { ModelSnapshot } from '../../../../swarm-view/snapshot.ts'
 import { html } from '../../shared/html.ts'
 import { Mark } from '../../shared/icons.ts'
 import { swarm } from '../../shared/live-swarm.ts'
@@ -14,13 +15,13 @@ export function Welcome(): VNode {
   return html`<div class="welcome">
     <${Mark} />
     <h1>What shall the swarm write?</h1>
-    ${
-      status !== undefined &&
-      status.servers.length > 0 &&
-      html`<p>
-        ${plural(status.servers.length, 'server')} compute ${base}, each a part of its ${status.numBlocks} blocks.
-      </p>`
-    }
+    ${status !== undefined && html`<p>${computedBy(base, status)}</p>`}
     <p class="quiet">The servers that compute an answer can see what is written. <a href="./swarm">Who they are</a></p>
   </div>`
+}
+
+function computedBy(model: string, { numBlocks, servers }: ModelSnapshot): string | undefined {
+  if (servers.length === 0) return undefined
+  if (servers.length === 1) return `One server computes ${model}, as far as it holds its ${numBlocks} blocks.`
+  return `${plural(servers.length, 'server')} compute ${model}, each a part of its ${numBlocks} blocks.`
 }

@@ -1,5 +1,5 @@
-import type { RunModules } from './generating/run.ts'
-import type { ModelCatalog } from './models/model-catalog.ts'
+import type { RunModules } from './run.ts'
+import type { ModelCatalog } from '../models/model-catalog.ts'
 
 /** What the handlers of requests work with. */
 export interface ApiModules extends RunModules {
