@@ -7,7 +7,7 @@ import type { Registry } from 'prom-client'
 import type { SwarmLogger } from '../swarm/logger.ts'
 import { AccessControl, type ApiKey } from './access/access-control.ts'
 import { messageRoutes } from './anthropic/routes.ts'
-import { registerApiMetrics } from './api-metrics.ts'
+import { registerApiMetrics } from './metrics/api-metrics.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
 import { Router } from './http/router.ts'
 import { ModelCatalog } from './models/model-catalog.ts'
@@ -22,7 +22,7 @@ import { statusRoutes } from './status/routes.ts'
 import { swarmRoutes } from './swarm-view/routes.ts'
 import { SwarmWatch } from './swarm-view/swarm-watch.ts'
 import { tokenRoutes } from './tokens/routes.ts'
-import { VllmMetrics } from './vllm-metrics.ts'
+import { VllmMetrics } from './metrics/vllm-metrics.ts'
 
 export interface ApiServerModules {
   readonly registry: Registry

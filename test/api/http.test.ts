@@ -4,7 +4,7 @@ import { type Socket, connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { pino } from 'pino'
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
-import { createMetrics } from '../../src/api/metrics.ts'
+import { createMetrics } from '../../src/api/metrics/metrics.ts'
 import { eventually } from '../eventually.ts'
 import { OPEN, post } from './kit.ts'
 
@@ -105,10 +105,32 @@ test('nothing of a request is logged, nor of its key', async (t) => {
   assert.doesNotMatch(log.join('\n'), /my-own|sk-/)
 })
 
+const withMetadata = (depth: number) => `{"input":"Hi","metadata":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`
+
+test('a body that is nested too deep is refused, and brackets in texts are none', async (t) => {
+  const { url } = await startApi(t)
+  for (const path of [CHAT, '/v1/responses', '/v1/messages', '/tokenize'])
+    assert.equal((await post(url + path, withMetadata(100_000))).status, 400, path)
+  assert.equal((await post(`${url}/v1/responses`, withMetadata(500))).status, 404)
+  const text = JSON.stringify({ input: `${'[{'.repeat(5000)}"\\"${'[{'.repeat(5000)}` })
+  assert.equal((await post(`${url}/v1/responses`, text)).status, 404)
+})
+
 test('a body that is too large is refused before it has been read, and the answer arrives', async (t) => {
   const api = await startApi(t)
   const { status, json } = await post(api.url + CHAT, JSON.stringify({ messages: 'x'.repeat(5_000_000) }))
   assert.deepEqual([status, errorOf(json).code], [413, 'body_too_large'])
+  // A client that sends all of it before it reads anything has the answer as well.
+  const patient = await dial(t, api)
+  patient.socket.pause()
+  const head = `POST ${CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`
+  const sent = once(patient.socket, 'drain')
+  patient.socket.write(`${head}content-length: 20000000\r\n\r\n${'x'.repeat(20_000_000)}`)
+  await sent
+  patient.socket.resume()
+  await eventually(() => patient.read().startsWith('HTTP/1.1 413'))
+  patient.socket.write('GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await eventually(() => patient.read().includes('HTTP/1.1 200'))
   // Without a length, it is counted.
   const { socket, read } = await dial(t, api)
   socket.write(`POST ${CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`)

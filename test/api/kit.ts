@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
-import { createMetrics } from '../../src/api/metrics.ts'
+import { createMetrics } from '../../src/api/metrics/metrics.ts'
 import { ServedModel } from '../../src/api/models/served-model.ts'
 import type { Span } from '../../src/base/span.ts'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'

@@ -41,7 +41,22 @@ const APART: readonly (readonly [string, string])[] = [
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['cache', 'loading', 'plan', 'adapters', 'ends', 'schedule', 'run', 'thread', 'session', '.'],
-  api: ['errors', 'access', 'queue', 'models', 'generating', 'http', 'openai', 'anthropic', 'tokens', 'status', '.'],
+  api: [
+    'errors',
+    'access',
+    'queue',
+    'models',
+    'generating',
+    'http',
+    'openai',
+    'anthropic',
+    'tokens',
+    'status',
+    'metrics',
+    'swarm-view',
+    'pages',
+    '.',
+  ],
   swarm: ['.', 'guards', 'frames', 'records', 'node', 'status'],
 }
 

@@ -54,7 +54,7 @@ const MAX_CHECK_MS = 5000
 const IDLE_MS = 50
 
 /** The time for what a client still sends after its request was refused. */
-const LINGER_MS = 1000
+const LINGER_MS = 5000
 
 /** Serves routes over HTTP. Port 0 means any free port. Throws `API_LISTEN`. */
 export async function startHttpServer(modules: HttpServerModules, options: HttpServerOptions): Promise<HttpServer> {
@@ -169,13 +169,14 @@ function refuse(
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
-    ...(!isReadToTheEnd && { connection: 'close' }),
   })
   response.end(body)
   if (isReadToTheEnd) return
+  // Many clients read nothing before they have sent all: a connection that ends earlier is all that they would see. One
+  // that sends on for long is cut off, one that comes to its end may be used again.
   request.resume()
-  // What is still on its way would otherwise reset the connection before the answer is read.
-  setTimeout(() => request.destroy(), LINGER_MS).unref()
+  const timer = setTimeout(() => request.destroy(), LINGER_MS).unref()
+  request.once('end', () => clearTimeout(timer))
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

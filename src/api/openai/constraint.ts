@@ -21,11 +21,16 @@ const responseFormat = z.union(
 /** A schema as an object, or as the text of one. */
 const schemaOrText = z.union([schema, z.string()])
 
+/** What vLLM enforces and this does not. */
+const refused = z.null('is not enforced here: give a JSON schema, a regex or a choice').optional()
+
 const FORMS = {
   json: optional(schemaOrText),
   json_object: optional(z.boolean()),
   regex: optional(z.string()),
   choice: optional(z.array(z.string().min(1)).min(1)),
+  grammar: refused,
+  structural_tag: refused,
 }
 
 /** Fields that say what an answer must look like: OpenAI's, and vLLM's, the newer and the older ones. */
@@ -35,6 +40,7 @@ export const CONSTRAINT_FIELDS = {
   guided_json: FORMS.json,
   guided_regex: FORMS.regex,
   guided_choice: FORMS.choice,
+  guided_grammar: refused,
 }
 
 const fields = z.object(CONSTRAINT_FIELDS)
@@ -46,36 +52,45 @@ export interface AskedConstraint {
   readonly param: string
 }
 
-/** What an answer must look like; undefined where nothing is asked. Throws an `ApiError` for a schema that is none. */
+/**
+ * What an answer must look like; undefined where nothing is asked. Throws an `ApiError` for a schema that is none, and
+ * where several are asked for.
+ */
 export function askedConstraint(fields: ConstraintFields): AskedConstraint | undefined {
-  const format = fields.response_format
-  if (format?.type === 'json_object') return { constraint: { kind: 'json_object' }, param: 'response_format' }
-  if (format?.type === 'json_schema') {
-    const { schema: wanted, strict } = format.json_schema
-    const constraint: Constraint =
-      wanted === undefined
-        ? { kind: 'json_object' }
-        : { kind: 'json_schema', schema: wanted as JsonObject, strict: strict === true }
-    return { constraint, param: 'response_format' }
-  }
-  const { structured_outputs: forms = {}, guided_json: json, guided_regex: regex, guided_choice: choice } = fields
-  return (
-    formConstraint(forms, 'structured_outputs') ??
-    formConstraint({ json }, 'guided_json') ??
-    formConstraint({ regex }, 'guided_regex') ??
-    formConstraint({ choice }, 'guided_choice')
-  )
+  const { response_format: format, structured_outputs: forms } = fields
+  const { guided_json: json, guided_regex: regex, guided_choice: choice } = fields
+  const asked = [
+    ...(format === undefined ? [] : formatConstraints(format)),
+    ...(forms === undefined ? [] : formConstraints(forms, 'structured_outputs')),
+    ...formConstraints({ json }, 'guided_json'),
+    ...formConstraints({ regex }, 'guided_regex'),
+    ...formConstraints({ choice }, 'guided_choice'),
+  ]
+  const [first, second] = asked
+  if (second !== undefined)
+    throw badRequest(`${second.param}: an answer can have one form only: ${first!.param} asks for one`, second.param)
+  if (forms !== undefined && formConstraints(forms, '').length === 0)
+    throw badRequest('structured_outputs: give one of json, json_object, regex and choice', 'structured_outputs')
+  return first
+}
+
+function formatConstraints(format: NonNullable<ConstraintFields['response_format']>): AskedConstraint[] {
+  const param = 'response_format'
+  if (format.type === 'text') return []
+  const { schema: wanted, strict } = format.type === 'json_schema' ? format.json_schema : {}
+  if (wanted === undefined) return [{ constraint: { kind: 'json_object' }, param }]
+  return [{ constraint: { kind: 'json_schema', schema: wanted as JsonObject, strict: strict === true }, param }]
 }
 
 type Forms = Partial<NonNullable<ConstraintFields['structured_outputs']>>
 
-function formConstraint({ json, json_object, regex, choice }: Forms, param: string): AskedConstraint | undefined {
-  if (json !== undefined)
-    return { constraint: { kind: 'json_schema', schema: readSchema(json, param) as JsonObject }, param }
-  if (json_object === true) return { constraint: { kind: 'json_object' }, param }
-  if (regex !== undefined) return { constraint: { kind: 'regex', pattern: regex }, param }
-  if (choice !== undefined) return { constraint: { kind: 'choice', texts: choice }, param }
-  return undefined
+function formConstraints({ json, json_object, regex, choice }: Forms, param: string): AskedConstraint[] {
+  const asked: Constraint[] = []
+  if (json !== undefined) asked.push({ kind: 'json_schema', schema: readSchema(json, param) as JsonObject })
+  if (json_object === true) asked.push({ kind: 'json_object' })
+  if (regex !== undefined) asked.push({ kind: 'regex', pattern: regex })
+  if (choice !== undefined) asked.push({ kind: 'choice', texts: choice })
+  return asked.map((constraint) => ({ constraint, param }))
 }
 
 function readSchema(json: string | Record<string, unknown>, param: string): unknown {

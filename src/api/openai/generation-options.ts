@@ -52,6 +52,12 @@ export function generationOptions(
   }
 }
 
+/** Throws an `ApiError` for options of a stream where none is asked for. */
+export function checkStreamOptions({ stream, stream_options: options }: GenerationFields): void {
+  if (options !== undefined && stream !== true)
+    throw badRequest('stream_options: are for streams: set stream to true', 'stream_options')
+}
+
 /** Throws an `ApiError` for token ids that a model does not have; `param` names the field. */
 export function checkIds(param: string, ids: readonly number[], vocabSize: number): void {
   const unknown = ids.find((id) => id >= vocabSize)
@@ -63,6 +69,17 @@ export function checkIds(param: string, ids: readonly number[], vocabSize: numbe
     )
 }
 
+/** How long an answer is to be. */
+export interface AskedLength {
+  /** The most tokens, where the request says so. */
+  readonly asked: number | undefined
+  readonly usual: number
+  /** The least tokens. */
+  readonly least?: number | undefined
+  /** The field that a prompt which is too long came in. */
+  readonly param: string
+}
+
 /**
  * How many tokens an answer may have: `asked` for, or else `usual`, which may be cut to what the model has room for.
  * Throws an `ApiError` where the prompt, or the prompt with what was asked for, is longer than the model takes.
@@ -70,8 +87,10 @@ export function checkIds(param: string, ids: readonly number[], vocabSize: numbe
 export function answerTokens(
   { maxTokens }: ServedModel,
   promptTokens: number,
-  { asked, usual, param }: { readonly asked: number | undefined; readonly usual: number; readonly param: string },
+  { asked, usual, param, least = 0 }: AskedLength,
 ): number {
+  if (asked !== undefined && least > asked)
+    throw badRequest(`min_tokens: ${least} are more than the ${asked} tokens that the answer may have`, 'min_tokens')
   const room = maxTokens - promptTokens
   if (room >= Math.max(asked ?? 1, 0)) return asked ?? Math.min(usual, room)
   throw badRequest(

@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import type { Health, MetricsServerModules } from '../../api/metrics-server.ts'
+import type { Health, MetricsServerModules } from '../../api/metrics/metrics-server.ts'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
@@ -30,8 +30,8 @@ export async function openMetricsEndpoint(
   { readElsewhere = false }: { readonly readElsewhere?: boolean } = {},
 ): Promise<MetricsEndpoint | undefined> {
   if (values.metricsPort === undefined && !readElsewhere) return undefined
-  const { createMetrics, registerEventLoopMetric } = await import('../../api/metrics.ts')
-  const { libp2pMetrics, registerSwarmMetrics } = await import('../../api/swarm-metrics.ts')
+  const { createMetrics, registerEventLoopMetric } = await import('../../api/metrics/metrics.ts')
+  const { libp2pMetrics, registerSwarmMetrics } = await import('../../api/metrics/swarm-metrics.ts')
   const registry = createMetrics()
   return {
     port: await listen(values, { registry, health }, cleanup),
@@ -50,7 +50,7 @@ async function listen(
   cleanup: Cleanup,
 ): Promise<number | null> {
   if (metricsPort === undefined) return null
-  const { startMetricsServer } = await import('../../api/metrics-server.ts')
+  const { startMetricsServer } = await import('../../api/metrics/metrics-server.ts')
   const server = await startMetricsServer(modules, { host: metricsHost, port: metricsPort }).catch((error: unknown) => {
     if (errorCode(error) !== 'METRICS_LISTEN') throw error
     throw new PetalsError('METRICS_LISTEN', `--metrics-port, --metrics-host: ${errorMessage(error)}`, { cause: error })

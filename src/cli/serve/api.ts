@@ -32,7 +32,7 @@ export async function answerThrough(
 ): Promise<void> {
   const { AutoDistributedModelForCausalLM } = await import('../../client/model/model.ts')
   const { ServedModel } = await import('../../api/models/served-model.ts')
-  const { registerClientMetrics } = await import('../../api/client-metrics.ts')
+  const { registerClientMetrics } = await import('../../api/metrics/client-metrics.ts')
   const source = values.model ?? BUNDLED_MODEL
   const { dhtPrefix, threads, spin } = values
   const model = await AutoDistributedModelForCausalLM.fromPretrained(source, {

@@ -37,8 +37,8 @@ export async function openMetrics(
   const endpoint = await openMetricsEndpoint(values, health, cleanup, { readElsewhere: values.apiPort !== undefined })
   if (endpoint === undefined) return { port: null, registry: undefined, ofLibp2p: undefined, watch: () => undefined }
   const { port, ofLibp2p, registry, watchNode } = endpoint
-  const { registerEngineMetrics } = await import('../../api/metrics.ts')
-  const { registerServerMetrics } = await import('../../api/server-metrics.ts')
+  const { registerEngineMetrics } = await import('../../api/metrics/metrics.ts')
+  const { registerServerMetrics } = await import('../../api/metrics/server-metrics.ts')
   return {
     port,
     registry,

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { SpanAttributes } from '../../../src/swarm/node/tracing.ts'
 import { TestSwarm, hidden } from './servers.ts'
 
-test("a session's span has its routes, lost servers and repairs as events, and ends once, with the session", async (t) => {
+test("a session's span has its routes, lost servers and repairs as events, and ends with the session", async (t) => {
   const told: [what: string, attributes: SpanAttributes][] = []
   const traces: string[] = []
   const tracing = {

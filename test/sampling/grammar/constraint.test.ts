@@ -164,6 +164,8 @@ describe('what would take too long', () => {
     assert.equal(codeOf({ allOf: [wide, wide, wide] }), 'CONSTRAINT_TOO_LARGE')
     const never = ['^(a|b)*a(a|b){18}$', '^(a|b)*b(a|b){18}$', '^(a|b)*a(a|b){17}c$']
     assert.equal(codeOf({ allOf: never.map((pattern) => ({ type: 'string', pattern })) }), 'CONSTRAINT_TOO_LARGE')
+    const many = { '^a.*b.*c.*d.*e': { type: 'string' }, 'x.*y.*z': {}, 'q.*r.*s.{20}': {} }
+    assert.equal(codeOf({ patternProperties: many }), 'CONSTRAINT_TOO_LARGE')
     let deep: object = { type: 'integer' }
     for (let i = 0; i < 50_000; i++) deep = { items: deep }
     assert.equal(codeOf(deep), 'CONSTRAINT_TOO_LARGE')

@@ -60,7 +60,8 @@ async function constraintOf(
   const behind = (constraint: Constraint): Constraint => behindReasoning(constraint, reasoning)
   const asked = askedConstraint(body)
   const mustCall = use.choice !== 'auto' && use.choice !== 'none'
-  if (mustCall && toolFormat === undefined && use.tools.length > 0)
+  if (mustCall && use.tools.length === 0) throw badRequest('tool_choice: there are no tools', 'tool_choice')
+  if (mustCall && toolFormat === undefined)
     throw badRequest('tool_choice: how this model writes calls is not known from its chat template', 'tool_choice')
   if (asked !== undefined) await check({ ...asked, constraint: behind(asked.constraint) })
   if (toolFormat === undefined) return asked && behind(asked.constraint)

@@ -23,6 +23,9 @@ const message = z.looseObject({
   function_call: optional(functionCall),
 })
 
+/** Types of parts that are text, also those that responses and reasoning models have. */
+const TEXT_TYPES: ReadonlySet<string> = new Set(['text', 'refusal', 'input_text', 'output_text', 'thinking'])
+
 /** The messages of a chat, in OpenAI's form. */
 export const messages = z.array(message).min(1, 'must have at least one message')
 
@@ -64,8 +67,8 @@ function textOf(content: Message['content'], i: number): string {
   if (typeof content === 'string') return content
   return content
     .map(({ type, text, refusal }, j) => {
-      const found = text ?? refusal
-      if (found !== undefined) return found
+      const found = type === 'refusal' ? refusal : text
+      if (TEXT_TYPES.has(type) && found !== undefined) return found
       throw badRequest(
         `messages[${i}].content[${j}]: parts of type ${JSON.stringify(type.slice(0, 40))} are not taken: text only`,
         `messages[${i}].content[${j}].type`,

@@ -1,7 +1,9 @@
 import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
+import { checkTextRoom } from '../../models/text-room.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
-import { answerTokens, generationOptions } from '../generation-options.ts'
+import { badRequest } from '../../errors/api-error.ts'
+import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
@@ -21,8 +23,12 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   const { served } = chosen
   const { chat } = served
   const { n = 1 } = body
+  checkStreamOptions(body)
+  if (body.logprobs !== true && (body.top_logprobs ?? 0) > 0)
+    throw badRequest('top_logprobs: is told with logprobs: set it to true', 'top_logprobs')
   const { generation } = served.model.checkpoint
   const prompt = chatPrompt(chosen, body)
+  await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
   const known = await served.histories!.extend(prompt)
   const promptIds = known.ids
   const { constraint, skipSpecialTokens, openParser } = await answerFormOf(served, body, prompt)
@@ -33,6 +39,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   const maxNewTokens = answerTokens(served, promptIds.length, {
     asked: body.max_completion_tokens ?? body.max_tokens,
     usual: generation.options.maxNewTokens ?? USUAL_ANSWER_TOKENS,
+    least: body.min_tokens,
     param: 'messages',
   })
   return {

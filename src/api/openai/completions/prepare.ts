@@ -2,7 +2,7 @@ import { badRequest } from '../../errors/api-error.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
 import { askedConstraint } from '../constraint.ts'
-import { answerTokens, generationOptions } from '../generation-options.ts'
+import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { type CompletionRequest, promptIdsOf } from './request.ts'
 
 /** OpenAI's default length of a completion. */
@@ -15,6 +15,7 @@ const MAX_CHOICES = 4096
 export async function prepareCompletion(chosen: ChosenModel, body: CompletionRequest): Promise<TextRequest> {
   const { served } = chosen
   const { n = 1, best_of: bestOf = n, echo = false, stream = false, logprobs } = body
+  checkStreamOptions(body)
   if (body.suffix !== undefined) throw badRequest('suffix: text is only written at the end of a prompt', 'suffix')
   if (bestOf < n) throw badRequest(`best_of: ${bestOf} is less than n, which is ${n}`, 'best_of')
   if (bestOf > n && stream) throw badRequest('best_of: cannot be streamed: the best is known at the end', 'best_of')
@@ -39,7 +40,12 @@ export async function prepareCompletion(chosen: ChosenModel, body: CompletionReq
     },
   )
   const longest = Math.max(...prompts.map(({ length }) => length))
-  const maxNewTokens = answerTokens(served, longest, { asked: maxTokens, usual: USUAL_TOKENS, param: 'prompt' })
+  const maxNewTokens = answerTokens(served, longest, {
+    asked: maxTokens,
+    usual: USUAL_TOKENS,
+    least: body.min_tokens,
+    param: 'prompt',
+  })
   const promptLogprobs = body.prompt_logprobs ?? (echo ? logprobs : undefined)
   return {
     model: chosen,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { badRequest } from '../../errors/api-error.ts'
 import type { ServedModel } from '../../models/served-model.ts'
+import { checkTextRoom } from '../../models/text-room.ts'
 import { CONSTRAINT_FIELDS } from '../constraint.ts'
 import { GENERATION_FIELDS, optional } from '../fields.ts'
 import { checkIds } from '../generation-options.ts'
@@ -37,7 +38,7 @@ export type CompletionRequest = z.output<typeof COMPLETION_REQUEST>
  * model does not have, and for a prompt without tokens; `param` names the field.
  */
 export async function promptIdsOf(
-  { id, model }: ServedModel,
+  { id, model, maxTokens }: ServedModel,
   input: PromptInput,
   { param, addSpecialTokens = true }: { readonly param: string; readonly addSpecialTokens?: boolean | undefined },
 ): Promise<number[][]> {
@@ -48,6 +49,7 @@ export async function promptIdsOf(
       const where = isList(input) ? `${param}[${i}]` : param
       if (typeof prompt === 'string' && tokenizer === undefined)
         throw badRequest(`${where}: ${id} has no tokenizer: give token ids`, param)
+      if (typeof prompt === 'string') await checkTextRoom(tokenizer!, prompt, { maxTokens, param })
       const ids = typeof prompt === 'string' ? await tokenizer!.encode(prompt, { addSpecialTokens }) : [...prompt]
       if (typeof prompt !== 'string') checkIds(where, ids, checkpoint.config.vocabSize)
       if (ids.length === 0) throw badRequest(`${where}: has no tokens: give at least one`, param)

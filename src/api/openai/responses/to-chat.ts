@@ -31,8 +31,8 @@ export function toChat(body: ResponseRequest): ChatRequest {
         type: 'function',
         function: { name, description, parameters, strict },
       })),
-      tool_choice: toolChoiceOf(body.tool_choice),
     }),
+    tool_choice: toolChoiceOf(body.tool_choice),
     response_format: responseFormatOf(body),
   })
 }
@@ -120,12 +120,21 @@ function mergeCalls(messages: readonly ChatMessage[]): ChatMessage[] {
   return merged
 }
 
+const TEXT_TYPES: ReadonlySet<string> = new Set([
+  'input_text',
+  'output_text',
+  'reasoning_text',
+  'summary_text',
+  'refusal',
+  'text',
+])
+
 function textOf(text: Text, where: string): string {
   if (typeof text === 'string') return text
   return text
     .map((part) => {
-      const found = part['text'] ?? part['refusal']
-      if (typeof found === 'string') return found
+      const found = part.type === 'refusal' ? part['refusal'] : part['text']
+      if (TEXT_TYPES.has(part.type) && typeof found === 'string') return found
       throw badRequest(
         `${where}: parts of type ${JSON.stringify(part.type.slice(0, 40))} are not taken: text only`,
         where,

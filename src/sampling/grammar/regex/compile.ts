@@ -65,9 +65,10 @@ export class RegexCompiler {
 
   #sequence(items: readonly Regex[], { atStart, rest }: Place): Term {
     let following = rest
+    const firstWithLength = items.findIndex((item) => !hasNoLength(item))
+    const lastAtStart = firstWithLength === -1 ? items.length : firstWithLength
     for (let i = items.length - 1; i >= 0; i--) {
-      const first = atStart && items.slice(0, i).every(hasNoLength)
-      following = this.#compile(items[i]!, { atStart: first, rest: following })
+      following = this.#compile(items[i]!, { atStart: atStart && i <= lastAtStart, rest: following })
     }
     return following
   }

@@ -6,6 +6,9 @@ import type { Terms } from './terms.ts'
 /** Rows that may be made for one question before it is given up: about half a second. */
 const MAX_NEW_ROWS = 10_000
 
+/** The same for derivatives of parts: rows of terms with thousands of parts take a thousand times longer. */
+const MAX_DERIVED = 5_000_000
+
 /**
  * What may follow after a byte: Brzozowski's derivatives ("Derivatives of regular expressions", 1964), extended by
  * rules, so that a term also is the stack of what is open. Made when they are asked for, and kept by rows of 256.
@@ -18,6 +21,9 @@ export class Derivatives {
   readonly #live = new Map<Term, boolean>()
   #numRows = 0
   #limit = Infinity
+  /** Derivatives of parts of terms that were made: what the work is measured by. */
+  #numDerived = 0
+  #maxDerived = Infinity
 
   constructor(terms: Terms) {
     this.#terms = terms
@@ -32,10 +38,12 @@ export class Derivatives {
   bounded<T>(work: () => T): T {
     if (this.#limit !== Infinity) return work()
     this.#limit = this.#numRows + this.#live.size + MAX_NEW_ROWS
+    this.#maxDerived = this.#numDerived + MAX_DERIVED
     try {
       return work()
     } finally {
       this.#limit = Infinity
+      this.#maxDerived = Infinity
     }
   }
 
@@ -74,6 +82,7 @@ export class Derivatives {
 
   #derive(term: Term, byte: number): Term {
     const terms = this.#terms
+    this.#numDerived++
     switch (term.op) {
       case 'empty':
       case 'epsilon':
@@ -151,7 +160,8 @@ export class Derivatives {
   }
 
   #check(more = 0): void {
-    if (this.#numRows + this.#live.size + more > this.#limit) throw tooLarge('too many states at once')
+    if (this.#numRows + this.#live.size + more > this.#limit || this.#numDerived > this.#maxDerived)
+      throw tooLarge('too many states at once')
   }
 }
 

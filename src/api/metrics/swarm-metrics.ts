@@ -1,9 +1,9 @@
 import { prometheusMetrics } from '@libp2p/prometheus-metrics'
 import type { Registry } from 'prom-client'
-import type { Libp2pMetrics } from '../swarm/node/libp2p.ts'
-import { RPCS } from '../swarm/limits.ts'
-import type { SwarmNode } from '../swarm/node/node.ts'
-import type { RpcTraffic, Traffic } from '../swarm/frames/traffic.ts'
+import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
+import { RPCS } from '../../swarm/limits.ts'
+import type { SwarmNode } from '../../swarm/node/node.ts'
+import type { RpcTraffic, Traffic } from '../../swarm/frames/traffic.ts'
 import { type Reading, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
 /** The part of a node that its metrics read. */

@@ -1,6 +1,6 @@
 import { Histogram, type Registry, exponentialBuckets } from 'prom-client'
-import type { RunningServer } from '../server/serve.ts'
-import { RECORD_STATES } from '../swarm/records/record-fields.ts'
+import type { RunningServer } from '../../server/serve.ts'
+import { RECORD_STATES } from '../../swarm/records/record-fields.ts'
 import { registerCounter, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
 /** 1 ms to a minute. */

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
-import { PetalsError, errorMessage } from '../base/errors.ts'
+import { PetalsError, errorMessage } from '../../base/errors.ts'
 
 /** What /health and /ready answer. */
 export interface Health {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually } from '../eventually.ts'
-import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../src/api/metrics.ts'
-import { startMetricsServer } from '../../src/api/metrics-server.ts'
-import type { RunReport } from '../../src/engine/thread/messages.ts'
+import { eventually } from '../../eventually.ts'
+import { createMetrics, registerEngineMetrics, registerEventLoopMetric } from '../../../src/api/metrics/metrics.ts'
+import { startMetricsServer } from '../../../src/api/metrics/metrics-server.ts'
+import type { RunReport } from '../../../src/engine/thread/messages.ts'
 
 class FakeEngine extends EventEmitter<{ run: [RunReport] }> {
   readonly cacheTokens = 1024

@@ -1,9 +1,9 @@
 import { Counter, Histogram, type Registry } from 'prom-client'
-import type { RequestMeter, RequestMeters } from './generating/meters.ts'
-import type { TextEvent, TextRequest } from './generating/text-request.ts'
-import type { ModelCatalog } from './models/model-catalog.ts'
-import { finishReasonOf } from './openai/finish-reason.ts'
-import type { FairQueue } from './queue/fair-queue.ts'
+import type { RequestMeter, RequestMeters } from '../generating/meters.ts'
+import type { TextEvent, TextRequest } from '../generating/text-request.ts'
+import type { ModelCatalog } from '../models/model-catalog.ts'
+import { finishReasonOf } from '../openai/finish-reason.ts'
+import type { FairQueue } from '../queue/fair-queue.ts'
 import { type Reading, registerGauges } from './read-metrics.ts'
 
 /** Bounds of buckets as vLLM has them: dashboards that were made for it read them. */

@@ -1,5 +1,5 @@
 import { Counter, Histogram, type Registry, exponentialBuckets } from 'prom-client'
-import { PROCESS_PASS_MEMORY } from '../client/pass/pass-memory.ts'
+import { PROCESS_PASS_MEMORY } from '../../client/pass/pass-memory.ts'
 import { registerGauge } from './read-metrics.ts'
 
 /** The part of a model that its metrics read. */

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Histogram, Registry, collectDefaultMetrics, exponentialBuckets } from 'prom-client'
-import type { RunReport } from '../engine/thread/messages.ts'
+import type { RunReport } from '../../engine/thread/messages.ts'
 import { registerGauge } from './read-metrics.ts'
 
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64]

@@ -1,0 +1,35 @@
+import type { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
+import { sizeOf } from '../../sampling/grammar/tokens/vocabulary.ts'
+import { badRequest } from '../errors/api-error.ts'
+
+/** Texts with fewer characters for each token of room are encoded without a further look: few tokens are longer. */
+const USUAL_TOKEN_CHARS = 16
+
+/** Some tokenizers make a text shorter before they cut it into tokens, by composing characters, say; by far less. */
+const MAX_SHORTENING = 4
+
+/**
+ * Refuses texts that cannot fit into `maxTokens` tokens, whatever their tokens are: to encode megabytes takes seconds,
+ * in which nobody else's text is encoded or decoded. Throws an `ApiError`; `param` names the field.
+ */
+export async function checkTextRoom(
+  tokenizer: Pick<Tokenizer, 'vocabulary'>,
+  text: string,
+  { maxTokens, param }: { readonly maxTokens: number; readonly param: string },
+): Promise<void> {
+  if (text.length <= maxTokens * USUAL_TOKEN_CHARS) return
+  // Where tokens have no bytes of their own, their lengths are not known.
+  const vocabulary = await tokenizer.vocabulary().catch(() => undefined)
+  if (vocabulary === undefined) return
+  const { starts } = vocabulary
+  let longest = 1
+  for (let id = 0; id < sizeOf(vocabulary); id++) longest = Math.max(longest, starts[id + 1]! - starts[id]!)
+  const least = Math.ceil(text.length / (longest * MAX_SHORTENING))
+  if (least > maxTokens)
+    throw badRequest(
+      `This model's maximum context length is ${maxTokens} tokens. However, your text of ${text.length} characters ` +
+        `has more than ${least}.`,
+      param,
+      'context_length_exceeded',
+    )
+}
