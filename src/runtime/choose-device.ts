@@ -3,6 +3,7 @@ import { inspectCuda } from './cuda/cuda-report.ts'
 import { CPU, type Device, parseDevice } from './device.ts'
 import { threadRuntime } from './thread-runtime.ts'
 import { isGpu } from './webgpu/adapter.ts'
+import { driverFileOf } from './webgpu/choose-adapter.ts'
 import { webGpuAvailable } from './webgpu/platform.ts'
 
 /**
@@ -42,7 +43,14 @@ export function cudaProblems(device: Device): string[] {
 /** `deviceProblems` of WebGPU. */
 export function webGpuProblems(device: Device): string[] {
   const missing = webGpuAvailable() ?? threadRuntime.adapterLooks.look().problem
-  return listed(missing ?? threadRuntime.trials.problemOf(device))
+  if (missing !== undefined) return [missing]
+  try {
+    if (device.index > 0) driverFileOf(device, threadRuntime.adapterLooks)
+  } catch (error) {
+    if (error instanceof UsageError) return [error.message]
+    throw error
+  }
+  return listed(threadRuntime.trials.problemOf(device))
 }
 
 /**

@@ -10,13 +10,13 @@ import { CPU } from '../../src/runtime/device.ts'
 import { threadRuntime } from '../../src/runtime/thread-runtime.ts'
 import { WEBGPU } from '../../src/runtime/webgpu/platform.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../src/tensor/tensor.ts'
-import { NO_WEBGPU } from '../webgpu.ts'
+import { ON_WEBGPU, PATIENTLY } from '../webgpu.ts'
 
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
 const THREADS = { threads: 1, spin: false }
 const DEVICES = [
-  { device: CPU, skip: false },
-  { device: WEBGPU, skip: NO_WEBGPU },
+  { device: CPU, options: {} },
+  { device: WEBGPU, options: ON_WEBGPU },
 ] as const
 
 async function golden(name: string): Promise<Tensor> {
@@ -47,8 +47,8 @@ function row(source: Tensor, index: number): Tensor {
   return fromFloat32(values.slice(index * tokens * width, (index + 1) * tokens * width), [tokens, width])
 }
 
-for (const { device, skip } of DEVICES) {
-  describe(`an engine over the Llama fixture on ${device.kind}`, { skip }, () => {
+for (const { device, options } of DEVICES) {
+  describe(`an engine over the Llama fixture on ${device.kind}`, options, () => {
     let checkpoint: Checkpoint
     let engine: Engine
     before(async () => {
@@ -63,10 +63,10 @@ for (const { device, skip } of DEVICES) {
         cacheTokens: 2048,
         prefillChunkTokens: 5,
       })
-    })
+    }, PATIENTLY)
     after(() => engine.close())
 
-    test('forward gives the reference outputs of every block', async () => {
+    test('forward gives the reference outputs of every block', PATIENTLY, async () => {
       const input = await golden('block0_input')
       for (let end = 1; end <= 3; end++) {
         const output = await engine.forward(
@@ -77,7 +77,7 @@ for (const { device, skip } of DEVICES) {
       }
     })
 
-    test('a session stepped in any pieces gives what one pass gives', async () => {
+    test('a session stepped in any pieces gives what one pass gives', PATIENTLY, async () => {
       const input = row(await golden('block0_input'), 0)
       const expected = row(await golden('block2_output'), 0)
       for (const pieces of [[12], [1, 4, 1, 6], Array<number>(12).fill(1)]) {
@@ -91,7 +91,7 @@ for (const { device, skip } of DEVICES) {
       }
     })
 
-    test('concurrent sessions share runs and give what each gives alone', async () => {
+    test('concurrent sessions share runs and give what each gives alone', PATIENTLY, async () => {
       const input = row(await golden('block0_input'), 0)
       const expected = row(await golden('block2_output'), 0)
       let runs = 0
@@ -116,7 +116,7 @@ for (const { device, skip } of DEVICES) {
       assert.ok(runs < steps / 2, `${runs} runs for ${steps} steps`)
     })
 
-    test('a session cut back goes on as if the rest had never been', async () => {
+    test('a session cut back goes on as if the rest had never been', PATIENTLY, async () => {
       const input = row(await golden('block0_input'), 0),
         other = row(await golden('block0_input'), 1)
       const expected = row(await golden('block2_output'), 0)
@@ -128,45 +128,49 @@ for (const { device, skip } of DEVICES) {
       session.release()
     })
 
-    test('a fork goes on as its session would have, whatever that held and however long its row is', async () => {
-      const input = row(await golden('block0_input'), 0),
-        other = row(await golden('block0_input'), 1)
-      const expected = row(await golden('block2_output'), 0)
-      const long = await Engine.load({
-        checkpoint,
-        start: 0,
-        end: 3,
-        device,
-        dtype: 'float32',
-        ...THREADS,
-        cacheTokens: 384,
-      })
-      for (const [host, maxLength] of [
-        [engine, 100],
-        [long, 128],
-      ] as const) {
-        const source = await host.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })
-        const forks = await Promise.all(
-          [maxLength, maxLength - 20].map((length) =>
-            host.openSession({ start: 0, end: 3, maxLength: length, timeoutMs: 0 }),
-          ),
-        )
-        await Promise.all([source.step(piece(input, 0, 8)), ...forks.map((fork) => fork.step(piece(other, 0, 12)))])
-        await Promise.all(forks.map((fork) => fork.forkFrom(source, 6)))
-        await source.step(piece(other, 8, 12))
-        await Promise.all(
-          forks.map(async (fork) => {
-            assert.equal(fork.position, 6)
-            for (let at = 6; at < 12; at++)
-              assert.ok(maxAbs(await fork.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
-          }),
-        )
-        for (const session of [source, ...forks]) session.release()
-      }
-      await long.close()
-    })
+    test(
+      'a fork goes on as its session would have, whatever that held and however long its row is',
+      PATIENTLY,
+      async () => {
+        const input = row(await golden('block0_input'), 0),
+          other = row(await golden('block0_input'), 1)
+        const expected = row(await golden('block2_output'), 0)
+        const long = await Engine.load({
+          checkpoint,
+          start: 0,
+          end: 3,
+          device,
+          dtype: 'float32',
+          ...THREADS,
+          cacheTokens: 384,
+        })
+        for (const [host, maxLength] of [
+          [engine, 100],
+          [long, 128],
+        ] as const) {
+          const source = await host.openSession({ start: 0, end: 3, maxLength: 16, timeoutMs: 0 })
+          const forks = await Promise.all(
+            [maxLength, maxLength - 20].map((length) =>
+              host.openSession({ start: 0, end: 3, maxLength: length, timeoutMs: 0 }),
+            ),
+          )
+          await Promise.all([source.step(piece(input, 0, 8)), ...forks.map((fork) => fork.step(piece(other, 0, 12)))])
+          await Promise.all(forks.map((fork) => fork.forkFrom(source, 6)))
+          await source.step(piece(other, 8, 12))
+          await Promise.all(
+            forks.map(async (fork) => {
+              assert.equal(fork.position, 6)
+              for (let at = 6; at < 12; at++)
+                assert.ok(maxAbs(await fork.step(piece(input, at, at + 1)), sliceRows(expected, at, at + 1)) < 1e-4)
+            }),
+          )
+          for (const session of [source, ...forks]) session.release()
+        }
+        await long.close()
+      },
+    )
 
-    test('a fork is refused where it cannot be, and leaves the session empty where it fails', async () => {
+    test('a fork is refused where it cannot be, and leaves the session empty where it fails', PATIENTLY, async () => {
       const input = row(await golden('block0_input'), 0)
       const options = { start: 0, end: 3, maxLength: 16, timeoutMs: 0 }
       const [source, fork, part] = await Promise.all(
@@ -184,7 +188,7 @@ for (const { device, skip } of DEVICES) {
       part!.release()
     })
 
-    test('limits are errors with a cure, and the cache is given back', async () => {
+    test('limits are errors with a cure, and the cache is given back', PATIENTLY, async () => {
       await assert.rejects(engine.openSession({ start: 0, end: 4, maxLength: 16, timeoutMs: 0 }), {
         code: 'SPAN_NOT_HELD',
       })

@@ -7,27 +7,27 @@ import { CPU, type Device } from '../../src/runtime/device.ts'
 import { WEBGPU } from '../../src/runtime/webgpu/platform.ts'
 import { asFloat32 } from '../../src/tensor/tensor.ts'
 import { loadFixture } from '../families/support.ts'
-import { NO_WEBGPU } from '../webgpu.ts'
+import { ON_WEBGPU, PATIENTLY } from '../webgpu.ts'
 
 const FIXTURES = new URL('../fixtures', import.meta.url).pathname
 
 /** One for each way in which blocks are built; `npm run gpu-check -- --device webgpu` takes all. */
 const DENSE = ['bloom', 'falcon-rw', 'gemma2', 'gemma3', 'llama-head20', 'phi3', 'qwen3-window-biases']
 
-describe('families on WebGPU', { skip: NO_WEBGPU }, () => {
+describe('families on WebGPU', ON_WEBGPU, () => {
   for (const fixture of DENSE)
-    it(`computes ${fixture} as the reference does`, async () => {
+    it(`computes ${fixture} as the reference does`, PATIENTLY, async () => {
       const { error, limit } = await checkFixture(fixture, WEBGPU, 'float32')
       assert.ok(error <= limit, `differs by ${error}`)
     })
 
-  it('computes in float16, within what its sums in float16 allow', async () => {
+  it('computes in float16, within what its sums in float16 allow', PATIENTLY, async () => {
     const { error, limit } = await checkFixture('llama', WEBGPU, 'float16')
     assert.ok(error <= limit, `differs by ${error}`)
   })
 
   for (const quant of ['int8', 'int4', 'nf4'] as const)
-    it(`is no further from the reference with weights in ${quant} than a CPU is`, async (context) => {
+    it(`is no further from the reference with weights in ${quant} than a CPU is`, PATIENTLY, async (context) => {
       const checkpoint = await openCheckpoint(`${FIXTURES}/llama`)
       const { golden } = await loadFixture('llama')
       const distance = async (device: Device): Promise<number> => {
@@ -46,7 +46,7 @@ describe('families on WebGPU', { skip: NO_WEBGPU }, () => {
       assert.ok(onGpu > 0 && onGpu < 1.25 * onCpu, `${onGpu}, on a CPU ${onCpu}`)
     })
 
-  it('refuses mixtures of experts, and adapters, by name', async () => {
+  it('refuses mixtures of experts, and adapters, by name', PATIENTLY, async () => {
     const options = { start: 0, end: 1, dtype: 'float32', threads: 1, spin: false, cacheTokens: 128 } as const
     const load = async (fixture: string, adapterBytes: number): Promise<Engine> =>
       Engine.load({

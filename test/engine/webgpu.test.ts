@@ -9,7 +9,7 @@ import { WEBGPU } from '../../src/runtime/webgpu/platform.ts'
 import { webGpuProcess } from '../../src/runtime/webgpu/process-state.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { seededRandom } from '../checkpoint/write.ts'
-import { NO_WEBGPU } from '../webgpu.ts'
+import { ON_WEBGPU, PATIENTLY } from '../webgpu.ts'
 
 const LLAMA = new URL('../fixtures/llama', import.meta.url).pathname
 const DEMO = new URL('../../models/demo', import.meta.url).pathname
@@ -100,15 +100,15 @@ class Pair {
   }
 }
 
-describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () => {
+describe('an engine on WebGPU beside one on the CPU', ON_WEBGPU, () => {
   let both: Both
   const random = seededRandom(15)
   before(async () => {
     both = await Both.load(await openCheckpoint(LLAMA), { prefillChunkTokens: 24 })
-  })
+  }, PATIENTLY)
   after(() => both.close())
 
-  it('gives the same to sessions that come and go, fork and are cut back', async (context) => {
+  it('gives the same to sessions that come and go, fork and are cut back', PATIENTLY, async (context) => {
     context.diagnostic('seed 15')
     const { hiddenSize } = both.cpu.config
     const sessions: Pair[] = []
@@ -131,7 +131,7 @@ describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () =>
     assert.equal(both.gpu.cacheTokensLeft, both.gpu.cacheTokens)
   })
 
-  it('gives the same for parts of the span, more of them than it keeps sessions for', async () => {
+  it('gives the same for parts of the span, more of them than it keeps sessions for', PATIENTLY, async () => {
     const { hiddenSize } = both.cpu.config
     const parts = [0, 1, 2].flatMap((start) =>
       [1, 2, 3].filter((end) => end > start).map((end) => [start, end] as const),
@@ -145,7 +145,7 @@ describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () =>
       }
   })
 
-  it('adds deep prompts, in sessions and in passes', async () => {
+  it('adds deep prompts, in sessions and in passes', PATIENTLY, async () => {
     const { hiddenSize } = both.cpu.config
     const prompts = fromFloat32(asFloat32(states(random, 3 * 10, hiddenSize)), [3, 10, hiddenSize])
     const pair = await both.open({ prompts })
@@ -162,7 +162,7 @@ describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () =>
     }
   })
 
-  it('refuses backward passes: it computes no gradients', async () => {
+  it('refuses backward passes: it computes no gradients', PATIENTLY, async () => {
     assert.equal(both.gpu.backwardTokens, 0)
     const hidden = fromFloat32(new Float32Array(both.cpu.config.hiddenSize), [1, 1, both.cpu.config.hiddenSize])
     const options = { start: 0, end: 3, timeoutMs: 1000 }
@@ -170,8 +170,8 @@ describe('an engine on WebGPU beside one on the CPU', { skip: NO_WEBGPU }, () =>
   })
 })
 
-describe('the memory of an engine on WebGPU', { skip: NO_WEBGPU }, () => {
-  it('grows with its sequences, which go on as they were, and is given back', async (context) => {
+describe('the memory of an engine on WebGPU', ON_WEBGPU, () => {
+  it('grows with its sequences, which go on as they were, and is given back', PATIENTLY, async (context) => {
     const before = webGpuProcess.allocatedBytes
     const both = await Both.load(await openCheckpoint(DEMO), { end: 1 })
     context.after(() => both.close())
@@ -199,47 +199,51 @@ describe('the memory of an engine on WebGPU', { skip: NO_WEBGPU }, () => {
   })
 })
 
-describe('everything on WebGPU at once', { skip: NO_WEBGPU }, () => {
-  it('goes well: two engines, ends, and a third engine that is loaded and closed meanwhile', async (context) => {
-    const checkpoint = await openCheckpoint(LLAMA)
-    const { hiddenSize } = checkpoint.config
-    const threads = { threads: 1, spin: false }
-    const options = { checkpoint, start: 0, end: 3, dtype: 'float32', ...threads, cacheTokens: 1024 } as const
-    const opened: { close(): Promise<void> }[] = []
-    context.after(() => Promise.all(opened.map((each) => each.close())))
-    const engines = await Promise.all([0, 1].map(() => Engine.load({ ...options, device: WEBGPU })))
-    const ends = await ModelEnds.load({ checkpoint, ...threads, device: WEBGPU })
-    const reference = await Engine.load({ ...options, device: CPU })
-    opened.push(...engines, ends, reference)
-    const random = seededRandom(17)
-    const input = Array.from({ length: 40 }, () => states(random, 1, hiddenSize))
-    const session = await reference.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
-    const expected: Tensor[] = []
-    for (const hidden of input) expected.push(await session.step(copyOf(hidden)))
-    const done = new AbortController()
-    const others = (async () => {
-      for (let turn = 0; turn < 3; turn++) {
-        const third = await Engine.load({ ...options, device: WEBGPU })
-        await third.close()
+describe('everything on WebGPU at once', ON_WEBGPU, () => {
+  it(
+    'goes well: two engines, ends, and a third engine that is loaded and closed meanwhile',
+    PATIENTLY,
+    async (context) => {
+      const checkpoint = await openCheckpoint(LLAMA)
+      const { hiddenSize } = checkpoint.config
+      const threads = { threads: 1, spin: false }
+      const options = { checkpoint, start: 0, end: 3, dtype: 'float32', ...threads, cacheTokens: 1024 } as const
+      const opened: { close(): Promise<void> }[] = []
+      context.after(() => Promise.all(opened.map((each) => each.close())))
+      const engines = await Promise.all([0, 1].map(() => Engine.load({ ...options, device: WEBGPU })))
+      const ends = await ModelEnds.load({ checkpoint, ...threads, device: WEBGPU })
+      const reference = await Engine.load({ ...options, device: CPU })
+      opened.push(...engines, ends, reference)
+      const random = seededRandom(17)
+      const input = Array.from({ length: 40 }, () => states(random, 1, hiddenSize))
+      const session = await reference.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
+      const expected: Tensor[] = []
+      for (const hidden of input) expected.push(await session.step(copyOf(hidden)))
+      const done = new AbortController()
+      const others = (async () => {
+        for (let turn = 0; turn < 3; turn++) {
+          const third = await Engine.load({ ...options, device: WEBGPU })
+          await third.close()
+        }
+        done.abort()
+      })()
+      const decode = async (engine: Engine): Promise<void> => {
+        do {
+          const own = await engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
+          for (const [i, hidden] of input.entries())
+            assertAlike(await own.step(copyOf(hidden)), expected[i]!, `step ${i}`)
+          own.release()
+        } while (!done.signal.aborted)
       }
-      done.abort()
-    })()
-    const decode = async (engine: Engine): Promise<void> => {
-      do {
-        const own = await engine.openSession({ start: 0, end: 3, maxLength: 64, timeoutMs: 0 })
-        for (const [i, hidden] of input.entries())
-          assertAlike(await own.step(copyOf(hidden)), expected[i]!, `step ${i}`)
-        own.release()
-      } while (!done.signal.aborted)
-    }
-    const embedded = asFloat32(await ends.embed([1, 2, 3]))
-    const logits = await ends.head(embedded.slice())
-    const asks = async (): Promise<void> => {
-      do {
-        assert.deepEqual(asFloat32(await ends.embed([1, 2, 3])), embedded)
-        assert.deepEqual(await ends.head(embedded.slice()), logits)
-      } while (!done.signal.aborted)
-    }
-    await Promise.all([others, asks(), ...engines.flatMap((engine) => [decode(engine), decode(engine)])])
-  })
+      const embedded = asFloat32(await ends.embed([1, 2, 3]))
+      const logits = await ends.head(embedded.slice())
+      const asks = async (): Promise<void> => {
+        do {
+          assert.deepEqual(asFloat32(await ends.embed([1, 2, 3])), embedded)
+          assert.deepEqual(await ends.head(embedded.slice()), logits)
+        } while (!done.signal.aborted)
+      }
+      await Promise.all([others, asks(), ...engines.flatMap((engine) => [decode(engine), decode(engine)])])
+    },
+  )
 })

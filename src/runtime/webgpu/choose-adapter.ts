@@ -1,6 +1,6 @@
 import { globSync } from 'node:fs'
 import { UsageError } from '../../base/errors.ts'
-import { type Device, deviceText } from '../device.ts'
+import type { Device } from '../device.ts'
 import { setNativeEnvironment } from '../library.ts'
 import { type AdapterLook, type AdapterLooks, DRIVER_VARIABLES } from './adapter-looks.ts'
 
@@ -24,7 +24,7 @@ export function driverFileOf(
   looks: Pick<AdapterLooks, 'look'>,
   files: readonly string[] = globSync(DRIVER_FILES).toSorted(),
 ): string {
-  const refuse = (why: string) => new UsageError(`--device ${deviceText(device)}: ${why}`)
+  const refuse = (why: string) => new UsageError(`adapter ${device.index}: ${why}`)
   if (process.platform !== 'linux')
     throw refuse(
       'only on Linux can an adapter be chosen; elsewhere --device webgpu takes the one that the system prefers',
@@ -32,7 +32,7 @@ export function driverFileOf(
   const { adapters, problem } = looks.look()
   const wanted = adapters[device.index]
   if (wanted === undefined)
-    throw refuse(problem ?? `there is no such adapter: this machine has ${adapters.length}, counted from 0`)
+    throw refuse(problem ?? `there is none: this machine has ${adapters.length}, counted from 0`)
   const isWanted = ({ adapters: [first, second] }: AdapterLook) => first?.name === wanted.name && second === undefined
   const file = files.find((path) => isWanted(looks.look(path)))
   if (file !== undefined) return file

@@ -10,7 +10,7 @@ import type { Pointer } from '../../../src/runtime/library.ts'
 import { threadRuntime } from '../../../src/runtime/thread-runtime.ts'
 import { WEBGPU } from '../../../src/runtime/webgpu/platform.ts'
 import { describe } from 'node:test'
-import { NO_WEBGPU, webGpuEnvironment } from '../../webgpu.ts'
+import { ON_WEBGPU, webGpuEnvironment } from '../../webgpu.ts'
 import { type CacheUnderTest, testCache } from './contract.ts'
 
 const TOTAL_TOKENS = 2048
@@ -87,6 +87,6 @@ testCache('a buffer for each sequence and block', () =>
   buffers(CPU, createEnvironment({ threads: 1, spin: false }), new HostBuffers()),
 )
 
-describe('on WebGPU', { skip: NO_WEBGPU }, () => {
+describe('on WebGPU', ON_WEBGPU, () => {
   testCache('a buffer for each sequence and block', () => buffers(WEBGPU, webGpuEnvironment(), threadRuntime.buffers()))
 })

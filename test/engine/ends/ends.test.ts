@@ -8,7 +8,7 @@ import { beamsHere, beamsInThread, textHere, textInThread } from '../../../src/e
 import { CPU } from '../../../src/runtime/device.ts'
 import { WEBGPU } from '../../../src/runtime/webgpu/platform.ts'
 import { webGpuProcess } from '../../../src/runtime/webgpu/process-state.ts'
-import { NO_WEBGPU } from '../../webgpu.ts'
+import { NO_WEBGPU, PATIENTLY } from '../../webgpu.ts'
 import { createEnvironment } from '../../../src/runtime/environment.ts'
 import type { ChosenBeams, ChosenText } from '../../../src/sampling/choosing-head.ts'
 import type { ResolvedOptions } from '../../../src/sampling/options/options.ts'
@@ -118,7 +118,7 @@ test('a text that waits for its token fails when the ends are closed, and so doe
   text.close()
 })
 
-test("in a device's memory, both ends give what they give on the CPU", async () => {
+test("in a device's memory, both ends give what they give on the CPU", PATIENTLY, async () => {
   const env = createEnvironment(THREADS)
   const ids = Array.from({ length: 100 }, (_, i) => (i * 7) % 128)
   const expected = asFloat32(await ends.embed(ids))

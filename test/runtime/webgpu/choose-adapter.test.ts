@@ -32,7 +32,7 @@ test('adapters are numbered as the library prefers them: software last', () => {
 test('another adapter than the first is chosen by its driver', { skip: process.platform !== 'linux' }, () => {
   const choose = machine({ 'soft.json': [software], 'chip.json': [chip], 'card.json': [card] })
   assert.deepEqual([1, 2].map(choose), ['chip.json', 'soft.json'])
-  assert.throws(() => choose(3), { code: 'USAGE', message: /--device webgpu:3.*this machine has 3/ })
+  assert.throws(() => choose(3), { code: 'USAGE', message: /adapter 3: .*this machine has 3/ })
   const shared = machine({ 'cards.json': [card, twin] })
   assert.throws(
     () => shared(1),

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { threadRuntime } from '../../../src/runtime/thread-runtime.ts'
 import { webGpuProcess } from '../../../src/runtime/webgpu/process-state.ts'
-import { NO_WEBGPU, webGpuEnvironment } from '../../webgpu.ts'
+import { NO_WEBGPU, ON_WEBGPU, webGpuEnvironment } from '../../webgpu.ts'
 
-describe('the memory of WebGPU', { skip: NO_WEBGPU }, () => {
+describe('the memory of WebGPU', ON_WEBGPU, () => {
   const heap = NO_WEBGPU === false ? (webGpuEnvironment(), threadRuntime.buffers()) : undefined!
   const allocated = webGpuProcess.allocatedBytes
   const bytes = Uint8Array.from({ length: 48 }, (_, i) => i)
