@@ -11,9 +11,10 @@ import { type Tensor, byteLength } from '../tensor/tensor.ts'
 import { type CacheHolder, CacheShares } from './session/cache-shares.ts'
 import type { ClientAdapters } from './client-adapters.ts'
 import { OutputBudget } from './session/output-budget.ts'
-import { ServedSession } from './session/served-session.ts'
+import { type ComputedStep, ServedSession } from './session/served-session.ts'
 import { askedWireDType } from './session/wire-dtype.ts'
 import { Pace } from './span/pace.ts'
+import { spanText } from '../base/span.ts'
 import { FIRST_MESSAGE_TIMEOUT_MS, firstMessage } from './first-message.ts'
 import { PassRequests } from './pass-requests.ts'
 import { ServerStats } from './server-stats.ts'
@@ -89,6 +90,7 @@ export class BlockServer {
       sent: modules.node.peerGuard.sent,
       pace: this.pace,
       stats: this.stats,
+      node: modules.node,
     })
     this.outputBudget = new OutputBudget(undefined, modules.node.peerGuard.sent.perPeer)
   }
@@ -177,7 +179,7 @@ export class BlockServer {
           outputBudget: this.outputBudget,
           sent: this.#modules.node.peerGuard.sent,
           admitTokens: (tokens) => this.#admitTokens(stream.remotePeer, tokens),
-          onStep: (tokens, seconds) => this.stats.stepped(tokens, seconds),
+          onStep: (step) => this.#stepped(open, step),
           onParked: () => {
             if (this.#draining) this.#clearParked()
           },
@@ -336,6 +338,19 @@ export class BlockServer {
       this.#report(kind, log, error)
       throw error
     }
+  }
+
+  #stepped({ trace, start, end }: OpenRequest, { tokens, position, receivedMs, beganMs }: ComputedStep): void {
+    this.stats.stepped(tokens, (performance.now() - beganMs) / 1000)
+    const { tracing, peerId } = this.#modules.node
+    if (tracing === undefined) return
+    tracing.served(trace, 'step', receivedMs, {
+      'petals.server': peerId,
+      'petals.blocks': spanText([start, end]),
+      'petals.tokens': tokens,
+      'petals.position': position,
+      'petals.waited_seconds': (beganMs - receivedMs) / 1000,
+    })
   }
 
   #report(kind: string, log: TracedLogger, error: unknown): void {

@@ -1,9 +1,10 @@
 import { PetalsError } from '../base/errors.ts'
+import { spanText } from '../base/span.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { ByteBudget } from '../swarm/byte-budget.ts'
 import type { ServedStream } from '../swarm/frames/frame-stream.ts'
 import type { Request } from '../swarm/frames/messages.ts'
-import type { SwarmLogger } from '../swarm/node/node.ts'
+import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
 import { convertInPieces } from '../tensor/convert.ts'
 import type { Activations } from '../tensor/activations.ts'
@@ -27,6 +28,7 @@ export interface PassModules {
   readonly sent: Pick<ByteBudget, 'during'>
   readonly pace: Pace
   readonly stats: ServerStats
+  readonly node: Pick<SwarmNode, 'peerId' | 'tracing'>
 }
 
 /** The time limit of a pass. A client that runs into it should ask for less at a time. */
@@ -45,8 +47,9 @@ export class PassRequests {
 
   async forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
     const request = await firstMessage(stream)
+    const receivedMs = performance.now()
     const { modelKey, start, end, hidden, adapter, prompts, wireDType } = request
-    const { pace, stats } = this.#modules
+    const { pace } = this.#modules
     const log = this.#log(request)
     const count = numTokens(hidden)
     const output = await this.#orReport(rpc, log, async () => {
@@ -62,7 +65,7 @@ export class PassRequests {
       const made = await engine.forward(input, { start, end, adapter, prompts, client, ...wait }).finally(done)
       return wire === undefined ? made : await encodeFinite(made, wire, 'the blocks gave')
     })
-    if (rpc === 'forward') stats.passed(rpc, count)
+    if (rpc === 'forward') this.#passed(rpc, request, receivedMs)
     log.debug({ peerId: stream.remotePeer, tokens: count }, 'forward done')
     await stream.send({ kind: 'output', hidden: output })
   }
@@ -90,7 +93,8 @@ export class PassRequests {
 
   async #backward(stream: ServedStream<'backward'>, request: Request<'backward'>, signal: AbortSignal): Promise<void> {
     const { modelKey, start, end, hidden, gradient, adapter, prompts, adapterGradients } = request
-    const { pace, stats } = this.#modules
+    const receivedMs = performance.now()
+    const { pace } = this.#modules
     const log = this.#log(request)
     const count = numTokens(hidden)
     const { modules, ...gradients } = await this.#orReport('backward', log, async () => {
@@ -110,11 +114,26 @@ export class PassRequests {
         .backward(input, given, { start, end, adapter, prompts, adapterGradients, client, ...wait })
         .finally(done)
     })
-    stats.passed('backward', count)
+    this.#passed('backward', request, receivedMs)
     log.debug({ peerId: stream.remotePeer, tokens: count }, 'backward done')
     await stream.send({ kind: 'gradients', ...gradients })
     for (const module of modules ?? []) await stream.send({ kind: 'module', ...module })
     await stream.send({ kind: 'complete' })
+  }
+
+  #passed(
+    kind: 'forward' | 'backward',
+    { trace, start, end, hidden }: Pick<Request<'forward'>, 'trace' | 'start' | 'end' | 'hidden'>,
+    receivedMs: number,
+  ): void {
+    const { stats, node } = this.#modules
+    const tokens = numTokens(hidden)
+    stats.passed(kind, tokens)
+    node.tracing?.served(trace, kind, receivedMs, {
+      'petals.server': node.peerId,
+      'petals.blocks': spanText([start, end]),
+      'petals.tokens': tokens,
+    })
   }
 
   async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {

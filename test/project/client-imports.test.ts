@@ -13,6 +13,7 @@ const FOREIGN = [
   'prom-client',
   'pino-pretty',
   '@libp2p/prometheus-metrics',
+  '@opentelemetry',
   'yaml',
 ]
 
@@ -71,6 +72,16 @@ test('a config is read without the native runtime; both ends of a model load it,
     ownFloors(urls).filter((file) => /^(server|api|cli)\/|engine\/engine\.ts/.test(file)),
     [],
   )
+})
+
+test('OpenTelemetry is loaded where its endpoint is set, and nowhere else', () => {
+  const [unset, set] = ['', 'http://127.0.0.1:1'].map((endpoint) => {
+    const setting = `process.env.OTEL_EXPORTER_OTLP_ENDPOINT = ${JSON.stringify(endpoint)};`
+    const opening = 'await client.openTracing({ debug() {}, warn() {} }, { add() {} })'
+    return loadedBy('cli/process/tracing.ts', setting + opening).filter((url) => url.includes('/@opentelemetry/'))
+  })
+  assert.deepEqual(unset, [])
+  assert.ok(set!.length > 0)
 })
 
 test("the package's entry adds the server, and still neither command line nor native code before it is used", () => {

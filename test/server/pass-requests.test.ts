@@ -75,6 +75,7 @@ test('gradients of adapters are not computed for a client that does not read tho
     sent,
     pace: new Pace(),
     stats: new ServerStats(),
+    node: { peerId: 'server', tracing: undefined },
   })
   const [first, second, third, other, plain] = ['a', 'a', 'a', 'b', 'a'].map((peer, i) => new Client(peer, i < 4))
   const [one, two, three, four, five] = [first!, second!, third!, other!, plain!].map(({ stream }) =>

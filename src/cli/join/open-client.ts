@@ -22,6 +22,7 @@ import type {
 } from '../options/options.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { ProgressView } from '../terminal/progress.ts'
+import { openTracing } from '../process/tracing.ts'
 import { readSwarmKey } from './swarm-key.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
@@ -73,7 +74,9 @@ export async function openClientAs<T extends DistributedModel>(
   const progress = new ProgressView(logger)
   try {
     const model = await kind.fromPretrained<T>(values.model ?? BUNDLED_MODEL, {
-      ...(node === undefined ? { bootstrap, lan: lanOf(values) } : { node }),
+      ...(node === undefined
+        ? { bootstrap, lan: lanOf(values), tracing: await openTracing(logger, cleanup) }
+        : { node }),
       dhtPrefix,
       endsDevice,
       threads,

@@ -5,6 +5,7 @@ import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { checkBootstrap, checkPeerIds, checkTcpAddresses, lanOf, listenAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
+import { openTracing } from '../process/tracing.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type { lanOptions, nodeOptions, swarmOptions } from '../options/options.ts'
 import type { peerOptions } from '../options/server-options.ts'
@@ -42,6 +43,7 @@ export async function startNode(
     swarmKey,
     peers: { allowed, blocked, bytes: values.peerMemory, requestsPerSecond: values.peerRequests },
     metrics,
+    tracing: await openTracing(logger, cleanup),
     logger,
   })
   cleanup.add(() => node.stop())

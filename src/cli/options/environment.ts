@@ -5,10 +5,12 @@ import type { Given, GivenOptions } from './given.ts'
 
 const PREFIX = 'PETALS_'
 
-/** Environment variables of this program that are no options, and what each does. */
+/** Environment variables that this program reads and that are no options, and what each does. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   PETALS_CUDA_LIBS: "Folder with onnxruntime's CUDA provider and the CUDA libraries that it needs",
   PETALS_MDNS_INTERFACE: 'IPv4 address of the network interface that --mdns uses, in place of all of them',
+  OTEL_EXPORTER_OTLP_ENDPOINT:
+    'URL of an OpenTelemetry collector that spans of requests are sent to (docs/operations.md)',
   PETALS_IGNORE_DEPENDENCY_VERSION: "1 accepts a CUDA provider of another version than the runtime's",
 }
 

@@ -28,6 +28,7 @@ const KINDS: Readonly<Record<keyof PretrainedOptions, Kind>> = {
   threads: 'number',
   spin: 'flag',
   logger: 'object',
+  tracing: 'object',
   download: 'object',
 }
 

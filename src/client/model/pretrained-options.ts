@@ -1,6 +1,7 @@
 import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
 import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
+import type { Tracing } from '../../swarm/node/tracing.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import type { WireChoice } from '../remote/wire-dtype.ts'
@@ -56,6 +57,8 @@ export interface PretrainedOptions extends ServerChoiceOptions {
   /** Whether idle compute threads busy-wait, for lower latency. */
   readonly spin?: boolean
   readonly logger?: SwarmLogger
+  /** Takes spans of the model's requests: by default none are made. A given `node` has its own. */
+  readonly tracing?: Tracing | undefined
   /** How a model of the hub is downloaded. */
   readonly download?: OpenModelOptions | undefined
 }

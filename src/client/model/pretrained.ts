@@ -97,6 +97,7 @@ export async function openPretrained(
       checkpointDType: checkpoint.config.dtype,
       numBlocks: checkpoint.config.numBlocks,
       logger,
+      tracing: options.tracing,
     }),
     ModelEnds.load({
       checkpoint,

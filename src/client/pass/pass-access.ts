@@ -7,7 +7,7 @@ import type { PassLanes } from './lanes.ts'
 /** The part of the swarm that passes over whole sequences use. */
 export interface PassAccess extends Pick<
   SwarmAccess,
-  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid' | 'worked' | 'links'
+  'modelKey' | 'peerId' | 'records' | 'route' | 'refresh' | 'avoided' | 'avoid' | 'worked' | 'links' | 'tracing'
 > {
   /** What this client has given to which server. */
   readonly lanes: PassLanes

@@ -1,3 +1,4 @@
+import { spanText } from '../../base/span.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
@@ -48,10 +49,10 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
   // What a server gave in some form has the values of that form: they are not rounded a second time.
   const sent = await encodeOwn(hidden, server, choice)
   const wireDType = agreedWireDType(server, choice)
-  return await ask(swarm, 'forward', request, async (stream, signal) => {
+  return await ask(swarm, 'forward', request, async (stream, { trace, signal }) => {
     const { modelKey } = swarm
     const given = { hidden: sent, adapter: adapter?.name, prompts, wireDType }
-    const message = { modelKey, start, end, trace: newTrace(), ...given }
+    const message = { modelKey, start, end, trace, ...given }
     await measured(swarm, server, sent, () => stream.send({ kind: 'forward', ...message }, { signal }))
     const answer = await received(stream, signal)
     const due = { dtype: answerDType(server, choice), shape: hidden.shape }
@@ -70,11 +71,11 @@ export async function requestBackward(
 ): Promise<SpanGradients> {
   const { span, hidden, gradient, prompts, adapter, modules } = request
   const { server, start, end } = span
-  return await ask(swarm, 'backward', request, async (stream, signal) => {
+  return await ask(swarm, 'backward', request, async (stream, { trace, signal }) => {
     const { modelKey } = swarm
     const adapterGradients = modules !== undefined && modules.size > 0
     const given = { hidden, gradient, adapter: adapter?.name, prompts, adapterGradients }
-    const message = { modelKey, start, end, trace: newTrace(), ...given }
+    const message = { modelKey, start, end, trace, ...given }
     await measured(swarm, server, hidden, () => stream.send({ kind: 'backward', ...message }, { signal }))
     const first = await received(stream, signal)
     if (first.kind !== 'gradients') throw wrongAnswer(server.peerId, `"${first.kind}" where gradients were due`)
@@ -129,8 +130,33 @@ async function measured(
   links?.sent(peerId, data.byteLength, performance.now() - began)
 }
 
-/** Opens a stream, and ends it in order where the work is done, else at once. */
+/** As `onStream`, for a request of its own, with a span of its own. */
 async function ask<R extends 'forward' | 'backward', T>(
+  swarm: PassAccess,
+  rpc: R,
+  request: SpanRequest,
+  work: (stream: RequestStream<R>, asked: { readonly trace: string; readonly signal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  const trace = newTrace()
+  const { span, hidden } = request
+  const attributes = {
+    'petals.blocks': spanText([span.start, span.end]),
+    'petals.tokens': hidden.shape[0]! * hidden.shape[1]!,
+    'petals.server': span.server.peerId,
+  }
+  const traced = swarm.tracing?.begin(trace, rpc, attributes)
+  try {
+    const result = await onStream(swarm, rpc, request, (stream, signal) => work(stream, { trace, signal }))
+    traced?.end()
+    return result
+  } catch (error) {
+    traced?.end({}, error)
+    throw error
+  }
+}
+
+/** Opens a stream, and ends it in order where the work is done, else at once. */
+async function onStream<R extends 'forward' | 'backward', T>(
   swarm: PassAccess,
   rpc: R,
   { span: { server }, limitMs, signal }: SpanRequest,

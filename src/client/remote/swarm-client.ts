@@ -4,6 +4,7 @@ import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
+import type { Tracing } from '../../swarm/node/tracing.ts'
 import { somePeers } from '../../swarm/node/some-peers.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { Candidates, type RouteFinder } from './candidates.ts'
@@ -34,6 +35,8 @@ export interface SwarmClientOptions extends ServerChoiceOptions {
   /** What the checkpoint's weights are stored in; float32 unless told. */
   readonly checkpointDType?: string | undefined
   readonly logger: SwarmLogger
+  /** Takes spans of requests; a given node has its own. */
+  readonly tracing?: Tracing | undefined
 }
 
 /** How many servers at each end of a model are dialled at a time to measure the way, and how often; as in Petals. */
@@ -74,6 +77,7 @@ export class SwarmClient implements SwarmAccess {
         lan: options.lan,
         swarmKey: options.swarmKey,
         logger: options.logger,
+        tracing: options.tracing,
       }))
     const client = new SwarmClient(node, options)
     try {
@@ -151,6 +155,10 @@ export class SwarmClient implements SwarmAccess {
 
   get logger(): SwarmLogger {
     return this.node.logger
+  }
+
+  get tracing(): Tracing | undefined {
+    return this.node.tracing
   }
 
   get peerId(): string {

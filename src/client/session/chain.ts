@@ -5,6 +5,7 @@ import { withDeadline } from '../../swarm/deadline.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { newTrace } from '../../swarm/node/trace.ts'
+import type { Tracing } from '../../swarm/node/tracing.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from '../remote/candidates.ts'
@@ -25,6 +26,8 @@ import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 export interface SwarmAccess {
   readonly modelKey: string
   readonly logger?: SwarmLogger | undefined
+  /** Takes spans of requests. */
+  readonly tracing?: Tracing | undefined
   /** This node's peer id, in case it is a server itself: its own span costs no hop. */
   readonly peerId?: string | undefined
   records(): readonly ServerRecord[]

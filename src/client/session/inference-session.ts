@@ -12,6 +12,7 @@ import type { SessionEvents } from './reports.ts'
 import type { ForkOptions, StepOptions } from './step-options.ts'
 import { routeHops } from './route-hop.ts'
 import { RootInputs } from './root-inputs.ts'
+import { traceSession } from './session-span.ts'
 import { patiently } from './patience.ts'
 import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
 import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
@@ -83,6 +84,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
         epoch: () => this.#runner.epoch,
         position: () => this.#position,
       })
+    if (swarm.tracing !== undefined) traceSession(this, swarm.tracing)
   }
 
   /** The id under which the session appears in the logs of all nodes that it passes. */
@@ -249,6 +251,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.#closed = true
     this.#copies?.close()
     this.#runner.close(new PetalsError('SESSION_CLOSED', 'the session was closed'))
+    this.emit('close')
     await this.#chain.close()
   }
 

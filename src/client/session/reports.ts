@@ -38,4 +38,6 @@ export interface SessionEvents<Session> {
   fork: [Session]
   /** A server was lost, for this reason, whether or not a step was under way. */
   lost: [Error]
+  /** The session was closed. */
+  close: []
 }

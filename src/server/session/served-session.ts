@@ -27,6 +27,16 @@ const ORDERLY_END_MS = 1000
  */
 const MAX_JUMP = 1 << 20
 
+/** A step that a session has computed. */
+export interface ComputedStep {
+  readonly tokens: number
+  /** Tokens before it. */
+  readonly position: number
+  /** When it came, and when its turn in the session did, in milliseconds of `performance.now()`. */
+  readonly receivedMs: number
+  readonly beganMs: number
+}
+
 /** What a session works with. */
 export interface SessionModules {
   /** The stream to the client: brings its requests, and takes outputs, copies and errors. */
@@ -45,8 +55,8 @@ export interface SessionModules {
   readonly sent: Pick<ByteBudget, 'during'>
   /** Waits until the client may have so many tokens computed. */
   readonly admitTokens: (tokens: number) => Promise<void> | undefined
-  /** Called when a step was computed, so many seconds after its turn came. */
-  readonly onStep: (tokens: number, seconds: number) => void
+  /** Called when a step was computed. */
+  readonly onStep: (step: ComputedStep) => void
   readonly onParked: () => void
   readonly pace: Pace
   /** Number of blocks that the session uses. */
@@ -159,8 +169,9 @@ export class ServedSession {
       }
       this.#received = Math.max(this.#received, message.step)
     }
+    const receivedMs = performance.now()
     this.#work = this.#work
-      .then(() => this.#process(message))
+      .then(() => this.#process(message, receivedMs))
       .catch((error: unknown) => this.#replyFailure(message, error))
     return this.#work
   }
@@ -203,11 +214,11 @@ export class ServedSession {
     return this.#modules.engine.position
   }
 
-  async #process(message: Queued): Promise<void> {
+  async #process(message: Queued, receivedMs: number): Promise<void> {
     if (this.#closed) return
     switch (message.kind) {
       case 'step':
-        return this.#step(message)
+        return this.#step(message, receivedMs)
       case 'route':
         return this.#route(message)
       case 'resume':
@@ -217,9 +228,9 @@ export class ServedSession {
     }
   }
 
-  async #step(request: StepMessage): Promise<void> {
+  async #step(request: StepMessage, receivedMs: number): Promise<void> {
     const { epoch, step, position, push, hidden, rows } = request
-    const began = performance.now()
+    const beganMs = performance.now()
     if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) {
       const held = `step ${this.#lastStep} of epoch ${this.#epoch}`
       return this.#replyBroken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
@@ -240,7 +251,7 @@ export class ServedSession {
     const output = await this.#compute(input)
     this.#epoch = epoch
     this.#lastStep = step
-    this.#modules.onStep(output.shape[0]!, (performance.now() - began) / 1000)
+    this.#modules.onStep({ tokens: output.shape[0]!, position, receivedMs, beganMs })
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
 

@@ -32,6 +32,7 @@ import type { PeerContact } from '../records/record-node.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
 import { startLibp2p } from './start-libp2p.ts'
+import type { Tracing } from './tracing.ts'
 import { trafficByRpc } from '../frames/traffic.ts'
 
 export type { SwarmLogger } from '../logger.ts'
@@ -56,6 +57,8 @@ export interface SwarmNodeOptions {
   peers?: PeerRules
   /** Creates libp2p's metrics. */
   metrics?: Libp2pMetrics | undefined
+  /** Takes spans of the requests that this node makes and serves. */
+  tracing?: Tracing | undefined
   logger: SwarmLogger
 }
 
@@ -79,6 +82,7 @@ export class SwarmNode {
   readonly peerId: string
   readonly identity: PrivateKey
   readonly logger: SwarmLogger
+  readonly tracing: Tracing | undefined
   /** Verifies records for everything that uses this node, so that no signature is checked twice. */
   readonly verifier = new RecordVerifier()
   /** The exchange of server records, started by whoever needs it and shared by all that use this node. */
@@ -118,12 +122,14 @@ export class SwarmNode {
     swarmKey,
     peers = {},
     metrics,
+    tracing,
     logger,
   }: SwarmNodeOptions) {
     for (const address of [...listen, ...announce]) checkTcpAddress(address)
     this.identity = identity
     this.peerId = peerIdFromPrivateKey(identity).toString()
     this.logger = logger
+    this.tracing = tracing
     const joining = resolveJoining(bootstrap, swarmKey)
     const named = groupByPeer(joining.addresses)
     this.#named = named.filter(({ peerId }) => peerId !== this.peerId)
