@@ -190,7 +190,7 @@ function log(logger: SwarmLogger, error: unknown, fields: object): void {
   const isOwn = error instanceof PetalsError
   logger.warn(
     { ...fields, code: errorCode(error), ...(!isOwn && { where: placesOf(error) }) },
-    `a request failed: ${api.message}`,
+    `a request failed: ${isOwn ? error.message : api.message}`,
   )
 }
 

@@ -1,7 +1,9 @@
+import { isIP } from 'node:net'
 import type { Registry } from 'prom-client'
 import { PetalsError, UsageError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { ApiKey } from '../../api/access/access-control.ts'
 import type { ApiServer } from '../../api/api-server.ts'
+import { hostClass } from '../../swarm/guards/host-class.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
 import type { apiOptions } from '../options/api-options.ts'
 import { type OptionValues, flagOf } from '../options/option-table.ts'
@@ -30,13 +32,19 @@ export async function openApi(
   { registry, logger, cleanup }: OpenApiModules,
 ): Promise<ApiServer> {
   checkOrigins(values.corsOrigins)
+  const keys = await keysOf(values)
+  if (keys.length === 0 && !isLoopback(host))
+    logger.warn(
+      { host },
+      `whoever reaches ${host} may use the API: give --api-key or --api-key-file, or leave ${flagOf(options.host)} out`,
+    )
   const { startApiServer } = await import('../../api/api-server.ts')
   const server = await startApiServer(
     { registry, logger },
     {
       host,
       port,
-      keys: await keysOf(values),
+      keys,
       allowedHosts: values.allowedHosts.map((name) => name.toLowerCase()),
       corsOrigins: values.corsOrigins,
       slots: values.parallelTexts,
@@ -68,6 +76,10 @@ function checkOrigins(origins: readonly string[]): void {
   const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin))
   if (wrong !== undefined)
     throw new UsageError(`--cors-origins ${wrong}: expected *, or an origin like https://example.com`)
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || (isIP(host) !== 0 && hostClass(host) === 'loopback')
 }
 
 function isOrigin(text: string): boolean {

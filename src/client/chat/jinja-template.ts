@@ -1,7 +1,7 @@
 import { Script, createContext } from 'node:vm'
 import { errorMessage } from '../../base/errors.ts'
 import type { ChatTemplate } from './messages.ts'
-import { type TemplateSource, templateError } from './template-source.ts'
+import { ChatTemplateError, type TemplateSource } from './template-source.ts'
 import { RefusalError, UnsupportedError } from './template/errors.ts'
 import { Template } from './template/template.ts'
 
@@ -39,7 +39,7 @@ function orRefuse<T>(name: string, work: () => T): T {
   try {
     return RUNNER.script.runInContext(RUNNER.context, { timeout: RENDER_TIMEOUT_MS }) as T
   } catch (error) {
-    throw templateError(name, reasonOf(error), error)
+    throw new ChatTemplateError(name, reasonOf(error), error)
   }
 }
 

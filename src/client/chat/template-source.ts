@@ -72,7 +72,13 @@ async function readOptional(file: string): Promise<Readonly<Record<string, unkno
   return (await isFile(file)) ? await readJsonObject(file) : {}
 }
 
-/** The error of a template that cannot be used; says what to do instead. */
-export function templateError(name: string, reason: string, cause?: unknown): PetalsError {
-  return new PetalsError('CHAT_TEMPLATE', `${name}: ${reason}; another can be chosen with --template`, { cause })
+/** A template that cannot be used, or that refuses the messages; says what to do instead. */
+export class ChatTemplateError extends PetalsError {
+  /** Why, in the template's own words where it refuses; without the place where it is stored. */
+  readonly reason: string
+
+  constructor(name: string, reason: string, cause?: unknown) {
+    super('CHAT_TEMPLATE', `${name}: ${reason}; another can be chosen with --template`, { cause })
+    this.reason = reason
+  }
 }
