@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http'
 const PING_MS = 10_000
 
 /** How long a client may leave what was sent to it unread. */
-const STALL_MS = 60_000
+export const STALL_MS = 60_000
 
 /**
  * An answer of server-sent events. What a client does not read is not piled up: `send` waits until it has read on, and

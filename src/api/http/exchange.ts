@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caller } from '../access/caller.ts'
 import { readJson } from './body.ts'
-import { EventStream } from './event-stream.ts'
+import { EventStream, STALL_MS } from './event-stream.ts'
 
 /** One request and the answer to it, as handlers see them. */
 export class Exchange {
@@ -58,6 +58,7 @@ export class Exchange {
       'content-type': contentType,
       'content-length': Buffer.byteLength(body),
     })
+    this.response.setTimeout(STALL_MS, () => this.response.destroy())
     this.response.end(this.method === 'HEAD' ? undefined : body)
   }
 
