@@ -5,7 +5,7 @@ import { checkPretrainedOptions } from '../../../src/client/model/check-options.
 
 const CASES: readonly (readonly [options: object, message: RegExp])[] = [
   [{ bootstap: ['/ip4/1.2.3.4/tcp/1'] }, /no option "bootstap": did you mean bootstrap\?/],
-  [{ temperature: 1 }, /no option "temperature": there are bootstrap, node, /],
+  [{ temperature: 1 }, /no option "temperature": there are bootstrap, lan, node, /],
   [{ toString: 1 }, /no option "toString"/],
   [{ bootstrap: '/ip4/1.2.3.4/tcp/1' }, /bootstrap must be a list of texts, also where it is only one; it is "\/ip4/],
   [{ allowedServers: [1] }, /allowedServers must be a list of texts.*it is a list/],

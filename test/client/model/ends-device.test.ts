@@ -11,7 +11,7 @@ const bootstrap = ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcX
 test('a device that there is not is refused before anything else, with all that is missing', async (context) => {
   await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained('nowhere', { bootstrap, endsDevice: 'tpu' }), {
     code: 'USAGE',
-    message: '--ends-device tpu: expected auto, cpu, cuda or cuda:N',
+    message: '--ends-device tpu: expected auto, cpu, cuda, cuda:N, webgpu or webgpu:N',
   })
   if (NO_CUDA.length === 0) return context.skip('this machine has CUDA')
   await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained('nowhere', { bootstrap, endsDevice: 'cuda' }), {
