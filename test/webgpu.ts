@@ -20,7 +20,7 @@ export const ON_WEBGPU = { skip: NO_WEBGPU }
  */
 export const PATIENTLY = { timeout: 1_800_000 }
 
-if (NO_WEBGPU !== false && process.env['PETALS_REQUIRE_WEBGPU'] !== undefined)
+if (NO_WEBGPU !== false && process.env['TEST_REQUIRES_WEBGPU'] !== undefined)
   throw new Error(`tests of WebGPU may not be skipped here: ${NO_WEBGPU}`)
 
 /** The environment of this process, with its adapter opened. */

@@ -4,22 +4,20 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Browser, type BrowserContext, type Page, chromium } from 'playwright-core'
 
-/** Where Debian and others put it; PETALS_TEST_CHROMIUM names another one. */
+/** Where Debian and others put it; TEST_CHROMIUM names another one. */
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
 /** The browser's program; undefined where there is none. */
-export const CHROMIUM = [process.env['PETALS_TEST_CHROMIUM'], ...PLACES].find(
-  (path) => path !== undefined && existsSync(path),
-)
+export const CHROMIUM = [process.env['TEST_CHROMIUM'], ...PLACES].find((path) => path !== undefined && existsSync(path))
 
 /**
- * Why tests in a browser are left out; false where there is one. Where PETALS_REQUIRE_BROWSER is set (as in CI) they
+ * Why tests in a browser are left out; false where there is one. Where TEST_REQUIRES_BROWSER is set (as in CI) they
  * must run.
  */
 export function browserIsMissing(): string | false {
   if (CHROMIUM !== undefined) return false
-  if (process.env['PETALS_REQUIRE_BROWSER'] !== undefined)
-    throw new Error('PETALS_REQUIRE_BROWSER is set, and no chromium is here')
+  if (process.env['TEST_REQUIRES_BROWSER'] !== undefined)
+    throw new Error('TEST_REQUIRES_BROWSER is set, and no chromium is here')
   return 'no chromium is here (apt-get install chromium)'
 }
 
@@ -71,9 +69,9 @@ export async function openPage(t: TestContext | undefined, browser: Browser, url
   return { page, context, foreign, faults } satisfies OpenPage
 }
 
-/** Where PETALS_SCREENSHOTS names a folder, the page as it looks goes there as WebP, for the documentation. */
+/** Where TEST_SCREENSHOTS names a folder, the page as it looks goes there as WebP, for the documentation. */
 export async function screenshot(page: Page, name: string): Promise<void> {
-  const folder = process.env['PETALS_SCREENSHOTS']
+  const folder = process.env['TEST_SCREENSHOTS']
   if (folder === undefined) return
   await page.mouse.move(0, 0)
   const png = await page.screenshot({ animations: 'disabled' })

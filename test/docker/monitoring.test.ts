@@ -80,7 +80,7 @@ test('alerts and panels ask for metrics that exist, and Prometheus understands e
     assert.deepEqual(unknown, [], `${what}: ${expr}`)
   }
   const isMissing = spawnSync('prometheus', ['--version']).status !== 0
-  if (isMissing && process.env['PETALS_REQUIRE_PROMETHEUS'] === undefined)
+  if (isMissing && process.env['TEST_REQUIRES_PROMETHEUS'] === undefined)
     return t.diagnostic('Prometheus is not installed (Debian: apt install prometheus): its own look was left out')
   await askPrometheus(t, asked, { servers, api })
 })
