@@ -4,7 +4,7 @@ import { openWebGpu } from '../src/runtime/webgpu/open.ts'
 import { WEBGPU } from '../src/runtime/webgpu/platform.ts'
 
 // Sizes and ranges are not checked otherwise.
-process.env['PETALS_WEBGPU_VALIDATION'] = 'basic'
+process.env['TEST_WEBGPU_VALIDATION'] = 'basic'
 
 const [problem] = webGpuProblems(WEBGPU)
 

@@ -145,9 +145,9 @@ function appendCuda(ort: OnnxRuntime, sessionOptions: Pointer, device: Device, o
 /**
  * The options of onnxruntime's WebGPU provider, as text. Buffers have the sizes that were asked for and go back at
  * once: others would be rounded up, to twice as much at worst, or kept. Sizes and ranges are only checked where
- * `PETALS_WEBGPU_VALIDATION` asks for it, as tests do. The first session's device counts.
+ * `TEST_WEBGPU_VALIDATION` asks for it, as tests do. The first session's device counts.
  */
-export function webGpuOptions(validation = process.env['PETALS_WEBGPU_VALIDATION']): Record<string, string> {
+export function webGpuOptions(validation = process.env['TEST_WEBGPU_VALIDATION']): Record<string, string> {
   return {
     enableInt64: '1',
     storageBufferCacheMode: 'disabled',

@@ -7,7 +7,7 @@ const ROOT = new URL('../..', import.meta.url).pathname
 
 /** Upper-case literals that are no error codes. */
 const OTHERS = new Set([
-  'PETALS_WEBGPU_VALIDATION',
+  'TEST_WEBGPU_VALIDATION',
   'VK_DRIVER_FILES',
   'VK_ICD_FILENAMES',
   'PETALS_CUDA_LIBS',

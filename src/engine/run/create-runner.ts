@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { RunnerSpan } from './runner-span.ts'
-import { type Runner, SpanRunner } from './runner.ts'
+import { type Runner, CpuRunner } from './runner.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { SchedulerLimits } from '../schedule/scheduler.ts'
 
@@ -16,7 +16,7 @@ export async function createRunner(
   config: ModelConfig,
   { span, memory, limits }: { span: RunnerSpan; memory: RowMemory; limits: SchedulerLimits },
 ): Promise<Runner> {
-  if (span.resident === undefined) return new SpanRunner(env, span)
+  if (span.resident === undefined) return new CpuRunner(env, span)
   // Only now: what builds and writes graphs takes memory that a thread on a CPU can do without.
   const [{ DeviceRunner }, { blockGraphs }] = await Promise.all([
     import('./device-runner.ts'),

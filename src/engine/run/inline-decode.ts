@@ -5,7 +5,7 @@ import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { RowBases } from '../cache/rows/window.ts'
 import { type RopeTensors, filledPositions } from './rope-tables.ts'
 import type { RunnerSpan } from './runner-span.ts'
-import { SpanRunner } from './runner.ts'
+import { CpuRunner } from './runner.ts'
 
 /** One sequence's decode step, blocks counted within the span. */
 export interface InlineStep {
@@ -31,7 +31,7 @@ const OTHER_SEQUENCE_MS = 20
  * small span's step. Only while that thread is idle, one session alone is decoding, and steps are known to be short.
  */
 export class InlineDecode {
-  readonly #runner: SpanRunner | undefined
+  readonly #runner: CpuRunner | undefined
   readonly #memory: RowMemory | undefined
   readonly #bases: RowBases | undefined
   readonly #tables = new Map<string, RopeTensors>()
@@ -41,7 +41,7 @@ export class InlineDecode {
 
   constructor(env: Environment, span: RunnerSpan, memory: RowMemory | undefined) {
     // What a device has recorded belongs to the engine thread.
-    this.#runner = span.resident === undefined ? new SpanRunner(env, span) : undefined
+    this.#runner = span.resident === undefined ? new CpuRunner(env, span) : undefined
     this.#memory = memory
     this.#bases = memory?.window && new RowBases(memory.window)
   }

@@ -25,7 +25,7 @@ export interface Runner {
  * is ever copied. The cache of each block is one piece of memory per K and V; a batch is a range of adjacent rows of
  * it, [rows, kvHeads, capacity, headDim] starting at the first row's offset.
  */
-export class SpanRunner implements Runner {
+export class CpuRunner implements Runner {
   readonly #env: Environment
   readonly #span: RunnerSpan
   readonly #cpu: Pointer
