@@ -1,7 +1,7 @@
 // Floor api/: HTTP. Here: the API put together. Rooms, from the ground up: errors/ (what clients are told), access/
 // (keys, and what their owners use), queue/ (whose turn it is), models/ (what is served), generating/ (texts as they
-// come, whatever their form), http/ (requests, answers, event streams), openai/ and tokens/ (forms of requests and
-// answers), status/. Beside them: metrics of all floors, and their endpoint.
+// come, whatever their form), http/ (requests, answers, event streams), openai/, anthropic/ and tokens/ (forms of
+// requests and answers), status/, metrics/ (of all floors), swarm-view/ (what the swarm looks like), pages/.
 
 import type { Registry } from 'prom-client'
 import type { SwarmLogger } from '../swarm/logger.ts'
