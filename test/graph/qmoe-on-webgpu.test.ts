@@ -20,16 +20,21 @@ import { ON_WEBGPU, PATIENTLY } from '../webgpu.ts'
 
 const TOKENS = 16
 
+/** The value with its named dimensions as numbers. */
+const fixed = (value: Value): Value => ({
+  ...value,
+  shape: value.shape.map((dim) => (typeof dim === 'number' ? dim : dim === 'rows' ? 1 : TOKENS)),
+})
+
+/** The shape of a value whose dimensions are numbers. */
+const shapeOf = ({ shape }: Value) => shape.map(Number)
+
 /** A mixture's node alone, with everything that it takes as inputs of fixed shapes. */
 function alone({ outputs: [output], ...node }: Node): {
   graph: FinishedGraph
   inputs: readonly Value[]
   output: Value
 } {
-  const fixed = (value: Value): Value => ({
-    ...value,
-    shape: value.shape.map((dim) => (typeof dim === 'number' ? dim : dim === 'rows' ? 1 : TOKENS)),
-  })
   const inputs = node.inputs.map((value) => value && fixed(value))
   const made = fixed(output!)
   const given = inputs.filter((value) => value !== undefined)
@@ -52,7 +57,6 @@ function run(device: Device, { graph, inputs, output }: ReturnType<typeof alone>
   const options = { cudaGraphs: false, workspaceBytes: 0 }
   const session = createResidentSession(env, device, encodeModel(graph, new Map()), [], options)
   const memory = memoryInfo(env.ort, device)
-  const shapeOf = ({ shape }: Value) => shape.map(Number)
   using scope = new TensorScope(env.ort)
   const bound = inputs.map((value, i) => {
     const piece = heap.allocate(data[i]!.byteLength)
