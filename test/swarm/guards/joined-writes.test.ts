@@ -20,8 +20,12 @@ test('a message is one write to the socket, its answer too, and large ones come 
   const steps = write.mock.calls.slice(before).filter(({ arguments: [data] }) => (data as Uint8Array).length > 1024)
   const pieces = write.mock.calls.slice(before).filter(({ arguments: [data] }) => (data as Uint8Array).length <= 2)
   assert.deepEqual([steps.length, pieces.length], [20, 0])
+  const largeFrom = write.mock.callCount()
   await stream.send(stepOf(3, 3 << 20))
   assert.deepEqual(await stream.receive(), outputOf(3, 3 << 20))
+  // No packet's length or tag goes alone; window updates are short messages of their own.
+  const sizes = write.mock.calls.slice(largeFrom).map(({ arguments: [data] }) => (data as Uint8Array).length)
+  assert.deepEqual([sizes.filter((size) => size <= 18), Math.max(...sizes) > 100_000], [[], true])
 })
 
 test('a connection with other internals is refused instead of being left as it is', () => {
