@@ -101,7 +101,7 @@ export class SwarmClient implements SwarmAccess {
     this.#help = new RouteHelp(node, options)
     this.modelKey = modelKey
     this.node = node
-    this.links = new LinkMeter((peerId) => node.rttMs(peerId))
+    this.links = new LinkMeter((peerId) => node.connections.rttMs(peerId))
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
     this.#candidates = new Candidates({
@@ -128,7 +128,7 @@ export class SwarmClient implements SwarmAccess {
   }
 
   #isReached(peerId: string): boolean {
-    return peerId === this.node.peerId || this.node.isConnected(peerId)
+    return peerId === this.node.peerId || this.node.connections.has(peerId)
   }
 
   /**
