@@ -128,8 +128,8 @@ export class TrainingSizes {
   }
 
   /**
-   * The group's hidden states, where each chunk begins and at each block of one; what all runs of a chunk keep but those
-   * of its last block, which are forward and backward at once; and what a run takes meanwhile.
+   * The group's hidden states, where each chunk begins and at each block of one; what all runs of a chunk keep, but
+   * those of its last block, which are forward and backward at once; and what a run takes meanwhile.
    */
   #passBytes(
     { blocks, tokens }: Pick<PassSize, 'blocks' | 'tokens'>,

@@ -39,7 +39,8 @@ interface HeldBlock {
 /**
  * A backward pass, piece by piece: one run of some sequences through one block, or a few milliseconds of reading
  * weights. Chunks of blocks, the last ones first, are computed forward, what their backward runs need being kept, and
- * then backward, block by block; but through a chunk's last block each piece goes forward and backward in one run. Where there is more than one chunk, the span's own sessions give the inputs of all but the first. Nothing of it lies
+ * then backward, block by block; but through a chunk's last block each piece goes forward and backward in one run.
+ * Where there is more than one chunk, the span's own sessions give the inputs of all but the first. Nothing of it lies
  * in the cache; all of its memory goes with it.
  */
 export class BackwardRun {

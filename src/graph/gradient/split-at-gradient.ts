@@ -27,8 +27,7 @@ export interface GradientHalves {
 
 /**
  * Cuts a graph to which `addGradients` has added gradients in two. What both halves need is either saved by `forward`
- * or computed again by `backward`. `chooseSaved` has the rule. Where one follows upon the other, `both` does the work of
- * both.
+ * or computed again by `backward`. `chooseSaved` has the rule. Where one follows upon the other, `both` does it all.
  *
  * Nodes that a half does not need are not in it. Throws `GRAPH_VALUE` for an output that is no node's result, and
  * `GRAPH_NAME` for a gradient's name that another value has.

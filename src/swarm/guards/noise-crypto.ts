@@ -28,8 +28,9 @@ const PUBLIC_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
  * Cryptography for noise, with the same bytes on the wire but three times as fast for a decode step. For 8 KB noise's
  * own implementation takes 40 us, 30 of them for passing raw key bytes to `createCipheriv`; here the key object is kept
  * as long as noise keeps the key. Packets that come in pieces are put together in memory that is used again and again:
- * every buffer that is not made is one that need not be collected. Key pairs and shared secrets are computed by OpenSSL: in JavaScript the first one takes as long as loading all of noise. If
- * this build of Node lacks the cipher, noise's pure JavaScript implementation is used.
+ * every buffer that is not made is one that need not be collected. Key pairs and shared secrets are computed by
+ * OpenSSL: in JavaScript the first one takes as long as loading all of noise. If this build of Node lacks the cipher,
+ * noise's pure JavaScript implementation is used.
  */
 export function cachedKeyCrypto(ciphers: readonly string[] = getCiphers()): ICryptoInterface {
   if (!ciphers.includes(CIPHER)) return pureJsCrypto
