@@ -200,9 +200,9 @@ export interface WideMatrix {
 }
 
 /**
- * The matrices of all experts side by side, as those of one MLP: what `gate` and `up` [experts * intermediate, hidden]
- * give are the channels of the first expert, then the second's, ...; `down` [hidden, experts * intermediate] takes them.
- * Of experts that are stored as one, gate and up are `gateUp` [experts * 2 * intermediate, hidden], and alternate; its
+ * The matrices of all experts side by side, as those of one MLP: `gate` and `up` [experts * intermediate, hidden] give
+ * the channels of the first expert, then the second's, ...; `down` [hidden, experts * intermediate] takes them. Where
+ * experts are stored as one tensor, gate and up are `gateUp` [experts * 2 * intermediate, hidden], and alternate; its
  * bias is one vector, that of `down` one for each expert.
  */
 export type WideParts = { readonly down: WideMatrix } & (

@@ -15,8 +15,8 @@ import type { Value } from './value.ts'
 
 /**
  * A mixture of experts for devices without an operator that computes one rightly, x [rows, tokens, hidden] -> [rows,
- * tokens, hidden]: one MLP as wide as all experts together, in whose middle each expert's channels are multiplied by its
- * share, which is zero for those that a token has not chosen. Every token reads and computes all experts. Throws
+ * tokens, hidden]: one MLP as wide as all experts together, in whose middle each expert's channels are multiplied by
+ * its share, which is zero for those that a token has not chosen. Every token reads and computes all experts. Throws
  * `GRAPH_UNSUPPORTED` for experts that are not stored so that they can be read, or cannot be quantized as asked.
  */
 export function wideMixture(
