@@ -38,8 +38,8 @@ export type KvDType = 'int8'
  */
 export type LinearForm = 'FusedMatMul' | 'MatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
 
-/** The operator that computes a mixture of experts. */
-export type ExpertsForm = 'MoE' | 'QMoE'
+/** The operator that computes a mixture of experts; `Wide`: products of the matrices of all experts side by side. */
+export type ExpertsForm = 'MoE' | 'QMoE' | 'Wide'
 
 /**
  * How attention is computed: by onnxruntime's fused operator, or by ONNX's own operators, which is slower and reads the
@@ -170,20 +170,17 @@ export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFor
 }
 
 /**
- * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for it: WebGPU has none
- * for MoE, and its QMoE gives wrong values.
+ * How a mixture of experts is computed. WebGPU has no kernel for MoE, and its QMoE gives wrong values. Throws
+ * `GRAPH_UNSUPPORTED` for a format that the device cannot compute it in.
  */
 export function lowerExperts(target: Target): ExpertsForm {
-  if (target.device === 'webgpu')
-    throw new GraphError(
-      'GRAPH_UNSUPPORTED',
-      'a mixture of experts on webgpu',
-      'it has no kernel that computes them right: use --device cpu',
-    )
   const format = target.stored?.method === 'mxfp4' ? 'mxfp4' : quantOf(target)
-  if (format === undefined) return 'MoE'
   const what = `a mixture of experts in ${format} on ${target.device}`
-  if (target.device !== 'cpu')
+  if (target.device === 'webgpu' && format === 'mxfp4')
+    throw new GraphError('GRAPH_UNSUPPORTED', what, 'name a checkpoint of the model in 16 bits')
+  if (target.device === 'webgpu' && format !== 'nf4') return 'Wide'
+  if (format === undefined) return 'MoE'
+  if (target.device === 'cuda')
     throw new GraphError(
       'GRAPH_UNSUPPORTED',
       what,

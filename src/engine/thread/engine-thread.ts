@@ -123,17 +123,24 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     this.#channel.port.postMessage(command, [])
   }
 
-  /** Ends the thread after the run that it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
-  async close(): Promise<void> {
+  /**
+   * Ends the thread after the run that it is in; whatever still waits is rejected with `ENGINE_CLOSED`. Resolves to
+   * whether the thread has given back what lay on a device; one that dies has not.
+   */
+  async close(): Promise<boolean> {
+    let hasShutDown = false
     if (this.#failure === undefined) {
-      // A thread that dies now is gone as well.
-      const exited = once(this.#worker, 'exit').catch(() => undefined)
+      const exited = once(this.#worker, 'exit').then(
+        ([code]) => code === 0,
+        () => false,
+      )
       this.tell({ type: 'close' })
       this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
-      await exited
+      hasShutDown = await exited
     }
     await this.#worker.terminate()
     this.#channel.port.close()
+    return hasShutDown
   }
 
   #onEvent(event: EngineEvent): void {
