@@ -1,8 +1,9 @@
 import type { Environment } from '../../runtime/environment.ts'
 import { RowCache } from '../cache/rows/row-cache.ts'
 import type { PreparedTraining } from '../loading/prepare-training.ts'
+import { recordsSteps } from '../plan/run-limits.ts'
 import type { BatchModules, BatchRunnerOptions, PrepareListener } from './batch-modules.ts'
-import { createRunner, recordsSteps } from './create-runner.ts'
+import { createRunner } from './create-runner.ts'
 import type { RopeTables } from './rope-tables.ts'
 import { RowBatchRunner } from './row-batch-runner.ts'
 import { TrainingRunner } from './training-runner.ts'
@@ -26,7 +27,7 @@ export async function createBatchRunner(
   const cache = new RowCache(memory, span)
   const runner = await createRunner(env, config, { span, memory, limits })
   const createTraining = (prepared: PreparedTraining) => new TrainingRunner(env, prepared, pinnedBytes)
-  const bucketCacheTokens = recordsSteps(span) ? cacheTokens : undefined
+  const bucketCacheTokens = recordsSteps({ device: span.device.kind, dtype: span.dtype }) ? cacheTokens : undefined
   return {
     cache,
     runner: new RowBatchRunner({ span, cache, ropes, runner, createTraining }, { ...limits, bucketCacheTokens }),
