@@ -12,7 +12,7 @@ import { failingRun } from './failing-run.ts'
 import { ForwardRun } from './forward-run.ts'
 import type { RopeTables } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
-import { widenToBucket } from './row-bucket.ts'
+import { type BucketOptions, widenToBucket } from './row-bucket.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
 import { type PassRun, type Task, Tasks } from './tasks.ts'
@@ -23,8 +23,8 @@ export interface RowRunnerLimits {
   readonly maxBatchRows: number
   /** Most tokens of one piece of a pass. */
   readonly passPieceTokens: number
-  /** Cache tokens, where decode runs are widened to buckets of rows that recorded steps exist for. */
-  readonly bucketCacheTokens?: number | undefined
+  /** Where decode runs are widened to buckets of rows that recorded steps exist for. */
+  readonly buckets?: BucketOptions | undefined
 }
 
 export interface RowRunnerModules {
@@ -129,12 +129,12 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #planRuns(ready: readonly ReadyStep[]): DecodeRun<ReadyStep>[] {
-    const { maxBatchRows: maxRows, bucketCacheTokens: cacheTokens } = this.#limits
+    const { maxBatchRows: maxRows, buckets } = this.#limits
     const bridgeable = (offset: number, capacity: number) => this.#modules.cache.mayWriteIdly(offset, capacity)
-    if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
-    return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) =>
-      widenToBucket(run, { maxRows, cacheTokens, bridgeable }),
-    )
+    if (buckets === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
+    const tokensAt = (offset: number) => this.#modules.cache.lengthAt(offset)
+    const limits = { ...buckets, maxRows, bridgeable, idle: { tokensAt, runTokens: buckets.runTokens } }
+    return planDecodeRuns(ready, maxRows, bridgeable, limits.idle).map((run) => widenToBucket(run, limits))
   }
 
   #decodeRun({ offset, capacity, rows }: DecodeRun<ReadyStep>): DeviceRun {
