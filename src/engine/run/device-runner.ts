@@ -113,7 +113,8 @@ export class DeviceRunner implements Runner {
 
   #runPart(batch: RowBatch, table: DeviceRope): void {
     const form = { adapted: batch.adapters !== undefined, prompted: batch.prompts !== undefined }
-    const session = this.#sessions.get({ ...batch, ...form })
+    const sessionOf = (): SpanSession => this.#sessions.get({ ...batch, ...form })
+    const session = sessionOf()
     this.#step.write(batch)
     if (batch.prompts !== undefined) this.#promptMemory().write(batch, batch.prompts)
     const runOnce = (): void => this.#runOnce(session, batch, table)
@@ -124,6 +125,10 @@ export class DeviceRunner implements Runner {
         // The total length is recorded with the run: the cache's own is right for every step.
         bind: (graphId) => this.#bind(session, batch, table, batch.capacity, graphId),
         runOnce,
+        runAfresh: () => {
+          this.#sessions.close()
+          this.#runOnce(sessionOf(), batch, table)
+        },
       })
     } else runOnce()
     this.#step.read(batch.output)

@@ -11,6 +11,8 @@ export interface RecordableRun {
   bind(graphId: number): BoundRun
   /** As every other run. */
   runOnce(): void
+  /** The same where recording has been refused: what the session was doing then it may never end. */
+  runAfresh(): void
 }
 
 interface Recording {
@@ -73,8 +75,7 @@ export class Recordings {
 
   /** For good, with one warning: what is computed is right, and slower. */
   refuse(error: unknown): void {
-    if (!this.#isRefused)
-      process.emitWarning(`decode steps cannot be recorded on this GPU and are slower for it: ${errorMessage(error)}`)
+    if (!this.#isRefused) this.#warn(error)
     this.#isRefused = true
   }
 
@@ -93,7 +94,7 @@ export class Recordings {
     }
   }
 
-  #record(key: string, { session, bind, runOnce }: RecordableRun): void {
+  #record(key: string, { session, bind, runAfresh }: RecordableRun): void {
     const graphId = this.#nextGraphId++
     const run = bind(graphId)
     try {
@@ -102,10 +103,24 @@ export class Recordings {
     } catch (error) {
       run[Symbol.dispose]()
       if (!isRefusal(error)) throw error
-      runOnce()
-      // So the step was right, and only its recording was refused, as that of an operator which waits for the host.
-      this.refuse(error)
+      this.#without(error, runAfresh)
     }
+  }
+
+  /** Where the run fails without being recorded, too, it was not recording that was refused. */
+  #without(error: unknown, runAfresh: () => void): void {
+    this.#isRefused = true
+    try {
+      runAfresh()
+    } catch (again) {
+      this.#isRefused = false
+      throw again
+    }
+    this.#warn(error)
+  }
+
+  #warn(error: unknown): void {
+    process.emitWarning(`decode steps cannot be recorded on this GPU and are slower for it: ${errorMessage(error)}`)
   }
 
   #comesAgain(key: string): boolean {

@@ -17,6 +17,7 @@ function recorder(most: number) {
       session,
       kind,
       runOnce: () => log.push(kind),
+      runAfresh: () => log.push(`${kind} afresh`),
       bind: (graph) =>
         ({
           run: () => {
@@ -70,6 +71,6 @@ test('once refused, nothing is recorded again; what the device fails in is told'
   failures.push(new RuntimeError('RUNTIME_KERNEL', 'operation not permitted when stream is capturing'))
   for (let i = 0; i < 3; i++) run('b')
   run('a')
-  assert.deepEqual(log, ['a', 'a#1', 'unbind a#1', 'release 1/1', 'b', 'unbind b#2', 'b', 'b', 'b', 'a'])
+  assert.deepEqual(log, ['a', 'a#1', 'unbind a#1', 'release 1/1', 'b', 'unbind b#2', 'b afresh', 'b', 'b', 'a'])
   assert.equal(warned.mock.callCount(), 1)
 })

@@ -17,6 +17,11 @@ function bucket(rows: readonly number[], limits: Partial<BucketLimits> = {}): un
   return [offset / CAPACITY, widened.length]
 }
 
+/** Rows that hold so many tokens. */
+function holding(tokens: Record<number, number>): Partial<BucketLimits> {
+  return { idle: { tokensAt: (offset) => tokens[offset / CAPACITY] ?? 0, runTokens: 1000 } }
+}
+
 for (const [rows, expected] of [
   [[5], [0, 16]],
   [[17], [16, 16]],
@@ -59,9 +64,6 @@ test("a bucket that would write another's tokens, leave the cache or carry too m
 })
 
 test('idle rows may hold an eighth of what takes as long to read as the weights, of which free rows hold nothing', () => {
-  const holding = (tokens: Record<number, number>) => ({
-    idle: { tokensAt: (offset: number) => tokens[offset / CAPACITY] ?? 0, runTokens: 1000 },
-  })
   assert.deepEqual(bucket([5, 6], holding({ 0: 60, 12: 65 })), [0, 16])
   assert.deepEqual(bucket([5, 6], holding({ 0: 60, 12: 66 })), [4, 4])
   assert.deepEqual(bucket([5, 6], holding({ 4: 126 })), [5, 2])
