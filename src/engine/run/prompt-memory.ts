@@ -1,5 +1,5 @@
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap } from '../../runtime/memory.ts'
+import type { DeviceHeap, Staging } from '../../runtime/memory.ts'
 import { type BatchPrompts, promptsOfBlock } from './deep-prompts.ts'
 import type { RowBatch } from './row-batch.ts'
 
@@ -7,15 +7,15 @@ import type { RowBatch } from './row-batch.ts'
 export class PromptMemory {
   readonly #heap: DeviceHeap
   readonly #blockBytes: number
-  readonly #staging: Uint8Array
+  readonly #staging: Staging
   readonly #device: Pointer
 
   /** Room for `blockBytes` of each block. Throws `RUNTIME_MEMORY`. */
   constructor(heap: DeviceHeap, blocks: number, blockBytes: number) {
     this.#heap = heap
     this.#blockBytes = blockBytes
-    this.#staging = new Uint8Array(blocks * blockBytes)
     this.#device = heap.allocate(blocks * blockBytes)
+    this.#staging = heap.staging(blocks * blockBytes)
   }
 
   /** [1, tokens, hidden] of block `index` of the run. */
@@ -27,12 +27,13 @@ export class PromptMemory {
   write({ start, end, tokens, input }: RowBatch, prompts: BatchPrompts): void {
     for (let i = 0; i < end - start; i++) {
       const added = promptsOfBlock(prompts, i, tokens, input.byteLength / tokens)
-      this.#staging.set(added, i * this.#blockBytes)
+      this.#staging.bytes.set(added, i * this.#blockBytes)
     }
-    this.#heap.write(this.#device, this.#staging.subarray(0, (end - start) * this.#blockBytes))
+    this.#staging.write(this.#device, (end - start) * this.#blockBytes)
   }
 
   release(): void {
+    this.#staging.release()
     this.#heap.free(this.#device)
   }
 }
