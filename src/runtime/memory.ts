@@ -163,9 +163,9 @@ export class CudaHeap implements DeviceHeap {
   }
 
   /**
-   * In page-locked memory, from and to which `cudaMemcpy` returns when the copy has ended; onnxruntime's runs have ended
-   * when they return. So nothing needs to wait for the whole device. Where the system locks no more pages, as `write`
-   * and `read`.
+   * In page-locked memory, from and to which `cudaMemcpy` returns when the copy has ended; onnxruntime's runs have
+   * ended when they return. So nothing needs to wait for the whole device. Where the system locks no more pages, as
+   * `write` and `read`.
    */
   staging(byteLength: number): Staging {
     const out = new BigUint64Array(1)

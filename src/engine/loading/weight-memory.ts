@@ -62,7 +62,8 @@ export class WeightMemory {
    * Gives everything back to the system at once, whether or not it was given back here: nothing may read it any more.
    */
   release(): void {
-    for (const memory of [...this.#given.values(), ...this.#free]) this.#unmap(memory)
+    for (const memory of this.#given.values()) this.#unmap(memory)
+    for (const memory of this.#free) this.#unmap(memory)
     this.#given.clear()
   }
 

@@ -38,7 +38,9 @@ export const HOST_TO_DEVICE = 1
 export const DEVICE_TO_HOST = 2
 export const DEVICE_TO_DEVICE = 3
 
-/** cudaStreamNonBlocking: does not wait for CUDA's default stream. cudaEventDisableTiming: an event that only happens. */
+/**
+ * cudaStreamNonBlocking: does not wait for CUDA's default stream. cudaEventDisableTiming: an event that only happens.
+ */
 export const NON_BLOCKING = 1
 export const DISABLE_TIMING = 2
 

@@ -22,9 +22,11 @@ async function block(quant: 'none' | 'int4') {
 
 for (const quant of ['none', 'int4'] as const)
   for (const locks of [true, false])
-    test(`weights (${quant}) are read while others are copied${locks ? '' : ', also without page-locked memory'}`, async () => {
+    test(`weights (${quant}) are read while others are copied, page-locked: ${locks}`, async () => {
       const { graph, slices } = await block(quant)
-      const expected = loadResidentBlock(new HostHeap(), graph, slices, new WeightMemory())
+      // Its memory lives as long as it does.
+      const host = new HostHeap()
+      const expected = loadResidentBlock(host, graph, slices, new WeightMemory())
       const cuda = new MadeUpCuda()
       if (!locks) cuda.failing.add('cudaHostAlloc')
       const heap = new CudaHeap(cuda, 0)
@@ -50,6 +52,7 @@ for (const quant of ['none', 'int4'] as const)
       uploads.release()
       for (const { pointer } of allocations) heap.free(pointer)
       assert.equal(cuda.allocated, 0, 'all is given back')
+      for (const { pointer } of expected.allocations) host.free(pointer)
     })
 
 test('a copy that fails ends the load, and nothing is left of it', async () => {

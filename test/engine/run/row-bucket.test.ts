@@ -63,7 +63,7 @@ test("a bucket that would write another's tokens, leave the cache or carry too m
   assert.deepEqual(bucket([3, 4], { maxRows: 4 }), [3, 2])
 })
 
-test('idle rows may hold an eighth of what takes as long to read as the weights, of which free rows hold nothing', () => {
+test('idle rows may hold an eighth of what takes as long to read as the weights; free ones hold nothing', () => {
   assert.deepEqual(bucket([5, 6], holding({ 0: 60, 12: 65 })), [0, 16])
   assert.deepEqual(bucket([5, 6], holding({ 0: 60, 12: 66 })), [4, 4])
   assert.deepEqual(bucket([5, 6], holding({ 4: 126 })), [5, 2])
@@ -75,7 +75,7 @@ test('a row at no multiple of its length stays alone', () => {
   assert.equal(widenToBucket(run, LIMITS), run)
 })
 
-test('where free rows cost nothing, rows far apart are one run, unless those between hold more than the weights', () => {
+test('rows far apart are one run, unless those between hold more than the weights', () => {
   const far = [row(0), row(9)]
   assert.equal(planDecodeRuns(far, 16, () => true).length, 2)
   assert.equal(planDecodeRuns(far, 16, () => true, idle).length, 1)

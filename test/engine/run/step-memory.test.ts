@@ -7,7 +7,7 @@ import { CudaHeap } from '../../../src/runtime/memory.ts'
 import { MadeUpCuda } from '../../runtime/cuda/made-up-cuda.ts'
 
 for (const pinned of [true, false]) {
-  test(`a step is one copy each way${pinned ? ', and nothing waits for the device' : ', also without page-locked memory'}`, () => {
+  test(`a step is one copy each way, for which nothing waits in page-locked memory: ${pinned}`, () => {
     const cuda = new MadeUpCuda()
     if (!pinned) cuda.failing.add('cudaHostAlloc')
     const memory = new StepMemory(new CudaHeap(cuda, 0), 8, 4)
