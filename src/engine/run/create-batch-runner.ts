@@ -9,6 +9,7 @@ import type { RopeTables } from './rope-tables.ts'
 import { leastRows } from './row-bucket.ts'
 import { RowBatchRunner } from './row-batch-runner.ts'
 import type { RunnerSpan } from './runner-span.ts'
+import { warmUpDevice } from './warm-up-device.ts'
 import { TrainingRunner } from './training-runner.ts'
 
 /**
@@ -29,6 +30,8 @@ export async function createBatchRunner(
   }
   const cache = new RowCache(memory, span)
   const runner = await createRunner(env, config, { span, memory, limits })
+  if (span.resident !== undefined)
+    warmUpDevice({ span, memory, runner, ropes }, { tokens: limits.prefillChunkTokens, cacheTokens }, onPrepared)
   const createTraining = (prepared: PreparedTraining) => new TrainingRunner(env, prepared, pinnedBytes)
   const isQuantized = (span.quant ?? 'none') !== 'none' || config.storedQuant !== undefined
   const buckets = recordsSteps({ device: span.device.kind, dtype: span.dtype })

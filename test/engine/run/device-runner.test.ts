@@ -20,6 +20,7 @@ import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
 import { blockGraphs, cacheShape } from '../../../src/families/graphs.ts'
 import type { Target } from '../../../src/graph/lowering.ts'
 import { CPU } from '../../../src/runtime/device.ts'
+import { warmUpDevice } from '../../../src/engine/run/warm-up-device.ts'
 import { type Environment, createEnvironment } from '../../../src/runtime/environment.ts'
 import { asFloat32 } from '../../../src/tensor/tensor.ts'
 import { floats, readTensors } from '../../families/support.ts'
@@ -114,6 +115,10 @@ for (const [form, target, records] of FORMS) {
       runner = new DeviceRunner(env, span, graphsOf, { maxTokens: 16, recorded: records ? memory : undefined })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
       ropes.acquire(CAPACITY, CAPACITY)
+      const steps: number[] = []
+      const run = { tokens: 16, cacheTokens: ROWS * CAPACITY }
+      warmUpDevice({ span, memory, runner, ropes }, run, (done) => steps.push(done))
+      assert.deepEqual([steps, runner.numSessions], [[0, 1, 2], 1])
     })
     after(() => {
       runner.close()

@@ -20,7 +20,7 @@ for (const pinned of [true, false]) {
     viewOf(memory.output, 24).set(input.toReversed())
     const output = new Uint8Array(24)
     memory.read(output)
-    assert.deepEqual([...output], [...input.toReversed()])
+    assert.deepEqual(output, input.toReversed())
     if (pinned) assert.deepEqual(cuda.calls, ['cudaSetDevice', 'cudaMemcpy', 'cudaMemcpy'])
     else assert.equal(cuda.calls.filter((name) => name === 'cudaDeviceSynchronize').length, 2)
     memory.release()
