@@ -1,4 +1,4 @@
-import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } from './cuda/cuda-runtime.ts'
+import { type CudaRuntime, DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE } from './cuda/cuda-runtime.ts'
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
 
@@ -38,11 +38,26 @@ export interface BufferHeap extends PieceHeap {
 }
 
 /**
+ * Memory of this process that a device copies from and to without a detour, and without anybody having to wait for the
+ * device: a copy has ended when the call returns.
+ */
+export interface Staging {
+  readonly bytes: Uint8Array
+  /** Copies the first `bytes` of it to the device, where no run is under way. */
+  write(to: Pointer, bytes: number): void
+  /** Copies from the device, after a run that has returned. */
+  read(from: Pointer, bytes: number): void
+  release(): void
+}
+
+/**
  * Memory of addresses, which are valid in every thread of the process: what is added to a pointer is a pointer again.
  */
 export interface DeviceHeap extends PieceHeap {
   /** Copies within the device's memory; source and target must not overlap. */
   copy(copies: readonly PitchedCopy[]): void
+  /** Memory for what goes to and fro in each run. */
+  staging(bytes: number): Staging
 }
 
 /**
@@ -79,6 +94,21 @@ export class HostHeap implements DeviceHeap {
         target.set(source.subarray(row * fromPitch, row * fromPitch + width), row * toPitch)
     }
   }
+
+  staging(bytes: number): Staging {
+    return plainStaging(this, bytes)
+  }
+}
+
+/** Staging through the calls that wait for the device. */
+function plainStaging(heap: PieceHeap, byteLength: number): Staging {
+  const bytes = new Uint8Array(byteLength)
+  return {
+    bytes,
+    write: (to, count) => heap.write(to, bytes.subarray(0, count)),
+    read: (from, count) => heap.read(from, bytes.subarray(0, count)),
+    release: () => undefined,
+  }
 }
 
 /** The memory of GPU `index`, in CUDA's numbering. */
@@ -109,13 +139,7 @@ export class CudaHeap implements DeviceHeap {
   }
 
   free(address: Pointer): void {
-    try {
-      this.#select()
-      this.#cuda.call('cudaFree', address)
-    } catch (error) {
-      // A lost device's memory is gone already.
-      if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_DEVICE_LOST') throw error
-    }
+    this.#freed('cudaFree', address)
   }
 
   write(to: Pointer, bytes: Uint8Array): void {
@@ -138,12 +162,47 @@ export class CudaHeap implements DeviceHeap {
     this.#finish()
   }
 
+  /**
+   * In page-locked memory, from and to which `cudaMemcpy` returns when the copy has ended; onnxruntime's runs have
+   * ended when they return. So nothing needs to wait for the whole device. Where the system locks no more pages, as
+   * `write` and `read`.
+   */
+  staging(byteLength: number): Staging {
+    const out = new BigUint64Array(1)
+    this.#select()
+    try {
+      this.#cuda.call('cudaHostAlloc', out, byteLength, 0)
+    } catch {
+      return plainStaging(this, byteLength)
+    }
+    const address = out[0]!
+    return {
+      bytes: viewOf(address, byteLength),
+      write: (to, bytes) => {
+        this.#select()
+        this.#cuda.call('cudaMemcpy', to, address, bytes, HOST_TO_DEVICE)
+      },
+      read: (from, bytes) => this.#cuda.call('cudaMemcpy', address, from, bytes, DEVICE_TO_HOST),
+      release: () => this.#freed('cudaFreeHost', address),
+    }
+  }
+
   /** How much of the GPU's memory is free, for messages. */
   #room(): string {
     const free = new BigUint64Array(1),
       total = new BigUint64Array(1)
     this.#cuda.call('cudaMemGetInfo', free, total)
     return `${Number(free[0]! >> 20n)} of ${Number(total[0]! >> 20n)} MB are free`
+  }
+
+  #freed(call: 'cudaFree' | 'cudaFreeHost', address: Pointer): void {
+    try {
+      this.#select()
+      this.#cuda.call(call, address)
+    } catch (error) {
+      // A lost device's memory is gone already.
+      if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_DEVICE_LOST') throw error
+    }
   }
 
   /** Waits for copies on CUDA's default stream, since onnxruntime's own streams do not wait for that one. */

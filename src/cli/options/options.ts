@@ -295,7 +295,7 @@ export const computeOptions = {
     type: 'integer',
     group: COMPUTE,
     min: 1,
-    defaultDescription: '256',
+    defaultDescription: '1024 on CUDA, else 256',
     description: 'Prompt tokens computed at a time: what others may have to wait for',
     reason: 'Larger pieces are computed at a higher rate, and stall other sessions for longer',
   },

@@ -93,6 +93,22 @@ describe('the plan of a span of Llama 3 8B', () => {
   })
 })
 
+describe('the plan of a span on CUDA', () => {
+  test('counts sessions, and for each block what is recorded of it, where steps are recorded', () => {
+    const plans = (['bfloat16', 'float32'] as const).map((dtype) =>
+      [8, 16].map((numBlocks) => planSpan(LLAMA_8B, { device: 'cuda', dtype, memoryBytes: 80 * GB, numBlocks })),
+    )
+    const [recorded, plain] = plans.map(([few, many]) => (many!.workspaceBytes - few!.workspaceBytes) / 8)
+    assert.equal(plain, 64 * 4096 * 4, 'deep prompts')
+    assert.ok(recorded! > 4 * 2 ** 20 && recorded! < 16 * 2 ** 20, `${recorded}`)
+    assert.ok(plans[0]![0]!.workspaceBytes > 6 * 75 * 2 ** 20)
+    const adapterBytes = 2 ** 30
+    const without = planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB }),
+      adapted = planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB, adapterBytes })
+    assert.equal(adapted.reserveBytes - without.reserveBytes, adapterBytes + 75 * 2 ** 20, 'and a session')
+  })
+})
+
 describe('the plan of a span beside the span itself', () => {
   let config: ModelConfig
   let engine: Engine
