@@ -14,9 +14,9 @@ test('work that is ready at once is divided among turns, in order, and all of it
   const done: number[] = []
   let inTurn = 0
   let longest = 0
-  let isOver = false
+  const isOver = new AbortController()
   const watch = async (): Promise<void> => {
-    while (!isOver) {
+    while (!isOver.signal.aborted) {
       inTurn = 0
       await nextTurn()
     }
@@ -35,7 +35,7 @@ test('work that is ready at once is divided among turns, in order, and all of it
       done.push(i)
     }),
   )
-  isOver = true
+  isOver.abort()
   await watched
   assert.deepEqual(
     done,

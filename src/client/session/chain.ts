@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { PetalsError, errorCode, errorMessage, isTransient } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
@@ -314,6 +315,7 @@ export class Chain {
 
   async #openOne(span: RouteSpan, allocTimeoutMs: number): Promise<RemoteSession> {
     const { connectTimeoutMs, maxLength, hiddenSize, start, prompts, wireDType } = this.#options
+    await sharedTurns.next()
     const adapter = await this.#options.adapter?.provide(this.#swarm, span)
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined, (signal) =>
       this.#swarm.open(span.server, 'inference', signal),
