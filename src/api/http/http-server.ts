@@ -4,6 +4,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
 import type { AccessControl } from '../access/access-control.ts'
 import { apiErrorOf, errorBody } from '../errors/error-of.ts'
@@ -136,6 +137,8 @@ async function serve(
     const url = new URL(`http://localhost${request.url?.startsWith('/') === true ? request.url : '/'}`)
     const { route, rest } = router.find(method, url.pathname)
     found = route
+    // Many requests come at once, and each takes a millisecond or two before it waits for something.
+    await sharedTurns.next()
     const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
     await route.handle(new Exchange({ request, response }, { requestId, url, caller }), rest)
   } catch (error) {

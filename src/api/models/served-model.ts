@@ -47,6 +47,8 @@ export class ServedModel {
       if (template !== 'model') throw error
       return errorMessage(error)
     })
+    // Texts are then decoded, and constraints begun, without waiting for it. Not all tokenizers have one.
+    await model.tokenizer?.vocabulary().catch(() => undefined)
     // A cache of a single token keeps nothing.
     const cache = new PromptCache(model, { maxTokens: Math.max(1, promptCacheTokens) })
     return new ServedModel(model, source, chat, cache)

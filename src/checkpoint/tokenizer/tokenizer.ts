@@ -8,6 +8,7 @@ import { checkDepth } from '../../sampling/grammar/json/depth.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { TokenStream } from './token-stream.ts'
+import { WholeTexts } from './whole-texts.ts'
 
 /**
  * A checkpoint's tokenizer, which runs in a worker thread. Calls reject with `TOKENIZER_FAILED` if the thread fails and
@@ -16,6 +17,8 @@ import { TokenStream } from './token-stream.ts'
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
   #vocabulary: Promise<Vocabulary> | undefined
+  /** The texts of tokens, once the vocabulary is known. */
+  #texts: WholeTexts | undefined
 
   /**
    * Starts the thread; resolves once it has read the folder's tokenizer. Rejects with `CHECKPOINT_MISSING_FILE`,
@@ -56,12 +59,22 @@ export class Tokenizer {
     return new TokenStream({
       advance: (state, ids) => this.#thread.call('advance', { state, ids, skipSpecialTokens }),
       rest: (state) => this.#thread.call('rest', { state, skipSpecialTokens }),
+      textOf: (id) => this.#texts?.of(id),
     })
   }
 
-  /** The bytes of all tokens. Read once. Rejects with `CONSTRAINT_UNSUPPORTED` where tokens have none of their own. */
+  /**
+   * The bytes of all tokens. Read once; from then on texts are decoded without the thread, but for characters that are
+   * not whole. Rejects with `CONSTRAINT_UNSUPPORTED` where tokens have none of their own.
+   */
   vocabulary(): Promise<Vocabulary> {
-    return (this.#vocabulary ??= this.#thread.call('vocabulary', {}))
+    return (this.#vocabulary ??= this.#readVocabulary())
+  }
+
+  async #readVocabulary(): Promise<Vocabulary> {
+    const vocabulary = await this.#thread.call('vocabulary', {})
+    this.#texts = new WholeTexts(vocabulary)
+    return vocabulary
   }
 
   /**

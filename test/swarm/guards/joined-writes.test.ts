@@ -28,6 +28,23 @@ test('a message is one write to the socket, its answer too, and large ones come 
   assert.deepEqual([sizes.filter((size) => size <= 18), Math.max(...sizes) > 100_000], [[], true])
 })
 
+test('the steps of many sessions at once are one write, and all are answered', async (t) => {
+  const [server, client] = [await startNode(t), await startNode(t, { listen: [] })]
+  await server.handle('inference', echo)
+  const streams = await Promise.all(Array.from({ length: 6 }, () => client.open(targetOf(server), 'inference')))
+  for (const stream of streams) {
+    await stream.send(stepOf(0))
+    await stream.receive()
+  }
+  const cork = t.mock.method(Socket.prototype, 'cork')
+  const uncork = t.mock.method(Socket.prototype, 'uncork')
+  const sent = streams.map((stream, i) => stream.send(stepOf(i)))
+  assert.deepEqual([cork.mock.callCount(), uncork.mock.callCount()], [1, 0], 'all wait for each other')
+  await Promise.all(sent)
+  for (const [i, stream] of streams.entries()) assert.deepEqual(await stream.receive(), outputOf(i))
+  assert.equal(cork.mock.callCount(), uncork.mock.callCount())
+})
+
 test('a connection with other internals is refused instead of being left as it is', () => {
   assert.throws(() => joinWrites({} as MessageStream), /this release of libp2p/)
 })
