@@ -1,4 +1,4 @@
-import { type MessagePort, MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
+import { type MessagePort, MessageChannel, type Transferable, receiveMessageOnPort } from 'node:worker_threads'
 
 /**
  * Messages to a thread that spends its life in synchronous native calls: it sleeps in `Atomics.wait` and takes its
@@ -6,10 +6,15 @@ import { type MessagePort, MessageChannel, receiveMessageOnPort } from 'node:wor
  * an event loop in the thread, so they are for threads that are asked rarely. Answers go back over the same port as
  * ordinary message events.
  */
-export interface SyncChannel {
-  readonly port: MessagePort
+export interface SyncChannel extends SyncSender {
   /** Hand this to the worker (transfer `receiver.port`). */
   readonly receiver: SyncReceiver
+}
+
+/** The sending end, which may go to another thread as well (transfer `port`). */
+export interface SyncSender {
+  readonly port: MessagePort
+  readonly signal: SharedArrayBuffer
 }
 
 /** The receiving end, which travels to the worker thread. */
@@ -21,13 +26,14 @@ export interface SyncReceiver {
 /** Makes a channel; its counter of messages lies in shared memory, where the receiver sleeps on it. */
 export function createSyncChannel(): SyncChannel {
   const { port1, port2 } = new MessageChannel()
-  return { port: port1, receiver: { port: port2, signal: new SharedArrayBuffer(4) } }
+  const signal = new SharedArrayBuffer(4)
+  return { port: port1, signal, receiver: { port: port2, signal } }
 }
 
-/** Sends a message and wakes the receiving thread. `transfer`: buffers in it that are transferred instead of copied. */
-export function postSync(channel: SyncChannel, message: unknown, transfer: ArrayBuffer[] = []): void {
-  channel.port.postMessage(message, transfer)
-  const signal = new Int32Array(channel.receiver.signal)
+/** Sends a message and wakes the receiving thread. `transfer`: what of it is transferred instead of copied. */
+export function postSync(sender: SyncSender, message: unknown, transfer: Transferable[] = []): void {
+  sender.port.postMessage(message, transfer)
+  const signal = new Int32Array(sender.signal)
   Atomics.add(signal, 0, 1)
   Atomics.notify(signal, 0)
 }

@@ -3,6 +3,9 @@ import type { Worker } from 'node:worker_threads'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { type SyncChannel, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
+import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import { ChooserThreads } from './chooser-threads.ts'
+import { choosingSeconds } from './choosing-seconds.ts'
 import type {
   EndsCommand,
   EndsEvent,
@@ -23,11 +26,21 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
-/** The thread of a model's ends, seen from the thread that asks it. */
+/** Where a text's tokens are chosen, and how long one takes there. */
+interface Place {
+  readonly chooser: number
+  readonly seconds: number
+}
+
+/** The thread of a model's ends, and those that choose tokens beside it, seen from the thread that asks them. */
 export class EndsThread {
   readonly #worker: Worker
   readonly #channel: SyncChannel
+  readonly #choosers: ChooserThreads
+  readonly #vocabSize: number
   readonly #pending = new Map<number, Pending>()
+  /** Of open texts. */
+  readonly #places = new Map<number, Place>()
   readonly #ready = Promise.withResolvers<Ready>()
   readonly #onDone: (done: Done) => void
   #nextId = 1
@@ -43,6 +56,15 @@ export class EndsThread {
     })
     this.#worker.on('error', (error) => this.#fail(error))
     this.#channel.port.on('message', (event: EndsEvent) => this.#onEvent(event))
+    this.#vocabSize = options.checkpoint.config.vocabSize
+    this.#choosers = new ChooserThreads(options.choosers ?? options.threads, {
+      onStarted: (link) => postSync(this.#channel, { type: 'chooser', link } satisfies EndsCommand, [link.sender.port]),
+      onEvent: (event) => this.#onEvent(event),
+      onFailed: (error) => {
+        this.tell({ type: 'close' })
+        this.#fail(error)
+      },
+    })
   }
 
   /** Rejects where the ends cannot be loaded. */
@@ -60,15 +82,30 @@ export class EndsThread {
     return this.#pending.size
   }
 
-  /** A number that no other text has. */
-  newId(): number {
-    return this.#nextId++
+  /** Opens a text or a beam search behind `ids`; returns its number. */
+  openText(type: 'open-text' | 'open-beams', options: ResolvedOptions, ids: readonly number[]): number {
+    const textId = this.#nextId++
+    if (this.#failure !== undefined) return textId
+    const seconds = choosingSeconds(options, this.#vocabSize)
+    const chooser = this.#choosers.place(seconds)
+    this.#places.set(textId, { chooser, seconds })
+    this.tell({ type, textId, chooser, options, ids })
+    return textId
+  }
+
+  /** Forgets a text or a beam search; one that is closed already stays so. */
+  closeText(textId: number): void {
+    const place = this.#places.get(textId)
+    if (place === undefined) return
+    this.#places.delete(textId)
+    this.#choosers.leave(place.chooser, place.seconds)
+    this.tell({ type: 'close-text', textId })
   }
 
   /** Has the thread do something and answer. */
   request(task: WithoutId<Task>): Promise<EndsResult> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    const taskId = this.newId()
+    const taskId = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<EndsResult>()
     this.#pending.set(taskId, { resolve, reject })
     postSync(this.#channel, { ...task, taskId } satisfies EndsCommand)
@@ -108,6 +145,7 @@ export class EndsThread {
     this.#ready.promise.catch(() => {})
     for (const task of this.#pending.values()) task.reject(error)
     this.#pending.clear()
+    void this.#choosers.close()
   }
 }
 

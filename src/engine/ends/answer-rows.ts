@@ -1,0 +1,28 @@
+import { errorCode, errorMessage } from '../../base/errors.ts'
+import type { EndsEvent, HeadRows, RowTask } from './messages.ts'
+import type { RowSampler } from './row-sampler.ts'
+
+/** Does with the rows of a run of the head what each of `tasks` says; one that fails fails alone. */
+export function answerRows(
+  sampler: RowSampler,
+  tasks: readonly RowTask[],
+  { logits, outputSize, headSeconds }: HeadRows,
+  post: (event: EndsEvent) => void,
+): void {
+  for (const { command, row, numRows } of tasks) {
+    const began = performance.now()
+    try {
+      const rows = logits.subarray(row * outputSize, (row + numRows) * outputSize)
+      const result = sampler.answer(command, rows, outputSize)
+      const seconds = headSeconds * numRows + (performance.now() - began) / 1000
+      post({ type: 'done', taskId: command.taskId, result, seconds, headSeconds })
+    } catch (error) {
+      post(failed(command.taskId, error))
+    }
+  }
+}
+
+/** Tells that a task has failed. */
+export function failed(taskId: number, error: unknown): EndsEvent {
+  return { type: 'failed', taskId, code: errorCode(error), message: errorMessage(error) }
+}
