@@ -272,7 +272,7 @@ function blockServer(
 ): BlockServer {
   const { node } = modules
   const hops = new NextHops({
-    isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+    isConnected: (peerId) => peerId === node.peerId || node.connections.has(peerId),
     directory: discovery.directory,
     refresh: () => discovery.refresh(),
   })

@@ -49,7 +49,7 @@ test('docs/operations.md lists exactly the petals metrics that exist, with their
   const server = fakeServer()
   registerEngineMetrics(registry, server.keeper)
   registerServerMetrics(registry, server)
-  registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
+  registerSwarmMetrics(registry, { connections: { numPeers: 0 }, numServedStreams: {}, traffic: trafficByRpc() })
   registerClientMetrics(registry, new EventEmitter())
   registerApiMetrics(registry, new AccessControl([]))
   t.after(registerEventLoopMetric(registry))
