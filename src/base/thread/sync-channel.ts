@@ -32,10 +32,48 @@ export function createSyncChannel(): SyncChannel {
 
 /** Sends a message and wakes the receiving thread. `transfer`: what of it is transferred instead of copied. */
 export function postSync(sender: SyncSender, message: unknown, transfer: Transferable[] = []): void {
-  sender.port.postMessage(message, transfer)
+  postAll(sender, [message], transfer)
+}
+
+/** Sends a message without waking the receiving thread, which reads it before the next one that wakes it. */
+export function postAsleep({ port }: SyncSender, message: unknown): void {
+  port.postMessage([message], [])
+}
+
+function postAll(sender: SyncSender, messages: readonly unknown[], transfer: readonly Transferable[]): void {
+  sender.port.postMessage(messages, transfer)
   const signal = new Int32Array(sender.signal)
   Atomics.add(signal, 0, 1)
   Atomics.notify(signal, 0)
+}
+
+/**
+ * Sends all messages that come within one turn of the event loop as one, and wakes the receiving thread once: what many
+ * sessions ask for at the same moment. What a message points to must not change until the turn is over.
+ */
+export class SyncOutbox {
+  readonly #sender: SyncSender
+  #messages: unknown[] = []
+  #transfer: Transferable[] = []
+
+  constructor(sender: SyncSender) {
+    this.#sender = sender
+  }
+
+  /** As `postSync`, at the end of the turn. */
+  post(message: unknown, transfer: readonly Transferable[] = []): void {
+    if (this.#messages.push(message) === 1) process.nextTick(() => this.flush())
+    for (const each of transfer) this.#transfer.push(each)
+  }
+
+  /** Sends what waits, now: before a message that is sent past this box. */
+  flush(): void {
+    if (this.#messages.length === 0) return
+    const [messages, transfer] = [this.#messages, this.#transfer]
+    this.#messages = []
+    this.#transfer = []
+    postAll(this.#sender, messages, transfer)
+  }
 }
 
 /**
@@ -51,8 +89,10 @@ export function* receiveSync<T>(receiver: SyncReceiver, waitMs: number): Generat
       next !== undefined;
       next = receiveMessageOnPort(receiver.port)
     ) {
-      received++
-      yield next.message as T
+      for (const message of next.message as T[]) {
+        received++
+        yield message
+      }
     }
     if (waitMs <= 0 || received > 0 || Atomics.wait(signal, 0, seen, waitMs) === 'timed-out') return
   }

@@ -14,11 +14,15 @@ const WINDOW_BYTES = 1 << 20
 
 const WEIGHT = 0.3
 
+/** How long a round trip is taken for known: each step asks for it, and the node measures it rarely. */
+const RTT_KEPT_MS = 1000
+
 /** Measures the links that are used: rates from large transfers, round trips from what the node sees. */
 export class LinkMeter {
   readonly #rates = new Map<string, number>()
   readonly #transfers = new Map<string, Transfer>()
   readonly #rttMs: (peerId: string) => number | undefined
+  readonly #rtts = new Map<string, { readonly ms: number | undefined; readonly readAt: number }>()
 
   /** `rttMs` gives the round trip to a peer, if the node has measured it. */
   constructor(rttMs: (peerId: string) => number | undefined) {
@@ -26,7 +30,15 @@ export class LinkMeter {
   }
 
   of(peerId: string): LinkState {
-    return { rttMs: this.#rttMs(peerId), bytesPerSecond: this.#rates.get(peerId) }
+    return { rttMs: this.#rttOf(peerId), bytesPerSecond: this.#rates.get(peerId) }
+  }
+
+  #rttOf(peerId: string, now = performance.now()): number | undefined {
+    const kept = this.#rtts.get(peerId)
+    if (kept?.ms !== undefined && now - kept.readAt < RTT_KEPT_MS) return kept.ms
+    const ms = this.#rttMs(peerId)
+    this.#rtts.set(peerId, { ms, readAt: now })
+    return ms
   }
 
   /** A message of so many bytes has been taken by the peer's side in so many milliseconds, just now. */

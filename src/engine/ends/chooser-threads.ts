@@ -19,7 +19,7 @@ export const LOST = -1
 export interface ChooserEvents {
   /** A thread that the thread of the ends must know from now on. */
   onStarted(link: ChooserLink): void
-  onEvent(event: EndsEvent): void
+  onEvents(events: readonly EndsEvent[]): void
   onFailed(error: Error): void
 }
 
@@ -68,7 +68,7 @@ export class ChooserThreads {
     })
     this.#workers.push(worker)
     this.#seconds.push(0)
-    worker.on('message', (event: EndsEvent) => this.#events.onEvent(event))
+    worker.on('message', (events: readonly EndsEvent[]) => this.#events.onEvents(events))
     worker.on('error', (error) => this.#events.onFailed(error))
     worker.on('exit', () => {
       const counter = new Int32Array(answered)

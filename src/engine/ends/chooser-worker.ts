@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 import { answerRows } from './answer-rows.ts'
-import type { ChooserCommand, EndsEvent } from './messages.ts'
+import { EventBatch } from './event-batch.ts'
+import type { ChooserCommand } from './messages.ts'
 import { RowSampler } from './row-sampler.ts'
 
 /** A thread that chooses tokens out of logits that the thread of the ends has computed. */
@@ -9,9 +10,7 @@ const { receiver, answered } = workerData as { receiver: SyncReceiver; answered:
 const sampler = new RowSampler()
 const numAnswered = new Int32Array(answered)
 
-function post(event: EndsEvent): void {
-  parentPort!.postMessage(event, [])
-}
+const answers = new EventBatch((events) => parentPort!.postMessage(events, []))
 
 for (;;) {
   for (const command of receiveSync<ChooserCommand>(receiver, Infinity)) {
@@ -19,7 +18,8 @@ for (;;) {
       sampler.obey(command)
       continue
     }
-    answerRows(sampler, command.tasks, command, post)
+    answerRows(sampler, command.tasks, command, answers)
+    answers.flush()
     Atomics.add(numAnswered, 0, 1)
     Atomics.notify(numAnswered, 0)
   }

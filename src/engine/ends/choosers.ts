@@ -1,7 +1,7 @@
 import { postSync } from '../../base/thread/sync-channel.ts'
-import { answerRows } from './answer-rows.ts'
+import { type Answers, answerRows } from './answer-rows.ts'
 import { type ChooserLink, LOST } from './chooser-threads.ts'
-import type { EndsEvent, HeadRows, RowTask, TextCommand } from './messages.ts'
+import type { HeadRows, RowTask, TextCommand } from './messages.ts'
 import { RowSampler } from './row-sampler.ts'
 
 /** A thread that chooses beside this one, and how many messages with rows it was sent. */
@@ -55,7 +55,7 @@ export class Choosers {
   }
 
   /** Has each of `tasks` answered from its rows; returns who still reads them. */
-  answer(tasks: readonly RowTask[], rows: HeadRows, post: (event: EndsEvent) => void): Readers {
+  answer(tasks: readonly RowTask[], rows: HeadRows, answers: Answers): Readers {
     const own: RowTask[] = []
     const others = new Map<Chooser, RowTask[]>()
     for (const task of tasks) {
@@ -68,7 +68,7 @@ export class Choosers {
       postSync(chooser.sender, { type: 'rows', ...rows, tasks: theirs })
     }
     const readers = [...others.keys()].map((chooser) => ({ chooser, upTo: chooser.numSent }))
-    answerRows(this.#own, own, rows, post)
+    answerRows(this.#own, own, rows, answers)
     return readers
   }
 }

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import type { Worker } from 'node:worker_threads'
+import type { Transferable, Worker } from 'node:worker_threads'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
-import { type SyncChannel, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
+import { type SyncChannel, SyncOutbox, createSyncChannel, postSync } from '../../base/thread/sync-channel.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import { ChooserThreads } from './chooser-threads.ts'
 import { choosingSeconds } from './choosing-seconds.ts'
@@ -36,6 +36,7 @@ interface Place {
 export class EndsThread {
   readonly #worker: Worker
   readonly #channel: SyncChannel
+  readonly #outbox: SyncOutbox
   readonly #choosers: ChooserThreads
   readonly #vocabSize: number
   readonly #pending = new Map<number, Pending>()
@@ -50,16 +51,20 @@ export class EndsThread {
   constructor(options: EndsOptions, onDone: (done: Done) => void) {
     this.#onDone = onDone
     this.#channel = createSyncChannel()
+    this.#outbox = new SyncOutbox(this.#channel)
     this.#worker = startWorker(import.meta.url, 'ends-worker', {
       workerData: { ...options, receiver: this.#channel.receiver },
       transferList: [this.#channel.receiver.port],
     })
     this.#worker.on('error', (error) => this.#fail(error))
-    this.#channel.port.on('message', (event: EndsEvent) => this.#onEvent(event))
+    const onEvents = (events: readonly EndsEvent[]): void => {
+      for (const event of events) this.#onEvent(event)
+    }
+    this.#channel.port.on('message', onEvents)
     this.#vocabSize = options.checkpoint.config.vocabSize
     this.#choosers = new ChooserThreads(options.choosers ?? options.threads, {
-      onStarted: (link) => postSync(this.#channel, { type: 'chooser', link } satisfies EndsCommand, [link.sender.port]),
-      onEvent: (event) => this.#onEvent(event),
+      onStarted: (link) => this.#tell({ type: 'chooser', link }, [link.sender.port]),
+      onEvents,
       onFailed: (error) => {
         this.tell({ type: 'close' })
         this.#fail(error)
@@ -108,13 +113,19 @@ export class EndsThread {
     const taskId = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<EndsResult>()
     this.#pending.set(taskId, { resolve, reject })
-    postSync(this.#channel, { ...task, taskId } satisfies EndsCommand)
+    this.#outbox.post({ ...task, taskId } satisfies EndsCommand)
     return promise
   }
 
   /** Tells the thread something; nothing where it is gone. */
   tell(command: EndsCommand): void {
-    if (this.#failure === undefined) postSync(this.#channel, command)
+    if (this.#failure === undefined) this.#tell(command)
+  }
+
+  /** At once, so that what cannot be sent fails here. */
+  #tell(command: EndsCommand, transfer: Transferable[] = []): void {
+    this.#outbox.flush()
+    postSync(this.#channel, command, transfer)
   }
 
   async close(): Promise<void> {

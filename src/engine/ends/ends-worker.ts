@@ -3,6 +3,7 @@ import { errorCode, errorMessage } from '../../base/errors.ts'
 import { createEnvironment } from '../../runtime/environment.ts'
 import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
 import { Choosers } from './choosers.ts'
+import { EventBatch } from './event-batch.ts'
 import { HeadRuns } from './head-runs.ts'
 import type { HeadWeights } from './head-weights.ts'
 import { type EndsOnDevice, loadEnds } from './load-ends.ts'
@@ -17,9 +18,13 @@ const { receiver, ...options } = workerData as EndsOptions & { receiver: SyncRec
 const WARM_UP_RUNS = 2
 
 function post(event: EndsEvent): void {
-  const arrays = event.type === 'done' ? arraysOf(event.result) : []
+  send([event])
+}
+
+function send(events: readonly EndsEvent[]): void {
+  const arrays = events.flatMap((event) => (event.type === 'done' ? arraysOf(event.result) : []))
   receiver.port.postMessage(
-    event,
+    events,
     arrays.map(({ buffer }) => buffer as ArrayBuffer),
   )
 }
@@ -56,6 +61,7 @@ function timeHead({ runner }: EndsOnDevice): number {
 function loop({ runner, losses }: EndsOnDevice): void {
   const { hiddenSize, vocabSize } = options.checkpoint.config
   const choosers = new Choosers()
+  const answers = new EventBatch(send)
   const runs = new HeadRuns(runner, choosers, {
     hiddenSize,
     outputSize: options.output === 'hidden' ? hiddenSize : vocabSize,
@@ -92,7 +98,8 @@ function loop({ runner, losses }: EndsOnDevice): void {
           heads.push(command)
       }
     }
-    runs.run(heads, post)
+    runs.run(heads, answers)
+    answers.flush()
   }
 }
 

@@ -1,7 +1,7 @@
-import { failed } from './answer-rows.ts'
+import { type Answers, failed } from './answer-rows.ts'
 import { type Choosers, type Readers, waitFor } from './choosers.ts'
 import type { EndsRunner } from './ends-runner.ts'
-import type { EndsEvent, HeadCommand, RowTask } from './messages.ts'
+import type { HeadCommand, RowTask } from './messages.ts'
 
 /** Rows of one run that are chosen from: what their logits take stays within bounds. */
 const MAX_ROWS = 64
@@ -40,26 +40,32 @@ export class HeadRuns {
   }
 
   /** Answers each command as soon as its rows are done. */
-  run(commands: readonly HeadCommand[], post: (event: EndsEvent) => void): void {
+  run(commands: readonly HeadCommand[], answers: Answers): void {
     for (const group of this.#groups(commands)) {
       try {
-        if (group.length === 1 && group[0]!.type === 'head') this.#runAlone(group[0]!, post)
-        else this.#runTogether(group, post)
+        if (group.length === 1 && group[0]!.type === 'head') this.#runAlone(group[0]!, answers)
+        else this.#runTogether(group, answers)
       } catch (error) {
-        for (const { taskId } of group) post(failed(taskId, error))
+        for (const { taskId } of group) answers.post(failed(taskId, error))
       }
     }
   }
 
   /** A whole sequence's logits are large: they are handed on as they are. */
-  #runAlone({ taskId, hidden }: HeadCommand, post: (event: EndsEvent) => void): void {
+  #runAlone({ taskId, hidden }: HeadCommand, answers: Answers): void {
     const began = performance.now()
     const result = this.#runner.head(hidden)
     const seconds = secondsSince(began)
-    post({ type: 'done', taskId, result, seconds, headSeconds: seconds / (hidden.length / this.#sizes.hiddenSize) })
+    answers.post({
+      type: 'done',
+      taskId,
+      result,
+      seconds,
+      headSeconds: seconds / (hidden.length / this.#sizes.hiddenSize),
+    })
   }
 
-  #runTogether(group: readonly HeadCommand[], post: (event: EndsEvent) => void): void {
+  #runTogether(group: readonly HeadCommand[], answers: Answers): void {
     const { hiddenSize, outputSize } = this.#sizes
     let total = 0
     const tasks = group.map(({ hidden, ...command }): RowTask => {
@@ -71,7 +77,11 @@ export class HeadRuns {
     const kept = this.#rows(total * outputSize)
     const began = performance.now()
     const logits = this.#runner.head(this.#joined(group, total), kept.rows.subarray(0, total * outputSize))
-    kept.readers = this.#choosers.answer(tasks, { logits, outputSize, headSeconds: secondsSince(began) / total }, post)
+    kept.readers = this.#choosers.answer(
+      tasks,
+      { logits, outputSize, headSeconds: secondsSince(began) / total },
+      answers,
+    )
   }
 
   /** Memory for so many logits, which nobody reads. */

@@ -28,7 +28,7 @@ test('what belongs to a text of another thread goes there, and its rows with it'
   logits.set([0, 1, 0, 1, 0, 0])
   const events: EndsEvent[] = []
   const post = (event: EndsEvent) => void events.push(event)
-  const readers = choosers.answer([choose(2, 1), choose(1, 0)], { logits, outputSize: 3, headSeconds: 0.5 }, post)
+  const readers = choosers.answer([choose(2, 1), choose(1, 0)], { logits, outputSize: 3, headSeconds: 0.5 }, { post })
   assert.deepEqual(
     events.map((event) => event.type === 'done' && [event.taskId, event.result]),
     [[101, { tokenId: 1, logprob: undefined }]],
@@ -53,7 +53,7 @@ test('threads start as texts come that take long, and each text goes to the one 
   const links: ChooserLink[] = []
   const threads = new ChooserThreads(3, {
     onStarted: (link) => links.push(link),
-    onEvent: () => undefined,
+    onEvents: () => undefined,
     onFailed: (error) => assert.fail(error),
   })
   const places = [0.004, 0.004, 0.004, 0.004, 0.004, 0.004].map((seconds) => threads.place(seconds))
@@ -74,7 +74,7 @@ test('a thread that dies is told, and nobody waits for what it was sent', async 
   let link: ChooserLink | undefined
   const threads = new ChooserThreads(2, {
     onStarted: (started) => (link = started),
-    onEvent: () => undefined,
+    onEvents: () => undefined,
     onFailed: (error) => failed.resolve(error),
   })
   threads.place(1)

@@ -52,10 +52,11 @@ function choose(textId: number, token: number, logit = 5): HeadCommand {
 
 function run(commands: readonly HeadCommand[]): Map<number, EndsResult | string> {
   const answers = new Map<number, EndsResult | string>()
-  runs.run(commands, (event: EndsEvent) => {
+  const post = (event: EndsEvent): void => {
     if (event.type === 'done') answers.set(event.taskId, event.result)
     else if (event.type === 'failed') answers.set(event.taskId!, event.code)
-  })
+  }
+  runs.run(commands, { post })
   return answers
 }
 
