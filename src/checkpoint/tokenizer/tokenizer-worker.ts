@@ -3,7 +3,13 @@ import { errorMessage } from '../../base/errors.ts'
 import { answerCalls } from '../../base/thread/answer-calls.ts'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
 import { ConstraintCompiler } from '../../sampling/grammar/compile.ts'
-import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
+import {
+  type AdvanceAnswer,
+  type AdvanceRequest,
+  type TokenizerCalls,
+  type TokenizerWorkerData,
+  tokenizerError,
+} from './calls.ts'
 import { loadCodec } from './codec.ts'
 import { advance, rest } from './stream.ts'
 
@@ -15,10 +21,17 @@ const MAX_CHECKED = 64
 answerCalls<TokenizerCalls>(() => {
   const codec = loadCodec((workerData as TokenizerWorkerData).folder)
   const decoder = (skipSpecialTokens: boolean) => (ids: readonly number[]) => codec.decode(ids, skipSpecialTokens)
+  const advanceOne = ({ state, ids, skipSpecialTokens }: AdvanceRequest): AdvanceAnswer => {
+    try {
+      return advance(decoder(skipSpecialTokens), state, ids)
+    } catch (error) {
+      return { failure: errorMessage(error) }
+    }
+  }
   return {
     encode: ({ text, addSpecialTokens }) => attempt(() => codec.encode(text, addSpecialTokens)),
     decode: ({ ids, skipSpecialTokens }) => attempt(() => codec.decode(ids, skipSpecialTokens)),
-    advance: ({ state, ids, skipSpecialTokens }) => attempt(() => advance(decoder(skipSpecialTokens), state, ids)),
+    advance: (requests) => requests.map(advanceOne),
     rest: ({ state, skipSpecialTokens }) => attempt(() => rest(decoder(skipSpecialTokens), state)),
     vocabulary: () => codec.vocabulary(),
     checkConstraint: ({ constraint }) => checkOnce(constraint),

@@ -7,6 +7,7 @@ import type { Constraint } from '../../sampling/grammar/constraint.ts'
 import { checkDepth } from '../../sampling/grammar/json/depth.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
+import { Advances } from './advances.ts'
 import { TokenStream } from './token-stream.ts'
 import { WholeTexts } from './whole-texts.ts'
 
@@ -16,6 +17,7 @@ import { WholeTexts } from './whole-texts.ts'
  */
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
+  readonly #advances: Advances
   #vocabulary: Promise<Vocabulary> | undefined
   /** The texts of tokens, once the vocabulary is known. */
   #texts: WholeTexts | undefined
@@ -41,6 +43,7 @@ export class Tokenizer {
 
   private constructor(thread: Thread<TokenizerCalls>) {
     this.#thread = thread
+    this.#advances = new Advances((requests) => thread.call('advance', requests))
   }
 
   /** The token ids of a text; by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
@@ -57,7 +60,7 @@ export class Tokenizer {
   tokenStream(options: { readonly skipSpecialTokens?: boolean } = {}): TokenStream {
     const skipSpecialTokens = options.skipSpecialTokens ?? false
     return new TokenStream({
-      advance: (state, ids) => this.#thread.call('advance', { state, ids, skipSpecialTokens }),
+      advance: (state, ids) => this.#advances.next({ state, ids, skipSpecialTokens }),
       rest: (state) => this.#thread.call('rest', { state, skipSpecialTokens }),
       textOf: (id) => this.#texts?.of(id),
     })

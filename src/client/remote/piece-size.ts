@@ -24,8 +24,9 @@ export function pieceTokens(
   links: Pick<LinkMeter, 'of'> | undefined,
 ): number {
   const most = Math.max(1, Math.min(tokens, Math.floor(MAX_BYTES / rowBytes)))
+  if (most <= MIN_TOKENS) return most
   let [best, leastSeconds] = [most, Infinity]
-  for (let size = Math.min(MIN_TOKENS, most); ; size = Math.min(most, 2 * size)) {
+  for (let size = MIN_TOKENS; ; size = Math.min(most, 2 * size)) {
     const seconds = (Math.ceil(tokens / size) + spans.length - 1) * slowest(spans, size, rowBytes, links)
     if (seconds < leastSeconds) [best, leastSeconds] = [size, seconds]
     if (size === most) return best
