@@ -131,7 +131,7 @@ const INT4_SHARES = [1, 0.9, 0.8]
 function int4Block(values: Float32Array, start: number, end: number, codes: Uint8Array): number {
   const scale = int4Scale(values, start, end)
   const inverse = scale === 0 ? 0 : 1 / scale
-  const code = (i: number): number => (i < end ? nearestLevel(values[i]! * inverse) + 8 : 8)
+  const code = (i: number): number => (i < end ? nearestCode(values[i]! * inverse) : 8)
   for (let i = 0; i < codes.length; i++) codes[i] = code(start + 2 * i) | (code(start + 2 * i + 1) << 4)
   return scale
 }
@@ -150,6 +150,7 @@ function int4Scale(values: Float32Array, start: number, end: number): number {
   }
   const extreme = high > -low ? high : low
   if (extreme === 0) return 0
+  if (!Number.isFinite(extreme)) return Number.NaN
   let scale = Number.NaN,
     most = 0
   for (const share of INT4_SHARES) {
@@ -157,7 +158,7 @@ function int4Scale(values: Float32Array, start: number, end: number): number {
     let product = 0,
       square = 0
     for (let i = start; i < end; i++) {
-      const level = nearestLevel(values[i]! * inverse)
+      const level = nearestCode(values[i]! * inverse) - 8
       product += values[i]! * level
       square += level * level
     }
@@ -167,6 +168,6 @@ function int4Scale(values: Float32Array, start: number, end: number): number {
   return scale
 }
 
-function nearestLevel(steps: number): number {
-  return Math.max(-8, Math.min(7, Math.floor(steps + 0.5)))
+function nearestCode(steps: number): number {
+  return Math.max(0, Math.min(15, steps + 8.5)) | 0
 }
