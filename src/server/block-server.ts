@@ -9,7 +9,7 @@ import { PassRequests } from './requests/pass-requests.ts'
 import { RequestContext } from './requests/request-context.ts'
 import type { ServerStats } from './requests/server-stats.ts'
 import { SessionRequests } from './requests/session-requests.ts'
-import type { Pace } from './span/pace.ts'
+import type { Pace } from './rates/pace.ts'
 
 /** What a block server works with. */
 export interface BlockServerModules {

@@ -1,6 +1,6 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import type { ProblemType } from '../../model/classifier.ts'
+import type { ProblemType } from '../../tuned/classifier.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { refused } from '../data/records.ts'
 import { binaryCrossEntropy, crossEntropy, meanSquares } from '../tape/losses.ts'

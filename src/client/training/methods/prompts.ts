@@ -1,6 +1,6 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import type { TunedPrompts } from '../../model/tuned-prompts.ts'
+import type { TunedPrompts } from '../../tuned/tuned-prompts.ts'
 import { type Parameter, parameter, valuesNow } from '../parameter.ts'
 import { normalValues } from './draws.ts'
 

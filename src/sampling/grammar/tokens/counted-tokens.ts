@@ -24,7 +24,7 @@ export function countedOf(terms: Terms, term: Term): Counted | undefined {
 
 /** Where a state stands in a repetition: between two repeats, within one, behind the last, or at several places. */
 export const BETWEEN = 1
-export const WITHIN = 2
+const WITHIN = 2
 export const BEHIND = 3
 export const SEVERAL = 4
 

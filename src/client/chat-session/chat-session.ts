@@ -2,8 +2,8 @@ import { PetalsError } from '../../base/errors.ts'
 import type { GenerationChunk } from '../generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
-import type { ChatMessage, ChatTemplate } from './messages.ts'
-import { type ChatTokenizer, TokenHistory } from './token-history.ts'
+import type { ChatMessage, ChatTemplate } from '../chat/messages.ts'
+import { type ChatTokenizer, TokenHistory } from '../chat/token-history.ts'
 
 /** Messages of a turn: a question and its answer. */
 const TURN = 2
