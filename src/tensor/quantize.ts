@@ -32,9 +32,9 @@ export interface QuantLayout {
 }
 
 /**
- * The block formats. `int8`, `int4` and `int4-128`: weight = (code - 2^(bits - 1)) * scale; of two codes in a byte the first is the
- * lower half, as onnxruntime's `MatMulNBits` reads them. `nf4`: weight = `NF4_LEVELS[code]` * scale, the first code in
- * the upper half (Dettmers et al., "QLoRA", and bitsandbytes).
+ * The block formats. `int8`, `int4` and `int4-128`: weight = (code - 2^(bits - 1)) * scale; of two codes in a byte the
+ * first is the lower half, as onnxruntime's `MatMulNBits` reads them. `nf4`: weight = `NF4_LEVELS[code]` * scale, the
+ * first code in the upper half (Dettmers et al., "QLoRA", and bitsandbytes).
  */
 export const QUANT_LAYOUTS: Readonly<Record<BlockFormat, QuantLayout>> = {
   int8: { blockSize: 32, bits: 8, blocksPerRow: true },

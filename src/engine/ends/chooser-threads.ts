@@ -1,20 +1,11 @@
 import type { Worker } from 'node:worker_threads'
 import { startWorker } from '../../base/thread/start-worker.ts'
-import { type SyncSender, createSyncChannel } from '../../base/thread/sync-channel.ts'
+import { createSyncChannel } from '../../base/thread/sync-channel.ts'
+import { type ChooserLink, LOST } from './chooser-link.ts'
 import type { EndsEvent } from './messages.ts'
 
 /** How long choosing for all open texts may take a thread before another one is worth what it costs. */
 const WORTH_SECONDS = 0.01
-
-/** How the thread of the ends reaches a thread that chooses. */
-export interface ChooserLink {
-  readonly sender: SyncSender
-  /** An Int32 that counts the messages with rows that it has answered, or `LOST`. */
-  readonly answered: SharedArrayBuffer
-}
-
-/** In place of a count: the thread is gone. */
-export const LOST = -1
 
 export interface ChooserEvents {
   /** A thread that the thread of the ends must know from now on. */

@@ -1,6 +1,6 @@
 import { postSync } from '../../base/thread/sync-channel.ts'
 import { type Answers, answerRows } from './answer-rows.ts'
-import { type ChooserLink, LOST } from './chooser-threads.ts'
+import { type ChooserLink, LOST } from './chooser-link.ts'
 import type { HeadRows, RowTask, TextCommand } from './messages.ts'
 import { RowSampler } from './row-sampler.ts'
 
@@ -22,8 +22,8 @@ export function waitFor(readers: Readers): void {
 }
 
 /**
- * All that choose tokens, seen from the thread of the ends: itself, and the threads beside it. A text's tokens are chosen
- * where it was opened, so what belongs to it never changes threads; logits lie in memory that all of them read.
+ * All that choose tokens, seen from the thread of the ends: itself, and the threads beside it. A text's tokens are
+ * chosen where it was opened, so what belongs to it never changes threads; logits lie in memory that all of them read.
  */
 export class Choosers {
   readonly #own = new RowSampler()

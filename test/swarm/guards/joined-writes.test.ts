@@ -45,6 +45,23 @@ test('the steps of many sessions at once are one write, and all are answered', a
   assert.equal(cork.mock.callCount(), uncork.mock.callCount())
 })
 
+test('what many sessions send in one turn of the event loop is one write to the socket', async (t) => {
+  const [server, client] = [await startNode(t), await startNode(t, { listen: [] })]
+  await server.handle('inference', echo)
+  const streams = []
+  for (let i = 0; i < 8; i++) streams.push(await client.open(targetOf(server), 'inference'))
+  for (const stream of streams) await stream.send(stepOf(0))
+  for (const stream of streams) assert.deepEqual(await stream.receive(), outputOf(0))
+  const one = t.mock.method(Socket.prototype, '_write')
+  // Node's own, which its types leave out.
+  const many = t.mock.method(Socket.prototype as unknown as { _writev: () => void }, '_writev')
+  const sent = Promise.all(streams.map((stream, i) => stream.send(stepOf(i))))
+  await new Promise((resolve) => process.nextTick(resolve))
+  assert.equal(one.mock.callCount() + many.mock.callCount(), 1)
+  await sent
+  for (const [i, stream] of streams.entries()) assert.deepEqual(await stream.receive(), outputOf(i))
+})
+
 test('a connection with other internals is refused instead of being left as it is', () => {
   assert.throws(() => joinWrites({} as MessageStream), /this release of libp2p/)
 })
