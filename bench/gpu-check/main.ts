@@ -62,7 +62,7 @@ async function checkFixtures(device: Device): Promise<boolean> {
         right &&= error < limit
         console.log(
           `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
-            `${error.toExponential(1)} of ${limit.toExponential(1)}${byBlock ? ', block by block: experts fall otherwise' : ''}`,
+            `${error.toExponential(1)} of ${limit.toExponential(1)}${byBlock ? ', block by block' : ''}`,
         )
       } catch (error) {
         if (errorCode(error) === 'GRAPH_UNSUPPORTED') {
