@@ -39,7 +39,10 @@ export interface PeerLimits {
   readonly tokensPerSecond?: number | undefined
 }
 
-/** More than one program opens for a household or a class; one that serves many should ask its servers for more. */
+/**
+ * How many sessions a peer may have: more than one program opens for a household or a class. One that serves many
+ * should ask its servers for more.
+ */
 const DEFAULT_SESSIONS = 128
 
 const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'backward', 'adapter'] as const

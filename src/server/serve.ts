@@ -76,7 +76,7 @@ export interface RunningServer {
 /** The longest that a session waits for cache, even if its client allows more. */
 const MAX_ALLOC_TIMEOUT_MS = 600_000
 
-/** A chat that rests for longer loses its caches, and is replayed when it goes on. */
+/** How long a session may rest: after that it loses its caches, and is replayed when it goes on. */
 const SESSION_IDLE_MS = 30 * 60_000
 
 /** What exists before anything of the model is loaded. */

@@ -62,7 +62,7 @@ export class ControlStream {
   }
 }
 
-/** A wait is cut into so many parts; a part that takes twice its time shows that this process was held up. */
+/** Into how many parts a wait is cut: one that takes twice its time shows that this process was held up. */
 const PARTS = 8
 
 /** The most parts that a wait may take, if most of them are not counted. */

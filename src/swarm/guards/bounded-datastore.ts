@@ -6,7 +6,10 @@ type PutOptions = Parameters<MemoryDatastore['put']>[2]
 /** Prefix of the keys under which the DHT keeps what other peers store. */
 const DHT_PREFIX = '/dht'
 
-/** Room for a hundred thousand provider entries, or for a thousand of the largest records. */
+/**
+ * The most bytes that other peers may store here: room for a hundred thousand provider entries, or for a thousand of
+ * the largest records.
+ */
 const MAX_BYTES = 64 << 20
 const ENTRY_OVERHEAD_BYTES = 256
 

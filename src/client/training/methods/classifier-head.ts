@@ -7,7 +7,7 @@ import { binaryCrossEntropy, crossEntropy, meanSquares } from '../tape/losses.ts
 import type { Tape, Variable } from '../tape/tape.ts'
 import { normalValues } from './draws.ts'
 
-/** Of new heads, where config.json names no other: transformers'. */
+/** The standard deviation of a new head's weights where config.json names no other, as in transformers. */
 const INITIALIZER_RANGE = 0.02
 
 /** A new head's weights [labels, hidden], drawn as transformers draws them. Throws `USAGE` for less than one label. */

@@ -12,7 +12,7 @@ export interface TrainedPrompts {
   readonly deep?: Parameter | undefined
 }
 
-/** Of the first embeddings, as in Petals. */
+/** The standard deviation of the embeddings that training begins with, as in Petals. */
 const DEVIATION = 0.02
 
 /**

@@ -17,7 +17,7 @@ export interface TokenTrie {
   readonly maxDepth: number
 }
 
-/** Longer tokens are left out: no sensible vocabulary has any. */
+/** The longest token that is taken in: no sensible vocabulary has a longer one. */
 const MAX_TOKEN_BYTES = 1024
 
 /** `tokens[id]` are the bytes of a token, empty for what is never chosen. */
