@@ -15,7 +15,11 @@ export interface TokenizerCalls {
   advance(request: StreamRequest & { readonly ids: readonly number[] }): { state: StreamState; piece: string }
   rest(request: StreamRequest): string
   vocabulary(request: Record<string, never>): Vocabulary
-  checkConstraint(request: { readonly constraint: Constraint }): void
+}
+
+/** The call that the thread for constraints answers. */
+export interface ConstraintCalls {
+  check(request: { readonly constraint: Constraint }): void
 }
 
 interface StreamRequest {

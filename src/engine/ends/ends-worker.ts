@@ -86,7 +86,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
           sampler.openBeams(command.textId, command.options, command.ids)
           break
         case 'vocabulary':
-          sampler.useVocabulary(command.vocabulary)
+          sampler.useVocabulary(command.vocabulary, command.isEarly)
           break
         case 'close-text':
           sampler.close(command.textId)

@@ -39,7 +39,7 @@ export type EndsCommand =
       readonly ids: readonly number[]
     }
   | { readonly type: 'close-text'; readonly textId: number }
-  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary; readonly isEarly: boolean }
   | { readonly type: 'close' }
 
 /** What is done with the rows that the head gives for `hidden` [rows, hidden]. */

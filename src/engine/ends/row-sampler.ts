@@ -1,4 +1,5 @@
 import { Grammars } from '../../sampling/grammar/grammars.ts'
+import { warmUp } from '../../sampling/grammar/warm-up.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import { BeamsState, TextState } from '../../sampling/text-state.ts'
@@ -11,9 +12,14 @@ export class RowSampler {
   readonly #texts = new Map<number, TextState>()
   readonly #beams = new Map<number, BeamsState>()
 
-  /** The tokens' bytes, which constraints need; told before the first text that has one. */
-  useVocabulary(vocabulary: Vocabulary): void {
-    this.#workspace.grammars ??= new Grammars(vocabulary)
+  /**
+   * The tokens' bytes, which constraints need; told before the first text that has one. `isEarly` if there is time to
+   * prepare for it.
+   */
+  useVocabulary(vocabulary: Vocabulary, isEarly: boolean): void {
+    if (this.#workspace.grammars !== undefined) return
+    this.#workspace.grammars = new Grammars(vocabulary)
+    if (isEarly) warmUp(this.#workspace.grammars)
   }
 
   openText(textId: number, options: ResolvedOptions, ids: readonly number[]): void {
