@@ -16,7 +16,11 @@ export interface TokenizerCalls {
   advance(requests: readonly AdvanceRequest[]): AdvanceAnswer[]
   rest(request: StreamRequest): string
   vocabulary(request: Record<string, never>): Vocabulary
-  checkConstraint(request: { readonly constraint: Constraint }): void
+}
+
+/** The call that the thread for constraints answers. */
+export interface ConstraintCalls {
+  check(request: { readonly constraint: Constraint }): void
 }
 
 /** Further ids of a text that is being decoded. */

@@ -1,4 +1,4 @@
-// Room tokenizer/: tokenizer.json in a thread of its own, and decoding as ids come.
+// Room tokenizer/: tokenizer.json in a thread of its own, decoding as ids come; constraints are checked in another one.
 
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
@@ -6,8 +6,8 @@ import { Thread } from '../../base/thread/thread.ts'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
 import { checkDepth } from '../../sampling/grammar/json/depth.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
-import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { Advances } from './advances.ts'
+import { type ConstraintCalls, type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { TokenStream } from './token-stream.ts'
 import { WholeTexts } from './whole-texts.ts'
 
@@ -18,6 +18,8 @@ import { WholeTexts } from './whole-texts.ts'
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
   readonly #advances: Advances
+  #constraints: Thread<ConstraintCalls> | undefined
+  #isClosed = false
   #vocabulary: Promise<Vocabulary> | undefined
   /** The texts of tokens, once the vocabulary is known. */
   #texts: WholeTexts | undefined
@@ -81,16 +83,23 @@ export class Tokenizer {
   }
 
   /**
-   * Checks that a constraint can be enforced, in the tokenizer's thread: it may take some time. Rejects as
-   * `ConstraintCompiler.compile`.
+   * Checks that a constraint can be enforced, in a thread for that, which the first one starts: it may take some time.
+   * Rejects as `ConstraintCompiler.compile`.
    */
   async checkConstraint(constraint: Constraint): Promise<void> {
     checkDepth(constraint)
-    await this.#thread.call('checkConstraint', { constraint })
+    if (this.#isClosed) throw closedError()
+    this.#constraints ??= new Thread(startWorker(import.meta.url, 'constraint-worker'), tokenizerError)
+    await this.#constraints.call('check', { constraint })
   }
 
-  /** Ends the thread; unanswered calls are rejected. May be called again. */
+  /** Ends the threads; unanswered calls are rejected. May be called again. */
   async close(): Promise<void> {
-    await this.#thread.end(new PetalsError('TOKENIZER_CLOSED', 'the tokenizer has been closed'))
+    this.#isClosed = true
+    await Promise.all([this.#thread.end(closedError()), this.#constraints?.end(closedError())])
   }
+}
+
+function closedError(): PetalsError {
+  return new PetalsError('TOKENIZER_CLOSED', 'the tokenizer has been closed')
 }

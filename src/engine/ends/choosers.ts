@@ -36,7 +36,7 @@ export class Choosers {
   add(link: ChooserLink): void {
     const chooser = { ...link, numSent: 0 }
     this.#others.push(chooser)
-    if (this.#vocabulary !== undefined) postSync(chooser.sender, this.#vocabulary)
+    if (this.#vocabulary !== undefined) postSync(chooser.sender, { ...this.#vocabulary, isEarly: false })
   }
 
   /** Hands on what belongs to a text to where its tokens are chosen. */

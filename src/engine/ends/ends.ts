@@ -168,10 +168,13 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return this.#hasVocabulary
   }
 
-  /** Tells the bytes of the model's tokens, which texts with a constraint need. */
-  useVocabulary(vocabulary: Vocabulary): void {
+  /**
+   * Tells the bytes of the model's tokens, which texts with a constraint need. `isEarly`: nobody waits yet, so that the
+   * thread may take some tenths of a second to prepare for usual constraints.
+   */
+  useVocabulary(vocabulary: Vocabulary, { isEarly = false } = {}): void {
     this.#hasVocabulary = true
-    this.#thread.tell({ type: 'vocabulary', vocabulary })
+    this.#thread.tell({ type: 'vocabulary', vocabulary, isEarly })
   }
 
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {

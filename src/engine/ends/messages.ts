@@ -50,7 +50,7 @@ export type TextCommand =
       readonly ids: readonly number[]
     }
   | { readonly type: 'close-text'; readonly textId: number }
-  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary; readonly isEarly: boolean }
 
 /** What is done with rows that the head gives. */
 export type RowCommand = { readonly taskId: number } & (

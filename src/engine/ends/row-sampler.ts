@@ -1,4 +1,5 @@
 import { Grammars } from '../../sampling/grammar/grammars.ts'
+import { warmUp } from '../../sampling/grammar/warm-up.ts'
 import { BeamsState, TextState } from '../../sampling/text-state.ts'
 import { Workspace } from '../../sampling/workspace.ts'
 import type { EndsResult, RowCommand, TextCommand } from './messages.ts'
@@ -9,7 +10,10 @@ export class RowSampler {
   readonly #texts = new Map<number, TextState>()
   readonly #beams = new Map<number, BeamsState>()
 
-  /** Opens and closes texts; a vocabulary, which constraints need, comes before the first text that has one. */
+  /**
+   * Opens and closes texts. The vocabulary, which constraints need, comes before the first text that has one, and early
+   * if there is time to prepare for it.
+   */
   obey(command: TextCommand): void {
     switch (command.type) {
       case 'open-text':
@@ -19,7 +23,9 @@ export class RowSampler {
         this.#beams.set(command.textId, new BeamsState(command.options, command.ids, this.#workspace))
         break
       case 'vocabulary':
-        this.#workspace.grammars ??= new Grammars(command.vocabulary)
+        if (this.#workspace.grammars !== undefined) return
+        this.#workspace.grammars = new Grammars(command.vocabulary)
+        if (command.isEarly) warmUp(this.#workspace.grammars)
         break
       case 'close-text':
         this.#texts.delete(command.textId)
