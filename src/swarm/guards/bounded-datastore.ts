@@ -16,6 +16,9 @@ const ENTRY_OVERHEAD_BYTES = 256
 /**
  * libp2p's in-memory datastore with a bound on what the DHT keeps for other peers. The DHT never removes values, and
  * anybody may store valid ones without end. The oldest entries are evicted; their owners store them again in time.
+ *
+ * Values are kept as copies: what comes from the network, or was just encoded, is mostly a few hundred bytes in the
+ * middle of 64 KB, all of which would stay with them, for each peer that was ever heard of.
  */
 export class BoundedDatastore extends MemoryDatastore {
   readonly #sizes = new Map<string, { key: Key; bytes: number }>()
@@ -40,7 +43,7 @@ export class BoundedDatastore extends MemoryDatastore {
       this.#numBytes += bytes
       this.#evict()
     }
-    return super.put(key, value, options)
+    return super.put(key, new Uint8Array(value), options)
   }
 
   override delete(key: Key, options?: PutOptions): void | Promise<void> {
