@@ -98,7 +98,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.loadSeconds = loadSeconds
     const { checkpoint, start, end, dtype, cacheTokens } = options
     const { device } = options
-    const byDefault = defaultRunLimits(device.kind)
+    const byDefault = defaultRunLimits({ device: device.kind, dtype })
     const { prefillChunkTokens = byDefault.prefillChunkTokens, maxBatchRows = byDefault.maxBatchRows } = options
     const pieceTokens =
       options.prefillChunkTokens ??

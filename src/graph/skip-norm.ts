@@ -40,7 +40,8 @@ export function fuseSkipNorms(graph: FinishedGraph): FinishedGraph {
     })
   }
   const nodes = graph.nodes.filter((node) => !gone.has(node)).map((node) => fused.get(node) ?? node)
-  return { ...graph, nodes }
+  const { name, inputs, outputs, parameters, constants } = graph
+  return { name, inputs, outputs, parameters, constants, nodes }
 }
 
 function isPlainSum({ op, inputs, outputs: [sum] }: Node): boolean {

@@ -210,7 +210,7 @@ function spanWorkspace(config: ModelConfig, target: Target, chunkTokens: number)
 
 /** The most tokens of one run. */
 function longestRun(config: ModelConfig, target: Target, chunkTokens: number | undefined): number {
-  return chunkTokens ?? passPieceTokens(config, target, defaultRunLimits(target.device).prefillChunkTokens)
+  return chunkTokens ?? passPieceTokens(config, target, defaultRunLimits(target).prefillChunkTokens)
 }
 
 /** One graph for all blocks that are equal. */

@@ -20,8 +20,10 @@ const DEFAULTS: Readonly<Record<Target['device'], RunLimits>> = {
   webgpu: { maxBatchRows: 16, prefillChunkTokens: 256 },
 }
 
-export function defaultRunLimits(device: Target['device']): RunLimits {
-  return DEFAULTS[device]
+/** Attention that is written out holds the scores of a whole chunk: then chunks stay small on CUDA, too. */
+export function defaultRunLimits(target: Pick<Target, 'device' | 'dtype'>): RunLimits {
+  const { device } = target
+  return device === 'cuda' && !recordsSteps(target) ? DEFAULTS.cpu : DEFAULTS[device]
 }
 
 /** Sessions of parts of the span that are kept on CUDA, beside those of the whole. */

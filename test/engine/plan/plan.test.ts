@@ -4,6 +4,7 @@ import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { type ModelConfig, parseConfig } from '../../../src/checkpoint/config/config.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { blockBytes, planEnds, planSpan, tokenBytes } from '../../../src/engine/plan/plan.ts'
+import { defaultRunLimits } from '../../../src/engine/plan/run-limits.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
 /** Meta-Llama-3-8B. */
@@ -94,6 +95,17 @@ describe('the plan of a span of Llama 3 8B', () => {
 })
 
 describe('the plan of a span on CUDA', () => {
+  test('is of larger chunks, but where attention is written out', () => {
+    const limits = ([cpu, cuda, { device: 'cuda', dtype: 'float32' }] as const).map(defaultRunLimits)
+    assert.deepEqual(
+      limits.map(({ prefillChunkTokens }) => prefillChunkTokens),
+      [256, 1024, 256],
+    )
+    const of = (prefillChunkTokens?: number) =>
+      planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB, prefillChunkTokens }).workspaceBytes
+    assert.ok(of() === of(1024) && of() > of(256))
+  })
+
   test('counts sessions, and for each block what is recorded of it, where steps are recorded', () => {
     const plans = (['bfloat16', 'float32'] as const).map((dtype) =>
       [8, 16].map((numBlocks) => planSpan(LLAMA_8B, { device: 'cuda', dtype, memoryBytes: 80 * GB, numBlocks })),
