@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import type { WireChoice } from '../src/client/remote/wire-dtype.ts'
-import type { SwarmAccess } from '../src/client/session/chain.ts'
+import type { SwarmAccess } from '../src/client/remote/swarm-access.ts'
 import { InferenceSession } from '../src/client/session/inference-session.ts'
 import { ReplayMemory } from '../src/client/session/replay-memory.ts'
 import { loadIdentity } from '../src/swarm/node/identity.ts'
@@ -56,7 +56,6 @@ export class WideSwarm {
       start: 0,
       end: SPANS.at(-1)![1],
       hiddenSize: this.#hiddenSize,
-      dtype: 'float32',
       wireDType,
       maxLength: 2048,
       allocTimeoutMs: 5000,

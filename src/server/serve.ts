@@ -125,7 +125,7 @@ export async function serve(
     const balancing = new AbortController()
     site.undo.push(() => balancing.abort())
     const move = (start: number) =>
-      moveSpan({ span, fetch, announcer, keeper, blocks, logger }, start, balancing.signal)
+      moveSpan({ span, fetch, announcer, keeper, sessions: blocks.sessions, logger }, start, balancing.signal)
     if (size.start === undefined && options.balance !== undefined)
       placed.keepBalanced(options.balance, move, balancing.signal)
     return {
@@ -140,7 +140,7 @@ export async function serve(
       failed: keeper.failed,
       drain: (timeoutMs) => {
         balancing.abort()
-        return drainSessions(blocks, announcer, timeoutMs)
+        return drainSessions(blocks.sessions, announcer, timeoutMs)
       },
       stop: () => site.undo.run(),
     }
@@ -219,9 +219,9 @@ async function putOnAir(
   const goOnline = async (engine: Engine): Promise<void> => {
     blocks.resume(engine)
     blocks.pace.reset(await ratesOf(engine, throughput))
-    announcer.describe(engine, blocks.pace, blocks)
+    announcer.describe(engine, blocks.pace, blocks.sessions)
     await probeSelf(node, engine, modelKey)
-    await announcer.become(blocks.isDraining ? 'DRAINING' : 'ONLINE')
+    await announcer.become(blocks.sessions.isDraining ? 'DRAINING' : 'ONLINE')
   }
   await blocks.start()
   undo.push(() => blocks.stop())
@@ -272,7 +272,7 @@ function blockServer(
 ): BlockServer {
   const { node } = modules
   const hops = new NextHops({
-    isConnected: (peerId) => peerId === node.peerId || node.isConnected(peerId),
+    isConnected: (peerId) => peerId === node.peerId || node.connections.has(peerId),
     directory: discovery.directory,
     refresh: () => discovery.refresh(),
   })

@@ -1,26 +1,18 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
+import { describe, test } from 'node:test'
+import type { Page } from 'playwright-core'
 import { accessibilityFaults } from './checks.ts'
-import { browserIsMissing, openPage, screenshot, startBrowser } from './chromium.ts'
+import { browserIsMissing, screenshot } from './chromium.ts'
 import { snapshotOf, threeServers } from './snapshots.ts'
 import { type ChatAnswer, type ChatRequest, StandIn } from './stand-in.ts'
+import { pagesOf } from './suite.ts'
 import { LONG_CODE, RICH_ANSWER } from './texts.ts'
 
 const LAST_ANSWER = '.message.assistant:last-child'
 
 describe('the chat', { skip: browserIsMissing() }, () => {
-  let browser: Browser
-  let standIn: StandIn
-
-  before(async () => {
-    browser = await startBrowser()
-    standIn = await StandIn.start()
-  })
-  after(async () => {
-    await browser?.close()
-    await standIn?.stop()
-  })
+  const standIn = new StandIn()
+  const open = pagesOf(standIn)
 
   function answersWith(answer: (request: ChatRequest, answer: ChatAnswer) => Promise<void>): void {
     standIn.chats.length = 0
@@ -34,7 +26,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text('one two three ')
       await answer.text('and so on '.repeat(2000), { pieceMs: 20 })
     })
-    const { page, faults, foreign } = await openPage(t, browser, standIn.url)
+    const { page, faults, foreign } = await open(t)
     await send(page, 'Count.')
     await page.getByText('one two three').waitFor()
     await page.getByText('and so on').waitFor()
@@ -50,7 +42,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
 
   test('Escape stops an answer, too', async (t) => {
     answersWith((_, answer) => answer.text('on and on '.repeat(500), { pieceMs: 20 }))
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     await send(page, 'Go on.')
     await page.getByText('on and on').first().waitFor()
     await page.keyboard.press('Escape')
@@ -64,7 +56,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text(`Answer ${count} to ${messages.at(-1)!.content}`)
       answer.end()
     })
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     await send(page, 'first')
     await answered(page, 'Answer 1 to first')
     await send(page, 'second')
@@ -101,7 +93,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text('Yes.')
       answer.end()
     })
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     await send(page, 'Plain?')
     await answered(page, 'Yes.')
     const { model, stream } = standIn.chats[0]!
@@ -140,7 +132,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text('Call me.')
       answer.end()
     })
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     await page.getByLabel('Model', { exact: true }).selectOption('moby')
     assert.equal(await page.locator('optgroup').getAttribute('label'), 'demo')
     await send(page, 'Who?')
@@ -153,7 +145,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text(`On ${messages.at(-1)!.content}`)
       answer.end()
     })
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     for (const topic of ['tulips', 'roses']) {
       await send(page, topic)
       await answered(page, `On ${topic}`)
@@ -190,7 +182,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text(`${RICH_ANSWER}\n\n${hostile}`)
       answer.end()
     })
-    const { page, foreign, faults } = await openPage(t, browser, standIn.url)
+    const { page, foreign, faults } = await open(t)
     await send(page, 'Show me all.')
     await answered(page, 'KV cache')
     const text = page.locator('.text')
@@ -218,7 +210,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
   })
 
   test('the policy lets no script in, were there a way for one', async (t) => {
-    const { page, faults } = await openPage(t, browser, standIn.url)
+    const { page, faults } = await open(t)
     await page.evaluate(() => {
       const script = document.createElement('script')
       try {
@@ -252,7 +244,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
       await answer.text('Welcome.')
       answer.end()
     })
-    const { page } = await openPage(t, browser, standIn.url)
+    const { page } = await open(t)
     await send(page, 'hole')
     await page.getByText('No server holds blocks 3:6.').waitFor()
     await send(page, 'middle')
@@ -301,7 +293,7 @@ describe('the chat', { skip: browserIsMissing() }, () => {
         answer.petals({ chain, recoveries: [recovery] })
         answer.end()
       })
-      const { page } = await openPage(t, browser, standIn.url, { width, theme })
+      const { page } = await open(t, '/', { width, theme })
       await page.getByText('What shall the swarm write?').waitFor()
       assert.deepEqual(await accessibilityFaults(page), [])
       await send(page, 'What is a KV cache, and what happens to it when a server dies?')

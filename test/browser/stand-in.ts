@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PageFiles } from '../../src/api/pages/page-files.ts'
@@ -40,19 +40,13 @@ export class StandIn {
     await answer.text('An answer.')
     answer.end()
   }
-  readonly #server: Server
+  readonly #server = createServer((request, response) => void this.#serve(request, response))
   readonly #files = new PageFiles()
   readonly #watchers = new Set<ServerResponse>()
 
-  static async start(): Promise<StandIn> {
-    const standIn = new StandIn()
-    standIn.#server.listen(0, '127.0.0.1')
-    await once(standIn.#server, 'listening')
-    return standIn
-  }
-
-  private constructor() {
-    this.#server = createServer((request, response) => void this.#serve(request, response))
+  async start(): Promise<void> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
   }
 
   get url(): string {

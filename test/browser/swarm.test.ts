@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
-import type { Browser } from 'playwright-core'
+import { describe, test } from 'node:test'
 import { accessibilityFaults } from './checks.ts'
-import { browserIsMissing, openPage, startBrowser } from './chromium.ts'
+import { browserIsMissing } from './chromium.ts'
 import { modelOf, serverOf, sixtyServers, snapshotOf, threeServers } from './snapshots.ts'
 import { StandIn } from './stand-in.ts'
+import { pagesOf } from './suite.ts'
 
 /** A swarm in trouble: nobody holds blocks 3 to 5. */
 const TROUBLED = modelOf('demo', 8, [
@@ -15,21 +15,12 @@ const TROUBLED = modelOf('demo', 8, [
 ])
 
 describe('the page of the swarm', { skip: browserIsMissing() }, () => {
-  let browser: Browser
-  let standIn: StandIn
-
-  before(async () => {
-    browser = await startBrowser()
-    standIn = await StandIn.start()
-  })
-  after(async () => {
-    await browser?.close()
-    await standIn?.stop()
-  })
+  const standIn = new StandIn()
+  const open = pagesOf(standIn)
 
   test('shows who holds what, and what changes as it changes', async (t) => {
     standIn.snapshot = snapshotOf([threeServers()])
-    const { page, faults, foreign } = await openPage(t, browser, `${standIn.url}/swarm`)
+    const { page, faults, foreign } = await open(t, '/swarm')
     await page.getByText('every block held at least once').waitFor()
     assert.equal(await page.locator('.hole').count(), 0)
     const [ada, bert] = await page.locator('.bar').all()
@@ -67,7 +58,7 @@ describe('the page of the swarm', { skip: browserIsMissing() }, () => {
 
   test('arrows go from server to server, and Enter to its figures', async (t) => {
     standIn.snapshot = snapshotOf([threeServers()])
-    const { page } = await openPage(t, browser, `${standIn.url}/swarm`)
+    const { page } = await open(t, '/swarm')
     await page.locator('.bar a').first().focus()
     await page.keyboard.press('ArrowRight')
     await page.keyboard.press('ArrowRight')
@@ -79,7 +70,7 @@ describe('the page of the swarm', { skip: browserIsMissing() }, () => {
 
   test('says that what it shows is old when the server is gone, and goes on when it is back', async (t) => {
     standIn.snapshot = snapshotOf([threeServers()])
-    const { page } = await openPage(t, browser, `${standIn.url}/swarm`)
+    const { page } = await open(t, '/swarm')
     await page.locator('.bar').first().waitFor()
     standIn.dropWatchers()
     await page.getByText('What is shown is not up to date.').waitFor()
@@ -94,7 +85,7 @@ describe('the page of the swarm', { skip: browserIsMissing() }, () => {
   ] as const) {
     test(`can be used by all, ${width} pixels wide and ${theme}`, async (t) => {
       standIn.snapshot = snapshotOf([modelOf('demo', 8, [])])
-      const { page } = await openPage(t, browser, `${standIn.url}/swarm`, { width, theme })
+      const { page } = await open(t, '/swarm', { width, theme })
       await page.getByText('Nobody serves this model yet.').waitFor()
       assert.deepEqual(await accessibilityFaults(page), [])
       standIn.tell(snapshotOf([TROUBLED]))

@@ -49,10 +49,10 @@ test('a beam search over three servers computes each token once, and gives the s
     model.on('route', (hops) => {
       route = hops.map(({ peerId }) => peerId)
     })
+    /** Tokens that each server has computed so far. */
     const counts = (): Promise<number[]> =>
-      Promise.all(
-        route.map((peerId) => inferredTokens(swarm.servers.find((each) => each.peerId === peerId)!.metricsPort!)),
-      )
+      Promise.all(swarm.servers.map(({ metricsPort }) => inferredTokens(metricsPort!)))
+    const serverAt = (place: number) => swarm.servers.findIndex(({ peerId }) => peerId === route[place])
     const search = async (onStep?: (numTokens: number) => void): Promise<void> => {
       const logitsProcessors = [
         (_: Float32Array, ids: readonly number[]): void => onStep?.(ids.length - promptIds.length),
@@ -67,28 +67,29 @@ test('a beam search over three servers computes each token once, and gives the s
       )
     }
 
-    await search()
-    const used = [...route]
+    const inAll = promptIds.length + BEAMS * (TOKENS - 1)
     const before = await counts()
     await search()
-    assert.deepEqual(route, used)
-    const inAll = promptIds.length + BEAMS * (TOKENS - 1)
-    assert.deepEqual(
-      (await counts()).map((count, i) => count - before[i]!),
-      [inAll, inAll, inAll],
-    )
+    // Which of the two servers of the middle is taken depends on how fast they were so far.
+    const expected = before.map((count, i) => count + ([0, 1, 2].some((place) => serverAt(place) === i) ? inAll : 0))
+    const settled = await counts()
+    assert.deepEqual(settled, expected)
     assert.equal(recoveries.length, 0)
 
-    const victim = swarm.servers.find(({ peerId }) => peerId === used[1])!
-    const settled = await counts()
+    let used = route
     await search((numTokens) => {
-      if (numTokens === 10) victim.process.kill('SIGKILL')
+      if (numTokens !== 10) return
+      used = route
+      swarm.servers[serverAt(1)]!.process.kill('SIGKILL')
     })
     assert.notEqual(route[1], used[1])
     assert.deepEqual([route[0], route[2]], [used[0], used[2]])
     assert.ok(recoveries.length >= 1 && recoveries.every(({ lost }) => lost.every((peerId) => peerId === used[1])))
-    const now = await counts()
-    assert.deepEqual([now[0]! - settled[0]!, now[2]! - settled[2]!], [inAll, inAll], 'the others compute nothing again')
+    for (const place of [0, 2]) {
+      const i = serverAt(place)
+      const now = await inferredTokens(swarm.servers[i]!.metricsPort!)
+      assert.equal(now - settled[i]!, inAll, 'the others compute nothing again')
+    }
   } finally {
     await model?.close()
     await swarm.stop()

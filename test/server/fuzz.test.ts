@@ -159,7 +159,7 @@ test(`random and mutated frames of every protocol are answered or refused by a c
 
   const many = async (until: number): Promise<void> => {
     while (sent.frames < until) await Promise.all(peers.map((_, peer) => attack(RPCS[random(RPCS.length)]!, peer)))
-    await eventually(() => server.blocks.numSessions === 0 && node.peerGuard.received.bytes === 0)
+    await eventually(() => server.blocks.sessions.count === 0 && node.peerGuard.received.bytes === 0)
   }
   await many(NUM_FRAMES / 4)
   const before = usedBytes()

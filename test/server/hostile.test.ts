@@ -69,7 +69,7 @@ test('every request of every rpc, falsified in every field, is refused by name, 
   for (const sample of allSamples().filter(({ side }) => side === 'requests'))
     for (const mutation of mutationsOf(sample)) await attack(sample, mutation)
   assert.ok(count > 200, `${count} forms`)
-  await eventually(() => server.blocks.numSessions === 0 && server.engine.cacheTokensLeft === 1024)
+  await eventually(() => server.blocks.sessions.count === 0 && server.engine.cacheTokensLeft === 1024)
 
   const stream = await client.open(targetOf(node), 'inference')
   await stream.send(open(0))
@@ -97,7 +97,7 @@ test('a message in the wrong place is refused, and costs its own stream only', a
   const { stream, send } = await openRaw(client, node, 'push')
   send({ kind: 'open', sessionId: 'f'.repeat(32) } as AnyMessage)
   await assert.rejects(stream.receive(), { code: 'SESSION_UNKNOWN' })
-  assert.equal(server.blocks.numSessions, 0)
+  assert.equal(server.blocks.sessions.count, 0)
 })
 
 test('a server that is asked to push to somebody tells nothing of what there is at an address', async (t) => {
@@ -128,7 +128,7 @@ test('a server that is asked to push to somebody tells nothing of what there is 
     await stream.send({ kind: 'route', request: 1, peerId, sessionId: 'f'.repeat(32) })
     refusals.push(await stream.receive({ timeoutMs: 20_000 }))
     await stream.end()
-    await eventually(() => server.blocks.numSessions === 0)
+    await eventually(() => server.blocks.sessions.count === 0)
   }
   const message = 'route: the next server could not be reached from here'
   for (const refusal of refusals)

@@ -115,7 +115,7 @@ test('copies that wait are forgotten when their session ends', async () => {
   await stream.send({ kind: 'accept', request: 3 })
   assert.equal((await stream.receive(PATIENCE))?.kind, 'accepted')
   await stream.end()
-  await eventually(() => server.blocks.numSessions === 0)
+  await eventually(() => server.blocks.sessions.count === 0)
   giveBack()
   assert.equal(node.peerGuard.sent.bytes, 0)
 })

@@ -104,8 +104,8 @@ function roomLeft() {
   return {
     cacheTokens: server.engine.cacheTokensLeft,
     sequences: server.engine.numSessions,
-    sessions: server.blocks.numSessions,
-    keptBytes: server.blocks.outputBudget.bytes,
+    sessions: server.blocks.sessions.count,
+    keptBytes: server.blocks.sessions.outputBudget.bytes,
     streams,
   }
 }
@@ -353,7 +353,7 @@ test('a session that finds the cache full leaves what others hold', async () => 
 })
 
 test('a session refused by a server that is about to stop leaves all room', async () => {
-  server.blocks.drain()
+  server.blocks.sessions.drain()
   const stream = await client.open(targetOf(node), 'inference')
   await stream.send(openOf())
   await assert.rejects(stream.receive({ timeoutMs: 20_000 }), { code: 'DRAINING' })

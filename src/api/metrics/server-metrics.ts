@@ -16,7 +16,7 @@ export function registerServerMetrics(
   registry: Registry,
   { announcer, blocks, discovery, keeper }: MeasuredServer,
 ): void {
-  const { stats, outputBudget } = blocks
+  const { stats, sessions } = blocks
   registerGauges(registry, 'petals_server_state', '1 for the state that this server announces', ['state'], () =>
     RECORD_STATES.map((state) => ({ labels: { state }, value: announcer.state === state ? 1 : 0 })),
   )
@@ -30,8 +30,8 @@ export function registerServerMetrics(
       return [{ labels: { model, blocks: `${start}:${end}`, dtype, quant, kv_dtype: kv, device, version }, value: 1 }]
     },
   )
-  registerGauge(registry, 'petals_server_sessions', 'Sessions of clients', () => blocks.numSessions)
-  registerGauge(registry, 'petals_cache_tokens_parked', 'Tokens of parked sessions', () => blocks.parkedTokens)
+  registerGauge(registry, 'petals_server_sessions', 'Sessions of clients', () => sessions.count)
+  registerGauge(registry, 'petals_cache_tokens_parked', 'Tokens of parked sessions', () => sessions.parkedTokens)
   registerCounter(registry, 'petals_server_sessions_total', 'Sessions opened', () => stats.sessionsOpened)
   registerCounter(registry, 'petals_server_steps_total', 'Steps computed for sessions', () => stats.steps)
   registerCounter(
@@ -65,7 +65,7 @@ export function registerServerMetrics(
     registry,
     'petals_server_kept_output_bytes',
     'Outputs that sessions keep for their clients to copy',
-    () => outputBudget.bytes,
+    () => sessions.outputBudget.bytes,
   )
   registerLoadMetrics(registry, keeper)
   registerKnownServers(registry, discovery)

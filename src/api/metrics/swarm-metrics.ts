@@ -1,5 +1,6 @@
 import { prometheusMetrics } from '@libp2p/prometheus-metrics'
 import type { Registry } from 'prom-client'
+import type { Connections } from '../../swarm/connections.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import { RPCS } from '../../swarm/limits.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
@@ -7,7 +8,10 @@ import type { RpcTraffic, Traffic } from '../../swarm/frames/traffic.ts'
 import { type Reading, registerCounters, registerGauge, registerGauges } from './read-metrics.ts'
 
 /** The part of a node that its metrics read. */
-export type MeasuredNode = Pick<SwarmNode, 'numPeers' | 'numServedStreams'> & { readonly traffic: Traffic }
+export type MeasuredNode = Pick<SwarmNode, 'numServedStreams'> & {
+  readonly connections: Pick<Connections, 'numPeers'>
+  readonly traffic: Traffic
+}
 
 /** Names of metrics that are not libp2p's. */
 const OURS = /^(?:petals_|vllm:|http_)/
@@ -36,7 +40,12 @@ export function registerSwarmMetrics(registry: Registry, node: MeasuredNode): vo
       { labels: { rpc, direction: 'sent' }, value: node.traffic[rpc][sent] },
       { labels: { rpc, direction: 'received' }, value: node.traffic[rpc][received] },
     ])
-  registerGauge(registry, 'petals_swarm_peers', 'Peers that this node is connected with', () => node.numPeers)
+  registerGauge(
+    registry,
+    'petals_swarm_peers',
+    'Peers that this node is connected with',
+    () => node.connections.numPeers,
+  )
   registerGauges(registry, 'petals_swarm_served_streams', 'Streams that peers hold open here', ['rpc'], () =>
     Object.entries(node.numServedStreams).map(([rpc, value]) => ({ labels: { rpc }, value })),
   )

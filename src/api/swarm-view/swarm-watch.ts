@@ -120,7 +120,7 @@ export class SwarmWatch {
       peerId: node?.peerId ?? '',
       version: VERSION,
       uptimeSeconds: Math.round(process.uptime()),
-      peers: node?.numPeers ?? 0,
+      peers: node?.connections.numPeers ?? 0,
       busyCores: this.#cpu.read(),
       memoryBytes: process.memoryUsage.rss(),
       running: queue.numRunning,

@@ -208,7 +208,7 @@ async function drain(
   { orphaned }: Shutdown,
 ): Promise<void> {
   if (orphaned.aborted) return
-  const numSessions = running.blocks.numSessions
+  const numSessions = running.blocks.sessions.count
   if (numSessions === 0) logger.info('stopping')
   else
     logger.info(
@@ -218,6 +218,6 @@ async function drain(
   await orAborted(running.drain(timeoutSeconds * 1000), orphaned).catch((error: unknown) => {
     if (!orphaned.aborted) throw error
   })
-  const numLeft = running.blocks.numSessions
+  const numLeft = running.blocks.sessions.count
   if (numLeft > 0) logger.warn({ numSessions: numLeft }, 'sessions cut off')
 }

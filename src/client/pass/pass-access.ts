@@ -1,6 +1,6 @@
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import type { SwarmAccess } from '../session/chain.ts'
+import type { SwarmAccess } from '../remote/swarm-access.ts'
 import type { PassMemory } from './pass-memory.ts'
 import type { PassLanes } from './lanes.ts'
 

@@ -10,7 +10,7 @@ import type { PassOptions } from '../pass/pass-plan.ts'
 import { type RemotePass, backwardPass, forwardPass, recordedPass } from '../pass/remote-pass.ts'
 import { type ActiveAdapter, requestAdapter } from './active-adapter.ts'
 import { type WireChoice, checkWireChoice } from './wire-dtype.ts'
-import type { SwarmAccess } from '../session/chain.ts'
+import type { SwarmAccess } from './swarm-access.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
 

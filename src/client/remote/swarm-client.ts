@@ -10,7 +10,7 @@ import type { ServerRecord } from '../../swarm/records/record-fields.ts'
 import { Candidates, type RouteFinder } from './candidates.ts'
 import type { RouteSpan } from './route-request.ts'
 import { RouteHelp } from './route-help.ts'
-import type { SwarmAccess } from '../session/chain.ts'
+import type { SwarmAccess } from './swarm-access.ts'
 import { PassLanes } from '../pass/lanes.ts'
 import { Bans } from './bans.ts'
 import { LinkMeter } from './link-meter.ts'
@@ -101,7 +101,7 @@ export class SwarmClient implements SwarmAccess {
     this.#help = new RouteHelp(node, options)
     this.modelKey = modelKey
     this.node = node
-    this.links = new LinkMeter((peerId) => node.rttMs(peerId))
+    this.links = new LinkMeter((peerId) => node.connections.rttMs(peerId))
     this.#ownsNode = given === undefined
     this.discovery = new Discovery({ node, exchange: node.records, modelKey, numBlocks })
     this.#candidates = new Candidates({
@@ -128,7 +128,7 @@ export class SwarmClient implements SwarmAccess {
   }
 
   #isReached(peerId: string): boolean {
-    return peerId === this.node.peerId || this.node.isConnected(peerId)
+    return peerId === this.node.peerId || this.node.connections.has(peerId)
   }
 
   /**

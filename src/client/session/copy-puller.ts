@@ -1,7 +1,9 @@
 import { PetalsError } from '../../base/errors.ts'
-import type { Chain, Link } from './chain.ts'
 import { wrongAnswer } from './answered-rows.ts'
+import type { Chain } from './chain.ts'
 import type { RemoteSession } from './remote-session.ts'
+import type { SpanInputs } from './span-inputs.ts'
+import type { StepNumbers } from './step-numbers.ts'
 
 /** How long after a step, at least, copies are pulled; further steps may begin meanwhile. */
 const DELAY_MS = 250
@@ -19,7 +21,7 @@ const ANSWER_TIMEOUT_MS = 600_000
 /** What is pulled into, and how far. */
 export interface CopySource {
   readonly chain: Chain
-  readonly epoch: () => number
+  readonly numbers: StepNumbers
   /** Number of tokens that all spans have computed. */
   readonly position: () => number
 }
@@ -69,7 +71,7 @@ export class CopyPuller {
   }
 
   /** The next span whose inputs are incomplete, and the server that has sent them on. */
-  #missing(): { before: RemoteSession; inputs: Link['inputs'] } | undefined {
+  #missing(): { before: RemoteSession; inputs: SpanInputs } | undefined {
     const { links } = this.#source.chain
     for (const [i, { inputs }] of links.entries()) {
       const before = links[i - 1]
@@ -92,9 +94,9 @@ export class CopyPuller {
   }
 
   /** False if the server cannot give what is missing. */
-  async #pullOne({ before, inputs }: { before: RemoteSession; inputs: Link['inputs'] }): Promise<boolean> {
-    const { epoch: current, position: end } = this.#source
-    const [epoch, position] = [current(), inputs.until]
+  async #pullOne({ before, inputs }: { before: RemoteSession; inputs: SpanInputs }): Promise<boolean> {
+    const { numbers, position: end } = this.#source
+    const [epoch, position] = [numbers.epoch, inputs.until]
     const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.rowBytes)))
     const began = performance.now()
     try {
@@ -104,12 +106,12 @@ export class CopyPuller {
         return false
       }
       this.#adapt(performance.now() - began)
-      if (epoch !== current() || inputs.until !== position) return true
+      if (epoch !== numbers.epoch || inputs.until !== position) return true
       inputs.write(position, fetched.hidden)
       void before.send({ kind: 'ack', until: inputs.until })
       return true
     } catch (error) {
-      if (error instanceof PetalsError) return epoch !== current()
+      if (error instanceof PetalsError) return epoch !== numbers.epoch
       throw error
     }
   }

@@ -1,6 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
-import type { Chain, Link } from './chain.ts'
+import type { Chain } from './chain.ts'
+import type { Link } from './link.ts'
 import type { RemoteSession } from './remote-session.ts'
 import { ANSWER_TIMEOUT_MS, type ReplayContext, orGiveUp } from './replay.ts'
 import { whileAlive } from './watchdog.ts'
@@ -78,9 +79,9 @@ function isTwin({ remote }: Link, { peerId, span }: RemoteSession): boolean {
 async function forkOne(
   remote: RemoteSession,
   { sessionId }: RemoteSession,
-  { epoch, settled, watchdog, nextStep }: ReplayContext,
+  { epoch, settled, watchdog, numbers }: ReplayContext,
 ): Promise<boolean> {
-  const fork = { kind: 'fork', epoch, position: settled, sessionId, until: nextStep() } as const
+  const fork = { kind: 'fork', epoch, position: settled, sessionId, until: numbers.next() } as const
   const request = remote.request(fork, 'forked', ANSWER_TIMEOUT_MS)
   try {
     await whileAlive(request, remote, watchdog)
@@ -96,9 +97,9 @@ async function forkOne(
  * Empties a session's cache on a server: resumes after a step that no server has done, at position 0. Returns 0, the
  * number of tokens then held.
  */
-async function emptyCache(remote: RemoteSession, { epoch, nextStep, watchdog }: ReplayContext): Promise<number> {
+async function emptyCache(remote: RemoteSession, { epoch, numbers, watchdog }: ReplayContext): Promise<number> {
   const request = remote.request(
-    { kind: 'resume', epoch, position: 0, until: nextStep() },
+    { kind: 'resume', epoch, position: 0, until: numbers.next() },
     'resumed',
     ANSWER_TIMEOUT_MS,
   )

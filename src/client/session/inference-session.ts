@@ -1,49 +1,29 @@
 import { EventEmitter } from 'node:events'
-import { allOf } from '../../base/all-of.ts'
-import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
-import { allFinite } from '../../tensor/finite.ts'
+import { PetalsError, UsageError, isTransient } from '../../base/errors.ts'
+import { knows } from '../../swarm/protocol-version.ts'
 import type { Activations } from '../../tensor/activations.ts'
+import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations } from '../../tensor/travel.ts'
-import type { Chain, ChainOptions, Link, SwarmAccess } from './chain.ts'
-import { checkFork, forkAll } from './fork.ts'
+import { NoRouteError } from '../remote/routing.ts'
+import type { SwarmAccess } from '../remote/swarm-access.ts'
+import type { Chain, ChainOptions } from './chain.ts'
 import { CopyPuller } from './copy-puller.ts'
+import { checkFork } from './fork.ts'
+import type { Link } from './link.ts'
+import { type RepairOptions, Repairs } from './repairs.ts'
 import type { SessionEvents } from './reports.ts'
-import type { ForkOptions, StepOptions } from './step-options.ts'
-import { routeHops } from './route-hop.ts'
 import { RootInputs } from './root-inputs.ts'
 import { traceSession } from './session-span.ts'
-import { patiently } from './patience.ts'
-import { type ReplayContext, fill, replay, resumeAll } from './replay.ts'
+import type { ForkOptions, StepOptions } from './step-options.ts'
 import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
-import { NoRouteError } from '../remote/routing.ts'
-import { allowedStepMs } from '../remote/step-time.ts'
-import { knows } from '../../swarm/protocol-version.ts'
 
 export type { Recovery, Waiting } from './reports.ts'
 
 /** How a session is opened and repaired. */
-export interface InferenceSessionOptions extends ChainOptions {
-  /** Whether copies of spans' inputs are pulled; without them repairs rely on what servers keep, or compute again. */
-  readonly pullsCopies: boolean
+export interface InferenceSessionOptions extends ChainOptions, RepairOptions {
   /** How long a session tries to go on before a step fails. */
   readonly recoveryTimeoutMs: number
-}
-
-/** What a repair has cost so far. */
-interface Losses {
-  readonly lost: Set<string>
-  replayedTokens: number
-}
-
-/** A step to be done again by a repaired chain. */
-interface FailedStep {
-  readonly failedStep: number
-  readonly tokens: number
-  readonly rows: number
-  readonly signal: AbortSignal | undefined
-  /** Why it failed. */
-  readonly because: Error
 }
 
 /**
@@ -59,14 +39,13 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   readonly #options: InferenceSessionOptions
   readonly #runner: StepRunner
   readonly #chain: Chain
+  readonly #repairs: Repairs
   readonly #root = new RootInputs()
   readonly #copies: CopyPuller | undefined
   #position = 0
-  #step = 0
   #busy = false
   /** Number of sessions that are being forked from this one. */
   #readers = 0
-  #replayedTokens = 0
   #closed = false
 
   constructor(swarm: SwarmAccess, options: InferenceSessionOptions) {
@@ -78,12 +57,11 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.#options = options
     this.#runner = new StepRunner(swarm, options, this.#root, (error) => this.emit('lost', error))
     this.#chain = this.#runner.chain
-    if (options.pullsCopies)
-      this.#copies = new CopyPuller({
-        chain: this.#chain,
-        epoch: () => this.#runner.epoch,
-        position: () => this.#position,
-      })
+    this.#repairs = this.#newRepairs()
+    if (options.pullsCopies) {
+      const { chain, numbers } = this.#runner
+      this.#copies = new CopyPuller({ chain, numbers, position: () => this.#position })
+    }
     if (swarm.tracing !== undefined) traceSession(this, swarm.tracing)
   }
 
@@ -99,7 +77,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
 
   /** Tokens that servers had to compute again for this session, in forks and in repairs: for each span by itself. */
   get replayedTokens(): number {
-    return this.#replayedTokens
+    return this.#repairs.replayedTokens
   }
 
   /** Number of tokens in the caches. */
@@ -121,7 +99,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.#checkIdle()
     if (position === this.#position) return
     // Copies of outputs that are cut off may still be on their way; in a new epoch they are ignored.
-    this.#runner.epoch++
+    this.#runner.numbers.beginEpoch()
     this.#position = position
     for (const { inputs } of this.#chain.links) inputs.truncate(position)
   }
@@ -145,7 +123,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     } catch (error) {
       // Servers may or may not have done the step. In a new epoch the next step, maybe with other tokens, is not taken
       // for it.
-      this.#runner.epoch++
+      this.#runner.numbers.beginEpoch()
       this.#position = before + (error instanceof StepAbortedError ? error.tokensDone : 0)
       throw error
     } finally {
@@ -194,34 +172,15 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     source.#readers++
     this.#position = 0
     try {
-      if (position > 0) await this.#copyFrom(source, position, options)
+      if (position > 0) await this.#repairs.copy(source.#chain, position, options)
       this.#position = position
     } finally {
       // After a failure servers may or may not have copied, and an empty session may still have caches on servers: a
       // new epoch invalidates both.
-      if (this.#position === 0) this.#runner.epoch++
+      if (this.#position === 0) this.#runner.numbers.beginEpoch()
       source.#readers--
       this.#busy = false
     }
-  }
-
-  async #copyFrom(source: InferenceSession, position: number, { onlyCopies = false }: ForkOptions): Promise<void> {
-    const began = performance.now()
-    const losses: Losses = { lost: new Set(), replayedTokens: 0 }
-    const attempt = async (): Promise<void> => {
-      await this.#chain.follow(source.#chain, { nowhereElse: onlyCopies })
-      if (!onlyCopies) await this.#replaceLost(losses)
-      const context = this.#newContext(losses, { settled: position, target: position, failedStep: 0, rows: 0 })
-      const held = await forkAll(context, source.#chain)
-      if (onlyCopies && held.some((tokens) => tokens < position))
-        throw new PetalsError('SESSION_FORK', `a server could not copy the first ${position} tokens`)
-      if (!this.#chain.connected) await this.#connect()
-      await fill(context, held)
-    }
-    await (onlyCopies
-      ? attempt()
-      : this.#patiently(attempt, new PetalsError('SESSION_LOST', 'the session is being copied')))
-    if (losses.lost.size > 0) this.#reportRecovery(losses, began, 'a server was lost before a fork')
   }
 
   /**
@@ -232,7 +191,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   park(): boolean {
     this.#checkIdle()
     if (!this.#chain.links.every(({ remote }) => knows(remote.span.server.protocol, '3.2.0'))) return false
-    this.#sendPark(this.#step)
+    this.#sendPark(this.#runner.numbers.last)
     return true
   }
 
@@ -259,13 +218,18 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     return this.close()
   }
 
+  #checkOpen(): void {
+    if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+  }
+
   #checkIdle(): void {
     if (this.#busy) throw new PetalsError('SESSION_BUSY', 'a step or fork of this session is still under way')
     if (this.#readers > 0) throw new PetalsError('SESSION_BUSY', 'the session is being forked')
   }
 
   #checkFork(source: InferenceSession, position: number): void {
-    if (this.#closed || source.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+    this.#checkOpen()
+    source.#checkOpen()
     this.#checkIdle()
     if (source === this)
       throw new PetalsError('SESSION_FORK', 'a session cannot be forked from itself; set its position to cut it back')
@@ -274,13 +238,13 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   }
 
   #checkStep(hidden: Tensor, tokens: number): void {
-    const { hiddenSize, dtype } = this.#options
-    if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session is closed')
+    const { hiddenSize } = this.#options
+    this.#checkOpen()
     this.#checkIdle()
-    if (hidden.shape.length !== 2 || hidden.shape[1] !== hiddenSize || hidden.dtype !== dtype || tokens < 1) {
+    if (hidden.shape.length !== 2 || hidden.shape[1] !== hiddenSize || hidden.dtype !== 'float32' || tokens < 1) {
       throw new PetalsError(
         'TENSOR_SHAPE',
-        `hidden states ${hidden.dtype} [${hidden.shape}]: expected ${dtype} [tokens, ${hiddenSize}]`,
+        `hidden states ${hidden.dtype} [${hidden.shape}]: expected float32 [tokens, ${hiddenSize}]`,
       )
     }
     if (!allFinite(hidden)) throw new PetalsError('TENSOR_NONFINITE', 'the hidden states hold NaN or infinite values')
@@ -294,125 +258,46 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
   }
 
   async #tryStep(hidden: Tensor, rows: number, signal: AbortSignal | undefined): Promise<Activations> {
-    if (this.#chain.links.length === 0) {
-      await this.#patiently(
-        async () => {
-          this.#runner.epoch++
-          await this.#chain.complete()
-          await this.#connect()
-        },
-        new PetalsError('SWARM_TIMEOUT', 'no server has answered yet'),
-        signal,
-      )
-    }
-    const failedStep = this.#step + 1
-    const began = performance.now()
+    if (this.#chain.links.length === 0) await this.#repairs.open(signal)
+    const { numbers } = this.#runner
+    const firstStep = numbers.last + 1
+    const beganMs = performance.now()
     try {
-      const output = await this.#runner.run({
-        position: this.#position,
-        hidden,
-        rows,
-        nextStep: () => ++this.#step,
-        signal,
-      })
+      const output = await this.#runner.run({ position: this.#position, hidden, rows, signal })
       this.#chain.worked()
       return output
     } catch (error) {
-      if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
+      this.#checkOpen()
       if (!isTransient(error)) throw error
-      const losses: Losses = { lost: new Set(), replayedTokens: 0 }
       // Servers keep what they have computed of a step before this one.
-      const keptBefore = error instanceof UnsoundStepError ? this.#step + 1 : failedStep
-      const output = await this.#recover(
-        { failedStep: keptBefore, tokens: hidden.shape[0]!, rows, signal, because: error as Error },
-        losses,
-      )
-      this.#reportRecovery(losses, began, errorMessage(error))
-      return output
+      const failedStep = error instanceof UnsoundStepError ? numbers.last + 1 : firstStep
+      const goal = { settled: this.#position, target: this.#position + hidden.shape[0]!, failedStep, rows }
+      return this.#repairs.recover({ goal, signal, because: error as Error, beganMs })
     }
   }
 
-  /** Repairs the chain, replays what new servers lack, and returns the output of the failed step. */
-  #recover({ failedStep, tokens, rows, signal, because }: FailedStep, losses: Losses): Promise<Activations> {
-    const positions = { settled: this.#position, target: this.#position + tokens, failedStep, rows }
-    return this.#patiently(
-      async () => {
-        // What does not wait for each other goes at the same time: every round trip is one that a text stands still.
-        const context = this.#newContext(losses, positions)
-        const [held] = await allOf(resumeAll(context), this.#replaceLost(losses))
-        // A server that is new holds nothing.
-        const output = replay(
-          context,
-          this.#chain.links.map(({ remote }) => held.get(remote) ?? 0),
-        )
-        await allOf(output, this.#connect())
-        return output
-      },
-      because,
-      signal,
-    )
-  }
-
-  async #replaceLost(losses: Losses): Promise<void> {
-    await this.#chain.complete(({ peerId, lost }) => {
-      losses.lost.add(peerId)
-      this.#swarm.avoid(peerId, lost!)
-    })
-  }
-
-  /** Begins a new epoch, in which servers may be replaced and replayed to. */
-  #newContext(
-    losses: Losses,
-    positions: Pick<ReplayContext, 'settled' | 'target' | 'failedStep' | 'rows'>,
-  ): ReplayContext {
-    losses.replayedTokens = 0
-    return {
-      chain: this.#chain,
-      epoch: ++this.#runner.epoch,
-      ...positions,
-      keepsCopies: this.#options.pullsCopies,
-      nextStep: () => ++this.#step,
-      watchdog: this.#options.watchdog,
-      allowedMs: ({ span }, size) => allowedStepMs([span], size, this.#swarm.links, this.#options.watchdog),
-      onReplay: (count) => {
-        losses.replayedTokens += count
-        this.#replayedTokens += count
-      },
-    }
-  }
-
-  async #connect(): Promise<void> {
-    await this.#chain.connect()
-    this.emit('route', routeHops(this.#chain.links))
-  }
-
-  #reportRecovery({ lost, replayedTokens }: Losses, began: number, reason: string): void {
-    const changes = this.#chain.takeArithmeticChanges()
-    const seconds = (performance.now() - began) / 1000
-    const recovery = { lost: [...lost], replayedTokens, seconds, arithmeticChanged: changes.length > 0 }
-    for (const [block, before, now] of changes)
-      this.#swarm.logger?.warn(
-        { trace: this.#chain.trace, block },
-        `computed as ${now} from now on, so far as ${before}`,
-      )
-    this.#swarm.logger?.info({ trace: this.#chain.trace, ...recovery }, 'session repaired')
-    this.emit('recovery', { ...recovery, reason })
-  }
-
-  #patiently<T>(attempt: () => Promise<T>, because: Error, signal?: AbortSignal): Promise<T> {
-    return patiently(attempt, {
+  #newRepairs(): Repairs {
+    const { chain, numbers } = this.#runner
+    const patience = {
       timeoutMs: this.#options.recoveryTimeoutMs,
-      check: () => {
-        if (this.#closed) throw new PetalsError('SESSION_CLOSED', 'the session was closed')
-      },
-      signal,
+      check: () => this.#checkOpen(),
       abandon: () => void this.close(),
-      because,
       refresh: () => this.#swarm.refresh(),
-      onWait: (error, leftMs) => {
+      onWait: (error: Error, leftMs: number) => {
         const missingBlocks = error instanceof NoRouteError ? error.missingBlocks : []
         this.emit('waiting', { reason: error.message, missingBlocks, seconds: leftMs / 1000 })
       },
-    })
+    }
+    return new Repairs(
+      {
+        swarm: this.#swarm,
+        chain,
+        numbers,
+        patience,
+        onRoute: (hops) => this.emit('route', hops),
+        onRecovery: (recovery) => this.emit('recovery', recovery),
+      },
+      this.#options,
+    )
   }
 }

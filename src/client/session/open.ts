@@ -4,8 +4,8 @@ import { checkPrompts, checkSessionLength } from '../../engine/session/limits.ts
 import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { type ActiveAdapter, requestAdapter } from '../remote/active-adapter.ts'
+import type { SwarmAccess } from '../remote/swarm-access.ts'
 import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
-import type { SwarmAccess } from './chain.ts'
 import { InferenceSession } from './inference-session.ts'
 import { PROCESS_REPLAY_MEMORY } from './replay-memory.ts'
 
@@ -81,7 +81,6 @@ export function createInferenceSession(
     start,
     end,
     hiddenSize: config.hiddenSize,
-    dtype: 'float32',
     maxLength: options.maxLength,
     wireDType: options.wireDType ?? 'auto',
     cuts: options.cuts,

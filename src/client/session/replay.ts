@@ -2,27 +2,34 @@ import { allOf } from '../../base/all-of.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import { type Activations, concatRows } from '../../tensor/activations.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
-import type { Chain, Link } from './chain.ts'
+import type { Chain } from './chain.ts'
 import type { StepSize } from '../remote/step-time.ts'
 import { wrongAnswer } from './answered-rows.ts'
+import type { Link } from './link.ts'
 import type { RemoteSession } from './remote-session.ts'
 import type { SpanInputs } from './span-inputs.ts'
+import type { StepNumbers } from './step-numbers.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
-/** What a repair works with. */
-export interface ReplayContext {
-  readonly chain: Chain
-  readonly epoch: number
-  /** Number of tokens that every span has to hold in the end. */
-  readonly target: number
+/** What a repair is to lead to. */
+export interface ReplayGoal {
   /** Number of tokens that were complete before the failed step; `failedStep` is that step's number. */
   readonly settled: number
   readonly failedStep: number
+  /** Number of tokens that every span has to hold in the end. */
+  readonly target: number
   /** How many of the last rows of the last span's output are wanted. */
   readonly rows: number
+}
+
+/** What a repair works with. */
+export interface ReplayContext extends ReplayGoal {
+  readonly chain: Chain
+  /** The epoch that began with this repair. */
+  readonly epoch: number
+  readonly numbers: StepNumbers
   /** Whether the client keeps the inputs of spans that do not need them now. */
   readonly keepsCopies: boolean
-  readonly nextStep: () => number
   readonly watchdog: WatchdogOptions
   /** How long a server may take for a step, in milliseconds. */
   readonly allowedMs: (remote: RemoteSession, step: StepSize) => number
@@ -130,7 +137,13 @@ async function runPieces(
     )
     const hidden = sliceRows(inputs, done, until)
     const rows = Math.min(until - done, Math.max(0, until - unwanted))
-    const step = remote.step({ epoch: context.epoch, step: context.nextStep(), position: from + done, hidden, rows })
+    const step = remote.step({
+      epoch: context.epoch,
+      step: context.numbers.next(),
+      position: from + done,
+      hidden,
+      rows,
+    })
     const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes })
     const made = await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog, limitMs))
     if (made !== undefined) outputs.push(made)

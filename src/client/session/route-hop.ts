@@ -1,4 +1,4 @@
-import type { Link } from './chain.ts'
+import type { Link } from './link.ts'
 
 /** A server of a session's chain, as its user sees it. */
 export interface RouteHop {

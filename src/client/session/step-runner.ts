@@ -2,14 +2,17 @@ import { PetalsError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { Activations } from '../../tensor/activations.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { Chain, type ChainOptions, type Link, type SwarmAccess } from './chain.ts'
-import type { SpanInputs } from './span-inputs.ts'
+import { Chain, type ChainOptions } from './chain.ts'
 import { LateTimer } from './late-timer.ts'
+import type { Link } from './link.ts'
 import type { RemoteSession, RemoteSessionEvents } from './remote-session.ts'
+import type { SpanInputs } from './span-inputs.ts'
+import { StepNumbers } from './step-numbers.ts'
 import { type Piece, StepWait, piecesOf } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
 import { pieceTokens } from '../remote/piece-size.ts'
 import { allowedStepMs, expectedStepSeconds } from '../remote/step-time.ts'
+import type { SwarmAccess } from '../remote/swarm-access.ts'
 
 /**
  * The most bytes of pieces that may be on their way: all spans have work, and a server reads a repair's requests, which
@@ -23,16 +26,13 @@ export interface Step {
   readonly hidden: Tensor
   /** How many of the last rows are wanted, at least 1. */
   readonly rows: number
-  /** Gives every piece its number. */
-  readonly nextStep: () => number
   readonly signal?: AbortSignal | undefined
 }
 
 /** Sends the steps of one session along its chain, one at a time, and receives what comes back. */
 export class StepRunner {
   readonly chain: Chain
-  /** The current epoch; what servers send from an older one is ignored. */
-  epoch = 1
+  readonly numbers = new StepNumbers()
   readonly #watchdog: WatchdogOptions
   readonly #swarm: SwarmAccess
   readonly #late = new LateTimer()
@@ -53,7 +53,7 @@ export class StepRunner {
    * output, as the last server sent them. Throws `SESSION_LOST` or `SESSION_STALLED` if the chain broke,
    * `StepAbortedError`, and `WIRE_DTYPE`.
    */
-  async run({ position, hidden, rows, nextStep, signal }: Step): Promise<Activations> {
+  async run({ position, hidden, rows, signal }: Step): Promise<Activations> {
     const { links } = this.chain
     const began = performance.now()
     const sent = await links[0]!.remote.encodeOwn(hidden)
@@ -64,7 +64,7 @@ export class StepRunner {
       let last = first
       while (links[last]!.pushes && last + 1 < links.length) last++
       const isLast = last + 1 === links.length
-      const wanted = { position, rows: isLast ? rows : input.shape[0]!, nextStep, pieceTokens }
+      const wanted = { position, rows: isLast ? rows : input.shape[0]!, numbers: this.numbers, pieceTokens }
       input = await this.#runSegment(links.slice(first, last + 1), piecesOf(input, wanted), signal)
       first = last + 1
       const next = links[first]
@@ -98,7 +98,7 @@ export class StepRunner {
     const lost = links.find(({ remote }) => remote.lost !== undefined)
     if (lost !== undefined) throw lostError(lost.remote)
     const remotes = links.map(({ remote }) => remote)
-    const wait = new StepWait({ epoch: this.epoch, pieces }, remotes.at(-1)!)
+    const wait = new StepWait({ epoch: this.numbers.epoch, pieces }, remotes.at(-1)!)
     this.#wait = wait
     // What only some of the servers have computed does not count.
     const abort = (): void =>
@@ -136,7 +136,8 @@ export class StepRunner {
     const size = { tokens: wait.tokens, rowBytes }
     const spans = remotes.map(({ span }) => span)
     const allowedMs = allowedStepMs(spans, size, this.#swarm.links, this.#watchdog)
-    const onLinkFailed = (before: RemoteSession, after: RemoteSession) => this.chain.linkFailed(before, after)
+    const onLinkFailed = (before: RemoteSession, after: RemoteSession) =>
+      this.chain.neighbours.linkFailed(before, after)
     return watchLateStep({ wait, remotes, allowedMs, onLinkFailed }, this.#watchdog)
   }
 
@@ -168,14 +169,14 @@ export class StepRunner {
   #gotOthers(remote: RemoteSession, error: Error): void {
     const before = this.chain.links[this.chain.indexOf(remote) - 1]
     if (before === undefined || !before.pushes) return remote.giveUp(error)
-    this.chain.linkFailed(before.remote, remote, true)
+    this.chain.neighbours.carryBetween(before.remote, remote)
     this.#wait?.fail(new UnsoundStepError(error.message))
   }
 
   #failStep(remote: RemoteSession, kind: 'failed' | 'broken', step: number, fault: Fault): void {
     if (!this.#wait?.isOpen(step)) return
     const error = new RemoteError(remote.peerId, fault)
-    const links = this.chain.links
+    const { links, neighbours } = this.chain
     const at = this.chain.indexOf(remote)
     const [before, after] = [links[at - 1], links[at + 1]?.remote]
     const isFromClient = before === undefined || !before.pushes
@@ -183,9 +184,9 @@ export class StepRunner {
     else if (fault.code === 'TENSOR_NONFINITE') {
       // Who made them, or whether there are any, shows when the client carries them; its own are finite.
       if (isFromClient) remote.giveUp(error)
-      else this.chain.linkFailed(before.remote, remote, true)
-    } else if (fault.code === 'SESSION_STEP' && !isFromClient) this.chain.linkFailed(before.remote, remote)
-    else if (after !== undefined && fault.code !== 'SESSION_POSITION') this.chain.linkFailed(remote, after)
+      else neighbours.carryBetween(before.remote, remote)
+    } else if (fault.code === 'SESSION_STEP' && !isFromClient) neighbours.linkFailed(before.remote, remote)
+    else if (after !== undefined && fault.code !== 'SESSION_POSITION') neighbours.linkFailed(remote, after)
     this.#wait.fail(new PetalsError('SESSION_LOST', error.message))
   }
 }

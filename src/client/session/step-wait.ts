@@ -3,6 +3,7 @@ import { type Activations, concatRows } from '../../tensor/activations.ts'
 import { sliceRows } from '../../tensor/tensor.ts'
 import { dueRows, wrongCount, wrongPlace } from './answered-rows.ts'
 import type { RemoteSession } from './remote-session.ts'
+import type { StepNumbers } from './step-numbers.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
 
@@ -19,16 +20,17 @@ interface PieceOptions {
   readonly position: number
   readonly rows: number
   readonly pieceTokens: number
-  readonly nextStep: () => number
+  /** Gives every piece its number. */
+  readonly numbers: StepNumbers
 }
 
 /** Cuts a step's inputs [tokens, hidden] into pieces of `pieceTokens` tokens. */
-export function piecesOf(hidden: Activations, { position, rows, nextStep, pieceTokens }: PieceOptions): Piece[] {
+export function piecesOf(hidden: Activations, { position, rows, numbers, pieceTokens }: PieceOptions): Piece[] {
   const [tokens = 0] = hidden.shape
   return Array.from({ length: Math.ceil(tokens / pieceTokens) }, (_, i) => {
     const [from, until] = [i * pieceTokens, Math.min(tokens, (i + 1) * pieceTokens)]
     return {
-      step: nextStep(),
+      step: numbers.next(),
       position: position + from,
       hidden: sliceRows(hidden, from, until),
       rows: Math.min(until - from, Math.max(0, until - (tokens - rows))),

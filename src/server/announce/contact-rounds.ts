@@ -59,7 +59,7 @@ export class ContactRounds {
     if (this.#stop.signal.aborted) return false
     const told = answers.filter((answer) => answer !== undefined)
     // A peer that sees another host than the announced one dials that; who has connected from as far away knows better.
-    const inbound = new Set(node.inboundHosts.map(hostClass))
+    const inbound = new Set(node.connections.inboundHosts.map(hostClass))
     const reachable = told.length === 0 ? undefined : told.some(({ reachable, from }) => reachable || inbound.has(from))
     if (reachable === false && this.#wasReachable) {
       node.logger.warn(
@@ -78,7 +78,7 @@ export class ContactRounds {
     const { node } = this.#modules
     try {
       const { reachable } = await askContact(node, peer, port, this.#stop.signal)
-      const host = node.contactOf(peer.peerId)?.host
+      const host = node.connections.contactOf(peer.peerId)?.host
       return reachable === undefined || host === undefined ? undefined : { reachable, from: hostClass(host) }
     } catch (error) {
       node.logger.debug({ peerId: peer.peerId, reason: errorMessage(error) }, 'a peer did not say how it sees us')
@@ -92,7 +92,7 @@ export class ContactRounds {
     const known = new Set([node.peerId, ...node.bootstrapPeers.map(({ peerId }) => peerId)])
     const servers = discovery.directory
       .records()
-      .filter(({ peerId }) => !known.has(peerId) && node.isConnected(peerId))
+      .filter(({ peerId }) => !known.has(peerId) && node.connections.has(peerId))
       .map(({ peerId }) => ({ peerId, multiaddrs: [] }))
     return [...node.bootstrapPeers, ...servers.slice(0, ASK_SERVERS)]
   }

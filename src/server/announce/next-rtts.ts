@@ -1,3 +1,4 @@
+import type { Connections } from '../../swarm/connections.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { somePeers } from '../../swarm/node/some-peers.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
@@ -11,7 +12,7 @@ const MAX_EACH = 5
  * next call knows them.
  */
 export function nextRtts(
-  node: Pick<SwarmNode, 'peerId' | 'rttMs' | 'isConnected' | 'dial'>,
+  node: Pick<SwarmNode, 'peerId' | 'dial'> & { readonly connections: Pick<Connections, 'rttMs' | 'has'> },
   records: readonly ServerRecord[],
   { start, end }: { readonly start: number; readonly end: number },
 ): Record<string, number> {
@@ -21,7 +22,7 @@ export function nextRtts(
   const chosen = [...somePeers(node, after, MAX_EACH), ...somePeers(node, within, MAX_EACH)]
   return Object.fromEntries(
     chosen.flatMap(({ peerId }) => {
-      const rttMs = node.rttMs(peerId)
+      const rttMs = node.connections.rttMs(peerId)
       return rttMs === undefined ? [] : [[peerId, rttMs]]
     }),
   )

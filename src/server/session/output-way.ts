@@ -1,19 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
-import type { Answer, StepMessage } from '../../swarm/frames/messages.ts'
+import type { StepMessage } from '../../swarm/frames/messages.ts'
 import type { Activations } from '../../tensor/activations.ts'
 import { sliceRows } from '../../tensor/tensor.ts'
 import { decodeActivations } from '../../tensor/travel.ts'
 import type { OutputLog } from './output-log.ts'
+import type { SessionAnswers } from './session-answers.ts'
 
 /** An output of this server's blocks, the last `rows` of which are wanted in the end. */
 export type Made = Omit<StepMessage, 'kind'>
 
 /** What outputs are sent with. */
 export interface OutputWayModules {
-  /** Sends an answer to the client; never rejects. */
-  readonly reply: (answer: Answer<'inference'>) => Promise<void>
+  /** Answers to the client. */
+  readonly answers: SessionAnswers
   /** Dials the next server and opens a push stream to its session. */
   readonly openPush: (peerId: string, sessionId: string) => Promise<RequestStream<'push'>>
   /** Keeps what was sent on. */
@@ -83,7 +84,7 @@ export class OutputWay {
 
   /** Pushes an output to the next server; without one, sends it to the client. */
   async #pass(made: Made): Promise<void> {
-    const { reply, outputs } = this.#modules
+    const { answers, outputs } = this.#modules
     const { epoch, step } = made
     const next = this.#next
     if (next === undefined && !this.#nextLost) {
@@ -96,13 +97,13 @@ export class OutputWay {
     outputs.append(made.position, made.hidden)
     const fault = { kind: 'broken', epoch, step } as const
     if (next === undefined)
-      return reply({ ...fault, code: 'SESSION_POSITION', message: `step ${step} found no next server` })
+      return answers.send({ ...fault, code: 'SESSION_POSITION', message: `step ${step} found no next server` })
     this.#pushing = step
     try {
       await next.send({ kind: 'step', ...made, hidden: await this.#forNext(made.hidden) })
     } catch (error) {
       if (this.#next === next) [this.#next, this.#nextLost] = [undefined, true]
-      await reply({ ...fault, code: errorCode(error), message: errorMessage(error) })
+      await answers.send({ ...fault, code: errorCode(error), message: errorMessage(error) })
     } finally {
       this.#pushing = 0
     }
@@ -117,8 +118,8 @@ export class OutputWay {
   async #answer({ epoch, step, ...made }: Made): Promise<void> {
     const { position, hidden } = lastRows(made)
     this.#pushing = step
-    if (hidden === undefined) await this.#modules.reply({ kind: 'computed', epoch, step, position })
-    else await this.#modules.reply({ kind: 'output', epoch, step, position, hidden })
+    if (hidden === undefined) await this.#modules.answers.send({ kind: 'computed', epoch, step, position })
+    else await this.#modules.answers.send({ kind: 'output', epoch, step, position, hidden })
     this.#pushing = 0
   }
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
+import { PetalsError } from '../../base/errors.ts'
 import type { EngineSession } from '../../engine/session/engine-session.ts'
 import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
-import type { Answer, Request, StepMessage } from '../../swarm/frames/messages.ts'
+import type { Request, StepMessage } from '../../swarm/frames/messages.ts'
 import type { Activations, WireDType } from '../../tensor/activations.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
@@ -11,21 +11,18 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
 import type { Pace } from '../span/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
+import { OutputFetches } from './output-fetches.ts'
 import { OutputLog } from './output-log.ts'
 import { OutputWay } from './output-way.ts'
 import { PushSource } from './push-source.ts'
+import { SessionAnswers } from './session-answers.ts'
+import { StepOrder } from './step-order.ts'
 
 /** The longest queue that is told; more makes no difference to a client. */
 const MAX_QUEUE_MS = 3_600_000
 
 /** How long a client has to read why its session ended, and then for its stream to end. */
 const ORDERLY_END_MS = 1000
-
-/**
- * How far epochs and numbers of steps may run ahead of what this server has seen. A repair numbers steps that go to
- * other servers; nobody honest comes near this, and a peer that jumps beyond could make all later steps look old.
- */
-const MAX_JUMP = 1 << 20
 
 /** A step that a session has computed. */
 export interface ComputedStep {
@@ -87,32 +84,32 @@ export class ServedSession {
   readonly #outputs: OutputLog
   /** Who may push into this session. */
   readonly source: PushSource
-  #work: Promise<void> = Promise.resolve()
-  #fetching: Promise<void> = Promise.resolve()
-  #epoch = 0
-  #lastStep = 0
-  #received = 0
+  readonly #answers: SessionAnswers
+  readonly #fetches: OutputFetches
   readonly #way: OutputWay
+  readonly #order = new StepOrder()
+  #work: Promise<void> = Promise.resolve()
   #steppedAt = performance.now()
   #stepsUnderWay = 0
   /** The last step of the session when its client parked it. */
   #parkedAfter: number | undefined
   readonly #idle: NodeJS.Timeout
   #closed = false
-  readonly #over = new AbortController()
 
   /** A session without steps for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
-    this.source = new PushSource(modules.stream.remotePeer)
-    this.#outputs = new OutputLog(modules.outputBudget, modules.stream.remotePeer)
-    this.#way = new OutputWay({
-      reply: (answer) => this.#reply(answer),
-      openPush: modules.openPush,
-      outputs: this.#outputs,
-    })
+    const { stream, outputBudget, sent, openPush } = modules
+    const client = stream.remotePeer
+    this.source = new PushSource(client)
+    const answers = new SessionAnswers(stream)
+    const outputs = new OutputLog(outputBudget, client)
+    this.#answers = answers
+    this.#outputs = outputs
+    this.#fetches = new OutputFetches({ client, outputs, answers, sent })
+    this.#way = new OutputWay({ answers, outputs, openPush })
     this.#idle = setTimeout(
-      () => modules.stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
+      () => stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
       idleMs,
     )
   }
@@ -124,7 +121,7 @@ export class ServedSession {
 
   /** Whether the client needs the session only in case its room is not wanted by others. */
   get isParked(): boolean {
-    return this.#parkedAfter !== undefined && this.#received <= this.#parkedAfter
+    return this.#parkedAfter !== undefined && this.#order.received <= this.#parkedAfter
   }
 
   /** Takes a message from the client; the promise settles when it has been dealt with, and never rejects. */
@@ -139,7 +136,7 @@ export class ServedSession {
       // Done before the queue: the peer's stream may be waiting, and no step may come from a former one.
       case 'accept':
         this.source.name(message.peerId)
-        return this.#reply({ kind: 'accepted', request: message.request })
+        return this.#answers.send({ kind: 'accepted', request: message.request })
       // A push to a frozen server must not delay the change to its replacement, or the repair.
       case 'route':
         this.#way.drop()
@@ -148,7 +145,7 @@ export class ServedSession {
         if (this.#way.pushing > 0) this.#way.drop()
         return this.#queue(message)
       case 'fetch':
-        return this.#queueFetch(message)
+        return this.#fetches.answer(message, this.#work).catch((error: unknown) => this.#failed(message, error))
       default:
         return this.#queue(message)
     }
@@ -162,17 +159,17 @@ export class ServedSession {
 
   /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
   #queue(message: Queued): Promise<void> {
-    if (message.kind !== 'step') this.#parkedAfter = undefined
     if (message.kind === 'step') {
-      if (message.epoch > this.#epoch + MAX_JUMP || message.step > this.#received + MAX_JUMP) {
-        return this.#replyBroken(message, 'SESSION_STEP', 'is too far ahead of the one before')
-      }
-      this.#received = Math.max(this.#received, message.step)
+      if (this.#order.isTooFarAhead(message))
+        return this.#answers.broken(message, 'SESSION_STEP', 'is too far ahead of the one before')
+      this.#order.receive(message.step)
+    } else {
+      this.#parkedAfter = undefined
     }
     const receivedMs = performance.now()
     this.#work = this.#work
       .then(() => this.#process(message, receivedMs))
-      .catch((error: unknown) => this.#replyFailure(message, error))
+      .catch((error: unknown) => this.#failed(message, error))
     return this.#work
   }
 
@@ -189,7 +186,8 @@ export class ServedSession {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#over.abort(new PetalsError('SESSION_CLOSED', 'the session is closed'))
+    this.#answers.close()
+    this.#fetches.close()
     clearTimeout(this.#idle)
     this.source.close()
     this.#modules.engine.release()
@@ -230,27 +228,27 @@ export class ServedSession {
 
   async #step(request: StepMessage, receivedMs: number): Promise<void> {
     const { epoch, step, position, push, hidden, rows } = request
+    const order = this.#order
     const beganMs = performance.now()
-    if (epoch < this.#epoch || (epoch === this.#epoch && step <= this.#lastStep)) {
-      const held = `step ${this.#lastStep} of epoch ${this.#epoch}`
-      return this.#replyBroken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
+    if (order.isPast(request)) {
+      const held = `step ${order.completed} of epoch ${order.epoch}`
+      return this.#answers.broken(request, 'SESSION_STEP', `is not after the last one, ${held}`)
     }
     if (rows !== undefined && rows > hidden.shape[0]!)
-      return this.#replyBroken(request, 'SESSION_STEP', `asks for ${rows} rows of ${hidden.shape[0]}`)
+      return this.#answers.broken(request, 'SESSION_STEP', `asks for ${rows} rows of ${hidden.shape[0]}`)
     const { engine, dtype } = this.#modules
     if (!(await allFiniteInPieces(hidden)))
-      return this.#replyBroken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
+      return this.#answers.broken(request, 'TENSOR_NONFINITE', 'brought NaN or infinite values')
     const input = await decodeActivations(hidden, dtype)
     engine.truncate(Math.min(engine.position, position))
     this.#outputs.truncate(position)
     if (position > engine.position) {
       const held = `the cache holds ${engine.position} tokens`
-      return this.#replyBroken(request, 'SESSION_POSITION', `is for position ${position} while ${held}`)
+      return this.#answers.broken(request, 'SESSION_POSITION', `is for position ${position} while ${held}`)
     }
     await this.#modules.admitTokens(hidden.shape[0]!)
     const output = await this.#compute(input)
-    this.#epoch = epoch
-    this.#lastStep = step
+    order.complete(request)
     this.#modules.onStep({ tokens: output.shape[0]!, position, receivedMs, beganMs })
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
@@ -287,7 +285,7 @@ export class ServedSession {
     } else {
       this.#way.routeToClient()
     }
-    return this.#reply({ kind: 'routed', request })
+    return this.#answers.send({ kind: 'routed', request })
   }
 
   /**
@@ -297,13 +295,12 @@ export class ServedSession {
    */
   #resume({ request, epoch, position, until }: RequestOf<'resume'>): Promise<void> {
     const { engine } = this.#modules
-    this.#epoch = epoch
-    if (this.#lastStep < until) {
+    this.#order.beginEpoch(epoch, until)
+    if (this.#order.completed < until) {
       engine.truncate(Math.min(engine.position, position))
       this.#outputs.truncate(position)
     }
-    this.#received = Math.max(this.#received, until)
-    return this.#reply({ kind: 'resumed', ...this.progress(request) })
+    return this.#answers.send({ kind: 'resumed', ...this.progress(request) })
   }
 
   /**
@@ -322,9 +319,8 @@ export class ServedSession {
     await this.#modules.engine.forkFrom(source.#modules.engine, position)
     if (this.#closed) return
     this.#outputs.copyFrom(outputs, position)
-    this.#epoch = epoch
-    this.#received = Math.max(this.#received, until)
-    return this.#reply({ kind: 'forked', ...this.progress(request) })
+    this.#order.beginEpoch(epoch, until)
+    return this.#answers.send({ kind: 'forked', ...this.progress(request) })
   }
 
   /** What the session is doing, in answer to the request of this number. */
@@ -332,61 +328,18 @@ export class ServedSession {
     const { stream, pace } = this.#modules
     return {
       request,
-      epoch: this.#epoch,
+      epoch: this.#order.epoch,
       position: this.#modules.engine.position,
-      received: this.#received,
-      completed: this.#lastStep,
+      received: this.#order.received,
+      completed: this.#order.completed,
       pushing: this.#way.pushing,
       arrived: (stream.bytesRead + this.source.bytesRead) >>> 0,
       queueMs: Math.min(pace.queueMs, MAX_QUEUE_MS),
     }
   }
 
-  /** Outputs are sent beside the work that follows: no step waits until a client has read them. */
-  #queueFetch(message: RequestOf<'fetch'>): Promise<void> {
-    const before = this.#work
-    this.#fetching = this.#fetching
-      .then(() => before)
-      .then(() => this.#fetch(message))
-      .catch((error: unknown) => this.#replyFailure(message, error))
-    return this.#fetching
-  }
-
-  /** The copy is made once the client's budget has room for it, which it takes until the client has read it. */
-  #fetch({ request, position, until }: RequestOf<'fetch'>): Promise<void> {
-    const { sent, stream } = this.#modules
-    const bytes = Math.min(this.#outputs.bytes, Math.max(0, until - position) * this.#outputs.tokenBytes)
-    const send = async (): Promise<void> => {
-      if (this.#closed) return
-      const hidden = this.#outputs.range(position, until)
-      if (hidden === undefined)
-        throw new PetalsError('SESSION_OUTPUTS_GONE', `outputs ${position} to ${until} are not held here any more`)
-      await this.#reply({ kind: 'fetched', request, position, hidden })
-    }
-    return sent.during(stream.remotePeer, bytes, send, this.#over.signal)
-  }
-
-  /** Tells the client that a step was not computed for a reason that does not speak against this server. */
-  #replyBroken({ epoch, step }: StepMessage, code: string, why: string): Promise<void> {
-    return this.#reply({ kind: 'broken', epoch, step, code, message: `step ${step} of epoch ${epoch} ${why}` })
-  }
-
-  /** Tells the client that a request failed. The session stays open: the client decides what to do. */
-  #replyFailure(message: Queued | RequestOf<'fetch'>, error: unknown): Promise<void> {
+  #failed(message: Queued | RequestOf<'fetch'>, error: unknown): Promise<void> {
     if (!this.#closed) this.#modules.onFailure(message.kind, error)
-    const code = errorCode(error)
-    const reason = code === 'INTERNAL' ? 'internal error' : errorMessage(error).slice(0, 500)
-    const fault = { code, message: `${message.kind}: ${reason}` }
-    if (message.kind === 'step')
-      return this.#reply({ kind: 'failed', epoch: message.epoch, step: message.step, ...fault })
-    return this.#reply({ kind: 'refused', request: message.request, ...fault })
-  }
-
-  /** Resolves once the client's stream has taken the answer: until then the session's next request waits. */
-  async #reply(answer: Answer<'inference'>): Promise<void> {
-    if (this.#closed) return
-    // A client that is gone is noticed by the stream's end, and one that does not read is cut off by the stream's own
-    // limits.
-    await this.#modules.stream.send(answer).catch(() => undefined)
+    return this.#answers.failed(message, error)
   }
 }

@@ -1,8 +1,8 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { Announcer } from '../announce/announcer.ts'
-import type { BlockServer } from '../block-server.ts'
 import { drainSessions } from '../drain.ts'
+import type { SessionRequests } from '../requests/session-requests.ts'
 import type { EngineKeeper } from './engine-keeper.ts'
 import type { SpanLoader } from './span-loader.ts'
 
@@ -19,7 +19,7 @@ export interface MoveModules {
   readonly fetch: (start: number, signal: AbortSignal) => Promise<SpanLoader>
   readonly announcer: Announcer
   readonly keeper: EngineKeeper
-  readonly blocks: BlockServer
+  readonly sessions: SessionRequests
   readonly logger: SwarmLogger
 }
 
@@ -28,7 +28,7 @@ export interface MoveModules {
  * with nothing changed, if it cannot be downloaded, and with the signal's reason if the server drains for good.
  */
 export async function moveSpan(
-  { span, fetch, announcer, keeper, blocks, logger }: MoveModules,
+  { span, fetch, announcer, keeper, sessions, logger }: MoveModules,
   start: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -36,7 +36,7 @@ export async function moveSpan(
   logger.info({ blocks: `${start}:${end}` }, 'the swarm needs other blocks more: moving')
   const last = span.loader
   const next = await fetch(start, signal)
-  await drainSessions(blocks, announcer, MOVE_DRAIN_MS)
+  await drainSessions(sessions, announcer, MOVE_DRAIN_MS)
   if (signal.aborted) {
     await next.release()
     throw signal.reason
@@ -44,7 +44,7 @@ export async function moveSpan(
   await keeper.replace(new PetalsError('DRAINING', 'this server has moved to other blocks'), () => {
     span.loader = next
     announcer.hold(start, end)
-    blocks.admit()
+    sessions.admit()
   })
   // A server that is stopped meanwhile has not moved.
   await (span.loader === next ? last : next).release()

@@ -98,7 +98,7 @@ async function ask(
  * anybody could learn by us which ports of somebody are open.
  */
 async function dialBack(node: SwarmNode, peerId: string, port: number): Promise<boolean> {
-  const host = node.contactOf(peerId)?.host
+  const host = node.connections.contactOf(peerId)?.host
   if (host === undefined) return false
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: DIAL_BACK_TIMEOUT_MS })

@@ -4,31 +4,28 @@
  */
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { errorMessage } from '../../base/errors.ts'
 import { VERSION } from '../../base/version.ts'
 import {
   checkTcpAddress,
   groupByPeer,
-  hostOf,
   parseAddress,
   parsePeerAddress,
   parsePeerId,
   type PeerTarget,
 } from '../address.ts'
-import { BootstrapLoop } from './bootstrap.ts'
+import { BootstrapPeers, notStarted } from './bootstrap-peers.ts'
 import { ClockVotes } from './clock-votes.ts'
+import { Connections } from '../connections.ts'
 import { Dialler } from './dialler.ts'
-import { SwarmError } from '../errors.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
 import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
-import { LanDiscovery, type LanOptions } from './lan-discovery.ts'
+import type { LanOptions } from './lan-discovery.ts'
 import type { Libp2pMetrics, SwarmLibp2p } from './libp2p.ts'
 import { OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
 import { resolveJoining } from './join-token.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { PeerGuard, type PeerRules } from '../peer-rules.ts'
 import { RecordVerifier } from '../records/record.ts'
-import type { PeerContact } from '../records/record-node.ts'
 import { RecordExchange } from '../records/record-exchange.ts'
 import { type RpcHandler, RpcServer } from './rpc-server.ts'
 import { startLibp2p } from './start-libp2p.ts'
@@ -36,9 +33,6 @@ import type { Tracing } from './tracing.ts'
 import { trafficByRpc } from '../frames/traffic.ts'
 
 export type { SwarmLogger } from '../logger.ts'
-
-/** How long a node that knows no peer waits for one in the local network. */
-const LAN_PATIENCE_MS = 3000
 
 /** How a node is made. */
 export interface SwarmNodeOptions {
@@ -71,12 +65,6 @@ interface ListeningNode {
   readonly components: { readonly transportManager: { getAddrs(): { toString(): string }[] } }
 }
 
-interface Running {
-  readonly libp2p: SwarmLibp2p
-  readonly bootstrap: BootstrapLoop
-  readonly lan: LanDiscovery | undefined
-}
-
 /** A peer of the swarm: a libp2p node with our request protocols. */
 export class SwarmNode {
   readonly peerId: string
@@ -93,6 +81,8 @@ export class SwarmNode {
   /** What peers' clocks say of this machine's. */
   readonly clocks: ClockVotes
   readonly traffic = trafficByRpc()
+  /** Who is connected with this node. */
+  readonly connections: Connections
   /** Whom this node serves, and what its peers take of it. */
   readonly peerGuard: PeerGuard
   /**
@@ -100,17 +90,14 @@ export class SwarmNode {
    * too.
    */
   servingDevice: string | undefined
-  readonly #named: readonly PeerTarget[]
-  readonly #foundOnLan: PeerTarget[] = []
-  readonly #lan: LanOptions | undefined
+  readonly #bootstrap: BootstrapPeers
   readonly #listen: readonly string[]
   readonly #announce: readonly string[]
   readonly #metrics: Libp2pMetrics | undefined
   readonly #rpcs: RpcServer
   readonly #guard: DialGuard
   readonly #dialler: Dialler
-  readonly #disconnectListeners = new Set<(peerId: string) => void>()
-  #running: Running | undefined
+  #running: SwarmLibp2p | undefined
   #transition: Promise<void> = Promise.resolve()
 
   constructor({
@@ -132,12 +119,10 @@ export class SwarmNode {
     this.tracing = tracing
     const joining = resolveJoining(bootstrap, swarmKey)
     const named = groupByPeer(joining.addresses)
-    this.#named = named.filter(({ peerId }) => peerId !== this.peerId)
     this.ownAddresses = named.filter(({ peerId }) => peerId === this.peerId).flatMap(({ multiaddrs }) => multiaddrs)
     this.clocks = new ClockVotes(logger)
     this.swarmKey = joining.swarmKey
     this.#metrics = metrics
-    this.#lan = lan
     this.#listen = listen
     this.#announce = announce
     this.peerGuard = new PeerGuard(peers)
@@ -149,22 +134,30 @@ export class SwarmNode {
       hasSwarmKey: joining.swarmKey !== undefined,
       logger,
     })
+    this.connections = new Connections(() => this.#running, logger)
+    this.#bootstrap = new BootstrapPeers(
+      {
+        peerId: this.peerId,
+        swarmKey: this.swarmKey,
+        addresses: () => this.multiaddrs,
+        trust: (address) => this.#guard.trust(address),
+        dial: (target, signal) => this.#dialBootstrap(target, signal),
+        isConnected: (peerId) => this.connections.has(peerId),
+        logger,
+      },
+      { named: named.filter(({ peerId }) => peerId !== this.peerId), lan, beginsAlone: listen.length > 0 },
+    )
     this.records = new RecordExchange(this, { version: VERSION })
   }
 
   /** The peers that this node stays connected with: those that its user has named, and those found on the LAN. */
   get bootstrapPeers(): readonly PeerTarget[] {
-    return [...this.#named, ...this.#foundOnLan]
+    return this.#bootstrap.targets
   }
 
   /** The running libp2p node. Throws `SWARM_STATE` if it is not started. */
   get libp2p(): SwarmLibp2p {
-    return this.#started().libp2p
-  }
-
-  /** Throws `SWARM_STATE` if it is not started. */
-  #started(): Running {
-    if (this.#running === undefined) throw new SwarmError('SWARM_STATE', 'the swarm node is not started')
+    if (this.#running === undefined) throw notStarted()
     return this.#running
   }
 
@@ -174,18 +167,14 @@ export class SwarmNode {
 
   /** The addresses at which this node can be dialled, each with `/p2p/`; empty if it is not started. */
   get multiaddrs(): string[] {
-    return this.#running?.libp2p.getMultiaddrs().map(String) ?? []
+    return this.#running?.getMultiaddrs().map(String) ?? []
   }
 
   /** The addresses that this node listens on, whatever it announces; wildcards stand for all interfaces. */
   get listenedAddresses(): string[] {
     // The address manager is no part of libp2p's interface, which has announced addresses only.
-    const node = this.#running?.libp2p as unknown as Partial<ListeningNode> | undefined
+    const node = this.#running as unknown as Partial<ListeningNode> | undefined
     return node?.components?.transportManager.getAddrs().map(String) ?? []
-  }
-
-  get numPeers(): number {
-    return this.#running?.libp2p.getPeers().length ?? 0
   }
 
   /** The number of streams that peers have open here, by rpc. */
@@ -212,15 +201,7 @@ export class SwarmNode {
     timeoutMs = OPEN_TIMEOUT_MS,
     signal,
   }: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    const { bootstrap, lan } = this.#started()
-    if (lan !== undefined && this.bootstrapPeers.length === 0) {
-      await lan.first(LAN_PATIENCE_MS, signal)
-      if (this.bootstrapPeers.length === 0 && this.#listen.length === 0) {
-        const message = 'no node of this swarm answers in the local network: is one running with --mdns?'
-        throw new SwarmError('SWARM_UNREACHABLE', message)
-      }
-    }
-    await bootstrap.ready(timeoutMs, signal)
+    await this.#bootstrap.ready(timeoutMs, signal)
   }
 
   /**
@@ -229,12 +210,12 @@ export class SwarmNode {
    */
   async handle<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits = RPC_LIMITS[rpc]): Promise<void> {
     this.#rpcs.add(rpc, handler, limits)
-    if (this.#running !== undefined) await this.#rpcs.register(this.#running.libp2p, rpc)
+    if (this.#running !== undefined) await this.#rpcs.register(this.#running, rpc)
   }
 
   async unhandle(rpc: Rpc): Promise<void> {
     this.#rpcs.remove(rpc)
-    await this.#running?.libp2p.unhandle(protocolId(rpc))
+    await this.#running?.unhandle(protocolId(rpc))
   }
 
   /**
@@ -246,7 +227,7 @@ export class SwarmNode {
     rpc: R,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<RequestStream<R>> {
-    this.#started()
+    if (!this.isStarted) throw notStarted()
     signal?.throwIfAborted()
     if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
     const stream = await this.#dialler.open(peer, rpc, signal)
@@ -270,50 +251,12 @@ export class SwarmNode {
 
   /** Connects to a peer at addresses that its record names, if it is not connected. Throws as `open`. */
   async dial(peer: PeerTarget, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    if (!this.isConnected(peer.peerId)) await this.#dialler.dial(peer, signal)
-  }
-
-  isConnected(peerId: string): boolean {
-    return this.#running !== undefined && this.#running.libp2p.getConnections(parsePeerId(peerId)).length > 0
-  }
-
-  /** How a peer is connected with this node; undefined if it is not. */
-  contactOf(peerId: string): PeerContact | undefined {
-    const connections = this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []
-    const dialled = connections.find(({ direction }) => direction === 'outbound')
-    const connection = dialled ?? connections[0]
-    const host = connection === undefined ? undefined : hostOf(connection.remoteAddr)
-    return host === undefined ? undefined : { host, dialled: dialled !== undefined }
-  }
-
-  /** The hosts of peers that have connected to this node. */
-  get inboundHosts(): string[] {
-    const connections = this.#running?.libp2p.getConnections() ?? []
-    return connections
-      .filter(({ direction }) => direction === 'inbound')
-      .flatMap(({ remoteAddr }) => hostOf(remoteAddr) ?? [])
+    if (!this.connections.has(peer.peerId)) await this.#dialler.dial(peer, signal)
   }
 
   /** Whether this node may be made to connect to an address by somebody else's word. */
   mayDial(address: string): boolean {
     return this.#guard.admits(parseAddress(address))
-  }
-
-  /** Closes all connections with a peer that has broken the rules; it may connect again. */
-  dismiss(peerId: string, reason: Error): void {
-    this.logger.warn({ peerId, reason: reason.message }, 'a peer broke the rules: its connection is ended')
-    for (const connection of this.#running?.libp2p.getConnections(parsePeerId(peerId)) ?? []) connection.abort(reason)
-  }
-
-  /** The round trip to a connected peer in milliseconds, as measured last. */
-  rttMs(peerId: string): number | undefined {
-    return this.#running?.libp2p.getConnections(parsePeerId(peerId)).find(({ rtt }) => rtt !== undefined)?.rtt
-  }
-
-  /** Calls `listener` whenever the last connection with a peer is closed. Returns the function that ends this. */
-  onPeerDisconnect(listener: (peerId: string) => void): () => void {
-    this.#disconnectListeners.add(listener)
-    return () => this.#disconnectListeners.delete(listener)
   }
 
   /**
@@ -334,7 +277,7 @@ export class SwarmNode {
 
   async #start(): Promise<void> {
     if (this.#running !== undefined) return
-    const libp2p = await startLibp2p(
+    this.#running = await startLibp2p(
       {
         identity: this.identity,
         listen: this.#listen,
@@ -346,55 +289,28 @@ export class SwarmNode {
       },
       {
         isBlocked: (peerId) => this.peerGuard.isBlocked(peerId),
-        onDisconnect: (peerId) => this.#disconnected(peerId),
+        onDisconnect: (peerId) => {
+          this.#bootstrap.disconnected(peerId)
+          this.connections.tellDisconnected(peerId)
+        },
         register: (libp2p) => this.#rpcs.registerAll(libp2p),
       },
     )
-    const bootstrap = new BootstrapLoop(this.#named, {
-      dial: (target, signal) => this.#dialBootstrap(target, signal),
-      isConnected: (peerId) => this.isConnected(peerId),
-      onFailure: (peerId, error) =>
-        this.logger.debug({ peerId, reason: errorMessage(error) }, 'bootstrap peer not reached'),
-    })
-    const lan = this.#lan && this.#lookOnLan(bootstrap, this.#lan)
-    this.#running = { libp2p, bootstrap, lan }
-    bootstrap.start()
-    await lan?.start()
-  }
-
-  /** Peers that are found become bootstrap peers. */
-  #lookOnLan(bootstrap: BootstrapLoop, options: LanOptions): LanDiscovery {
-    const { peerId, swarmKey, logger } = this
-    const onPeer = (target: PeerTarget): void => {
-      if (this.#named.some((named) => named.peerId === target.peerId)) return
-      logger.info({ peerId: target.peerId, multiaddrs: target.multiaddrs }, 'found a peer in the local network')
-      for (const address of target.multiaddrs) this.#guard.trust(address)
-      this.#foundOnLan.push(target)
-      bootstrap.add(target)
+    try {
+      await this.#bootstrap.start()
+    } catch (error) {
+      await this.#stop()
+      throw error
     }
-    return new LanDiscovery({ peerId, swarmKey, addresses: () => this.multiaddrs, onPeer, logger }, options)
   }
 
   async #stop(): Promise<void> {
     const running = this.#running
     if (running === undefined) return
-    running.bootstrap.stop()
-    await running.lan?.stop()
-    this.#foundOnLan.length = 0
+    await this.#bootstrap.stop()
     this.#running = undefined
     this.#rpcs.abortOwn()
-    await running.libp2p.stop()
-  }
-
-  #disconnected(peerId: string): void {
-    this.#running?.bootstrap.disconnected(peerId)
-    for (const listener of this.#disconnectListeners) {
-      try {
-        listener(peerId)
-      } catch (error) {
-        this.logger.warn({ reason: errorMessage(error) }, 'a listener for disconnects failed')
-      }
-    }
+    await running.stop()
   }
 
   #reportListener(rpc: Rpc, error: Error): void {

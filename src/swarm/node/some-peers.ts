@@ -1,4 +1,5 @@
 import type { PeerTarget } from '../address.ts'
+import type { Connections } from '../connections.ts'
 import type { SwarmNode } from './node.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
@@ -8,7 +9,7 @@ const CONNECT_TIMEOUT_MS = 3000
  * trips to them will be known.
  */
 export function somePeers<T extends PeerTarget>(
-  node: Pick<SwarmNode, 'isConnected' | 'dial'>,
+  node: Pick<SwarmNode, 'dial'> & { readonly connections: Pick<Connections, 'has'> },
   peers: readonly T[],
   count: number,
 ): T[] {
@@ -17,7 +18,7 @@ export function somePeers<T extends PeerTarget>(
   while (chosen.length < count && left.length > 0)
     chosen.push(...left.splice(Math.floor(Math.random() * left.length), 1))
   for (const peer of chosen) {
-    if (node.isConnected(peer.peerId)) continue
+    if (node.connections.has(peer.peerId)) continue
     void node.dial(peer, { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch(() => undefined)
   }
   return chosen

@@ -174,7 +174,7 @@ export class Discovery {
   }
 
   #peersToAsk(): PeerTarget[] {
-    const servers = this.#others().filter(({ peerId }) => this.#node.isConnected(peerId))
+    const servers = this.#others().filter(({ peerId }) => this.#node.connections.has(peerId))
     const known = new Set([...this.#node.bootstrapPeers, ...servers].map(({ peerId }) => peerId))
     const strangers = known.size > 0 ? [] : this.#connected()
     return [...this.#node.bootstrapPeers, ...pickSome(servers, ASK_PEERS), ...pickSome(strangers, ASK_PEERS)]
@@ -255,10 +255,10 @@ export class Discovery {
    */
   #meetServers(): void {
     const others = this.#others()
-    const missing = MESH_PEERS - others.filter(({ peerId }) => this.#node.isConnected(peerId)).length
+    const missing = MESH_PEERS - others.filter(({ peerId }) => this.#node.connections.has(peerId)).length
     const candidates = others.filter(
       (peer) =>
-        peer.multiaddrs.length > 0 && !this.#node.isConnected(peer.peerId) && !this.directory.isGone(peer.peerId),
+        peer.multiaddrs.length > 0 && !this.#node.connections.has(peer.peerId) && !this.directory.isGone(peer.peerId),
     )
     for (const peer of pickSome(candidates, Math.max(0, missing))) void this.#ask(peer)
   }

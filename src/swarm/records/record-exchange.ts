@@ -88,7 +88,7 @@ export class RecordExchange {
     if (this.#release.length > 0) return
     this.#release = [
       this.store.onModel((modelKey, known) => (known ? this.#join(modelKey) : this.#leave(modelKey))),
-      this.#node.onPeerDisconnect((peerId) => this.store.markGone(peerId)),
+      this.#node.connections.onDisconnect((peerId) => this.store.markGone(peerId)),
     ]
     for (const modelKey of this.store.modelKeys) this.#join(modelKey)
     await this.#node.handle('info', (stream) => this.#serveInfo(stream))
@@ -225,7 +225,7 @@ export class RecordExchange {
         for (const listener of this.#twinListeners) listener(record)
       return record
     } catch (error) {
-      if (errorCode(error) === 'SWARM_SIGNATURE') this.#node.dismiss(from, error as Error)
+      if (errorCode(error) === 'SWARM_SIGNATURE') this.#node.connections.dismiss(from, error as Error)
       throw error
     }
   }
@@ -240,12 +240,12 @@ export class RecordExchange {
   /** What speaks for a peer whose record came from another one, or from itself. */
   #sourceOf(peerId: string, from: string): RecordSource {
     if (peerId === this.#node.peerId) return OWN_SOURCE
-    const contact = this.#node.contactOf(peerId)
+    const contact = this.#node.connections.contactOf(peerId)
     if (contact !== undefined) {
       return { standing: contact.dialled ? STANDING.reached : STANDING.met, host: networkOf(contact.host), from }
     }
     const vouched = this.#node.bootstrapPeers.some((bootstrap) => bootstrap.peerId === from)
-    const host = networkOf(this.#node.contactOf(from)?.host ?? '')
+    const host = networkOf(this.#node.connections.contactOf(from)?.host ?? '')
     return { standing: vouched ? STANDING.vouched : STANDING.heard, host, from }
   }
 

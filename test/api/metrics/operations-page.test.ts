@@ -11,7 +11,7 @@ import { type MeasuredServer, registerServerMetrics } from '../../../src/api/met
 import { libp2pMetrics, registerSwarmMetrics } from '../../../src/api/metrics/swarm-metrics.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import { OutputBudget } from '../../../src/server/session/output-budget.ts'
-import { ServerStats } from '../../../src/server/server-stats.ts'
+import { ServerStats } from '../../../src/server/requests/server-stats.ts'
 import { RemoteError } from '../../../src/swarm/frames/remote-error.ts'
 import { trafficByRpc } from '../../../src/swarm/frames/traffic.ts'
 import { newTrace } from '../../../src/swarm/node/trace.ts'
@@ -34,7 +34,7 @@ function fakeServer(stats = new ServerStats()): MeasuredServer {
       throughput: 20,
       span: { modelKey: 'demo', start: 2, end: 5, dtype: 'float32', quant: 'int8', device: 'cpu', version: '1.2.3' },
     },
-    blocks: { stats, numSessions: 1, parkedTokens: 64, outputBudget: new OutputBudget() },
+    blocks: { stats, sessions: { count: 1, parkedTokens: 64, outputBudget: new OutputBudget() } },
     discovery: { directory: { records: () => [{ state: 'ONLINE' }, { state: 'JOINING' }] }, unserved: () => [5, 6] },
     keeper,
   } as unknown as MeasuredServer
@@ -49,7 +49,7 @@ test('docs/operations.md lists exactly the petals metrics that exist, with their
   const server = fakeServer()
   registerEngineMetrics(registry, server.keeper)
   registerServerMetrics(registry, server)
-  registerSwarmMetrics(registry, { numPeers: 0, numServedStreams: {}, traffic: trafficByRpc() })
+  registerSwarmMetrics(registry, { connections: { numPeers: 0 }, numServedStreams: {}, traffic: trafficByRpc() })
   registerClientMetrics(registry, new EventEmitter())
   registerApiMetrics(registry, new AccessControl([]))
   t.after(registerEventLoopMetric(registry))

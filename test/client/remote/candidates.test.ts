@@ -81,7 +81,7 @@ test('a killed server is out of the routes at once, though its record lives on',
   // Whoever is reached first serves until the faster one is reached as well.
   await eventually(async () => (await used())[0] === first.peerId)
   await first.stop()
-  await eventually(() => !client.node.isConnected(first.peerId))
+  await eventually(() => !client.node.connections.has(first.peerId))
   assert.deepEqual(await used(), [second.peerId])
   assert.equal(client.records().length, 2)
 })

@@ -65,7 +65,7 @@ test('closed in the middle of a step, a session says so, blames nobody and gives
   await eventually(() => first.rows.numSequences + last.rows.numSequences === 0)
   go()
   await sleep(50)
-  assert.deepEqual([first.blocks.numSessions, last.blocks.numSessions, swarm.banned.size], [0, 0, 0])
+  assert.deepEqual([first.blocks.sessions.count, last.blocks.sessions.count, swarm.banned.size], [0, 0, 0])
   await assert.rejects(session.step(hidden([5])), { code: 'SESSION_CLOSED' })
 })
 
@@ -96,7 +96,7 @@ test('where one part between two cuts cannot be opened, the others are given bac
   const session = swarm.session({ cuts: [3], recoveryTimeoutMs: 1000 })
   await assert.rejects(session.step(hidden([1])), { code: 'NO_ROUTE' })
   assert.ok(server.numOpened > 0, 'the first part was opened')
-  await eventually(() => server.rows.numSequences + server.blocks.numSessions === 0)
+  await eventually(() => server.rows.numSequences + server.blocks.sessions.count === 0)
 })
 
 test('a step seen before, of an older epoch or far ahead is not computed, and the client is told so', async (t) => {
@@ -150,7 +150,7 @@ test('a session id is refused while another session has it, or waits for cache u
   }
   await holder.end()
   assert.equal((await waiter.receive({ timeoutMs: 20_000 }))?.kind, 'opened')
-  assert.deepEqual([server.blocks.numSessions, server.rows.numSequences], [1, 1])
+  assert.deepEqual([server.blocks.sessions.count, server.rows.numSequences], [1, 1])
 })
 
 test('a client that goes away while it waits for cache leaves no row taken', async (t) => {
@@ -163,6 +163,6 @@ test('a client that goes away while it waits for cache leaves no row taken', asy
   await holder.end()
   await eventually(() => server.rows.numSequences === 1)
   swarm.network.kill('client')
-  await eventually(() => server.rows.numSequences + server.blocks.numSessions === 0)
+  await eventually(() => server.rows.numSequences + server.blocks.sessions.count === 0)
   assert.deepEqual([server.rows.tokensLeft, server.numOpened], [256, 2])
 })

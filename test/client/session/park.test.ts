@@ -22,7 +22,7 @@ async function full(t: TestContext): Promise<{ swarm: TestSwarm; servers: TestSe
   return { swarm, servers, session }
 }
 
-const parked = (servers: readonly TestServer[]): number[] => servers.map(({ blocks }) => blocks.parkedTokens)
+const parked = (servers: readonly TestServer[]): number[] => servers.map(({ blocks }) => blocks.sessions.parkedTokens)
 
 test('a parked session makes way for another one at once, and is replayed by its next step', async (t) => {
   const { swarm, servers, session } = await full(t)
@@ -54,12 +54,12 @@ test('what is used again gives way to nobody', async (t) => {
 
 test('a server that drains does not wait for what is parked, before or meanwhile', async (t) => {
   const { servers, session } = await full(t)
-  servers[0]!.blocks.drain()
+  servers[0]!.blocks.sessions.drain()
   session.park()
-  await eventually(() => servers[0]!.blocks.numSessions === 0)
-  servers[1]!.blocks.drain()
-  await eventually(() => servers[1]!.blocks.numSessions === 0)
-  assert.equal(servers[2]!.blocks.numSessions, 1)
+  await eventually(() => servers[0]!.blocks.sessions.count === 0)
+  servers[1]!.blocks.sessions.drain()
+  await eventually(() => servers[1]!.blocks.sessions.count === 0)
+  assert.equal(servers[2]!.blocks.sessions.count, 1)
 })
 
 test('servers of an earlier version are told nothing', async (t) => {
@@ -71,7 +71,7 @@ test('servers of an earlier version are told nothing', async (t) => {
   await feed(session, PROMPT)
   assert.equal(session.park(), false)
   await feed(session, [...PROMPT, 1])
-  assert.equal(server.blocks.parkedTokens, 0)
+  assert.equal(server.blocks.sessions.parkedTokens, 0)
 })
 
 test('a fork that must not replay fails where there is no room, a server is lost, or one does not copy', async (t) => {

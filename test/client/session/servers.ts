@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { isTransient } from '../../../src/base/errors.ts'
-import type { SwarmAccess } from '../../../src/client/session/chain.ts'
+import type { SwarmAccess } from '../../../src/client/remote/swarm-access.ts'
 import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
 import type { Engine, EngineSessionOptions } from '../../../src/engine/engine.ts'
@@ -245,7 +245,6 @@ export class TestSwarm implements SwarmAccess {
       start: 0,
       end: NUM_BLOCKS,
       hiddenSize: 1,
-      dtype: 'float32',
       wireDType: 'auto',
       maxLength: 256,
       allocTimeoutMs: 5000,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { InferenceSession, type Recovery } from '../../../src/client/session/inference-session.ts'
 import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
-import type { SwarmAccess } from '../../../src/client/session/chain.ts'
+import type { SwarmAccess } from '../../../src/client/remote/swarm-access.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../../../src/swarm/node/node.ts'
 import { Link, type LinkOptions, freePort } from '../../link.ts'
@@ -53,7 +53,6 @@ async function openSession(t: TestContext, servers: readonly TestServer[], banne
     start: 0,
     end: 6,
     hiddenSize: HIDDEN_SIZE,
-    dtype: 'float32',
     wireDType: 'auto',
     maxLength: 2048,
     allocTimeoutMs: 5000,

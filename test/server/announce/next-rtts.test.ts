@@ -8,8 +8,7 @@ test('round trips are told of servers that may come next, and unknown ones are d
   const dialled: string[] = []
   const node = {
     peerId: 'me',
-    rttMs: (peerId: string) => rtts[peerId],
-    isConnected: (peerId: string) => peerId in rtts,
+    connections: { rttMs: (peerId: string) => rtts[peerId], has: (peerId: string) => peerId in rtts },
     dial: async ({ peerId }: { peerId: string }) => void dialled.push(peerId),
   }
   const records = [
@@ -23,8 +22,6 @@ test('round trips are told of servers that may come next, and unknown ones are d
   assert.deepEqual(nextRtts(node, records, { start: 2, end: 4 }), { after: 12, within: 7 })
   assert.deepEqual(dialled, ['unknown'])
   const many = Array.from({ length: 40 }, (_, i) => recordOf(`peer ${i}`, { start: 4, end: 6 }))
-  assert.equal(
-    Object.keys(nextRtts({ ...node, rttMs: () => 1, isConnected: () => true }, many, { start: 2, end: 4 })).length,
-    5,
-  )
+  const connected = { ...node, connections: { rttMs: () => 1, has: () => true } }
+  assert.equal(Object.keys(nextRtts(connected, many, { start: 2, end: 4 })).length, 5)
 })

@@ -265,7 +265,7 @@ test('a killed process is a lost stream at once, not when it misses pings', asyn
   const target = JSON.parse(line!) as PeerTarget
   const client = await startNode(t)
   const gone: string[] = []
-  client.onPeerDisconnect((peerId) => gone.push(peerId))
+  client.connections.onDisconnect((peerId) => gone.push(peerId))
   const stream = await client.open(target, 'inference')
   await stream.send(step(1))
   assert.equal(positionOf(await stream.receive()), 1)

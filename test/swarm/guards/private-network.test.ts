@@ -83,7 +83,7 @@ for (const [what, ours, theirs, hint] of [
     const client = await startNode(t, { swarmKey: ours, listen: [], bootstrap })
     await assert.rejects(client.ready({ timeoutMs: 9000 }), { code: 'SWARM_HANDSHAKE', message: hint })
     await assert.rejects(client.open(targetOf(server), 'info'), { code: 'SWARM_HANDSHAKE', message: hint })
-    assert.equal(server.numPeers, 0)
+    assert.equal(server.connections.numPeers, 0)
     const friend = await startNode(t, { swarmKey: theirs, listen: [], bootstrap })
     await friend.ready()
   })

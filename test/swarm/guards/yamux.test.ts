@@ -14,7 +14,7 @@ test('a yamux frame that claims 4 GB closes the connection at once', async (t) =
   lie.writeUInt32BE(0xffffffff, 8)
   const started = performance.now()
   muxer.send(lie)
-  await eventually(() => victim.numPeers === 0 && attacker.numPeers === 0)
+  await eventually(() => victim.connections.numPeers === 0 && attacker.connections.numPeers === 0)
   // The connection monitor would need 5 s.
   assert.ok(performance.now() - started < 4000)
 })

@@ -32,11 +32,11 @@ test('nodes of one swarm find each other in their network, those of another do n
     client.bootstrapPeers.map(({ peerId }) => peerId),
     [server.peerId],
   )
-  assert.ok(client.isConnected(server.peerId))
+  assert.ok(client.connections.has(server.peerId))
   const second = await startNode(t, one, LOOPBACK)
   await second.ready()
-  assert.ok(second.isConnected(server.peerId))
-  assert.ok(!stranger.isConnected(server.peerId))
+  assert.ok(second.connections.has(server.peerId))
+  assert.ok(!stranger.connections.has(server.peerId))
   await eventually(() => client.bootstrapPeers.some(({ peerId }) => peerId === second.peerId))
 })
 

@@ -24,7 +24,7 @@ test('a node starts, stops, and starts again, each as often as one likes', async
     assert.equal(await stream.receive(), null)
     await stream.end()
     await Promise.all([node.stop(), node.stop()])
-    assert.equal(node.numPeers, 0)
+    assert.equal(node.connections.numPeers, 0)
   }
 })
 
@@ -96,12 +96,12 @@ test('a node dials its bootstrap peer when that comes up later, and again when i
   const node = await startNode(t, { bootstrap: [address] })
   await assert.rejects(node.ready(), { code: 'SWARM_UNREACHABLE' })
   await sameAgain.start()
-  await eventually(() => node.isConnected(bootstrap.peerId))
+  await eventually(() => node.connections.has(bootstrap.peerId))
   await node.ready()
   await sameAgain.stop()
-  await eventually(() => !node.isConnected(bootstrap.peerId))
+  await eventually(() => !node.connections.has(bootstrap.peerId))
   await sameAgain.start()
-  await eventually(() => node.isConnected(bootstrap.peerId))
+  await eventually(() => node.connections.has(bootstrap.peerId))
 })
 
 test('opening a stream fails with its reason', async (t) => {
@@ -172,5 +172,5 @@ test('twenty nodes of one address get in at once', async (t) => {
   const hub = await startNode(t)
   const nodes = await Promise.all(Array.from({ length: 20 }, () => startNode(t, { listen: [] })))
   await Promise.all(nodes.map((node) => node.connect(hub.multiaddrs[0]!)))
-  await eventually(() => hub.numPeers === 20)
+  await eventually(() => hub.connections.numPeers === 20)
 })

@@ -27,8 +27,8 @@ test('a blocked peer gets no connection, on either way', async (t) => {
   const node = await startNode(t, { peers: { blocked: [peer.peerId] } })
   await assert.rejects(node.connect(peer.multiaddrs[0]!))
   await peer.connect(node.multiaddrs[0]!).catch(() => undefined)
-  await eventually(() => !peer.isConnected(node.peerId))
-  assert.equal(node.numPeers, 0)
+  await eventually(() => !peer.connections.has(node.peerId))
+  assert.equal(node.connections.numPeers, 0)
   await assert.rejects(startNode(t, { peers: { blocked: ['nobody'] } }), { code: 'SWARM_ADDRESS' })
 })
 
@@ -38,5 +38,5 @@ test('however often one identity connects, it takes a few connections only, and 
   await Promise.allSettled(Array.from({ length: 30 }, () => many.libp2p.dial(address, { force: true })))
   await eventually(() => node.libp2p.getConnections().length <= 8)
   await other.connect(node.multiaddrs[0]!)
-  await eventually(() => node.isConnected(other.peerId))
+  await eventually(() => node.connections.has(other.peerId))
 })

@@ -103,7 +103,7 @@ test('peers that met keep each other after the bootstrap node is gone', async (t
   await Promise.all([a.node.ready(), b.node.ready()])
   await a.discovery.announce(recordFor(a, { sequence: 1 }))
   await b.discovery.refresh()
-  await eventually(() => b.node.isConnected(a.node.peerId))
+  await eventually(() => b.node.connections.has(a.node.peerId))
   await hub.node.stop()
   await a.discovery.announce(recordFor(a, { sequence: 2, state: 'DRAINING' }))
   await eventually(() => b.discovery.directory.get(a.node.peerId)?.state === 'DRAINING')

@@ -104,16 +104,16 @@ test('a record with a false signature ends the connection that it came by, asked
     await stream.send({ kind: 'info', version: '0', protocol: '3.0.0', records: [forged!], gossips: true })
   })
   await assert.rejects(asker.node.records.ask(targetOf(liar.node), MODEL))
-  await eventually(() => !asker.node.isConnected(liar.node.peerId))
+  await eventually(() => !asker.node.connections.has(liar.node.peerId))
   await assert.rejects(liar.node.records.tell(targetOf(asker.node), forged!))
-  await eventually(() => !asker.node.isConnected(liar.node.peerId))
+  await eventually(() => !asker.node.connections.has(liar.node.peerId))
   // Another one, since gossip takes a while to come back after a connection that was cut.
   const gossiper = await startMember(t, asker.node.multiaddrs)
   const { pubsub } = gossiper.node.libp2p.services
   const topic = `/petals-node/records/1.0.0/${MODEL}`
   await eventually(() => pubsub.getSubscribers(topic).length > 0)
   await pubsub.publish(topic, forged!)
-  await eventually(() => !asker.node.isConnected(gossiper.node.peerId))
+  await eventually(() => !asker.node.connections.has(gossiper.node.peerId))
 })
 
 test('who has a map asks for what has changed only', async (t) => {

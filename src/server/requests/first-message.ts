@@ -1,6 +1,6 @@
-import { PetalsError } from '../base/errors.ts'
-import type { FrameStream } from '../swarm/frames/frame-stream.ts'
-import type { AnyMessage } from '../swarm/frames/messages.ts'
+import { PetalsError } from '../../base/errors.ts'
+import type { FrameStream } from '../../swarm/frames/frame-stream.ts'
+import type { AnyMessage } from '../../swarm/frames/messages.ts'
 
 export const FIRST_MESSAGE_TIMEOUT_MS = 10_000
 

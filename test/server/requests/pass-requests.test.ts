@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { PassRequests } from '../../src/server/pass-requests.ts'
-import { ServerStats } from '../../src/server/server-stats.ts'
-import { Pace } from '../../src/server/span/pace.ts'
-import { ByteBudget } from '../../src/swarm/byte-budget.ts'
-import type { Answer, Request } from '../../src/swarm/frames/messages.ts'
-import type { ServedStream } from '../../src/swarm/frames/frame-stream.ts'
-import { newTrace } from '../../src/swarm/node/trace.ts'
-import { fromFloat32 } from '../../src/tensor/tensor.ts'
-import { silent } from '../swarm/kit.ts'
+import { PassRequests } from '../../../src/server/requests/pass-requests.ts'
+import { RequestContext } from '../../../src/server/requests/request-context.ts'
+import { ByteBudget } from '../../../src/swarm/byte-budget.ts'
+import type { Answer, Request } from '../../../src/swarm/frames/messages.ts'
+import type { ServedStream } from '../../../src/swarm/frames/frame-stream.ts'
+import { newTrace } from '../../../src/swarm/node/trace.ts'
+import { fromFloat32 } from '../../../src/tensor/tensor.ts'
+import { silent } from '../../swarm/kit.ts'
 
 const ONE = fromFloat32(Float32Array.of(1), [1, 1, 1])
 
@@ -67,16 +66,15 @@ test('gradients of adapters are not computed for a client that does not read tho
     },
   }
   const sent = new ByteBudget({ perPeer: 100, total: 400 })
-  const passes = new PassRequests({
-    engineFor: () => engine as never,
-    admitTokens: () => undefined,
-    report: () => undefined,
-    logger: silent,
-    sent,
-    pace: new Pace(),
-    stats: new ServerStats(),
-    node: { peerId: 'server', tracing: undefined },
-  })
+  const node = {
+    peerId: 'server',
+    tracing: undefined,
+    open: () => Promise.reject(new Error('no pass opens a stream')),
+    peerGuard: { sent, received: sent },
+  }
+  const passes = new PassRequests(
+    new RequestContext({ node, engine: engine as never, logger: silent }, { modelKey: 'model' }),
+  )
   const [first, second, third, other, plain] = ['a', 'a', 'a', 'b', 'a'].map((peer, i) => new Client(peer, i < 4))
   const [one, two, three, four, five] = [first!, second!, third!, other!, plain!].map(({ stream }) =>
     passes.backward(stream),

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
-import { errorCode } from '../base/errors.ts'
-import { RemoteError } from '../swarm/frames/remote-error.ts'
+import { errorCode } from '../../base/errors.ts'
+import { RemoteError } from '../../swarm/frames/remote-error.ts'
 
 interface StatsEvents {
   /** A step was computed: its tokens, and the seconds since its turn in its session came. */

@@ -1,35 +1,15 @@
-import { PetalsError } from '../base/errors.ts'
-import { spanText } from '../base/span.ts'
-import type { Engine } from '../engine/engine.ts'
-import type { ByteBudget } from '../swarm/byte-budget.ts'
-import type { ServedStream } from '../swarm/frames/frame-stream.ts'
-import type { Request } from '../swarm/frames/messages.ts'
-import type { SwarmLogger, SwarmNode } from '../swarm/node/node.ts'
-import { type TracedLogger, tracedLogger } from '../swarm/node/trace.ts'
-import { convertInPieces } from '../tensor/convert.ts'
-import type { Activations } from '../tensor/activations.ts'
-import { allFiniteInPieces } from '../tensor/finite.ts'
-import { decodeActivations, encodeFinite } from '../tensor/travel.ts'
+import { PetalsError } from '../../base/errors.ts'
+import { spanText } from '../../base/span.ts'
+import type { ServedStream } from '../../swarm/frames/frame-stream.ts'
+import type { Request } from '../../swarm/frames/messages.ts'
+import { convertInPieces } from '../../tensor/convert.ts'
+import type { Activations } from '../../tensor/activations.ts'
+import { allFiniteInPieces } from '../../tensor/finite.ts'
+import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
 import { firstMessage } from './first-message.ts'
-import type { ServerStats } from './server-stats.ts'
-import { askedWireDType } from './session/wire-dtype.ts'
-import type { Pace } from './span/pace.ts'
-
-/** What passes need of the server around them. */
-export interface PassModules {
-  /** The engine that serves now. Throws for a model that it does not hold, and while the engine is lost. */
-  readonly engineFor: (modelKey: string) => Engine
-  /** Counts tokens that a client asks for; resolves when it may have them. */
-  readonly admitTokens: (client: string, tokens: number) => Promise<void> | undefined
-  /** Told of each request that failed. */
-  readonly report: (kind: string, log: TracedLogger, error: unknown) => void
-  readonly logger: SwarmLogger
-  /** What clients have been answered and not read yet. */
-  readonly sent: Pick<ByteBudget, 'during'>
-  readonly pace: Pace
-  readonly stats: ServerStats
-  readonly node: Pick<SwarmNode, 'peerId' | 'tracing'>
-}
+import { goneSignal } from './gone-signal.ts'
+import type { RequestContext } from './request-context.ts'
+import { askedWireDType } from '../session/wire-dtype.ts'
 
 /** The time limit of a pass. A client that runs into it should ask for less at a time. */
 const PASS_TIMEOUT_MS = 600_000
@@ -39,24 +19,24 @@ const BACKWARD_COST = 3
 
 /** Answers requests for passes over whole sequences: `forward`, `probe` and `backward`. */
 export class PassRequests {
-  readonly #modules: PassModules
+  readonly #context: RequestContext
 
-  constructor(modules: PassModules) {
-    this.#modules = modules
+  constructor(context: RequestContext) {
+    this.#context = context
   }
 
   async forward(rpc: 'forward' | 'probe', stream: ServedStream<'forward' | 'probe'>): Promise<void> {
     const request = await firstMessage(stream)
     const receivedMs = performance.now()
     const { modelKey, start, end, hidden, adapter, prompts, wireDType } = request
-    const { pace } = this.#modules
-    const log = this.#log(request)
+    const { pace } = this.#context
+    const log = this.#context.logOf(request.trace)
     const count = numTokens(hidden)
-    const output = await this.#orReport(rpc, log, async () => {
-      const engine = this.#modules.engineFor(modelKey)
+    const output = await this.#context.reported(rpc, log, async () => {
+      const engine = this.#context.engineFor(modelKey)
       const wire = askedWireDType(wireDType)
       const client = stream.remotePeer
-      await this.#modules.admitTokens(client, count)
+      await this.#context.admitTokens(client, count)
       await checkFinite('the input', hidden)
       if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       const input = await decodeActivations(hidden, engine.dtype)
@@ -75,32 +55,30 @@ export class PassRequests {
     const gone = goneSignal(stream)
     // Gradients of hidden states take no more than what was received, which counts until the stream is over; those of
     // an adapter may be large where the request was small, and stay until the client has read them.
-    const bytes = await this.#orReport('backward', this.#log(request), async () => this.#adapterBytes(request))
+    const bytes = await this.#context.reported('backward', this.#context.logOf(request.trace), async () =>
+      this.#adapterBytes(request),
+    )
     const answer = (): Promise<void> => this.#backward(stream, request, gone)
-    await (bytes === 0 ? answer() : this.#modules.sent.during(stream.remotePeer, bytes, answer, gone))
+    await (bytes === 0 ? answer() : this.#context.node.peerGuard.sent.during(stream.remotePeer, bytes, answer, gone))
   }
 
   #adapterBytes({ modelKey, start, end, adapter, adapterGradients }: Request<'backward'>): number {
     if (!adapterGradients) return 0
     if (adapter === undefined)
       throw new PetalsError('SESSION_REQUEST', "an adapter's gradients were asked for, and no adapter was named")
-    return this.#modules.engineFor(modelKey).adapters.gradientBytes(adapter, { start, end })
-  }
-
-  #log({ trace }: { readonly trace: string }): TracedLogger {
-    return tracedLogger(this.#modules.logger, trace)
+    return this.#context.engineFor(modelKey).adapters.gradientBytes(adapter, { start, end })
   }
 
   async #backward(stream: ServedStream<'backward'>, request: Request<'backward'>, signal: AbortSignal): Promise<void> {
     const { modelKey, start, end, hidden, gradient, adapter, prompts, adapterGradients } = request
     const receivedMs = performance.now()
-    const { pace } = this.#modules
-    const log = this.#log(request)
+    const { pace } = this.#context
+    const log = this.#context.logOf(request.trace)
     const count = numTokens(hidden)
-    const { modules, ...gradients } = await this.#orReport('backward', log, async () => {
-      const engine = this.#modules.engineFor(modelKey)
+    const { modules, ...gradients } = await this.#context.reported('backward', log, async () => {
+      const engine = this.#context.engineFor(modelKey)
       const client = stream.remotePeer
-      await this.#modules.admitTokens(client, BACKWARD_COST * count)
+      await this.#context.admitTokens(client, BACKWARD_COST * count)
       await checkFinite('the input', hidden)
       if (prompts !== undefined) await checkFinite('the tensor of deep prompts', prompts)
       await checkFinite('the gradient', gradient)
@@ -126,7 +104,7 @@ export class PassRequests {
     { trace, start, end, hidden }: Pick<Request<'forward'>, 'trace' | 'start' | 'end' | 'hidden'>,
     receivedMs: number,
   ): void {
-    const { stats, node } = this.#modules
+    const { stats, node } = this.#context
     const tokens = numTokens(hidden)
     stats.passed(kind, tokens)
     node.tracing?.served(trace, kind, receivedMs, {
@@ -135,22 +113,6 @@ export class PassRequests {
       'petals.tokens': tokens,
     })
   }
-
-  async #orReport<T>(kind: string, log: TracedLogger, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
-    } catch (error) {
-      this.#modules.report(kind, log, error)
-      throw error
-    }
-  }
-}
-
-/** Aborted when the client goes. */
-function goneSignal(stream: Pick<ServedStream<'forward'>, 'closed'>): AbortSignal {
-  const gone = new AbortController()
-  void stream.closed.then(() => gone.abort(new PetalsError('SESSION_CLOSED', 'the client went away')))
-  return gone.signal
 }
 
 function numTokens({ shape: [batch = 0, tokens = 0] }: Activations): number {
