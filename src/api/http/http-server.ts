@@ -8,6 +8,7 @@ import { sharedTurns } from '../../base/shared-turns.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
 import type { AccessControl } from '../access/access-control.ts'
 import { apiErrorOf, errorBody } from '../errors/error-of.ts'
+import { answerBroken } from './broken-requests.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
 import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
 import type { Route, Router } from './router.ts'
@@ -66,6 +67,8 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
     keepAliveTimeout: LIMITS.keepAliveTimeout,
     requestTimeout,
     headersTimeout: Math.min(LIMITS.headersTimeout, requestTimeout),
+    // The check of hosts says so itself, in the form of all errors.
+    requireHostHeader: false,
     connectionsCheckingInterval: Math.min(MAX_CHECK_MS, requestTimeout / 2),
   }
   const server = createServer(limits, (request, response) => {
@@ -76,6 +79,7 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
     })
   })
   server.maxConnections = MAX_CONNECTIONS
+  answerBroken(server)
   await listen(server, options)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   server.once('close', resolve)

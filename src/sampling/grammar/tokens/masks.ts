@@ -143,10 +143,12 @@ export class Masks {
   }
 
   /**
-   * Goes through a node that is reached in `state` and all below it that can be reached from there. Most of a vocabulary
-   * is words, after each byte of which a string is where it was: where `reachAll` is given, it is told of these at once.
+   * Goes through a node that is reached in `state` and all below it that can be reached from there. Most of a
+   * vocabulary is words, after each byte of which a string is where it was: where `reachAll` is given, it is told of
+   * these at once.
    */
   #visit(node: number, state: number, { reach, reachAll }: Visitor): void {
+    if (state === DEAD_END) return
     const { bytes, depths, ends, below } = this.#trie
     const states = this.#states
     const derivatives = this.#derivatives
@@ -164,7 +166,7 @@ export class Masks {
       const depth = depths[i]!
       const next = derivatives.row(states[depth - 1]!)[bytes[i]!]!
       const behind = ends[i]!
-      if (next === 0) {
+      if (next === DEAD_END) {
         i = behind
       } else if (reachAll !== undefined && behind > i + MIN_LOOP_NODES && loops(i, next)) {
         reachAll(i, behind, next)
@@ -184,6 +186,9 @@ export class Masks {
     return groups
   }
 }
+
+/** The state from which nothing leads on. */
+const DEAD_END = 0
 
 /** Told of the nodes of a walk, and in what state they are reached. */
 interface Visitor {
