@@ -12,6 +12,7 @@ import { type Piece, StepWait, piecesOf } from './step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from './watchdog.ts'
 import { pieceTokens } from '../remote/piece-size.ts'
 import { allowedStepMs, expectedStepSeconds } from '../remote/step-time.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
 import type { SwarmAccess } from '../remote/swarm-access.ts'
 
 /**
@@ -181,15 +182,18 @@ export class StepRunner {
     const [before, after] = [links[at - 1], links[at + 1]?.remote]
     const isFromClient = before === undefined || !before.pushes
     if (kind === 'failed') remote.giveUp(error)
-    else if (fault.code === 'TENSOR_NONFINITE') {
-      // Who made them, or whether there are any, shows when the client carries them; its own are finite.
-      if (isFromClient) remote.giveUp(error)
+    else if (OF_INPUTS.has(fault.code)) {
+      // Who made it so, or whether it is so, shows when the client carries it; its own hidden states are right.
+      if (isFromClient) remote.giveUp(wrongAnswer(remote.peerId, fault.message))
       else neighbours.carryBetween(before.remote, remote)
     } else if (fault.code === 'SESSION_STEP' && !isFromClient) neighbours.linkFailed(before.remote, remote)
     else if (after !== undefined && fault.code !== 'SESSION_POSITION') neighbours.linkFailed(remote, after)
     this.#wait.fail(new PetalsError('SESSION_LOST', error.message))
   }
 }
+
+/** Codes with which a server says that the hidden states that came to it cannot be computed with. */
+const OF_INPUTS: ReadonlySet<string> = new Set(['TENSOR_NONFINITE', 'TENSOR_SHAPE'])
 
 /** A step that not all servers were given as it was sent: what they have computed for it must not stay. */
 export class UnsoundStepError extends PetalsError {

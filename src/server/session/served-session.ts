@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PetalsError } from '../../base/errors.ts'
+import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { EngineSession } from '../../engine/session/engine-session.ts'
 import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
@@ -247,15 +247,22 @@ export class ServedSession {
       return this.#answers.broken(request, 'SESSION_POSITION', `is for position ${position} while ${held}`)
     }
     await this.#modules.admitTokens(hidden.shape[0]!)
-    const output = await this.#compute(input)
+    let output
+    try {
+      output = await this.#compute(input)
+    } catch (error) {
+      if (errorCode(error) !== 'TENSOR_SHAPE') throw error
+      return this.#answers.broken(request, 'TENSOR_SHAPE', `brought what is no input here: ${errorMessage(error)}`)
+    }
     order.complete(request)
     this.#modules.onStep({ tokens: output.shape[0]!, position, receivedMs, beganMs })
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
   }
 
   /**
-   * Computes a step on the engine; returns its output in the form in which it travels. Throws `TENSOR_NONFINITE` for an
-   * output that nobody should compute with, and `WIRE_DTYPE` for one that is too large for the form.
+   * Computes a step on the engine; returns its output in the form in which it travels. Throws `TENSOR_SHAPE` for an
+   * input of another width, `TENSOR_NONFINITE` for an output that nobody should compute with, and `WIRE_DTYPE` for one
+   * that is too large for the form.
    */
   async #compute(input: Tensor): Promise<Activations> {
     const { engine, pace, numBlocks, dtype, wireDType = dtype } = this.#modules

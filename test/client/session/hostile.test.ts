@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { InferenceSession, Recovery } from '../../../src/client/session/inference-session.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import type { RequestStream } from '../../../src/swarm/frames/frame-stream.ts'
-import type { Answer } from '../../../src/swarm/frames/messages.ts'
+import type { Answer, AnyMessage } from '../../../src/swarm/frames/messages.ts'
 import { newTrace } from '../../../src/swarm/node/trace.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { type Tensor, fromFloat32 } from '../../../src/tensor/tensor.ts'
@@ -183,6 +183,27 @@ test('NaN that one server pushes to the next is blamed on the one that made it',
   assert.deepEqual([last.computedTokens, spare.computedTokens], [4, 4])
 })
 
+test('who pushes hidden states of another width is blamed once it sends them to the client, too', async (t) => {
+  const swarm = new TestSwarm(t)
+  const [bad, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(0, 3)]
+  let lies = false
+  const widened = <M extends AnyMessage>(message: M): M =>
+    'hidden' in message ? { ...message, hidden: hidden(tokensOf(message.hidden as Tensor), 2) } : message
+  tamper(bad, 'inference', (answer: Reply) => (lies ? widened(answer) : answer))
+  const session = swarm.session()
+  await feed(session, sequence(3))
+  const pushes = [...bad.peer.streams].find(({ remotePeer }) => remotePeer === last.id)!
+  const push = pushes.send.bind(pushes)
+  pushes.send = (message) => push(widened(message))
+  await feed(session, sequence(4))
+  await feed(session, sequence(5))
+  assert.deepEqual([...swarm.banned], [], 'the client carries between the two, and all is right')
+  lies = true
+  await feed(session, sequence(6))
+  assert.deepEqual([...swarm.banned], [bad.id])
+  assert.deepEqual([last.computedTokens, spare.computedTokens], [6, 6])
+})
+
 test('a row too many that one server pushes to the next is blamed on the one that made it', async (t) => {
   const swarm = new TestSwarm(t)
   const [bad] = [await swarm.serve(0, 2), await swarm.serve(2, 4), await swarm.serve(4, 6)]
@@ -195,23 +216,25 @@ test('a row too many that one server pushes to the next is blamed on the one tha
   assert.deepEqual([...swarm.banned], [bad.id])
 })
 
-test('a server that says falsely that it was sent NaN is itself blamed', async (t) => {
-  const swarm = new TestSwarm(t)
-  const [first, liar, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
-  let lies = false
-  tamper(liar, 'inference', (answer: Reply) => {
-    if (!lies || answer.kind !== 'output') return answer
-    const { epoch, step } = answer
-    return { kind: 'broken', epoch, step, code: 'TENSOR_NONFINITE', message: 'NaN' }
+for (const code of ['TENSOR_NONFINITE', 'TENSOR_SHAPE']) {
+  test(`a server that says falsely of what it was sent: ${code}, is itself blamed`, async (t) => {
+    const swarm = new TestSwarm(t)
+    const [first, liar, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(3, 6)]
+    let lies = false
+    tamper(liar, 'inference', (answer: Reply) => {
+      if (!lies || answer.kind !== 'output') return answer
+      const { epoch, step } = answer
+      return { kind: 'broken', epoch, step, code, message: 'not so' }
+    })
+    const session = swarm.session()
+    await feed(session, sequence(3))
+    lies = true
+    await feed(session, sequence(4))
+    await feed(session, sequence(5))
+    assert.deepEqual([...swarm.banned], [liar.id])
+    assert.deepEqual([first.computedTokens, spare.computedTokens], [5, 5])
   })
-  const session = swarm.session()
-  await feed(session, sequence(3))
-  lies = true
-  await feed(session, sequence(4))
-  await feed(session, sequence(5))
-  assert.deepEqual([...swarm.banned], [liar.id])
-  assert.deepEqual([first.computedTokens, spare.computedTokens], [5, 5])
-})
+}
 
 test('a session that goes on in another arithmetic class says so', async (t) => {
   const swarm = new TestSwarm(t)

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
-import { isTransient } from '../../../src/base/errors.ts'
+import { PetalsError, isTransient } from '../../../src/base/errors.ts'
 import type { SwarmAccess } from '../../../src/client/remote/swarm-access.ts'
 import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
@@ -177,6 +177,7 @@ export class TestServer {
     const row = await this.rows.reserve(maxLength, reserve).finally(() => this.numAnswered++)
     this.numOpened++
     let cache: number[] = []
+    let width: number | undefined
     const session = new EngineSession({
       maxLength,
       reaches: (position) => this.reaches(position),
@@ -188,6 +189,9 @@ export class TestServer {
       },
       step: async (position, states) => {
         await this.beforeStep()
+        if (width !== undefined && states.shape[1] !== width)
+          throw new PetalsError('TENSOR_SHAPE', `[${states.shape}]: expected [tokens, ${width}]`)
+        width = states.shape[1]
         const tokens = tokensOf(states)
         this.computed.push({ position, tokens: tokens.length })
         cache = [...cache.slice(0, position), ...tokens]
