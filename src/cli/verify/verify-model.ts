@@ -55,7 +55,8 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
     threads: 1,
     signal: options.signal,
     extraArgs: [
-      ...['--device', device],
+      '--device',
+      device,
       ...(dtype === undefined ? [] : ['--dtype', dtype]),
       ...(dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix]),
     ],
