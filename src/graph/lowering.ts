@@ -149,6 +149,7 @@ const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
   'int8-rows': 'MatMulIntegerToFloat',
   int8: 'MatMulNBits',
   int4: 'MatMulNBits',
+  'int4-128': 'MatMulNBits',
   nf4: 'MatMulBnb4',
 }
 
@@ -163,10 +164,13 @@ export function lowerLinear(target: Target): LinearForm {
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
 }
 
+/** Formats of linear layers that a CPU has quicker kernels for. */
+const ON_CPU: Partial<Record<BlockFormat, QuantFormat>> = { int8: 'int8-rows', int4: 'int4-128' }
+
 /** The format of linear layers' matrices; undefined: not quantized. For the matrices of experts see `quantOf`. */
 export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFormat | undefined {
   const format = quantOf(target)
-  return format === 'int8' && target.device === 'cpu' ? 'int8-rows' : format
+  return (target.device === 'cpu' && format !== undefined && ON_CPU[format]) || format
 }
 
 /**
