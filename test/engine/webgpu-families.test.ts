@@ -17,7 +17,6 @@ const FIXTURE_OF_EACH = [
   'falcon-rw',
   'gemma2',
   'gemma3',
-  'gpt-oss',
   'llama-head20',
   'mixtral',
   'phi3',

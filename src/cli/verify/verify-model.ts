@@ -46,7 +46,7 @@ export async function* verifyModel(options: VerifyOptions): AsyncGenerator<Verif
 }
 
 async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly number[]): AsyncGenerator<VerifyRow> {
-  const { folder, numBlocks, device, dhtPrefix } = options
+  const { folder, numBlocks, device, dtype, dhtPrefix } = options
   const bounds = [0, ...cuts, numBlocks]
   const spans = bounds.slice(1).map((end, i): [number, number] => [bounds[i]!, end])
   const swarm = await startLocalSwarm({
@@ -55,7 +55,12 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
     bootstrap: false,
     threads: 1,
     signal: options.signal,
-    extraArgs: ['--device', device, ...(dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix])],
+    extraArgs: [
+      '--device',
+      device,
+      ...(dtype === undefined ? [] : ['--dtype', dtype]),
+      ...(dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix]),
+    ],
   })
   try {
     yield* verifyAt(options, [swarm.bootstrap], cuts)

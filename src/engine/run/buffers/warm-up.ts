@@ -14,8 +14,9 @@ export interface WarmUpModules {
   readonly maxTokens: number
 }
 
-/** Tokens of a chunk: kernels for many rows are chosen from nine on. */
+/** Tokens of a chunk: kernels for many rows are chosen from nine on, others for a few and for one. */
 const CHUNK_TOKENS = 16
+const FEW_TOKENS = 2
 
 /**
  * Runs everything once that sessions will ask for, of nothing: the device's programs are compiled where they are first
@@ -27,7 +28,9 @@ export function warmUp(
   onPrepared: PrepareListener,
 ): void {
   const chunk = Math.min(CHUNK_TOKENS, maxTokens)
-  const key = ropes.acquire(2 * chunk + 1, 2 * chunk + 1)
+  const few = Math.min(FEW_TOKENS, maxTokens)
+  const longest = 2 * chunk + few
+  const key = ropes.acquire(longest, longest)
   const rows = Array.from({ length: Math.min(2, maxRows) }, () => cache.newRow())
   const end = span.resident!.length
   const run = (count: number, tokens: number, past: number): void => {
@@ -41,6 +44,8 @@ export function warmUp(
   const runs = [
     () => run(1, chunk, 0),
     () => run(1, chunk, chunk),
+    () => run(1, few, 0),
+    () => run(1, few, 2 * chunk),
     () => run(1, 1, 2 * chunk),
     ...(maxRows > 1 ? [() => run(2, 1, 2 * chunk)] : []),
   ]
