@@ -62,11 +62,11 @@ async function checkFixtures(device: Device): Promise<boolean> {
     }
     for (const fixture of fixtureNames()) {
       try {
-        const { error, limit } = await checkFixture(fixture, device, dtype)
+        const { error, limit, byBlock } = await checkFixture(fixture, device, dtype)
         right &&= error < limit
         console.log(
           `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
-            `${error.toExponential(1)} of ${limit.toExponential(1)}`,
+            `${error.toExponential(1)} of ${limit.toExponential(1)}${byBlock ? ', block by block' : ''}`,
         )
       } catch (error) {
         if (errorCode(error) === 'GRAPH_UNSUPPORTED') {

@@ -70,7 +70,7 @@ const WINDOW = 16
 /** The library's own cache for windows, of 32 positions, beside one that holds all. */
 function slidingWindow(device: Device, dtype: FloatDType): void {
   const heads = { ...HEADS, dtype }
-  const graph = attentionGraph(heads, { window: WINDOW, biased: false }, 1 / 8)
+  const graph = attentionGraph(heads, { window: WINDOW, biased: false, sinks: false }, 1 / 8)
   const sliding = withAttributes(graph, 'GroupQueryAttention', { sliding_window_cache: int(1) })
   const places = { present_key: 'past_key', present_value: 'past_value' }
   using whole = new OperatorRun(device, graph, {}, places)

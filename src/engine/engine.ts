@@ -13,7 +13,8 @@ import { layOutRows } from './cache/rows/row-layout.ts'
 import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory.ts'
 import { scalesOf } from './cache/rows/scales.ts'
 import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
-import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
+import { type LoadOptions, type LoadResult, loadSpan } from './loading/load.ts'
+import { releaseSpan } from './loading/release-span.ts'
 import { passPieceTokens } from './plan/pass-pieces.ts'
 import { blockBytes } from './plan/plan.ts'
 import { defaultRunLimits } from './plan/run-limits.ts'
@@ -80,7 +81,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     try {
       engine = new Engine(options, loaded, (performance.now() - began) / 1000)
     } catch (error) {
-      releaseSessions(loaded)
+      releaseSpan(loaded.span)
       throw error
     }
     try {
@@ -229,12 +230,12 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #close(): Promise<void> {
     const ended = this.#thread.close()
     this.#accounts.close(this.#thread.failure!)
-    await ended
+    const hasShutDown = await ended
     await this.#training.close()
     this.#inline.close()
     this.#memory?.release()
     this.adapters.close()
-    releaseSessions(this.#loaded)
+    releaseSpan(this.#loaded.span, { onDevice: !hasShutDown })
   }
 
   #forwardEvents(): void {

@@ -1,6 +1,7 @@
 import { type CudaRuntime, DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE } from './cuda/cuda-runtime.ts'
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
+import { SystemMemory } from './system-memory.ts'
 
 /**
  * A copy of `rows` pieces of `width` bytes each. Successive pieces begin `fromPitch` bytes apart in the source and
@@ -61,13 +62,31 @@ export interface DeviceHeap extends PieceHeap {
 }
 
 /**
- * The CPU's memory. The system provides pages when they are first written. Memory lives until it is freed or the heap
- * is garbage-collected.
+ * From this size on memory is taken of the system. V8 counts buffers of its own, also the gigabytes of a cache that
+ * nobody has written to: with more than half of what its heap may have, it collects all garbage again and again.
+ */
+const SYSTEM_BYTES = 1 << 20
+
+/**
+ * The CPU's memory. The system provides pages when they are first written. Large pieces live until they are freed,
+ * others also no longer than the heap.
  */
 export class HostHeap implements DeviceHeap {
+  readonly #system: SystemMemory
   readonly #buffers = new Map<Pointer, Uint8Array>()
+  /** The sizes of pieces that are the system's. */
+  readonly #taken = new Map<Pointer, number>()
+
+  constructor(system = new SystemMemory()) {
+    this.#system = system
+  }
 
   allocate(bytes: number): Pointer {
+    const taken = bytes < SYSTEM_BYTES ? undefined : this.#system.take(bytes)
+    if (taken !== undefined) {
+      this.#taken.set(taken, bytes)
+      return taken
+    }
     const buffer = new Uint8Array(bytes)
     const address = addressOf(buffer)
     this.#buffers.set(address, buffer)
@@ -76,6 +95,10 @@ export class HostHeap implements DeviceHeap {
 
   free(address: Pointer): void {
     this.#buffers.delete(address)
+    const bytes = this.#taken.get(address)
+    if (bytes === undefined) return
+    this.#taken.delete(address)
+    this.#system.giveBack(address, bytes)
   }
 
   write(to: Pointer, bytes: Uint8Array): void {

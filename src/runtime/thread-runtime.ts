@@ -27,7 +27,7 @@ export class ThreadRuntime {
   readonly systemMemory = new SystemMemory()
   readonly trials = new DeviceTrials()
   readonly adapterLooks = new AdapterLooks()
-  readonly #hostHeap = new HostHeap()
+  readonly #hostHeap = new HostHeap(this.systemMemory)
   #location: RuntimeLocation | undefined
   #onnxRuntime: OnnxRuntime | undefined
   #cuda: CudaRuntime | undefined
@@ -59,8 +59,8 @@ export class ThreadRuntime {
   }
 
   /**
-   * A device's memory. On a CPU, allocations live until they are freed or this thread ends. Throws `RUNTIME_LIBRARY` or
-   * `RUNTIME_DEVICE_LOST` if CUDA cannot be used.
+   * A device's memory. On a CPU, small pieces live until they are freed or this thread ends, others until they are
+   * freed. Throws `RUNTIME_LIBRARY` or `RUNTIME_DEVICE_LOST` if CUDA cannot be used.
    */
   heap(device: Device): DeviceHeap {
     if (device.kind === 'webgpu') throw new TypeError('the memory of WebGPU has no addresses: use buffers()')

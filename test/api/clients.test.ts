@@ -4,15 +4,27 @@ import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { ServedModel } from '../../src/api/models/served-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
-import { startServers } from '../client/kit.ts'
+import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import { DEMO, startServers } from '../client/kit.ts'
 import { eventually } from '../eventually.ts'
 import { type TestApi, post, readEvents, startTestApi } from './kit.ts'
 
+/** Holds the middle, in a process that can be killed. */
+let middle: LocalSwarm
 let api: TestApi
 before(async () => {
-  api = await startTestApi({ slots: 8, maxWaiting: 4 }, { serverArgs: ['--public-name', 'tester'] })
+  middle = await startLocalSwarm({ model: DEMO, spans: [[3, 6]], names: ['tester'], threads: 1, bootstrap: false })
+  const ends = [
+    [0, 3],
+    [6, 8],
+  ] as const
+  const model = { spans: ends, bootstrap: [middle.bootstrap], publicName: 'tester' }
+  api = await startTestApi({ slots: 8, maxWaiting: 4 }, model)
 })
-after(() => api.stop())
+after(async () => {
+  await api.stop()
+  await middle.stop()
+})
 
 const CHAT = '/v1/chat/completions'
 const body = (content: string, fields: object = {}) => ({
@@ -119,14 +131,12 @@ test('a chain is told to those who ask for it', async () => {
 })
 
 test('an answer goes on where a server dies in its midst, and who asked for the chain is told', async () => {
-  const { swarm } = api
-  const { startLocalSwarm } = await import('../../src/cli/process/local-swarm.ts')
   const spare = await startLocalSwarm({
     model: api.model.checkpoint.folder,
     spans: [[3, 6]],
     threads: 1,
     bootstrap: false,
-    extraArgs: ['--bootstrap', swarm.bootstrap],
+    extraArgs: ['--bootstrap', middle.bootstrap],
   })
   try {
     await eventually(() => api.model.swarm.records().filter(({ state }) => state === 'ONLINE').length === 4)
@@ -143,8 +153,8 @@ test('an answer goes on where a server dies in its midst, and who asked for the 
       text += decoder.decode(next.value, { stream: true })
       if (isKilled || (text.match(/"content":"/g)?.length ?? 0) < 20) continue
       isKilled = true
-      const middle = /"peer":"(\w+)"[^}]*"blocks":"3:6"/.exec(text)![1]
-      const server = [...swarm.servers, ...spare.servers].find(({ peerId }) => peerId === middle)!
+      const chosen = /"peer":"(\w+)"[^}]*"blocks":"3:6"/.exec(text)![1]
+      const server = [...middle.servers, ...spare.servers].find(({ peerId }) => peerId === chosen)!
       server.process.kill('SIGKILL')
     }
     assert.ok(isKilled)

@@ -3,9 +3,8 @@ import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src
 import { createMetrics } from '../../src/api/metrics/metrics.ts'
 import { ServedModel } from '../../src/api/models/served-model.ts'
 import type { Span } from '../../src/base/span.ts'
-import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
-import { DEMO } from '../client/kit.ts'
+import { DEMO, type TestServer, startServers } from '../client/kit.ts'
 
 export const DEMO_SPANS = [
   [0, 3],
@@ -13,12 +12,13 @@ export const DEMO_SPANS = [
   [6, 8],
 ] as const
 
-/** An API over a swarm of three servers in processes of their own. */
+/** An API, and the servers of this process that were started with it. */
 export interface TestApi {
   readonly url: string
   readonly server: ApiServer
   readonly model: AutoDistributedModelForCausalLM
-  readonly swarm: LocalSwarm
+  readonly bootstrap: readonly string[]
+  readonly servers: readonly TestServer[]
   stop(): Promise<void>
 }
 
@@ -33,24 +33,23 @@ export const OPEN: ApiServerOptions = {
   maxWaiting: 256,
 }
 
+/** Over three servers of this process, or those that `spans` says; `bootstrap` is a peer of others. */
 export async function startTestApi(
   options: Partial<ApiServerOptions> = {},
   model: {
     readonly folder?: string
     readonly template?: string
-    readonly serverArgs?: readonly string[]
     readonly promptCacheTokens?: number
+    readonly bootstrap?: readonly string[]
     readonly spans?: readonly Span[]
-    readonly names?: readonly string[]
+    readonly publicName?: string
   } = {},
 ): Promise<TestApi> {
-  const { folder = DEMO, template = 'model', serverArgs = [], promptCacheTokens = 65_536 } = model
-  const { spans = DEMO_SPANS, names = [] } = model
-  const swarm = await startLocalSwarm({ model: folder, spans, names, threads: 1, extraArgs: serverArgs })
-  const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
-    bootstrap: [swarm.bootstrap],
-    threads: 1,
-  })
+  const { folder = DEMO, template = 'model', promptCacheTokens = 65_536, publicName } = model
+  const { spans = DEMO_SPANS, bootstrap: known = [] } = model
+  const swarm = await startServers(folder, spans, { bootstrap: [...known], publicName })
+  const { bootstrap, servers } = swarm
+  const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, threads: 1 })
   const logger = pino({ level: 'silent' })
   const server = await startApiServer({ registry: createMetrics(), logger }, { ...OPEN, ...options })
   const served = await ServedModel.open(opened, folder, { template, promptCacheTokens })
@@ -60,7 +59,8 @@ export async function startTestApi(
     url: `http://127.0.0.1:${server.port}`,
     server,
     model: opened,
-    swarm,
+    bootstrap,
+    servers,
     async stop() {
       await server.stop()
       await served.close()

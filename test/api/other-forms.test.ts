@@ -227,7 +227,7 @@ describe('embeddings', () => {
     const { input_ids: ids } = golden[1]!
     const { AutoDistributedModel } = await import('../../src/client/model/hidden-model.ts')
     await using model = await AutoDistributedModel.fromPretrained(api.model.checkpoint.folder, {
-      bootstrap: [api.swarm.bootstrap],
+      bootstrap: api.bootstrap,
       threads: 1,
     })
     const [expected, found] = [await model.forward([ids]), await api.model.hiddenStates([ids])].map(asFloat32)

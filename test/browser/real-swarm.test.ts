@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
+import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { type TestApi, startTestApi } from '../api/kit.ts'
+import { DEMO } from '../client/kit.ts'
 import { browserIsMissing, openPage, screenshot, startBrowser } from './chromium.ts'
 
 /** Two servers hold the middle: one of them is to be spared. */
@@ -18,19 +20,22 @@ const MOST_TOKENS = 300
 
 describe('the pages of an API over four servers in processes of their own', { skip: browserIsMissing() }, () => {
   let browser: Browser
+  let swarm: LocalSwarm
   let api: TestApi
 
   before(async () => {
     browser = await startBrowser()
-    api = await startTestApi({}, { spans: SPANS, names: NAMES })
+    swarm = await startLocalSwarm({ model: DEMO, spans: SPANS, names: NAMES, bootstrap: false, threads: 1 })
+    api = await startTestApi({}, { spans: [], bootstrap: [swarm.bootstrap] })
   })
   after(async () => {
     await browser?.close()
     await api?.stop()
+    await swarm?.stop()
   })
 
   function kill(peerId: string): void {
-    api.swarm.servers.find((server) => server.peerId === peerId)!.process.kill('SIGKILL')
+    swarm.servers.find((server) => server.peerId === peerId)!.process.kill('SIGKILL')
   }
 
   test('an answer goes on when its server is killed, the same to the letter, and the pages tell', async (t) => {
@@ -52,7 +57,7 @@ describe('the pages of an API over four servers in processes of their own', { sk
     await screenshot(page, 'recovery')
     const [spare = ''] = (await hops.nth(1).getAttribute('title'))!.split(',')
     assert.notEqual(spare, lost)
-    assert.ok(api.swarm.servers.some(({ peerId, blocks }) => peerId === spare && blocks === '3:6'))
+    assert.ok(swarm.servers.some(({ peerId, blocks }) => peerId === spare && blocks === '3:6'))
 
     const repaired = await answer.locator('.text').innerText()
     await answer.getByRole('button', { name: 'Retry' }).click()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
@@ -20,6 +21,9 @@ export interface Outcome {
 }
 
 const MAX_NEW_TOKENS = 32
+
+/** Who reads takes time: most troubles meet sessions in their midst, and the machine has time for all processes. */
+const READ_MS = 25
 
 /** Clients with a node of their own each. */
 export class Clients {
@@ -91,6 +95,9 @@ export class Clients {
 
 async function write(model: AutoDistributedModelForCausalLM, { prompt, options }: Task): Promise<readonly number[]> {
   const ids: number[] = []
-  for await (const { tokenIds } of model.stream(prompt, options)) ids.push(...tokenIds)
+  for await (const { tokenIds } of model.stream(prompt, options)) {
+    ids.push(...tokenIds)
+    await sleep(READ_MS)
+  }
   return ids
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { pino } from 'pino'
 import { TraceExport } from '../../src/api/trace-export.ts'
+import type { Span as BlockSpan } from '../../src/base/span.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
@@ -58,15 +59,33 @@ function setVariables(t: TestContext, variables: Record<string, string>): void {
   })
 }
 
-/** Two servers of four blocks each. */
-async function startSwarm(t: TestContext): Promise<LocalSwarm> {
-  const spans = [
-    [0, 4],
-    [4, 8],
-  ] as const
+const HALVES = [
+  [0, 4],
+  [4, 8],
+] as const
+
+async function startSwarm(t: TestContext, spans: readonly BlockSpan[] = HALVES): Promise<LocalSwarm> {
   const swarm = await startLocalSwarm({ model: BUNDLED_MODEL, spans, bootstrap: false, threads: 1 })
   t.after(() => swarm.stop())
   return swarm
+}
+
+/** A swarm whose servers send what they have when they end, and no sooner, as clients of this process do. */
+async function traced(t: TestContext): Promise<{ swarm: LocalSwarm; got: Span[] }> {
+  const { url, got } = await collect(t)
+  setVariables(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_BSP_SCHEDULE_DELAY: '600000' })
+  return { got, swarm: await startSwarm(t) }
+}
+
+/** Has all servers end in their own time, so that each sends what it has. */
+async function ended({ servers }: LocalSwarm): Promise<void> {
+  await Promise.all(
+    servers.map(async ({ process: server }) => {
+      const exit = once(server, 'exit')
+      server.kill('SIGTERM')
+      assert.deepEqual(await exit, [0, null])
+    }),
+  )
 }
 
 async function generate(t: TestContext, { bootstrap }: LocalSwarm): Promise<Ended> {
@@ -83,76 +102,80 @@ function valuesOf(attributes: readonly Attribute[]): Record<string, string | num
   )
 }
 
-test("a session and its steps on two servers are one trace, below the client's span", async (t) => {
-  const { url, got } = await collect(t)
-  // They are sent when a node stops, and no sooner.
-  setVariables(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_BSP_SCHEDULE_DELAY: '600000' })
-  const swarm = await startSwarm(t)
+test("what a client asks of two servers is one trace below the client's span", async (t) => {
+  const { got, swarm } = await traced(t)
   await generate(t, swarm)
-  const [session, ...others] = got
-  assert.equal(session!.name, 'session')
-  assert.deepEqual(others, [])
-  assert.equal(session!.parentSpanId, undefined)
-  assert.equal(session!.traceId, `${'0'.repeat(16)}${session!.spanId}`)
-  const [first, second] = swarm.servers.map(({ peerId }) => peerId)
-  const { name, attributes } = session!.events[0]!
-  assert.deepEqual([name, valuesOf(attributes)], ['route', { 'petals.route': `0:4 ${first}, 4:8 ${second}` }])
+  const sessions = got.splice(0)
+  await passThrough(swarm)
+  const passes = got.splice(0)
+  await ended(swarm)
 
-  await swarm.stop()
-  const { 'petals.position': tokens } = valuesOf(session!.attributes)
-  for (const [server, blocks] of [
-    [first, '0:4'],
-    [second, '4:8'],
-  ]) {
-    const steps = got
-      .filter(({ attributes }) => valuesOf(attributes)['petals.server'] === server)
-      .toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)))
-    assert.equal(steps.length, 4, 'the prompt, and each token but the last')
-    let position = 0
-    for (const step of steps) {
-      assert.deepEqual([step.name, step.traceId, step.parentSpanId], ['step', session!.traceId, session!.spanId])
-      assert.ok(BigInt(step.endTimeUnixNano) >= BigInt(step.startTimeUnixNano))
-      const { 'petals.waited_seconds': waited, ...values } = valuesOf(step.attributes)
-      assert.ok(Number(waited) >= 0)
-      const stepTokens = Number(values['petals.tokens'])
-      assert.deepEqual(values, {
-        'petals.server': server,
-        'petals.blocks': blocks,
-        'petals.tokens': stepTokens,
-        'petals.position': position,
-      })
-      position += stepTokens
+  await t.test('a session, with its steps', () => {
+    const [session, ...others] = sessions
+    assert.equal(session!.name, 'session')
+    assert.deepEqual(others, [])
+    assert.equal(session!.parentSpanId, undefined)
+    assert.equal(session!.traceId, `${'0'.repeat(16)}${session!.spanId}`)
+    const [first, second] = swarm.servers.map(({ peerId }) => peerId)
+    const { name, attributes } = session!.events[0]!
+    assert.deepEqual([name, valuesOf(attributes)], ['route', { 'petals.route': `0:4 ${first}, 4:8 ${second}` }])
+
+    const { 'petals.position': tokens } = valuesOf(session!.attributes)
+    const ofSession = got.filter(({ name }) => name === 'step')
+    for (const [server, blocks] of [
+      [first, '0:4'],
+      [second, '4:8'],
+    ]) {
+      const steps = ofSession
+        .filter(({ attributes }) => valuesOf(attributes)['petals.server'] === server)
+        .toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)))
+      assert.equal(steps.length, 4, 'the prompt, and each token but the last')
+      let position = 0
+      for (const step of steps) {
+        assert.deepEqual([step.traceId, step.parentSpanId], [session!.traceId, session!.spanId])
+        assert.ok(BigInt(step.endTimeUnixNano) >= BigInt(step.startTimeUnixNano))
+        const { 'petals.waited_seconds': waited, ...values } = valuesOf(step.attributes)
+        assert.ok(Number(waited) >= 0)
+        const stepTokens = Number(values['petals.tokens'])
+        assert.deepEqual(values, {
+          'petals.server': server,
+          'petals.blocks': blocks,
+          'petals.tokens': stepTokens,
+          'petals.position': position,
+        })
+        position += stepTokens
+      }
+      assert.equal(position, tokens)
     }
-    assert.equal(position, tokens)
-  }
-  assert.equal(new Set(got.map(({ spanId }) => spanId)).size, 9)
+    assert.equal(new Set([session!, ...ofSession].map(({ spanId }) => spanId)).size, 9)
+  })
+
+  await t.test('passes, each request to a server with its span on that server', () => {
+    const kinds = passes.map(({ name, attributes }) => `${name} ${valuesOf(attributes)['petals.blocks']}`)
+    assert.deepEqual(new Set(kinds), new Set(['forward 0:4', 'forward 4:8', 'backward 0:4', 'backward 4:8']))
+    const ofPasses = got.filter(({ name }) => name !== 'step')
+    assert.equal(ofPasses.length, passes.length)
+    for (const { name, traceId, spanId, attributes } of passes) {
+      const served = ofPasses.filter((span) => span.traceId === traceId)
+      assert.deepEqual(
+        served.map(({ name, parentSpanId, attributes }) => ({ name, parentSpanId, ...valuesOf(attributes) })),
+        [{ name, parentSpanId: spanId, ...valuesOf(attributes) }],
+      )
+      assert.equal(valuesOf(attributes)['petals.tokens'], 3)
+    }
+  })
 })
 
-test('passes are traces as well, each request to a server with its span on that server', async (t) => {
-  const { url, got } = await collect(t)
-  setVariables(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url })
-  const swarm = await startSwarm(t)
+/** A forward and a backward pass of this process, whose spans are sent at its end. */
+async function passThrough({ bootstrap }: LocalSwarm): Promise<void> {
   const tracing = new TraceExport(pino({ level: 'silent' }))
-  const bootstrap = [swarm.bootstrap]
-  await using model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, { bootstrap, tracing })
+  const options = { bootstrap: [bootstrap], tracing, threads: 1 }
+  await using model = await AutoDistributedModelForCausalLM.fromPretrained(BUNDLED_MODEL, options)
   const hidden = await model.embed([[5, 6, 7]])
   await model.layers.forward(hidden)
   await model.layers.backward(hidden, hidden)
   await tracing.stop()
-  const asked = got.splice(0)
-  await swarm.stop()
-  const kinds = asked.map(({ name, attributes }) => `${name} ${valuesOf(attributes)['petals.blocks']}`)
-  assert.deepEqual(new Set(kinds), new Set(['forward 0:4', 'forward 4:8', 'backward 0:4', 'backward 4:8']))
-  assert.equal(got.length, asked.length)
-  for (const { name, traceId, spanId, attributes } of asked) {
-    const served = got.filter((span) => span.traceId === traceId)
-    assert.deepEqual(
-      served.map(({ name, parentSpanId, attributes }) => ({ name, parentSpanId, ...valuesOf(attributes) })),
-      [{ name, parentSpanId: spanId, ...valuesOf(attributes) }],
-    )
-    assert.equal(valuesOf(attributes)['petals.tokens'], 3)
-  }
-})
+}
 
 test('the sampler leaves out all spans of a request, on all nodes', async (t) => {
   const { url, got } = await collect(t)
@@ -163,12 +186,12 @@ test('the sampler leaves out all spans of a request, on all nodes', async (t) =>
   })
   const swarm = await startSwarm(t)
   await generate(t, swarm)
-  await swarm.stop()
+  await ended(swarm)
   assert.deepEqual(got, [])
 })
 
 test('an endpoint that is not there, or does not answer, costs a warning; without one nothing is sent', async (t) => {
-  const swarm = await startSwarm(t)
+  const swarm = await startSwarm(t, [[0, 8]])
   const { url, got } = await collect(t, 'hangs')
   const { stdout } = await generate(t, swarm)
   assert.deepEqual(got, [])

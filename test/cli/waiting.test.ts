@@ -9,7 +9,7 @@ import { chatOptions } from '../../src/cli/chat/options.ts'
 import { AnswerSettings } from '../../src/cli/chat/settings.ts'
 import { readOptions } from '../../src/cli/options/read-options.ts'
 import { Interruptible } from '../../src/cli/process/interruptible.ts'
-import { openChat } from '../../src/client/chat/open-chat.ts'
+import { openChat } from '../../src/client/chat-session/open-chat.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { start, until } from './kit.ts'
 
@@ -95,7 +95,7 @@ test('a first attempt that takes long is told by what is known, and then by what
 describe('with a swarm that holds half of a model', () => {
   let swarm: LocalSwarm
   before(async () => {
-    swarm = await startLocalSwarm({ model: BUNDLED_MODEL, spans: [[0, 4]], threads: 1 })
+    swarm = await startLocalSwarm({ model: BUNDLED_MODEL, spans: [[0, 4]], bootstrap: false, threads: 1 })
   })
   after(() => swarm.stop())
   const generate = (t: TestContext, ...args: string[]) =>

@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Adapter, openAdapter } from '../../src/checkpoint/adapter.ts'
 import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../../src/checkpoint/adapter/adapter-digest.ts'
-import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import type { LocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { ActiveAdapter } from '../../src/client/remote/active-adapter.ts'
 import type { Request } from '../../src/swarm/frames/messages.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { maxError } from '../families/support.ts'
+import { startProcesses } from './kit.ts'
 
 const MODELS = join(import.meta.dirname, '../../models')
 const DEMO = join(MODELS, 'demo'),
@@ -39,7 +40,7 @@ function message(loaded: LoadedModule): Request<'adapter'> {
 describe('adapters in a swarm', () => {
   let swarm: LocalSwarm, base: AutoDistributedModelForCausalLM, own: Adapter, golden: Golden[]
   before(async () => {
-    swarm = await startLocalSwarm({
+    swarm = await startProcesses({
       model: DEMO,
       spans: [
         [0, 4],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import { startProcesses } from './kit.ts'
 import type { GenerationOptions } from '../../src/sampling/options/options.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
@@ -29,7 +29,7 @@ async function reference(): Promise<Reference> {
 
 test('a beam search over three servers computes each token once, and gives the same with one killed', async () => {
   const { promptIds, options, sequences } = await reference()
-  const swarm = await startLocalSwarm({
+  const swarm = await startProcesses({
     model: MODEL,
     spans: [
       [0, 3],

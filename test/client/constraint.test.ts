@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import type { LocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { resultOf } from '../../src/client/generation/continuations.ts'
 import type { GenerationResult } from '../../src/client/generation/result.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
@@ -9,7 +9,7 @@ import { PromptCache } from '../../src/client/prompt-cache/prompt-cache.ts'
 import type { Constraint } from '../../src/sampling/grammar/constraint.ts'
 import type { JsonObject } from '../../src/sampling/grammar/json/json.ts'
 import type { GenerationOptions } from '../../src/sampling/options/options.ts'
-import { DEMO } from './kit.ts'
+import { DEMO, startProcesses } from './kit.ts'
 
 const PROMPT = 'The captain of the ship is '
 const SCHEMA = {
@@ -29,7 +29,7 @@ const isValid = new Ajv2020().compile(SCHEMA)
 let swarm: LocalSwarm
 let model: AutoDistributedModelForCausalLM
 before(async () => {
-  swarm = await startLocalSwarm({
+  swarm = await startProcesses({
     model: DEMO,
     spans: [
       [0, 4],

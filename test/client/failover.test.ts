@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
+import type { LocalServer, LocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
 import { inferredTokens } from '../../bench/metrics.ts'
+import { startProcesses } from './kit.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const GOLDEN = new URL('../../models/demo-golden.json', import.meta.url).pathname
@@ -26,7 +27,7 @@ async function withSwarm(
   run: (swarm: LocalSwarm, model: AutoDistributedModelForCausalLM, golden: GoldenText) => Promise<void>,
 ): Promise<void> {
   const golden = (JSON.parse(await readFile(GOLDEN, 'utf8')) as { greedy: GoldenText[] }).greedy[0]!
-  const swarm = await startLocalSwarm({
+  const swarm = await startProcesses({
     model: MODEL,
     spans: [
       [0, 4],

@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { pino } from 'pino'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { type LocalSwarm, type LocalSwarmOptions, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, serve } from '../../src/server/serve.ts'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../src/swarm/node/node.ts'
+
+const silent = pino({ level: 'silent' })
 
 export const DEMO = new URL('../../models/demo', import.meta.url).pathname
 
@@ -47,10 +50,11 @@ export async function startServers(
     bootstrap?: string[]
     allowClientAdapters?: boolean
     adapterBytes?: number
+    publicName?: string | undefined
   } = {},
 ): Promise<TestSwarm> {
   const checkpoint = await openCheckpoint(model)
-  const logger = pino({ level: 'silent' })
+  const logger = silent
   const servers: TestServer[] = []
   const bootstrap: string[] = [...known]
   const stop = async () => {
@@ -80,4 +84,29 @@ export async function startServers(
     if (bootstrap.length === 0) bootstrap.push(node.multiaddrs[0]!)
   }
   return { bootstrap, servers, stop }
+}
+
+/** Servers in processes of their own, for tests that end them; they know each other by a node of this process. */
+export async function startProcesses(options: Omit<LocalSwarmOptions, 'bootstrap'>): Promise<LocalSwarm> {
+  const meetingPoint = await createSwarmNode({
+    identity: await loadIdentity(),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    logger: silent,
+  })
+  try {
+    await meetingPoint.start()
+    await meetingPoint.records.start()
+    const bootstrap = meetingPoint.multiaddrs[0]!
+    const extraArgs = [...(options.extraArgs ?? []), '--bootstrap', bootstrap]
+    const swarm = await startLocalSwarm({ ...options, bootstrap: false, extraArgs })
+    const stop = async (): Promise<void> => {
+      await swarm.stop()
+      await meetingPoint.records.stop()
+      await meetingPoint.stop()
+    }
+    return { ...swarm, bootstrap, stop }
+  } catch (error) {
+    await meetingPoint.stop()
+    throw error
+  }
 }

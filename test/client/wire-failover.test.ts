@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import type { Recovery } from '../../src/client/session/inference-session.ts'
 import type { RouteHop } from '../../src/client/session/route-hop.ts'
 import { asFloat32 } from '../../src/tensor/tensor.ts'
 import { encodeActivations, widen } from '../../src/tensor/travel.ts'
+import { startProcesses } from './kit.ts'
 
 const MODEL = new URL('../../models/demo', import.meta.url).pathname
 const PROMPT = 'The state of the Union is'
@@ -21,7 +21,7 @@ function distance(found: Float32Array, exact: Float32Array): number {
 }
 
 test('a text whose server is killed is the one that the same form gives without that', async (t) => {
-  const swarm = await startLocalSwarm({
+  const swarm = await startProcesses({
     model: MODEL,
     spans: [
       [0, 4],

@@ -53,6 +53,7 @@ async function startSwarm(t: TestContext): Promise<{ servers: number[]; api: num
       [3, 6],
       [6, 8],
     ],
+    bootstrap: false,
     threads: 1,
   })
   t.after(() => swarm.stop())

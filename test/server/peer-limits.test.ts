@@ -6,7 +6,7 @@ import { type RunningServer, serve } from '../../src/server/serve.ts'
 import type { SwarmNode } from '../../src/swarm/node/node.ts'
 import { newTrace } from '../../src/swarm/node/trace.ts'
 import { fromFloat32 } from '../../src/tensor/tensor.ts'
-import { eventually, silent, startNode, targetOf } from '../swarm/kit.ts'
+import { eventually, silent, startNode, suiteScope, targetOf } from '../swarm/kit.ts'
 
 /* What one peer may have of a server at a time, and how long what was opened for it lives. */
 const FOLDER = new URL('../fixtures/llama', import.meta.url).pathname
@@ -17,8 +17,8 @@ const PATIENCE = { timeoutMs: 30_000 }
 let node: SwarmNode, client: SwarmNode, other: SwarmNode, server: RunningServer
 let numSessions = 0
 
-before(async (t) => {
-  const suite = t as Parameters<typeof startNode>[0]
+const suite = suiteScope()
+before(async () => {
   node = await startNode(suite)
   const checkpoint = await openCheckpoint(FOLDER)
   const span = { start: 0, end: 1, device: CPU, dtype: 'float32', threads: 1, spin: false } as const

@@ -13,7 +13,7 @@ import type { SwarmNode } from '../../src/swarm/node/node.ts'
 import { newTrace } from '../../src/swarm/node/trace.ts'
 import { type PackedTensor, activationBytes } from '../../src/tensor/activations.ts'
 import { type Tensor, fromFloat32 } from '../../src/tensor/tensor.ts'
-import { eventually, silent, startNode, targetOf } from '../swarm/kit.ts'
+import { eventually, silent, startNode, suiteScope, targetOf } from '../swarm/kit.ts'
 
 /*
  * What a request takes of a server (cache, bytes, a session, a stream, an adapter's place) is given back on every way
@@ -39,8 +39,8 @@ const packedOnes = (...shape: number[]): PackedTensor => ({
 let node: SwarmNode, client: SwarmNode, server: RunningServer
 let numSessions = 0
 
-before(async (t) => {
-  const suite = t as Parameters<typeof startNode>[0]
+const suite = suiteScope()
+before(async () => {
   node = await startNode(suite)
   const checkpoint = await openCheckpoint(FOLDER)
   const span = { start: 0, end: 1, device: CPU, dtype: 'float32', threads: 1, spin: false } as const

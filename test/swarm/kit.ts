@@ -1,4 +1,5 @@
-import type { TestContext } from 'node:test'
+import { after } from 'node:test'
+import { Cleanup } from '../../src/cli/process/cleanup.ts'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { createSwarmNode, type SwarmLogger, type SwarmNode, type SwarmNodeOptions } from '../../src/swarm/node/node.ts'
 import type { ServerRecord } from '../../src/swarm/records/record.ts'
@@ -12,8 +13,20 @@ export const LOOPBACK = ['/ip4/127.0.0.1/tcp/0']
 
 export const silent: SwarmLogger = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 
+/** What is undone at the end: a test's context is one. */
+export interface Scope {
+  after(step: () => Promise<void>): void
+}
+
+/** The scope of a whole file, to be asked for where its hooks are. */
+export function suiteScope(): Scope {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+  return { after: (step) => cleanup.add(step) }
+}
+
 /** A started node on loopback that is stopped after the test. */
-export async function startNode(t: TestContext, options: Partial<SwarmNodeOptions> = {}): Promise<SwarmNode> {
+export async function startNode(t: Scope, options: Partial<SwarmNodeOptions> = {}): Promise<SwarmNode> {
   const node = await createSwarmNode({ identity: await loadIdentity(), listen: LOOPBACK, logger: silent, ...options })
   await node.start()
   t.after(() => node.stop())

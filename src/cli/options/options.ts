@@ -344,7 +344,7 @@ export const generationOptions = {
   logprobs,
 } as const satisfies OptionTable
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
 /** Where options may be given besides the command line. */
 export const configOptions = {

@@ -52,6 +52,7 @@ async function* verifyWithOwnServers(options: VerifyOptions, cuts: readonly numb
   const swarm = await startLocalSwarm({
     model: folder,
     spans,
+    bootstrap: false,
     threads: 1,
     signal: options.signal,
     extraArgs: ['--device', device, ...(dhtPrefix === undefined ? [] : ['--dht-prefix', dhtPrefix])],

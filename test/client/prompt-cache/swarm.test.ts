@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inferredTokens } from '../../../bench/metrics.ts'
-import { type LocalServer, type LocalSwarm, startLocalSwarm } from '../../../src/cli/process/local-swarm.ts'
+import type { LocalServer, LocalSwarm } from '../../../src/cli/process/local-swarm.ts'
 import { resultOf } from '../../../src/client/generation/continuations.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
 import { type CachedResult, PromptCache } from '../../../src/client/prompt-cache/prompt-cache.ts'
 import type { Span } from '../../../src/base/span.ts'
 import { eventually } from '../../eventually.ts'
-import { DEMO } from '../kit.ts'
+import { DEMO, startProcesses } from '../kit.ts'
 import { someIds } from './some-ids.ts'
 
 /*
@@ -29,7 +29,7 @@ function read(servers: readonly LocalServer[]): Promise<number[]> {
 
 async function withSwarm(spans: readonly Span[], cacheTokens: number, run: (setup: Setup) => Promise<void>) {
   const extraArgs = ['--attn-cache-tokens', String(cacheTokens)]
-  const swarm = await startLocalSwarm({ model: DEMO, spans, threads: 1, extraArgs })
+  const swarm = await startProcesses({ model: DEMO, spans, threads: 1, extraArgs })
   const parts: AsyncDisposable[] = []
   try {
     const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, {
