@@ -16,7 +16,7 @@ import { MAX_PROMPTED_TOKENS, MAX_RECORDINGS } from '../plan/run-limits.ts'
 import { cutAtPrompts } from './prompted-batch.ts'
 import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
 import { PromptMemory } from './prompt-memory.ts'
-import { Recordings } from './recordings.ts'
+import { Recordings, isRefusal } from './recordings.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
@@ -59,6 +59,8 @@ export class DeviceRunner implements Runner {
   readonly #sessions: SpanSessions
   readonly #cpu: Pointer
   readonly #memory: Pointer
+  /** Whether a session that records has run something that is not recorded. */
+  #ranBeside = false
   /** Where deep prompts lie, once there are any. */
   #prompts: PromptMemory | undefined
 
@@ -117,7 +119,11 @@ export class DeviceRunner implements Runner {
     const session = sessionOf()
     this.#step.write(batch)
     if (batch.prompts !== undefined) this.#promptMemory().write(batch, batch.prompts)
-    const runOnce = (): void => this.#runOnce(session, batch, table)
+    const runAfresh = (): void => {
+      this.#sessions.close()
+      this.#runOnce(sessionOf(), batch, table)
+    }
+    const runOnce = (): void => this.#runBeside(session, batch, table, runAfresh)
     if (session.records && this.#options.recorded === batch.memory && batch.tokens === 1) {
       this.#recordings!.run({
         session: session.pointer,
@@ -125,13 +131,24 @@ export class DeviceRunner implements Runner {
         // The total length is recorded with the run: the cache's own is right for every step.
         bind: (graphId) => this.#bind(session, batch, table, batch.capacity, graphId),
         runOnce,
-        runAfresh: () => {
-          this.#sessions.close()
-          this.#runOnce(sessionOf(), batch, table)
-        },
+        runAfresh,
       })
     } else runOnce()
     this.#step.read(batch.output)
+  }
+
+  /**
+   * A run that is not recorded, in a session whose steps may be: where the library takes no such runs, which the first
+   * one shows, nothing is recorded.
+   */
+  #runBeside(session: SpanSession, batch: RowBatch, table: DeviceRope, runAfresh: () => void): void {
+    try {
+      this.#runOnce(session, batch, table)
+      this.#ranBeside ||= session.records
+    } catch (error) {
+      if (!session.records || this.#ranBeside || !isRefusal(error)) throw error
+      this.#recordings!.fallBack(error, runAfresh)
+    }
   }
 
   #runOnce(session: SpanSession, batch: RowBatch, table: DeviceRope): void {

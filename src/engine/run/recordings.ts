@@ -79,6 +79,21 @@ export class Recordings {
     this.#isRefused = true
   }
 
+  /**
+   * Nothing is recorded any more, as after `refuse`, and a run that has failed is done again without. Where it fails
+   * then, too, it was not recording that was refused.
+   */
+  fallBack(error: unknown, runAfresh: () => void): void {
+    this.#isRefused = true
+    try {
+      runAfresh()
+    } catch (again) {
+      this.#isRefused = false
+      throw again
+    }
+    this.#warn(error)
+  }
+
   /** The session goes, and with it what was recorded of it. */
   forget(session: Pointer): void {
     for (const [key, recording] of this.#recorded) if (recording.session === session) this.#remove(key)
@@ -103,20 +118,8 @@ export class Recordings {
     } catch (error) {
       run[Symbol.dispose]()
       if (!isRefusal(error)) throw error
-      this.#without(error, runAfresh)
+      this.fallBack(error, runAfresh)
     }
-  }
-
-  /** Where the run fails without being recorded, too, it was not recording that was refused. */
-  #without(error: unknown, runAfresh: () => void): void {
-    this.#isRefused = true
-    try {
-      runAfresh()
-    } catch (again) {
-      this.#isRefused = false
-      throw again
-    }
-    this.#warn(error)
   }
 
   #warn(error: unknown): void {

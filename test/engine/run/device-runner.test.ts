@@ -301,6 +301,17 @@ for (const [form, target, records] of FORMS) {
         assert.equal(warned.mock.callCount(), 1)
       })
 
+      test('where such a session takes no runs that are not recorded, nothing is recorded', (context) => {
+        const own = new DeviceRunner(env, span, graphsOf, { maxTokens: 16, recorded: memory })
+        context.after(() => own.close())
+        run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+        const warned = context.mock.method(process, 'emitWarning', () => undefined)
+        const runs = context.mock.method(BoundRun.prototype, 'run')
+        runs.mock.mockImplementationOnce(refuseToRecord)
+        for (const past of [4, 5, 6]) step(own, past)
+        assert.deepEqual([runs.mock.callCount(), own.numRecordings, warned.mock.callCount()], [4, 0, 1])
+      })
+
       test('where a session that records cannot be made, one that does not is', (context) => {
         const warned = context.mock.method(process, 'emitWarning', () => undefined)
         let asked = 0
