@@ -38,8 +38,10 @@ const OPTIONS: Record<string, Partial<ResolvedOptions>> = {
   'temperature 0.8, top-p 0.9 of all, log-probabilities': { temperature: 0.8, topP: 0.9, logprobs: true, seed: 1 },
 }
 
+type Source = Required<Omit<TokenSource, 'heldIds'>>
+
 /** No blocks in between: what is left of a client is embedding, head and the choice of tokens. */
-function withoutBlocks(ends: ModelEnds): Required<Omit<TokenSource, 'heldIds'>> {
+function withoutBlocks(ends: ModelEnds): Source {
   const feed = async (ids: readonly number[]): Promise<Float32Array> =>
     asFloat32(sliceRows(await ends.embed(ids.slice(-1)), 0, 1)).slice()
   return { next: async (ids) => ends.head(await feed(ids)), beforeHead: { head: ends, feed } }
@@ -47,23 +49,26 @@ function withoutBlocks(ends: ModelEnds): Required<Omit<TokenSource, 'heldIds'>> 
 
 /**
  * What choosing tokens out of 128 k takes of a client's main thread, and how long that is held up at most: tokens
- * chosen beside the head, and, as for own logits processors, on the main thread. Rounds alternate.
+ * chosen beside the head, by one thread and by two, and, as for own logits processors, on the main thread.
  */
 export async function benchSampling(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'petals-node-bench-'))
   await writeSyntheticLlama(folder, MODEL)
-  const ends = await ModelEnds.load({ checkpoint: await openCheckpoint(folder), ...THREADS })
-  const { next, beforeHead } = withoutBlocks(ends)
+  const checkpoint = await openCheckpoint(folder)
+  const ends = await Promise.all([1, 2].map((choosers) => ModelEnds.load({ checkpoint, ...THREADS, choosers })))
+  const [{ next, beforeHead }, { beforeHead: shared }] = ends.map(withoutBlocks) as [Source, Source]
   try {
     for (const [what, options] of Object.entries(OPTIONS)) {
       console.log(what)
       for (const sessions of SESSIONS) {
         await measure(`  ${sessions} sessions, logits on the main thread`, { next }, sessions, options)
-        await measure(`  ${sessions} sessions, tokens from the head's threads`, { next, beforeHead }, sessions, options)
+        await measure(`  ${sessions} sessions, tokens from the head's thread`, { next, beforeHead }, sessions, options)
+        const both = { next, beforeHead: shared }
+        await measure(`  ${sessions} sessions, tokens from two threads`, both, sessions, options)
       }
     }
   } finally {
-    await ends.close()
+    for (const each of ends) await each.close()
     await rm(folder, { recursive: true })
   }
 }

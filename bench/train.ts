@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { openCheckpoint } from '../src/checkpoint/checkpoint.ts'
+import { collectBuffersWithHeap } from '../src/cli/process/collect-buffers.ts'
 import { startLocalSwarm } from '../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../src/client/model/model.ts'
 import { Engine } from '../src/engine/engine.ts'
@@ -25,9 +26,10 @@ const TIMEOUT_MS = 600_000
 /**
  * What a forward and backward pass over a batch costs through three servers, beside the same in one process with the
  * same engine, and beside PyTorch where a Python with torch and transformers is found. Rounds alternate, so that all
- * see the same machine; each side has all cores.
+ * see the same machine; each side has all cores. This process is the client, set up as `petals-node tune` is.
  */
 export async function benchTrain(): Promise<void> {
+  collectBuffersWithHeap()
   const threads = availableParallelism()
   const checkpoint = await openCheckpoint(MODEL)
   const { numBlocks, hiddenSize } = checkpoint.config

@@ -3,12 +3,16 @@ import { errorCode, errorMessage } from '../../src/base/errors.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { bufferCapacity } from '../../src/engine/cache/buffers/buffer-capacity.ts'
 import { planSpan } from '../../src/engine/plan/plan.ts'
+import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
 import { chooseDevice, cudaProblems } from '../../src/runtime/choose-device.ts'
 import { inspectCuda } from '../../src/runtime/cuda/cuda-report.ts'
 import { type Device, deviceText, parseDevice } from '../../src/runtime/device.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { checkFixture, fixtureNames } from './fixtures.ts'
+import { OPERATOR_PROBES } from './operator-probes.ts'
 import { PROBES } from './probes.ts'
+import { RUNNER_PROBES } from './runner-probes.ts'
+import { verdictLine } from './verdict.ts'
 import { runReference } from './pytorch.ts'
 import { type SpeedResult, copyRate, measureSpeed } from './speed.ts'
 import { LLAMA_3_8B, syntheticCheckpoint, weightBytes } from './synthetic.ts'
@@ -58,11 +62,11 @@ async function checkFixtures(device: Device): Promise<boolean> {
     }
     for (const fixture of fixtureNames()) {
       try {
-        const { error, limit } = await checkFixture(fixture, device, dtype)
+        const { error, limit, byBlock } = await checkFixture(fixture, device, dtype)
         right &&= error < limit
         console.log(
           `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
-            `${error.toExponential(1)} of ${limit.toExponential(1)}`,
+            `${error.toExponential(1)} of ${limit.toExponential(1)}${byBlock ? ', block by block' : ''}`,
         )
       } catch (error) {
         if (errorCode(error) === 'GRAPH_UNSUPPORTED') {
@@ -81,13 +85,16 @@ async function checkProbes(device: Device): Promise<boolean> {
   const dtype = device.kind === 'cuda' ? 'float16' : 'float32'
   console.log(`== what goes wrong on some devices, in ${dtype}`)
   let right = true
-  for (const { name, run } of PROBES) {
+  for (const { name, devices, run } of [...PROBES, ...OPERATOR_PROBES, ...RUNNER_PROBES]) {
+    if (devices !== undefined && !devices.includes(device.kind)) {
+      notRun.push(`${name}: not on ${device.kind}`)
+      continue
+    }
     try {
-      await run(device, dtype)
-      console.log(`ok     ${name}`)
+      console.log(verdictLine(name, (await run(device, dtype)) ?? undefined))
     } catch (error) {
       right = false
-      console.log(`FAILED ${name}: ${errorMessage(error)}`)
+      console.log(`FAILED   ${name}: ${errorMessage(error)}`)
     }
   }
   return right
@@ -152,6 +159,25 @@ function printSpeed(
   )
 }
 
+/** What is held of the device's memory beside the plan, which counts what could be held at most. */
+function printPlan(config: ModelConfig, { dtype, loadedBytes, workBytes, maxLength }: SpeedResult): void {
+  if (loadedBytes === undefined || workBytes === undefined) return
+  const cacheTokens = (Math.max(...BATCHES) + 1) * 2 ** Math.ceil(Math.log2(maxLength))
+  const plan = planSpan(config, {
+    device: 'cuda',
+    dtype,
+    memoryBytes: 1e12,
+    numBlocks: config.numBlocks,
+    cacheTokens,
+    prefillChunkTokens: CACHED_TOKENS,
+  })
+  const [held, planned] = [loadedBytes + workBytes, plan.weightBytes + plan.cacheBytes + plan.workspaceBytes]
+  console.log(
+    `weights, cache, sessions and recordings: ${gb(planned)} planned at most, ${gb(held)} held` +
+      (held > planned ? ': MORE THAN PLANNED' : ''),
+  )
+}
+
 async function checkSpeed(device: Device): Promise<boolean> {
   const rate = copyRate(device)
   console.log(
@@ -163,11 +189,15 @@ async function checkSpeed(device: Device): Promise<boolean> {
   let right = true
   for (const dtype of DTYPES.filter((one) => one !== (device.kind === 'webgpu' ? 'bfloat16' : 'float32'))) {
     try {
-      printSpeed(
-        await measureSpeed(checkpoint, { device, dtype, batches: BATCHES, cachedTokens: CACHED_TOKENS, steps: STEPS }),
-        weightBytes(checkpoint),
-        rate,
-      )
+      const speed = await measureSpeed(checkpoint, {
+        device,
+        dtype,
+        batches: BATCHES,
+        cachedTokens: CACHED_TOKENS,
+        steps: STEPS,
+      })
+      printSpeed(speed, weightBytes(checkpoint), rate)
+      if (device.kind === 'cuda') printPlan(checkpoint.config, speed)
     } catch (error) {
       right = false
       console.log(`FAILED ${dtype} ${errorCode(error)}: ${errorMessage(error)}`)

@@ -5,12 +5,15 @@ import { CPU, type Device } from '../../src/runtime/device.ts'
 import { convert } from '../../src/tensor/convert.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
+import type { Verdict } from './verdict.ts'
 
 /** One thing that goes wrong on some devices and not on others. */
 export interface Probe {
   readonly name: string
+  /** Where it makes sense; everywhere where not given. */
+  readonly devices?: readonly Device['kind'][] | undefined
   /** Throws what goes wrong, or says how far a result is off. */
-  run(device: Device, dtype: FloatDType): Promise<void>
+  run(device: Device, dtype: FloatDType): Promise<Verdict | void>
 }
 
 const FOLDER = new URL('../../test/fixtures', import.meta.url).pathname

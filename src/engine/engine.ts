@@ -2,7 +2,6 @@ import { EventEmitter } from 'node:events'
 import { orAborted } from '../base/abort.ts'
 import type { PetalsError } from '../base/errors.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
-import type { Device } from '../runtime/device.ts'
 import { attachEnvironment } from '../runtime/environment.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -14,9 +13,11 @@ import { layOutRows } from './cache/rows/row-layout.ts'
 import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory.ts'
 import { scalesOf } from './cache/rows/scales.ts'
 import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
-import { type LoadOptions, type LoadResult, loadSpan, releaseSessions } from './loading/load.ts'
+import { type LoadOptions, type LoadResult, loadSpan } from './loading/load.ts'
+import { releaseSpan } from './loading/release-span.ts'
 import { passPieceTokens } from './plan/pass-pieces.ts'
 import { blockBytes } from './plan/plan.ts'
+import { defaultRunLimits } from './plan/run-limits.ts'
 import { InlineDecode } from './run/inline-decode.ts'
 import type { EngineSession } from './session/engine-session.ts'
 import { EngineSessions, type EngineSessionOptions } from './session/engine-sessions.ts'
@@ -35,13 +36,6 @@ export interface EngineOptions extends LoadOptions {
   /** What backward passes may take of memory; without it none are computed. */
   readonly trainingBytes?: number | undefined
 }
-
-/** Decode rows bound in one run; more wait for the next one. Where each is bound by itself, a few are enough. */
-const MAX_BATCH_ROWS = 64
-const MAX_OWN_ROWS = 16
-
-/** One chunk is what a decode step of another session may have to wait for. */
-const PREFILL_CHUNK_TOKENS = 256
 
 interface EngineEvents {
   run: [RunReport]
@@ -87,7 +81,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     try {
       engine = new Engine(options, loaded, (performance.now() - began) / 1000)
     } catch (error) {
-      releaseSessions(loaded)
+      releaseSpan(loaded.span)
       throw error
     }
     try {
@@ -103,10 +97,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     super()
     this.loadSeconds = loadSeconds
     const { checkpoint, start, end, dtype, cacheTokens } = options
-    const { device, prefillChunkTokens = PREFILL_CHUNK_TOKENS, maxBatchRows = defaultBatchRows(device) } = options
+    const { device } = options
+    const byDefault = defaultRunLimits({ device: device.kind, dtype })
+    const { prefillChunkTokens = byDefault.prefillChunkTokens, maxBatchRows = byDefault.maxBatchRows } = options
     const pieceTokens =
       options.prefillChunkTokens ??
-      passPieceTokens(checkpoint.config, { device: options.device.kind }, PREFILL_CHUNK_TOKENS)
+      passPieceTokens(checkpoint.config, { device: device.kind }, byDefault.prefillChunkTokens)
     this.config = checkpoint.config
     this.start = start
     this.end = end
@@ -234,12 +230,12 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #close(): Promise<void> {
     const ended = this.#thread.close()
     this.#accounts.close(this.#thread.failure!)
-    await ended
+    const hasShutDown = await ended
     await this.#training.close()
     this.#inline.close()
     this.#memory?.release()
     this.adapters.close()
-    releaseSessions(this.#loaded)
+    releaseSpan(this.#loaded.span, { onDevice: !hasShutDown })
   }
 
   #forwardEvents(): void {
@@ -254,8 +250,4 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.emit('failed', error)
     })
   }
-}
-
-function defaultBatchRows({ kind }: Device): number {
-  return kind === 'webgpu' ? MAX_OWN_ROWS : MAX_BATCH_ROWS
 }

@@ -17,6 +17,8 @@ export interface AttentionForm {
   readonly window: number | undefined
   /** Whether something is added to the scores. */
   readonly biased: boolean
+  /** Whether each head has a score that takes part in softmax and in nothing else. */
+  readonly sinks: boolean
 }
 
 /** The forms of the operators in some graphs. */
@@ -27,21 +29,23 @@ export function attentionForms(graphs: readonly Pick<Graph, 'nodes'>[]): Attenti
     .map(({ attributes: { local_window_size: window }, inputs }): AttentionForm => ({
       window: window?.type === 'int' ? window.value : undefined,
       biased: inputs[BIAS_INPUT] !== undefined,
+      sinks: inputs[SINKS_INPUT] !== undefined,
     }))
   return [...new Map(forms.map((form) => [JSON.stringify(form), form])).values()]
 }
 
-/** Where the operator takes what is added to the scores. */
+/** Where the operator takes what is added to the scores, and the heads' own scores. */
 const BIAS_INPUT = 10
+const SINKS_INPUT = 11
 
 /**
  * Attention alone, of one row: `query`, `key` and `value` [1, tokens, heads * headDim], `past_key` and `past_value`
- * [1, kvHeads, capacity, headDim], `lengths` and `total` int32 [1], `bias` [1, numHeads, tokens, all] if it is biased
- * -> `output`, `present_key` and `present_value`.
+ * [1, kvHeads, capacity, headDim], `lengths` and `total` int32 [1], `bias` [1, numHeads, tokens, all] if it is biased,
+ * `sinks` [numHeads] if it has some -> `output`, `present_key` and `present_value`.
  */
 export function attentionGraph(
   { numHeads, kvHeads, headDim, dtype }: AttentionKind,
-  { window, biased }: AttentionForm,
+  { window, biased, sinks }: AttentionForm,
   scale: number,
 ): Graph {
   const g = new Graph('attention')
@@ -58,6 +62,7 @@ export function attentionGraph(
       seqlensK: g.input('lengths', 'int32', [1]),
       totalSequenceLength: g.input('total', 'int32', [1]),
       bias: biased ? g.input('bias', dtype, [1, numHeads, 'tokens', 'all']) : undefined,
+      sinks: sinks ? g.input('sinks', dtype, [numHeads]) : undefined,
     },
     { numHeads, numKvHeads: kvHeads, headDim, scale, window },
     'attention',

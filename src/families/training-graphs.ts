@@ -29,6 +29,8 @@ export interface TrainingGraphs {
   readonly backward: FinishedGraph
   /** What the backward pass takes of the forward pass. */
   readonly saved: readonly Value[]
+  /** As `backward`, from `output_gradient` and the forward pass's inputs alone. */
+  readonly both: FinishedGraph
   /** All parameters of either pass; each takes those that it names (see `encodeWithoutWeights`). */
   readonly weights: readonly Parameter[]
 }

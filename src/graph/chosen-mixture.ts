@@ -1,8 +1,9 @@
 import type { Graph } from './builder.ts'
 import type { ChosenExperts } from './chosen-experts.ts'
+import { openGates, splitPairs } from './expert-gate.ts'
 import { type ExpertGate, SILU } from './moe.ts'
-import { add, gather, matMulTransposed, mul, quickGelu, reshape, splitLast } from './ops.ts'
-import { clampAbove, clamp, constantLike, sumOfAxis } from './primitive-ops.ts'
+import { add, gather, matMulTransposed, mul, reshape } from './ops.ts'
+import { sumOfAxis } from './primitive-ops.ts'
 import { concatRows, cutRows, expertOrder, pick, reshapeLike } from './row-ops.ts'
 import { productOf } from './shapes.ts'
 import type { Value } from './value.ts'
@@ -47,24 +48,15 @@ export function chosenMixture(
 
     const flat = reshape(g, x, [all, hidden], 'flat')
     const gateUp = byExpert(pick(g, flat, order.fromTokens, 'sorted'), experts.gateUp, experts.gateUpBias, 'gate_up')
-    const outputs = byExpert(gated(g, gateUp, gate ?? SILU), experts.down, experts.downBias, 'down')
+    const outputs = byExpert(
+      openGates(g, ...splitPairs(g, gateUp), gate ?? SILU),
+      experts.down,
+      experts.downBias,
+      'down',
+    )
     const ofTokens = reshape(g, pick(g, outputs, order.toTokens, 'unsorted'), [all, topK, hidden], 'of_tokens')
     const shares = reshape(g, weights, [all, topK, 1], 'shares')
     const mixed = reshape(g, sumOfAxis(g, mul(g, ofTokens, shares, 'weighted'), 1, 'sum'), [all, hidden], 'mixed')
     return reshapeLike(g, mixed, x, 'of_rows')
   })
-}
-
-/** gateUp [..., 2 * width], in which gate and up alternate, to [..., width]. */
-function gated(g: Graph, gateUp: Value, { alpha, offset, limit }: ExpertGate): Value {
-  const [chosen = 1, both = 2] = gateUp.shape
-  const width = Number(both) / 2
-  const pairs = reshape(g, gateUp, [chosen, width, 2], 'pairs')
-  const [first, second] = splitLast(g, pairs, [1, 1], 'split_pairs').map((half) =>
-    reshape(g, half, [chosen, width], 'half'),
-  )
-  const gates = limit === undefined ? first! : clampAbove(g, first!, limit, 'clamped_gate')
-  const up = limit === undefined ? second! : clamp(g, second!, limit, 'clamped_up')
-  const opened = offset === 0 ? up : add(g, up, constantLike(g, up, offset, 'offset'), 'opened')
-  return mul(g, quickGelu(g, gates, alpha, 'gate'), opened, 'gated')
 }

@@ -192,3 +192,87 @@ function stackedParts(
     },
   }
 }
+
+/** A matrix [out, in] that holds those of all experts. */
+export interface WideMatrix {
+  readonly shape: readonly [number, number]
+  readonly parts: readonly MatrixPart[]
+}
+
+/**
+ * The matrices of all experts side by side, as those of one MLP: `gate` and `up` [experts * intermediate, hidden] give
+ * the channels of the first expert, then the second's, ...; `down` [hidden, experts * intermediate] takes them. Where
+ * experts are stored as one tensor, gate and up are `gateUp` [experts * 2 * intermediate, hidden], and alternate; its
+ * bias is one vector, that of `down` one for each expert.
+ */
+export type WideParts = { readonly down: WideMatrix } & (
+  | { readonly gate: WideMatrix; readonly up: WideMatrix }
+  | { readonly gateUp: WideMatrix; readonly gateUpBias: MatrixPart; readonly downBias: MatrixPart }
+)
+
+export function wideParts({ numExperts, intermediateSize, hiddenSize, names }: ExpertsOptions): WideParts {
+  const each = [...Array(numExperts).keys()]
+  const wide = numExperts * intermediateSize
+  const whole = { row: 0, column: 0, rowStep: 1 }
+  const below = (expert: number, rows: number) => ({ ...whole, rows, firstRow: expert * rows })
+  const beside = (expert: number) => ({
+    ...whole,
+    rows: hiddenSize,
+    columns: intermediateSize,
+    firstRow: 0,
+    firstColumn: expert * intermediateSize,
+  })
+  const down: readonly [number, number] = [hiddenSize, wide]
+  if (typeof names === 'function') {
+    const stored = each.map(names)
+    const rows = (name: 'gate' | 'up'): WideMatrix => ({
+      shape: [wide, hiddenSize],
+      parts: stored.map((own, expert) => ({
+        name: own[name],
+        shape: [intermediateSize, hiddenSize],
+        pieces: [below(expert, intermediateSize)],
+      })),
+    })
+    const columns = stored.map((own, expert) => ({
+      name: own.down,
+      shape: [hiddenSize, intermediateSize],
+      pieces: [beside(expert)],
+    }))
+    return { gate: rows('gate'), up: rows('up'), down: { shape: down, parts: columns } }
+  }
+  const stack = (name: string, rows: number, columns: number, pieces: MatrixPart['pieces']): MatrixPart => ({
+    name,
+    shape: [numExperts, rows, columns],
+    transposed: true,
+    pieces: pieces.map((piece, matrix) => ({ ...piece, matrix })),
+  })
+  const both = 2 * intermediateSize
+  const besideEachOther = each.map((expert) => ({
+    ...whole,
+    row: expert,
+    rows: 1,
+    columns: both,
+    firstRow: 0,
+    firstColumn: expert * both,
+  }))
+  return {
+    gateUp: {
+      shape: [2 * wide, hiddenSize],
+      parts: [
+        stack(
+          names.gateUp,
+          hiddenSize,
+          both,
+          each.map((expert) => below(expert, both)),
+        ),
+      ],
+    },
+    gateUpBias: { name: names.gateUpBias, shape: [numExperts, both], pieces: besideEachOther },
+    down: { shape: down, parts: [stack(names.down, intermediateSize, hiddenSize, each.map(beside))] },
+    downBias: {
+      name: names.downBias,
+      shape: [numExperts, hiddenSize],
+      pieces: [{ ...whole, rows: numExperts, firstRow: 0 }],
+    },
+  }
+}

@@ -34,12 +34,7 @@ type Declare = (part: string, matrix: ExpertMatrix) => ExpertWeight
  */
 export function expertWeights(g: Graph, target: Target, name: string, options: ExpertsOptions): ExpertWeights {
   lowerExperts(target)
-  if (!canRead(target.stored, options))
-    throw new GraphError(
-      'GRAPH_UNSUPPORTED',
-      'a mixture of experts of a quantized checkpoint',
-      'name the checkpoint that it was quantized from, with --quant',
-    )
+  requireReadable(target, options)
   const isMicroscaled = target.stored?.method === 'mxfp4'
   const format = quantOf(target)
   const quant = isMicroscaled ? QUANT_LAYOUTS.int8 : format && QUANT_LAYOUTS[format]
@@ -89,10 +84,17 @@ export function singleExpertWeights(
   }
 }
 
-/** Whether experts that are stored so are read: in MXFP4 those that are one tensor, in float8 those that are not. */
-function canRead(stored: Target['stored'], { names }: ExpertsOptions): boolean {
-  if (stored === undefined) return true
-  return stored.method === (typeof names === 'function' ? 'fp8' : 'mxfp4')
+/**
+ * Throws `GRAPH_UNSUPPORTED` for experts that are stored in a way that is not read: in MXFP4 those that are one tensor
+ * are, in float8 those that are not.
+ */
+export function requireReadable({ stored }: Pick<Target, 'stored'>, { names }: ExpertsOptions): void {
+  if (stored === undefined || stored.method === (typeof names === 'function' ? 'fp8' : 'mxfp4')) return
+  throw new GraphError(
+    'GRAPH_UNSUPPORTED',
+    'a mixture of experts of a quantized checkpoint',
+    'name the checkpoint that it was quantized from, with --quant',
+  )
 }
 
 /** Matrices of floats, quantized when they are loaded if the target asks for it. */

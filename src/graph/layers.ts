@@ -5,9 +5,10 @@ import type { Graph } from './builder.ts'
 import { GraphError } from './errors.ts'
 import { type ChosenExperts, chooseExperts } from './chosen-experts.ts'
 import { chosenMixture } from './chosen-mixture.ts'
+import { type ExpertShares, expertShares } from './expert-shares.ts'
 import { linear } from './linear.ts'
 import { addLora } from './lora.ts'
-import { lowerLinear, type Target } from './lowering.ts'
+import { lowerExperts, lowerLinear, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
 import { expertWeights, singleExpertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
@@ -30,6 +31,7 @@ import {
 } from './ops.ts'
 import { type HeadMatrices, linearByHeads } from './head-linear.ts'
 import { clamp, sigmoid } from './primitive-ops.ts'
+import { wideMixture } from './wide-mixture.ts'
 import { roundToBfloat16 } from './round-to-bfloat16.ts'
 import { lastDim } from './shapes.ts'
 import type { Value } from './value.ts'
@@ -148,8 +150,10 @@ export class Layers {
   }
 
   /** Chooses the experts of each token by a router's scores [..., experts]. */
-  route(scores: Value, options: RoutingOptions, name: string): Routing | ChosenExperts {
-    return (this.#target.form === 'training' ? chooseExperts : route)(this.graph, scores, options, name)
+  route(scores: Value, options: RoutingOptions, name: string): Routing | ChosenExperts | ExpertShares {
+    if (this.#target.form === 'training') return chooseExperts(this.graph, scores, options, name)
+    const choose = lowerExperts(this.#target) === 'Wide' ? expertShares : route
+    return choose(this.graph, scores, options, name)
   }
 
   /**
@@ -213,7 +217,8 @@ export class Layers {
    * A mixture of experts: each token's output is the weighted sum of its best experts' outputs. x [rows, tokens,
    * hidden] -> [rows, tokens, hidden].
    */
-  experts(x: Value, routing: Routing | ChosenExperts, name: string, options: ExpertsOptions): Value {
+  experts(x: Value, routing: Routing | ChosenExperts | ExpertShares, name: string, options: ExpertsOptions): Value {
+    if ('shares' in routing) return wideMixture(this.graph, this.#target, x, routing, options, name)
     if ('indices' in routing) {
       const weights = singleExpertWeights(this.graph, this.#target, name, options)
       return chosenMixture(this.graph, x, routing, weights, options.gate, name)

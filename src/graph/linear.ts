@@ -10,7 +10,7 @@ import { matMulTransposed } from './ops.ts'
 import { matMul } from './primitive-ops.ts'
 import { type AccuracyLevel, matMulNBits, matMulQuantized, quantizedShapes } from './quantized-ops.ts'
 import { lastDim } from './shapes.ts'
-import type { FloatMatrix, ParameterSource } from './parameter.ts'
+import { type FloatMatrix, type ParameterSource, transposedPart } from './parameter.ts'
 import type { Value } from './value.ts'
 
 /** Whether CPU sessions prepack the weight of each form (see `Parameter.prepacked`). */
@@ -42,8 +42,17 @@ export function linear(g: Graph, target: Target, x: Value, name: string, outFeat
     source: quant === undefined ? { kind: 'stored' } : { kind: 'widened', quant, module: { name, shape } },
   }
   if (target.form === 'training') return trainingLinear(g, target, x, matrix, packed)
+  return matrixProduct(g, target, x, matrix, name)
+}
+
+/**
+ * x [..., in] times the transpose of a matrix of floats [out, in], which is kept as the target says: [..., out]. Throws
+ * `GRAPH_UNSUPPORTED` as `linear`.
+ */
+export function matrixProduct(g: Graph, target: Target, x: Value, matrix: FloatMatrix, name: string): Value {
   const form = lowerLinear(target),
     format = linearFormat(target)
+  const [outFeatures = 0, inFeatures = 0] = matrix.shape
   if (format === undefined) {
     if (form === 'MatMul') return matMul(g, x, transposedWeight(g, x.dtype, matrix), name)
     const weight = g.parameter({ ...matrix, dtype: x.dtype, placement: 'external', prepacked: PREPACKED[form] })
@@ -72,7 +81,8 @@ function accuracyOf({ device }: Target): AccuracyLevel {
 /** Declares a stored matrix [out, in] as [in, out]. */
 function transposedWeight(g: Graph, dtype: DType, { name, shape, source }: FloatMatrix): Value {
   const [out = 0, inner = 0] = shape
-  const pieces = [{ row: 0, column: 0, rows: inner, firstRow: 0, rowStep: 1 }]
+  const whole = { name, shape, pieces: [{ row: 0, column: 0, rows: out, firstRow: 0, rowStep: 1 }] }
+  const parts = source.kind === 'assembled' ? source.parts : [whole]
   return g.parameter({
     name,
     dtype,
@@ -81,8 +91,8 @@ function transposedWeight(g: Graph, dtype: DType, { name, shape, source }: Float
     prepacked: PREPACKED.MatMul,
     source: {
       kind: 'assembled',
-      parts: [{ name, shape, transposed: true, pieces }],
-      quant: source.kind === 'widened' ? source.quant : undefined,
+      parts: parts.map((part) => transposedPart(part, inner)),
+      quant: source.kind === 'stored' ? undefined : source.quant,
     },
   })
 }

@@ -38,8 +38,8 @@ export type KvDType = 'int8'
  */
 export type LinearForm = 'FusedMatMul' | 'MatMul' | 'MatMulNBits' | 'MatMulBnb4' | 'MatMulIntegerToFloat'
 
-/** The operator that computes a mixture of experts. */
-export type ExpertsForm = 'MoE' | 'QMoE'
+/** The operator that computes a mixture of experts; `Wide`: products of the matrices of all experts side by side. */
+export type ExpertsForm = 'MoE' | 'QMoE' | 'Wide'
 
 /**
  * How attention is computed: by onnxruntime's fused operator, or by ONNX's own operators, which is slower and reads the
@@ -149,6 +149,7 @@ const QUANTIZED_LINEARS: Record<QuantFormat, LinearForm> = {
   'int8-rows': 'MatMulIntegerToFloat',
   int8: 'MatMulNBits',
   int4: 'MatMulNBits',
+  'int4-128': 'MatMulNBits',
   nf4: 'MatMulBnb4',
 }
 
@@ -163,27 +164,27 @@ export function lowerLinear(target: Target): LinearForm {
   return format === undefined ? linear : QUANTIZED_LINEARS[format]
 }
 
+/** Formats of linear layers that a CPU has quicker kernels for. */
+const ON_CPU: Partial<Record<BlockFormat, QuantFormat>> = { int8: 'int8-rows', int4: 'int4-128' }
+
 /** The format of linear layers' matrices; undefined: not quantized. For the matrices of experts see `quantOf`. */
 export function linearFormat(target: Pick<Target, 'device' | 'quant'>): QuantFormat | undefined {
   const format = quantOf(target)
-  return format === 'int8' && target.device === 'cpu' ? 'int8-rows' : format
+  return (target.device === 'cpu' && format !== undefined && ON_CPU[format]) || format
 }
 
 /**
- * The operator for a mixture of experts. Throws `GRAPH_UNSUPPORTED` if the device has no kernel for it: WebGPU has none
- * for MoE, and its QMoE gives wrong values.
+ * How a mixture of experts is computed. WebGPU has no kernel for MoE, and its QMoE gives wrong values. Throws
+ * `GRAPH_UNSUPPORTED` for a format that the device cannot compute it in.
  */
 export function lowerExperts(target: Target): ExpertsForm {
-  if (target.device === 'webgpu')
-    throw new GraphError(
-      'GRAPH_UNSUPPORTED',
-      'a mixture of experts on webgpu',
-      'it has no kernel that computes them right: use --device cpu',
-    )
   const format = target.stored?.method === 'mxfp4' ? 'mxfp4' : quantOf(target)
-  if (format === undefined) return 'MoE'
   const what = `a mixture of experts in ${format} on ${target.device}`
-  if (target.device !== 'cpu')
+  if (target.device === 'webgpu' && format === 'mxfp4')
+    throw new GraphError('GRAPH_UNSUPPORTED', what, 'name a checkpoint of the model in 16 bits')
+  if (target.device === 'webgpu' && format !== 'nf4') return 'Wide'
+  if (format === undefined) return 'MoE'
+  if (target.device === 'cuda')
     throw new GraphError(
       'GRAPH_UNSUPPORTED',
       what,

@@ -104,8 +104,8 @@ export interface MatrixPart {
 }
 
 /**
- * `rows` rows of the stored matrix from row `row` on, and of each as many columns from `column` on as the parameter
- * has.
+ * `rows` rows of the stored matrix from row `row` on, and of each `columns` columns from `column` on: where not given,
+ * as many as the parameter has.
  */
 export interface RowPiece {
   /** Which matrix of a stack; the first where not given. */
@@ -113,6 +113,9 @@ export interface RowPiece {
   readonly row: number
   readonly column: number
   readonly rows: number
+  readonly columns?: number | undefined
+  /** The parameter's column that the first becomes; 0 where not given. */
+  readonly firstColumn?: number | undefined
   /** The parameter's rows that they become: every `rowStep`-th row from `firstRow` on. */
   readonly firstRow: number
   readonly rowStep: number
@@ -148,4 +151,22 @@ export function storedTensors({
 /** The linear layer whose weight a part is. */
 export function storedModule({ name, shape: [out = 0, inner = 0] }: MatrixPart): StoredModule {
   return { name: name.replace(/\.weight$/, ''), shape: [out, inner] }
+}
+
+/** A part of a matrix that had so many columns, as a part of that matrix's transpose; its rows must lie together. */
+export function transposedPart({ transposed = false, pieces, ...part }: MatrixPart, columns: number): MatrixPart {
+  return {
+    ...part,
+    transposed: !transposed,
+    pieces: pieces.map((piece) => ({
+      matrix: piece.matrix,
+      row: piece.column,
+      column: piece.row,
+      rows: piece.columns ?? columns,
+      columns: piece.rows,
+      firstRow: piece.firstColumn ?? 0,
+      firstColumn: piece.firstRow,
+      rowStep: 1,
+    })),
+  }
 }

@@ -54,7 +54,7 @@ export interface Routing {
 }
 
 /** Stands for the score of an expert that must not be chosen: finite, since the operator subtracts scores. */
-const NEVER = -1e30
+export const NEVER = -1e30
 
 /** The least weight, so that its logarithm is finite. */
 const LEAST = 1e-37

@@ -4,8 +4,9 @@ import { fusedMatMul } from './matrix-ops.ts'
 import { add, cast, mul, reshape, softcap } from './ops.ts'
 import { MASKED, visible } from './primitive-attention.ts'
 import { append, filled, indicesOfAxis, matMul, softmax, transpose, where } from './primitive-ops.ts'
-import { type Angles, rotateHeads } from './rotary-pairs.ts'
-import { lastDim, productOf } from './shapes.ts'
+import { rotaryEmbedding } from './rotary-op.ts'
+import type { Angles } from './rotary-pairs.ts'
+import { productOf } from './shapes.ts'
 import type { Value } from './value.ts'
 
 /**
@@ -28,31 +29,22 @@ export function wholeAttention(
   const [rows = 1, tokens = 1] = query.shape
   const group = numHeads / numKvHeads,
     stacked = productOf([tokens, group])
-  const angles = rotary && {
-    cos: reshape(g, rotary.cos, [tokens, 1, lastDim(rotary.cos.shape) ?? 1], 'cos_of_tokens'),
-    sin: reshape(g, rotary.sin, [tokens, 1, lastDim(rotary.sin.shape) ?? 1], 'sin_of_tokens'),
-  }
-  const headsOf = (x: Value, count: number, dim: number, turned: boolean) => {
-    const split = reshape(g, x, [rows, tokens, count, dim], 'split_heads')
-    return turned && angles !== undefined ? rotateHeads(g, split, angles, interleaved) : split
-  }
+  const turned = (x: Value, count: number) =>
+    rotary === undefined ? x : rotaryEmbedding(g, x, rotary, { numHeads: count, interleaved }, 'rotate')
   /** A key of zeros scores 0, to which the sink is added; its value of zeros takes part in nothing. */
   const orSink = (x: Value) => (sinks === undefined ? x : append(g, x, 2, 1, 0, 'beside_sink'))
-  const headsFirst = (x: Value, dim: number, turned: boolean) =>
-    orSink(transpose(g, headsOf(x, numKvHeads, dim, turned), [0, 2, 1, 3], 'heads_first'))
+  const headsFirst = (x: Value, dim: number) => {
+    const heads = reshape(g, x, [rows, tokens, numKvHeads, dim], 'split_heads')
+    return orSink(transpose(g, heads, [0, 2, 1, 3], 'heads_first'))
+  }
 
   const queries = g.scope('query', () => {
-    const heads = reshape(
-      g,
-      headsOf(query, numHeads, headDim, true),
-      [rows, tokens, numKvHeads, group, headDim],
-      'groups',
-    )
+    const heads = reshape(g, turned(query, numHeads), [rows, tokens, numKvHeads, group, headDim], 'groups')
     const first = transpose(g, heads, [0, 2, 3, 1, 4], 'heads_first')
     return reshape(g, first, [rows, numKvHeads, stacked, headDim], 'rows_of_groups')
   })
-  const keys = g.scope('key', () => headsFirst(key, headDim, true))
-  const values = g.scope('value', () => headsFirst(value, valueDim, false))
+  const keys = g.scope('key', () => headsFirst(turned(key, numKvHeads), headDim))
+  const values = g.scope('value', () => headsFirst(value, valueDim))
 
   const scores = fusedMatMul(g, queries, keys, { transB: true, alpha: scale }, 'scores')
   const capped = options.softcap === undefined ? scores : softcap(g, scores, options.softcap, 'softcap')

@@ -9,14 +9,11 @@ export const API_VERSION = 29
 export const API_TABLE_LENGTH = 422
 
 export const SIGNATURES = {
-  GetErrorCode: [1, 'int(void *)'],
   GetErrorMessage: [2, 'const char *(void *)'],
   CreateSessionFromArray: [8, 'void *(void *, void *, size_t, void *, void *)'],
   CreateSessionOptions: [10, 'void *(void *)'],
   SetSessionGraphOptimizationLevel: [23, 'void *(void *, int)'],
   CreateRunOptions: [39, 'void *(void *)'],
-  RunOptionsSetTerminate: [46, 'void *(void *)'],
-  RunOptionsUnsetTerminate: [47, 'void *(void *)'],
   CreateTensorWithDataAsOrtValue: [49, 'void *(void *, void *, size_t, void *, size_t, int, void *)'],
   CreateMemoryInfo: [68, 'void *(const char *, int, int, int, void *)'],
   AllocatorAlloc: [75, 'void *(void *, size_t, void *)'],
@@ -33,7 +30,6 @@ export const SIGNATURES = {
   ReleaseThreadingOptions: [122, 'void(void *)'],
   AddSessionConfigEntry: [130, 'void *(void *, const char *, const char *)'],
   CreateAllocator: [131, 'void *(void *, void *, void *)'],
-  ReleaseAllocator: [132, 'void(void *)'],
   RunWithBinding: [133, 'void *(void *, void *, void *)'],
   CreateIoBinding: [134, 'void *(void *, void *)'],
   ReleaseIoBinding: [135, 'void(void *)'],

@@ -21,7 +21,7 @@ export function chooseDevice(text: string, flag = '--device'): Device {
 }
 
 /** Why a device cannot be used: all that is missing, or the error of a trial; empty if it works. */
-export function deviceProblems(device: Device): string[] {
+function deviceProblems(device: Device): string[] {
   if (device.kind === 'cuda') return cudaProblems(device)
   return device.kind === 'webgpu' ? webGpuProblems(device) : []
 }

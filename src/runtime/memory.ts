@@ -1,6 +1,7 @@
-import { DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, type CudaRuntime } from './cuda/cuda-runtime.ts'
+import { type CudaRuntime, DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE } from './cuda/cuda-runtime.ts'
 import { RuntimeError } from './errors.ts'
 import { type Pointer, addressOf, viewOf } from './library.ts'
+import { SystemMemory } from './system-memory.ts'
 
 /**
  * A copy of `rows` pieces of `width` bytes each. Successive pieces begin `fromPitch` bytes apart in the source and
@@ -38,21 +39,54 @@ export interface BufferHeap extends PieceHeap {
 }
 
 /**
+ * Memory of this process that a device copies from and to without a detour, and without anybody having to wait for the
+ * device: a copy has ended when the call returns.
+ */
+export interface Staging {
+  readonly bytes: Uint8Array
+  /** Copies the first `bytes` of it to the device, where no run is under way. */
+  write(to: Pointer, bytes: number): void
+  /** Copies from the device, after a run that has returned. */
+  read(from: Pointer, bytes: number): void
+  release(): void
+}
+
+/**
  * Memory of addresses, which are valid in every thread of the process: what is added to a pointer is a pointer again.
  */
 export interface DeviceHeap extends PieceHeap {
   /** Copies within the device's memory; source and target must not overlap. */
   copy(copies: readonly PitchedCopy[]): void
+  /** Memory for what goes to and fro in each run. */
+  staging(bytes: number): Staging
 }
 
 /**
- * The CPU's memory. The system provides pages when they are first written. Memory lives until it is freed or the heap
- * is garbage-collected.
+ * From this size on memory is taken of the system. V8 counts buffers of its own, also the gigabytes of a cache that
+ * nobody has written to: with more than half of what its heap may have, it collects all garbage again and again.
+ */
+const SYSTEM_BYTES = 1 << 20
+
+/**
+ * The CPU's memory. The system provides pages when they are first written. Large pieces live until they are freed,
+ * others also no longer than the heap.
  */
 export class HostHeap implements DeviceHeap {
+  readonly #system: SystemMemory
   readonly #buffers = new Map<Pointer, Uint8Array>()
+  /** The sizes of pieces that are the system's. */
+  readonly #taken = new Map<Pointer, number>()
+
+  constructor(system = new SystemMemory()) {
+    this.#system = system
+  }
 
   allocate(bytes: number): Pointer {
+    const taken = bytes < SYSTEM_BYTES ? undefined : this.#system.take(bytes)
+    if (taken !== undefined) {
+      this.#taken.set(taken, bytes)
+      return taken
+    }
     const buffer = new Uint8Array(bytes)
     const address = addressOf(buffer)
     this.#buffers.set(address, buffer)
@@ -61,6 +95,10 @@ export class HostHeap implements DeviceHeap {
 
   free(address: Pointer): void {
     this.#buffers.delete(address)
+    const bytes = this.#taken.get(address)
+    if (bytes === undefined) return
+    this.#taken.delete(address)
+    this.#system.giveBack(address, bytes)
   }
 
   write(to: Pointer, bytes: Uint8Array): void {
@@ -78,6 +116,21 @@ export class HostHeap implements DeviceHeap {
       for (let row = 0; row < rows; row++)
         target.set(source.subarray(row * fromPitch, row * fromPitch + width), row * toPitch)
     }
+  }
+
+  staging(bytes: number): Staging {
+    return plainStaging(this, bytes)
+  }
+}
+
+/** Staging through the calls that wait for the device. */
+function plainStaging(heap: PieceHeap, byteLength: number): Staging {
+  const bytes = new Uint8Array(byteLength)
+  return {
+    bytes,
+    write: (to, count) => heap.write(to, bytes.subarray(0, count)),
+    read: (from, count) => heap.read(from, bytes.subarray(0, count)),
+    release: () => undefined,
   }
 }
 
@@ -109,13 +162,7 @@ export class CudaHeap implements DeviceHeap {
   }
 
   free(address: Pointer): void {
-    try {
-      this.#select()
-      this.#cuda.call('cudaFree', address)
-    } catch (error) {
-      // A lost device's memory is gone already.
-      if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_DEVICE_LOST') throw error
-    }
+    this.#freed('cudaFree', address)
   }
 
   write(to: Pointer, bytes: Uint8Array): void {
@@ -138,12 +185,47 @@ export class CudaHeap implements DeviceHeap {
     this.#finish()
   }
 
+  /**
+   * In page-locked memory, from and to which `cudaMemcpy` returns when the copy has ended; onnxruntime's runs have
+   * ended when they return. So nothing needs to wait for the whole device. Where the system locks no more pages, as
+   * `write` and `read`.
+   */
+  staging(byteLength: number): Staging {
+    const out = new BigUint64Array(1)
+    this.#select()
+    try {
+      this.#cuda.call('cudaHostAlloc', out, byteLength, 0)
+    } catch {
+      return plainStaging(this, byteLength)
+    }
+    const address = out[0]!
+    return {
+      bytes: viewOf(address, byteLength),
+      write: (to, bytes) => {
+        this.#select()
+        this.#cuda.call('cudaMemcpy', to, address, bytes, HOST_TO_DEVICE)
+      },
+      read: (from, bytes) => this.#cuda.call('cudaMemcpy', address, from, bytes, DEVICE_TO_HOST),
+      release: () => this.#freed('cudaFreeHost', address),
+    }
+  }
+
   /** How much of the GPU's memory is free, for messages. */
   #room(): string {
     const free = new BigUint64Array(1),
       total = new BigUint64Array(1)
     this.#cuda.call('cudaMemGetInfo', free, total)
     return `${Number(free[0]! >> 20n)} of ${Number(total[0]! >> 20n)} MB are free`
+  }
+
+  #freed(call: 'cudaFree' | 'cudaFreeHost', address: Pointer): void {
+    try {
+      this.#select()
+      this.#cuda.call(call, address)
+    } catch (error) {
+      // A lost device's memory is gone already.
+      if (!(error instanceof RuntimeError) || error.code !== 'RUNTIME_DEVICE_LOST') throw error
+    }
   }
 
   /** Waits for copies on CUDA's default stream, since onnxruntime's own streams do not wait for that one. */

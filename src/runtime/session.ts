@@ -109,7 +109,7 @@ export function createResidentSession(
 
 /**
  * The options of onnxruntime's CUDA provider, as text. TF32 is off: it would round the factors of float32 products to
- * 10 bits.
+ * 10 bits. Norms of sums are strict: else they add up in 16 bits where values have as many.
  */
 export function cudaOptions(
   device: Device,
@@ -121,6 +121,7 @@ export function cudaOptions(
     arena_extend_strategy: 'kSameAsRequested',
     enable_cuda_graph: cudaGraphs ? '1' : '0',
     use_tf32: '0',
+    enable_skip_layer_norm_strict_mode: '1',
   }
 }
 

@@ -42,19 +42,31 @@ export class SystemMemory {
    * small pages. On anything but Linux, an ordinary buffer.
    */
   map(byteLength: number): MappedMemory {
-    if (process.platform !== 'linux' || byteLength === 0) return ordinary(byteLength)
-    const { mmap, madvise, munmap } = this.#bound()
-    const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
-    if (address === FAILED) return ordinary(byteLength)
+    const address = this.take(byteLength)
+    if (address === undefined) return ordinary(byteLength)
     // Only a hint: if it is refused, the pages are small.
-    madvise(address, byteLength, HUGE_PAGES)
+    this.#bound().madvise(address, byteLength, HUGE_PAGES)
     return {
       bytes: new Uint8Array(koffi.view(address, byteLength)),
       address,
-      unmap: () => {
-        munmap(address, byteLength)
-      },
+      unmap: () => this.giveBack(address, byteLength),
     }
+  }
+
+  /**
+   * Takes `byteLength` bytes of zeros of which JavaScript has no view, so that they mean nothing to its garbage
+   * collector. Undefined where the system has none, and on anything but Linux.
+   */
+  take(byteLength: number): Pointer | undefined {
+    if (process.platform !== 'linux' || byteLength === 0) return undefined
+    const { mmap } = this.#bound()
+    const address = BigInt.asUintN(64, BigInt(mmap(null, byteLength, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0) ?? FAILED))
+    return address === FAILED ? undefined : address
+  }
+
+  /** Gives back at once what `take` gave. Any access to it afterwards crashes the process. */
+  giveBack(address: Pointer, byteLength: number): void {
+    this.#bound().munmap(address, byteLength)
   }
 
   /**

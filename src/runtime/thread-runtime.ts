@@ -10,6 +10,7 @@ import type { RuntimeLocation } from './locate/locate.ts'
 import { type BufferHeap, CudaHeap, type DeviceHeap, HostHeap, type PieceHeap } from './memory.ts'
 import { type GpuMemory, type Nvml, bindNvml, gpuMemory, listGpus } from './cuda/nvml.ts'
 import { SystemMemory } from './system-memory.ts'
+import { CudaUploads, PlainUploads, type Uploads } from './uploads.ts'
 import { memoryInfo } from './values.ts'
 import { AdapterLooks } from './webgpu/adapter-looks.ts'
 import { WEBGPU } from './webgpu/platform.ts'
@@ -26,7 +27,7 @@ export class ThreadRuntime {
   readonly systemMemory = new SystemMemory()
   readonly trials = new DeviceTrials()
   readonly adapterLooks = new AdapterLooks()
-  readonly #hostHeap = new HostHeap()
+  readonly #hostHeap = new HostHeap(this.systemMemory)
   #location: RuntimeLocation | undefined
   #onnxRuntime: OnnxRuntime | undefined
   #cuda: CudaRuntime | undefined
@@ -58,8 +59,8 @@ export class ThreadRuntime {
   }
 
   /**
-   * A device's memory. On a CPU, allocations live until they are freed or this thread ends. Throws `RUNTIME_LIBRARY` or
-   * `RUNTIME_DEVICE_LOST` if CUDA cannot be used.
+   * A device's memory. On a CPU, small pieces live until they are freed or this thread ends, others until they are
+   * freed. Throws `RUNTIME_LIBRARY` or `RUNTIME_DEVICE_LOST` if CUDA cannot be used.
    */
   heap(device: Device): DeviceHeap {
     if (device.kind === 'webgpu') throw new TypeError('the memory of WebGPU has no addresses: use buffers()')
@@ -69,6 +70,11 @@ export class ThreadRuntime {
   /** A device's memory, whatever that is like. Throws as `heap`. */
   pieces(device: Device): PieceHeap {
     return device.kind === 'webgpu' ? this.buffers() : this.heap(device)
+  }
+
+  /** Writes to a device's memory that need not be waited for, where it can do that. Throws as `heap`. */
+  uploads(device: Device): Uploads {
+    return device.kind === 'cuda' ? new CudaUploads(this.cuda(), device.index) : new PlainUploads(this.pieces(device))
   }
 
   /** The memory of the process's WebGPU device, which must have been opened (`openWebGpu`). */

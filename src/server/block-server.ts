@@ -9,7 +9,7 @@ import { PassRequests } from './requests/pass-requests.ts'
 import { RequestContext } from './requests/request-context.ts'
 import type { ServerStats } from './requests/server-stats.ts'
 import { SessionRequests } from './requests/session-requests.ts'
-import type { Pace } from './span/pace.ts'
+import type { Pace } from './rates/pace.ts'
 
 /** What a block server works with. */
 export interface BlockServerModules {
@@ -39,7 +39,10 @@ export interface PeerLimits {
   readonly tokensPerSecond?: number | undefined
 }
 
-/** More than one program opens for a household or a class; one that serves many should ask its servers for more. */
+/**
+ * How many sessions a peer may have: more than one program opens for a household or a class. One that serves many
+ * should ask its servers for more.
+ */
 const DEFAULT_SESSIONS = 128
 
 const RPCS = ['inference', 'control', 'push', 'forward', 'probe', 'backward', 'adapter'] as const

@@ -16,7 +16,7 @@ import { Announcer } from './announce/announcer.ts'
 import { ContactRounds } from './announce/contact-rounds.ts'
 import { TwinWatch } from './announce/twin-watch.ts'
 import { BlockServer, type BlockServerModules, type PeerLimits } from './block-server.ts'
-import { drainSessions } from './drain.ts'
+import { drainSessions } from './span/drain.ts'
 import { ClientAdapters } from './client-adapters.ts'
 import { EngineKeeper } from './span/engine-keeper.ts'
 import { NextHops } from './session/next-hops.ts'
@@ -25,7 +25,7 @@ import { type HeldSpan, moveSpan } from './span/move-span.ts'
 import { type Balance, PlacedServer } from './span/placed-server.ts'
 import { type LoadEngine, SpanLoader } from './span/span-loader.ts'
 import { type SpanSize, type SpanSizeOptions, sizeSpan } from './span/span-size.ts'
-import { measureRates } from './span/measure-rates.ts'
+import { measureRates } from './rates/measure-rates.ts'
 import { Undo } from './undo.ts'
 
 /** Which span to serve, and how. */
@@ -76,7 +76,7 @@ export interface RunningServer {
 /** The longest that a session waits for cache, even if its client allows more. */
 const MAX_ALLOC_TIMEOUT_MS = 600_000
 
-/** A chat that rests for longer loses its caches, and is replayed when it goes on. */
+/** How long a session may rest: after that it loses its caches, and is replayed when it goes on. */
 const SESSION_IDLE_MS = 30 * 60_000
 
 /** What exists before anything of the model is loaded. */

@@ -85,7 +85,7 @@ export const MAX_RECORD_BYTES = 60 * KIB
 /** How long a peer may accept none of our bytes before the stream counts as lost. */
 export const WRITE_STALL_MS = 30_000
 
-/** Half a frame has a deadline: so long, and what its bytes take at the slowest rate that is waited for. */
+/** How long the rest of a frame is waited for, besides what its bytes take at the slowest rate that is waited for. */
 export const FRAME_STALL_MS = 30_000
 export const FRAME_BYTES_PER_SECOND = 64 * KIB
 

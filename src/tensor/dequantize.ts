@@ -29,8 +29,8 @@ export function dequantizeRows(
         first = block * blockSize,
         scale = scales[block]!
       if (format === 'int8') for (let i = start, at = first; i < stop; i++) values[i] = (codes[at++]! - 128) * scale
-      else if (format === 'int4') ofHalfBytes(INT4_LEVELS, 0, codes, first >> 1, scale, values, start, stop)
-      else ofHalfBytes(FLOAT4_LEVELS, 4, codes, first >> 1, scale, values, start, stop)
+      else if (format === 'nf4') ofHalfBytes(FLOAT4_LEVELS, 4, codes, first >> 1, scale, values, start, stop)
+      else ofHalfBytes(INT4_LEVELS, 0, codes, first >> 1, scale, values, start, stop)
     }
   }
 }

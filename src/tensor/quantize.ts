@@ -2,7 +2,7 @@ import { int8Rows } from './int8-rows.ts'
 import { nf4Codes } from './nf4.ts'
 
 /** Quantized formats with one scale for each block of adjacent weights. */
-export type BlockFormat = 'int8' | 'nf4' | 'int4'
+export type BlockFormat = 'int8' | 'nf4' | 'int4' | 'int4-128'
 
 /**
  * How a matrix's weights are kept in less than 16 bits: in blocks with a scale each, or with a scale for each row
@@ -32,13 +32,14 @@ export interface QuantLayout {
 }
 
 /**
- * The block formats. `int8` and `int4`: weight = (code - 2^(bits - 1)) * scale; of two codes in a byte the first is the
- * lower half, as onnxruntime's `MatMulNBits` reads them. `nf4`: weight = `NF4_LEVELS[code]` * scale, the first code in
- * the upper half (Dettmers et al., "QLoRA", and bitsandbytes).
+ * The block formats. `int8`, `int4` and `int4-128`: weight = (code - 2^(bits - 1)) * scale; of two codes in a byte the
+ * first is the lower half, as onnxruntime's `MatMulNBits` reads them. `nf4`: weight = `NF4_LEVELS[code]` * scale, the
+ * first code in the upper half (Dettmers et al., "QLoRA", and bitsandbytes).
  */
 export const QUANT_LAYOUTS: Readonly<Record<BlockFormat, QuantLayout>> = {
   int8: { blockSize: 32, bits: 8, blocksPerRow: true },
   int4: { blockSize: 32, bits: 4, blocksPerRow: true },
+  'int4-128': { blockSize: 128, bits: 4, blocksPerRow: true },
   nf4: { blockSize: 64, bits: 4, blocksPerRow: false },
 }
 
@@ -70,26 +71,35 @@ export function quantizeRows(
 ): void {
   if (format === 'nf4') nf4Codes(values, codes, scales)
   else if (format === 'int8-rows') int8Rows(values, columns, codes, scales)
-  else if (format === 'int4')
-    eachBlock(values, columns, (start, end, block) => int4Block(values, start, end, codes, block * HALF, scales, block))
-  else
-    eachBlock(values, columns, (start, end, block) =>
-      int8Block(values, start, end, codes, block * BLOCK, scales, block),
+  else if (format === 'int8')
+    eachBlock(values, columns, INT8_BLOCK, (start, end, block) =>
+      int8Block(values, start, end, codes, block * INT8_BLOCK, scales, block),
     )
+  else {
+    const { blockSize } = QUANT_LAYOUTS[format]
+    eachBlock(values, columns, blockSize, (start, end, block) => {
+      scales[block] = int4Block(
+        values,
+        start,
+        end,
+        codes.subarray((block * blockSize) / 2, ((block + 1) * blockSize) / 2),
+      )
+    })
+  }
 }
 
-const BLOCK = 32
-const HALF = BLOCK / 2
+const INT8_BLOCK = QUANT_LAYOUTS.int8.blockSize
 
 function eachBlock(
   values: Float32Array,
   columns: number,
+  blockSize: number,
   quantize: (start: number, end: number, block: number) => void,
 ): void {
   let block = 0
   for (let row = 0; row < values.length; row += columns) {
     const end = row + columns
-    for (let start = row; start < end; start += BLOCK) quantize(start, Math.min(end, start + BLOCK), block++)
+    for (let start = row; start < end; start += blockSize) quantize(start, Math.min(end, start + blockSize), block++)
   }
 }
 
@@ -108,22 +118,29 @@ function int8Block(
   scales[block] = most / 127
   const inverse = most === 0 ? 0 : 127 / most
   for (let i = start; i < end; i++) codes[to + i - start] = values[i]! * inverse + 128.5
-  codes.fill(128, to + end - start, to + BLOCK)
+  codes.fill(128, to + end - start, to + INT8_BLOCK)
+}
+
+/** Shares of a block's largest magnitude that level -8 is tried for: what lies beyond is cut off. */
+const INT4_SHARES = [1, 0.9, 0.8]
+
+/**
+ * Quantizes one block to codes 0 to 15 and fills up a row's last block with 8, which stands for zero. Returns the
+ * scale, which is negative where the weight of the largest magnitude is positive: so all sixteen levels are used.
+ */
+function int4Block(values: Float32Array, start: number, end: number, codes: Uint8Array): number {
+  const scale = int4Scale(values, start, end)
+  const inverse = scale === 0 ? 0 : 1 / scale
+  const code = (i: number): number => (i < end ? nearestCode(values[i]! * inverse) : 8)
+  for (let i = 0; i < codes.length; i++) codes[i] = code(start + 2 * i) | (code(start + 2 * i + 1) << 4)
+  return scale
 }
 
 /**
- * Quantizes one block to codes 0 to 15. The weight of the largest magnitude becomes -8 (code 0) whatever its sign, so
- * the scale may be negative and all sixteen levels are used.
+ * A scale of small squared error. For levels q of weights w it is the least with sum(w q) / sum(q q), which takes
+ * sum(w q)^2 / sum(q q) off the sum of squares; the levels are those of the share that gains most.
  */
-function int4Block(
-  values: Float32Array,
-  start: number,
-  end: number,
-  codes: Uint8Array,
-  to: number,
-  scales: Float32Array,
-  block: number,
-): void {
+function int4Scale(values: Float32Array, start: number, end: number): number {
   let low = 0,
     high = 0
   for (let i = start; i < end; i++) {
@@ -132,8 +149,25 @@ function int4Block(
     high = Math.max(high, value)
   }
   const extreme = high > -low ? high : low
-  const inverse = extreme === 0 ? 0 : -8 / extreme
-  scales[block] = extreme / -8
-  const code = (i: number): number => (i < end ? Math.min(15, values[i]! * inverse + 8.5) | 0 : 8)
-  for (let i = 0; i < HALF; i++) codes[to + i] = code(start + 2 * i) | (code(start + 2 * i + 1) << 4)
+  if (extreme === 0) return 0
+  if (!Number.isFinite(extreme)) return Number.NaN
+  let scale = Number.NaN,
+    most = 0
+  for (const share of INT4_SHARES) {
+    const inverse = -8 / (extreme * share)
+    let product = 0,
+      square = 0
+    for (let i = start; i < end; i++) {
+      const level = nearestCode(values[i]! * inverse) - 8
+      product += values[i]! * level
+      square += level * level
+    }
+    const gain = (product * product) / square
+    if (gain > most) [most, scale] = [gain, product / square]
+  }
+  return scale
+}
+
+function nearestCode(steps: number): number {
+  return Math.max(0, Math.min(15, steps + 8.5)) | 0
 }

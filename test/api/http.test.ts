@@ -175,6 +175,40 @@ test('what is no HTTP at all does no harm', async (t) => {
   assert.equal((await fetch(`${api.url}/health`)).status, 200)
 })
 
+test('what never becomes a request is answered in the form of all errors', async (t) => {
+  const api = await startApi(t)
+  const cases: readonly (readonly [sent: string, status: number, code: string])[] = [
+    ['{"a":1}\r\n\r\n', 400, 'invalid_http'],
+    [`GET / HTTP/1.1\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`, 431, 'headers_too_large'],
+    ['GET /health HTTP/1.1\r\nhost: localhost\r\nexpect: miracles\r\n\r\n', 417, 'expectation_failed'],
+    ['GET /health HTTP/1.1\r\n\r\n', 403, 'host_not_allowed'],
+    [
+      'POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n',
+      400,
+      'invalid_http',
+    ],
+  ]
+  for (const [sent, status, code] of cases) {
+    const { socket, read } = await dial(t, api)
+    socket.write(sent)
+    await eventually(() => /\r\n\r\n.*\}$/s.test(read()))
+    const [head, body] = read().split('\r\n\r\n') as [string, string]
+    assert.ok(head.startsWith(`HTTP/1.1 ${status} `), head)
+    assert.match(head, /content-type: application\/json/)
+    assert.deepEqual([errorOf(JSON.parse(body)).type, errorOf(JSON.parse(body)).code].includes(code), true, body)
+  }
+})
+
+test('rubbish behind a request leaves the answer to it as it is', async (t) => {
+  const api = await startApi(t)
+  const { socket, read } = await dial(t, api)
+  socket.write('GET /swarm/events HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await eventually(() => read().includes('text/event-stream'))
+  socket.write('rubbish\r\n\r\n')
+  await eventually(() => socket.destroyed || socket.readableEnded)
+  assert.equal(read().match(/HTTP\/1.1/g)?.length, 1)
+})
+
 test('hosts that this server is not known as are refused, as other sites have their names point here', async (t) => {
   const api = await startApi(t, { allowedHosts: ['llm.example.com'] })
   const statusFor = async (host: string): Promise<string> => {

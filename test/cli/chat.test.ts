@@ -11,7 +11,7 @@ import { readOptions } from '../../src/cli/options/read-options.ts'
 import { Interruptible } from '../../src/cli/process/interruptible.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
 import { type LocalSwarm, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
-import type { ChatAnswer } from '../../src/client/chat/chat-session.ts'
+import type { ChatAnswer } from '../../src/client/chat-session/chat-session.ts'
 import { Conversation } from '../../src/client/chat/conversation.ts'
 import { start, tempFolder, until } from './kit.ts'
 

@@ -9,7 +9,7 @@ import { chatOptions } from '../../src/cli/chat/options.ts'
 import { AnswerSettings } from '../../src/cli/chat/settings.ts'
 import { readOptions } from '../../src/cli/options/read-options.ts'
 import { Interruptible } from '../../src/cli/process/interruptible.ts'
-import { openChat } from '../../src/client/chat/open-chat.ts'
+import { openChat } from '../../src/client/chat-session/open-chat.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { start, until } from './kit.ts'
 

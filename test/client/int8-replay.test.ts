@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
-import { SwarmClient } from '../../src/client/remote/swarm-client.ts'
+import { SwarmClient } from '../../src/client/blocks/swarm-client.ts'
 import type { InferenceSession, Recovery } from '../../src/client/session/inference-session.ts'
 import { createInferenceSession } from '../../src/client/session/open.ts'
 import { CPU } from '../../src/runtime/device.ts'

@@ -12,10 +12,20 @@ import { ON_WEBGPU, PATIENTLY } from '../webgpu.ts'
 const FIXTURES = new URL('../fixtures', import.meta.url).pathname
 
 /** One for each way in which blocks are built; `npm run gpu-check -- --device webgpu` takes all. */
-const DENSE = ['bloom', 'falcon-rw', 'gemma2', 'gemma3', 'llama-head20', 'phi3', 'qwen3-window-biases']
+const FIXTURE_OF_EACH = [
+  'bloom',
+  'falcon-rw',
+  'gemma2',
+  'gemma3',
+  'gpt-oss',
+  'llama-head20',
+  'mixtral',
+  'phi3',
+  'qwen3-window-biases',
+]
 
 describe('families on WebGPU', ON_WEBGPU, () => {
-  for (const fixture of DENSE)
+  for (const fixture of FIXTURE_OF_EACH)
     it(`computes ${fixture} as the reference does`, PATIENTLY, async () => {
       const { error, limit } = await checkFixture(fixture, WEBGPU, 'float32')
       assert.ok(error <= limit, `differs by ${error}`)
@@ -46,7 +56,7 @@ describe('families on WebGPU', ON_WEBGPU, () => {
       assert.ok(onGpu > 0 && onGpu < 1.25 * onCpu, `${onGpu}, on a CPU ${onCpu}`)
     })
 
-  it('refuses mixtures of experts, and adapters, by name', PATIENTLY, async () => {
+  it('refuses experts in MXFP4, and adapters, by name', PATIENTLY, async () => {
     const options = { start: 0, end: 1, dtype: 'float32', threads: 1, spin: false, cacheTokens: 128 } as const
     const load = async (fixture: string, adapterBytes: number): Promise<Engine> =>
       Engine.load({
@@ -55,7 +65,7 @@ describe('families on WebGPU', ON_WEBGPU, () => {
         device: WEBGPU,
         adapterBytes,
       })
-    await assert.rejects(load('mixtral', 0), { code: 'GRAPH_UNSUPPORTED', message: /mixture of experts on webgpu/ })
+    await assert.rejects(load('gpt-oss-mxfp4', 0), { code: 'GRAPH_UNSUPPORTED', message: /experts in mxfp4 on webgpu/ })
     await assert.rejects(load('llama', 1 << 20), { code: 'GRAPH_UNSUPPORTED', message: /LoRA adapters on webgpu/ })
   })
 })

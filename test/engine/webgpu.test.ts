@@ -4,6 +4,7 @@ import { openCheckpoint, type Checkpoint } from '../../src/checkpoint/checkpoint
 import { Engine, type EngineOptions } from '../../src/engine/engine.ts'
 import { ModelEnds } from '../../src/engine/ends/ends.ts'
 import type { EngineSession } from '../../src/engine/session/engine-session.ts'
+import { deviceTurns } from '../../src/runtime/device-turns.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { WEBGPU } from '../../src/runtime/webgpu/platform.ts'
 import { webGpuProcess } from '../../src/runtime/webgpu/process-state.ts'
@@ -196,6 +197,37 @@ describe('the memory of an engine on WebGPU', ON_WEBGPU, () => {
     await both.open({}).then((each) => each.step(states(random, 1, hiddenSize)))
     await both.close()
     assert.equal(webGpuProcess.allocatedBytes, before)
+  })
+})
+
+describe('the thread that asks', ON_WEBGPU, () => {
+  it('makes no call of the device itself, each of which waits for the one before', PATIENTLY, async (context) => {
+    const held = webGpuProcess.allocatedBytes
+    const take = context.mock.method(deviceTurns, 'take')
+    const checkpoint = await openCheckpoint(LLAMA)
+    const { hiddenSize } = checkpoint.config
+    const load = { checkpoint, start: 0, end: 3, dtype: 'float32', threads: 1, spin: false } as const
+    const options = { ...load, cacheTokens: 512, device: WEBGPU }
+    const engine = await Engine.load(options)
+    const ends = await ModelEnds.load({ checkpoint, threads: 1, spin: false, device: WEBGPU })
+    const span = { start: 0, end: 3, maxLength: 64, timeoutMs: 0 }
+    const [session, copy] = [await engine.openSession(span), await engine.openSession(span)]
+    const hidden = states(seededRandom(18), 5, hiddenSize)
+    await session.step(copyOf(hidden))
+    await copy.forkFrom(session, 4)
+    session.truncate(2)
+    await session.step(hidden)
+    await ends.head(asFloat32(await ends.embed([1])).slice())
+    for (const each of [session, copy]) each.release()
+    const noMore = new AbortController()
+    const onProgress = (): void => noMore.abort(new Error('enough'))
+    await assert.rejects(Engine.load({ ...options, onProgress, signal: noMore.signal }), /enough/)
+    await Promise.all([engine.close(), ends.close()])
+    assert.deepEqual(
+      take.mock.calls.map(({ stack }) => stack.stack),
+      [],
+    )
+    assert.equal(webGpuProcess.allocatedBytes, held)
   })
 })
 

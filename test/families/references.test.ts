@@ -13,6 +13,7 @@ import {
   floats,
   loadFixture,
   maxError,
+  WEBGPU_FLOAT32,
 } from './support.ts'
 
 const TOLERANCE = 1e-4
@@ -25,9 +26,10 @@ for (const name of FIXTURES) {
     for (const [form, target] of [
       ['', CPU],
       [', in the form of float32 on CUDA', CUDA_FLOAT32],
+      [', in the form of float32 on WebGPU', WEBGPU_FLOAT32],
     ] as const) {
       // A GPU has no kernel for quantized experts.
-      if (target === CUDA_FLOAT32 && fixture.config.storedQuant?.method === 'mxfp4') continue
+      if (target !== CPU && fixture.config.storedQuant?.method === 'mxfp4') continue
       it(`gives every block's output for a prefill of all rows${form}`, async () => {
         for (let block = 0; block < fixture.config.numBlocks; block++) {
           const runner = await BlockRunner.create(fixture.config, blockWeights(fixture.weights, block), {

@@ -20,6 +20,7 @@ export const CPU: Target = { device: 'cpu', dtype: 'float32' }
 
 /** Its graphs are of ONNX's own operators: a CPU runs them as well. */
 export const CUDA_FLOAT32: Target = { device: 'cuda', dtype: 'float32' }
+export const WEBGPU_FLOAT32: Target = { device: 'webgpu', dtype: 'float32' }
 
 /** How many weights of MXFP4 share a scale. */
 const BLOCK = 32
@@ -202,6 +203,10 @@ export class BlockRunner {
     if (this.#session.inputNames.includes('position_ids')) {
       const ids = BigInt64Array.from({ length: rows * tokens }, (_, i) => BigInt(past + (i % tokens)))
       feeds['position_ids'] = new ort.Tensor('int64', ids, [rows, tokens])
+    }
+    if (this.#session.inputNames.includes('slots')) {
+      const slots = BigInt64Array.from({ length: capacity }, (_, i) => BigInt(i))
+      feeds['slots'] = new ort.Tensor('int64', slots, [capacity])
     }
     const results = await this.#session.run(feeds)
     this.#pastKey = results['present_key'] as ort.Tensor

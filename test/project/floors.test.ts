@@ -58,6 +58,23 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     '.',
   ],
   swarm: ['.', 'guards', 'frames', 'records', 'node', 'status'],
+  server: ['placement', 'rates', 'session', 'requests', 'announce', 'span', '.'],
+  client: [
+    'remote',
+    'session',
+    'pass',
+    'blocks',
+    'generation',
+    'tuned',
+    'chat',
+    'training',
+    'evaluation',
+    'model',
+    'verification',
+    'prompt-cache',
+    'chat-session',
+    '.',
+  ],
 }
 
 const imports = await readImports(new URL('../../src', import.meta.url).pathname)

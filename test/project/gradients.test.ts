@@ -9,8 +9,8 @@ const SRC = new URL('../../src', import.meta.url).pathname
 /** What other rooms may use of the room that knows derivatives. */
 const ENTRIES = ['add-gradients.ts', 'split-at-gradient.ts', 'saved-bytes.ts'].map((file) => `graph/gradient/${file}`)
 
-/** Files of `graph/` that the engine may use: none of them adds operators to a graph. */
-const NO_OPERATORS = [
+/** Files of `graph/` that the engine may use: none of them has a graph compute anything more. */
+const NOTHING_MORE = [
   'builder',
   'chain',
   'dim-size',
@@ -20,6 +20,7 @@ const NO_OPERATORS = [
   'lora-names',
   'lowering',
   'parameter',
+  'skip-norm',
   'value',
 ]
 
@@ -47,8 +48,8 @@ test('no family writes a derivative: gradients in families/ come from addGradien
   assert.deepEqual(wrong, [])
 })
 
-test('the engine adds no operators to graphs, of gradients or others', () => {
-  const allowed = new Set([...NO_OPERATORS.map((name) => `graph/${name}.ts`), 'graph/gradient/saved-bytes.ts'])
+test('the engine has graphs compute nothing more, gradients or others', () => {
+  const allowed = new Set([...NOTHING_MORE.map((name) => `graph/${name}.ts`), 'graph/gradient/saved-bytes.ts'])
   const wrong = [...imports]
     .filter(([file]) => file.startsWith('engine/'))
     .flatMap(([file, targets]) =>

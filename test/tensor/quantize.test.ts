@@ -10,10 +10,16 @@ import {
 import { seededRandom } from '../checkpoint/write.ts'
 import { dequantize } from './dequantize.ts'
 
-const BLOCK_FORMATS: readonly BlockFormat[] = ['int8', 'nf4', 'int4']
+const BLOCK_FORMATS: readonly BlockFormat[] = ['int8', 'nf4', 'int4', 'int4-128']
 const FORMATS: readonly QuantFormat[] = [...BLOCK_FORMATS, 'int8-rows']
 /** Of normally distributed weights, by the Euclidean norm: what the formats are known for. */
-const ERRORS: Record<QuantFormat, number> = { int8: 0.006, nf4: 0.1, int4: 0.09, 'int8-rows': 0.015 }
+const ERRORS: Record<QuantFormat, number> = {
+  int8: 0.006,
+  nf4: 0.1,
+  int4: 0.085,
+  'int4-128': 0.105,
+  'int8-rows': 0.015,
+}
 
 function quantized(
   format: QuantFormat,
@@ -42,8 +48,8 @@ describe('quantizeRows', () => {
         const matrix = quantized(format, values, columns)
         const back = dequantize(format, matrix, rows, columns)
         const { blockSize, blocksPerRow } = QUANT_LAYOUTS[format]
-        // The widest step between levels of each format, in scales.
-        const half = { int8: 0.5, nf4: 0.152, int4: 1 }[format]
+        // The widest step between levels of each format, in scales; int4 cuts off a fifth of the largest weights.
+        const half = { int8: 0.5, nf4: 0.152, int4: 3, 'int4-128': 3 }[format]
         for (const [i, value] of values.entries()) {
           const block = blocksPerRow
             ? Math.floor(i / columns) * Math.ceil(columns / blockSize) + Math.floor((i % columns) / blockSize)
@@ -56,6 +62,22 @@ describe('quantizeRows', () => {
       })
     }
   }
+
+  for (const format of ['int4', 'int4-128'] as const)
+    it(`finds scales for ${format} that lose no more than the one that fits the largest weight`, () => {
+      const { blockSize } = QUANT_LAYOUTS[format]
+      let better = 0
+      for (let i = 0; i < 100; i++) {
+        const values = Float32Array.from({ length: blockSize }, normal)
+        const extreme = values.reduce((most, x) => (Math.abs(x) > Math.abs(most) ? x : most), 0)
+        const plain = values.map((x) => (Math.max(-8, Math.min(7, Math.round((x * -8) / extreme))) * extreme) / -8)
+        const back = dequantize(format, quantized(format, values, blockSize), 1, blockSize)
+        const loss = (of: Float32Array) => of.reduce((sum, x, at) => sum + (x - values[at]!) ** 2, 0)
+        assert.ok(loss(back) <= loss(plain) * (1 + 1e-5), `${loss(back)} for ${loss(plain)}`)
+        if (loss(back) < 0.95 * loss(plain)) better++
+      }
+      assert.ok(better > 30, `${better} of 100 are clearly better`)
+    })
 
   for (const format of FORMATS) {
     it(`has the error that ${format} is known for`, () => {

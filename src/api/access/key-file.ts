@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { UsageError, errorMessage } from '../../base/errors.ts'
 import type { ApiKey } from './access-control.ts'
 
-/** Shorter keys can be guessed. */
+/** The fewest characters of a key: shorter ones can be guessed. */
 const MIN_KEY_CHARS = 8
 
 const KEYS = z.array(

@@ -1,3 +1,4 @@
+import { sharedTurns } from '../../base/shared-turns.ts'
 import type { Recovery, Waiting } from '../../client/session/reports.ts'
 import type { RouteHop } from '../../client/session/route-hop.ts'
 import type { Caller } from '../access/caller.ts'
@@ -60,6 +61,7 @@ export async function runTexts(
   try {
     leave = await queue.enter({ caller, model: model.id, slots: sessionsOf(request) }, signal)
     meter.started()
+    await sharedTurns.next()
     for await (const event of textsOf(request, { signal, scope: caller.name, watch: summary })) {
       summary.add(event)
       meter.add(event)

@@ -2,9 +2,12 @@ import type { IncomingMessage } from 'node:http'
 import { ApiError, badRequest } from '../errors/api-error.ts'
 
 /** The largest body: a prompt of a few hundred thousand token ids, which is parsed in some 20 ms. */
-export const MAX_BODY_BYTES = 4 * 1024 * 1024
+const MAX_BODY_BYTES = 4 * 1024 * 1024
 
-/** Lists and objects within each other: far more than schemas have, and few enough for whoever prints them. */
+/**
+ * How many lists and objects may lie within each other: far more than schemas have, and few enough for whoever prints
+ * them.
+ */
 const MAX_DEPTH = 1000
 
 /**

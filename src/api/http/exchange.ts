@@ -68,7 +68,7 @@ export class Exchange {
   }
 }
 
-/** The client closed its connection. Nobody is told. */
+/** Why an answer is given up: the client has closed its connection, so it becomes no answer itself. */
 export class ClientGoneError extends Error {
   constructor() {
     super('the client is gone')

@@ -4,9 +4,11 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
 import type { AccessControl } from '../access/access-control.ts'
 import { apiErrorOf, errorBody } from '../errors/error-of.ts'
+import { answerBroken } from './broken-requests.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
 import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
 import type { Route, Router } from './router.ts'
@@ -65,6 +67,8 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
     keepAliveTimeout: LIMITS.keepAliveTimeout,
     requestTimeout,
     headersTimeout: Math.min(LIMITS.headersTimeout, requestTimeout),
+    // The check of hosts says so itself, in the form of all errors.
+    requireHostHeader: false,
     connectionsCheckingInterval: Math.min(MAX_CHECK_MS, requestTimeout / 2),
   }
   const server = createServer(limits, (request, response) => {
@@ -75,6 +79,7 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
     })
   })
   server.maxConnections = MAX_CONNECTIONS
+  answerBroken(server)
   await listen(server, options)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   server.once('close', resolve)
@@ -136,6 +141,8 @@ async function serve(
     const url = new URL(`http://localhost${request.url?.startsWith('/') === true ? request.url : '/'}`)
     const { route, rest } = router.find(method, url.pathname)
     found = route
+    // Many requests come at once, and each takes a millisecond or two before it waits for something.
+    await sharedTurns.next()
     const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
     await route.handle(new Exchange({ request, response }, { requestId, url, caller }), rest)
   } catch (error) {

@@ -18,7 +18,7 @@ const TEXT_COUNTS = [1, 2, 5, 10, 20]
 
 const LABELS = ['model_name', 'engine']
 
-/** A client has one engine: the swarm. */
+/** The value of vLLM's label `engine`, which numbers engines: here there is one, the swarm. */
 const ENGINE = '0'
 
 interface Labels {

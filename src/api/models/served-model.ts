@@ -4,6 +4,7 @@ import { loadChatFormat } from '../../client/chat/chat-format.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { TokenHistories } from '../../client/chat/token-histories.ts'
 import { PromptCache } from '../../client/prompt-cache/prompt-cache.ts'
+import { prepareForConstraints } from '../../client/model/prepare-constraint.ts'
 import { badRequest, unavailable } from '../errors/api-error.ts'
 import { errorMessage } from '../../base/errors.ts'
 import { TokenTexts } from './token-texts.ts'
@@ -47,6 +48,7 @@ export class ServedModel {
       if (template !== 'model') throw error
       return errorMessage(error)
     })
+    await prepareForConstraints(model)
     // A cache of a single token keeps nothing.
     const cache = new PromptCache(model, { maxTokens: Math.max(1, promptCacheTokens) })
     return new ServedModel(model, source, chat, cache)

@@ -5,7 +5,10 @@ import { badRequest } from '../errors/api-error.ts'
 /** Texts with fewer characters for each token of room are encoded without a further look: few tokens are longer. */
 const USUAL_TOKEN_CHARS = 16
 
-/** Some tokenizers make a text shorter before they cut it into tokens, by composing characters, say; by far less. */
+/**
+ * How many times shorter a tokenizer may make a text before it cuts it into tokens, by composing characters, say: none
+ * does by so much.
+ */
 const MAX_SHORTENING = 4
 
 /**

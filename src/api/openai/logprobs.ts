@@ -7,7 +7,7 @@ export interface ScoredTokens {
   readonly logprobs: readonly PlaceLogprobs[]
 }
 
-/** Log-probabilities are told as numbers; of what cannot be, JSON knows none. */
+/** What is told for the log-probability of what cannot be: JSON has no -Infinity. */
 const LEAST = -9999
 
 /** Learns the texts of all tokens that are told of. */

@@ -47,7 +47,7 @@ function spanOf({ start, end }: ServerSnapshot): string {
   return spanText([start, end])
 }
 
-/** More would hardly be read. */
+/** How many happenings are kept: more would hardly be read. */
 const MAX_HAPPENINGS = 60
 
 /** The latest of what has happened. */

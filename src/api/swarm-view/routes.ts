@@ -4,7 +4,7 @@ import type { Route } from '../http/router.ts'
 import type { SwarmSnapshot } from './snapshot.ts'
 import type { SwarmWatch } from './swarm-watch.ts'
 
-/** Each has a page open; what they are told is made once for all of them. */
+/** How many pages may watch at once: what they are told is made once for all of them. */
 const MAX_WATCHERS = 64
 
 /** `/swarm.json`, the swarm as it is known now, and `/swarm/events`, the same as it changes. */

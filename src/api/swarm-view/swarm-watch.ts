@@ -131,7 +131,7 @@ export class SwarmWatch {
   }
 }
 
-/** Over shorter times the measure says little. */
+/** The shortest time over which busy cores are measured: over less the figure says little. */
 const MIN_MEASURE_MS = 1000
 
 /** How many cores this process has kept busy of late. */

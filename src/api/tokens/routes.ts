@@ -4,6 +4,7 @@ import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
 import { chatPrompt } from '../openai/chat/prepare.ts'
+import { checkTextRoom } from '../models/text-room.ts'
 import { optional, parseRequest } from '../openai/fields.ts'
 import { checkIds } from '../openai/generation-options.ts'
 
@@ -21,6 +22,9 @@ const IDS = z.object({
   tokens: z.array(z.int().min(0)),
 })
 
+/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
+const MIN_TOKENS = 32_768
+
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
   return [
@@ -29,9 +33,10 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, addSpecialTokens, withStrings } = readText(catalog, raw)
+        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
+        await checkTextRoom(tokenizer, text, { maxTokens: Math.max(served.maxTokens, MIN_TOKENS), param })
         const tokens = await tokenizer.encode(text, { addSpecialTokens })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
@@ -71,7 +76,13 @@ function readText(catalog: ModelCatalog, raw: unknown) {
     const body = parseRequest(CHAT_REQUEST, raw)
     const chosen = catalog.find(body.model)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
-    return { served: chosen.served, text: chatPrompt(chosen, body), addSpecialTokens: false, withStrings }
+    return {
+      served: chosen.served,
+      text: chatPrompt(chosen, body),
+      param: 'messages',
+      addSpecialTokens: false,
+      withStrings,
+    }
   }
   const { model, prompt, content, ...fields } = parseRequest(TEXT, raw)
   const text = prompt ?? content
@@ -79,6 +90,7 @@ function readText(catalog: ModelCatalog, raw: unknown) {
   return {
     served: catalog.find(model).served,
     text,
+    param: prompt === undefined ? 'content' : 'prompt',
     addSpecialTokens: fields.add_special_tokens ?? true,
     withStrings: fields.return_token_strs ?? false,
   }

@@ -5,7 +5,7 @@ import type { TokenFiles } from './special-tokens.ts'
 /** A token with its id, as tokenizer.json lists it. */
 export type NumberedToken = AddedToken & { readonly id: number }
 
-/** Far above any vocabulary. */
+/** The largest id that a token may have: far above any vocabulary. */
 const MAX_ID = 2 ** 31 - 1
 
 /**

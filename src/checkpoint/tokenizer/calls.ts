@@ -12,10 +12,28 @@ export interface TokenizerWorkerData {
 export interface TokenizerCalls {
   encode(request: { readonly text: string; readonly addSpecialTokens: boolean }): number[]
   decode(request: { readonly ids: readonly number[]; readonly skipSpecialTokens: boolean }): string
-  advance(request: StreamRequest & { readonly ids: readonly number[] }): { state: StreamState; piece: string }
+  /** Of many texts, in order. */
+  advance(requests: readonly AdvanceRequest[]): AdvanceAnswer[]
   rest(request: StreamRequest): string
   vocabulary(request: Record<string, never>): Vocabulary
-  checkConstraint(request: { readonly constraint: Constraint }): void
+}
+
+/** The call that the thread for constraints answers. */
+export interface ConstraintCalls {
+  check(request: { readonly constraint: Constraint }): void
+}
+
+/** Further ids of a text that is being decoded. */
+export interface AdvanceRequest extends StreamRequest {
+  readonly ids: readonly number[]
+}
+
+/** The text that they complete, or why one text alone failed. */
+export type AdvanceAnswer = Advanced | { readonly failure: string }
+
+export interface Advanced {
+  readonly state: StreamState
+  readonly piece: string
 }
 
 interface StreamRequest {

@@ -10,6 +10,19 @@ export interface StreamState {
 
 export const STREAM_START: StreamState = { tail: [], settled: 0, emitted: 0 }
 
+/** Whether all of a text has been returned, to the end of a character. */
+export function isWhole({ tail, settled, emitted }: StreamState): boolean {
+  return emitted > 0 && settled === tail.length
+}
+
+/** The state behind a token that adds `text`, whole characters, to whole ones: as `advance` would give it. */
+export function behindWhole(
+  id: number,
+  { text, dropsFirstSpace }: { readonly text: string; readonly dropsFirstSpace: boolean },
+): StreamState {
+  return { tail: [id], settled: 1, emitted: text.length - (dropsFirstSpace && text.startsWith(' ') ? 1 : 0) }
+}
+
 /** The character that ends a decoded text whose last character lacks bytes. */
 const REPLACEMENT = '\uFFFD'
 

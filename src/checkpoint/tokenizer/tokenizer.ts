@@ -1,4 +1,4 @@
-// Room tokenizer/: tokenizer.json in a thread of its own, and decoding as ids come.
+// Room tokenizer/: tokenizer.json in a thread of its own, decoding as ids come; constraints are checked in another one.
 
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
@@ -6,8 +6,10 @@ import { Thread } from '../../base/thread/thread.ts'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
 import { checkDepth } from '../../sampling/grammar/json/depth.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
-import { type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
+import { Advances } from './advances.ts'
+import { type ConstraintCalls, type TokenizerCalls, type TokenizerWorkerData, tokenizerError } from './calls.ts'
 import { TokenStream } from './token-stream.ts'
+import { WholeTexts } from './whole-texts.ts'
 
 /**
  * A checkpoint's tokenizer, which runs in a worker thread. Calls reject with `TOKENIZER_FAILED` if the thread fails and
@@ -15,7 +17,12 @@ import { TokenStream } from './token-stream.ts'
  */
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
+  readonly #advances: Advances
+  #constraints: Thread<ConstraintCalls> | undefined
+  #isClosed = false
   #vocabulary: Promise<Vocabulary> | undefined
+  /** The texts of tokens, once the vocabulary is known. */
+  #texts: WholeTexts | undefined
 
   /**
    * Starts the thread; resolves once it has read the folder's tokenizer. Rejects with `CHECKPOINT_MISSING_FILE`,
@@ -38,6 +45,7 @@ export class Tokenizer {
 
   private constructor(thread: Thread<TokenizerCalls>) {
     this.#thread = thread
+    this.#advances = new Advances((requests) => thread.call('advance', requests))
   }
 
   /** The token ids of a text; by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
@@ -54,27 +62,44 @@ export class Tokenizer {
   tokenStream(options: { readonly skipSpecialTokens?: boolean } = {}): TokenStream {
     const skipSpecialTokens = options.skipSpecialTokens ?? false
     return new TokenStream({
-      advance: (state, ids) => this.#thread.call('advance', { state, ids, skipSpecialTokens }),
+      advance: (state, ids) => this.#advances.next({ state, ids, skipSpecialTokens }),
       rest: (state) => this.#thread.call('rest', { state, skipSpecialTokens }),
+      textOf: (id) => this.#texts?.of(id),
     })
   }
 
-  /** The bytes of all tokens. Read once. Rejects with `CONSTRAINT_UNSUPPORTED` where tokens have none of their own. */
+  /**
+   * The bytes of all tokens. Read once; from then on texts are decoded without the thread, but for characters that are
+   * not whole. Rejects with `CONSTRAINT_UNSUPPORTED` where tokens have none of their own.
+   */
   vocabulary(): Promise<Vocabulary> {
-    return (this.#vocabulary ??= this.#thread.call('vocabulary', {}))
+    return (this.#vocabulary ??= this.#readVocabulary())
+  }
+
+  async #readVocabulary(): Promise<Vocabulary> {
+    const vocabulary = await this.#thread.call('vocabulary', {})
+    this.#texts = new WholeTexts(vocabulary)
+    return vocabulary
   }
 
   /**
-   * Checks that a constraint can be enforced, in the tokenizer's thread: it may take some time. Rejects as
-   * `ConstraintCompiler.compile`.
+   * Checks that a constraint can be enforced, in a thread for that, which the first one starts: it may take some time.
+   * Rejects as `ConstraintCompiler.compile`.
    */
   async checkConstraint(constraint: Constraint): Promise<void> {
     checkDepth(constraint)
-    await this.#thread.call('checkConstraint', { constraint })
+    if (this.#isClosed) throw closedError()
+    this.#constraints ??= new Thread(startWorker(import.meta.url, 'constraint-worker'), tokenizerError)
+    await this.#constraints.call('check', { constraint })
   }
 
-  /** Ends the thread; unanswered calls are rejected. May be called again. */
+  /** Ends the threads; unanswered calls are rejected. May be called again. */
   async close(): Promise<void> {
-    await this.#thread.end(new PetalsError('TOKENIZER_CLOSED', 'the tokenizer has been closed'))
+    this.#isClosed = true
+    await Promise.all([this.#thread.end(closedError()), this.#constraints?.end(closedError())])
   }
+}
+
+function closedError(): PetalsError {
+  return new PetalsError('TOKENIZER_CLOSED', 'the tokenizer has been closed')
 }

@@ -1,5 +1,5 @@
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
-import type { AnswerOptions, ChatAnswer, ChatSession } from '../../client/chat/chat-session.ts'
+import type { AnswerOptions, ChatAnswer, ChatSession } from '../../client/chat-session/chat-session.ts'
 import { Conversation } from '../../client/chat/conversation.ts'
 import type { Interruptible } from '../process/interruptible.ts'
 import { type ChatState, applyLine } from './commands.ts'

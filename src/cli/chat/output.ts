@@ -1,4 +1,4 @@
-import type { ChatAnswer } from '../../client/chat/chat-session.ts'
+import type { ChatAnswer } from '../../client/chat-session/chat-session.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
 import { TextPrinter, describeResult, describeWaiting } from '../terminal/text-printer.ts'
 

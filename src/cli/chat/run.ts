@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
-import type { OnFull } from '../../client/chat/chat-session.ts'
-import { openChat } from '../../client/chat/open-chat.ts'
+import type { OnFull } from '../../client/chat-session/chat-session.ts'
+import { openChat } from '../../client/chat-session/open-chat.ts'
 import { requireSwarm } from '../join/addresses.ts'
 import type { ChatValues } from './options.ts'
 import { Cleanup } from '../process/cleanup.ts'

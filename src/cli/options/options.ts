@@ -295,7 +295,7 @@ export const computeOptions = {
     type: 'integer',
     group: COMPUTE,
     min: 1,
-    defaultDescription: '256',
+    defaultDescription: '1024 on CUDA, else 256',
     description: 'Prompt tokens computed at a time: what others may have to wait for',
     reason: 'Larger pieces are computed at a higher rate, and stall other sessions for longer',
   },
@@ -344,7 +344,7 @@ export const generationOptions = {
   logprobs,
 } as const satisfies OptionTable
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
 /** Where options may be given besides the command line. */
 export const configOptions = {

@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
-import type { TunedHead } from '../model/tuned-head.ts'
-import type { TunedPrompts } from '../model/tuned-prompts.ts'
+import type { TunedHead } from '../tuned/tuned-head.ts'
+import type { TunedPrompts } from '../tuned/tuned-prompts.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { DataModel } from '../training/data/load-dataset.ts'
 import { batchesOf } from './batches.ts'

@@ -4,6 +4,7 @@
 // where it ends. How a token is chosen from logits, and what options there are, is the floor `sampling/`.
 
 import { UsageError } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import { type ResolvedOptions, isSampling } from '../../sampling/options/options.ts'
 import { openText } from './choosing/open-text.ts'
@@ -56,6 +57,8 @@ export async function* generate(
     while (steps.underWay) {
       const choose = await steps.result()
       if (choose === undefined) break
+      const turn = sharedTurns.next()
+      if (turn !== undefined) await turn
       if (ids.length === promptLength) prefillSeconds = elapsed()
       const { tokenId, logprob, top = [], complete } = choose()
       ids.push(tokenId)

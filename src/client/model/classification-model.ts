@@ -4,7 +4,7 @@ import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type EvaluateOptions, type EvaluationResult, evaluate } from '../evaluation/evaluate.ts'
 import type { EvaluationData } from '../evaluation/tasks.ts'
 import { linearOf } from '../training/arithmetic.ts'
-import { type Classifier, pooledPosition } from './classifier.ts'
+import { type Classifier, pooledPosition } from '../tuned/classifier.ts'
 import { DistributedModel } from './distributed-model.ts'
 import type { PretrainedParts } from './pretrained.ts'
 

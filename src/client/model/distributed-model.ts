@@ -8,13 +8,13 @@ import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import { type PretrainedParts, openPretrained } from './pretrained.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
 import type { ActiveAdapter } from '../remote/active-adapter.ts'
-import { type ForwardOptions, RemoteSequential } from '../remote/remote-sequential.ts'
+import { type ForwardOptions, RemoteSequential } from '../blocks/remote-sequential.ts'
 import type { RouteHop } from '../session/route-hop.ts'
 import type { InferenceSession, Recovery, Waiting } from '../session/inference-session.ts'
 import type { SessionOptions } from '../session/open.ts'
-import type { SwarmClient } from '../remote/swarm-client.ts'
-import type { TunedHead } from './tuned-head.ts'
-import { type TunedPrompts, checkTunedPrompts, withPrompts, withoutPrompts } from './tuned-prompts.ts'
+import type { SwarmClient } from '../blocks/swarm-client.ts'
+import type { TunedHead } from '../tuned/tuned-head.ts'
+import { type TunedPrompts, checkTunedPrompts, withPrompts, withoutPrompts } from '../tuned/tuned-prompts.ts'
 
 /** A text, which needs a tokenizer, or token ids. */
 export type Prompt = string | readonly number[]

@@ -3,7 +3,7 @@ import type { ModelEnds } from '../../engine/ends/ends.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import type { StepOptions } from '../session/step-options.ts'
-import { withPrompts } from './tuned-prompts.ts'
+import { withPrompts } from '../tuned/tuned-prompts.ts'
 
 /**
  * A session over all blocks of a model; takes token ids or hidden states. Close it, or declare it with `await using`.

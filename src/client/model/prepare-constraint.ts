@@ -16,3 +16,12 @@ export async function prepareConstraint(
   const [vocabulary] = await Promise.all([tokenizer.vocabulary(), tokenizer.checkConstraint(constraint)])
   if (!ends.hasVocabulary) ends.useVocabulary(vocabulary)
 }
+
+/** Prepares for constraints before there is one. Without effect where the model's tokens have no bytes of their own. */
+export async function prepareForConstraints({
+  ends,
+  tokenizer,
+}: Pick<DistributedModel, 'ends' | 'tokenizer'>): Promise<void> {
+  const vocabulary = await tokenizer?.vocabulary().catch(() => undefined)
+  if (vocabulary !== undefined && !ends.hasVocabulary) ends.useVocabulary(vocabulary, { isEarly: true })
+}

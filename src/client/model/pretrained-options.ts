@@ -6,9 +6,9 @@ import type { ActiveAdapter } from '../remote/active-adapter.ts'
 import type { ServerChoiceOptions } from '../remote/server-choice.ts'
 import type { WireChoice } from '../remote/wire-dtype.ts'
 import type { ReplayCopies } from '../session/open.ts'
-import type { Classifier } from './classifier.ts'
-import type { TunedHead } from './tuned-head.ts'
-import type { TunedPrompts } from './tuned-prompts.ts'
+import type { Classifier } from '../tuned/classifier.ts'
+import type { TunedHead } from '../tuned/tuned-head.ts'
+import type { TunedPrompts } from '../tuned/tuned-prompts.ts'
 
 /** How a model is loaded and its swarm joined. */
 export interface PretrainedOptions extends ServerChoiceOptions {

@@ -14,11 +14,11 @@ import type { Device } from '../../runtime/device.ts'
 import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
 import type { ReplayCopies } from '../session/open.ts'
 import { checkPretrainedOptions } from './check-options.ts'
-import { type Classifier, checkClassifier } from './classifier.ts'
+import { type Classifier, checkClassifier } from '../tuned/classifier.ts'
 import type { PretrainedOptions } from './pretrained-options.ts'
-import { SwarmClient } from '../remote/swarm-client.ts'
-import { type TunedHead, checkTunedHead, headWeightsOf } from './tuned-head.ts'
-import { type TunedPrompts, checkTunedPrompts } from './tuned-prompts.ts'
+import { SwarmClient } from '../blocks/swarm-client.ts'
+import { type TunedHead, checkTunedHead, headWeightsOf } from '../tuned/tuned-head.ts'
+import { type TunedPrompts, checkTunedPrompts } from '../tuned/tuned-prompts.ts'
 
 /** What a class of models needs of its checkpoint. */
 export interface ModelKind {

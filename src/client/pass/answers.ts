@@ -5,6 +5,7 @@ import type { FloatDType } from '../../tensor/dtype.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations } from '../../tensor/travel.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
 
 /** What a tensor of an answer must be. */
 export interface Due {
@@ -30,9 +31,4 @@ export async function takeAnswer(
   if (!(await allFiniteInPieces(answer)))
     throw new PetalsError('TENSOR_NONFINITE', `peer ${peerId} sent ${what} with values that are NaN or infinite`)
   return await decodeActivations(answer, wanted)
-}
-
-/** A server answered what cannot be. */
-export function wrongAnswer(peerId: string, what: string): PetalsError {
-  return new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${what}`)
 }

@@ -5,7 +5,9 @@ import { Slowdowns } from '../remote/slowdowns.ts'
 /** Pieces that one server is sent at a time: one that it computes, and one that is on its way meanwhile. */
 const MAX_UNDER_WAY = 2
 
-/** One pass tells more of a server than one step of a chain: it is the only one that took part. */
+/**
+ * The weight of a pass in what is observed of a server: more than that of a step, in which others took part as well.
+ */
 const OBSERVED_WEIGHT = 0.3
 
 /** A place among the pieces that a server computes; `leave` must be called. */

@@ -4,6 +4,7 @@ import type { RouteFinder } from '../remote/candidates.ts'
 import type { RouteRequest, RouteSpan } from '../remote/route-request.ts'
 import { findRouteAround } from '../remote/routing.ts'
 import { BACKWARD_FORWARDS, type StepSize, allowedStepMs, expectedStepSeconds } from '../remote/step-time.ts'
+import { UNKNOWN_BLOCK_SECONDS } from '../remote/unknown.ts'
 import type { Turn } from './lanes.ts'
 import type { PassAccess } from './pass-access.ts'
 import type { PassPart, PassPlan, PieceRange } from './pass-plan.ts'
@@ -16,9 +17,6 @@ const FORWARD_TIMEOUT_MS = 300_000
 const BACKWARD_TIMEOUT_MS = 600_000
 
 const RECOVERY_TIMEOUT_MS = 60_000
-
-/** What a token of a block is taken to cost on a server of unknown speed. */
-const UNKNOWN_BLOCK_SECONDS = 0.005
 
 /** How often tensors of hidden states go over the link in a forward and in a backward pass. */
 const FORWARD_CARRIES = 2

@@ -11,7 +11,8 @@ import type { ModulePair } from '../remote/adapter-versions.ts'
 import type { ModuleShapes, ProvidedAdapter } from '../remote/request-adapter.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { type WireChoice, agreedWireDType, answerDType, encodeOwn } from '../remote/wire-dtype.ts'
-import { takeAnswer, wrongAnswer } from './answers.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
+import { takeAnswer } from './answers.ts'
 import type { PassAccess } from './pass-access.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000

@@ -9,10 +9,10 @@ import type { PassPlan, Refusal } from './pass-plan.ts'
 /** The pauses before a piece is tried again: none at first, since another server may be there. */
 const PAUSES_MS = [0, 250, 500, 1000, 2000]
 
-/** So many servers in a row that compute NaN of the same input are right. */
+/** How many servers in a row must compute NaN of the same input to be believed. */
 const NONFINITE_SERVERS = 3
 
-/** What one server refuses others may do, but it will go on refusing. */
+/** Codes with which one server refuses what others may do; it will go on refusing. */
 const REFUSALS: ReadonlySet<string> = new Set([
   'ADAPTER_MEMORY',
   'ADAPTER_REFUSED',

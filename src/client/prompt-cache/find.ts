@@ -6,7 +6,7 @@ import { type CacheKey, isSameKey } from './settings.ts'
 /** What is waited for is at most so many times as long as what is gained. */
 const PATIENCE = 2
 
-/** So few tokens are sooner computed again than copied or waited for. */
+/** Up to how many tokens are computed again rather than copied or waited for: it takes less time. */
 const FEW_TOKENS = 32
 
 /** A session that a prompt can go on from. */

@@ -10,10 +10,10 @@ export interface ParkingLimits {
   readonly maxAgeMs: number
 }
 
-/** Servers have a place for so many sessions of one peer, parked ones among them; most are for those in use. */
+/** The most sessions that are parked. Servers count them among those that one peer may have, and most are for use. */
 const MAX_SESSIONS = 32
 
-/** Timers of Node do not go further. */
+/** The longest time that a timer of Node can wait. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Sessions that nobody uses, the one that was used last at the end. Beyond the limits the first ones are closed. */

@@ -27,7 +27,7 @@ export function isSameKey(a: CacheKey, b: CacheKey): boolean {
   return a.length === b.length && a.every((part, i) => Object.is(part, b[i]))
 }
 
-/** Servers are asked for no more of their caches than this share of it for what may follow. */
+/** The most of a server's cache, as a share, that a session is opened with for what may follow. */
 const ROOMY_SHARE = 1 / 4
 
 /**

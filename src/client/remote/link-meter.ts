@@ -14,19 +14,32 @@ const WINDOW_BYTES = 1 << 20
 
 const WEIGHT = 0.3
 
+/** How long a round trip is taken for what it was: it is measured every few seconds, and asked for at every token. */
+const RTT_AGE_MS = 500
+
 /** Measures the links that are used: rates from large transfers, round trips from what the node sees. */
 export class LinkMeter {
   readonly #rates = new Map<string, number>()
   readonly #transfers = new Map<string, Transfer>()
   readonly #rttMs: (peerId: string) => number | undefined
+  readonly #rtts = new Map<string, { readonly ms: number; readonly readAt: number }>()
 
   /** `rttMs` gives the round trip to a peer, if the node has measured it. */
   constructor(rttMs: (peerId: string) => number | undefined) {
     this.#rttMs = rttMs
   }
 
-  of(peerId: string): LinkState {
-    return { rttMs: this.#rttMs(peerId), bytesPerSecond: this.#rates.get(peerId) }
+  of(peerId: string, now = performance.now()): LinkState {
+    return { rttMs: this.#recentRtt(peerId, now), bytesPerSecond: this.#rates.get(peerId) }
+  }
+
+  #recentRtt(peerId: string, now: number): number | undefined {
+    const known = this.#rtts.get(peerId)
+    if (known !== undefined && now - known.readAt <= RTT_AGE_MS) return known.ms
+    const ms = this.#rttMs(peerId)
+    if (ms === undefined) this.#rtts.delete(peerId)
+    else this.#rtts.set(peerId, { ms, readAt: now })
+    return ms
   }
 
   /** A message of so many bytes has been taken by the peer's side in so many milliseconds, just now. */

@@ -1,5 +1,6 @@
 import type { LinkMeter } from './link-meter.ts'
 import type { RouteSpan } from './route-request.ts'
+import { UNKNOWN_BLOCK_SECONDS, UNKNOWN_BYTES_PER_SECOND } from './unknown.ts'
 
 /** The least tokens of a piece: fewer make poor use of a server, and an int8 cache takes its scales from the first. */
 const MIN_TOKENS = 128
@@ -7,10 +8,8 @@ const MIN_TOKENS = 128
 /** The most bytes of a piece: what waits behind one, waits no longer than for these. */
 const MAX_BYTES = 4 << 20
 
-/** What a message costs a server beside computation, and links and blocks whose rates are not known. */
+/** What a message costs a server beside computation. */
 const HANDLING_SECONDS = 0.002
-const LINK_BYTES_PER_SECOND = 12.5e6
-const BLOCK_SECONDS = 0.005
 
 /**
  * How many tokens of a prompt to send at a time through these spans, which work on different pieces at once. With n
@@ -24,8 +23,9 @@ export function pieceTokens(
   links: Pick<LinkMeter, 'of'> | undefined,
 ): number {
   const most = Math.max(1, Math.min(tokens, Math.floor(MAX_BYTES / rowBytes)))
+  if (most <= MIN_TOKENS) return most
   let [best, leastSeconds] = [most, Infinity]
-  for (let size = Math.min(MIN_TOKENS, most); ; size = Math.min(most, 2 * size)) {
+  for (let size = MIN_TOKENS; ; size = Math.min(most, 2 * size)) {
     const seconds = (Math.ceil(tokens / size) + spans.length - 1) * slowest(spans, size, rowBytes, links)
     if (seconds < leastSeconds) [best, leastSeconds] = [size, seconds]
     if (size === most) return best
@@ -42,9 +42,9 @@ function slowest(
   return Math.max(
     ...spans.map(({ server, start, end }) => {
       const { decodeRate, prefillRate, peerId } = server
-      const run = decodeRate > 0 ? 1 / decodeRate : BLOCK_SECONDS
-      const compute = (end - start) * (run + (prefillRate > 0 ? tokens / prefillRate : tokens * BLOCK_SECONDS))
-      const travel = (tokens * rowBytes) / (links?.of(peerId).bytesPerSecond ?? LINK_BYTES_PER_SECOND)
+      const run = decodeRate > 0 ? 1 / decodeRate : UNKNOWN_BLOCK_SECONDS
+      const compute = (end - start) * (run + (prefillRate > 0 ? tokens / prefillRate : tokens * UNKNOWN_BLOCK_SECONDS))
+      const travel = (tokens * rowBytes) / (links?.of(peerId).bytesPerSecond ?? UNKNOWN_BYTES_PER_SECOND)
       return Math.max(compute, travel) + HANDLING_SECONDS
     }),
   )

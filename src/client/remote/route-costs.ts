@@ -3,30 +3,25 @@ import type { ServerRecord } from '../../swarm/records/record.ts'
 import { arithmeticClass } from './arithmetic-class.ts'
 import type { RouteRequest } from './route-request.ts'
 import type { RouteNode } from './shortest-route.ts'
+import { UNKNOWN_BLOCK_SECONDS, UNKNOWN_BYTES_PER_SECOND, UNKNOWN_RTT_MS } from './unknown.ts'
 import { agreedWireDType } from './wire-dtype.ts'
 
 /**
- * What a route is taken to cost, in seconds: a server's own handling of a message, a round trip that nobody has
- * measured (Petals' figures), a block on a server of unknown speed, and penalties for a server without enough free
- * cache and for a block in another arithmetic class.
+ * What a route is taken to cost, in seconds: a server's own handling of a message (Petals' figure), and penalties for a
+ * server without enough free cache and for a block in another arithmetic class.
  */
 const HANDLING_SECONDS = 0.018
-const UNKNOWN_RTT_MS = 150
-const UNKNOWN_BLOCK_SECONDS = 0.005
 const FULL_CACHE_SECONDS = 10
 const OTHER_ARITHMETIC_SECONDS = 100
 
 /** What a block costs elsewhere that the client holds itself: using its own takes nobody's capacity. */
 const NOT_OWN_SECONDS = 0.01
 
-/** A server that does not know the form that was asked for: its messages are larger. */
+/** What a server costs that does not know the form that was asked for: its messages are larger. */
 const OTHER_FORM_SECONDS = 0.05
 
 /** The most that one way counts. */
 const MAX_WAY_SECONDS = 5
-
-/** What a link is taken for whose rate is not known: 100 Mbit/s, as Petals does. */
-const LINK_BYTES_PER_SECOND = 12.5e6
 
 /** What each server costs a route. */
 export function routeNodes(servers: readonly ServerRecord[], request: RouteRequest): RouteNode[] {
@@ -56,7 +51,7 @@ function routeNode(server: ServerRecord, context: Context): RouteNode {
   const { peerId, start, end, cacheTokensLeft, nextRtts, queueMs } = server
   const { ownPeer, links, pass, tokens, slowdowns, arithmetic } = request
   const isOwn = peerId === ownPeer
-  const { rttMs = unknownRttMs, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
+  const { rttMs = unknownRttMs, bytesPerSecond = UNKNOWN_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
   const way = (isOwn ? 0 : Math.min(rttMs / 2000, MAX_WAY_SECONDS)) + (pass && !isOwn ? pass.bytes / bytesPerSecond : 0)
   const hopSeconds = new Map<number, number>()
   if (pass === undefined) {

@@ -2,7 +2,7 @@
 const STEP_WEIGHT = 0.05
 const MAX_FACTOR = 100
 
-/** A server that is no longer slow is as good as before once its factor is so near to 1. */
+/** A factor below this is forgotten: the server is no longer slow. */
 const FORGOTTEN = 1.02
 
 /**

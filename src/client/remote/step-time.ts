@@ -1,10 +1,7 @@
 import { stepSeconds } from '../../swarm/records/rates.ts'
 import type { LinkMeter } from './link-meter.ts'
 import type { RouteSpan } from './route-request.ts'
-
-/** What a link is taken for whose rate is not known: 100 Mbit/s, as Petals does. */
-const LINK_BYTES_PER_SECOND = 12.5e6
-const LINK_RTT_MS = 150
+import { UNKNOWN_BYTES_PER_SECOND, UNKNOWN_RTT_MS } from './unknown.ts'
 
 /** How many times as long as expected a step may take. */
 const SLACK = 8
@@ -41,8 +38,8 @@ export function expectedStepSeconds(
     const { prefillRate, decodeRate, queueMs, peerId } = server
     const compute = forwards * stepSeconds(tokens, end - start, { prefill: prefillRate, decode: decodeRate })
     if (compute === 0) return undefined
-    const { rttMs = LINK_RTT_MS, bytesPerSecond = LINK_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
-    const travel = (carries * tokens * rowBytes) / Math.min(bytesPerSecond, LINK_BYTES_PER_SECOND) + rttMs / 1000
+    const { rttMs = UNKNOWN_RTT_MS, bytesPerSecond = UNKNOWN_BYTES_PER_SECOND } = links?.of(peerId) ?? {}
+    const travel = (carries * tokens * rowBytes) / Math.min(bytesPerSecond, UNKNOWN_BYTES_PER_SECOND) + rttMs / 1000
     seconds += compute + queueMs / 1000 + travel
   }
   return seconds

@@ -1,5 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { Answer, StepMessage } from '../../swarm/frames/messages.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
 
 type StepAnswer = Extract<Answer<'inference'>, { kind: 'output' | 'computed' }>
 
@@ -29,9 +30,4 @@ export function wrongCount(peerId: string, answer: StepAnswer, due: DueRows): Pe
 export function wrongPlace(peerId: string, answer: StepAnswer, due: DueRows): PetalsError | undefined {
   if (answer.position === undefined || answer.position === due.position) return undefined
   return wrongAnswer(peerId, `rows from position ${answer.position} on where ${due.position} was due`)
-}
-
-/** An answer that does not fit what was asked, or what the server has said before. */
-export function wrongAnswer(peerId: string, what: string): PetalsError {
-  return new PetalsError('SESSION_ANSWER', `peer ${peerId} gave a wrong answer: ${what}`)
 }

@@ -1,3 +1,4 @@
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { SwarmError } from '../../swarm/errors.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
@@ -37,11 +38,14 @@ export class ControlStream {
   }
 
   async #ask(timeoutMs: number): Promise<Progress> {
+    // Where a server is late, all its sessions ask at once.
+    await sharedTurns.next()
     const request = this.#nextRequest++
     const controller = new AbortController()
     const { signal } = controller
-    const late = new SwarmError('SWARM_TIMEOUT', `no word of what a session does within ${timeoutMs} ms`)
-    const stopTimer = afterOwnTime(timeoutMs, () => controller.abort(late))
+    const stopTimer = afterOwnTime(timeoutMs, () =>
+      controller.abort(new SwarmError('SWARM_TIMEOUT', `no word of what a session does within ${timeoutMs} ms`)),
+    )
     try {
       const stream = (this.#stream ??= await this.#open(signal))
       await stream.send({ kind: 'status', request, sessionId: this.#sessionId }, { signal })
@@ -58,7 +62,7 @@ export class ControlStream {
   }
 }
 
-/** A wait is cut into so many parts; a part that takes twice its time shows that this process was held up. */
+/** Into how many parts a wait is cut: one that takes twice its time shows that this process was held up. */
 const PARTS = 8
 
 /** The most parts that a wait may take, if most of them are not counted. */

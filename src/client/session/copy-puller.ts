@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import { wrongAnswer } from './answered-rows.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
 import type { Chain } from './chain.ts'
 import type { RemoteSession } from './remote-session.ts'
 import type { SpanInputs } from './span-inputs.ts'

@@ -2,7 +2,7 @@ import type { Link } from './link.ts'
 import type { RemoteSession } from './remote-session.ts'
 import { type WatchdogOptions, whileAlive } from './watchdog.ts'
 
-/** A server that is told its next one dials it, which may take long. */
+/** The time limit for a server that is told its next one: it dials that one, which may take long. */
 const ROUTE_TIMEOUT_MS = 30_000
 
 /** How often the way between two neighbours may fail before the client carries the hidden states itself. */

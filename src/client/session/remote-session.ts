@@ -7,7 +7,8 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { RouteSpan } from '../remote/route-request.ts'
 import { type WireChoice, agreedWireDType, answerDType, encodeOwn, passOn } from '../remote/wire-dtype.ts'
-import { type DueRows, dueRows, wrongAnswer, wrongCount, wrongPlace } from './answered-rows.ts'
+import { wrongAnswer } from '../remote/wrong-answer.ts'
+import { type DueRows, dueRows, wrongCount, wrongPlace } from './answered-rows.ts'
 import { ControlStream, type Progress } from './control-stream.ts'
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>

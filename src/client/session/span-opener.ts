@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { PetalsError, errorCode, errorMessage, isTransient } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { withDeadline } from '../../swarm/deadline.ts'
 import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from '../remote/candidates.ts'
@@ -125,6 +126,7 @@ export class SpanOpener {
   async openOn(span: RouteSpan, allocTimeoutMs = 0): Promise<RemoteSession> {
     const { swarm, events, trace } = this.#modules
     const { connectTimeoutMs, maxLength, hiddenSize, start, prompts, wireDType } = this.#options
+    await sharedTurns.next()
     const adapter = await this.#options.adapter?.provide(swarm, span)
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined, (signal) =>
       swarm.open(span.server, 'inference', signal),

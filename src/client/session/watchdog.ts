@@ -15,7 +15,7 @@ export interface WatchdogOptions {
 }
 
 /** No server computes and no output comes: it got lost between two servers. */
-export class StalledError extends PetalsError {
+class StalledError extends PetalsError {
   constructor(message: string) {
     super('SESSION_STALLED', message)
   }

@@ -1,5 +1,5 @@
 import { type Tensor, asFloat32 } from '../../tensor/tensor.ts'
-import { pooledPosition } from '../model/classifier.ts'
+import { pooledPosition } from '../tuned/classifier.ts'
 import { type Batch, textBatch, wholeBatch } from './data/batch.ts'
 import type { Example } from './data/dataset.ts'
 import { classifierLoss } from './methods/classifier-head.ts'

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { AdapterVersions } from '../remote/adapter-versions.ts'
-import type { RemoteSequential } from '../remote/remote-sequential.ts'
+import type { RemoteSequential } from '../blocks/remote-sequential.ts'
 import { adapterNow, loraPairs } from './methods/lora.ts'
 import type { Trained } from './methods/trained.ts'
 import type { Blocks, BlocksPass } from './tape/blocks.ts'

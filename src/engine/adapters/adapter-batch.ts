@@ -18,7 +18,7 @@ export function coveringRange(rows: readonly (RankRange | undefined)[]): RankRan
 }
 
 /** Which ranks of a range each row uses: [rows, 1, ranks]. */
-export function adapterMask(rows: readonly (RankRange | undefined)[], { first, ranks }: RankRange): Float32Array {
+function adapterMask(rows: readonly (RankRange | undefined)[], { first, ranks }: RankRange): Float32Array {
   const mask = new Float32Array(rows.length * ranks)
   for (const [i, row] of rows.entries())
     if (row !== undefined) mask.fill(1, i * ranks + row.first - first, i * ranks + row.first - first + row.ranks)

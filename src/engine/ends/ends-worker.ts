@@ -2,12 +2,13 @@ import { workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import { createEnvironment } from '../../runtime/environment.ts'
 import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
+import { Choosers } from './choosers.ts'
+import { EventBatch } from './event-batch.ts'
 import { HeadRuns } from './head-runs.ts'
 import type { HeadWeights } from './head-weights.ts'
 import { type EndsOnDevice, loadEnds } from './load-ends.ts'
 import type { LossRunner } from './loss-runner.ts'
 import type { EndsCommand, EndsEvent, EndsOptions, EndsResult, HeadCommand, LossCommand } from './messages.ts'
-import { RowSampler } from './row-sampler.ts'
 import { scoreRows } from './score-rows.ts'
 
 /** The thread of a model's ends. Heads of several sequences that wait together are one run. */
@@ -17,9 +18,13 @@ const { receiver, ...options } = workerData as EndsOptions & { receiver: SyncRec
 const WARM_UP_RUNS = 2
 
 function post(event: EndsEvent): void {
-  const arrays = event.type === 'done' ? arraysOf(event.result) : []
+  send([event])
+}
+
+function send(events: readonly EndsEvent[]): void {
+  const arrays = events.flatMap((event) => (event.type === 'done' ? arraysOf(event.result) : []))
   receiver.port.postMessage(
-    event,
+    events,
     arrays.map(({ buffer }) => buffer as ArrayBuffer),
   )
 }
@@ -55,8 +60,9 @@ function timeHead({ runner }: EndsOnDevice): number {
 
 function loop({ runner, losses }: EndsOnDevice): void {
   const { hiddenSize, vocabSize } = options.checkpoint.config
-  const sampler = new RowSampler()
-  const runs = new HeadRuns(runner, sampler, {
+  const choosers = new Choosers()
+  const answers = new EventBatch(send)
+  const runs = new HeadRuns(runner, choosers, {
     hiddenSize,
     outputSize: options.output === 'hidden' ? hiddenSize : vocabSize,
   })
@@ -80,22 +86,20 @@ function loop({ runner, losses }: EndsOnDevice): void {
           answer(command.taskId, () => scoreRows(runner, command))
           break
         case 'open-text':
-          sampler.openText(command.textId, command.options, command.ids)
-          break
         case 'open-beams':
-          sampler.openBeams(command.textId, command.options, command.ids)
-          break
-        case 'vocabulary':
-          sampler.useVocabulary(command.vocabulary)
-          break
         case 'close-text':
-          sampler.close(command.textId)
+        case 'vocabulary':
+          choosers.obey(command)
+          break
+        case 'chooser':
+          choosers.add(command.link)
           break
         default:
           heads.push(command)
       }
     }
-    runs.run(heads, post)
+    runs.run(heads, answers)
+    answers.flush()
   }
 }
 

@@ -6,6 +6,7 @@ import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { ResolvedOptions } from '../../sampling/options/options.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
+import { choosingSeconds } from './choosing-seconds.ts'
 import { CpuEndsRunner, type EndsRunner } from './ends-runner.ts'
 import { EndsThread } from './ends-thread.ts'
 import { beamsHere, beamsInThread, textHere, textInThread } from './head-texts.ts'
@@ -19,9 +20,6 @@ const INLINE_EMBED_TOKENS = 32
 /** What is quicker than this does not hold up the caller's thread; heads that come together share a run. */
 const INLINE_SECONDS = 0.001
 const BURST_MS = 1
-
-/** What choosing a token takes for each word of a vocabulary, where much is asked for: a bound, not a mean. */
-const CHOOSING_SECONDS_PER_WORD = 20e-9
 
 /** How much is scored at a time, while others wait for their tokens: so many logits, or else so many rows. */
 const SCORED_LOGITS = 1 << 20
@@ -170,15 +168,18 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
     return this.#hasVocabulary
   }
 
-  /** Tells the bytes of the model's tokens, which texts with a constraint need. */
-  useVocabulary(vocabulary: Vocabulary): void {
+  /**
+   * Tells the bytes of the model's tokens, which texts with a constraint need. `isEarly`: nobody waits yet, so that the
+   * thread may take some tenths of a second to prepare for usual constraints.
+   */
+  useVocabulary(vocabulary: Vocabulary, { isEarly = false } = {}): void {
     this.#hasVocabulary = true
-    this.#thread.tell({ type: 'vocabulary', vocabulary })
+    this.#thread.tell({ type: 'vocabulary', vocabulary, isEarly })
   }
 
   openText(options: ResolvedOptions, ids: readonly number[]): ChosenText {
     // The steps of texts that are written at the same time come together.
-    if (!this.#isQuick(this.#textsHere + 1, options)) return textInThread(this.#thread, options, ids)
+    if (!this.#isQuick(options, this.#textsHere + 1)) return textInThread(this.#thread, options, ids)
     this.#textsHere += 1
     const text = textHere(this, options, ids)
     let isOpen = true
@@ -192,8 +193,7 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
   }
 
   openBeams(options: ResolvedOptions, ids: readonly number[]): ChosenBeams {
-    const isQuick = this.#isQuick(options.numBeams ?? 1, options)
-    return isQuick ? beamsHere(this, options, ids) : beamsInThread(this.#thread, options, ids)
+    return this.#isQuick(options) ? beamsHere(this, options, ids) : beamsInThread(this.#thread, options, ids)
   }
 
   async close(): Promise<void> {
@@ -208,11 +208,11 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
       throw new PetalsError('TOKEN_ID', `token id ${bad}: this model knows ids 0 to ${this.vocabSize - 1}`)
   }
 
-  /** Whether rows take less time here, to their tokens, than their hand-over to the thread and back is worth. */
-  #isQuick(rows: number, { constraint }: ResolvedOptions): boolean {
-    if (constraint !== undefined) return false
-    const seconds = rows * (this.#headSeconds + this.vocabSize * CHOOSING_SECONDS_PER_WORD)
-    return this.#runner !== undefined && seconds < INLINE_SECONDS
+  /** Whether so many texts take less time here, to their tokens, than the hand-over to the thread and back is worth. */
+  #isQuick(options: ResolvedOptions, texts = 1): boolean {
+    if (options.constraint !== undefined) return false
+    const seconds = this.#headSeconds * (options.numBeams ?? 1) + choosingSeconds(options, this.vocabSize)
+    return this.#runner !== undefined && texts * seconds < INLINE_SECONDS
   }
 
   #here(run: () => Float32Array): Float32Array {

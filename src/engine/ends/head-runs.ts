@@ -1,85 +1,108 @@
-import { errorCode, errorMessage } from '../../base/errors.ts'
+import { type Answers, failed } from './answer-rows.ts'
+import { type Choosers, type Readers, waitFor } from './choosers.ts'
 import type { EndsRunner } from './ends-runner.ts'
-import type { EndsEvent, HeadCommand } from './messages.ts'
-import type { RowSampler } from './row-sampler.ts'
+import type { HeadCommand, RowTask } from './messages.ts'
 
 /** Rows of one run that are chosen from: what their logits take stays within bounds. */
 const MAX_ROWS = 64
+
+/** Runs whose logits are kept at a time: one is computed while other threads still choose from the one before. */
+const NUM_KEPT = 2
 
 export interface RowSizes {
   readonly hiddenSize: number
   readonly outputSize: number
 }
 
+/** Memory for the logits of a run, and who may still read them. */
+interface KeptRows {
+  rows: Float32Array
+  readers: Readers
+}
+
 /**
- * Runs the head for all that waits together and then does with each row what its command says. The options of texts
+ * Runs the head for all that waits together and then has done with each row what its command says. The options of texts
  * may differ: the head knows nothing of them.
  */
 export class HeadRuns {
   readonly #runner: EndsRunner
-  readonly #sampler: RowSampler
+  readonly #choosers: Choosers
   readonly #sizes: RowSizes
-  /** Memory of the last run's inputs and outputs, used again. */
+  /** Memory of runs' inputs and outputs, used again. */
   #hidden: Float32Array = new Float32Array(0)
-  #rows: Float32Array = new Float32Array(0)
+  readonly #kept = Array.from({ length: NUM_KEPT }, (): KeptRows => ({ rows: new Float32Array(0), readers: [] }))
+  #current = 0
 
-  constructor(runner: EndsRunner, sampler: RowSampler, sizes: RowSizes) {
+  constructor(runner: EndsRunner, choosers: Choosers, sizes: RowSizes) {
     this.#runner = runner
-    this.#sampler = sampler
+    this.#choosers = choosers
     this.#sizes = sizes
   }
 
   /** Answers each command as soon as its rows are done. */
-  run(commands: readonly HeadCommand[], post: (event: EndsEvent) => void): void {
+  run(commands: readonly HeadCommand[], answers: Answers): void {
     for (const group of this.#groups(commands)) {
       try {
-        if (group.length === 1 && group[0]!.type === 'head') this.#runAlone(group[0]!, post)
-        else this.#runTogether(group, post)
+        if (group.length === 1 && group[0]!.type === 'head') this.#runAlone(group[0]!, answers)
+        else this.#runTogether(group, answers)
       } catch (error) {
-        for (const { taskId } of group) post(failed(taskId, error))
+        for (const { taskId } of group) answers.post(failed(taskId, error))
       }
     }
   }
 
   /** A whole sequence's logits are large: they are handed on as they are. */
-  #runAlone({ taskId, hidden }: HeadCommand, post: (event: EndsEvent) => void): void {
+  #runAlone({ taskId, hidden }: HeadCommand, answers: Answers): void {
     const began = performance.now()
     const result = this.#runner.head(hidden)
     const seconds = secondsSince(began)
-    post({ type: 'done', taskId, result, seconds, headSeconds: seconds / (hidden.length / this.#sizes.hiddenSize) })
+    answers.post({
+      type: 'done',
+      taskId,
+      result,
+      seconds,
+      headSeconds: seconds / (hidden.length / this.#sizes.hiddenSize),
+    })
   }
 
-  #runTogether(group: readonly HeadCommand[], post: (event: EndsEvent) => void): void {
+  #runTogether(group: readonly HeadCommand[], answers: Answers): void {
     const { hiddenSize, outputSize } = this.#sizes
+    let total = 0
+    const tasks = group.map(({ hidden, ...command }): RowTask => {
+      const numRows = hidden.length / hiddenSize
+      const row = total
+      total += numRows
+      return { command, row, numRows }
+    })
+    const kept = this.#rows(total * outputSize)
     const began = performance.now()
-    const numRows = group.reduce((sum, { hidden }) => sum + hidden.length / hiddenSize, 0)
-    const logits = this.#head(group, numRows)
-    const headSeconds = secondsSince(began) / numRows
-    let at = 0
-    for (const command of group) {
-      const rows = command.hidden.length / hiddenSize
-      const answered = performance.now()
-      try {
-        const result = this.#sampler.answer(command, logits.subarray(at, at + rows * outputSize), outputSize)
-        const seconds = headSeconds * rows + secondsSince(answered)
-        post({ type: 'done', taskId: command.taskId, result, seconds, headSeconds })
-      } catch (error) {
-        post(failed(command.taskId, error))
-      }
-      at += rows * outputSize
-    }
+    const logits = this.#runner.head(this.#joined(group, total), kept.rows.subarray(0, total * outputSize))
+    kept.readers = this.#choosers.answer(
+      tasks,
+      { logits, outputSize, headSeconds: secondsSince(began) / total },
+      answers,
+    )
   }
 
-  #head(group: readonly HeadCommand[], numRows: number): Float32Array {
-    const { hiddenSize, outputSize } = this.#sizes
-    const hidden = (this.#hidden = atLeast(this.#hidden, numRows * hiddenSize))
-    const rows = (this.#rows = atLeast(this.#rows, numRows * outputSize))
+  /** Memory for so many logits, which nobody reads. */
+  #rows(length: number): KeptRows {
+    if (this.#kept[this.#current]!.readers.length > 0) this.#current = (this.#current + 1) % NUM_KEPT
+    const kept = this.#kept[this.#current]!
+    waitFor(kept.readers)
+    kept.readers = []
+    kept.rows = atLeast(kept.rows, length)
+    return kept
+  }
+
+  /** The hidden states of a group, side by side. */
+  #joined(group: readonly HeadCommand[], numRows: number): Float32Array {
+    const hidden = (this.#hidden = atLeast(this.#hidden, numRows * this.#sizes.hiddenSize))
     let at = 0
     for (const command of group) {
       hidden.set(command.hidden, at)
       at += command.hidden.length
     }
-    return this.#runner.head(hidden.subarray(0, at), rows.subarray(0, numRows * outputSize))
+    return hidden.subarray(0, at)
   }
 
   #groups(commands: readonly HeadCommand[]): HeadCommand[][] {
@@ -99,13 +122,10 @@ export class HeadRuns {
 }
 
 function atLeast(values: Float32Array, length: number): Float32Array {
-  return values.length >= length ? values : new Float32Array(length)
+  if (values.length >= length) return values
+  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT))
 }
 
 function secondsSince(began: number): number {
   return (performance.now() - began) / 1000
-}
-
-function failed(taskId: number, error: unknown): EndsEvent {
-  return { type: 'failed', taskId, code: errorCode(error), message: errorMessage(error) }
 }

@@ -13,22 +13,20 @@ interface Head {
 
 /** A text whose tokens are chosen in the thread of the ends. */
 export function textInThread(thread: EndsThread, options: ResolvedOptions, ids: readonly number[]): ChosenText {
-  const textId = thread.newId()
-  thread.tell({ type: 'open-text', textId, options: plain(options), ids })
+  const textId = thread.openText('open-text', plain(options), ids)
   return {
     choose: async (hidden) => (await thread.request({ type: 'choose', textId, hidden })) as Sample,
-    close: () => thread.tell({ type: 'close-text', textId }),
+    close: () => thread.closeText(textId),
   }
 }
 
 /** The same for a beam search. */
 export function beamsInThread(thread: EndsThread, options: ResolvedOptions, ids: readonly number[]): ChosenBeams {
-  const textId = thread.newId()
-  thread.tell({ type: 'open-beams', textId, options: plain(options), ids })
+  const textId = thread.openText('open-beams', plain(options), ids)
   return {
     candidates: async (states, steps) =>
       (await thread.request({ type: 'candidates', textId, hidden: joined(states), steps })) as BeamCandidate[],
-    close: () => thread.tell({ type: 'close-text', textId }),
+    close: () => thread.closeText(textId),
   }
 }
 

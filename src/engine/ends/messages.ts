@@ -9,6 +9,7 @@ import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import type { Sample } from '../../sampling/sampler.ts'
 import type { PlaceLogprobs } from '../../sampling/token-logprobs.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
+import type { ChooserLink } from './chooser-link.ts'
 import type { LoadedEnds } from './ends-runner.ts'
 import type { HeadWeights } from './head-weights.ts'
 import type { LossOptions, RowLosses } from './row-losses.ts'
@@ -24,30 +25,59 @@ export interface EndsOptions extends ThreadOptions {
   readonly dtype?: FloatDType
   /** A head in place of the checkpoint's. */
   readonly head?: HeadWeights | undefined
+  /** Threads that choose tokens, at most; as many as compute unless told. */
+  readonly choosers?: number
 }
 
-/** A text or a beam search by a number of its own; `taskId` comes back with the answer. */
+/** What the thread of the ends is told; `taskId` comes back with the answer. */
 export type EndsCommand =
   | { readonly type: 'embed'; readonly taskId: number; readonly ids: BigInt64Array }
   | HeadCommand
   | LossCommand
   | ScoreCommand
+  | TextCommand
+  | { readonly type: 'chooser'; readonly link: ChooserLink }
+  | { readonly type: 'close' }
+
+/** Which texts and beam searches there are, each by a number of its own, and what all of them share. */
+export type TextCommand =
   | {
       readonly type: 'open-text' | 'open-beams'
       readonly textId: number
+      /** The thread that chooses its tokens; 0 is that of the ends. */
+      readonly chooser: number
       readonly options: ResolvedOptions
       readonly ids: readonly number[]
     }
   | { readonly type: 'close-text'; readonly textId: number }
-  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
-  | { readonly type: 'close' }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary; readonly isEarly: boolean }
 
-/** What is done with the rows that the head gives for `hidden` [rows, hidden]. */
-export type HeadCommand = { readonly taskId: number; readonly hidden: Float32Array } & (
+/** What is done with rows that the head gives. */
+export type RowCommand = { readonly taskId: number } & (
   | { readonly type: 'head' }
   | { readonly type: 'choose'; readonly textId: number }
   | { readonly type: 'candidates'; readonly textId: number; readonly steps: readonly BeamStep[] }
 )
+
+/** The same, and what the head is given: `hidden` [rows, hidden]. */
+export type HeadCommand = RowCommand & { readonly hidden: Float32Array }
+
+/** What one run of the head gave: `logits` [rows, outputSize], and how long it took for a row. */
+export interface HeadRows {
+  readonly logits: Float32Array
+  readonly outputSize: number
+  readonly headSeconds: number
+}
+
+/** What is done with `numRows` rows of a run, from `row` on. */
+export interface RowTask {
+  readonly command: RowCommand
+  readonly row: number
+  readonly numRows: number
+}
+
+/** What a thread that only chooses is told. The logits lie in shared memory. */
+export type ChooserCommand = TextCommand | ({ readonly type: 'rows'; readonly tasks: readonly RowTask[] } & HeadRows)
 
 /** What is asked of `LossRunner`. */
 export type LossCommand = { readonly taskId: number } & (

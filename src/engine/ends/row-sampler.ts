@@ -1,36 +1,40 @@
 import { Grammars } from '../../sampling/grammar/grammars.ts'
-import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
-import type { ResolvedOptions } from '../../sampling/options/options.ts'
+import { warmUp } from '../../sampling/grammar/warm-up.ts'
 import { BeamsState, TextState } from '../../sampling/text-state.ts'
 import { Workspace } from '../../sampling/workspace.ts'
-import type { EndsResult, HeadCommand } from './messages.ts'
+import type { EndsResult, RowCommand, TextCommand } from './messages.ts'
 
-/** What the head's rows become in the thread of the ends: tokens of the texts that are open there. */
+/** What the head's rows become in a thread that chooses: tokens of the texts that are open there. */
 export class RowSampler {
   readonly #workspace = new Workspace()
   readonly #texts = new Map<number, TextState>()
   readonly #beams = new Map<number, BeamsState>()
 
-  /** The tokens' bytes, which constraints need; told before the first text that has one. */
-  useVocabulary(vocabulary: Vocabulary): void {
-    this.#workspace.grammars ??= new Grammars(vocabulary)
-  }
-
-  openText(textId: number, options: ResolvedOptions, ids: readonly number[]): void {
-    this.#texts.set(textId, new TextState(options, ids, this.#workspace))
-  }
-
-  openBeams(textId: number, options: ResolvedOptions, ids: readonly number[]): void {
-    this.#beams.set(textId, new BeamsState(options, ids, this.#workspace))
-  }
-
-  close(textId: number): void {
-    this.#texts.delete(textId)
-    this.#beams.delete(textId)
+  /**
+   * Opens and closes texts. The vocabulary, which constraints need, comes before the first text that has one, and early
+   * if there is time to prepare for it.
+   */
+  obey(command: TextCommand): void {
+    switch (command.type) {
+      case 'open-text':
+        this.#texts.set(command.textId, new TextState(command.options, command.ids, this.#workspace))
+        break
+      case 'open-beams':
+        this.#beams.set(command.textId, new BeamsState(command.options, command.ids, this.#workspace))
+        break
+      case 'vocabulary':
+        if (this.#workspace.grammars !== undefined) return
+        this.#workspace.grammars = new Grammars(command.vocabulary)
+        if (command.isEarly) warmUp(this.#workspace.grammars)
+        break
+      case 'close-text':
+        this.#texts.delete(command.textId)
+        this.#beams.delete(command.textId)
+    }
   }
 
   /** The answer to a command, from its rows [rows, outputSize], which are only valid now. Throws as `Sampler`. */
-  answer(command: HeadCommand, rows: Float32Array, outputSize: number): EndsResult {
+  answer(command: RowCommand, rows: Float32Array, outputSize: number): EndsResult {
     if (command.type === 'head') return rows.slice()
     if (command.type === 'choose') return this.#texts.get(command.textId)!.choose(rows)
     const { steps, textId } = command

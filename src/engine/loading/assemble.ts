@@ -1,5 +1,5 @@
 import { widenCodes, widenScales } from '../../checkpoint/weights/mxfp4.ts'
-import type { MatrixPart } from '../../graph/parameter.ts'
+import type { MatrixPart, RowPiece } from '../../graph/parameter.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { byteLength, numElements, type Tensor } from '../../tensor/tensor.ts'
 import {
@@ -23,18 +23,21 @@ export function assemble(
 ): Tensor {
   const data = new Uint8Array(byteLength(dtype, shape))
   const size = dtypeSize(dtype)
-  const rowBytes = shape.at(-1)! * size
+  const columns = shape.at(-1)!
   for (const part of parts) {
     const stored = read(part)
-    if (part.transposed) copyColumns(part, stored, data, size, shape.at(-1)!)
-    else eachRow(part, (from, to) => data.set(stored.subarray(from * size, from * size + rowBytes), to * rowBytes))
+    if (part.transposed) copyColumns(part, stored, data, size, columns)
+    else
+      eachRow(part, columns, ({ from, count, to, first }) =>
+        data.set(stored.subarray(from * size, (from + count) * size), (to * columns + first) * size),
+      )
   }
   return { dtype, shape, data }
 }
 
 /**
  * As `assemble`, quantized row by row: one stored matrix, in float32, is held at a time. Formats whose rows begin with
- * blocks of their own.
+ * blocks of their own; pieces begin and end with blocks.
  */
 export function assembleQuantized(
   shape: readonly number[],
@@ -47,17 +50,20 @@ export function assembleQuantized(
   const { blocks, codeBytes } = quantizedSizes(format, rows, columns)
   const codes = new Uint8Array(codeBytes),
     scales = new Float32Array(blocks)
-  const rowCodes = codeBytes / rows,
-    rowBlocks = blocks / rows
-  if (!QUANT_LAYOUTS[format].blocksPerRow) throw new TypeError(`${format} cannot be assembled by rows`)
+  const rowBlocks = blocks / rows,
+    blockCodes = codeBytes / blocks
+  const { blockSize, blocksPerRow } = QUANT_LAYOUTS[format]
+  if (!blocksPerRow) throw new TypeError(`${format} cannot be assembled by rows`)
   for (const part of parts) {
     const stored = read(part)
-    eachRow(part, (from, to, step) =>
-      quantizeRows(format, strided(stored, from, step, columns), columns, {
-        codes: codes.subarray(to * rowCodes, (to + 1) * rowCodes),
-        scales: scales.subarray(to * rowBlocks, (to + 1) * rowBlocks),
-      }),
-    )
+    eachRow(part, columns, ({ from, step, count, to, first }) => {
+      const at = to * rowBlocks + first / blockSize,
+        until = at + Math.ceil(count / blockSize)
+      quantizeRows(format, strided(stored, from, step, count), count, {
+        codes: codes.subarray(at * blockCodes, until * blockCodes),
+        scales: scales.subarray(at, until),
+      })
+    })
   }
   return { codes, scales }
 }
@@ -75,20 +81,36 @@ export function quantize(
   return matrix
 }
 
-/**
- * `copy` is told at which element of the stored tensor a row begins, which row of the parameter it becomes, and how far
- * apart its elements are stored.
- */
+/** A row of a piece, or what a piece has of a row. */
+interface PieceRow {
+  /** The element of the stored tensor that it begins with, how far apart its elements are stored, and how many. */
+  readonly from: number
+  readonly step: number
+  readonly count: number
+  /** The row of the parameter, and the first of its columns, that it becomes. */
+  readonly to: number
+  readonly first: number
+}
+
+/** The rows of a part that goes into a parameter of so many columns. */
 function eachRow(
   { shape, transposed = false, pieces }: MatrixPart,
-  copy: (from: number, to: number, step: number) => void,
+  columns: number,
+  copy: (row: PieceRow) => void,
 ): void {
   const [outer = 0, inner = 0] = shape.slice(-2)
   const [rowStride, step] = transposed ? [1, inner] : [inner, 1]
-  for (const { matrix = 0, row, column, rows, firstRow, rowStep } of pieces) {
+  for (const { matrix = 0, row, column, rows, firstRow, rowStep, ...piece } of pieces) {
     const start = matrix * outer * inner + column * step
-    for (let i = 0; i < rows; i++) copy(start + (row + i) * rowStride, firstRow + i * rowStep, step)
+    const { count, first } = columnsOf(piece, columns)
+    for (let i = 0; i < rows; i++)
+      copy({ from: start + (row + i) * rowStride, step, count, to: firstRow + i * rowStep, first })
   }
+}
+
+/** How many columns a piece has in a parameter of so many, and the first of these. */
+function columnsOf({ columns, firstColumn = 0 }: Pick<RowPiece, 'columns' | 'firstColumn'>, all: number) {
+  return { count: columns ?? all, first: firstColumn }
 }
 
 /** Elements of two or four bytes; rows of the stored matrix, which lie together, are read whole. */
@@ -97,10 +119,11 @@ function copyColumns(part: MatrixPart, stored: Uint8Array, target: Uint8Array, s
   const from = new Words(stored.buffer as ArrayBuffer, stored.byteOffset, stored.byteLength / size)
   const to = new Words(target.buffer as ArrayBuffer, target.byteOffset, target.byteLength / size)
   const [outer = 0, inner = 0] = part.shape.slice(-2)
-  for (const { matrix = 0, row, column, rows, firstRow, rowStep } of part.pieces) {
+  for (const { matrix = 0, row, column, rows, firstRow, rowStep, ...piece } of part.pieces) {
     const start = matrix * outer * inner + column * inner + row
-    for (let j = 0; j < columns; j++) {
-      for (let i = 0; i < rows; i++) to[(firstRow + i * rowStep) * columns + j] = from[start + j * inner + i]!
+    const { count, first } = columnsOf(piece, columns)
+    for (let j = 0; j < count; j++) {
+      for (let i = 0; i < rows; i++) to[(firstRow + i * rowStep) * columns + first + j] = from[start + j * inner + i]!
     }
   }
 }
@@ -115,9 +138,10 @@ function strided(values: Float32Array, from: number, step: number, count: number
 export function assembleCodes(shape: readonly number[], stored: MatrixPart, blocks: Uint8Array): Uint8Array {
   const codes = new Uint8Array(numElements(shape))
   const columns = shape.at(-1)!
-  eachRow(stored, (from, to) =>
-    widenCodes(blocks.subarray(from / 2, (from + columns) / 2), codes.subarray(to * columns, (to + 1) * columns)),
-  )
+  eachRow(stored, columns, ({ from, count, to, first }) => {
+    const at = to * columns + first
+    widenCodes(blocks.subarray(from / 2, (from + count) / 2), codes.subarray(at, at + count))
+  })
   return codes
 }
 
@@ -126,9 +150,9 @@ export function assembleScales(shape: readonly number[], stored: MatrixPart, bit
   const blocks = shape.at(-1)!
   const scales = new Float32Array(numElements(shape))
   const { blockSize } = QUANT_LAYOUTS.int8
-  eachRow(stored, (from, to) => {
-    const first = from / blockSize
-    widenScales(bits.subarray(first, first + blocks), scales.subarray(to * blocks, (to + 1) * blocks))
+  eachRow(stored, blocks * blockSize, ({ from, count, to, first }) => {
+    const [block, at, many] = [from / blockSize, to * blocks + first / blockSize, count / blockSize]
+    widenScales(bits.subarray(block, block + many), scales.subarray(at, at + many))
   })
   return scales
 }

@@ -15,6 +15,7 @@ import { requireZeroBiases } from './spare-biases.ts'
 import { ReadHelper } from './shared-read.ts'
 import { yieldToOthers } from './thread-priority.ts'
 import { WeightMemory } from './weight-memory.ts'
+import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /**
  * Builds one session per block on a CPU, and brings the weights to the device elsewhere, one block at a time: what is
@@ -44,11 +45,12 @@ export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadRepo
   }
   const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block, onUnwritten)
   const helper = new ReadHelper()
-  const memory = new WeightMemory(helper)
+  const uploads = device.kind === 'cpu' ? undefined : threadRuntime.uploads(device)
+  const memory = new WeightMemory(helper, uploads)
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind !== 'cpu') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf)
+    if (device.kind !== 'cpu') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf, uploads)
     else
       for (const [i, block] of slices.entries()) {
         sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))
@@ -59,6 +61,7 @@ export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadRepo
     throw error
   } finally {
     memory.release()
+    uploads?.release()
     helper.end()
   }
   const { kvHeads, headDim } = cacheShape(config, target)

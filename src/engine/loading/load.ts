@@ -15,7 +15,6 @@ import { shareHeaps, trimHeap } from '../../runtime/system-memory.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { Quantization } from '../../tensor/quantize.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { releaseResident } from './resident.ts'
 import type { LoadedSpan } from './loaded-span.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
@@ -98,6 +97,8 @@ export type LoadReport = BlocksLoaded | { readonly warning: string }
 /** What the loading thread is asked. */
 export interface LoadCalls {
   load(options: LoadBlocksOptions, report: (report: LoadReport) => void): LoadedBlocks
+  /** Gives back what nobody wants any more. */
+  release(span: LoadedSpan): void
 }
 
 /** What the hashing thread is asked: the blocks' digests. */
@@ -138,7 +139,10 @@ export async function loadSpan({ onProgress, onWarning, signal, ...options }: Lo
     return { ...loaded, blockDigests: digests ?? loaded.blockDigests ?? [] }
   } catch (error) {
     // Sessions belong to the process, not to the thread that has built them.
-    await blocks.then(releaseSessions, () => undefined)
+    await blocks.then(
+      ({ span }) => loading.call('release', span),
+      () => undefined,
+    )
     signal?.throwIfAborted()
     throw error
   } finally {
@@ -155,13 +159,6 @@ export async function loadSpan({ onProgress, onWarning, signal, ...options }: Lo
 
 function bytesOf({ tensors }: Checkpoint): number {
   return tensors.values().reduce((bytes, { byteLength }) => bytes + byteLength, 0)
-}
-
-/** Of a span that nothing runs any more. */
-export function releaseSessions({ span }: LoadedBlocks): void {
-  const ort = threadRuntime.onnxRuntime()
-  for (const session of span.sessions) ort.release('ReleaseSession', session)
-  releaseResident(span)
 }
 
 function threadLost(reason: string): PetalsError {

@@ -22,6 +22,8 @@ export interface PrepareOptions extends Pick<
 export interface TrainingKind {
   readonly forward: TrainingSession
   readonly backward: TrainingSession
+  /** Forward and backward at once: nothing is kept between the two. */
+  readonly both: TrainingSession
   /** What forward gives to backward, by name. */
   readonly saved: readonly Value[]
 }
@@ -70,6 +72,6 @@ export async function prepareTraining(options: PrepareOptions): Promise<Prepared
 /** Of an engine that computes nothing any more. */
 export function releaseTraining({ kinds }: PreparedTraining): void {
   const ort = threadRuntime.onnxRuntime()
-  for (const { forward, backward } of kinds)
-    for (const { pointer } of [forward, backward]) ort.release('ReleaseSession', pointer)
+  for (const { forward, backward, both } of kinds)
+    for (const { pointer } of [forward, backward, both]) ort.release('ReleaseSession', pointer)
 }

@@ -11,7 +11,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { identityOf, makeFolder, replaceFile } from './cache-folder.ts'
 
 /** Grows when a format comes to mean other codes. */
-const VERSION = 2
+const VERSION = 3
 
 const NAMES = { uint8: 'U8', float32: 'F32' } as const
 

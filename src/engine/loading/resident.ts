@@ -4,6 +4,7 @@ import type { Device } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
 import type { BufferHeap, DeviceHeap } from '../../runtime/memory.ts'
 import type { ResidentWeight } from '../../runtime/session.ts'
+import { PlainUploads, type Uploads } from '../../runtime/uploads.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import { ParameterReader } from './parameter-reader.ts'
 import type { QuantCacheFile } from './quant-cache.ts'
@@ -27,9 +28,9 @@ export interface Allocation {
 const ALIGNMENT = 256
 
 /**
- * Reads one block's parameters into the device's memory, converted to its dtype. The host holds one tensor at a time,
- * in `memory`. `given`: values of parameters in place of stored ones. Synchronous: for loading threads. Throws
- * `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
+ * Reads one block's parameters into the device's memory, converted to its dtype, through `memory`: while one is copied
+ * by `uploads`, the next is read. `given`: values of parameters in place of stored ones. Synchronous: for loading
+ * threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
   heap: DeviceHeap,
@@ -38,6 +39,7 @@ export function loadResidentBlock(
   memory: WeightMemory,
   cache?: QuantCacheFile,
   given?: ReadonlyMap<string, Tensor>,
+  uploads: Uploads = new PlainUploads(heap),
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const external = parameters.filter(({ placement }) => placement === 'external')
@@ -54,15 +56,17 @@ export function loadResidentBlock(
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
       const { data } = reader.read(parameter, { lent: true })
-      heap.write(address, data)
-      memory.give(data)
+      uploads.write(address, data, () => memory.give(data))
       return { name, dtype, shape, address }
     })
     for (const parameter of parameters)
       if (parameter.placement === 'inline') inline.set(parameter.name, reader.read(parameter, { lent: false }))
     reader.finish()
+    uploads.finish()
     return { weights, inline, allocations: [{ pointer: allocation, bytes }] }
   } catch (error) {
+    // Nothing may be copied there any more.
+    attempt(() => uploads.finish())
     heap.free(allocation)
     throw error
   }
@@ -113,9 +117,10 @@ export function loadOnDevice(
   memory: WeightMemory,
   cache?: QuantCacheFile,
   given?: ReadonlyMap<string, Tensor>,
+  uploads?: Uploads,
 ): ResidentBlock {
   if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache, given)
-  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache, given)
+  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache, given, uploads)
 }
 
 /**
@@ -129,11 +134,12 @@ export function loadResidentBlocks(
   memory: WeightMemory,
   onBlock: (blocksLoaded: number) => void,
   cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
+  uploads?: Uploads,
 ): ResidentBlock[] {
   const resident: ResidentBlock[] = []
   try {
     for (const [i, block] of slices.entries())
-      onBlock(resident.push(loadOnDevice(device, graphs[i]!, block, memory, cacheOf(block))))
+      onBlock(resident.push(loadOnDevice(device, graphs[i]!, block, memory, cacheOf(block), undefined, uploads)))
     return resident
   } catch (error) {
     releaseResident({ device, resident })
@@ -160,5 +166,13 @@ export function releaseResident({
   for (const { pointer, bytes } of allocations) {
     buffers.adopt(pointer, bytes)
     buffers.free(pointer)
+  }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch {
+    // What failed before is told.
   }
 }

@@ -39,9 +39,10 @@ function prepare(options: PrepareOptions): PreparedTraining {
   try {
     return {
       adapters: target.adapters === true,
-      kinds: kinds.map(({ forward, backward, saved }): TrainingKind => ({
+      kinds: kinds.map(({ forward, backward, both, saved }): TrainingKind => ({
         forward: build(forward),
         backward: build(backward),
+        both: build(both),
         saved: saved.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
       })),
       kindOf: graphs.map((graph) => kinds.indexOf(graph)),

@@ -1,6 +1,7 @@
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { MappedMemory } from '../../runtime/system-memory.ts'
+import type { Uploads } from '../../runtime/uploads.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
 import type { ReadHelper } from './shared-read.ts'
@@ -12,19 +13,22 @@ import { threadRuntime } from '../../runtime/thread-runtime.ts'
  * the heap, which would not return what lies between the runtime's copies. Synchronous.
  */
 export class WeightMemory {
-  readonly #mapped = new Map<Uint8Array, MappedMemory>()
-  readonly #free = new Set<Uint8Array>()
+  /** By what was given out. */
+  readonly #given = new Map<Uint8Array, MappedMemory>()
+  readonly #free = new Set<MappedMemory>()
   readonly #helper: ReadHelper | undefined
+  readonly #uploads: Pick<Uploads, 'allocate'> | undefined
 
-  /** `helper` takes part in what is read. */
-  constructor(helper?: ReadHelper) {
+  /** `helper` takes part in what is read; `uploads` copy it to a device, and have memory for that. */
+  constructor(helper?: ReadHelper, uploads?: Pick<Uploads, 'allocate'>) {
     this.#helper = helper
+    this.#uploads = uploads
   }
 
   /** Reads and converts a tensor into memory that is to be given back. Throws as `readTensor`. */
   read(slice: TensorSlice, dtype: FloatDType): Tensor {
     const data = this.take(byteLength(dtype, slice.shape))
-    const { address } = this.#mapped.get(data)!
+    const { address } = this.#given.get(data)!
     if (this.#helper === undefined || address === undefined) return readTensor(slice, dtype, () => data)
     this.#helper.read(slice, dtype, data, address)
     return { dtype, shape: slice.shape, data }
@@ -32,35 +36,39 @@ export class WeightMemory {
 
   /**
    * `byteLength` bytes that hold anything. Free memory of other sizes goes back to the system: the next block is not
-   * alike.
+   * alike. But memory of uploads, which takes long to be had, is used for whatever it has room for.
    */
   take(byteLength: number): Uint8Array {
-    for (const bytes of this.#free) {
-      if (bytes.byteLength !== byteLength) continue
-      this.#free.delete(bytes)
-      return bytes
-    }
-    for (const bytes of this.#free) this.#unmap(bytes)
-    const memory = threadRuntime.systemMemory.map(byteLength)
-    this.#mapped.set(memory.bytes, memory)
-    return memory.bytes
+    const fits = ({ bytes }: MappedMemory) =>
+      this.#uploads === undefined ? bytes.byteLength === byteLength : bytes.byteLength >= byteLength
+    const [found] = [...this.#free].filter(fits).toSorted((a, b) => a.bytes.byteLength - b.bytes.byteLength)
+    if (found === undefined) for (const memory of this.#free) this.#unmap(memory)
+    const memory = found ?? this.#uploads?.allocate(byteLength) ?? threadRuntime.systemMemory.map(byteLength)
+    this.#free.delete(memory)
+    const bytes = memory.bytes.byteLength === byteLength ? memory.bytes : memory.bytes.subarray(0, byteLength)
+    this.#given.set(bytes, memory)
+    return bytes
   }
 
   /** Takes back what `take` gave, once nothing reads it any more; other memory is left to its owner. */
   give(bytes: Uint8Array): void {
-    if (this.#mapped.has(bytes)) this.#free.add(bytes)
+    const memory = this.#given.get(bytes)
+    if (memory === undefined) return
+    this.#given.delete(bytes)
+    this.#free.add(memory)
   }
 
   /**
    * Gives everything back to the system at once, whether or not it was given back here: nothing may read it any more.
    */
   release(): void {
-    for (const bytes of this.#mapped.keys()) this.#unmap(bytes)
+    for (const memory of this.#given.values()) this.#unmap(memory)
+    for (const memory of this.#free) this.#unmap(memory)
+    this.#given.clear()
   }
 
-  #unmap(bytes: Uint8Array): void {
-    this.#mapped.get(bytes)?.unmap()
-    this.#mapped.delete(bytes)
-    this.#free.delete(bytes)
+  #unmap(memory: MappedMemory): void {
+    this.#free.delete(memory)
+    memory.unmap()
   }
 }

@@ -13,9 +13,7 @@ import { ROW_UNIT } from '../cache/rows/row.ts'
 import { passPieceTokens } from './pass-pieces.ts'
 import { defaultTrainingBytes } from './plan-training.ts'
 import { allResultBytes, intermediateBytes } from './plan-workspace.ts'
-
-/** Tokens of one prefill chunk where nobody says. */
-const PREFILL_CHUNK_TOKENS = 256
+import { MAX_PARTS, MAX_PROMPTED_TOKENS, MAX_RECORDINGS, defaultRunLimits, recordsSteps } from './run-limits.ts'
 
 /** A span that has room for less cache than this would turn most sessions away: then rather a block less. */
 const WANTED_CACHE_TOKENS = 8192
@@ -37,8 +35,15 @@ const SCALE_BYTES = 4
 /** Sessions of a span on WebGPU: for 1, 2, 4, 8 and 16 rows, and for one with deep prompts. */
 const WEBGPU_SESSIONS = 6
 
-/** What a CUDA session keeps for itself beside its weights: 70 MB were measured, a span has two. */
-const CUDA_SESSION_BYTES = 150 << 20
+/**
+ * What a CUDA session keeps for itself beside its weights, as measured, and the sessions of a span: one for steps and
+ * prompts, one for deep prompts, and those of parts.
+ */
+const CUDA_SESSION_BYTES = 75 << 20
+const CUDA_SESSIONS = 2 + MAX_PARTS
+
+/** What a node takes in a CUDA graph, of some kernels with their parameters: an estimate that no GPU has confirmed. */
+const RECORDED_NODE_BYTES = 8 << 10
 
 export interface PlanOptions extends Target {
   /** Memory that the span may take, where its device computes. */
@@ -122,9 +127,11 @@ export function planSpan(config: ModelConfig, options: PlanOptions): SpanPlan {
   const runTokens = longestRun(config, target, options.prefillChunkTokens)
   const sharedBytes = spanWorkspace(config, target, runTokens)
   const ownBytes = blockWorkspace(config, target, runTokens)
+  const { adapterBytes = 0 } = options
   const reserveBytes =
     Math.ceil(Math.max(RESERVE_BYTES, RESERVE_SHARE * memoryBytes, device === 'cpu' ? sizes.blockBytes : 0)) +
-    (options.adapterBytes ?? 0)
+    (device === 'cuda' && adapterBytes > 0 ? CUDA_SESSION_BYTES : 0) +
+    adapterBytes
   const trainingBytes = options.trainingBytes ?? defaultTrainingBytes(config, target, memoryBytes)
   const forBlocks = memoryBytes - sharedBytes - reserveBytes - trainingBytes
   const eachBytes = sizes.blockBytes + ownBytes + sizes.tokenBytes * (options.cacheTokens ?? WANTED_CACHE_TOKENS)
@@ -164,17 +171,29 @@ function defaultCacheTokens(leftBytes: number, memoryBytes: number, bytesPerToke
 }
 
 /**
- * What each block adds to the workspace of a run: where the device computes behind what is recorded for it, all that
- * its nodes give, and its small weights once for each of the sessions.
+ * What each block adds to the workspace of a run. On CUDA: deep prompts, and what is recorded. On WebGPU, which
+ * computes behind what is recorded for it, all that its nodes give, and its small weights once for each of the
+ * sessions.
  */
 function blockWorkspace(config: ModelConfig, target: Target, chunkTokens: number): number {
-  if (target.device !== 'webgpu') return 0
+  if (target.device === 'cpu') return 0
+  if (target.device === 'cuda') {
+    const promptBytes = MAX_PROMPTED_TOKENS * config.hiddenSize * dtypeSize(target.dtype)
+    return promptBytes + recordingBytes(config, target)
+  }
   return Math.max(
     ...kinds(config, target).map(
       (graph) =>
         allResultBytes(graph, { rows: 1, tokens: chunkTokens }) + WEBGPU_SESSIONS * parameterBytes(graph, 'inline'),
     ),
   )
+}
+
+/** What a block adds to all decode runs that are recorded. */
+function recordingBytes(config: ModelConfig, target: Target): number {
+  if (!recordsSteps(target)) return 0
+  const nodes = Math.max(...kinds(config, target).map((graph) => graph.nodes.length))
+  return MAX_RECORDINGS * RECORDED_NODE_BYTES * nodes
 }
 
 /**
@@ -186,12 +205,12 @@ function spanWorkspace(config: ModelConfig, target: Target, chunkTokens: number)
   const results = Math.max(
     ...kinds(config, target).map((graph) => intermediateBytes(graph, { rows: 1, tokens: chunkTokens })),
   )
-  return results + 4 * hiddenBytes + (target.device === 'cuda' ? CUDA_SESSION_BYTES : 0)
+  return results + 4 * hiddenBytes + (target.device === 'cuda' ? CUDA_SESSIONS * CUDA_SESSION_BYTES : 0)
 }
 
 /** The most tokens of one run. */
 function longestRun(config: ModelConfig, target: Target, chunkTokens: number | undefined): number {
-  return chunkTokens ?? passPieceTokens(config, target, PREFILL_CHUNK_TOKENS)
+  return chunkTokens ?? passPieceTokens(config, target, defaultRunLimits(target).prefillChunkTokens)
 }
 
 /** One graph for all blocks that are equal. */

@@ -108,7 +108,7 @@ export class TrainingSizes {
     return undefined
   }
 
-  /** What a run of so many sequences keeps for its backward run, and what the larger of both takes meanwhile. */
+  /** What a run of so many sequences keeps for its backward run, and what the largest takes meanwhile. */
   #runSizes(axes: AxisSizes): RunSizes {
     const key = JSON.stringify(axes)
     const known = this.#known.get(key) ?? this.#measure(axes)
@@ -119,16 +119,17 @@ export class TrainingSizes {
 
   #measure(sizes: AxisSizes): RunSizes {
     const saved = this.#kinds.map((kind) => kind.saved.reduce((sum, value) => sum + valueBytes(value, sizes), 0))
-    const meanwhile = this.#kinds.flatMap(({ forward, backward }) => [
+    const meanwhile = this.#kinds.flatMap(({ forward, backward, both }) => [
       intermediateBytes(forward, sizes),
       intermediateBytes(backward, sizes),
+      intermediateBytes(both, sizes),
     ])
     return { saved: Math.max(...saved), meanwhile: Math.max(...meanwhile) }
   }
 
   /**
-   * The group's hidden states, where each chunk begins and at each block of one; what all runs of a chunk keep, but of
-   * its last block only one run's; and what a run takes meanwhile.
+   * The group's hidden states, where each chunk begins and at each block of one; what all runs of a chunk keep, but
+   * those of its last block, which are forward and backward at once; and what a run takes meanwhile.
    */
   #passBytes(
     { blocks, tokens }: Pick<PassSize, 'blocks' | 'tokens'>,
@@ -138,7 +139,7 @@ export class TrainingSizes {
     const groupBytes = groupRows * tokens * this.#hiddenSize * Float32Array.BYTES_PER_ELEMENT
     const chunks = Math.ceil(blocks / chunkBlocks)
     const runs = Math.ceil(groupRows / pieceRows)
-    return (chunks + chunkBlocks + COPIES) * groupBytes + ((chunkBlocks - 1) * runs + 1) * saved + meanwhile
+    return (chunks + chunkBlocks + COPIES) * groupBytes + (chunkBlocks - 1) * runs * saved + meanwhile
   }
 }
 

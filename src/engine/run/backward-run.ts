@@ -32,14 +32,14 @@ interface Piece {
 interface HeldBlock {
   /** [sequences, tokens, hidden], prompts included. */
   readonly input: Uint8Array
-  /** What the forward run of each piece keeps, where it has been computed. */
-  readonly saved: Uint8Array[]
+  /** What the forward run of each piece keeps; of a chunk's last block there was none. */
+  readonly saved: readonly Uint8Array[]
 }
 
 /**
  * A backward pass, piece by piece: one run of some sequences through one block, or a few milliseconds of reading
  * weights. Chunks of blocks, the last ones first, are computed forward, what their backward runs need being kept, and
- * then backward, block by block; but of a chunk's last block each piece is computed forward when its turn comes.
+ * then backward, block by block; but through a chunk's last block each piece goes forward and backward in one run.
  * Where there is more than one chunk, the span's own sessions give the inputs of all but the first. Nothing of it lies
  * in the cache; all of its memory goes with it.
  */
@@ -169,13 +169,9 @@ export class BackwardRun {
       using scope = this.#modules.training.newScope()
       const weights = yield* this.#bindBlock(block, scope)
       for (const [i, piece] of this.#pieces.entries()) {
-        if (block === end - 1) {
-          yield
-          saved.push(this.#runForward(block, piece, weights, hidden))
-        }
         yield
-        this.#runBackward(block, piece, weights, hidden, saved[i]!)
-        this.#memory.give(saved[i]!)
+        this.#runBackward(block, piece, weights, hidden, saved[i])
+        if (saved[i] !== undefined) this.#memory.give(saved[i])
       }
       this.#memory.give(hidden)
     }
@@ -202,47 +198,51 @@ export class BackwardRun {
     return values
   }
 
-  /** Returns what the backward run needs. `output`: [sequences, tokens, hidden], where it is of use. */
+  /** Returns what the backward run needs. `output`: [sequences, tokens, hidden]. */
   #runForward(
     block: number,
     piece: Piece,
     shared: ReadonlyMap<string, Pointer>,
     input: Uint8Array,
-    output?: Uint8Array,
+    output: Uint8Array,
   ): Uint8Array {
     const { training } = this.#modules
     const kind = training.kindOf(block, this.#input.adapter !== undefined)
     const saved = this.#memory.take(training.savedBytes(kind, this.#sizesOf(this.#backward.pieceRows)))
     using scope = training.newScope()
     const outputs = new Map(training.saved(kind, this.#sizesOf(piece.rows), saved, scope))
-    if (output !== undefined) outputs.set('output', this.#wrap(scope, output, piece))
+    outputs.set('output', this.#wrap(scope, output, piece))
     training.run(kind.forward, new Map([...shared, ['hidden', this.#wrap(scope, input, piece)]]), outputs)
     this.#computed(piece)
     return saved
   }
 
+  /** `saved`: of the forward run; without it, this run computes the block forward as well. */
   #runBackward(
     block: number,
     piece: Piece,
     shared: ReadonlyMap<string, Pointer>,
     input: Uint8Array,
-    saved: Uint8Array,
+    saved: Uint8Array | undefined,
   ): void {
     const { training } = this.#modules
     const kind = training.kindOf(block, this.#input.adapter !== undefined)
     using scope = training.newScope()
-    const values = new Map([...shared, ...training.saved(kind, this.#sizesOf(piece.rows), saved, scope)])
+    const kept = saved === undefined ? [] : training.saved(kind, this.#sizesOf(piece.rows), saved, scope)
+    const values = new Map([...shared, ...kept])
     values.set('hidden', this.#wrap(scope, input, piece))
     values.set(OUTPUT_GRADIENT, this.#wrap(scope, this.#gradient, piece))
     const scratch = this.#scratch(input)
     const outputs = new Map([[HIDDEN_GRADIENT, this.#wrap(scope, scratch, firstOf(piece))]])
     const matrices = this.#matrixOutputs(block, outputs, scope)
-    training.run(kind.backward, values, outputs)
+    training.run(saved === undefined ? kind.both : kind.backward, values, outputs)
     const gradient = this.#slice(this.#gradient, piece)
     gradient.set(scratch.subarray(0, gradient.byteLength))
     for (const { place, values: found } of matrices) addAt(this.#output, place, found)
     this.#sumPrompts(block, gradient, piece)
     this.#memory.give(scratch)
+    // Twice the work.
+    if (saved === undefined) this.#computed(piece)
     this.#computed(piece)
   }
 

@@ -1,10 +1,15 @@
 import type { Environment } from '../../runtime/environment.ts'
+import { cacheBytes } from '../cache/rows/row-memory.ts'
 import { RowCache } from '../cache/rows/row-cache.ts'
 import type { PreparedTraining } from '../loading/prepare-training.ts'
+import { recordsSteps } from '../plan/run-limits.ts'
 import type { BatchModules, BatchRunnerOptions, PrepareListener } from './batch-modules.ts'
-import { createRunner, recordsSteps } from './create-runner.ts'
+import { createRunner } from './create-runner.ts'
 import type { RopeTables } from './rope-tables.ts'
+import { leastRows } from './row-bucket.ts'
 import { RowBatchRunner } from './row-batch-runner.ts'
+import type { RunnerSpan } from './runner-span.ts'
+import { warmUpDevice } from './warm-up-device.ts'
 import { TrainingRunner } from './training-runner.ts'
 
 /**
@@ -25,10 +30,22 @@ export async function createBatchRunner(
   }
   const cache = new RowCache(memory, span)
   const runner = await createRunner(env, config, { span, memory, limits })
+  if (span.resident !== undefined)
+    warmUpDevice({ span, memory, runner, ropes }, { tokens: limits.prefillChunkTokens, cacheTokens }, onPrepared)
   const createTraining = (prepared: PreparedTraining) => new TrainingRunner(env, prepared, pinnedBytes)
-  const bucketCacheTokens = recordsSteps(span) ? cacheTokens : undefined
+  const isQuantized = (span.quant ?? 'none') !== 'none' || config.storedQuant !== undefined
+  const buckets = recordsSteps({ device: span.device.kind, dtype: span.dtype })
+    ? { cacheTokens, leastRows: leastRows(isQuantized), runTokens: runTokens(span) }
+    : undefined
   return {
     cache,
-    runner: new RowBatchRunner({ span, cache, ropes, runner, createTraining }, { ...limits, bucketCacheTokens }),
+    runner: new RowBatchRunner({ span, cache, ropes, runner, createTraining }, { ...limits, buckets }),
   }
+}
+
+/** How many tokens' keys and values take as much memory as a span's weights do on its device. */
+function runTokens(span: RunnerSpan): number {
+  const blocks = span.resident!
+  const bytes = blocks.flatMap(({ allocations }) => allocations).reduce((sum, allocation) => sum + allocation.bytes, 0)
+  return bytes / (2 * cacheBytes(span) * blocks.length)
 }

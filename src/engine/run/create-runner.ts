@@ -1,14 +1,11 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Environment } from '../../runtime/environment.ts'
+import { recordsSteps } from '../plan/run-limits.ts'
+import type { SpanGraphs } from './device-runner.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import { type Runner, CpuRunner } from './runner.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { SchedulerLimits } from '../schedule/scheduler.ts'
-
-/** Whether a span's decode steps are recorded as CUDA graphs: not in the form of attention that is for checking. */
-export function recordsSteps({ device, dtype }: Pick<RunnerSpan, 'device' | 'dtype'>): boolean {
-  return device.kind === 'cuda' && dtype !== 'float32'
-}
 
 /** What runs a span's rows: block by block on a CPU, all blocks at once where the weights lie on a device. */
 export async function createRunner(
@@ -23,9 +20,14 @@ export async function createRunner(
     import('../../families/graphs.ts'),
   ])
   const { device, dtype, quant, start, resident } = span
-  const target = { device: device.kind, dtype, quant, adapters: span.adapters !== undefined }
-  const graphs = blockGraphs(config, target, start, start + resident.length)
+  const graphs: SpanGraphs = ({ adapted, prompted }) =>
+    blockGraphs(
+      config,
+      { device: device.kind, dtype, quant, adapters: adapted, prompted },
+      start,
+      start + resident.length,
+    )
   const maxTokens = Math.max(limits.maxBatchRows, limits.prefillChunkTokens)
-  const recorded = recordsSteps(span) ? memory : undefined
-  return new DeviceRunner(env, span, graphs, resident, { maxTokens, recorded })
+  const recorded = recordsSteps({ device: device.kind, dtype }) ? memory : undefined
+  return new DeviceRunner(env, span, graphs, { maxTokens, recorded })
 }

@@ -21,24 +21,35 @@ export interface DecodeRun<T extends ReadyRow> {
 const MAX_GAP_ROWS = 4
 
 /**
+ * What idle rows cost on a device where a row by itself costs nothing, but attention reads the tokens that it holds.
+ */
+export interface IdleCost {
+  /** Tokens that the row at `offset` holds; 0 for one that is free. */
+  readonly tokensAt: (offset: number) => number
+  /** So many tokens take as long to read as the weights of a run. */
+  readonly runTokens: number
+}
+
+/**
  * Groups ready rows into as few runs as pay. `bridgeable(offset, capacity)` says whether that row may be written at its
- * next position without harm: it is free, or belongs to a session of the same capacity that has room left.
+ * next position without harm: it is free, or belongs to a session of the same capacity that has room left. `idle`:
+ * what decides about gaps in place of their number.
  */
 export function planDecodeRuns<T extends ReadyRow>(
   ready: readonly T[],
   maxRows: number,
   bridgeable: (offset: number, capacity: number) => boolean,
-  maxGapRows = MAX_GAP_ROWS,
+  idle?: IdleCost,
 ): DecodeRun<T>[] {
   const groups = Map.groupBy(ready, ({ start, end, capacity, ropeKey }) => `${start}:${end}:${capacity}:${ropeKey}`)
-  return [...groups.values()].flatMap((group) => splitGroup(group, maxRows, bridgeable, maxGapRows))
+  return [...groups.values()].flatMap((group) => splitGroup(group, maxRows, bridgeable, idle))
 }
 
 function splitGroup<T extends ReadyRow>(
   group: readonly T[],
   maxRows: number,
   bridgeable: (offset: number, capacity: number) => boolean,
-  maxGapRows: number,
+  idle: IdleCost | undefined,
 ): DecodeRun<T>[] {
   const sorted = group.toSorted((a, b) => a.offset - b.offset)
   const runs: { offset: number; capacity: number; rows: (T | undefined)[] }[] = []
@@ -47,9 +58,10 @@ function splitGroup<T extends ReadyRow>(
     const gap = run === undefined ? Infinity : (row.offset - run.offset) / row.capacity - run.rows.length
     if (
       run === undefined ||
-      gap > maxGapRows ||
+      gap > (idle === undefined ? MAX_GAP_ROWS : maxRows) ||
       run.rows.length + gap >= maxRows ||
-      !gapIsBridgeable(run, gap, bridgeable)
+      !gapIsBridgeable(run, gap, bridgeable) ||
+      (idle !== undefined && idleTokens(gapRows(run, gap), idle) > idle.runTokens)
     ) {
       runs.push({ offset: row.offset, capacity: row.capacity, rows: [row] })
       continue
@@ -65,8 +77,15 @@ function gapIsBridgeable(
   gap: number,
   bridgeable: (offset: number, capacity: number) => boolean,
 ): boolean {
-  for (let i = 0; i < gap; i++) {
-    if (!bridgeable(run.offset + (run.rows.length + i) * run.capacity, run.capacity)) return false
-  }
-  return Number.isInteger(gap)
+  return Number.isInteger(gap) && gapRows(run, gap).every((offset) => bridgeable(offset, run.capacity))
+}
+
+/** Where the rows of a gap behind a run lie. */
+function gapRows({ offset, capacity, rows }: DecodeRun<ReadyRow>, gap: number): number[] {
+  return Array.from({ length: gap }, (_, i) => offset + (rows.length + i) * capacity)
+}
+
+/** What rows at these offsets hold together. */
+export function idleTokens(offsets: readonly number[], { tokensAt }: IdleCost): number {
+  return offsets.reduce((sum, offset) => sum + tokensAt(offset), 0)
 }

@@ -1,7 +1,6 @@
 import { convert } from '../../tensor/convert.ts'
 import { type FloatDType, dtypeSize } from '../../tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../tensor/tensor.ts'
-import type { RowBatch } from './row-batch.ts'
 
 /** Of one step: what is added to each block's input at the step's first `tokens` positions. */
 export interface StepPrompts {
@@ -10,9 +9,14 @@ export interface StepPrompts {
   readonly blocks: readonly Uint8Array[]
 }
 
-/** Of the batch's first tokens, from the step's token `first` on. */
+/** Of a batch's first tokens, from the step's token `first` on; of each of its rows the same. */
 export interface BatchPrompts extends StepPrompts {
   readonly first: number
+}
+
+/** What of a step's prompts falls behind its token `first`. */
+export function promptsFrom(prompts: StepPrompts | undefined, first: number): BatchPrompts | undefined {
+  return prompts === undefined || first >= prompts.tokens ? undefined : { ...prompts, first }
 }
 
 /** What of a session's prompts [blocks, tokens, hidden] falls into a step, which is none behind their last position. */
@@ -29,23 +33,15 @@ export function promptsOfStep(prompts: Tensor | undefined, position: number, tok
   }
 }
 
-/** Runs a batch of one row block by block, its prompts being added in between. */
-export function runPrompted(
-  batch: RowBatch,
-  prompts: BatchPrompts,
-  dtype: FloatDType,
-  run: (part: RowBatch) => void,
-): void {
-  const tokenBytes = batch.input.byteLength / batch.tokens
-  const from = prompts.first * tokenBytes
-  const until = Math.min(prompts.tokens, prompts.first + batch.tokens) * tokenBytes
-  let input: Uint8Array = batch.input.slice()
-  for (let block = batch.start; block < batch.end; block++) {
-    addTo(input, prompts.blocks[block - batch.start]!.subarray(from, until), dtype)
-    const output = block === batch.end - 1 ? batch.output : new Uint8Array(input.byteLength)
-    run({ ...batch, start: block, end: block + 1, input, output })
-    input = output
-  }
+/** What is added to a block's input in the first of `tokens` tokens of a batch, `tokenBytes` each. */
+export function promptsOfBlock(
+  { blocks, first, tokens: until }: BatchPrompts,
+  block: number,
+  tokens: number,
+  tokenBytes: number,
+): Uint8Array {
+  const last = Math.max(first, Math.min(until, first + tokens))
+  return blocks[block]!.subarray(first * tokenBytes, last * tokenBytes)
 }
 
 /** Adds to the first elements; what is there is rounded to the dtype once. */

@@ -1,4 +1,3 @@
-import { errorCode, errorMessage } from '../../base/errors.ts'
 import { ropeInputs } from '../../families/input-names.ts'
 import { nameInCopy } from '../../graph/chain.ts'
 import type { FinishedGraph } from '../../graph/encode.ts'
@@ -12,14 +11,17 @@ import type { Bound } from '../../runtime/run.ts'
 import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
 import { bindMask, bindStacks, coveringRange } from '../adapters/adapter-batch.ts'
-import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
-import type { ResidentBlock } from '../loading/resident.ts'
+import { MAX_PROMPTED_TOKENS, MAX_RECORDINGS } from '../plan/run-limits.ts'
+import { cutAtPrompts } from './prompted-batch.ts'
+import { type DeviceRope, DeviceRopes } from './device-ropes.ts'
+import { PromptMemory } from './prompt-memory.ts'
+import { Recordings } from './recordings.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
 import type { RowBatch } from './row-batch.ts'
-import { type RecordedRun, type SpanSession, SpanSessions } from './span-sessions.ts'
+import { type SessionForm, type SpanSession, SpanSessions } from './span-sessions.ts'
 import { StepMemory } from './step-memory.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
@@ -36,6 +38,12 @@ export interface DeviceRunnerOptions {
  */
 const WORKSPACE_BYTES = 4 * 1024 ** 3
 
+/** What the runtime takes for a run that is not to be recorded, in a session whose runs are. */
+const NOT_RECORDED = -1
+
+/** The graphs of the whole span's blocks in a form. */
+export type SpanGraphs = (form: SessionForm) => readonly FinishedGraph[]
+
 /**
  * Runs batches through all blocks of a span in one device run, on weights in the device's memory, with the KV cache
  * bound in place. Inputs and outputs are copied once per run.
@@ -47,83 +55,110 @@ export class DeviceRunner implements Runner {
   readonly #heap: DeviceHeap
   readonly #ropes: DeviceRopes
   readonly #step: StepMemory
+  readonly #recordings: Recordings | undefined
   readonly #sessions: SpanSessions
   readonly #cpu: Pointer
   readonly #memory: Pointer
-  #recordingFailed = false
+  /** Where deep prompts lie, once there are any. */
+  #prompts: PromptMemory | undefined
 
-  /** `graphs`: one for each of `blocks`. Throws `RuntimeError`. */
-  constructor(
-    env: Environment,
-    span: RunnerSpan,
-    graphs: readonly FinishedGraph[],
-    blocks: readonly ResidentBlock[],
-    options: DeviceRunnerOptions,
-  ) {
+  /** `span` has its weights on the device. Throws `RuntimeError`. */
+  constructor(env: Environment, span: RunnerSpan, graphs: SpanGraphs, options: DeviceRunnerOptions) {
+    const blocks = span.resident!
     this.#env = env
     this.#span = span
     this.#options = options
     this.#heap = threadRuntime.heap(span.device)
     this.#ropes = new DeviceRopes(this.#heap)
-    this.#step = new StepMemory(this.#heap, options.maxTokens, span.hiddenSize * dtypeSize(span.dtype))
-    this.#sessions = new SpanSessions(env, span.device, graphs, blocks, WORKSPACE_BYTES)
+    this.#step = new StepMemory(this.#heap, options.maxTokens, this.#hiddenBytes)
+    this.#recordings = options.recorded && new Recordings(env.ort, span.device, MAX_RECORDINGS)
+    this.#sessions = new SpanSessions({
+      env,
+      device: span.device,
+      blocks,
+      graphs,
+      workspaceBytes: WORKSPACE_BYTES,
+      recordings: this.#recordings,
+    })
     this.#cpu = memoryInfo(env.ort, CPU)
     this.#memory = memoryInfo(env.ort, span.device)
   }
 
+  /** Sessions that exist, and runs that are recorded. */
+  get numSessions(): number {
+    return this.#sessions.numSessions
+  }
+
+  get numRecordings(): number {
+    return this.#recordings?.size ?? 0
+  }
+
   run(batch: RowBatch, rope: RopeTensors): void {
     const table = this.#ropes.get(rope)
-    this.#step.write(batch)
-    // Adapters come and go: where they lie is not recorded.
-    const isRecorded = this.#options.recorded === batch.memory && batch.tokens === 1 && batch.adapters === undefined
-    if (isRecorded && !this.#recordingFailed) this.#replay(batch, table)
-    else this.#runOnce(batch, table)
-    this.#step.read(batch.output)
+    for (const part of cutAtPrompts(batch, MAX_PROMPTED_TOKENS)) this.#runPart(part, table)
   }
 
   close(): void {
     this.#sessions.close()
     this.#step.release()
+    this.#prompts?.release()
     this.#ropes.release()
     this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
     this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
   }
 
-  #runOnce(batch: RowBatch, table: DeviceRope): void {
-    const session = this.#sessions.get({ ...batch, records: false })
+  get #hiddenBytes(): number {
+    return this.#span.hiddenSize * dtypeSize(this.#span.dtype)
+  }
+
+  #runPart(batch: RowBatch, table: DeviceRope): void {
+    const form = { adapted: batch.adapters !== undefined, prompted: batch.prompts !== undefined }
+    const sessionOf = (): SpanSession => this.#sessions.get({ ...batch, ...form })
+    const session = sessionOf()
+    this.#step.write(batch)
+    if (batch.prompts !== undefined) this.#promptMemory().write(batch, batch.prompts)
+    const runOnce = (): void => this.#runOnce(session, batch, table)
+    if (session.records && this.#options.recorded === batch.memory && batch.tokens === 1) {
+      this.#recordings!.run({
+        session: session.pointer,
+        kind: `${batch.offset}:${batch.capacity}:${batch.pastLengths.length}:${table.id}`,
+        // The total length is recorded with the run: the cache's own is right for every step.
+        bind: (graphId) => this.#bind(session, batch, table, batch.capacity, graphId),
+        runOnce,
+        runAfresh: () => {
+          this.#sessions.close()
+          this.#runOnce(sessionOf(), batch, table)
+        },
+      })
+    } else runOnce()
+    this.#step.read(batch.output)
+  }
+
+  #runOnce(session: SpanSession, batch: RowBatch, table: DeviceRope): void {
     // With the chunk's own length here, the operator takes the chunk for a first prompt and ignores the cache.
-    using run = this.#bind(session, batch, table, Math.max(...batch.pastLengths) + batch.tokens)
+    const total = Math.max(...batch.pastLengths) + batch.tokens
+    using run = this.#bind(session, batch, table, total, session.records ? NOT_RECORDED : undefined)
     run.run()
   }
 
-  /** The first step of its kind records the run. What differs from step to step lies in the device's memory. */
-  #replay(batch: RowBatch, table: DeviceRope): void {
-    const session = this.#sessions.get({ ...batch, records: true })
-    const key = `${batch.offset}:${batch.capacity}:${batch.pastLengths.length}:${table.id}`
-    const recorded = session.recorded.get(key, (): RecordedRun => {
-      const graphId = this.#sessions.newGraphId()
-      // The total length is recorded with the run: the cache's own is right for every step.
-      return { graphId, run: this.#bind(session, batch, table, batch.capacity, graphId), isRecorded: false }
-    })
-    try {
-      recorded.run.run()
-      recorded.isRecorded = true
-    } catch (error) {
-      session.recorded.delete(key)
-      if (recorded.isRecorded || !isRefusal(error)) throw error
-      this.#runOnce(batch, table)
-      // So the step was right, and only its recording was refused, as that of an operator which waits for the host.
-      this.#recordingFailed = true
-      process.emitWarning(`decode steps cannot be recorded on this GPU and are slower for it: ${errorMessage(error)}`)
-    }
+  #promptMemory(): PromptMemory {
+    const blocks = this.#span.resident!.length
+    this.#prompts ??= new PromptMemory(this.#heap, blocks, MAX_PROMPTED_TOKENS * this.#hiddenBytes)
+    return this.#prompts
   }
 
-  #bindAdapters(
-    scope: TensorScope,
-    { start, end, pastLengths, adapters = pastLengths.map(() => undefined) }: RowBatch,
-  ): Bound[] {
+  #bindPrompts(scope: TensorScope, { start, end, tokens, prompts }: RowBatch): Bound[] {
+    if (prompts === undefined) return []
+    const shape = [1, tokens, this.#span.hiddenSize]
+    return Array.from({ length: end - start }, (_, i) => [
+      nameInCopy(i, 'prompts'),
+      scope.wrap(this.#memory, this.#span.dtype, shape, this.#promptMemory().block(i)),
+    ])
+  }
+
+  #bindAdapters(scope: TensorScope, { start, end, adapters }: RowBatch): Bound[] {
     const { adapters: stacks, dtype } = this.#span
-    if (stacks === undefined) return []
+    if (stacks === undefined || adapters === undefined) return []
     const binding = { scope, host: this.#cpu, memory: this.#memory, dtype }
     const range = coveringRange(adapters)
     const own = stacks
@@ -157,7 +192,7 @@ export class DeviceRunner implements Runner {
         { block: i, part: 'key', value: onDevice(cacheShape, key + start) },
         { block: i, part: 'value', value: onDevice(cacheShape, value + start) },
       ])
-      const adapters = this.#bindAdapters(scope, batch)
+      const ofForm = [...this.#bindAdapters(scope, batch), ...this.#bindPrompts(scope, batch)]
       const past = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `past_${part}`), value])
       const present = cached.map(({ block, part, value }): Bound => [nameInCopy(block, `present_${part}`), value])
       return new BoundRun(
@@ -167,7 +202,7 @@ export class DeviceRunner implements Runner {
         [
           ['hidden', onDevice(hiddenShape, this.#step.input)],
           ...shared.filter(([name]) => session.inputs.has(name)),
-          ...adapters,
+          ...ofForm,
           ...past,
         ],
         [['output', onDevice(hiddenShape, this.#step.output)], ...present],
@@ -178,10 +213,4 @@ export class DeviceRunner implements Runner {
       throw error
     }
   }
-}
-
-/** Whether it is not the device that failed, nor its memory, but what it was asked to do. */
-function isRefusal(error: unknown): boolean {
-  const code = errorCode(error)
-  return code === 'RUNTIME' || code === 'RUNTIME_KERNEL'
 }

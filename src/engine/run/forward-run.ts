@@ -4,7 +4,7 @@ import { wholeUnits } from '../cache/rows/row.ts'
 import { scalesOf } from '../cache/rows/scales.ts'
 import type { ForwardPass } from '../schedule/work.ts'
 import type { TaskInput } from './batch-runner.ts'
-import { addTo } from './deep-prompts.ts'
+import { promptsFrom } from './deep-prompts.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
@@ -34,7 +34,6 @@ export interface PassRopes {
  */
 export class ForwardRun {
   readonly #runner: Runner
-  readonly #span: RunnerSpan
   readonly #pass: ForwardPass
   readonly #input: TaskInput
   readonly #ropes: PassRopes
@@ -54,14 +53,15 @@ export class ForwardRun {
     { pass, input, ropes, maxTokens }: { pass: ForwardPass; input: TaskInput; ropes: PassRopes; maxTokens: number },
   ) {
     this.#runner = runner
-    this.#span = span
     this.#pass = pass
     this.#input = input
     this.#ropes = ropes
     this.#hidden = input.hidden
     this.#capacity = wholeUnits(pass.tokens)
-    const blocksAtOnce = span.resident === undefined || input.prompts !== undefined ? 1 : pass.end - pass.start
-    const rowsAtOnce = Math.max(1, Math.min(pass.sequences, Math.floor(maxTokens / pass.tokens)))
+    const blocksAtOnce = span.resident === undefined ? 1 : pass.end - pass.start
+    // Where all blocks are one run, it is cut where the prompts end: that takes one row.
+    const most = span.resident !== undefined && input.prompts !== undefined ? 1 : pass.sequences
+    const rowsAtOnce = Math.max(1, Math.min(most, Math.floor(maxTokens / pass.tokens)))
     this.#pieces = piecesOf(pass, { blocksAtOnce, rowsAtOnce, maxTokens })
     this.#next = this.#pieces.next().value
     const positions = rowsAtOnce * this.#capacity
@@ -88,12 +88,12 @@ export class ForwardRun {
    */
   step(): number {
     const { start, end, row, rows, first, tokens } = this.#next!
+    const { prompts } = this.#input
     const tokenBytes = this.#hidden.byteLength / (this.#pass.sequences * this.#pass.tokens)
     const from = (row * this.#pass.tokens + first) * tokenBytes
     const input = this.#hidden.subarray(from, from + rows * tokens * tokenBytes)
     if (this.#output.byteLength < input.byteLength) this.#output = new Uint8Array(input.byteLength)
     const output = this.#output.subarray(0, input.byteLength)
-    this.#addPrompts(this.#next!, input, tokenBytes)
     const adapter: RankRange | undefined = this.#input.adapter
     this.#runner.run(
       {
@@ -107,6 +107,8 @@ export class ForwardRun {
         input,
         output,
         adapters: adapter && Array<RankRange>(rows).fill(adapter),
+        prompts: promptsFrom(prompts && { ...prompts, blocks: prompts.blocks.slice(start - this.#pass.start) }, first),
+        client: this.#pass.client,
       },
       this.#ropes.get(first + tokens),
     )
@@ -118,14 +120,6 @@ export class ForwardRun {
   release(): void {
     this.#ropes.release()
     this.#keysAndValues.release()
-  }
-
-  #addPrompts({ start, rows, first, tokens }: Piece, input: Uint8Array, tokenBytes: number): void {
-    const { prompts } = this.#input
-    if (prompts === undefined || first >= prompts.tokens) return
-    const until = Math.min(prompts.tokens, first + tokens)
-    const added = prompts.blocks[start - this.#pass.start]!.subarray(first * tokenBytes, until * tokenBytes)
-    for (let row = 0; row < rows; row++) addTo(input.subarray(row * tokens * tokenBytes), added, this.#span.dtype)
   }
 }
 

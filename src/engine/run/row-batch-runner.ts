@@ -7,12 +7,12 @@ import type { Batch, CacheStep, DecodeBatch, Pass, PrefillChunk, Work } from '..
 import { BackwardRun } from './backward-run.ts'
 import type { BatchRunner, DeviceRun, RunOutcome, SequenceTraits, TaskInput } from './batch-runner.ts'
 import { type DecodeRun, type ReadyRow, planDecodeRuns } from './decode-runs.ts'
-import { runPrompted } from './deep-prompts.ts'
+import { promptsFrom } from './deep-prompts.ts'
 import { failingRun } from './failing-run.ts'
 import { ForwardRun } from './forward-run.ts'
 import type { RopeTables } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
-import { widenToBucket } from './row-bucket.ts'
+import { type BucketOptions, widenToBucket } from './row-bucket.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { Runner } from './runner.ts'
 import { type PassRun, type Task, Tasks } from './tasks.ts'
@@ -23,8 +23,8 @@ export interface RowRunnerLimits {
   readonly maxBatchRows: number
   /** Most tokens of one piece of a pass. */
   readonly passPieceTokens: number
-  /** Cache tokens, where decode runs are widened to buckets of rows that recorded steps exist for. */
-  readonly bucketCacheTokens?: number | undefined
+  /** Where decode runs are widened to buckets of rows that recorded steps exist for. */
+  readonly buckets?: BucketOptions | undefined
 }
 
 export interface RowRunnerModules {
@@ -129,12 +129,12 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #planRuns(ready: readonly ReadyStep[]): DecodeRun<ReadyStep>[] {
-    const { maxBatchRows: maxRows, bucketCacheTokens: cacheTokens } = this.#limits
+    const { maxBatchRows: maxRows, buckets } = this.#limits
     const bridgeable = (offset: number, capacity: number) => this.#modules.cache.mayWriteIdly(offset, capacity)
-    if (cacheTokens === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
-    return planDecodeRuns(ready, maxRows, bridgeable, maxRows).map((run) =>
-      widenToBucket(run, { maxRows, cacheTokens, bridgeable }),
-    )
+    if (buckets === undefined) return planDecodeRuns(ready, maxRows, bridgeable)
+    const tokensAt = (offset: number) => this.#modules.cache.lengthAt(offset)
+    const limits = { ...buckets, maxRows, bridgeable, idle: { tokensAt, runTokens: buckets.runTokens } }
+    return planDecodeRuns(ready, maxRows, bridgeable, limits.idle).map((run) => widenToBucket(run, limits))
   }
 
   #decodeRun({ offset, capacity, rows }: DecodeRun<ReadyStep>): DeviceRun {
@@ -147,7 +147,7 @@ export class RowBatchRunner implements BatchRunner {
       const adapters = rows.map((row) => row && this.#sequences.get(row.step.sequence)!.adapter)
       const pastLengths = rows.map((row, i) => row?.step.position ?? cache.lengthAt(offset + i * capacity))
       const places = rows.map((_, i) => ({ offset: offset + i * capacity, capacity }))
-      const batch = { offset, capacity, start, end, tokens: 1, pastLengths, input, output }
+      const batch = { offset, capacity, start, end, tokens: 1, pastLengths, input, output, client: steps[0]!.client }
       this.#run(
         { ...batch, ...this.#memoryOf(places), adapters: adapters.some(Boolean) ? adapters : undefined },
         ropeKey,
@@ -175,7 +175,7 @@ export class RowBatchRunner implements BatchRunner {
   }
 
   #prepareChunk({ step, first, tokens }: PrefillChunk): DeviceRun {
-    const { cache, span, runner, ropes } = this.#modules
+    const { cache } = this.#modules
     const { taskId, sequence, start, end } = step
     const execute = (): RunOutcome => {
       const { row, ropeKey, adapter } = this.#placeChunk({ ...step, position: step.position + first, tokens })
@@ -192,13 +192,10 @@ export class RowBatchRunner implements BatchRunner {
         input: input.hidden.subarray(from, until),
         output: output.subarray(from, until),
         adapters: adapter && [adapter],
+        prompts: promptsFrom(input.prompts, first),
+        client: step.client,
       }
-      if (input.prompts !== undefined && first < input.prompts.tokens) {
-        const tables = ropes.get(ropeKey, step.position + first + tokens)
-        runPrompted(batch, { ...input.prompts, first }, span.dtype, (part) => runner.run(part, tables))
-      } else {
-        this.#run(batch, ropeKey)
-      }
+      this.#run(batch, ropeKey)
       cache.append(sequence, tokens)
       return { tokens, finished: first + tokens === step.tokens }
     }

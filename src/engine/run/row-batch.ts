@@ -1,6 +1,7 @@
 import type { RankRange } from '../adapters/adapter-memory.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import type { RowRange } from '../cache/rows/row.ts'
+import type { BatchPrompts } from './deep-prompts.ts'
 
 /**
  * Adjacent rows of keys and values, each with `tokens` new positions behind its past length, through blocks `start` to
@@ -19,4 +20,8 @@ export interface RowBatch extends RowRange {
   readonly output: Uint8Array
   /** Of each row the ranks of its adapter, where any row has one. */
   readonly adapters?: readonly (RankRange | undefined)[] | undefined
+  /** Deep prompts: of each row the same, of one row alone where all blocks are one run. */
+  readonly prompts?: BatchPrompts | undefined
+  /** Who asks for it; of several, one. */
+  readonly client?: string | undefined
 }

@@ -8,6 +8,7 @@ import { TensorScope } from '../../runtime/tensor-scope.ts'
 import { type AdapterBinding, bindMask, bindStacks, coveringRange } from '../adapters/adapter-batch.ts'
 import type { RowMemory } from '../cache/rows/row-memory.ts'
 import { CacheScales } from '../cache/rows/scales.ts'
+import { addPrompts } from './prompted-batch.ts'
 import type { RunnerSpan } from './runner-span.ts'
 import type { RopeTensors } from './rope-tables.ts'
 import type { RowBatch } from './row-batch.ts'
@@ -51,8 +52,9 @@ export class CpuRunner implements Runner {
     const others = this.#sharedInputs(batch, rope, scope)
     const shared = [...this.#lengths(batch, scope), ...others]
     const windowed = bases === undefined ? shared : [...this.#lengths(batch, scope, bases), ...others]
-    let input = batch.input
+    let input = batch.prompts === undefined ? batch.input : batch.input.slice()
     for (let block = batch.start; block < batch.end; block++) {
+      addPrompts(input, batch, block, this.#span.dtype)
       const output = block === batch.end - 1 ? batch.output : this.#scratchBuffer(block % 2, batch.output.byteLength)
       this.#runBlock(batch, block, input, output, memory.window?.blocks[block] ? windowed : shared)
       input = output

@@ -1,5 +1,6 @@
 import { chain, nameInCopy } from '../../graph/chain.ts'
 import { type FinishedGraph, encodeModel } from '../../graph/encode.ts'
+import { fuseSkipNorms } from '../../graph/skip-norm.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -18,16 +19,19 @@ export interface ChainedBlocks {
   readonly graphs: readonly FinishedGraph[]
   readonly blocks: readonly ResidentBlock[]
   readonly own: readonly string[]
+  /** Whether sums and norms become one operator. */
+  readonly skipNorms?: boolean | undefined
 }
 
 /** One session for several blocks, whose weights are those of all other sessions. Throws `RuntimeError`. */
 export function createChainedSession(
   env: Environment,
   device: Device,
-  { graphs, blocks, own }: ChainedBlocks,
+  { graphs, blocks, own, skipNorms = false }: ChainedBlocks,
   options: ResidentSessionOptions,
 ): ChainedSession {
-  const graph = chain(graphs, { input: 'hidden', output: 'output', own })
+  const chained = chain(graphs, { input: 'hidden', output: 'output', own })
+  const graph = skipNorms ? fuseSkipNorms(chained) : chained
   const inline = new Map(
     blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)),
   )

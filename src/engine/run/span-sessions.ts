@@ -1,117 +1,103 @@
 import type { FinishedGraph } from '../../graph/encode.ts'
 import { loraInputNames } from '../../graph/lora.ts'
-import type { BoundRun } from '../../runtime/bound-run.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
-import { LruMap } from './lru-map.ts'
+import type { BlockRange } from '../cache/kv-cache.ts'
 import type { ResidentBlock } from '../loading/resident.ts'
+import { MAX_PARTS } from '../plan/run-limits.ts'
+import { PartSessions } from './part-sessions.ts'
+import { type Recordings, isRefusal } from './recordings.ts'
 import { type ChainedSession, createChainedSession } from './span-session.ts'
 
-/** A session over blocks `start` to `end`, and the recorded runs of it. */
+/** What a session's graphs take beside what all take: most runs need neither, and each costs nodes in every block. */
+export interface SessionForm {
+  /** Whether rows have adapters. */
+  readonly adapted: boolean
+  /** Whether deep prompts are added. */
+  readonly prompted: boolean
+}
+
+/** A session over blocks `start` to `end`. */
 export interface SpanSession extends ChainedSession {
-  readonly recorded: LruMap<string, RecordedRun>
-}
-
-export interface RecordedRun {
-  readonly graphId: number
-  readonly run: BoundRun
-  /** Whether a run has ended well: from then on it is replayed. */
-  isRecorded: boolean
-}
-
-export interface SessionKey {
-  readonly start: number
-  readonly end: number
-  /** Whether its runs are recorded as CUDA graphs; the others are of any shape. */
+  /** Whether its runs can be recorded: then those that are not must say so. */
   readonly records: boolean
 }
 
-/**
- * Parts of the span that somebody asks for: each takes some 70 MB of device memory. They push one another out, and not
- * the sessions of the whole span.
- */
-const MAX_PARTS = 6
+export interface SessionKey extends BlockRange, SessionForm {
+  /** Who asks for it. */
+  readonly client?: string | undefined
+}
 
-/** Kinds of decode steps of one session: buckets of rows, by capacity and rotary table. */
-const MAX_RECORDED = 64
+export interface SpanSessionModules {
+  readonly env: Environment
+  readonly device: Device
+  /** Of the whole span. */
+  readonly blocks: readonly ResidentBlock[]
+  /** A graph for each of `blocks`. */
+  readonly graphs: (form: SessionForm) => readonly FinishedGraph[]
+  readonly workspaceBytes: number
+  /** Where decode steps are recorded. */
+  readonly recordings: Recordings | undefined
+}
 
 /**
- * One session for all blocks of a run, made when first needed; its weights are those of all other sessions. The
- * recorded graphs belong to the thread that runs them.
+ * One session for all blocks of a run, for prompts and steps alike, made when first needed; its weights are those of
+ * all other sessions.
  */
 export class SpanSessions {
-  readonly #env: Environment
-  readonly #device: Device
-  readonly #graphs: readonly FinishedGraph[]
-  readonly #blocks: readonly ResidentBlock[]
-  readonly #workspaceBytes: number
-  /** Of the whole span, with and without graphs. */
-  readonly #whole = new Map<boolean, SpanSession>()
-  readonly #parts = new LruMap<string, SpanSession>(MAX_PARTS, (session) => this.#release(session))
-  #nextGraphId = 1
+  readonly #modules: SpanSessionModules
+  readonly #sessions: PartSessions<SpanSession>
 
-  /** `graphs` has one for each of `blocks`. */
-  constructor(
-    env: Environment,
-    device: Device,
-    graphs: readonly FinishedGraph[],
-    blocks: readonly ResidentBlock[],
-    workspaceBytes: number,
-  ) {
-    this.#env = env
-    this.#device = device
-    this.#graphs = graphs
-    this.#blocks = blocks
-    this.#workspaceBytes = workspaceBytes
+  constructor(modules: SpanSessionModules) {
+    this.#modules = modules
+    this.#sessions = new PartSessions(MAX_PARTS, ({ pointer }) => this.#release(pointer))
   }
 
   get numSessions(): number {
-    return this.#whole.size + this.#parts.size
+    return this.#sessions.size
   }
 
   /** Throws `RuntimeError`. */
   get(key: SessionKey): SpanSession {
-    const { start, end, records } = key
-    if (start > 0 || end < this.#blocks.length)
-      return this.#parts.get(`${start}:${end}:${records}`, () => this.#create(key))
-    const session = this.#whole.get(records) ?? this.#create(key)
-    this.#whole.set(records, session)
-    return session
-  }
-
-  /** A number that no other graph of any session has. 0 and -1 mean something else to the runtime. */
-  newGraphId(): number {
-    return this.#nextGraphId++
+    const { start, end, adapted, prompted, client = '' } = key
+    const make = () => this.#create(key)
+    if (start === 0 && end === this.#modules.blocks.length) return this.#sessions.whole(`${adapted}:${prompted}`, make)
+    return this.#sessions.part(`${start}:${end}:${adapted}:${prompted}`, client, make)
   }
 
   close(): void {
-    for (const session of this.#whole.values()) this.#release(session)
-    this.#whole.clear()
-    this.#parts.clear()
+    this.#sessions.clear()
   }
 
-  #create({ start, end, records }: SessionKey): SpanSession {
-    const blocks = this.#blocks.slice(start, end)
-    const graphs = this.#graphs.slice(start, end)
-    const own = ['past_key', 'past_value', ...graphs.flatMap(loraInputNames)]
-    const options = { cudaGraphs: records, workspaceBytes: this.#workspaceBytes }
-    const session = createChainedSession(this.#env, this.#device, { graphs, blocks, own }, options)
-    return { ...session, recorded: new LruMap(MAX_RECORDED, (recorded) => this.#forget(session.pointer, recorded)) }
-  }
-
-  #forget(session: Pointer, { run, graphId, isRecorded }: RecordedRun): void {
-    run[Symbol.dispose]()
-    if (!isRecorded || this.#device.kind !== 'cuda') return
+  /**
+   * Where a session that records cannot be made, as with a node that the device has no kernel for, one that does not.
+   */
+  #create(key: SessionKey): SpanSession {
+    const { recordings } = this.#modules
+    // What rows' adapters lie at changes with each run, and prompts are no steps.
+    if (recordings === undefined || recordings.isRefused || key.adapted || key.prompted) return this.#build(key, false)
     try {
-      this.#env.ort.call('SessionReleaseCapturedGraph', session, graphId)
-    } catch {
-      // It goes with its session then; the step that needed the room is not to fail for it.
+      return this.#build(key, true)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      const session = this.#build(key, false)
+      recordings.refuse(error)
+      return session
     }
   }
 
-  #release({ pointer, recorded }: SpanSession): void {
-    recorded.clear()
-    this.#env.ort.release('ReleaseSession', pointer)
+  #build({ start, end, adapted, prompted }: SessionKey, records: boolean): SpanSession {
+    const { env, device, workspaceBytes } = this.#modules
+    const blocks = this.#modules.blocks.slice(start, end)
+    const graphs = this.#modules.graphs({ adapted, prompted }).slice(start, end)
+    const own = ['past_key', 'past_value', ...(prompted ? ['prompts'] : []), ...graphs.flatMap(loraInputNames)]
+    const options = { cudaGraphs: records, workspaceBytes }
+    return { ...createChainedSession(env, device, { graphs, blocks, own, skipNorms: true }, options), records }
+  }
+
+  #release(session: Pointer): void {
+    this.#modules.recordings?.forget(session)
+    this.#modules.env.ort.release('ReleaseSession', session)
   }
 }

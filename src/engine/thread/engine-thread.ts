@@ -20,7 +20,13 @@ import type {
   TaskResult,
 } from './messages.ts'
 import { PendingTasks } from './pending-tasks.ts'
-import { type SyncChannel, createSyncChannel, postSync, transferable } from '../../base/thread/sync-channel.ts'
+import {
+  type SyncChannel,
+  SyncOutbox,
+  createSyncChannel,
+  postAsleep,
+  transferable,
+} from '../../base/thread/sync-channel.ts'
 
 /** A task for the engine thread, before it has its id. */
 export type WorkRequest = Work extends infer W ? (W extends Work ? Omit<W, 'taskId'> : never) : never
@@ -44,6 +50,7 @@ interface EngineThreadEvents {
 export class EngineThread extends EventEmitter<EngineThreadEvents> {
   readonly #worker: Worker
   readonly #channel: SyncChannel
+  readonly #outbox: SyncOutbox
   readonly #pending = new PendingTasks()
   readonly #ready = Promise.withResolvers<void>()
   #failure: Error | undefined
@@ -53,6 +60,7 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
     // Whoever does not wait for it is told by the first task.
     this.#ready.promise.catch(() => undefined)
     this.#channel = createSyncChannel()
+    this.#outbox = new SyncOutbox(this.#channel)
     const workerData: EngineWorkerData = { ...data, receiver: this.#channel.receiver }
     this.#worker = startWorker(import.meta.url, 'engine-worker', {
       workerData,
@@ -114,26 +122,33 @@ export class EngineThread extends EventEmitter<EngineThreadEvents> {
 
   /** Throws why nothing works any more, but for commands that only give something back. */
   tell(command: EngineCommand, transfer: ArrayBuffer[] = []): void {
-    if (this.#failure === undefined) return postSync(this.#channel, command, transfer)
+    if (this.#failure === undefined) return this.#outbox.post(command, transfer)
     if (command.type !== 'release' && command.type !== 'cancel') throw this.#failure
   }
 
   /** Tells it without waking it up: it is read before the next command that matters. */
   tellLater(command: EngineCommand): void {
-    this.#channel.port.postMessage(command, [])
+    postAsleep(this.#channel, command)
   }
 
-  /** Ends the thread after the run that it is in; whatever still waits is rejected with `ENGINE_CLOSED`. */
-  async close(): Promise<void> {
+  /**
+   * Ends the thread after the run that it is in; whatever still waits is rejected with `ENGINE_CLOSED`. Resolves to
+   * whether the thread has given back what lay on a device; one that dies has not.
+   */
+  async close(): Promise<boolean> {
+    let hasShutDown = false
     if (this.#failure === undefined) {
-      // A thread that dies now is gone as well.
-      const exited = once(this.#worker, 'exit').catch(() => undefined)
+      const exited = once(this.#worker, 'exit').then(
+        ([code]) => code === 0,
+        () => false,
+      )
       this.tell({ type: 'close' })
       this.#fail(new PetalsError('ENGINE_CLOSED', 'the engine was closed'))
-      await exited
+      hasShutDown = await exited
     }
     await this.#worker.terminate()
     this.#channel.port.close()
+    return hasShutDown
   }
 
   #onEvent(event: EngineEvent): void {

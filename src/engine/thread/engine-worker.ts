@@ -2,6 +2,7 @@ import { workerData } from 'node:worker_threads'
 import { sharedNow } from '../../base/clock.ts'
 import { attachEnvironment, environmentFor } from '../../runtime/environment.ts'
 import type { Pointer } from '../../runtime/library.ts'
+import { releaseResident } from '../loading/resident.ts'
 import type { BatchRunnerOptions } from '../run/batch-modules.ts'
 import { createBatchRunner } from '../run/create-batch-runner.ts'
 import { RopeTables } from '../run/rope-tables.ts'
@@ -43,5 +44,7 @@ function work(): void {
 
 work()
 runner.shutDown()
+// Here, where the device's calls are made anyway: each has to wait for its turn there.
+releaseResident(span)
 report({ type: 'closed' })
 receiver.port.close()

@@ -21,11 +21,13 @@ export interface GradientHalves {
   /** Takes `given`, the `saved` values and whatever inputs it needs; yields `gradients`. */
   readonly backward: FinishedGraph
   readonly saved: readonly Value[]
+  /** Takes `given` and whatever inputs it needs; yields `gradients`. Nothing is saved or computed twice. */
+  readonly both: FinishedGraph
 }
 
 /**
  * Cuts a graph to which `addGradients` has added gradients in two. What both halves need is either saved by `forward`
- * or computed again by `backward`. `chooseSaved` has the rule.
+ * or computed again by `backward`. `chooseSaved` has the rule. Where one follows upon the other, `both` does it all.
  *
  * Nodes that a half does not need are not in it. Throws `GRAPH_VALUE` for an output that is no node's result, and
  * `GRAPH_NAME` for a gradient's name that another value has.
@@ -54,10 +56,13 @@ export function splitAtGradient(g: Graph, { forwardOutputs, given, gradients }: 
     inputs: node.inputs.map((input) => (input === undefined ? undefined : (saved.get(input) ?? input))),
   }))
   const named = nameGradients(g, gradients, new Set(backwardNodes.flatMap((node) => node.outputs)))
+  const bothNodes = nodesFor(producers, wanted)
+  const ofBoth = nameGradients(g, gradients, new Set(bothNodes.flatMap((node) => node.outputs)))
   return {
     forward: half(g, 'forward', forwardNodes, [...outputs, ...only], []),
     backward: half(g, 'backward', [...backwardNodes, ...named.copies], named.outputs, [...saved.values()]),
     saved: [...saved.values()],
+    both: half(g, 'both', [...bothNodes, ...ofBoth.copies], ofBoth.outputs, []),
   }
 }
 

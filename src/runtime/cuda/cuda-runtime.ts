@@ -11,10 +11,22 @@ const SIGNATURES = {
   cudaSetDevice: 'int(int)',
   cudaMalloc: 'int(void *, size_t)',
   cudaFree: 'int(void *)',
+  /** Page-locked memory of this process. Parameters: where its address goes, bytes, flags. */
+  cudaHostAlloc: 'int(void *, size_t, unsigned int)',
+  cudaFreeHost: 'int(void *)',
   /** Parameters: target, source, bytes, kind. */
   cudaMemcpy: 'int(void *, void *, size_t, int)',
   /** Parameters: target, its pitch, source, its pitch, width, rows, kind; pitches and width in bytes. */
   cudaMemcpy2D: 'int(void *, size_t, void *, size_t, size_t, size_t, int)',
+  /** As `cudaMemcpy`, behind what the stream has before it; from page-locked memory the call returns at once. */
+  cudaMemcpyAsync: 'int(void *, void *, size_t, int, void *)',
+  cudaStreamCreateWithFlags: 'int(void *, unsigned int)',
+  cudaStreamDestroy: 'int(void *)',
+  cudaEventCreateWithFlags: 'int(void *, unsigned int)',
+  /** The event happens when the stream has done what it has now. */
+  cudaEventRecord: 'int(void *, void *)',
+  cudaEventSynchronize: 'int(void *)',
+  cudaEventDestroy: 'int(void *)',
   cudaDeviceSynchronize: 'int()',
   cudaMemGetInfo: 'int(void *, void *)',
 } as const
@@ -25,6 +37,12 @@ export type CudaFunction = keyof typeof SIGNATURES
 export const HOST_TO_DEVICE = 1
 export const DEVICE_TO_HOST = 2
 export const DEVICE_TO_DEVICE = 3
+
+/**
+ * cudaStreamNonBlocking: does not wait for CUDA's default stream. cudaEventDisableTiming: an event that only happens.
+ */
+export const NON_BLOCKING = 1
+export const DISABLE_TIMING = 2
 
 type CudaArgument = bigint | number | ArrayBufferView
 

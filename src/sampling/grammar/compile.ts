@@ -1,5 +1,6 @@
 import { invalid, unsatisfiable, unsupported } from './errors.ts'
 import type { Constraint } from './constraint.ts'
+import { anyText } from './any-text.ts'
 import { textUntil, textWithout } from './free-text.ts'
 import { JsonParts } from './json/parts.ts'
 import { RegexCompiler } from './regex/compile.ts'
@@ -38,7 +39,7 @@ export class ConstraintCompiler {
       case 'regex':
         return this.#regex(constraint.pattern)
       case 'choice':
-        return terms.or(constraint.texts.map((text) => terms.text(text)))
+        return anyText(terms, constraint.texts)
       case 'marker':
         return this.#marker(constraint.text)
       case 'text':

@@ -29,7 +29,7 @@ export type Constraint =
   /** The same several times. `max` is no limit unless given. */
   | { readonly kind: 'repeat'; readonly part: Constraint; readonly min: number; readonly max?: number | undefined }
 
-/** Constraints within constraints. */
+/** How deep constraints may lie within constraints. */
 const MAX_DEPTH = 32
 
 /** Whether a value has the form of a constraint. What a schema or a pattern says is only seen when it is compiled. */

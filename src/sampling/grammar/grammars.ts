@@ -8,7 +8,7 @@ import type { Term } from './terms/term.ts'
 import { Masks } from './tokens/masks.ts'
 import type { Vocabulary } from './tokens/vocabulary.ts'
 
-/** When what is kept of all constraints is thrown away, to be made again where it is still needed. */
+/** The most terms and rows that are kept of all constraints; beyond, all go, to be made again where they are needed. */
 const MAX_TERMS = 200_000
 const MAX_ROWS = 50_000
 

@@ -1,5 +1,5 @@
 import type { Engine } from '../../engine/engine.ts'
-import type { Pace } from '../span/pace.ts'
+import type { Pace } from '../rates/pace.ts'
 import { nextRtts } from './next-rtts.ts'
 import type { Discovery } from '../../swarm/records/discovery.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'

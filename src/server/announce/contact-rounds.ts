@@ -15,7 +15,7 @@ export interface ContactRoundsModules {
 }
 
 const PERIOD_MS = 60_000
-/** While nobody has answered yet, as where a server is the first of its swarm. */
+/** The pause between rounds while nobody has answered yet, as where a server is the first of its swarm. */
 const FIRST_PERIOD_MS = 5000
 /** Peers asked in a round besides the bootstrap peers: enough for a majority on whose clock is off. */
 const ASK_SERVERS = 4

@@ -7,7 +7,10 @@ export type PlacedRecord = Pick<
   'peerId' | 'state' | 'start' | 'end' | 'throughput' | 'movable' | 'movingTo'
 >
 
-/** A server that claims to be much faster than all others might make them leave the blocks that it holds. */
+/**
+ * How many times the median a server's throughput counts at most: one that claims to be much faster than all others
+ * might make them leave the blocks that it holds.
+ */
 const MAX_CLAIM = 10
 
 /**

@@ -1,7 +1,7 @@
 import type { BlockThroughputs } from './block-throughputs.ts'
 import type { Placement } from './placement.ts'
 
-/** Keeps the worth of a hole finite. */
+/** What is added to a throughput before its power is taken, so that the worth of a hole is finite. */
 const HOLE = 0.05
 
 /**

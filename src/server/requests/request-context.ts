@@ -5,7 +5,7 @@ import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import { type TracedLogger, tracedLogger } from '../../swarm/node/trace.ts'
 import type { PeerGuard } from '../../swarm/peer-rules.ts'
 import { RateLimit } from '../../swarm/rate-limit.ts'
-import { Pace } from '../span/pace.ts'
+import { Pace } from '../rates/pace.ts'
 import { ServerStats } from './server-stats.ts'
 
 export interface RequestContextModules {

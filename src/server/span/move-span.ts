@@ -1,7 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { Announcer } from '../announce/announcer.ts'
-import { drainSessions } from '../drain.ts'
+import { drainSessions } from './drain.ts'
 import type { SessionRequests } from '../requests/session-requests.ts'
 import type { EngineKeeper } from './engine-keeper.ts'
 import type { SpanLoader } from './span-loader.ts'

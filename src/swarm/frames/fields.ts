@@ -124,7 +124,7 @@ export function id(number: number, numBytes: number): Field<string> {
 /** The dtypes of tensors; a dtype's index is its number on the wire. */
 const TENSOR_DTYPES: readonly string[] = ['float32', 'float16', 'bfloat16'] satisfies FloatDType[]
 
-/** Those of activations. */
+/** The dtypes of activations; a dtype's index is its number on the wire. */
 const ACTIVATION_DTYPES: readonly string[] = [...TENSOR_DTYPES, 'int8-blocks' satisfies Activations['dtype']]
 
 const NO_BYTES = new Uint8Array(0)

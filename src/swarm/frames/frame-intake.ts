@@ -10,7 +10,7 @@ export interface IntakeBudgets {
   readonly requests: RateLimit
 }
 
-/** Of a message without payload. */
+/** What a message without payload holds: nothing. */
 const FREE: Hold = { begin: () => undefined, end: () => undefined }
 
 interface IntakeListener {

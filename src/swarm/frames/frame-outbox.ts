@@ -175,8 +175,8 @@ export class FrameOutbox {
     pending.bytes = NO_BYTES
   }
 
-  /** The frame whose turn it is. */
-  get #first(): Pending | undefined {
+  /** The frame whose turn it is; forgets those that are gone. */
+  #next(): Pending | undefined {
     while (this.#pending[this.#head]?.gone) this.#head += 1
     if (this.#head > KEPT_ENTRIES && this.#head * 2 > this.#pending.length) {
       this.#pending = this.#pending.slice(this.#head)
@@ -188,7 +188,7 @@ export class FrameOutbox {
   #flush(): void {
     const before = this.#numWaiting
     while (!this.#congested) {
-      const head = this.#first
+      const head = this.#next()
       if (head === undefined) break
       if (head.written) {
         head.gone = true
@@ -211,12 +211,12 @@ export class FrameOutbox {
   /** Sets the timer of the frame at the head of the queue. Without a queue there is no timer. */
   #watch(): void {
     clearTimeout(this.#timer)
-    const head = this.#first
+    const head = this.#next()
     if (head === undefined) return
     const unsentBytes = this.#stream.writeBufferLength
     this.#timer = setTimeout(() => {
       this.#flush()
-      if (this.#first !== head) return
+      if (this.#next() !== head) return
       if (this.#stream.writeBufferLength < unsentBytes) return this.#watch()
       const error = new SwarmError('SWARM_TIMEOUT', `the peer took no bytes for ${head.stallMs} ms`)
       this.fail(error)

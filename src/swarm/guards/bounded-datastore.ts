@@ -6,13 +6,19 @@ type PutOptions = Parameters<MemoryDatastore['put']>[2]
 /** Prefix of the keys under which the DHT keeps what other peers store. */
 const DHT_PREFIX = '/dht'
 
-/** Room for a hundred thousand provider entries, or for a thousand of the largest records. */
+/**
+ * The most bytes that other peers may store here: room for a hundred thousand provider entries, or for a thousand of
+ * the largest records.
+ */
 const MAX_BYTES = 64 << 20
 const ENTRY_OVERHEAD_BYTES = 256
 
 /**
  * libp2p's in-memory datastore with a bound on what the DHT keeps for other peers. The DHT never removes values, and
  * anybody may store valid ones without end. The oldest entries are evicted; their owners store them again in time.
+ *
+ * Values are kept as copies: what comes from the network, or was just encoded, is mostly a few hundred bytes in the
+ * middle of 64 KB, all of which would stay with them, for each peer that was ever heard of.
  */
 export class BoundedDatastore extends MemoryDatastore {
   readonly #sizes = new Map<string, { key: Key; bytes: number }>()
@@ -37,7 +43,7 @@ export class BoundedDatastore extends MemoryDatastore {
       this.#numBytes += bytes
       this.#evict()
     }
-    return super.put(key, value, options)
+    return super.put(key, new Uint8Array(value), options)
   }
 
   override delete(key: Key, options?: PutOptions): void | Promise<void> {

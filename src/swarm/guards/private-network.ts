@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
 import {
   type AbortOptions,
   type ConnectionProtector,
@@ -101,6 +102,8 @@ export class KeyStream {
 }
 
 class ProtectedStream extends AbstractMessageStream {
+  /** Where its bytes go in the end, if that is a socket. */
+  readonly socket: Socket | undefined
   readonly #connection: MessageStream
   readonly #outbound: KeyStream
 
@@ -112,6 +115,7 @@ class ProtectedStream extends AbstractMessageStream {
       maxReadBufferLength: connection.maxReadBufferLength,
     })
     this.#connection = connection
+    this.socket = (connection as { readonly socket?: Socket }).socket
     this.#outbound = outbound
     connection.addEventListener('message', ({ data }) => {
       try {

@@ -19,7 +19,7 @@ export interface ContactAnswer {
 }
 
 const REQUEST_TIMEOUT_MS = 10_000
-/** Long enough for TCP to send a dropped packet again once. */
+/** The time limit for dialling a peer back: long enough for TCP to send a dropped packet again once. */
 const DIAL_BACK_TIMEOUT_MS = 3000
 
 /**

@@ -1,8 +1,9 @@
-import type { Stream } from '@libp2p/interface'
 import { dialAddresses, parsePeerId, type PeerTarget } from '../address.ts'
 import { withDeadline } from '../deadline.ts'
 import { SwarmError } from '../errors.ts'
-import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, protocolId, type Rpc } from '../limits.ts'
+import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
+import type { Traffic } from '../frames/traffic.ts'
+import { MAX_OUTBOUND_STREAMS, OPEN_TIMEOUT_MS, RPC_LIMITS, protocolId, type Rpc } from '../limits.ts'
 import type { SwarmLogger } from '../logger.ts'
 import { describeDialError } from './dial-errors.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
@@ -16,6 +17,8 @@ export interface DiallerModules {
   readonly libp2p: () => SwarmLibp2p
   readonly ownPeerId: string
   readonly hasSwarmKey: boolean
+  /** Counts what goes over the streams that are opened. */
+  readonly traffic: Traffic
   readonly logger: SwarmLogger
 }
 
@@ -43,14 +46,21 @@ export class Dialler {
   }
 
   /** Opens a stream, over an existing connection if there is one. Throws as `dial`, and `SWARM_PROTOCOL`. */
-  open(peer: PeerTarget, rpc: Rpc, signal: AbortSignal | undefined): Promise<Stream> {
+  async open<R extends Rpc>(peer: PeerTarget, rpc: R, signal: AbortSignal | undefined): Promise<RequestStream<R>> {
+    const { traffic, logger } = this.#modules
     const libp2p = this.#modules.libp2p()
     const id = parsePeerId(peer.peerId)
     const isConnected = libp2p.getConnections(id).length > 0
     const target = isConnected || peer.multiaddrs.length === 0 ? id : dialAddresses(peer)
-    return withDeadline(`opening ${rpc} with peer ${peer.peerId}`, OPEN_TIMEOUT_MS, signal, async (signal) =>
+    const opening = withDeadline(`opening ${rpc} with peer ${peer.peerId}`, OPEN_TIMEOUT_MS, signal, async (signal) =>
       libp2p.dialProtocol(target, protocolId(rpc), { signal, maxOutboundStreams: MAX_OUTBOUND_STREAMS }),
-    ).catch((error: unknown) => this.#fail(error, peer, rpc, signal))
+    )
+    const stream = await opening.catch((error: unknown) => this.#fail(error, peer, rpc, signal))
+    // Nothing must be awaited between libp2p's promise and this line: events before the listeners exist are missed.
+    const side = openingSide(rpc, RPC_LIMITS[rpc])
+    const onListenerFailed = (error: Error): void =>
+      logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
+    return new FrameStream(stream, peer.peerId, side, onListenerFailed, traffic[rpc])
   }
 
   async #fail(error: unknown, peer: PeerTarget, rpc: Rpc | undefined, signal: AbortSignal | undefined): Promise<never> {

@@ -22,7 +22,10 @@ export interface LanModules {
   readonly logger: SwarmLogger
 }
 
-/** Questions soon after the start are asked more often: a swarm is usually started by one person within a minute. */
+/**
+ * Pauses between questions. They are shorter soon after the start: a swarm is usually started by one person within a
+ * minute.
+ */
 const ASK_MS = [0, 500, 1000, 2000, 5000]
 const ASK_LATER_MS = 20_000
 

@@ -18,7 +18,7 @@ import { ClockVotes } from './clock-votes.ts'
 import { Connections } from '../connections.ts'
 import { Dialler } from './dialler.ts'
 import { DialGuard } from '../guards/dial-guard.ts'
-import { FrameStream, type RequestStream, openingSide } from '../frames/frame-stream.ts'
+import type { RequestStream } from '../frames/frame-stream.ts'
 import type { LanOptions } from './lan-discovery.ts'
 import type { Libp2pMetrics, SwarmLibp2p } from './libp2p.ts'
 import { OPEN_TIMEOUT_MS, protocolId, RPC_LIMITS, type Rpc, type RpcLimits } from '../limits.ts'
@@ -132,6 +132,7 @@ export class SwarmNode {
       libp2p: () => this.libp2p,
       ownPeerId: this.peerId,
       hasSwarmKey: joining.swarmKey !== undefined,
+      traffic: this.traffic,
       logger,
     })
     this.connections = new Connections(() => this.#running, logger)
@@ -230,15 +231,7 @@ export class SwarmNode {
     if (!this.isStarted) throw notStarted()
     signal?.throwIfAborted()
     if (peer.peerId === this.peerId) return this.#rpcs.openOwn(rpc, this.peerId)
-    const stream = await this.#dialler.open(peer, rpc, signal)
-    // There must be no await between libp2p's promise and this line: events before the listeners exist would be missed.
-    return new FrameStream(
-      stream,
-      peer.peerId,
-      openingSide(rpc, RPC_LIMITS[rpc]),
-      (error) => this.#reportListener(rpc, error),
-      this.traffic[rpc],
-    )
+    return this.#dialler.open(peer, rpc, signal)
   }
 
   /** Dials an address with `/p2p/` that the user has named, and returns the peer's id. Throws as `open`. */
@@ -311,9 +304,5 @@ export class SwarmNode {
     this.#running = undefined
     this.#rpcs.abortOwn()
     await running.stop()
-  }
-
-  #reportListener(rpc: Rpc, error: Error): void {
-    this.logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
   }
 }

@@ -18,7 +18,7 @@ export interface DirectoryOptions {
   now?: () => number
 }
 
-/** More than the servers that any model's swarm has had; 1024 records of 10 KB are 10 MB. */
+/** The most peers of a directory: more than any model's swarm has had servers; 1024 records of 10 KB are 10 MB. */
 const MAX_PEERS = 1024
 /**
  * The share of peers that were only heard of. Who asks this node takes them from it like all others, and must have room

@@ -9,9 +9,12 @@ export interface IntroductionLimits {
   readonly models: number
 }
 
-/** A quarter of a directory: more servers than most swarms have. A record is 1 to 10 KB long. */
+/**
+ * What one peer may introduce: a quarter of a directory, which is more servers than most swarms have. A record is 1 to
+ * 10 KB long.
+ */
 const LIMITS: IntroductionLimits = { peers: 256, bytes: 4 << 20, models: 8 }
-/** As many peers as may be connected. */
+/** How many peers' introductions are counted: as many as may be connected. */
 const MAX_SENDERS = 1024
 
 interface Account {

@@ -42,7 +42,7 @@ export interface InfoAnswer {
 }
 
 const REQUEST_TIMEOUT_MS = 5000
-/** More records than a server makes while the first of them is valid. */
+/** How many of this node's own records are remembered: more than it makes while the first of them is valid. */
 const MAX_OWN_SEQUENCES = 1024
 /** The most bytes of records in one answer, some thousands: it bounds what a peer can make another one verify. */
 const MAX_ANSWER_BYTES = 16 << 20

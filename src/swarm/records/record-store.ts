@@ -13,7 +13,10 @@ export interface RecordStoreOptions {
   maxBytes?: number
 }
 
-/** A bootstrap node of a public swarm knows tens of models; each costs it a gossip topic. */
+/**
+ * The most models of a store: a bootstrap node of a public swarm knows tens of them, each of which costs it a gossip
+ * topic.
+ */
 const MAX_MODELS = 64
 const MAX_BYTES = 64 << 20
 

@@ -37,7 +37,7 @@ const DOMAIN = Buffer.from('petals-node/server-record/1\n')
 export const MAX_LIFETIME_MS = 10 * 60_000
 
 /** How far ahead another machine's clock may be. */
-export const MAX_CLOCK_SKEW_MS = 2 * 60_000
+const MAX_CLOCK_SKEW_MS = 2 * 60_000
 
 /** Encodes and signs a record. Throws `SWARM_RECORD` if peers would not accept it. */
 export async function signRecord(record: ServerRecord, privateKey: PrivateKey): Promise<Uint8Array> {

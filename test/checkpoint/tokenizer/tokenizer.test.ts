@@ -107,7 +107,7 @@ test('closing rejects the calls under way and all later ones, and may be repeate
     assert.equal((result.reason as { code: string }).code, 'TOKENIZER_CLOSED')
   }
   await assert.rejects(closing.encode('x'), { code: 'TOKENIZER_CLOSED' })
-  await assert.rejects(stream.flush(), { code: 'TOKENIZER_CLOSED' })
+  await assert.rejects(async () => stream.flush(), { code: 'TOKENIZER_CLOSED' })
 })
 
 test('a process ends by itself with a tokenizer idle, and not before an answer has come', () => {

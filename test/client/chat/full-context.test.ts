@@ -6,7 +6,7 @@ import {
   type ChatAnswer,
   type ChatModules,
   ChatSession,
-} from '../../../src/client/chat/chat-session.ts'
+} from '../../../src/client/chat-session/chat-session.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
 
 const MAX_TOKENS = 40

@@ -8,7 +8,7 @@ import type { EvaluateOptions, EvaluatedModel, EvaluationProgress } from '../../
 import { evaluate } from '../../../src/client/evaluation/evaluate.ts'
 import { AutoDistributedModelForSequenceClassification } from '../../../src/client/model/classification-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
-import type { TunedPrompts } from '../../../src/client/model/tuned-prompts.ts'
+import type { TunedPrompts } from '../../../src/client/tuned/tuned-prompts.ts'
 import { loadAdapter } from '../../../src/client/remote/active-adapter.ts'
 import { loadDataset } from '../../../src/client/training/data/load-dataset.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'

@@ -280,7 +280,7 @@ describe('the next step and the text', () => {
     const { gate, text } = slowText()
     const source = new ScriptSource([0, 1], 6)
     const first = generate(source, [0], { maxNewTokens: 2 }, text).next()
-    await turn()
+    while (source.fed.length < 2) await turn()
     assert.deepEqual(source.fed, [[0], [0]])
     gate.resolve('x')
     assert.deepEqual((await first).value, { tokenIds: [0], text: 'x' })

@@ -38,6 +38,15 @@ test('short messages say nothing of a rate', () => {
   assert.deepEqual(links.of('a'), { rttMs: undefined, bytesPerSecond: undefined })
 })
 
+test('a round trip is looked up again after a while, and at once while it is not known', () => {
+  const measured: (number | undefined)[] = [undefined, 7, 9]
+  const meter = new LinkMeter(() => measured.shift())
+  assert.equal(meter.of('a', 1000).rttMs, undefined)
+  assert.equal(meter.of('a', 1001).rttMs, 7)
+  assert.equal(meter.of('a', 1100).rttMs, 7)
+  assert.equal(meter.of('a', 2000).rttMs, 9)
+})
+
 test('a server that promises too much is held to what was seen, and forgiven when it keeps its word', () => {
   const seen = new Slowdowns()
   for (let i = 0; i < 200; i++) seen.took(['liar', 'other'], 1, 0.1)

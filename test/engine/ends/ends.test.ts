@@ -89,6 +89,22 @@ describe('tokens chosen in the thread of the ends are those chosen on the thread
     for (const [i, options] of all.entries())
       assert.deepEqual(together[i], await write(textHere(ends, options, PROMPT), 8))
   })
+
+  test('where several threads choose', async () => {
+    const own = new EndsThread({ checkpoint, ...THREADS, choosers: 3 }, () => undefined)
+    await own.ready
+    const open = (options: Partial<ResolvedOptions>) => textInThread(own, { maxNewTokens: 8, ...options }, PROMPT)
+    // So many that all threads have been started and have some; the next ones go to each in turn.
+    const idle = Array.from({ length: 6000 }, () => open({ logprobs: true }))
+    const texts = OPTIONS.flatMap((options) => [options, options, options])
+    const together = await Promise.all(texts.map((options) => write(open(options), 8)))
+    for (const [i, options] of texts.entries())
+      assert.deepEqual(together[i], await write(textHere(ends, { maxNewTokens: 8, ...options }, PROMPT), 8))
+    for (const text of idle) text.close()
+    const waiting = assert.rejects(open({}).choose(await stateAfter(5)), { code: 'ENGINE_CLOSED' })
+    await own.close()
+    await waiting
+  })
 })
 
 test('functions and signals stay on their thread, and errors come back with their code', async () => {

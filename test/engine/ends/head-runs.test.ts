@@ -3,8 +3,9 @@ import { beforeEach, test } from 'node:test'
 import type { EndsRunner } from '../../../src/engine/ends/ends-runner.ts'
 import { HeadRuns } from '../../../src/engine/ends/head-runs.ts'
 import type { EndsEvent, EndsResult, HeadCommand } from '../../../src/engine/ends/messages.ts'
-import { RowSampler } from '../../../src/engine/ends/row-sampler.ts'
+import { Choosers } from '../../../src/engine/ends/choosers.ts'
 import type { BeamCandidate } from '../../../src/sampling/beam-sampler.ts'
+import type { ResolvedOptions } from '../../../src/sampling/options/options.ts'
 import type { Sample } from '../../../src/sampling/sampler.ts'
 
 const HIDDEN = 2
@@ -33,13 +34,17 @@ class FakeHead implements EndsRunner {
 }
 
 let head: FakeHead
-let sampler: RowSampler
+let choosers: Choosers
 let runs: HeadRuns
 beforeEach(() => {
   head = new FakeHead()
-  sampler = new RowSampler()
-  runs = new HeadRuns(head, sampler, { hiddenSize: HIDDEN, outputSize: VOCAB })
+  choosers = new Choosers()
+  runs = new HeadRuns(head, choosers, { hiddenSize: HIDDEN, outputSize: VOCAB })
 })
+
+function open(type: 'open-text' | 'open-beams', textId: number, options: ResolvedOptions): void {
+  choosers.obey({ type, textId, chooser: 0, options, ids: [0] })
+}
 
 function choose(textId: number, token: number, logit = 5): HeadCommand {
   return { type: 'choose', taskId: textId, textId, hidden: Float32Array.of(token, logit) }
@@ -47,17 +52,18 @@ function choose(textId: number, token: number, logit = 5): HeadCommand {
 
 function run(commands: readonly HeadCommand[]): Map<number, EndsResult | string> {
   const answers = new Map<number, EndsResult | string>()
-  runs.run(commands, (event: EndsEvent) => {
+  const post = (event: EndsEvent): void => {
     if (event.type === 'done') answers.set(event.taskId, event.result)
     else if (event.type === 'failed') answers.set(event.taskId!, event.code)
-  })
+  }
+  runs.run(commands, { post })
   return answers
 }
 
 test('texts with different options, logits and beams that wait together share one run', () => {
-  sampler.openText(1, { maxNewTokens: 5 }, [0])
-  sampler.openText(2, { maxNewTokens: 5, logprobs: true, suppressTokens: [2] }, [0])
-  sampler.openBeams(3, { maxNewTokens: 5, numBeams: 2 }, [0])
+  open('open-text', 1, { maxNewTokens: 5 })
+  open('open-text', 2, { maxNewTokens: 5, logprobs: true, suppressTokens: [2] })
+  open('open-beams', 3, { maxNewTokens: 5, numBeams: 2 })
   const hidden = Float32Array.of(1, 2, 3, 4)
   const answers = run([
     choose(1, 3),
@@ -92,14 +98,14 @@ test('texts with different options, logits and beams that wait together share on
 
 test('more rows than fit in a run come in several, and each is answered', () => {
   const texts = Array.from({ length: 150 }, (_, i) => i + 1)
-  for (const textId of texts) sampler.openText(textId, { maxNewTokens: 5 }, [0])
+  for (const textId of texts) open('open-text', textId, { maxNewTokens: 5 })
   const answers = run(texts.map((textId) => choose(textId, textId % VOCAB)))
   assert.deepEqual(head.rowsOfRuns, [64, 64, 22])
   for (const textId of texts) assert.equal((answers.get(textId) as Sample).tokenId, textId % VOCAB)
 })
 
 test('a text is what was chosen for it: penalties count its own tokens, and nothing has to be sent again', () => {
-  sampler.openText(1, { maxNewTokens: 5, noRepeatNgramSize: 1 }, [0])
+  open('open-text', 1, { maxNewTokens: 5, noRepeatNgramSize: 1 })
   assert.deepEqual(
     [1, 2, 3].map(() => (run([choose(1, 3)]).get(1) as Sample).tokenId),
     [3, 1, 2],
@@ -107,19 +113,19 @@ test('a text is what was chosen for it: penalties count its own tokens, and noth
 })
 
 test('what is wrong with one row fails that one alone', () => {
-  sampler.openText(1, { maxNewTokens: 5 }, [0])
-  sampler.openText(2, { maxNewTokens: 5, suppressTokens: [0, 1, 2, 3] }, [0])
-  sampler.openText(3, { maxNewTokens: 5 }, [0])
-  sampler.close(3)
-  sampler.openText(4, { maxNewTokens: 5 }, [0])
+  open('open-text', 1, { maxNewTokens: 5 })
+  open('open-text', 2, { maxNewTokens: 5, suppressTokens: [0, 1, 2, 3] })
+  open('open-text', 3, { maxNewTokens: 5 })
+  choosers.obey({ type: 'close-text', textId: 3 })
+  open('open-text', 4, { maxNewTokens: 5 })
   const answers = run([choose(1, 1, NaN), choose(2, 1), choose(3, 1), choose(4, 1)])
   assert.deepEqual([answers.get(1), answers.get(2), answers.get(3)], ['LOGITS_NAN', 'USAGE', 'INTERNAL'])
   assert.equal((answers.get(4) as Sample).tokenId, 1)
 })
 
 test('a run that fails fails all that it was for, and the next one goes on', () => {
-  sampler.openText(1, { maxNewTokens: 5 }, [0])
-  sampler.openText(2, { maxNewTokens: 5 }, [0])
+  open('open-text', 1, { maxNewTokens: 5 })
+  open('open-text', 2, { maxNewTokens: 5 })
   head.failure = new Error('no memory')
   assert.deepEqual([...run([choose(1, 1), choose(2, 1)]).values()], ['INTERNAL', 'INTERNAL'])
   head.failure = undefined

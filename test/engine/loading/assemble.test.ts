@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { assemble, assembleQuantized } from '../../../src/engine/loading/assemble.ts'
-import { expertParts } from '../../../src/graph/expert-parts.ts'
-import type { MatrixPart } from '../../../src/graph/parameter.ts'
+import { expertParts, type ExpertsOptions, wideParts } from '../../../src/graph/expert-parts.ts'
+import { type MatrixPart, transposedPart } from '../../../src/graph/parameter.ts'
 import { asFloat32 } from '../../../src/tensor/tensor.ts'
 import { randomFloats } from '../../graph/support.ts'
 
@@ -76,5 +76,77 @@ describe('experts that are stored as one tensor', () => {
         assembleQuantized(gateUp.shape, [plain], format, () => rows),
       )
     }
+  })
+})
+
+describe('experts side by side', () => {
+  /** Each stored matrix by its name, and what one element of the wide ones has to be. */
+  const single: ExpertsOptions = {
+    ...OPTIONS,
+    names: (expert) => ({ gate: `gate.${expert}`, up: `up.${expert}`, down: `down.${expert}` }),
+  }
+  const stored = new Map<string, Float32Array>()
+  const read = ({ name, shape }: MatrixPart): Uint8Array => {
+    const size = shape.reduce((product, dim) => product * dim, 1)
+    const values = stored.get(name) ?? randomFloats(stored.size + 10, size)
+    stored.set(name, values)
+    return bytes(values)
+  }
+  const made = (shape: readonly number[], parts: readonly MatrixPart[]) =>
+    asFloat32(assemble(shape, parts, 'float32', read))
+
+  it('are the rows of what experts read, and the columns of what they give', () => {
+    const parts = wideParts(single)
+    assert.ok('gate' in parts)
+    const [gate, down] = [made(parts.gate.shape, parts.gate.parts), made(parts.down.shape, parts.down.parts)]
+    for (let expert = 0; expert < EXPERTS; expert++) {
+      const size = WIDTH * HIDDEN
+      assert.deepEqual(gate.slice(expert * size, (expert + 1) * size), stored.get(`gate.${expert}`))
+      for (const row of [0, HIDDEN - 1]) {
+        const from = row * EXPERTS * WIDTH + expert * WIDTH
+        const wanted = stored.get(`down.${expert}`)!.slice(row * WIDTH, (row + 1) * WIDTH)
+        assert.deepEqual(down.slice(from, from + WIDTH), wanted)
+      }
+    }
+  })
+
+  for (const [how, options] of [
+    ['each by itself', single],
+    ['as one tensor', OPTIONS],
+  ] as const) {
+    const parts = wideParts(options)
+    it(`are put together as their transpose, stored ${how}`, () => {
+      for (const { shape, parts: pieces } of 'gateUp' in parts
+        ? [parts.gateUp, parts.down]
+        : [parts.gate, parts.up, parts.down]) {
+        const [out, inner] = shape
+        const turned = pieces.map((part) => transposedPart(part, inner))
+        assert.deepEqual(made([inner, out], turned), transposed(made(shape, pieces), out, inner))
+      }
+    })
+
+    it(`are rounded as the whole is, stored ${how}`, () => {
+      for (const format of ['int8', 'int4'] as const) {
+        const { shape, parts: pieces } = parts.down
+        const whole: MatrixPart = {
+          name: 'whole',
+          shape,
+          pieces: [{ row: 0, column: 0, rows: shape[0], firstRow: 0, rowStep: 1 }],
+        }
+        const floats = made(shape, pieces)
+        const found = assembleQuantized(shape, pieces, format, (part) => new Float32Array(read(part).buffer))
+        assert.deepEqual(
+          found,
+          assembleQuantized(shape, [whole], format, () => floats),
+        )
+      }
+    })
+  }
+
+  it('have their biases in a row', () => {
+    const parts = wideParts(OPTIONS)
+    assert.ok('gateUpBias' in parts)
+    const found = made([EXPERTS * 2 * WIDTH], [parts.gateUpBias])
+    assert.deepEqual(found, stored.get(NAMES.gateUpBias))
   })
 })

@@ -5,7 +5,8 @@ import { blockGraphs } from '../../../src/families/graphs.ts'
 import { blockDigests } from '../../../src/checkpoint/weights/fingerprint.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { loadBlocks } from '../../../src/engine/loading/load-blocks.ts'
-import { type BlocksLoaded, type LoadReport, loadSpan, releaseSessions } from '../../../src/engine/loading/load.ts'
+import { type BlocksLoaded, type LoadReport, loadSpan } from '../../../src/engine/loading/load.ts'
+import { releaseSpan } from '../../../src/engine/loading/release-span.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
@@ -77,7 +78,7 @@ test('a small model and a large one, which another thread hashes, have the same 
       spin: false,
     } as const
     const loaded = await loadSpan(options)
-    releaseSessions(loaded)
+    releaseSpan(loaded.span)
     assert.deepEqual(loaded.blockDigests, digests)
   }
 })

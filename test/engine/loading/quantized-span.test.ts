@@ -4,15 +4,10 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { Engine } from '../../../src/engine/engine.ts'
+import { linearFormat } from '../../../src/graph/lowering.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 import { convert } from '../../../src/tensor/convert.ts'
-import {
-  type BlockFormat,
-  type QuantFormat,
-  type Quantization,
-  quantizedSizes,
-  quantizeRows,
-} from '../../../src/tensor/quantize.ts'
+import { type Quantization, quantizedSizes, quantizeRows } from '../../../src/tensor/quantize.ts'
 import { asFloat32, fromFloat32, type Tensor } from '../../../src/tensor/tensor.ts'
 import { seededRandom, temporaryFolder, writeSafetensors } from '../../checkpoint/write.ts'
 import { loadFixture, maxError } from '../../families/support.ts'
@@ -21,8 +16,10 @@ import { dequantize } from '../../tensor/dequantize.ts'
 const FIXTURES = join(import.meta.dirname, '../../fixtures')
 const TOKENS = 7
 
+type Rounding = Exclude<Quantization, 'none'>
+
 /** Shares of the largest output. int8 and int4 round activations, too; experts and NF4 do not. */
-const TOLERANCE: Record<BlockFormat, number> = { nf4: 1e-5, int8: 0.03, int4: 0.03 }
+const TOLERANCE: Record<Rounding, number> = { nf4: 1e-5, int8: 0.03, int4: 0.03 }
 
 async function outputs(
   checkpoint: Checkpoint,
@@ -59,7 +56,7 @@ async function outputs(
 }
 
 /** A checkpoint whose linear layers hold what the format makes of them. */
-async function rounded(name: string, format: BlockFormat, context: TestContext): Promise<Checkpoint> {
+async function rounded(name: string, format: Rounding, context: TestContext): Promise<Checkpoint> {
   const folder = await temporaryFolder(context)
   await cp(join(FIXTURES, name), folder, { recursive: true })
   const { weights } = await loadFixture(name)
@@ -70,7 +67,7 @@ async function rounded(name: string, format: BlockFormat, context: TestContext):
   return openCheckpoint(folder)
 }
 
-function roundWeight(name: string, tensor: Tensor, format: BlockFormat): Tensor {
+function roundWeight(name: string, tensor: Tensor, format: Rounding): Tensor {
   const {
     shape: [rows, columns],
     shape,
@@ -82,7 +79,7 @@ function roundWeight(name: string, tensor: Tensor, format: BlockFormat): Tensor 
     /gate\.weight$|router/.test(name)
   )
     return tensor
-  const kept: QuantFormat = format === 'int8' && !/experts/.test(name) ? 'int8-rows' : format
+  const kept = /experts/.test(name) ? format : linearFormat({ device: 'cpu', quant: format })!
   const { blocks, codeBytes } = quantizedSizes(kept, rows, columns)
   const matrix = { codes: new Uint8Array(codeBytes), scales: new Float32Array(blocks) }
   quantizeRows(kept, asFloat32(convert(tensor, 'float32')), columns, matrix)

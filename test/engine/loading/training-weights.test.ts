@@ -15,8 +15,9 @@ import { readValues } from '../../../src/engine/loading/values/read-values.ts'
 import { trainingGraphs } from '../../../src/families/training-graphs.ts'
 import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../../src/graph/gradient-names.ts'
 import { encodeWithoutWeights } from '../../../src/graph/encode.ts'
+import { linearFormat } from '../../../src/graph/lowering.ts'
 import { CPU as DEVICE } from '../../../src/runtime/device.ts'
-import { type QuantFormat, type Quantization, quantizedSizes, quantizeRows } from '../../../src/tensor/quantize.ts'
+import { type Quantization, quantizedSizes, quantizeRows } from '../../../src/tensor/quantize.ts'
 import { asFloat32, fromFloat32, numElements } from '../../../src/tensor/tensor.ts'
 import { seededRandom } from '../../checkpoint/write.ts'
 import { blockWeights, CPU, floats, loadFixture, maxError, readTensors } from '../../families/support.ts'
@@ -62,7 +63,7 @@ describe('the values of matrices that are quantized when they are loaded', () =>
       const [slices] = blockSlices({ checkpoint, start: 1, end: 2 }, [{ parameters }])
       for (const parameter of parameters.filter(({ shape }) => shape.length === 2)) {
         const [rows = 0, columns = 0] = parameter.shape
-        const format: QuantFormat = quant === 'int8' ? 'int8-rows' : quant
+        const format = linearFormat({ device: 'cpu', quant })!
         const { blocks, codeBytes } = quantizedSizes(format, rows, columns)
         const matrix = { codes: new Uint8Array(codeBytes), scales: new Float32Array(blocks) }
         quantizeRows(format, floats(blockWeights(weights, 1), parameter.name), columns, matrix)

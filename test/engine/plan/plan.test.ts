@@ -4,6 +4,7 @@ import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { type ModelConfig, parseConfig } from '../../../src/checkpoint/config/config.ts'
 import { Engine } from '../../../src/engine/engine.ts'
 import { blockBytes, planEnds, planSpan, tokenBytes } from '../../../src/engine/plan/plan.ts'
+import { defaultRunLimits } from '../../../src/engine/plan/run-limits.ts'
 import { CPU } from '../../../src/runtime/device.ts'
 
 /** Meta-Llama-3-8B. */
@@ -90,6 +91,33 @@ describe('the plan of a span of Llama 3 8B', () => {
     assert.ok(workspaceBytes > 2 * gateBytes && workspaceBytes < 6 * gateBytes, `${workspaceBytes}`)
     const half = planSpan(LLAMA_8B, { ...cpu, memoryBytes: 20 * GB, prefillChunkTokens: 128 })
     assert.equal(half.workspaceBytes * 2, workspaceBytes)
+  })
+})
+
+describe('the plan of a span on CUDA', () => {
+  test('is of larger chunks, but where attention is written out', () => {
+    const limits = ([cpu, cuda, { device: 'cuda', dtype: 'float32' }] as const).map(defaultRunLimits)
+    assert.deepEqual(
+      limits.map(({ prefillChunkTokens }) => prefillChunkTokens),
+      [256, 1024, 256],
+    )
+    const of = (prefillChunkTokens?: number) =>
+      planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB, prefillChunkTokens }).workspaceBytes
+    assert.ok(of() === of(1024) && of() > of(256))
+  })
+
+  test('counts sessions, and for each block what is recorded of it, where steps are recorded', () => {
+    const plans = (['bfloat16', 'float32'] as const).map((dtype) =>
+      [8, 16].map((numBlocks) => planSpan(LLAMA_8B, { device: 'cuda', dtype, memoryBytes: 80 * GB, numBlocks })),
+    )
+    const [recorded, plain] = plans.map(([few, many]) => (many!.workspaceBytes - few!.workspaceBytes) / 8)
+    assert.equal(plain, 64 * 4096 * 4, 'deep prompts')
+    assert.ok(recorded! > 4 * 2 ** 20 && recorded! < 16 * 2 ** 20, `${recorded}`)
+    assert.ok(plans[0]![0]!.workspaceBytes > 6 * 75 * 2 ** 20)
+    const adapterBytes = 2 ** 30
+    const without = planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB }),
+      adapted = planSpan(LLAMA_8B, { ...cuda, memoryBytes: 80 * GB, adapterBytes })
+    assert.equal(adapted.reserveBytes - without.reserveBytes, adapterBytes + 75 * 2 ** 20, 'and a session')
   })
 })
 

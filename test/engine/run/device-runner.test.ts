@@ -10,7 +10,7 @@ import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { BlockMemory, cacheBytes, type RowMemory } from '../../../src/engine/cache/rows/row-memory.ts'
 import { BoundRun } from '../../../src/runtime/bound-run.ts'
 import { RuntimeError } from '../../../src/runtime/errors.ts'
-import { DeviceRunner } from '../../../src/engine/run/device-runner.ts'
+import { DeviceRunner, type SpanGraphs } from '../../../src/engine/run/device-runner.ts'
 import { type ResidentBlock, loadResidentBlocks, releaseResident } from '../../../src/engine/loading/resident.ts'
 import { RopeTables } from '../../../src/engine/run/rope-tables.ts'
 import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
@@ -20,6 +20,7 @@ import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
 import { blockGraphs, cacheShape } from '../../../src/families/graphs.ts'
 import type { Target } from '../../../src/graph/lowering.ts'
 import { CPU } from '../../../src/runtime/device.ts'
+import { warmUpDevice } from '../../../src/engine/run/warm-up-device.ts'
 import { type Environment, createEnvironment } from '../../../src/runtime/environment.ts'
 import { asFloat32 } from '../../../src/tensor/tensor.ts'
 import { floats, readTensors } from '../../families/support.ts'
@@ -31,7 +32,8 @@ const ROWS = 8,
   TOKENS = 12
 const ROPE_KEY = 'default'
 
-type Step = Pick<RowBatch, 'tokens' | 'pastLengths'> & Partial<Pick<RowBatch, 'start' | 'end' | 'offset' | 'adapters'>>
+type Step = Pick<RowBatch, 'tokens' | 'pastLengths'> &
+  Partial<Pick<RowBatch, 'start' | 'end' | 'offset' | 'adapters' | 'prompts'>>
 
 /** What runs on CUDA, on the CPU: its memory, its sessions and its bookkeeping are the same, the graphs in float32. */
 const FORMS: readonly (readonly [string, Target, boolean])[] = [
@@ -65,6 +67,8 @@ for (const [form, target, records] of FORMS) {
       ropes: RopeTables,
       adapters: Adapters
     let golden: Map<string, Float32Array>, width: number
+    const graphsOf: SpanGraphs = ({ adapted, prompted }) =>
+      blockGraphs(checkpoint.config, { ...target, adapters: adapted, prompted })
 
     before(async () => {
       checkpoint = await openCheckpoint(FOLDER)
@@ -108,9 +112,13 @@ for (const [form, target, records] of FORMS) {
       adapters.add(await openAdapter(ADAPTER))
       span = { ...sizes, adapters: adapters.stacks, resident: blocks }
       memory = { device: CPU, kvHeads, tokenBytes: cacheBytes(sizes), blocks: cache.blocks, discards: false }
-      runner = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: records ? memory : undefined })
+      runner = new DeviceRunner(env, span, graphsOf, { maxTokens: 16, recorded: records ? memory : undefined })
       ropes = new RopeTables(checkpoint.config, 'float32', () => undefined)
       ropes.acquire(CAPACITY, CAPACITY)
+      const steps: number[] = []
+      const run = { tokens: 16, cacheTokens: ROWS * CAPACITY }
+      warmUpDevice({ span, memory, runner, ropes }, run, (done) => steps.push(done))
+      assert.deepEqual([steps, runner.numSessions], [[0, 1, 2], 1])
     })
     after(() => {
       runner.close()
@@ -125,7 +133,7 @@ for (const [form, target, records] of FORMS) {
 
     function run(
       input: Float32Array,
-      { tokens, pastLengths, start = 0, end = 3, offset = 0, adapters }: Step,
+      { tokens, pastLengths, start = 0, end = 3, offset = 0, adapters, prompts }: Step,
     ): Float32Array {
       const output = new Float32Array(input.length)
       runner.run(
@@ -138,6 +146,7 @@ for (const [form, target, records] of FORMS) {
           tokens,
           pastLengths,
           adapters,
+          prompts,
           input: bytes(input),
           output: bytes(output),
         },
@@ -231,33 +240,113 @@ for (const [form, target, records] of FORMS) {
       )
     })
 
-    if (records)
-      test('a step that cannot be recorded is run all the same, and so are those after it', (context) => {
-        const graphs = blockGraphs(checkpoint.config, target)
-        const own = new DeviceRunner(env, span, graphs, blocks, { maxTokens: 16, recorded: memory })
-        context.after(() => own.close())
-        const step = (past: number): void => {
-          const output = new Float32Array(width)
-          const batch = { memory, offset: 0, capacity: CAPACITY, start: 0, end: 3, tokens: 1, pastLengths: [past] }
-          const input = bytes(part('block0_input', 0, past, past + 1))
-          own.run({ ...batch, input, output: bytes(output) }, ropes.get(ROPE_KEY))
-          assertClose(output, part('block2_output', 0, past, past + 1))
+    test('adds deep prompts to each block, in chunks that they end in, and only in runs that have any', () => {
+      const { hiddenSize } = checkpoint.config
+      const prompts = {
+        tokens: 5,
+        blocks: [0, 1, 2].map((block) =>
+          bytes(Float32Array.from({ length: 5 * hiddenSize }, (_, i) => Math.sin(i + block))),
+        ),
+      }
+      // The same by hand: block by block.
+      const expected = (from: number, to: number): Float32Array => {
+        let hidden: Float32Array = part('block0_input', 0, from, to).slice()
+        for (const [block, added] of prompts.blocks.entries()) {
+          const values = new Float32Array(added.buffer)
+          for (let i = from * width; i < Math.min(to, 5) * width; i++) hidden[i - from * width]! += values[i]!
+          const one = { start: block, end: block + 1, offset: 3 * CAPACITY }
+          hidden = run(hidden, { tokens: to - from, pastLengths: [from], ...one })
         }
+        return hidden
+      }
+      for (const [from, to] of [
+        [0, 3],
+        [3, 8],
+        [8, 9],
+      ] as const) {
+        const given = from < 5 ? { ...prompts, first: from } : undefined
+        const found = run(part('block0_input', 0, from, to), {
+          tokens: to - from,
+          pastLengths: [from],
+          offset: 4 * CAPACITY,
+          prompts: given,
+        })
+        assertClose(found, expected(from, to))
+      }
+    })
+
+    if (records) {
+      test('a kind of steps is recorded when it comes again, and replayed from then on', (context) => {
+        const own = new DeviceRunner(env, span, graphsOf, { maxTokens: 16, recorded: memory })
+        context.after(() => own.close())
         run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+        const bound: (number | undefined)[] = []
+        for (let past = 4; past < 9; past++) {
+          step(own, past)
+          bound.push(own.numRecordings)
+        }
+        assert.deepEqual([bound, own.numSessions], [[0, 1, 1, 1, 1], 1], 'one session, also for what is not recorded')
+      })
+
+      test('a step that cannot be recorded is run all the same, and so are those after it', (context) => {
+        const own = new DeviceRunner(env, span, graphsOf, { maxTokens: 16, recorded: memory })
+        context.after(() => own.close())
+        run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+        step(own, 4)
         const warned = context.mock.method(process, 'emitWarning', () => undefined)
         const runs = context.mock.method(BoundRun.prototype, 'run')
         runs.mock.mockImplementationOnce(refuseToRecord)
-        for (const past of [4, 5]) step(past)
+        for (const past of [5, 6]) step(own, past)
         assert.equal(runs.mock.callCount(), 3, 'the second step is not tried to be recorded')
         assert.equal(warned.mock.callCount(), 1)
       })
 
+      test('where a session that records cannot be made, one that does not is', (context) => {
+        const warned = context.mock.method(process, 'emitWarning', () => undefined)
+        let asked = 0
+        const refusing = {
+          ...env,
+          ort: {
+            ...env.ort,
+            create: ((name, ...args) => {
+              if (name === 'CreateSessionFromArray' && asked++ === 0) refuseToRecord()
+              return env.ort.create(name, ...args)
+            }) as typeof env.ort.create,
+          },
+        }
+        const own = new DeviceRunner(refusing, span, graphsOf, { maxTokens: 16, recorded: memory })
+        context.after(() => own.close())
+        run(part('block0_input', 0, 0, 4), { tokens: 4, pastLengths: [0] })
+        for (const past of [4, 5, 6]) step(own, past)
+        assert.deepEqual([asked, own.numRecordings, warned.mock.callCount()], [2, 0, 1])
+      })
+    }
+
+    /** A step of the reference's first row by a runner of its own. */
+    function step(own: DeviceRunner, past: number): void {
+      const output = new Float32Array(width)
+      const batch = { memory, offset: 0, capacity: CAPACITY, start: 0, end: 3, tokens: 1, pastLengths: [past] }
+      const input = bytes(part('block0_input', 0, past, past + 1))
+      own.run({ ...batch, input, output: bytes(output) }, ropes.get(ROPE_KEY))
+      assertClose(output, part('block2_output', 0, past, past + 1))
+    }
+
     test('sessions are made when first needed, shared, and bounded', () => {
-      const sessions = new SpanSessions(env, CPU, blockGraphs(checkpoint.config, target), blocks, 2 ** 30)
-      const whole = sessions.get({ start: 0, end: 3, records: false })
-      assert.equal(sessions.get({ start: 0, end: 3, records: false }), whole)
-      assert.notEqual(sessions.get({ start: 0, end: 3, records: true }), whole)
-      for (const records of [true, false])
+      const sessions = new SpanSessions({
+        env,
+        device: CPU,
+        blocks,
+        graphs: graphsOf,
+        workspaceBytes: 2 ** 30,
+        recordings: undefined,
+      })
+      const whole = { start: 0, end: 3, prompted: false, adapted: false }
+      const first = sessions.get(whole)
+      assert.equal(sessions.get(whole), first)
+      assert.ok(![...first.inputs].some((name) => name.includes('lora')))
+      const adapted = sessions.get({ ...whole, adapted: true })
+      assert.ok([...adapted.inputs].some((name) => name.includes('lora')))
+      for (const adapted of [true, false])
         for (const [start, end] of [
           [0, 1],
           [0, 2],
@@ -265,8 +354,9 @@ for (const [form, target, records] of FORMS) {
           [1, 3],
           [2, 3],
         ] as const)
-          sessions.get({ start, end, records })
-      assert.equal(sessions.numSessions, 8)
+          sessions.get({ start, end, adapted, prompted: false })
+      assert.equal(sessions.numSessions, 6)
+      assert.equal(sessions.get(whole), first, 'what anybody asks for leaves the whole span alone')
       sessions.close()
       assert.equal(sessions.numSessions, 0)
     })

@@ -4,6 +4,7 @@ import { RowCache } from '../../../src/engine/cache/rows/row-cache.ts'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { RopeTables, type RopeTensors, filledPositions } from '../../../src/engine/run/rope-tables.ts'
 import type { RowBatch } from '../../../src/engine/run/row-batch.ts'
+import type { BucketOptions } from '../../../src/engine/run/row-bucket.ts'
 import { RowBatchRunner } from '../../../src/engine/run/row-batch-runner.ts'
 import type { RunnerSpan } from '../../../src/engine/run/runner-span.ts'
 import { Scheduler } from '../../../src/engine/schedule/scheduler.ts'
@@ -32,14 +33,14 @@ class Faulty {
 }
 
 /** The engine thread's loop over a device that is made up; what it reports is kept. */
-function newLoop({ bucketCacheTokens, now = () => 0 }: { bucketCacheTokens?: number; now?: () => number } = {}) {
+function newLoop({ buckets, now = () => 0 }: { buckets?: BucketOptions; now?: () => number } = {}) {
   const device = new Faulty()
   const span = { dtype: 'float32', kvHeads: 1, cacheHeadDim: 1, device: CPU } as unknown as RunnerSpan
   const cache = new RowCache({ device: CPU, kvHeads: 1, tokenBytes: 4, blocks: [], discards: false }, span)
   const ropes = { acquire: () => 'rope', release: () => undefined, get: () => undefined } as unknown as RopeTables
   const runner = new RowBatchRunner(
     { span, runner: device, cache, ropes, createTraining: () => assert.fail() },
-    { ...LIMITS, bucketCacheTokens },
+    { ...LIMITS, buckets },
   )
   const events: EngineEvent[] = []
   const scheduler = new Scheduler(LIMITS)
@@ -117,7 +118,9 @@ test('what waits for a sequence that is released is forgotten, and said to be', 
 
 /** A loop whose decode steps are recorded, with sequences in the rows of `open`, which hold so many tokens. */
 function recorded(open: Record<number, number>, steps: readonly number[]) {
-  const { device, step, settle, ...loop } = newLoop({ bucketCacheTokens: 8 * CAPACITY })
+  const { device, step, settle, ...loop } = newLoop({
+    buckets: { cacheTokens: 8 * CAPACITY, leastRows: 1, runTokens: 1000 },
+  })
   for (const [index, length] of Object.entries(open))
     loop.open(Number(index) + 1, Number(index) * CAPACITY, CAPACITY, length)
   for (const index of steps) step(index + 1, open[index]!)

@@ -47,6 +47,23 @@ function fromFront(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis
 }
 
+/** The heads of x [rows, tokens, channels], of positions 0, 1, ... */
+const rotate: Kernel = ([x, first, cos, sin], node) => {
+  const [, tokens = 1, channels = 1] = x!.shape
+  const [half, headDim] = [intOf(node, 'rotary_embedding_dim', 0) / 2, channels / intOf(node, 'num_heads', 1)]
+  const isInterleaved = intOf(node, 'interleaved', 0) === 1
+  return [
+    doubles(x!.shape, (i) => {
+      const channel = i % headDim
+      if (channel >= 2 * half) return x!.data[i]!
+      const [pair, isSecond] = isInterleaved ? [channel >> 1, channel % 2 === 1] : [channel % half, channel >= half]
+      const other = x!.data[i + (isSecond ? -1 : 1) * (isInterleaved ? 1 : half)]!
+      const angle = (first!.data[0]! + (Math.floor(i / channels) % tokens)) * half + pair
+      return x!.data[i]! * cos!.data[angle]! + (isSecond ? 1 : -1) * other * sin!.data[angle]!
+    }),
+  ]
+}
+
 function reduction(of: (values: readonly number[]) => number): Kernel {
   return ([x, axesInput], node) => {
     const rank = x!.shape.length
@@ -216,6 +233,7 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   ],
   '/MatMul': matMul,
   'com.microsoft/FusedMatMul': matMul,
+  'com.microsoft/RotaryEmbedding': rotate,
   '/SimplifiedLayerNormalization': norm(false),
   '/LayerNormalization': norm(true),
   '/ReduceSum': reduction(sum),

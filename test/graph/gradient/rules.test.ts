@@ -42,6 +42,7 @@ import {
   transpose,
   where,
 } from '../../../src/graph/primitive-ops.ts'
+import { rotaryEmbedding } from '../../../src/graph/rotary-op.ts'
 import { reduceAxes } from '../../../src/graph/reduce-ops.ts'
 import { concatRows, cutRows, pick } from '../../../src/graph/row-ops.ts'
 import { scatterAdd } from '../../../src/graph/scatter-ops.ts'
@@ -72,6 +73,19 @@ function slice(t: Inputs, x: Value, starts: number[], ends: number[], along: num
 function scatterND({ graph }: Inputs, inputs: readonly [Value, Value, Value], reduction: string): Value {
   const attributes = { reduction: string(reduction) }
   return graph.node({ op: 'ScatterND', inputs, outputs: [inputs[0]], attributes })[0]!
+}
+
+function rotated(
+  t: Inputs,
+  { headDim, rotaryDim, interleaved }: { headDim: number; rotaryDim: number; interleaved: boolean },
+): ReturnType<Case['build']> {
+  const [x, cos, sin] = [t.float(['rows', 'tokens', 2 * headDim]), ...tables(t, rotaryDim)]
+  return { of: rotaryEmbedding(t.graph, x, { cos, sin }, { numHeads: 2, interleaved }, 'rotate'), wrt: [x] }
+}
+
+/** Of any numbers: the gradient is that of a linear map, whether or not it is a rotation. */
+function tables(t: Inputs, rotaryDim: number): [Value, Value] {
+  return [t.float(['tokens', rotaryDim / 2]), t.float(['tokens', rotaryDim / 2])]
 }
 
 type Row = readonly [what: string, build: (inputs: Inputs) => ReturnType<Case['build']>]
@@ -263,6 +277,11 @@ const rows: readonly Row[] = [
     (t) => scatterND(t, [t.float(['tokens', 4]), t.ints(['rows', 1], [1, 2]), t.float(['rows', 4])], 'add'),
   ],
   ['TopK', (t) => largestFew(t.graph, t.float(['rows', 8]), 3, 'best').values],
+
+  ['RotaryEmbedding', (t) => rotated(t, { headDim: 4, rotaryDim: 4, interleaved: false })],
+  ['RotaryEmbedding of channels side by side', (t) => rotated(t, { headDim: 4, rotaryDim: 4, interleaved: true })],
+  ['RotaryEmbedding of some channels', (t) => rotated(t, { headDim: 6, rotaryDim: 4, interleaved: false })],
+  ['RotaryEmbedding of some channels side by side', (t) => rotated(t, { headDim: 6, rotaryDim: 4, interleaved: true })],
 
   ['SimplifiedLayerNormalization', (t) => rmsNorm(t.graph, t.float(['rows', 'tokens', 8]), t.float([8]), 1e-5)],
   [

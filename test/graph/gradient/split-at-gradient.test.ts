@@ -51,7 +51,9 @@ describe('splitAtGradient', () => {
     assert.equal(products(halves.forward), 9)
     // Of each linear layer the gradient of its input, of attention two for each product, and the scores again.
     assert.equal(products(halves.backward), 7 + 4 + 1)
-    for (const half of [halves.forward, halves.backward]) {
+    // At once, scores are computed once, and not what only the output needs.
+    assert.equal(products(halves.both), 8 + 7 + 4)
+    for (const half of [halves.forward, halves.backward, halves.both]) {
       const used = new Set(half.nodes.flatMap(({ inputs }) => inputs))
       const outputs = new Set(half.outputs.map(({ value }) => value))
       for (const node of half.nodes)
@@ -153,12 +155,16 @@ function cut({ graph, all }: Inputs, output: Value, wrt: ReadonlyMap<string, Val
   return { joint: graph, halves, values, gradients }
 }
 
-/** Runs both halves on the runtime: the gradients by name. */
+/** Runs both halves on the runtime: the gradients by name. At once they give the same. */
 async function runHalves(
-  { forward, backward, saved }: GradientHalves,
+  { forward, backward, both, saved }: GradientHalves,
   values: ReadonlyMap<string, Doubles>,
 ): Promise<ReadonlyMap<string, Doubles>> {
   const results = await runOnRuntime(forward, values)
   assert.deepEqual(new Set(results.keys()), new Set(['output', ...saved.map(({ name }) => name)]))
-  return runOnRuntime(backward, new Map([...values, ...results]))
+  const found = await runOnRuntime(backward, new Map([...values, ...results]))
+  const atOnce = await runOnRuntime(both, values)
+  assert.deepEqual(new Set(atOnce.keys()), new Set(found.keys()))
+  for (const [name, { data }] of found) assertClose(atOnce.get(name)!.data, data, 1e-5, name)
+  return found
 }

@@ -74,5 +74,6 @@ test('a CUDA session takes memory as it needs it, up to a bound, and computes fl
     arena_extend_strategy: 'kSameAsRequested',
     enable_cuda_graph: '1',
     use_tf32: '0',
+    enable_skip_layer_norm_strict_mode: '1',
   })
 })

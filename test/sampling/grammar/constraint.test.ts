@@ -47,6 +47,20 @@ function allowed(constraint: Constraint, answer: readonly number[], prompt: read
 
 const texts = (...all: string[]): number[] => all.map(id).toSorted((a, b) => a - b)
 
+describe('a choice of many texts', () => {
+  test('lets through each of them, also where one begins another, and nothing else', () => {
+    const compiler = new ConstraintCompiler()
+    const all = Array.from({ length: 20_000 }, (_, i) => `option ${i.toString(36)}\u00e9`)
+    const nested = Array.from({ length: 2000 }, (_, i) => 'x'.repeat(i + 1))
+    const term = compiler.compile({ kind: 'choice', texts: [...all, ...nested, ...all.slice(0, 5)] })
+    const isIn = (text: string): boolean => compiler.derivatives.after(term, Buffer.from(text)).nullable
+    for (const text of [all[0]!, all[777]!, all.at(-1)!, 'x', nested[500]!, nested.at(-1)!])
+      assert.ok(isIn(text), text.slice(0, 40))
+    for (const text of ['', 'option ', all[777]!.slice(0, -1), `${all[777]}x`, `${nested.at(-1)}x`])
+      assert.ok(!isIn(text), text.slice(0, 40))
+  })
+})
+
 describe('the tokens that may come next', () => {
   test('are those that lead on, whatever their length, and none of the padding', () => {
     assert.deepEqual(allowed(SCHEMA, []), texts('{', '{"a":', ' ', '\n'))

@@ -41,6 +41,8 @@ const CONSTRAINTS: readonly Constraint[] = [
     ],
   },
   { kind: 'text', without: [' the ', 'of'] },
+  { kind: 'choice', texts: ['a', 'ab', 'abc', 'the', 'they', 'then é', 'then è', 'of', 'of the whale'] },
+  { kind: 'json_schema', schema: { type: 'string', minLength: 3, maxLength: 9 } },
 ]
 
 for (const constraint of CONSTRAINTS) {

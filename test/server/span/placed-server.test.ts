@@ -5,7 +5,7 @@ import { CPU } from '../../../src/runtime/device.ts'
 import { type RunningServer, type ServeOptions, serve } from '../../../src/server/serve.ts'
 import type { SwarmNode } from '../../../src/swarm/node/node.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
-import { SwarmClient } from '../../../src/client/remote/swarm-client.ts'
+import { SwarmClient } from '../../../src/client/blocks/swarm-client.ts'
 import { createInferenceSession } from '../../../src/client/session/open.ts'
 import { eventually, silent, startNode } from '../../swarm/kit.ts'
 

@@ -24,3 +24,16 @@ test('an entry that is replaced or deleted is counted once or not at all', async
   await store.delete(keyOf('/dht/record/same'))
   assert.equal(store.numDhtBytes, 0)
 })
+
+test('an entry keeps no more memory than its own', async () => {
+  const store = new BoundedDatastore()
+  const packet = new Uint8Array(65_536).fill(7)
+  for (const name of ['/peers/other', '/dht/record/other']) {
+    await store.put(keyOf(name), packet.subarray(100, 300))
+    const kept = await store.get(keyOf(name))
+    assert.deepEqual([kept.byteLength, kept.buffer.byteLength, kept[199]], [200, 200, 7])
+    packet.fill(8, 100, 300)
+    assert.equal((await store.get(keyOf(name)))[0], 7)
+    packet.fill(7)
+  }
+})

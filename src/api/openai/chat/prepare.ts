@@ -10,7 +10,7 @@ import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
 
 /** The longest answer where the request sets no limit and the model does not either. */
-export const USUAL_ANSWER_TOKENS = 4096
+const USUAL_ANSWER_TOKENS = 4096
 
 /** A chat as a request for texts, and what tells the parts of its answers. */
 export interface PreparedChat {

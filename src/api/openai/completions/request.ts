@@ -12,7 +12,10 @@ export type PromptInput = string | readonly string[] | readonly number[] | reado
 /** The most prompts of one request. */
 const MAX_PROMPTS = 2048
 
-/** Checked by hand: a list of ids may have a hundred thousand entries, and each would be an object of a validator. */
+/**
+ * A prompt: a text, ids, or several of either. It is checked by hand: a list of ids may have a hundred thousand
+ * entries, and each would be an object of a validator.
+ */
 export const promptInput = z.custom<PromptInput>(isPromptInput, {
   error: `must be a string, a list of token ids, or a list of at most ${MAX_PROMPTS} of these`,
 })

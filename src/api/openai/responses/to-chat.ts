@@ -15,9 +15,10 @@ interface Call {
 /** A response as a chat. Throws an `ApiError` for what is kept nowhere, and for parts that are no text. */
 export function toChat(body: ResponseRequest): ChatRequest {
   refuseKept(body)
+  refuseHosted(body)
   const instructions = body.instructions === undefined ? [] : [{ role: 'system', content: body.instructions }]
   const items: readonly Item[] = typeof body.input === 'string' ? [messageItem(body.input)] : body.input
-  const functions = (body.tools ?? []).filter(({ type }) => type === 'function')
+  const functions = body.tools ?? []
   return parseRequest(CHAT_REQUEST, {
     model: body.model,
     messages: [...instructions, ...messagesOf(items)],
@@ -45,9 +46,24 @@ function refuseKept(body: ResponseRequest): void {
   if (body.background === true) throw badRequest('background: responses are only given at once', 'background')
 }
 
+/** OpenAI runs some tools itself, such as a search of the web. Nothing here does, and a model would wait for it. */
+function refuseHosted({ tools = [], tool_choice: choice }: ResponseRequest): void {
+  const hosted = tools.findIndex(({ type }) => type !== 'function')
+  if (hosted >= 0)
+    throw badRequest(
+      `tools[${hosted}]: ${nameOf(tools[hosted]!)} is not run here: offer functions, and run them yourself`,
+      `tools[${hosted}].type`,
+    )
+  if (typeof choice === 'object' && choice.type !== 'function')
+    throw badRequest(`tool_choice: ${nameOf(choice)} is not known here: name a function`, 'tool_choice')
+}
+
+function nameOf({ type }: { readonly type: string }): string {
+  return JSON.stringify(type.slice(0, 40))
+}
+
 function toolChoiceOf(choice: ResponseRequest['tool_choice']): unknown {
-  if (typeof choice !== 'object') return choice
-  return choice.type === 'function' ? { type: 'function', function: { name: choice.name } } : 'auto'
+  return typeof choice === 'object' ? { type: 'function', function: { name: choice.name } } : choice
 }
 
 function responseFormatOf({ text }: ResponseRequest): unknown {

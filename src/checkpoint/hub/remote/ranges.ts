@@ -19,7 +19,10 @@ export interface Run {
   readonly pieces: readonly Piece[]
 }
 
-/** Up to this size, downloading a gap takes less time than a further request. */
+/**
+ * The largest gap between two ranges that is downloaded with them: up to this size that takes less time than a further
+ * request.
+ */
 const MAX_GAP_BYTES = 1 << 20
 
 /**

@@ -1,5 +1,5 @@
 import { UsageError } from '../../../base/errors.ts'
-import type { Classifier } from '../../model/classifier.ts'
+import type { Classifier } from '../../tuned/classifier.ts'
 import type { Dataset, Example } from '../../training/data/dataset.ts'
 import { type Task, indexOfMax, shareOf } from '../task.ts'
 

@@ -2,9 +2,9 @@ import { StopStringFilter } from './stop-strings.ts'
 
 /** Decodes one text while its ids arrive; no piece ends within a character. */
 export interface TextStream {
-  push(ids: readonly number[]): Promise<string>
+  push(ids: readonly number[]): Promise<string> | string
   /** The rest of the text: an incomplete character, or nothing. */
-  flush(): Promise<string>
+  flush(): Promise<string> | string
 }
 
 /** The text of a generation as it may be shown: whole characters, cut before the first stop string. */

@@ -1,13 +1,13 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import type { ProblemType } from '../../model/classifier.ts'
+import type { ProblemType } from '../../tuned/classifier.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { refused } from '../data/records.ts'
 import { binaryCrossEntropy, crossEntropy, meanSquares } from '../tape/losses.ts'
 import type { Tape, Variable } from '../tape/tape.ts'
 import { normalValues } from './draws.ts'
 
-/** Of new heads, where config.json names no other: transformers'. */
+/** The standard deviation of a new head's weights where config.json names no other, as in transformers. */
 const INITIALIZER_RANGE = 0.02
 
 /** A new head's weights [labels, hidden], drawn as transformers draws them. Throws `USAGE` for less than one label. */

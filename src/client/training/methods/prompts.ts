@@ -1,6 +1,6 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import type { TunedPrompts } from '../../model/tuned-prompts.ts'
+import type { TunedPrompts } from '../../tuned/tuned-prompts.ts'
 import { type Parameter, parameter, valuesNow } from '../parameter.ts'
 import { normalValues } from './draws.ts'
 
@@ -12,7 +12,7 @@ export interface TrainedPrompts {
   readonly deep?: Parameter | undefined
 }
 
-/** Of the first embeddings, as in Petals. */
+/** The standard deviation of the embeddings that training begins with, as in Petals. */
 const DEVIATION = 0.02
 
 /**

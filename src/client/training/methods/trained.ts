@@ -1,6 +1,6 @@
 // Room methods/: what can be trained, how it begins, and what it does to the loss.
 
-import type { ProblemType } from '../../model/classifier.ts'
+import type { ProblemType } from '../../tuned/classifier.ts'
 import type { Parameter } from '../parameter.ts'
 import type { TrainedLmHead } from './lm-head.ts'
 import type { TrainedLora } from './lora.ts'

@@ -2,7 +2,7 @@ import { inPieces } from '../../../base/pace.ts'
 import { multiply } from '../arithmetic.ts'
 import type { Parameter } from '../parameter.ts'
 
-/** Keeps a zero norm from dividing; torch's value. */
+/** What is added to the norm that gradients are divided by, which may be zero; as in torch. */
 const EPS = 1e-6
 
 /**

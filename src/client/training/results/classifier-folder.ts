@@ -4,7 +4,7 @@ import { readJsonObject } from '../../../checkpoint/config/json.ts'
 import { CheckpointError } from '../../../checkpoint/errors.ts'
 import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
-import type { Classifier, ProblemType } from '../../model/classifier.ts'
+import type { Classifier, ProblemType } from '../../tuned/classifier.ts'
 import { readTensors } from './read-tensors.ts'
 
 const CONFIG = 'classifier.json'

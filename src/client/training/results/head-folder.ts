@@ -5,7 +5,7 @@ import { CheckpointError } from '../../../checkpoint/errors.ts'
 import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
-import type { TunedHead } from '../../model/tuned-head.ts'
+import type { TunedHead } from '../../tuned/tuned-head.ts'
 import { readTensors } from './read-tensors.ts'
 
 const CONFIG = 'head.json'

@@ -7,7 +7,7 @@ import { CheckpointError } from '../../../checkpoint/errors.ts'
 import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
-import type { TunedPrompts } from '../../model/tuned-prompts.ts'
+import type { TunedPrompts } from '../../tuned/tuned-prompts.ts'
 import { readTensors } from './read-tensors.ts'
 
 const CONFIG = 'prompts.json'

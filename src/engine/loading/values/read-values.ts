@@ -97,8 +97,9 @@ function* placeRows(
   for (const piece of part.pieces) {
     const { matrix = 0, row, column, rows, rowStep } = piece
     // Of a transpose, the parameter's columns are rows of what is stored.
-    const [first, whole] = part.transposed === true ? [column, columns] : [row, rows]
-    const inPlace = part.transposed !== true && columns === stored.columns && rowStep === 1
+    const [first, whole] = part.transposed === true ? [column, piece.columns ?? columns] : [row, rows]
+    const inPlace =
+      part.transposed !== true && columns === stored.columns && rowStep === 1 && piece.columns === undefined
     for (let done = 0; done < whole; done += atOnce) {
       const count = Math.min(atOnce, whole - done)
       const to = (piece.firstRow + done) * columns
@@ -112,10 +113,12 @@ function* placeRows(
 }
 
 /** Stored rows, the first of which is the piece's row `done`, become rows of the parameter. */
-function placeEach({ column, firstRow, rowStep }: RowPiece, found: Found, values: Float32Array, columns: number): void {
+function placeEach(piece: RowPiece, found: Found, values: Float32Array, columns: number): void {
+  const { column, firstRow, rowStep, firstColumn = 0 } = piece
   for (let i = 0; i < found.count; i++) {
     const from = i * found.width + column
-    values.set(found.values.subarray(from, from + columns), (firstRow + (found.done + i) * rowStep) * columns)
+    const to = (firstRow + (found.done + i) * rowStep) * columns + firstColumn
+    values.set(found.values.subarray(from, from + (piece.columns ?? columns)), to)
   }
 }
 
@@ -127,7 +130,7 @@ function placeColumns(
   columns: number,
 ): void {
   for (let i = 0; i < piece.rows; i++) {
-    const to = (piece.firstRow + i * piece.rowStep) * columns + done
+    const to = (piece.firstRow + i * piece.rowStep) * columns + (piece.firstColumn ?? 0) + done
     for (let j = 0, from = piece.row + i; j < count; j++, from += width) values[to + j] = found[from]!
   }
 }

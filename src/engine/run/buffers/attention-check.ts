@@ -83,8 +83,13 @@ function biasOf(head: number, position: number): number {
   return Math.sin(position * (1 + head / 3))
 }
 
+/** The score of a head that is no token's, about as large as theirs. */
+function sinkOf(head: number): number {
+  return 2 * Math.cos(head)
+}
+
 /** What attention gives by definition: [TOKENS, heads * headDim]. */
-function attend({ kind, window = Infinity, biased }: Check, { query, key, value }: Inputs): Float32Array {
+function attend({ kind, window = Infinity, biased, sinks }: Check, { query, key, value }: Inputs): Float32Array {
   const { numHeads, kvHeads, headDim } = kind
   const output = new Float32Array(query.length)
   for (let token = 0; token < TOKENS; token++)
@@ -98,7 +103,7 @@ function attend({ kind, window = Infinity, biased }: Check, { query, key, value 
         for (let channel = 0; channel < headDim; channel++) sum += query[own + channel]! * key[at(first + i) + channel]!
         return Math.exp(sum * scaleOf(kind) + (biased ? biasOf(head, first + i) : 0))
       })
-      const total = scores.reduce((sum, score) => sum + score, 0)
+      const total = scores.reduce((sum, score) => sum + score, sinks ? Math.exp(sinkOf(head)) : 0)
       for (const [i, score] of scores.entries())
         for (let channel = 0; channel < headDim; channel++)
           output[own + channel]! += (score / total) * value[at(first + i) + channel]!
@@ -128,6 +133,9 @@ function onDevice(env: Environment, check: Check, inputs: Inputs): Float32Array 
   const buffers = new Map([...Object.keys(inputs), 'output'].map((name) => [name, allocate(inputs.query.byteLength)]))
   const lengths = allocate(4)
   const bias = allocate(numHeads * TOKENS * TOKENS * 4)
+  const sinks = allocate(numHeads * 4)
+  const sinkScores = Float32Array.from({ length: numHeads }, (_, head) => sinkOf(head))
+  heap.write(sinks, convert(fromFloat32(sinkScores, [numHeads]), dtype).data)
   const found = new Float32Array(inputs.query.length)
   for (let from = 0; from < TOKENS; from += piece) {
     const scope = new TensorScope(ort)
@@ -161,6 +169,7 @@ function onDevice(env: Environment, check: Check, inputs: Inputs): Float32Array 
         ['lengths', scope.wrap(memory, 'int32', [1], lengths)],
         ['total', scope.wrap(host, 'int32', [1], Int32Array.of(total))],
         ...(check.biased ? [['bias', scope.wrap(memory, dtype, added.shape, bias)] as const] : []),
+        ...(check.sinks ? [['sinks', scope.wrap(memory, dtype, [numHeads], sinks)] as const] : []),
       ],
       [
         ['output', scope.wrap(memory, dtype, [1, piece, width], buffers.get('output')!)],

@@ -3,6 +3,7 @@ import type { BufferCache } from '../../cache/buffers/buffer-cache.ts'
 import type { SequenceId } from '../../cache/kv-cache.ts'
 import type { Batch, CacheStep, DecodeBatch, Pass, PrefillChunk, Work } from '../../schedule/work.ts'
 import type { BatchRunner, DeviceRun, RunOutcome, SequenceTraits, TaskInput } from '../batch-runner.ts'
+import { promptsFrom } from '../deep-prompts.ts'
 import { failingRun } from '../failing-run.ts'
 import type { RopeTables } from '../rope-tables.ts'
 import { type PassRun, Tasks } from '../tasks.ts'
@@ -117,7 +118,7 @@ export class BufferBatchRunner implements BatchRunner {
 
   #decodeRun(steps: readonly CacheStep[]): DeviceRun {
     const { cache } = this.#modules
-    const [{ start, end, sequence }] = steps as [CacheStep]
+    const [{ start, end, sequence, client }] = steps as [CacheStep]
     const execute = (): RunOutcome => {
       const tasks = steps.map(({ taskId }) => this.#tasks.get(taskId))
       const rowBytes = tasks[0]!.output.byteLength
@@ -126,7 +127,11 @@ export class BufferBatchRunner implements BatchRunner {
       const rows = steps.map((step) => cache.rowOf(step.sequence))
       const pastLengths = steps.map(({ position }) => position)
       const positions = Math.max(...pastLengths) + 1
-      this.#run({ rows, pastLengths, start, end, tokens: 1, input, output }, this.#ropeKeyOf(sequence), positions)
+      this.#run(
+        { rows, pastLengths, start, end, tokens: 1, input, output, client },
+        this.#ropeKeyOf(sequence),
+        positions,
+      )
       for (const step of steps) cache.append(step.sequence, 1)
       for (const [i, task] of tasks.entries()) task.output.set(output.subarray(i * rowBytes, (i + 1) * rowBytes))
       return { tokens: 1, finished: true }
@@ -143,7 +148,6 @@ export class BufferBatchRunner implements BatchRunner {
       const { input, output } = this.#tasks.get(taskId)
       const hiddenBytes = output.byteLength / step.tokens
       const [from, until] = [first * hiddenBytes, (first + tokens) * hiddenBytes]
-      const prompted = input.prompts !== undefined && first < input.prompts.tokens
       const batch: BufferBatch = {
         rows: [cache.rowOf(sequence)],
         pastLengths: [past],
@@ -152,7 +156,8 @@ export class BufferBatchRunner implements BatchRunner {
         tokens,
         input: input.hidden.subarray(from, until),
         output: output.subarray(from, until),
-        prompts: prompted ? { ...input.prompts!, first } : undefined,
+        prompts: promptsFrom(input.prompts, first),
+        client: step.client,
       }
       this.#run(batch, this.#ropeKeyOf(sequence), past + tokens)
       cache.append(sequence, tokens)

@@ -16,4 +16,6 @@ export interface BufferBatch {
   readonly output: Uint8Array
   /** Of a single row. */
   readonly prompts?: BatchPrompts | undefined
+  /** Who asks for it; of several, one. */
+  readonly client?: string | undefined
 }

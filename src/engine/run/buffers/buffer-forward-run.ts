@@ -2,6 +2,7 @@ import type { CacheRow } from '../../cache/buffers/cache-row.ts'
 import type { ForwardPass } from '../../schedule/work.ts'
 import type { TaskInput } from '../batch-runner.ts'
 import type { PassRun } from '../tasks.ts'
+import { promptsFrom } from '../deep-prompts.ts'
 import type { BufferBatch } from './buffer-batch.ts'
 
 /** What a pass is computed with. */
@@ -43,7 +44,7 @@ export class BufferForwardRun implements PassRun {
 
   /** Throws where the device fails; the pass is over then. */
   step(): number {
-    const { start, end, tokens: length } = this.#pass
+    const { start, end, tokens: length, client } = this.#pass
     const first = this.#first
     const tokens = Math.min(this.#maxTokens, length - first)
     const from = (this.#sequence * length + first) * this.#tokenBytes
@@ -52,9 +53,18 @@ export class BufferForwardRun implements PassRun {
     const { prompts } = this.#input
     this.#modules.row.reserve(first + tokens, { start, end })
     const output = this.#output.subarray(0, hidden.byteLength)
-    const prompted = prompts !== undefined && first < prompts.tokens ? { ...prompts, first } : undefined
     this.#modules.run(
-      { rows: [this.#modules.row], pastLengths: [first], start, end, tokens, input: hidden, output, prompts: prompted },
+      {
+        rows: [this.#modules.row],
+        pastLengths: [first],
+        start,
+        end,
+        tokens,
+        input: hidden,
+        output,
+        prompts: promptsFrom(prompts, first),
+        client,
+      },
       first + tokens,
     )
     hidden.set(output)

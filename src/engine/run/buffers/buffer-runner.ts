@@ -11,6 +11,7 @@ import { memoryInfo } from '../../../runtime/values.ts'
 import { dtypeSize } from '../../../tensor/dtype.ts'
 import type { BlockBuffers } from '../../cache/buffers/buffer-mover.ts'
 import { cacheBytes } from '../../cache/rows/row-memory.ts'
+import { promptsOfBlock } from '../deep-prompts.ts'
 import type { RopeTensors } from '../rope-tables.ts'
 import type { RunnerSpan } from '../runner-span.ts'
 import type { BufferBatch } from './buffer-batch.ts'
@@ -105,11 +106,11 @@ export class BufferRunner {
   }
 
   #run(batch: BufferBatch, rope: RopeTensors): void {
-    const { rows, start, end, tokens, prompts } = batch
+    const { rows, start, end, tokens, prompts, client } = batch
     const table = this.#ropes.get(rope)
     this.#check(batch, table)
     const size = this.#sizeOf(rows.length)
-    const session = this.#sessions.get({ start, end, rows: size, prompted: prompts !== undefined })
+    const session = this.#sessions.get({ start, end, rows: size, prompted: prompts !== undefined, client })
     this.#step.write(batch, size)
     if (tokens > 1 || prompts !== undefined) {
       using run = this.#bind(session, batch, size, table)
@@ -188,11 +189,9 @@ export class BufferRunner {
 
   #prompts({ prompts, start, end, tokens, input }: BufferBatch, scope: TensorScope): Bound[] {
     if (prompts === undefined) return []
-    const tokenBytes = input.byteLength / tokens
-    const from = prompts.first * tokenBytes
-    const until = Math.max(from, Math.min(prompts.tokens, prompts.first + tokens) * tokenBytes)
     return Array.from({ length: end - start }, (_, i): Bound => {
-      const buffer = this.#step.writePrompts(i, prompts.blocks[i]!.subarray(from, until), tokens)
+      const added = promptsOfBlock(prompts, i, tokens, input.byteLength / tokens)
+      const buffer = this.#step.writePrompts(i, added, tokens)
       return [nameInCopy(i, 'prompts'), this.#onDevice(scope, [1, tokens, this.#span.hiddenSize], buffer)]
     })
   }

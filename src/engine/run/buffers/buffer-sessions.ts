@@ -4,6 +4,7 @@ import type { Device } from '../../../runtime/device.ts'
 import type { Environment } from '../../../runtime/environment.ts'
 import type { ResidentBlock } from '../../loading/resident.ts'
 import { LruMap } from '../lru-map.ts'
+import { PartSessions } from '../part-sessions.ts'
 import { type ChainedSession, createChainedSession } from '../span-session.ts'
 
 /** A session for so many rows, and the runs of it whose rows were the same several times. */
@@ -16,6 +17,8 @@ export interface BufferSessionKey {
   readonly end: number
   readonly rows: number
   readonly prompted: boolean
+  /** Who asks for it. */
+  readonly client?: string | undefined
 }
 
 /** What sessions are made of. */
@@ -45,27 +48,23 @@ const MAX_BOUND = 4
  */
 export class BufferSessions {
   readonly #modules: BufferSessionModules
-  readonly #whole = new Map<string, BufferSession>()
-  readonly #parts: LruMap<string, BufferSession>
+  readonly #sessions: PartSessions<BufferSession>
 
   constructor(modules: BufferSessionModules) {
     this.#modules = modules
-    this.#parts = new LruMap(MAX_PARTS, (session) => this.#release(session))
+    this.#sessions = new PartSessions(MAX_PARTS, (session) => this.#release(session))
   }
 
   /** Throws `RuntimeError`. */
   get(key: BufferSessionKey): BufferSession {
-    const name = `${key.start}:${key.end}:${key.rows}:${key.prompted}`
-    if (key.start > 0 || key.end < this.#modules.blocks.length) return this.#parts.get(name, () => this.#create(key))
-    const session = this.#whole.get(name) ?? this.#create(key)
-    this.#whole.set(name, session)
-    return session
+    const { start, end, rows, prompted, client = '' } = key
+    const make = () => this.#create(key)
+    if (start === 0 && end === this.#modules.blocks.length) return this.#sessions.whole(`${rows}:${prompted}`, make)
+    return this.#sessions.part(`${start}:${end}:${rows}:${prompted}`, client, make)
   }
 
   close(): void {
-    for (const session of this.#whole.values()) this.#release(session)
-    this.#whole.clear()
-    this.#parts.clear()
+    this.#sessions.clear()
   }
 
   #create({ start, end, rows, prompted }: BufferSessionKey): BufferSession {

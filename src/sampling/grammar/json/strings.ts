@@ -23,7 +23,7 @@ export function stringCharacter(terms: Terms, ranges: CodePoints = EVERY): Term 
 }
 
 /** One code point within a JSON string, in any way in which it may be written. */
-export function anyStringCharacter(terms: Terms): Term {
+function anyStringCharacter(terms: Terms): Term {
   const hex = [
     [0x30, 0x39],
     [0x41, 0x46],

@@ -20,7 +20,7 @@ export class RegexProblem extends Error {
   }
 }
 
-/** Deeper groups than anybody writes. */
+/** How deep groups may lie within groups: deeper than anybody writes them. */
 const MAX_DEPTH = 100
 
 const DIGITS: CodePoints = [[0x30, 0x39]]

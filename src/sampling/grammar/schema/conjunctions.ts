@@ -12,7 +12,7 @@ import { toldApart } from './tags.ts'
 /** One way in which a value can fulfil a conjunction. */
 export type Plan = { readonly kind: 'scalar'; readonly term: Term } | ArrayPlan | ObjectPlan
 
-/** Different combinations of schemas that hold at the same time. */
+/** The most combinations of schemas that hold at the same time. */
 const MAX_CONJUNCTIONS = 5000
 
 /**

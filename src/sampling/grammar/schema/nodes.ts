@@ -11,7 +11,7 @@ export interface SchemaNode {
   readonly schema: JsonObject | boolean
 }
 
-/** Far above what anybody writes by hand. */
+/** The most nodes of a schema: far above what anybody writes by hand. */
 const MAX_NODES = 20_000
 
 /** The schemas of one document. Each is checked when it is first asked for. */

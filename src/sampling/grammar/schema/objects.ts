@@ -40,7 +40,7 @@ export interface ObjectContext {
   combine(nodes: readonly SchemaNode[]): Conjunction
 }
 
-/** Patterns of names at one place: each subset of them is a kind of name of its own. */
+/** The most patterns of names at one place: each subset of them is a kind of name of its own. */
 const MAX_PATTERNS = 4
 
 export function planObject(plain: readonly PlainNode[], context: ObjectContext): ObjectPlan {

@@ -31,7 +31,7 @@ export interface Expansion {
   readonly exclusive: readonly Exclusive[]
 }
 
-/** Alternatives that come of nested unions. */
+/** The most alternatives that may come of nested unions. */
 const MAX_ALTERNATIVES = 1000
 
 const ALL_TYPES: readonly JsonType[] = ['null', 'boolean', 'number', 'string', 'array', 'object']

@@ -5,7 +5,7 @@ import { canonical } from './shapes.ts'
 /** The values of an object's required properties that have a `const` or an `enum`, as texts, by name. */
 type Tags = ReadonlyMap<string, ReadonlySet<string>>
 
-/** References to references that are followed. */
+/** How many references to references are followed. */
 const MAX_REFERENCES = 16
 
 /**

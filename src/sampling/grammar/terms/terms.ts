@@ -4,10 +4,10 @@ import type { Automaton, Rule, Term } from './term.ts'
 
 type Without<T> = T extends Term ? Omit<T, 'id' | 'nullable'> : never
 
-/** Terms of one store: far above what a sensible constraint makes; a few hundred bytes each. */
+/** The most terms of one store: far above what a sensible constraint makes; a few hundred bytes each. */
 const MAX_TERMS = 400_000
 
-/** Each end of a literal is a term of its own. */
+/** The longest literal in bytes: each of its ends is a term of its own. */
 const MAX_LITERAL = 64
 
 /** All terms that are in use. Constructors give the simplest term that they know to be equal. */

@@ -24,7 +24,7 @@ export function countedOf(terms: Terms, term: Term): Counted | undefined {
 
 /** Where a state stands in a repetition: between two repeats, within one, behind the last, or at several places. */
 export const BETWEEN = 1
-export const WITHIN = 2
+const WITHIN = 2
 export const BEHIND = 3
 export const SEVERAL = 4
 
@@ -54,6 +54,9 @@ function innerOf(term: Term): Term {
   return term.op === 'atom' ? term.term : term
 }
 
+/** Most tokens have at least so many repeats, such as characters of a string. */
+const FEW_REPEATS = 4
+
 /**
  * The tokens of a repetition without limits by how many repeats each begins or ends. Those of the same repetition with
  * limits are found by counting, without another walk: a string's rest has another limit after each character.
@@ -64,6 +67,7 @@ export class CountedTokens {
   readonly #open: number[][] = []
   readonly #closed: number[][] = []
   readonly #ends: number[][] = []
+  #unlimited: HeadTokens | undefined
   #size = 0
   /** Whether a state stood at two places at once: it says nothing then. */
   isAmbiguous = false
@@ -95,25 +99,39 @@ export class CountedTokens {
 
   /** The tokens of the repetition with limits. */
   within({ min, max }: Counted, builder: TokenSetBuilder): HeadTokens {
+    const longest = Math.max(this.#open.length, this.#closed.length, this.#ends.length) - 1
+    this.#unlimited ??= this.#between(0, longest, builder)
+    if (min === 0 && max >= longest) return this.#unlimited
+    // Few tokens have many repeats: those beyond a limit are soon taken out, those within a small one soon put in.
+    if (max < FEW_REPEATS) return this.#between(min, max, builder)
+    builder.copy(this.#unlimited.tokens)
+    eachOf(this.#open, max + 1, longest, (token) => builder.remove(token))
+    eachOf(this.#closed, max + 1, longest, (token) => builder.remove(token))
+    eachOf(this.#closed, 0, min - 1, (token) => builder.remove(token))
+    return { tokens: builder.finish(), exits: this.#exits(min, max) }
+  }
+
+  #between(min: number, max: number, builder: TokenSetBuilder): HeadTokens {
     builder.clear()
-    addRange(this.#open, 0, max, builder)
-    addRange(this.#closed, min, max, builder)
-    return {
-      tokens: builder.finish(),
-      exits: exitsFrom(
-        this.#trie,
-        this.#ends.slice(min, max + 1).flatMap((nodes = []) => nodes),
-      ),
-    }
+    eachOf(this.#open, 0, max, (token) => builder.add(token))
+    eachOf(this.#closed, min, max, (token) => builder.add(token))
+    return { tokens: builder.finish(), exits: this.#exits(min, max) }
+  }
+
+  #exits(min: number, max: number): HeadTokens['exits'] {
+    const nodes: number[] = []
+    eachOf(this.#ends, min, max, (node) => nodes.push(node))
+    return exitsFrom(this.#trie, nodes)
   }
 }
 
-function addRange(
+/** Values of `min` to `max` repeats. */
+function eachOf(
   byCount: readonly (readonly number[] | undefined)[],
   min: number,
   max: number,
-  builder: TokenSetBuilder,
+  visit: (value: number) => void,
 ): void {
   const last = Math.min(max, byCount.length - 1)
-  for (let count = min; count <= last; count++) for (const token of byCount[count] ?? []) builder.add(token)
+  for (let count = min; count <= last; count++) for (const value of byCount[count] ?? []) visit(value)
 }

@@ -4,6 +4,8 @@ import type { Terms } from '../terms/terms.ts'
 import { BEHIND, BETWEEN, CountedTokens, Places, SEVERAL, countedOf } from './counted-tokens.ts'
 import { type Exits, type HeadTokens, bytesOfHead, exitsFrom } from './head-tokens.ts'
 import { type TokenSet, TokenSetBuilder, byteSizeOf } from './token-set.ts'
+import { loopGroups } from './byte-groups.ts'
+import type { TokenTrie } from './token-trie.ts'
 import { type Vocabulary, sizeOf } from './vocabulary.ts'
 
 /** What is kept of masks, of each kind. */
@@ -23,6 +25,8 @@ export class Masks {
   readonly #masks = new Cache<TokenSet>(byteSizeOf)
   readonly #heads = new Cache<HeadTokens>(bytesOfHead)
   readonly #counted = new Cache<CountedTokens>(({ byteSize }) => byteSize)
+  /** By states: the groups of bytes after which they are the same. */
+  readonly #loops = new Map<number, number>()
   /** The state at each depth of a walk. */
   readonly #states: Int32Array
 
@@ -65,7 +69,7 @@ export class Masks {
   #addAll(parts: readonly Term[]): void {
     const fixed = parts.filter(beginsFixed)
     const isWalked = fixed.length > 1
-    if (isWalked) this.#visit(0, this.#terms.or(fixed).id, (node) => this.#addNode(node))
+    if (isWalked) this.#addFrom(0, this.#terms.or(fixed).id)
     for (const part of parts) if (!isWalked || !beginsFixed(part)) this.#add(part)
   }
 
@@ -76,14 +80,17 @@ export class Masks {
       const state = row[byte]!
       if (state === 0) continue
       for (let i = starts[byte]!; i < starts[byte + 1]!; i++) {
-        this.#visit(nodes[i]!, state, (node) => this.#addNode(node))
+        this.#addFrom(nodes[i]!, state)
       }
     }
   }
 
-  #addNode(node: number): void {
-    const { tokens, twins } = this.#trie
-    for (let token = tokens[node]!; token !== -1; token = twins[token]!) this.#builder.add(token)
+  /** Adds the tokens from a node on, which is reached in `state`. */
+  #addFrom(node: number, state: number): void {
+    this.#visit(node, state, {
+      reach: (node) => addNodes(this.#builder, this.#trie, node, node + 1),
+      reachAll: (from, until) => addNodes(this.#builder, this.#trie, from, until),
+    })
   }
 
   #head(term: Term): HeadTokens {
@@ -91,15 +98,17 @@ export class Masks {
   }
 
   #walkedHead(term: Term): HeadTokens {
-    const { tokens, twins, ends } = this.#trie
+    const { ends } = this.#trie
     const terms = this.#terms
     const builder = this.#headBuilder
     const exits: number[] = []
     builder.clear()
-    this.#visit(0, term.id, (node, state) => {
-      for (let token = tokens[node]!; token !== -1; token = twins[token]!) builder.add(token)
-      if (node > 0 && ends[node]! > node + 1 && terms.byId(state).nullable) exits.push(node)
-    })
+    const add = (from: number, until: number, state: number): void => {
+      addNodes(builder, this.#trie, from, until)
+      if (!terms.byId(state).nullable) return
+      for (let node = Math.max(1, from); node < until; node++) if (ends[node]! > node + 1) exits.push(node)
+    }
+    this.#visit(0, term.id, { reach: (node, state) => add(node, node + 1, state), reachAll: add })
     return { tokens: builder.finish(), exits: exitsFrom(this.#trie, exits) }
   }
 
@@ -118,7 +127,7 @@ export class Masks {
     const { depths } = this.#trie
     /** Repeats that have ended, by depth. */
     const ended = new Int32Array(this.#states.length)
-    this.#visit(0, unlimited.id, (node, id) => {
+    const reach = (node: number, id: number): void => {
       const depth = depths[node]!
       if (depth === 0) return
       const state = terms.byId(id)
@@ -128,30 +137,72 @@ export class Masks {
       ended[depth] = place === BETWEEN ? before + 1 : before
       const isOpen = place !== BEHIND
       counted.add(node, isOpen ? before + 1 : before, isOpen, state.nullable)
-    })
+    }
+    this.#visit(0, unlimited.id, { reach })
     return counted
   }
 
-  /** Goes through a node that is reached in `state` and all below it that can be reached from there. */
-  #visit(node: number, state: number, reach: (node: number, state: number) => void): void {
-    const { bytes, depths, ends } = this.#trie
+  /**
+   * Goes through a node that is reached in `state` and all below it that can be reached from there. Most of a
+   * vocabulary is words, after each byte of which a string is where it was: where `reachAll` is given, it is told of
+   * these at once.
+   */
+  #visit(node: number, state: number, { reach, reachAll }: Visitor): void {
+    if (state === DEAD_END) return
+    const { bytes, depths, ends, below } = this.#trie
     const states = this.#states
     const derivatives = this.#derivatives
     const end = ends[node]!
+    let known = -1
+    let groups = 0
+    const loops = (at: number, state: number): boolean => {
+      if (state !== known) groups = this.#loopsOf((known = state))
+      return (below[at]! & ~groups) === 0
+    }
     states[depths[node]!] = state
+    if (reachAll !== undefined && loops(node, state)) return reachAll(node, end, state)
     reach(node, state)
     for (let i = node + 1; i < end;) {
       const depth = depths[i]!
       const next = derivatives.row(states[depth - 1]!)[bytes[i]!]!
-      if (next === 0) {
-        i = ends[i]!
-        continue
+      const behind = ends[i]!
+      if (next === DEAD_END) {
+        i = behind
+      } else if (reachAll !== undefined && behind > i + MIN_LOOP_NODES && loops(i, next)) {
+        reachAll(i, behind, next)
+        i = behind
+      } else {
+        states[depth] = next
+        reach(i, next)
+        i++
       }
-      states[depth] = next
-      reach(i, next)
-      i++
     }
   }
+
+  /** The groups of bytes after which a state is the same. */
+  #loopsOf(state: number): number {
+    let groups = this.#loops.get(state)
+    if (groups === undefined) this.#loops.set(state, (groups = loopGroups(this.#derivatives.row(state), state)))
+    return groups
+  }
+}
+
+/** The state from which nothing leads on. */
+const DEAD_END = 0
+
+/** Told of the nodes of a walk, and in what state they are reached. */
+interface Visitor {
+  readonly reach: (node: number, state: number) => void
+  /** Nodes `from` to `until`, all in one state. */
+  readonly reachAll?: (from: number, until: number, state: number) => void
+}
+
+/** Fewer nodes are walked one by one: a state's row may not be there yet. */
+const MIN_LOOP_NODES = 8
+
+function addNodes(builder: TokenSetBuilder, { tokens, twins }: TokenTrie, from: number, until: number): void {
+  for (let node = from; node < until; node++)
+    for (let token = tokens[node]!; token !== -1; token = twins[token]!) builder.add(token)
 }
 
 function beginsFixed(term: Term): boolean {

@@ -28,6 +28,19 @@ export class TokenSetBuilder {
     this.#count++
   }
 
+  remove(id: number): void {
+    const bit = 1 << (id & 31)
+    if ((this.#words[id >> 5]! & bit) === 0) return
+    this.#words[id >> 5]! &= ~bit
+    this.#count--
+  }
+
+  /** Begins with what a set holds. */
+  copy(set: TokenSet): void {
+    this.clear()
+    this.addAll(set)
+  }
+
   addAll(set: TokenSet): void {
     if ('ids' in set) {
       for (const id of set.ids) this.add(id)

@@ -1,3 +1,5 @@
+import { GROUP_OF } from './byte-groups.ts'
+
 /**
  * The tokens of a vocabulary by their bytes, as a tree in the order in which it is walked. Plain typed arrays in shared
  * memory: it is made once and read by all threads. Node 0 is the root.
@@ -11,13 +13,15 @@ export interface TokenTrie {
   readonly ends: Int32Array
   /** The token that ends at each node, or -1. */
   readonly tokens: Int32Array
+  /** Which classes of bytes (`byte-groups.ts`) come below each node: a bit for each. */
+  readonly below: Uint32Array
   /** Of each token: another one with the same bytes, or -1. */
   readonly twins: Int32Array
   /** Bytes of the longest token. */
   readonly maxDepth: number
 }
 
-/** Longer tokens are left out: no sensible vocabulary has any. */
+/** The longest token that is taken in: no sensible vocabulary has a longer one. */
 const MAX_TOKEN_BYTES = 1024
 
 /** `tokens[id]` are the bytes of a token, empty for what is never chosen. */
@@ -56,8 +60,22 @@ export function buildTrie(tokens: readonly Uint8Array[]): TokenTrie {
     before = token
   }
   for (const open of path) ends[open] = node
+  const below = shared(Uint32Array, count)
+  groupsBelow(below, { bytes, depths })
   const maxDepth = distinct.reduce((max, id) => Math.max(max, tokens[id]!.length), 0)
-  return { bytes, depths, ends, tokens: ids, twins, maxDepth }
+  return { bytes, depths, ends, tokens: ids, below, twins, maxDepth }
+}
+
+/** From the last node to the first, each adds its own byte and what is below it to its parent. */
+function groupsBelow(below: Uint32Array, { bytes, depths }: Pick<TokenTrie, 'bytes' | 'depths'>): void {
+  /** What has been gathered for the next node of each depth. */
+  const gathered: number[] = []
+  for (let node = bytes.length - 1; node >= 0; node--) {
+    const depth = depths[node]!
+    below[node] = gathered[depth] ?? 0
+    gathered[depth] = 0
+    if (depth > 0) gathered[depth - 1] = (gathered[depth - 1] ?? 0) | below[node]! | (1 << GROUP_OF[bytes[node]!]!)
+  }
 }
 
 function sortedIds(tokens: readonly Uint8Array[]): number[] {

@@ -133,7 +133,7 @@ function signed(stream: TokenStream): Expression {
 }
 
 /** Reads a name, a literal, or an expression in brackets. */
-export function parsePrimary(stream: TokenStream): Expression {
+function parsePrimary(stream: TokenStream): Expression {
   const { type, value } = stream.current
   if (type === 'name') {
     stream.next()
@@ -180,7 +180,7 @@ function parseEntry(stream: TokenStream): [Expression, Expression] {
 }
 
 /** Reads what follows a value directly: attributes, items and calls. */
-export function parsePostfix(stream: TokenStream, value: Expression): Expression {
+function parsePostfix(stream: TokenStream, value: Expression): Expression {
   let of = value
   for (;;) {
     if (stream.skip('op', '.')) of = parseAttribute(stream, of)
@@ -222,7 +222,7 @@ function parseBound(stream: TokenStream): Expression | undefined {
 }
 
 /** Reads the arguments of a call in parentheses. */
-export function parseArguments(stream: TokenStream): CallArguments {
+function parseArguments(stream: TokenStream): CallArguments {
   const args: Expression[] = []
   const kwargs: [string, Expression][] = []
   let spread: Expression | undefined

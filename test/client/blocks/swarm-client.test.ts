@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PetalsError } from '../../../src/base/errors.ts'
-import { SwarmClient } from '../../../src/client/remote/swarm-client.ts'
+import { SwarmClient } from '../../../src/client/blocks/swarm-client.ts'
 import { silent, startNode } from '../../swarm/kit.ts'
 
 test('a ban is longer each time, and forgotten once the server has worked again or not failed for long', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Pace } from '../../../src/server/span/pace.ts'
+import { Pace } from '../../../src/server/rates/pace.ts'
 
 test('what waits is told by the measured rates, and given back however it ends', () => {
   const pace = new Pace(() => 0)

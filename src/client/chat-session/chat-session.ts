@@ -2,13 +2,13 @@ import { PetalsError } from '../../base/errors.ts'
 import type { GenerationChunk } from '../generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { CachedResult, PromptCache } from '../prompt-cache/prompt-cache.ts'
-import type { ChatMessage, ChatTemplate } from './messages.ts'
-import { type ChatTokenizer, TokenHistory } from './token-history.ts'
+import type { ChatMessage, ChatTemplate } from '../chat/messages.ts'
+import { type ChatTokenizer, TokenHistory } from '../chat/token-history.ts'
 
 /** Messages of a turn: a question and its answer. */
 const TURN = 2
 
-/** Turns are left out where less than this part of the room is left for an answer that may be longer. */
+/** One part in this many of the room is kept for an answer that may be so long: turns are left out for it. */
 const MIN_ROOM = 4
 
 /** What a chat works with. */

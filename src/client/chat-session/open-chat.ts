@@ -1,5 +1,5 @@
 import type { AutoDistributedModelForCausalLM } from '../model/model.ts'
-import { loadChatFormat } from './chat-format.ts'
+import { loadChatFormat } from '../chat/chat-format.ts'
 import { PromptCache } from '../prompt-cache/prompt-cache.ts'
 import { ChatSession } from './chat-session.ts'
 

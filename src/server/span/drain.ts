@@ -1,5 +1,5 @@
-import type { Announcer } from './announce/announcer.ts'
-import type { SessionRequests } from './requests/session-requests.ts'
+import type { Announcer } from '../announce/announcer.ts'
+import type { SessionRequests } from '../requests/session-requests.ts'
 
 const POLL_MS = 50
 

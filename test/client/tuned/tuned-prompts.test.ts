@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
-import type { TunedPrompts } from '../../../src/client/model/tuned-prompts.ts'
+import type { TunedPrompts } from '../../../src/client/tuned/tuned-prompts.ts'
 import { type Golden, openGolden } from '../../../src/client/verification/golden.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { type TestSwarm, startServers } from '../kit.ts'

@@ -8,9 +8,9 @@ import type { PassGradients } from '../pass/gradients.ts'
 import type { PassAccess } from '../pass/pass-access.ts'
 import type { PassOptions } from '../pass/pass-plan.ts'
 import { type RemotePass, backwardPass, forwardPass, recordedPass } from '../pass/remote-pass.ts'
-import { type ActiveAdapter, requestAdapter } from './active-adapter.ts'
-import { type WireChoice, checkWireChoice } from './wire-dtype.ts'
-import type { SwarmAccess } from './swarm-access.ts'
+import { type ActiveAdapter, requestAdapter } from '../remote/active-adapter.ts'
+import { type WireChoice, checkWireChoice } from '../remote/wire-dtype.ts'
+import type { SwarmAccess } from '../remote/swarm-access.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
 import { type ReplayCopies, type SessionOptions, createInferenceSession } from '../session/open.ts'
 
@@ -52,28 +52,25 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
   readonly end: number
   readonly config: ModelConfig
   readonly #swarm: SwarmAccess & PassAccess
+  /** What sessions and passes are given that say nothing else. */
+  readonly #defaults: Omit<RemoteSequentialOptions, 'start' | 'end' | 'onSession'>
   readonly #onSession: RemoteSequentialOptions['onSession']
-  readonly #activeAdapter: ActiveAdapter | undefined
-  readonly #stepTimeoutMs: number | undefined
-  readonly #replayCopies: ReplayCopies | undefined
-  readonly #wireDType: WireChoice | undefined
-  readonly #recoveryTimeoutMs: number | undefined
   /** The session that `forward` steps, for code that runs within `useSession`. */
   readonly #active = new AsyncLocalStorage<InferenceSession>()
 
   /** Throws `USAGE` for an unknown `wireDType`. */
-  constructor(swarm: SwarmAccess & PassAccess, config: ModelConfig, options: RemoteSequentialOptions = {}) {
-    checkWireChoice(options.wireDType ?? 'auto')
+  constructor(
+    swarm: SwarmAccess & PassAccess,
+    config: ModelConfig,
+    { start = 0, end = config.numBlocks, onSession, ...defaults }: RemoteSequentialOptions = {},
+  ) {
+    checkWireChoice(defaults.wireDType ?? 'auto')
     this.config = config
-    this.start = options.start ?? 0
-    this.end = options.end ?? config.numBlocks
+    this.start = start
+    this.end = end
     this.#swarm = swarm
-    this.#onSession = options.onSession
-    this.#activeAdapter = options.activeAdapter
-    this.#stepTimeoutMs = options.stepTimeoutMs
-    this.#replayCopies = options.replayCopies
-    this.#wireDType = options.wireDType
-    this.#recoveryTimeoutMs = options.recoveryTimeoutMs
+    this.#onSession = onSession
+    this.#defaults = defaults
   }
 
   get length(): number {
@@ -88,14 +85,10 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     const [first, last] = [this.#clamped(from), this.#clamped(until)]
     if (first >= last) throw new UsageError(`blocks ${from}:${until} of ${this.length}: no block lies between the two`)
     return new RemoteSequential(this.#swarm, this.config, {
+      ...this.#defaults,
       start: this.start + first,
       end: this.start + last,
       onSession: this.#onSession,
-      activeAdapter: this.#activeAdapter,
-      stepTimeoutMs: this.#stepTimeoutMs,
-      replayCopies: this.#replayCopies,
-      wireDType: this.#wireDType,
-      recoveryTimeoutMs: this.#recoveryTimeoutMs,
     })
   }
 
@@ -146,14 +139,7 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
 
   /** A session over these blocks for one sequence. Servers open it at its first step. Throws `SESSION_TOO_LONG`. */
   inferenceSession(options: SessionOptions): InferenceSession {
-    const session = createInferenceSession(this.#swarm, this.config, this, {
-      activeAdapter: this.#activeAdapter,
-      stepTimeoutMs: this.#stepTimeoutMs,
-      replayCopies: this.#replayCopies,
-      wireDType: this.#wireDType,
-      recoveryTimeoutMs: this.#recoveryTimeoutMs,
-      ...options,
-    })
+    const session = createInferenceSession(this.#swarm, this.config, this, { ...this.#defaults, ...options })
     this.#onSession?.(session)
     return session
   }
@@ -178,7 +164,8 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
     return await this.#active.run(opened, work, opened)
   }
 
-  #passOptions({ cuts, prompts, activeAdapter = this.#activeAdapter, signal }: ForwardOptions): PassOptions {
+  #passOptions({ cuts, prompts, activeAdapter = this.#defaults.activeAdapter, signal }: ForwardOptions): PassOptions {
+    const { stepTimeoutMs: timeoutMs, recoveryTimeoutMs, wireDType } = this.#defaults
     if (prompts !== undefined) this.#checkPrompts(prompts)
     return {
       start: this.start,
@@ -186,9 +173,9 @@ export class RemoteSequential implements Iterable<RemoteSequential> {
       cuts,
       prompts,
       adapter: activeAdapter === undefined ? undefined : requestAdapter(activeAdapter, this.config),
-      timeoutMs: this.#stepTimeoutMs,
-      recoveryTimeoutMs: this.#recoveryTimeoutMs,
-      wireDType: this.#wireDType,
+      timeoutMs,
+      recoveryTimeoutMs,
+      wireDType,
       signal,
     }
   }

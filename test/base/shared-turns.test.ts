@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { test } from 'node:test'
+import { SharedTurns } from '../../src/base/shared-turns.ts'
+
+/** A clock that only work moves on. */
+function clock() {
+  const state = { now: 0 }
+  return { turns: new SharedTurns(5, () => state.now), spend: (ms: number) => (state.now += ms) }
+}
+
+test('work that is ready at once is divided among turns, in order, and all of it is done', async () => {
+  const { turns, spend } = clock()
+  const done: number[] = []
+  let inTurn = 0
+  let longest = 0
+  const isOver = new AbortController()
+  const watch = async (): Promise<void> => {
+    while (!isOver.signal.aborted) {
+      inTurn = 0
+      await nextTurn()
+    }
+  }
+  const watched = watch()
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, i) => {
+      await turns.next()
+      // It goes on over a few awaits before it waits for something else.
+      for (let part = 0; part < 4; part++) {
+        spend(0.5)
+        inTurn += 0.5
+        longest = Math.max(longest, inTurn)
+        await undefined
+      }
+      done.push(i)
+    }),
+  )
+  isOver.abort()
+  await watched
+  assert.deepEqual(
+    done,
+    Array.from({ length: 40 }, (_, i) => i),
+  )
+  assert.ok(longest >= 4 && longest < 9, `${longest} ms in one turn`)
+})
+
+test('what comes while others wait does not overtake them', async () => {
+  const { turns, spend } = clock()
+  const order: string[] = []
+  const work = async (name: string): Promise<void> => {
+    await turns.next()
+    order.push(name)
+    spend(3)
+  }
+  spend(1)
+  await work('first')
+  await work('second')
+  const waiting = [work('third'), work('fourth'), work('fifth')]
+  await Promise.all([...waiting, work('last')])
+  assert.deepEqual(order, ['first', 'second', 'third', 'fourth', 'fifth', 'last'])
+})
+
+test('in a turn that has time nothing waits for the next one', async () => {
+  const { turns, spend } = clock()
+  let numTurns = 0
+  const next = async (ms: number): Promise<number> => {
+    const turn = setImmediate(() => (numTurns += 1))
+    await turns.next()
+    clearImmediate(turn)
+    spend(ms)
+    return numTurns
+  }
+  assert.equal(turns.next(), undefined)
+  assert.deepEqual([await next(2), await next(3), await next(0)], [0, 0, 1])
+})
