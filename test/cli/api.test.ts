@@ -75,7 +75,9 @@ test('petals-node api asks for keys, logs nothing of requests, and lets answers 
     '- { name: alice, key: sk-of-alice-0123 }\n- { name: bob, key: sk-of-bob-4567, tokensPerDay: 5 }\n',
   )
   await chmod(keyFile, 0o600)
-  const options = ['--port', '0', '--log-level', 'debug', '--api-key-file', keyFile, '--threads', '1']
+  // As long as the answer takes, on any machine.
+  const patient = ['--drain-timeout', '600']
+  const options = ['--port', '0', '--log-level', 'debug', '--api-key-file', keyFile, '--threads', '1', ...patient]
   const api = await startReady(t, ['api', '--bootstrap', server.report.multiaddrs[0]!, ...options])
   const { httpPort } = api.report
   const body = { model: 'demo', messages: [{ role: 'user', content: 'My secret question' }], max_tokens: 3 }

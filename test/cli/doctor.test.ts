@@ -6,15 +6,16 @@ import { test, type TestContext } from 'node:test'
 import type { Finding } from '../../src/cli/doctor/finding.ts'
 import { LOOPBACK, run, start, tempFolder, until } from './kit.ts'
 
-// The hub is not to be asked by a test.
-process.env['HF_HUB_OFFLINE'] = '1'
+/** The hub is not to be asked by a test. */
+const OFFLINE = { env: { HF_HUB_OFFLINE: '1' } }
 
 async function diagnose(
   t: TestContext,
   ...args: string[]
 ): Promise<{ code: number | null; of: (check: string) => Finding[] }> {
-  const { code, stdout } = await run(t, 'doctor', '--json', '--device', 'cpu', ...LOOPBACK, ...args)
-  const { findings } = JSON.parse(stdout) as { findings: Finding[] }
+  const { ended, out } = start(t, ['doctor', '--json', '--device', 'cpu', ...LOOPBACK, ...args], OFFLINE)
+  const code = await ended
+  const { findings } = JSON.parse(out.stdout) as { findings: Finding[] }
   return { code, of: (check) => findings.filter((finding) => finding.check === check) }
 }
 

@@ -1,24 +1,12 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { cp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
-import { LOOPBACK, MAIN, marked, readJson, run, start, tempFolder, until } from './kit.ts'
+import { LOOPBACK, marked, readJson, run, start, tempFolder, until } from './kit.ts'
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '2048']
-
-function runWith(env: Record<string, string>, ...args: string[]): Promise<{ code: number; stderr: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number; stderr: string }>()
-  execFile(
-    process.execPath,
-    [MAIN, ...args],
-    { env: { ...process.env, ...env }, timeout: 20_000 },
-    (error, _, stderr) => resolve({ code: Number(error?.code ?? 0), stderr }),
-  )
-  return promise
-}
 
 /** One sentence on stderr, below the log. */
 function sentence(stderr: string): string {
@@ -89,9 +77,9 @@ test("a value is told by its place in the environment or a file; other commands'
     ],
   ]
   for (const [env, args, message] of cases) {
-    const { code, stderr } = await runWith(env, ...args)
-    assert.match(stderr, message)
-    assert.equal(code, 2)
+    const { ended, out } = start(t, args, { env })
+    assert.equal(await ended, 2, out.stderr)
+    assert.match(out.stderr, message)
   }
 })
 
