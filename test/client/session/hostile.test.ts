@@ -183,12 +183,14 @@ test('NaN that one server pushes to the next is blamed on the one that made it',
   assert.deepEqual([last.computedTokens, spare.computedTokens], [4, 4])
 })
 
+/** A message whose hidden states, if it has any, are twice as wide. */
+const widened = <M extends AnyMessage>(message: M): M =>
+  'hidden' in message ? { ...message, hidden: hidden(tokensOf(message.hidden as Tensor), 2) } : message
+
 test('who pushes hidden states of another width is blamed once it sends them to the client, too', async (t) => {
   const swarm = new TestSwarm(t)
   const [bad, last, spare] = [await swarm.serve(0, 3), await swarm.serve(3, 6), await swarm.serve(0, 3)]
   let lies = false
-  const widened = <M extends AnyMessage>(message: M): M =>
-    'hidden' in message ? { ...message, hidden: hidden(tokensOf(message.hidden as Tensor), 2) } : message
   tamper(bad, 'inference', (answer: Reply) => (lies ? widened(answer) : answer))
   const session = swarm.session()
   await feed(session, sequence(3))
