@@ -75,7 +75,19 @@ test('fields of wrong types are named', async (t) => {
     [{}, 'messages'],
     [{ messages: 'Hi' }, 'messages'],
     [{ messages: [{ role: 'user', content: 5 }] }, 'messages[0].content'],
-    [{ messages: [{ role: 'user', content: [{ text: 'Hi' }] }] }, 'messages[0].content'],
+    [{ messages: [{ role: 'user', content: [{ text: 'Hi' }] }] }, 'messages[0].content[0].type'],
+    [{ messages: [{ role: 'user' }] }, 'messages[0].content'],
+    [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].tool_call_id'],
+    [{ messages, repetition_penalty: 5e-324 }, 'repetition_penalty'],
+    [{ messages, response_format: { type: 'xml' } }, 'response_format.type'],
+    [{ messages, response_format: { type: 'json_schema' } }, 'response_format.json_schema'],
+    [{ messages, response_format: { type: 'json_schema', json_schema: {} } }, 'response_format.json_schema.schema'],
+    [{ messages, tools: ['a', 'b', 'a'].map((name) => ({ type: 'function', function: { name } })) }, 'tools'],
+    [{ messages, functions: [{ name: 'a' }, { name: 'a' }] }, 'functions'],
+    [{ messages, modalities: ['text', 'audio'] }, 'modalities[1]'],
+    [{ messages, continue_final_message: true }, 'continue_final_message'],
+    [{ messages, bad_words: ['a'] }, 'bad_words'],
+    [{ messages, tool_choice: { type: 'function', function: { name: 'a b' } } }, 'tool_choice.function.name'],
     [{ messages, n: 0 }, 'n'],
     [{ messages, n: 129 }, 'n'],
     [{ messages, n: 1.5 }, 'n'],
@@ -84,6 +96,7 @@ test('fields of wrong types are named', async (t) => {
     [{ messages, stop: [''] }, 'stop[0]'],
     [{ messages, stop: 5 }, 'stop'],
     [{ messages, logit_bias: { abc: 1 } }, 'logit_bias.abc'],
+    [{ messages, logit_bias: { '05': 1 } }, 'logit_bias.05'],
     [{ messages, logit_bias: { 5: 'x' } }, 'logit_bias.5'],
     [{ messages, tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools[0].function.name'],
     [{ messages, tool_choice: 'maybe' }, 'tool_choice'],
@@ -93,6 +106,21 @@ test('fields of wrong types are named', async (t) => {
   for (const [body, param] of cases) {
     const { status, json } = await post(url + CHAT, body)
     assert.deepEqual([status, errorOf(json).param], [400, param], JSON.stringify(body))
+  }
+})
+
+test('an address with scheme and host is answered as its path is, and HEAD of events at once', async (t) => {
+  const api = await startApi(t)
+  for (const [target, method, status] of [
+    ['http://localhost/v1/models', 'GET', 200],
+    ['http://localhost/nowhere', 'GET', 404],
+    ['/swarm/events', 'HEAD', 200],
+  ] as const) {
+    const { socket, read } = await dial(t, api)
+    socket.write(`${method} ${target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`)
+    await once(socket, 'close')
+    assert.match(read(), new RegExp(`^HTTP/1.1 ${status} `), target)
+    if (method === 'GET') assert.match(read(), /content-type: application\/json/)
   }
 })
 

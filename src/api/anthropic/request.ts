@@ -3,9 +3,20 @@ import { optional } from '../openai/fields.ts'
 
 const block = z.looseObject({ type: z.string() })
 
-const content = z.union([z.string(), z.array(block)], { error: 'must be a string or a list of blocks' })
+export const content = z.union([z.string(), z.array(block)], { error: 'must be a string or a list of blocks' })
+
+/** What may be missing in others' conversations, but is never something else. */
+export const toolUse = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  input: optional(z.record(z.string(), z.unknown())),
+})
+export const toolResult = z.looseObject({ tool_use_id: z.string(), content: optional(content) })
+export const thinking = z.looseObject({ thinking: z.string() })
 
 const tool = z.looseObject({
+  /** Anthropic runs tools of other types itself. */
+  type: optional(z.literal('custom', { error: 'is run by Anthropic only: offer tools of your own, and run them' })),
   name: z.string(),
   description: optional(z.string()),
   input_schema: optional(z.record(z.string(), z.unknown())),
@@ -17,6 +28,13 @@ const toolChoice = z.object({
   disable_parallel_tool_use: optional(z.boolean()),
 })
 
+const servers = z.array(z.unknown()).max(0, 'are not asked here: offer their tools as your own')
+
+const format = z.object({
+  type: z.literal('json_schema', { error: 'must be "json_schema"' }),
+  schema: z.record(z.string(), z.unknown()),
+})
+
 /** What is answered, in Anthropic's form. */
 const PROMPT_FIELDS = {
   model: optional(z.string()),
@@ -24,7 +42,8 @@ const PROMPT_FIELDS = {
   messages: z.array(z.object({ role: z.enum(['user', 'assistant', 'system']), content })).min(1),
   tools: optional(z.array(tool).max(128)),
   tool_choice: optional(toolChoice),
-  thinking: optional(z.looseObject({ type: z.string() })),
+  thinking: optional(z.looseObject({ type: z.enum(['enabled', 'adaptive', 'disabled']) })),
+  mcp_servers: optional(servers),
 }
 
 /** The body of a message that is asked for. */
@@ -36,6 +55,9 @@ export const MESSAGE_REQUEST = z.object({
   temperature: optional(z.number().min(0).max(2)),
   top_p: optional(z.number().min(0).max(1)),
   top_k: optional(z.int().min(0)),
+  output_config: optional(z.looseObject({ format: optional(format) })),
+  /** What `output_config.format` was called before. */
+  output_format: optional(format),
 })
 
 /** The body of a question for the number of tokens. */

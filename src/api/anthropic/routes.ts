@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ApiModules } from '../generating/api-modules.ts'
 import { runTexts } from '../generating/run.ts'
 import { WholeAnswer } from '../generating/whole-answer.ts'
+import { inFieldNames } from '../errors/field-names.ts'
 import type { Route } from '../http/router.ts'
 import { chainOf, wantsChain } from '../openai/chain.ts'
 import { prepareChat, promptTokensOf } from '../openai/chat/prepare.ts'
@@ -12,7 +13,7 @@ import { anthropicError } from './errors.ts'
 import { inputOf, messageUsage, stopReasonOf } from './message.ts'
 import { COUNT_REQUEST, MESSAGE_REQUEST } from './request.ts'
 import { streamMessage } from './stream.ts'
-import { toChat } from './to-chat.ts'
+import { MESSAGE_NAMES, toChat } from './to-chat.ts'
 
 /** `POST /v1/messages` and `/v1/messages/count_tokens`, as Anthropic has them. */
 export function messageRoutes(modules: ApiModules): Route[] {
@@ -25,7 +26,7 @@ export function messageRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(MESSAGE_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model)
-        const prepared = await prepareChat(chosen, toChat(body))
+        const prepared = await inFieldNames(MESSAGE_NAMES, async () => prepareChat(chosen, toChat(body)))
         const context = { modules, exchange, body, prepared, id: `msg_${randomUUID().replaceAll('-', '')}` }
         await (body.stream === true ? streamMessage(context) : sendMessage(context))
       },
@@ -36,7 +37,8 @@ export function messageRoutes(modules: ApiModules): Route[] {
       errorBody: anthropicError,
       async handle(exchange) {
         const body = parseRequest(COUNT_REQUEST, await exchange.json())
-        const ids = await promptTokensOf(catalog.find(body.model), toChat(body))
+        const chosen = catalog.find(body.model)
+        const ids = await inFieldNames(MESSAGE_NAMES, async () => promptTokensOf(chosen, toChat(body)))
         exchange.sendJson(200, { input_tokens: ids.length })
       },
     },

@@ -1,10 +1,29 @@
+import type { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import type { FieldNames } from '../errors/field-names.ts'
 import { CHAT_REQUEST, type ChatRequest } from '../openai/chat/request.ts'
 import { parseRequest } from '../openai/fields.ts'
-import type { Block, Content, CountRequest, MessageRequest } from './request.ts'
+import {
+  type Block,
+  type Content,
+  type CountRequest,
+  type MessageRequest,
+  thinking,
+  toolResult,
+  toolUse,
+} from './request.ts'
 
 /** A message of a chat, in OpenAI's form. */
 type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string }
+
+/** What Anthropic's form calls the fields of the chat that it becomes. */
+export const MESSAGE_NAMES: FieldNames = [
+  [/^tool_choice\.function/, 'tool_choice'],
+  [/^stop(?=$|\[)/, 'stop_sequences'],
+  [/^response_format(\.json_schema)?/, 'output_config.format'],
+  [/^(tools\[\d+\])\.function\.parameters/, '$1.input_schema'],
+  [/^(tools\[\d+\])\.function/, '$1'],
+]
 
 /** A request in Anthropic's form as a chat in OpenAI's. Throws an `ApiError` for blocks that are no text. */
 export function toChat(body: CountRequest & Partial<MessageRequest>): ChatRequest {
@@ -29,10 +48,17 @@ export function toChat(body: CountRequest & Partial<MessageRequest>): ChatReques
       tool_choice: toolChoiceOf(choice),
       parallel_tool_calls: choice.disable_parallel_tool_use !== true,
     }),
+    response_format: responseFormatOf(body),
     ...(body.thinking !== undefined && {
       chat_template_kwargs: { enable_thinking: body.thinking.type !== 'disabled' },
     }),
   })
+}
+
+function responseFormatOf({ output_config: config, output_format: older }: Partial<MessageRequest>): unknown {
+  const format = config?.format ?? older
+  if (format === undefined) return undefined
+  return { type: 'json_schema', json_schema: { name: 'output', schema: format.schema, strict: true } }
 }
 
 function toolChoiceOf({ type, name }: NonNullable<CountRequest['tool_choice']>): unknown {
@@ -45,43 +71,39 @@ function messagesOf(role: string, content: Content, i: number): ChatMessage[] {
   if (typeof content === 'string') return [{ role, content }]
   const where = `messages[${i}].content`
   if (role === 'assistant') return [assistantMessage(content, where)]
-  const results = content.filter(({ type }) => type === 'tool_result')
+  const results = blocksOf('tool_result', toolResult, content, where)
   const others = content.filter(({ type }) => type !== 'tool_result')
   return [
     ...results.map((block) => ({
       role: 'tool',
-      tool_call_id: String(block['tool_use_id'] ?? ''),
-      content: textOf(contentOf(block['content'], where), where),
+      tool_call_id: block.tool_use_id,
+      content: textOf(block.content ?? '', where),
     })),
     ...(others.length > 0 ? [{ role, content: textOf(others, where) }] : []),
   ]
 }
 
 function assistantMessage(blocks: readonly Block[], where: string): ChatMessage {
-  const thinking = blocks.filter(({ type }) => type === 'thinking').map((block) => String(block['thinking'] ?? ''))
-  const uses = blocks.filter(({ type }) => type === 'tool_use')
+  const thoughts = blocksOf('thinking', thinking, blocks, where)
+  const uses = blocksOf('tool_use', toolUse, blocks, where)
   const others = blocks.filter(({ type }) => !['thinking', 'redacted_thinking', 'tool_use'].includes(type))
   return {
     role: 'assistant',
     content: textOf(others, where),
-    ...(thinking.length > 0 && { reasoning_content: thinking.join('\n') }),
+    ...(thoughts.length > 0 && { reasoning_content: thoughts.map((thought) => thought.thinking).join('\n') }),
     ...(uses.length > 0 && {
       tool_calls: uses.map((block) => ({
-        id: String(block['id'] ?? ''),
+        id: block.id,
         type: 'function',
-        function: { name: String(block['name'] ?? ''), arguments: JSON.stringify(block['input'] ?? {}) },
+        function: { name: block.name, arguments: JSON.stringify(block.input ?? {}) },
       })),
     }),
   }
 }
 
-/** What a result of a tool has for content: a text, blocks, or nothing. */
-function contentOf(value: unknown, where: string): Content {
-  if (value === undefined || value === null) return ''
-  if (typeof value === 'string') return value
-  if (Array.isArray(value) && value.every((block) => typeof block === 'object' && block !== null && 'type' in block))
-    return value as Block[]
-  throw badRequest(`${where}: the content of a result must be a string or a list of blocks`, where)
+/** The blocks of one type. Throws an `ApiError` for one that lacks something. */
+function blocksOf<T extends z.ZodType>(type: string, schema: T, blocks: readonly Block[], where: string) {
+  return blocks.flatMap((block, i) => (block.type === type ? [parseRequest(schema, block, `${where}[${i}]`)] : []))
 }
 
 function textOf(content: Content, where: string): string {

@@ -24,12 +24,15 @@ export interface ApiErrorDetails {
   readonly more?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** The longest message: some quote what was asked. */
+const MAX_CHARS = 1000
+
 /** An answer to a client that is no success. */
 export class ApiError extends PetalsError {
   readonly details: ApiErrorDetails
 
   constructor(message: string, details: ApiErrorDetails, options?: ErrorOptions) {
-    super(details.code, message, options)
+    super(details.code, message.length > MAX_CHARS ? `${message.slice(0, MAX_CHARS)}...` : message, options)
     this.details = details
   }
 }

@@ -138,7 +138,7 @@ async function serve(
       response.writeHead(204, response.hasHeader('access-control-allow-origin') ? PREFLIGHT_HEADERS : {}).end()
       return
     }
-    const url = new URL(`http://localhost${request.url?.startsWith('/') === true ? request.url : '/'}`)
+    const url = new URL(`http://localhost${pathOf(request.url)}`)
     const { route, rest } = router.find(method, url.pathname)
     found = route
     // Many requests come at once, and each takes a millisecond or two before it waits for something.
@@ -184,6 +184,12 @@ function refuse(
   request.resume()
   const timer = setTimeout(() => request.destroy(), LINGER_MS).unref()
   request.once('end', () => clearTimeout(timer))
+}
+
+/** The path and query of a request's target; proxies are sent an address with a scheme and a host before it. */
+function pathOf(target = '/'): string {
+  const path = target.replace(/^https?:\/\/[^/?]*/i, '')
+  return path.startsWith('/') ? path : `/${path}`
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

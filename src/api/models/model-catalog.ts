@@ -50,7 +50,8 @@ export class ModelCatalog {
     }
     if (!this.#isComplete) throw unavailable('models are being opened', 'model_loading', LOADING_SECONDS)
     const known = this.#models.flatMap(({ id, adapters }) => [id, ...adapters])
-    const what = name === undefined ? 'a request must name its model' : `there is no model ${JSON.stringify(name)}`
+    const what =
+      name === undefined ? 'a request must name its model' : `there is no model ${JSON.stringify(name.slice(0, 200))}`
     throw notFound(`${what}; there are: ${known.join(', ')}`, 'model_not_found', 'model')
   }
 }

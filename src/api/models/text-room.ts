@@ -11,6 +11,14 @@ const USUAL_TOKEN_CHARS = 16
  */
 const MAX_SHORTENING = 4
 
+/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
+const MIN_COUNTED_TOKENS = 32_768
+
+/** The most tokens that are counted of a text for a model that takes `maxTokens`. */
+export function countedTokens(maxTokens: number): number {
+  return Math.max(maxTokens, MIN_COUNTED_TOKENS)
+}
+
 /**
  * Refuses texts that cannot fit into `maxTokens` tokens, whatever their tokens are: to encode megabytes takes seconds,
  * in which nobody else's text is encoded or decoded. Throws an `ApiError`; `param` names the field.

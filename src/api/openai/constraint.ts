@@ -1,21 +1,24 @@
 import { z } from 'zod'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
 import type { JsonObject } from '../../sampling/grammar/json/json.ts'
+import type { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import { badRequest } from '../errors/api-error.ts'
+import { apiErrorOf } from '../errors/error-of.ts'
 import { optional } from './fields.ts'
 
 const schema = z.record(z.string(), z.unknown())
 
-const responseFormat = z.union(
+const responseFormat = z.discriminatedUnion(
+  'type',
   [
     z.object({ type: z.literal('text') }),
     z.object({ type: z.literal('json_object') }),
     z.object({
       type: z.literal('json_schema'),
-      json_schema: z.looseObject({ schema: optional(schema), strict: optional(z.boolean()) }),
+      json_schema: z.looseObject({ schema, strict: optional(z.boolean()) }),
     }),
   ],
-  { error: 'must have the type text, json_object, or json_schema with a json_schema' },
+  { error: 'must be {"type": "text"}, {"type": "json_object"} or {"type": "json_schema", "json_schema": ...}' },
 )
 
 /** A schema as an object, or as the text of one. */
@@ -72,6 +75,17 @@ export function askedConstraint(fields: ConstraintFields): AskedConstraint | und
   if (forms !== undefined && formConstraints(forms, '').length === 0)
     throw badRequest('structured_outputs: give one of json, json_object, regex and choice', 'structured_outputs')
   return first
+}
+
+/** Throws an `ApiError` that names the field, for a constraint that cannot be enforced, or not with this tokenizer. */
+export async function checkAsked({ constraint, param }: AskedConstraint, tokenizer: Tokenizer | undefined) {
+  if (tokenizer === undefined) throw badRequest(`${param}: the model has no tokenizer`, param)
+  try {
+    await tokenizer.checkConstraint(constraint)
+  } catch (error) {
+    const { message, details } = apiErrorOf(error)
+    throw details.status === 400 ? badRequest(message, param, details.code) : error
+  }
 }
 
 function formatConstraints(format: NonNullable<ConstraintFields['response_format']>): AskedConstraint[] {

@@ -14,7 +14,7 @@ const stop = z
   .transform((value) => (typeof value === 'string' ? (value === '' ? [] : [value]) : value))
 
 const logitBias = z
-  .record(z.string().regex(/^\d{1,9}$/, 'must be a token id'), z.number().min(-100).max(100))
+  .record(z.string().regex(/^(?:0|[1-9]\d{0,8})$/, 'must be a token id'), z.number().min(-100).max(100))
   .transform((biases) => Object.fromEntries(Object.entries(biases).map(([id, bias]) => [Number(id), bias])))
 
 const MAX_TEXTS = 128
@@ -35,7 +35,8 @@ export const GENERATION_FIELDS = {
   top_k: optional(z.int().min(-1)),
   min_p: optional(z.number().min(0).max(1)),
   typical_p: optional(z.number().gt(0).max(1)),
-  repetition_penalty: optional(z.number().gt(0)),
+  // Far smaller ones make logits infinite.
+  repetition_penalty: optional(z.number().min(1e-3)),
   stop_token_ids: optional(z.array(z.int().min(0)).max(64)),
   ignore_eos: optional(z.boolean()),
   min_tokens: optional(z.int().min(0)),
@@ -46,13 +47,28 @@ export const GENERATION_FIELDS = {
 const GENERATION = z.object(GENERATION_FIELDS)
 export type GenerationFields = z.output<typeof GENERATION>
 
-/** A request's fields, checked. Unknown ones are passed over. Throws an `ApiError` that names what is wrong. */
-export function parseRequest<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+/**
+ * A request's fields, or those of its part `where`, checked. Unknown ones are passed over. Throws an `ApiError` that
+ * names what is wrong.
+ */
+export function parseRequest<T extends z.ZodType>(schema: T, body: unknown, where?: string): z.output<T> {
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data
-  const issue = error.issues[0]!
-  const param = pathText(issue.path)
+  const issue = innermost(error.issues[0]!)
+  const param = pathText(where === undefined ? issue.path : [where, ...issue.path])
   throw badRequest(param === '' ? issue.message : `${param}: ${lower(issue.message)}`, param === '' ? undefined : param)
+}
+
+/**
+ * What is really wrong: of a value that may have several forms, and has one of them but for a part of it, that part; of
+ * a key, what keys must be.
+ */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code === 'invalid_key') return { ...issue, message: issue.issues[0]?.message ?? issue.message }
+  if (issue.code !== 'invalid_union') return issue
+  const within = issue.errors.filter(([first]) => first !== undefined && first.path.length > 0)
+  const [inner] = within.length === 1 ? within[0]! : []
+  return inner === undefined ? issue : innermost({ ...inner, path: [...issue.path, ...inner.path] })
 }
 
 function pathText(path: readonly PropertyKey[]): string {

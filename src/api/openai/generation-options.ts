@@ -95,7 +95,8 @@ export function answerTokens(
   if (room >= Math.max(asked ?? 1, 0)) return asked ?? Math.min(usual, room)
   throw badRequest(
     `This model's maximum context length is ${maxTokens} tokens. However, you requested ` +
-      `${promptTokens + (asked ?? 1)} tokens (${promptTokens} in the prompt, ${asked ?? 1} in the completion).`,
+      `${promptTokens + (asked ?? 1)} tokens (${promptTokens} in the prompt, ${asked ?? 1} in the completion). ` +
+      'Shorten the prompt, or ask for fewer tokens.',
     param,
     'context_length_exceeded',
   )

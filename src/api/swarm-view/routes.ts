@@ -22,6 +22,7 @@ export function swarmRoutes(watch: SwarmWatch): Route[] {
 /** Sends a snapshot at each change until the client goes or the server ends. Who reads slowly gets fewer of them. */
 async function tellSwarm(watch: SwarmWatch, exchange: Exchange): Promise<void> {
   if (watch.numListeners >= MAX_WATCHERS) throw unavailable('too many pages are open', 'too_many_watchers', 5)
+  if (exchange.method === 'HEAD') return exchange.send(200, 'text/event-stream; charset=utf-8', '')
   const { signal } = exchange
   const events = exchange.events()
   let next = upcoming()

@@ -4,7 +4,7 @@ import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
 import { chatPrompt } from '../openai/chat/prepare.ts'
-import { checkTextRoom } from '../models/text-room.ts'
+import { checkTextRoom, countedTokens } from '../models/text-room.ts'
 import { optional, parseRequest } from '../openai/fields.ts'
 import { checkIds } from '../openai/generation-options.ts'
 
@@ -22,9 +22,6 @@ const IDS = z.object({
   tokens: z.array(z.int().min(0)),
 })
 
-/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
-const MIN_TOKENS = 32_768
-
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
   return [
@@ -36,7 +33,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
         const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
-        await checkTextRoom(tokenizer, text, { maxTokens: Math.max(served.maxTokens, MIN_TOKENS), param })
+        await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served.maxTokens), param })
         const tokens = await tokenizer.encode(text, { addSpecialTokens })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
@@ -72,7 +69,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
 
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
 function readText(catalog: ModelCatalog, raw: unknown) {
-  if (typeof raw === 'object' && raw !== null && 'messages' in raw) {
+  if (typeof raw === 'object' && raw !== null && 'messages' in raw && raw.messages !== null) {
     const body = parseRequest(CHAT_REQUEST, raw)
     const chosen = catalog.find(body.model)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true

@@ -6,9 +6,8 @@ import { type ToolFunction, behindReasoning, toolCallConstraint } from '../../..
 import type { Constraint } from '../../../sampling/grammar/constraint.ts'
 import type { JsonObject } from '../../../sampling/grammar/json/json.ts'
 import { badRequest } from '../../errors/api-error.ts'
-import { apiErrorOf } from '../../errors/error-of.ts'
 import type { ServedModel } from '../../models/served-model.ts'
-import { type AskedConstraint, askedConstraint } from '../constraint.ts'
+import { type AskedConstraint, askedConstraint, checkAsked } from '../constraint.ts'
 import type { ChatRequest } from './request.ts'
 import { type ToolUse, toolUseOf } from './tools.ts'
 
@@ -51,12 +50,7 @@ async function constraintOf(
   { use, toolFormat, reasoning }: Formats,
 ): Promise<Constraint | undefined> {
   const tokenizer = model.tokenizer!
-  const check = async ({ constraint, param }: AskedConstraint): Promise<void> => {
-    await tokenizer.checkConstraint(constraint).catch((error: unknown) => {
-      const { message, details } = apiErrorOf(error)
-      throw details.status === 400 ? badRequest(message, param, details.code) : error
-    })
-  }
+  const check = (asked: AskedConstraint): Promise<void> => checkAsked(asked, tokenizer)
   const behind = (constraint: Constraint): Constraint => behindReasoning(constraint, reasoning)
   const asked = askedConstraint(body)
   const mustCall = use.choice !== 'auto' && use.choice !== 'none'

@@ -9,19 +9,28 @@ const content = z.union([z.string(), z.array(part)], { error: 'must be a string 
 
 const functionCall = z.object({ name: z.string(), arguments: z.string() })
 
-const message = z.looseObject({
-  role: z.enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
-    error: 'must be developer, system, user, assistant or tool',
-  }),
-  content: optional(content),
-  name: optional(z.string()),
-  reasoning_content: optional(z.string()),
-  /** What vLLM calls it now. */
-  reasoning: optional(z.string()),
-  tool_call_id: optional(z.string()),
-  tool_calls: optional(z.array(z.object({ id: optional(z.string()), function: functionCall })).max(128)),
-  function_call: optional(functionCall),
-})
+const message = z
+  .looseObject({
+    role: z.enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
+      error: 'must be developer, system, user, assistant or tool',
+    }),
+    content: optional(content),
+    name: optional(z.string()),
+    reasoning_content: optional(z.string()),
+    /** What vLLM calls it now. */
+    reasoning: optional(z.string()),
+    tool_call_id: optional(z.string()),
+    tool_calls: optional(z.array(z.object({ id: optional(z.string()), function: functionCall })).max(128)),
+    function_call: optional(functionCall),
+  })
+  .refine(({ role, content }) => content !== undefined || role === 'assistant' || role === 'function', {
+    path: ['content'],
+    error: 'must be a string or a list of parts',
+  })
+  .refine(({ role, tool_call_id }) => role !== 'tool' || tool_call_id !== undefined, {
+    path: ['tool_call_id'],
+    error: 'must be the id of the call that was answered',
+  })
 
 /** Types of parts that are text, also those that responses and reasoning models have. */
 const TEXT_TYPES: ReadonlySet<string> = new Set(['text', 'refusal', 'input_text', 'output_text', 'thinking'])
@@ -68,7 +77,10 @@ function textOf(content: Message['content'], i: number): string {
   return content
     .map(({ type, text, refusal }, j) => {
       const found = type === 'refusal' ? refusal : text
-      if (TEXT_TYPES.has(type) && found !== undefined) return found
+      const isText = TEXT_TYPES.has(type)
+      if (isText && found !== undefined) return found
+      const where = `messages[${i}].content[${j}]`
+      if (isText) throw badRequest(`${where}: has no text`, where)
       throw badRequest(
         `messages[${i}].content[${j}]: parts of type ${JSON.stringify(type.slice(0, 40))} are not taken: text only`,
         `messages[${i}].content[${j}].type`,

@@ -1,6 +1,6 @@
 import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
-import { checkTextRoom } from '../../models/text-room.ts'
+import { checkTextRoom, countedTokens } from '../../models/text-room.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
@@ -26,6 +26,9 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   checkStreamOptions(body)
   if (body.logprobs !== true && (body.top_logprobs ?? 0) > 0)
     throw badRequest('top_logprobs: is told with logprobs: set it to true', 'top_logprobs')
+  const { max_tokens: older, max_completion_tokens: newer = older } = body
+  if (older !== undefined && newer !== older)
+    throw badRequest(`max_tokens: ${older} is not max_completion_tokens, ${newer}: give one of them`, 'max_tokens')
   const { generation } = served.model.checkpoint
   const prompt = chatPrompt(chosen, body)
   await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
@@ -37,7 +40,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
     topLogprobs: body.top_logprobs ?? 0,
   })
   const maxNewTokens = answerTokens(served, promptIds.length, {
-    asked: body.max_completion_tokens ?? body.max_tokens,
+    asked: newer,
     usual: generation.options.maxNewTokens ?? USUAL_ANSWER_TOKENS,
     least: body.min_tokens,
     param: 'messages',
@@ -55,9 +58,15 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   }
 }
 
-/** The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template. */
+/**
+ * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template and
+ * for texts that are too long to be counted.
+ */
 export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
-  return chosen.served.model.tokenizer!.encode(chatPrompt(chosen, body), { addSpecialTokens: false })
+  const { maxTokens, model } = chosen.served
+  const prompt = chatPrompt(chosen, body)
+  await checkTextRoom(model.tokenizer!, prompt, { maxTokens: countedTokens(maxTokens), param: 'messages' })
+  return model.tokenizer!.encode(prompt, { addSpecialTokens: false })
 }
 
 /** The text that the model continues. Throws `CHAT_TEMPLATE`. */

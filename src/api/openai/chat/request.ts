@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CONSTRAINT_FIELDS } from '../constraint.ts'
 import { GENERATION_FIELDS, optional } from '../fields.ts'
+import { UNSERVED_CHAT_FIELDS } from '../unserved.ts'
 import { messages } from './messages.ts'
 import { TOOL_FIELDS } from './tools.ts'
 
@@ -9,6 +10,7 @@ export const CHAT_REQUEST = z.object({
   ...GENERATION_FIELDS,
   ...TOOL_FIELDS,
   ...CONSTRAINT_FIELDS,
+  ...UNSERVED_CHAT_FIELDS,
   messages,
   max_completion_tokens: optional(z.int().min(1)),
   /** What `max_completion_tokens` was called before. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { AnswerEnd } from '../../generating/answer.ts'
+import { badRequest } from '../../errors/api-error.ts'
 import { optional } from '../fields.ts'
 
 const FUNCTION_NAME = z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits and _ . -')
@@ -23,10 +24,20 @@ const toolChoice = z.union(
 
 /** OpenAI's fields for tools, and those that came before them. */
 export const TOOL_FIELDS = {
-  tools: optional(z.array(tool).max(128)),
+  tools: optional(
+    z
+      .array(tool)
+      .max(128)
+      .refine((tools) => areDistinct(tools.map((each) => each.function.name)), 'must have different names'),
+  ),
   tool_choice: optional(toolChoice),
   parallel_tool_calls: optional(z.boolean()),
-  functions: optional(z.array(toolFunction).max(128)),
+  functions: optional(
+    z
+      .array(toolFunction)
+      .max(128)
+      .refine((functions) => areDistinct(functions.map(({ name }) => name)), 'must have different names'),
+  ),
   function_call: optional(
     z.union([z.enum(['none', 'auto']), z.object({ name: FUNCTION_NAME })], {
       error: 'must be "none", "auto" or the name of a function',
@@ -47,14 +58,23 @@ export interface ToolUse {
   readonly parallel: boolean
 }
 
+/** Throws an `ApiError` for a request that names its tools in both ways. */
 export function toolUseOf({ tools, functions = [], ...fields }: ToolFields): ToolUse {
   const all = tools ?? functions.map((each): Tool => ({ type: 'function', function: each }))
   const older = fields.function_call
+  if (tools !== undefined && functions.length > 0)
+    throw badRequest('functions: give either tools or these', 'functions')
+  if (fields.tool_choice !== undefined && older !== undefined)
+    throw badRequest('function_call: give either tool_choice or this', 'function_call')
   const choice =
     fields.tool_choice ??
     (typeof older === 'object' ? { type: 'function' as const, function: older } : older) ??
     (all.length > 0 ? 'auto' : 'none')
   return { tools: all, choice, parallel: fields.parallel_tool_calls ?? tools !== undefined }
+}
+
+function areDistinct(names: readonly string[]): boolean {
+  return new Set(names).size === names.length
 }
 
 /** Whether a request is from a client that knows functions only, the form before tools. */

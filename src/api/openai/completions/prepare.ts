@@ -1,7 +1,7 @@
 import { badRequest } from '../../errors/api-error.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
-import { askedConstraint } from '../constraint.ts'
+import { askedConstraint, checkAsked } from '../constraint.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { type CompletionRequest, promptIdsOf } from './request.ts'
 
@@ -46,12 +46,14 @@ export async function prepareCompletion(chosen: ChosenModel, body: CompletionReq
     least: body.min_tokens,
     param: 'prompt',
   })
+  const asked = askedConstraint(body)
+  if (asked !== undefined) await checkAsked(asked, served.model.tokenizer)
   const promptLogprobs = body.prompt_logprobs ?? (echo ? logprobs : undefined)
   return {
     model: chosen,
     prompts,
     n: bestOf,
-    options: { ...options, maxNewTokens, constraint: askedConstraint(body)?.constraint },
+    options: { ...options, maxNewTokens, constraint: asked?.constraint },
     ...(promptLogprobs !== undefined && { promptLogprobs }),
   }
 }

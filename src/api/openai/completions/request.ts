@@ -5,6 +5,7 @@ import { checkTextRoom } from '../../models/text-room.ts'
 import { CONSTRAINT_FIELDS } from '../constraint.ts'
 import { GENERATION_FIELDS, optional } from '../fields.ts'
 import { checkIds } from '../generation-options.ts'
+import { UNSERVED_FIELDS, unserved } from '../unserved.ts'
 
 /** What is continued: a text, texts, token ids, or lists of them. */
 export type PromptInput = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
@@ -17,14 +18,20 @@ const MAX_PROMPTS = 2048
  * entries, and each would be an object of a validator.
  */
 export const promptInput = z.custom<PromptInput>(isPromptInput, {
-  error: `must be a string, a list of token ids, or a list of at most ${MAX_PROMPTS} of these`,
+  error: ({ input }) => {
+    const wrong = Array.isArray(input) && typeof input[0] === 'number' ? input.find((id) => !isId(id)) : undefined
+    if (wrong !== undefined) return `${JSON.stringify(wrong).slice(0, 40)} is no token id: give whole numbers from 0`
+    return `must be a string, a list of token ids, or a list of at most ${MAX_PROMPTS} of these`
+  },
 })
 
 /** The body of a completion, in OpenAI's form. */
 export const COMPLETION_REQUEST = z.object({
   ...GENERATION_FIELDS,
   ...CONSTRAINT_FIELDS,
+  ...UNSERVED_FIELDS,
   prompt: promptInput,
+  prompt_embeds: unserved('is not taken here: give a text or token ids'),
   max_tokens: optional(z.int().min(0)),
   echo: optional(z.boolean()),
   logprobs: optional(z.int().min(0).max(20)),
@@ -69,9 +76,11 @@ function isPromptInput(value: unknown): boolean {
 }
 
 function isIds(value: unknown): boolean {
-  return (
-    Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && (id as number) >= 0)
-  )
+  return Array.isArray(value) && value.length > 0 && value.every(isId)
+}
+
+function isId(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function isList(input: PromptInput): input is readonly string[] | readonly (readonly number[])[] {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ApiModules } from '../../generating/api-modules.ts'
 import { apiErrorOf } from '../../errors/error-of.ts'
+import { inFieldNames } from '../../errors/field-names.ts'
 import { type AnswerEnd, ChatAnswer } from '../../generating/answer.ts'
 import { runTexts } from '../../generating/run.ts'
 import type { Route } from '../../http/router.ts'
@@ -12,7 +13,7 @@ import type { ResponseContext } from './context.ts'
 import { type ResponseEvent, ResponseOutput } from './output.ts'
 import { RESPONSE_REQUEST } from './request.ts'
 import { responseOf } from './response.ts'
-import { toChat } from './to-chat.ts'
+import { RESPONSE_NAMES, toChat } from './to-chat.ts'
 
 type Tell = (events: readonly ResponseEvent[]) => Promise<void> | void
 
@@ -24,7 +25,7 @@ export function responseRoute(modules: ApiModules): Route {
     async handle(exchange) {
       const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
       const chosen = modules.catalog.find(body.model)
-      const prepared = await prepareChat(chosen, toChat(body))
+      const prepared = await inFieldNames(RESPONSE_NAMES, async () => prepareChat(chosen, toChat(body)))
       const id = `resp_${randomUUID().replaceAll('-', '')}`
       const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
       if (body.stream === true) return streamResponse(context)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { optional } from '../fields.ts'
+import { unserved } from '../unserved.ts'
 
 const part = z.looseObject({ type: z.string() })
 
@@ -53,6 +54,8 @@ export const RESPONSE_REQUEST = z.object({
   previous_response_id: optional(z.string()),
   conversation: optional(z.unknown()),
   background: optional(z.boolean()),
+  prompt: unserved('is kept nowhere here: send its text as instructions or input'),
+  top_logprobs: unserved('is not told here: ask /v1/chat/completions'),
   metadata: optional(z.record(z.string(), z.unknown())),
   user: optional(z.string()),
 })

@@ -1,6 +1,7 @@
 import { badRequest } from '../../errors/api-error.ts'
 import { CHAT_REQUEST, type ChatRequest } from '../chat/request.ts'
 import { parseRequest } from '../fields.ts'
+import type { FieldNames } from '../../errors/field-names.ts'
 import type { Item, ResponseRequest, Text } from './request.ts'
 
 /** A message of a chat, in the form of chat completions. */
@@ -11,6 +12,16 @@ interface Call {
   readonly id: string
   readonly function: { readonly name: string; readonly arguments: string }
 }
+
+/** What a response calls the fields of the chat that it becomes. */
+export const RESPONSE_NAMES: FieldNames = [
+  [/^messages.*/, 'input'],
+  [/^tool_choice\.function/, 'tool_choice'],
+  [/^max_completion_tokens/, 'max_output_tokens'],
+  [/^reasoning_effort/, 'reasoning.effort'],
+  [/^response_format(\.json_schema)?/, 'text.format'],
+  [/^(tools\[\d+\])\.function/, '$1'],
+]
 
 /** A response as a chat. Throws an `ApiError` for what is kept nowhere, and for parts that are no text. */
 export function toChat(body: ResponseRequest): ChatRequest {
@@ -77,6 +88,13 @@ function messageItem(content: string): Item {
   return { type: 'message', role: 'user', content } as Item
 }
 
+/** What items of a type must have. */
+const NEEDED: Readonly<Record<string, readonly string[]>> = {
+  message: ['content'],
+  function_call: ['call_id', 'name', 'arguments'],
+  function_call_output: ['call_id', 'output'],
+}
+
 /** Calls of tools, and what was thought, become parts of one assistant message. */
 function messagesOf(items: readonly Item[]): ChatMessage[] {
   const messages: ChatMessage[] = []
@@ -98,6 +116,8 @@ function messagesOf(items: readonly Item[]): ChatMessage[] {
   for (const [i, item] of items.entries()) {
     const { type = 'message', role = 'user', content = '' } = item
     const where = `input[${i}]`
+    const lacking = (NEEDED[type] ?? []).find((field) => item[field] === undefined)
+    if (lacking !== undefined) throw badRequest(`${where}.${lacking}: is missing`, `${where}.${lacking}`)
     if (type === 'function_call') {
       calls.push({
         id: item.call_id ?? '',
