@@ -39,6 +39,14 @@ const largest = maxError(expected, new Float32Array(expected.length))
 const TIE = { block: 1, position: 5 }
 const atTie = (block: number, position: number): boolean => block === TIE.block && position === TIE.position
 
+/** Errs by twice the limit in one value of the last block's output. */
+function damageAt(position: number): (output: Float32Array, block: number) => void {
+  const at = position * hiddenSize
+  return (output, block) => {
+    if (block === numBlocks - 1) output[at] = output[at]! + 2 * SHARE_OF_LARGEST.float16 * largest
+  }
+}
+
 describe('a model that is wrong as a whole in 16 bits', () => {
   it('is explained where a device takes the other one of two experts that are about equal', async () => {
     const { choices } = await new BlockInFloat32(fixture, TIE.block).run(blockInput(fixture, TIE.block))
@@ -63,9 +71,7 @@ describe('a model that is wrong as a whole in 16 bits', () => {
     ['what it does not reach', 0],
   ] as const)
     it(`is not explained where another error hides at ${what}`, async () => {
-      const damage = (output: Float32Array, block: number): void => {
-        if (block === numBlocks - 1) output[position * hiddenSize] = output[position * hiddenSize]! + 0.02 * largest
-      }
+      const damage = damageAt(position)
       assert.ok((await explainByExperts(fixture, await deviceOf(fixture, { swaps: atTie, damage }))).worst > 1)
     })
 
