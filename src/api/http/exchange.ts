@@ -13,6 +13,8 @@ export class Exchange {
   readonly caller: Caller
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** The id of the model that answers, once it is known. */
+  model: string | undefined
   readonly #gone = new AbortController()
 
   constructor(

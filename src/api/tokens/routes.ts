@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import type { Exchange } from '../http/exchange.ts'
 import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
@@ -33,7 +34,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw)
+        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
         await checkTextRoom(tokenizer, text, { maxTokens: Math.max(served.maxTokens, MIN_TOKENS), param })
@@ -52,7 +53,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/detokenize',
       async handle(exchange) {
         const { model, tokens } = parseRequest(IDS, await exchange.json())
-        const { served } = catalog.find(model)
+        const { served } = catalog.find(model, exchange)
         if (served.model.tokenizer === undefined) throw noTokenizer(served.id)
         checkIds('tokens', tokens, served.model.checkpoint.config.vocabSize)
         const text = await served.model.tokenizer.decode(tokens)
@@ -64,17 +65,17 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/apply-template',
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
-        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model), body) })
+        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model, exchange), body) })
       },
     },
   ]
 }
 
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
-function readText(catalog: ModelCatalog, raw: unknown) {
+function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
   if (typeof raw === 'object' && raw !== null && 'messages' in raw) {
     const body = parseRequest(CHAT_REQUEST, raw)
-    const chosen = catalog.find(body.model)
+    const chosen = catalog.find(body.model, exchange)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
     return {
       served: chosen.served,
@@ -88,7 +89,7 @@ function readText(catalog: ModelCatalog, raw: unknown) {
   const text = prompt ?? content
   if (text === undefined) throw badRequest('prompt: give a text, or messages', 'prompt')
   return {
-    served: catalog.find(model).served,
+    served: catalog.find(model, exchange).served,
     text,
     param: prompt === undefined ? 'content' : 'prompt',
     addSpecialTokens: fields.add_special_tokens ?? true,
