@@ -40,6 +40,19 @@ async function complete(model: string, { input_ids: prompt, greedy_ids: ids }: G
   return json as Completion
 }
 
+/** What the model and its adapter answer. */
+function answers(path: string, body: object): Promise<unknown[]> {
+  return Promise.all(
+    ['demo', 'demo-lora-moby'].map(async (model) => {
+      const { status, json } = await post(api.url + path, { ...body, model })
+      assert.equal(status, 200, JSON.stringify(json))
+      assert.equal((json as Completion).model, model)
+      const { data, choices } = json as { data?: { embedding: unknown }[]; choices?: { message: unknown }[] }
+      return data?.[0]!.embedding ?? choices?.[0]!.message
+    }),
+  )
+}
+
 test('an adapter is listed as a model below its own', async () => {
   assert.deepEqual(
     (await listed()).map(({ id, root, parent }) => ({ id, root, parent })),
@@ -64,16 +77,6 @@ test("who names the adapter gets the reference's text with it, and who names the
 })
 
 test('embeddings and chats are computed with it, too', async () => {
-  const answers = async (path: string, body: object): Promise<unknown[]> =>
-    Promise.all(
-      ['demo', 'demo-lora-moby'].map(async (model) => {
-        const { status, json } = await post(api.url + path, { ...body, model })
-        assert.equal(status, 200, JSON.stringify(json))
-        assert.equal((json as Completion).model, model)
-        const { data, choices } = json as { data?: { embedding: unknown }[]; choices?: { message: unknown }[] }
-        return data?.[0]!.embedding ?? choices?.[0]!.message
-      }),
-    )
   const input = golden[0]!.input_ids
   const messages = [{ role: 'user', content: 'Of the whale' }]
   for (const [path, body] of [

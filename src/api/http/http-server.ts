@@ -29,6 +29,8 @@ export interface HttpServerOptions extends OriginRules {
   readonly port: number
   /** How long a client may take to send a request, 60 s unless told. */
   readonly requestTimeoutMs?: number
+  /** How long a client may leave what was sent to it unread, 60 s unless told. */
+  readonly stallMs?: number
 }
 
 export interface HttpServer {
@@ -44,6 +46,7 @@ export interface HttpServer {
 /** What one client may take before it has said anything useful. */
 const LIMITS = { headersTimeout: 10_000, keepAliveTimeout: 75_000 }
 const REQUEST_TIMEOUT_MS = 60_000
+const STALL_MS = 60_000
 const MAX_CONNECTIONS = 1024
 const MAX_CHECK_MS = 5000
 
@@ -114,7 +117,7 @@ async function listen(server: Server, { host, port }: HttpServerOptions): Promis
 
 async function serve(
   { router, access, logger, onAnswered, tracing }: HttpServerModules,
-  rules: OriginRules,
+  options: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -129,8 +132,8 @@ async function serve(
   // A connection that breaks is noticed by the exchange.
   response.on('error', () => undefined)
   try {
-    checkHost(request.headers.host, rules)
-    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, rules)))
+    checkHost(request.headers.host, options)
+    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, options)))
       response.setHeader(name, value)
     if (method === 'OPTIONS') {
       response.writeHead(204, response.hasHeader('access-control-allow-origin') ? PREFLIGHT_HEADERS : {}).end()
@@ -142,7 +145,8 @@ async function serve(
     // Many requests come at once, and each takes a millisecond or two before it waits for something.
     await sharedTurns.next()
     const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
-    const own = (exchange = new Exchange({ request, response }, { requestId, url, caller }))
+    const { stallMs = STALL_MS } = options
+    const own = (exchange = new Exchange({ request, response }, { requestId, url, caller, stallMs }))
     const handle = (): Promise<void> | void => route.handle(own, rest)
     await (span === undefined ? handle() : span.run(handle))
   } catch (error) {
