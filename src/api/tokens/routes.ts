@@ -5,7 +5,7 @@ import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
 import { chatPrompt } from '../openai/chat/prepare.ts'
-import { checkTextRoom } from '../models/text-room.ts'
+import { checkTextRoom, checkTokenRoom, countedTokens } from '../models/text-room.ts'
 import { optional, parseRequest } from '../openai/fields.ts'
 import { checkIds } from '../openai/generation-options.ts'
 
@@ -23,9 +23,6 @@ const IDS = z.object({
   tokens: z.array(z.int().min(0)),
 })
 
-/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
-const MIN_TOKENS = 32_768
-
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
   return [
@@ -37,7 +34,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
         const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
-        await checkTextRoom(tokenizer, text, { maxTokens: Math.max(served.maxTokens, MIN_TOKENS), param })
+        await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
         const tokens = await tokenizer.encode(text, { addSpecialTokens })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
@@ -55,6 +52,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
         const { model, tokens } = parseRequest(IDS, await exchange.json())
         const { served } = catalog.find(model, exchange)
         if (served.model.tokenizer === undefined) throw noTokenizer(served.id)
+        checkTokenRoom(tokens, { maxTokens: countedTokens(served), param: 'tokens' })
         checkIds('tokens', tokens, served.model.checkpoint.config.vocabSize)
         const text = await served.model.tokenizer.decode(tokens)
         exchange.sendJson(200, { prompt: text, content: text })
@@ -65,7 +63,11 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/apply-template',
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
-        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model, exchange), body) })
+        const chosen = catalog.find(body.model, exchange)
+        const prompt = chatPrompt(chosen, body)
+        const room = { maxTokens: countedTokens(chosen.served), param: 'messages' }
+        await checkTextRoom(chosen.served.model.tokenizer!, prompt, room)
+        exchange.sendJson(200, { prompt })
       },
     },
   ]

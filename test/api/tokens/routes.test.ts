@@ -39,3 +39,18 @@ test('/tokenize counts texts that the model does not take, and refuses those tha
   assert.equal(await tooLong('/tokenize', { content: TOO_LONG }), 'content')
   assert.equal(await tooLong('/tokenize', { messages: chatOf(TOO_LONG) }), 'messages')
 })
+
+test('so do /detokenize, /apply-template and the counting of messages', async () => {
+  const many = Array.from({ length: 32_769 }, () => 312)
+  assert.equal(await tooLong('/detokenize', { tokens: many }), 'tokens')
+  const { status, json } = await post(`${api.url}/detokenize`, { tokens: many.slice(1) })
+  assert.equal(status, 200)
+  const { prompt } = json as { prompt: string }
+  assert.equal(prompt, (await api.model.tokenizer!.decode([312])).repeat(32_768))
+  assert.equal(await tooLong('/apply-template', { messages: chatOf(TOO_LONG) }), 'messages')
+  const counted = await post(`${api.url}/v1/messages/count_tokens`, { messages: chatOf(TOO_LONG) })
+  assert.equal(counted.status, 400)
+  const { error } = counted.json as { error: { type: string; message: string } }
+  assert.equal(error.type, 'invalid_request_error')
+  assert.match(error.message, /maximum context length is 32768 tokens/)
+})
