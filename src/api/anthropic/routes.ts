@@ -24,7 +24,7 @@ export function messageRoutes(modules: ApiModules): Route[] {
       errorBody: anthropicError,
       async handle(exchange) {
         const body = parseRequest(MESSAGE_REQUEST, await exchange.json())
-        const chosen = catalog.find(body.model)
+        const chosen = catalog.find(body.model, exchange)
         const prepared = await prepareChat(chosen, toChat(body))
         const context = { modules, exchange, body, prepared, id: `msg_${randomUUID().replaceAll('-', '')}` }
         await (body.stream === true ? streamMessage(context) : sendMessage(context))
@@ -36,7 +36,7 @@ export function messageRoutes(modules: ApiModules): Route[] {
       errorBody: anthropicError,
       async handle(exchange) {
         const body = parseRequest(COUNT_REQUEST, await exchange.json())
-        const ids = await promptTokensOf(catalog.find(body.model), toChat(body))
+        const ids = await promptTokensOf(catalog.find(body.model, exchange), toChat(body))
         exchange.sendJson(200, { input_tokens: ids.length })
       },
     },

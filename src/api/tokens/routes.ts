@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import type { Exchange } from '../http/exchange.ts'
 import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
 import { chatPrompt } from '../openai/chat/prepare.ts'
-import { checkTextRoom } from '../models/text-room.ts'
+import { checkTextRoom, checkTokenRoom, countedTokens } from '../models/text-room.ts'
 import { optional, parseRequest } from '../openai/fields.ts'
 import { checkIds } from '../openai/generation-options.ts'
 
@@ -22,9 +23,6 @@ const IDS = z.object({
   tokens: z.array(z.int().min(0)),
 })
 
-/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
-const MIN_TOKENS = 32_768
-
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
   return [
@@ -33,10 +31,10 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw)
+        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
-        await checkTextRoom(tokenizer, text, { maxTokens: Math.max(served.maxTokens, MIN_TOKENS), param })
+        await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
         const tokens = await tokenizer.encode(text, { addSpecialTokens })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
@@ -52,8 +50,9 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/detokenize',
       async handle(exchange) {
         const { model, tokens } = parseRequest(IDS, await exchange.json())
-        const { served } = catalog.find(model)
+        const { served } = catalog.find(model, exchange)
         if (served.model.tokenizer === undefined) throw noTokenizer(served.id)
+        checkTokenRoom(tokens, { maxTokens: countedTokens(served), param: 'tokens' })
         checkIds('tokens', tokens, served.model.checkpoint.config.vocabSize)
         const text = await served.model.tokenizer.decode(tokens)
         exchange.sendJson(200, { prompt: text, content: text })
@@ -64,17 +63,21 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/apply-template',
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
-        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model), body) })
+        const chosen = catalog.find(body.model, exchange)
+        const prompt = chatPrompt(chosen, body)
+        const room = { maxTokens: countedTokens(chosen.served), param: 'messages' }
+        await checkTextRoom(chosen.served.model.tokenizer!, prompt, room)
+        exchange.sendJson(200, { prompt })
       },
     },
   ]
 }
 
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
-function readText(catalog: ModelCatalog, raw: unknown) {
+function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
   if (typeof raw === 'object' && raw !== null && 'messages' in raw) {
     const body = parseRequest(CHAT_REQUEST, raw)
-    const chosen = catalog.find(body.model)
+    const chosen = catalog.find(body.model, exchange)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
     return {
       served: chosen.served,
@@ -88,7 +91,7 @@ function readText(catalog: ModelCatalog, raw: unknown) {
   const text = prompt ?? content
   if (text === undefined) throw badRequest('prompt: give a text, or messages', 'prompt')
   return {
-    served: catalog.find(model).served,
+    served: catalog.find(model, exchange).served,
     text,
     param: prompt === undefined ? 'content' : 'prompt',
     addSpecialTokens: fields.add_special_tokens ?? true,

@@ -1,6 +1,6 @@
 import type { AnswerParser } from '../../../client/chat/answer/answer-parser.ts'
 import type { ChosenModel } from '../../models/model-catalog.ts'
-import { checkTextRoom } from '../../models/text-room.ts'
+import { checkTextRoom, countedTokens } from '../../models/text-room.ts'
 import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
@@ -55,9 +55,16 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   }
 }
 
-/** The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template. */
+/**
+ * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template, and
+ * for what no model would take.
+ */
 export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
-  return chosen.served.model.tokenizer!.encode(chatPrompt(chosen, body), { addSpecialTokens: false })
+  const { served } = chosen
+  const tokenizer = served.model.tokenizer!
+  const prompt = chatPrompt(chosen, body)
+  await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
+  return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
 /** The text that the model continues. Throws `CHAT_TEMPLATE`. */
