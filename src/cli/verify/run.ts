@@ -25,6 +25,11 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
   const folder = values.model ?? BUNDLED_MODEL
   const { config } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace, onTrouble: tellTrouble })
   const { numBlocks } = config
+  // Servers of a swarm loosen no limit by what they say of themselves.
+  const toleranceFor =
+    ownDevice === undefined
+      ? ((values.dtype as FloatDType | undefined) ?? 'float32')
+      : parseDType(values.dtype ?? 'auto', ownDevice, config.dtype)
   const options = {
     folder,
     numBlocks,
@@ -32,12 +37,8 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     partitions: values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)],
     bootstrap,
     device: values.device,
-    withoutGradients: ownDevice === undefined ? undefined : withoutGradients(ownDevice),
-    // Servers of a swarm loosen no limit by what they say of themselves.
-    toleranceFor:
-      ownDevice === undefined
-        ? ((values.dtype as FloatDType | undefined) ?? 'float32')
-        : parseDType(values.dtype ?? 'auto', ownDevice, config.dtype),
+    withoutGradients: withoutGradients(ownDevice, toleranceFor),
+    toleranceFor,
     dhtPrefix,
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,
@@ -69,9 +70,11 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
   process.exitCode = EXIT_CODES.failed
 }
 
-/** Why servers that are started on a device compute no gradients; undefined where they do. */
-function withoutGradients(device: Device): string | undefined {
-  return device.kind === 'cpu' ? undefined : `servers with --device ${deviceText(device)} compute no gradients`
+/** Why servers compute no gradients, those that are started on a device or others; undefined where they may. */
+function withoutGradients(ownDevice: Device | undefined, dtype: FloatDType): string | undefined {
+  if (ownDevice !== undefined && ownDevice.kind !== 'cpu')
+    return `servers with --device ${deviceText(ownDevice)} compute no gradients`
+  return dtype === 'float32' ? undefined : `servers in ${dtype} compute no gradients`
 }
 
 function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Golden> {
