@@ -98,6 +98,9 @@ test('each HTTP request is a span in the trace of its caller, and all that is do
       [],
     )
     assert.ok(requests.every(({ name }) => name !== 'POST /v1/completions'))
+    const known = new Set([caller.spanId, undefined, ...got.map(({ spanId }) => spanId)])
+    const lost = got.filter(({ parentSpanId }) => !known.has(parentSpanId))
+    assert.deepEqual(lost, [], 'spans below one that is not kept')
   })
 
   await t.test('nothing of what was asked, and no key, is in a span; a path that is not there has no route', () => {
