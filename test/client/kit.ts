@@ -7,6 +7,7 @@ import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, serve } from '../../src/server/serve.ts'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../src/swarm/node/node.ts'
+import type { Quantization } from '../../src/tensor/quantize.ts'
 
 const silent = pino({ level: 'silent' })
 
@@ -52,6 +53,7 @@ export async function startServers(
     adapters?: readonly Adapter[]
     allowClientAdapters?: boolean
     adapterBytes?: number
+    quant?: Quantization
     publicName?: string | undefined
   } = {},
 ): Promise<TestSwarm> {

@@ -25,21 +25,29 @@ export function optionsOf({ options }: TextRequest, prompt: number, text: number
   return { ...options, seed: deriveSeed(deriveSeed(options.seed, 'prompt', prompt), 'text', text), signal }
 }
 
-/** What comes of a text; `prefillSeconds` were spent before on its prompt. */
+/** What comes of a text; `prefillSeconds` were spent before on its prompt. The text ends where its reader stops. */
 export async function* eventsOf(
   index: number,
-  chunks: AsyncGenerator<GenerationChunk, GenerationResult & { readonly cachedTokens?: number }>,
+  chunks: AsyncGenerator<GenerationChunk, TextResult>,
   prefillSeconds?: number,
 ): AsyncGenerator<TextEvent, void> {
-  for (;;) {
-    const next = await chunks.next()
-    if (next.done !== true) {
+  let whole: TextResult | undefined
+  try {
+    for (;;) {
+      const next = await chunks.next()
+      if (next.done === true) {
+        whole = next.value
+        break
+      }
       yield { kind: 'chunk', index, chunk: next.value }
-      continue
     }
-    const { cachedTokens = 0, ...result } = next.value
-    const times = prefillSeconds === undefined ? {} : { seconds: result.seconds + prefillSeconds, prefillSeconds }
-    yield { kind: 'end', index, result: { ...result, ...times, cachedTokens } }
-    return
+  } finally {
+    // A generator that is only left alone keeps its session, and that its room on servers.
+    if (whole === undefined) await chunks.return(undefined as never)
   }
+  const { cachedTokens = 0, ...result } = whole
+  const times = prefillSeconds === undefined ? {} : { seconds: result.seconds + prefillSeconds, prefillSeconds }
+  yield { kind: 'end', index, result: { ...result, ...times, cachedTokens } }
 }
+
+type TextResult = GenerationResult & { readonly cachedTokens?: number }
