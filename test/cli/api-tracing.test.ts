@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { startReady } from './kit.ts'
 import { type Span, ended, traced, valuesOf } from './trace-collector.ts'
 
-const SECRETS = ['My secret question', 'sk-of-alice-0123', 'req-of-alice']
+const SECRETS = ['My secret question', 'sk-of-alice-0123', 'req-of-alice', 'sk-of-bob-4567']
 
 /** The header of a caller whose trace is kept, or not. */
 function callerOf(flags: '00' | '01'): { traceId: string; spanId: string; traceparent: string } {
@@ -14,7 +14,19 @@ function callerOf(flags: '00' | '01'): { traceId: string; spanId: string; tracep
 
 test('each HTTP request is a span in the trace of its caller, and all that is done for it lies below', async (t) => {
   const { got, swarm } = await traced(t)
-  const args = ['api', '--bootstrap', swarm.bootstrap, '--port', '0', '--threads', '1', '--api-key', SECRETS[1]!]
+  const args = [
+    'api',
+    '--bootstrap',
+    swarm.bootstrap,
+    '--port',
+    '0',
+    '--threads',
+    '1',
+    '--api-key',
+    SECRETS[1]!,
+    '--api-key',
+    SECRETS[3]!,
+  ]
   const api = await startReady(t, args)
   const ask = async (path: string, headers: Record<string, string>, body?: object): Promise<number> => {
     const response = await fetch(`http://127.0.0.1:${api.report.httpPort}${path}`, {
@@ -37,7 +49,9 @@ test('each HTTP request is a span in the trace of its caller, and all that is do
   const chat = { ...fields, messages }
   const { traceparent } = caller
   assert.equal(await ask('/v1/chat/completions', { traceparent }, { ...chat, stream: true }), 200)
-  assert.equal(await ask('/v1/completions', { traceparent: unkept.traceparent }, { ...fields, prompt: 'Other' }), 200)
+  // Another key's, which has a session of its own.
+  const ofBob = { traceparent: unkept.traceparent, 'x-api-key': SECRETS[3]! }
+  assert.equal(await ask('/v1/completions', ofBob, { ...fields, prompt: 'Other' }), 200)
   assert.equal(await ask('/v1/chat/completions', { traceparent: 'nonsense' }, chat), 200)
   assert.equal(await ask('/v1/embeddings', {}, { model: 'demo', input: SECRETS[0] }), 200)
   assert.equal(await ask('/v1/chat/completions', {}, { ...chat, model: SECRETS[0] }), 404)
@@ -98,6 +112,9 @@ test('each HTTP request is a span in the trace of its caller, and all that is do
       [],
     )
     assert.ok(requests.every(({ name }) => name !== 'POST /v1/completions'))
+    const known = new Set([caller.spanId, undefined, ...got.map(({ spanId }) => spanId)])
+    const lost = got.filter(({ parentSpanId }) => !known.has(parentSpanId))
+    assert.deepEqual(lost, [], 'spans below one that is not kept')
   })
 
   await t.test('nothing of what was asked, and no key, is in a span; a path that is not there has no route', () => {
