@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 const ALONE = [
   /^test\/(browser|chaos|docker|project)\//,
   /^test\/bench\/gpu-check/,
-  /^test\/cli\/(demo|tune|tracing)\.test/,
+  /^test\/cli\/(demo|tune|tracing|api-tracing)\.test/,
   /webgpu/,
   /^test\/engine\/(engine|memory)\.test/,
 ]

@@ -4,12 +4,16 @@ import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
 import { readTensor } from '../../src/checkpoint/weights/read.ts'
 import { readSafetensorsHeader } from '../../src/checkpoint/weights/safetensors.ts'
+import { FLOAT32_TOLERANCE, SHARE_OF_LARGEST } from '../../src/client/verification/tolerance.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { blockGraphs } from '../../src/families/graphs.ts'
 import type { Device } from '../../src/runtime/device.ts'
 import { convert } from '../../src/tensor/convert.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
+import { loadFixture } from '../../test/families/support.ts'
+import { type ExpertChoices, explainByExperts } from './expert-choices.ts'
+import { isMixture } from './experts-in-float32.ts'
 
 /** A fixture in one dtype: the largest error of the last block's output, and what it may be. */
 export interface FixtureResult {
@@ -17,15 +21,10 @@ export interface FixtureResult {
   readonly dtype: FloatDType
   readonly error: number
   readonly limit: number
-  /** Whether the blocks are right one by one only, each from the reference's input. */
-  readonly byBlock: boolean
-}
-
-/** float32 is compared as it is; 16 bits by the size of the reference's largest value. */
-const TOLERANCES: Record<FloatDType, { readonly absolute: number; readonly relative: number }> = {
-  float32: { absolute: 1e-4, relative: 0 },
-  float16: { absolute: 0, relative: 1e-2 },
-  bfloat16: { absolute: 0, relative: 5e-2 },
+  /** Whether that is right, or explained by the choice of experts. */
+  readonly isRight: boolean
+  /** Of a model with experts that is wrong as a whole in 16 bits. */
+  readonly choices?: ExpertChoices | undefined
 }
 
 const FOLDER = new URL('../../test/fixtures', import.meta.url).pathname
@@ -40,9 +39,8 @@ export function fixtureNames(): string[] {
 
 /**
  * Runs a fixture's two sequences through all blocks at once, each prefilled in chunks and then stepped together with
- * the other, and compares with the reference. In 16 bits a model with experts that is wrong as a whole is compared
- * block by block: an error of an earlier block may choose other experts where two are about as good. Throws what the
- * engine throws.
+ * the other, and compares with the reference. A model with experts that is wrong as a whole in 16 bits is right only
+ * where the choice of experts explains that (see `explainByExperts`). Throws what the engine throws.
  */
 export async function checkFixture(fixture: string, device: Device, dtype: FloatDType): Promise<FixtureResult> {
   const folder = join(FOLDER, fixture)
@@ -56,8 +54,6 @@ export async function checkFixture(fixture: string, device: Device, dtype: Float
         'float32',
       ),
     )
-  const outputOf = (block: number) => golden(`block${block}_output`)
-  const inputOf = (block: number) => (block === 0 ? golden('block0_input') : outputOf(block - 1))
   const [sequences = 0, tokens = 0] = slices.find(({ name }) => name === 'block0_input')!.shape
 
   const engine = await Engine.load({
@@ -74,32 +70,32 @@ export async function checkFixture(fixture: string, device: Device, dtype: Float
   try {
     const rows = (values: Float32Array, sequence: number, from: number, to: number) =>
       values.subarray((sequence * tokens + from) * hiddenSize, (sequence * tokens + to) * hiddenSize)
-    const errorOf = async (start: number, end: number): Promise<number> => {
-      const [input, expected] = [inputOf(start), outputOf(end - 1)]
-      const errors = Array.from({ length: sequences }, async (_, sequence) => {
+    const run = async (start: number, end: number, input: Float32Array): Promise<Float32Array> => {
+      const outputs = new Float32Array(input.length)
+      const sequence = async (which: number): Promise<void> => {
         const session = await engine.openSession({ start, end, maxLength: tokens, timeoutMs: 0 })
-        let worst = 0
-        for (const to of [6, ...Array.from({ length: tokens - 6 }, (__, i) => 7 + i)]) {
+        for (const to of [6, ...Array.from({ length: tokens - 6 }, (_, i) => 7 + i)]) {
           const from = session.position
           const hidden: Tensor = convert(
-            fromFloat32(rows(input, sequence, from, to).slice(), [to - from, hiddenSize]),
+            fromFloat32(rows(input, which, from, to).slice(), [to - from, hiddenSize]),
             dtype,
           )
-          const output = asFloat32(convert(await session.step(hidden), 'float32'))
-          worst = Math.max(worst, largestError(output, rows(expected, sequence, from, to)))
+          rows(outputs, which, from, to).set(asFloat32(convert(await session.step(hidden), 'float32')))
         }
         session.release()
-        return worst
-      })
-      return Math.max(...(await Promise.all(errors)))
+      }
+      await Promise.all(Array.from({ length: sequences }, (_, which) => sequence(which)))
+      return outputs
     }
-    const { absolute, relative } = TOLERANCES[dtype]
-    const limit = absolute + relative * largest(outputOf(numBlocks - 1))
-    const whole = { fixture, dtype, error: await errorOf(0, numBlocks), limit, byBlock: false }
-    if (whole.error < limit || dtype === 'float32' || !hasExperts(checkpoint.config)) return whole
-    let error = 0
-    for (let block = 0; block < numBlocks; block++) error = Math.max(error, await errorOf(block, block + 1))
-    return { ...whole, error, byBlock: true }
+    const expected = golden(`block${numBlocks - 1}_output`)
+    const limit = dtype === 'float32' ? FLOAT32_TOLERANCE : SHARE_OF_LARGEST[dtype] * largest(expected)
+    const whole = await run(0, numBlocks, golden('block0_input'))
+    const error = largestError(whole, expected)
+    const result = { fixture, dtype, error, limit, isRight: error < limit }
+    if (result.isRight || dtype === 'float32' || !hasExperts(checkpoint.config)) return result
+    const runBlock = (block: number, hidden: Float32Array) => run(block, block + 1, hidden)
+    const choices = await explainByExperts(await loadFixture(fixture), { dtype, whole, runBlock })
+    return { ...result, isRight: choices.worst < 1, choices }
   } finally {
     await engine.close()
   }
@@ -107,7 +103,7 @@ export async function checkFixture(fixture: string, device: Device, dtype: Float
 
 function hasExperts(config: ModelConfig): boolean {
   const graphs = blockGraphs(config, { device: 'cpu', dtype: 'float32' })
-  return graphs.some(({ nodes }) => nodes.some(({ op }) => op === 'MoE' || op === 'QMoE'))
+  return graphs.some(({ nodes }) => nodes.some(isMixture))
 }
 
 /** Infinity where a value is not finite: NaN would pass every comparison. */

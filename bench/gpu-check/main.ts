@@ -8,7 +8,7 @@ import { chooseDevice, cudaProblems } from '../../src/runtime/choose-device.ts'
 import { inspectCuda } from '../../src/runtime/cuda/cuda-report.ts'
 import { type Device, deviceText, parseDevice } from '../../src/runtime/device.ts'
 import type { FloatDType } from '../../src/tensor/dtype.ts'
-import { checkFixture, fixtureNames } from './fixtures.ts'
+import { type FixtureResult, checkFixture, fixtureNames } from './fixtures.ts'
 import { OPERATOR_PROBES } from './operator-probes.ts'
 import { PROBES } from './probes.ts'
 import { RUNNER_PROBES } from './runner-probes.ts'
@@ -62,12 +62,9 @@ async function checkFixtures(device: Device): Promise<boolean> {
     }
     for (const fixture of fixtureNames()) {
       try {
-        const { error, limit, byBlock } = await checkFixture(fixture, device, dtype)
-        right &&= error < limit
-        console.log(
-          `${error < limit ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
-            `${error.toExponential(1)} of ${limit.toExponential(1)}${byBlock ? ', block by block' : ''}`,
-        )
+        const result = await checkFixture(fixture, device, dtype)
+        right &&= result.isRight
+        console.log(fixtureLine(result))
       } catch (error) {
         if (errorCode(error) === 'GRAPH_UNSUPPORTED') {
           notRun.push(`${dtype} ${fixture}: refused: ${errorMessage(error)}`)
@@ -79,6 +76,18 @@ async function checkFixtures(device: Device): Promise<boolean> {
     }
   }
   return right
+}
+
+function fixtureLine({ fixture, dtype, error, limit, isRight, choices }: FixtureResult): string {
+  const line =
+    `${isRight ? 'ok    ' : 'WRONG '} ${dtype.padEnd(8)} ${fixture.padEnd(16)} ` +
+    `${error.toExponential(1)} of ${limit.toExponential(1)}`
+  if (choices === undefined) return line
+  const { changed, reached, positions, worst } = choices
+  return (
+    `${line}; other experts ${changed} times, which reaches ${reached} of ${positions} positions; ` +
+    `all else differs by at most ${(worst * 100).toFixed(0)} % of its limit`
+  )
 }
 
 async function checkProbes(device: Device): Promise<boolean> {

@@ -9,6 +9,7 @@ import { AccessControl, type ApiKey } from './access/access-control.ts'
 import { messageRoutes } from './anthropic/routes.ts'
 import { registerApiMetrics } from './metrics/api-metrics.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/http-server.ts'
+import type { RequestTracing } from './http/request-span.ts'
 import { Router } from './http/router.ts'
 import { ModelCatalog } from './models/model-catalog.ts'
 import { chatRoute } from './openai/chat/handler.ts'
@@ -27,6 +28,8 @@ import { VllmMetrics } from './metrics/vllm-metrics.ts'
 export interface ApiServerModules {
   readonly registry: Registry
   readonly logger: SwarmLogger
+  /** Takes a span of each request. */
+  readonly tracing?: RequestTracing | undefined
 }
 
 export interface ApiServerOptions extends HttpServerOptions, QueueOptions {
@@ -43,7 +46,7 @@ export interface ApiServer extends HttpServer {
 
 /** Serves the API. Until models are added, requests for them are answered with status 503. Throws `API_LISTEN`. */
 export async function startApiServer(
-  { registry, logger }: ApiServerModules,
+  { registry, logger, tracing }: ApiServerModules,
   options: ApiServerOptions,
 ): Promise<ApiServer> {
   const catalog = new ModelCatalog()
@@ -65,7 +68,7 @@ export async function startApiServer(
     ...swarmRoutes(swarm),
   ])
   const onAnswered = registerApiMetrics(registry, access)
-  const server = await startHttpServer({ router, access, logger, onAnswered }, options)
+  const server = await startHttpServer({ router, access, logger, onAnswered, tracing }, options)
   swarm.start()
   return {
     catalog,

@@ -1,13 +1,19 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
 import {
   type Context,
   DiagLogLevel,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
+  defaultTextMapGetter,
   diag,
   trace as spans,
 } from '@opentelemetry/api'
+import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources'
 import {
@@ -19,7 +25,9 @@ import {
 import { errorCode } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
 import type { SwarmLogger } from '../swarm/logger.ts'
+import type { RequestTrace } from '../swarm/node/trace.ts'
 import type { OpenSpan, SpanAttributes, Tracing } from '../swarm/node/tracing.ts'
+import type { Answered, RequestSpan, RequestTracing } from './http/request-span.ts'
 
 /** How long a node that stops waits for its last spans to be taken. */
 const LAST_SPANS_MS = 2000
@@ -31,10 +39,15 @@ const silent = (): void => undefined
  * (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`, `OTEL_TRACES_SAMPLER`) where to, how many and which of them; what does not get
  * there is dropped. To be loaded only where spans are wanted.
  */
-export class TraceExport implements Tracing {
+export class TraceExport implements Tracing, RequestTracing {
   readonly #provider: BasicTracerProvider
   readonly #exporter: TellingExporter
   readonly #ids = new RequestIds()
+  readonly #callers = new W3CTraceContextPropagator()
+  /** The HTTP request that the running code works for. */
+  readonly #serving = new AsyncLocalStorage<Context>()
+  /** The client's spans that have not ended, by the ids of their requests. */
+  readonly #open = new Map<string, SpanContext>()
 
   constructor(logger: SwarmLogger) {
     // What the SDK has to say at the start is of its settings; later of exports, of which the exporter tells.
@@ -55,7 +68,8 @@ export class TraceExport implements Tracing {
   }
 
   begin(trace: string, name: string, attributes: SpanAttributes): OpenSpan {
-    const span = this.#root(trace, name, attributes)
+    const span = this.#ofClient(trace, name, attributes, this.#serving.getStore())
+    this.#open.set(trace, span.spanContext())
     return {
       event: (name, attributes = {}) => void span.addEvent(name, attributes),
       end: (attributes = {}, error) => {
@@ -63,15 +77,38 @@ export class TraceExport implements Tracing {
         if (error !== undefined)
           span.setAttribute('error.type', errorCode(error)).setStatus({ code: SpanStatusCode.ERROR })
         span.end()
+        this.#open.delete(trace)
       },
     }
   }
 
-  served(trace: string, name: string, beganMs: number, attributes: SpanAttributes): void {
+  context(): string | undefined {
+    const serving = this.#serving.getStore()
+    const of = serving && spans.getSpanContext(serving)
+    return of && `${of.traceId}${(of.traceFlags & TraceFlags.SAMPLED).toString(16).padStart(2, '0')}`
+  }
+
+  reuses(trace: string): void {
+    const serving = this.#serving.getStore()
+    const context = this.#open.get(trace)
+    if (serving !== undefined && context !== undefined) spans.getSpan(serving)?.addLink({ context })
+  }
+
+  beginRequest(headers: IncomingHttpHeaders): RequestSpan {
+    const caller = this.#callers.extract(ROOT_CONTEXT, headers, defaultTextMapGetter)
+    const span = this.#tracer.startSpan('HTTP', { kind: SpanKind.SERVER }, caller)
+    const within = spans.setSpan(ROOT_CONTEXT, span)
+    return {
+      run: (work) => this.#serving.run(within, work),
+      end: (answered, error) => endRequest(span, answered, error),
+    }
+  }
+
+  served(request: RequestTrace, name: string, beganMs: number, attributes: SpanAttributes): void {
     const now = Date.now()
     const startTime = now - (performance.now() - beganMs)
     const options = { kind: SpanKind.SERVER, startTime, attributes }
-    this.#tracer.startSpan(name, options, this.#below(trace)).end(now)
+    this.#tracer.startSpan(name, options, this.#below(request)).end(now)
   }
 
   /** Sends what there is; resolves when it was taken, or has had time enough. */
@@ -90,21 +127,40 @@ export class TraceExport implements Tracing {
     return this.#provider.getTracer('petals-node', VERSION)
   }
 
-  /** The client's span of a request. */
-  #root(trace: string, name: string, attributes: SpanAttributes): Span {
-    return this.#ids.during(trace, () =>
-      this.#tracer.startSpan(name, { kind: SpanKind.CLIENT, root: true, attributes }),
-    )
+  /** The client's span of a request, below the HTTP request that it is made for, if there is one. */
+  #ofClient(trace: string, name: string, attributes: SpanAttributes, within: Context = ROOT_CONTEXT): Span {
+    return this.#ids.during(trace, () => this.#tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, within))
   }
 
   /**
-   * The place below the client's span, which is another process's. It is begun here as well, and never ended nor sent,
-   * because the sampler then decides as the client's: a request has all of its spans, or none.
+   * The place below the client's span, which is another process's. Where that is the first of its trace, it is begun
+   * here as well, and never ended nor sent, because the sampler then decides as the client's: a request has all of its
+   * spans, or none.
    */
-  #below(trace: string): Context {
-    const parent = this.#root(trace, 'request', {}).spanContext()
+  #below({ trace, traceContext }: RequestTrace): Context {
+    const parent =
+      traceContext === undefined
+        ? this.#ofClient(trace, 'request', {}).spanContext()
+        : { traceId: traceContext.slice(0, 32), spanId: trace, traceFlags: Number(`0x${traceContext.slice(32)}`) }
     return spans.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true })
   }
+}
+
+/** Ends the span of an HTTP request, with attributes as OpenTelemetry names them. */
+function endRequest(span: Span, { route, method, status, model }: Answered, error: unknown): void {
+  const hasRoute = route !== 'none'
+  span.updateName(hasRoute ? `${method} ${route}` : method)
+  span.setAttributes({
+    'http.request.method': method,
+    'http.response.status_code': status,
+    ...(hasRoute && { 'http.route': route }),
+    ...(model !== undefined && { 'gen_ai.request.model': model }),
+  })
+  if (status >= 500)
+    span.setAttribute('error.type', error === undefined ? String(status) : errorCode(error)).setStatus({
+      code: SpanStatusCode.ERROR,
+    })
+  span.end()
 }
 
 /** Ids of spans: those of clients' own have the ids of their requests, all others are random. */

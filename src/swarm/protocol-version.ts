@@ -2,7 +2,7 @@
  * The version of the request protocols, of records and of frames. Peers whose first numbers differ do not understand
  * each other.
  */
-export const PROTOCOL_VERSION = '3.2.0'
+export const PROTOCOL_VERSION = '3.3.0'
 
 /** The last part of every libp2p protocol's name; equal for all versions that understand each other. */
 export const PROTOCOL_SUFFIX = `${major(PROTOCOL_VERSION)}.0.0`

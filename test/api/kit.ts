@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../../src/api/api-server.ts'
 import { createMetrics } from '../../src/api/metrics/metrics.ts'
 import { ServedModel } from '../../src/api/models/served-model.ts'
+import type { Adapter } from '../../src/checkpoint/adapter.ts'
 import type { Span } from '../../src/base/span.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO, type TestServer, startServers } from '../client/kit.ts'
@@ -11,6 +12,9 @@ export const DEMO_SPANS = [
   [3, 6],
   [6, 8],
 ] as const
+
+/** What a server may hold of adapters, where it has any. */
+const ADAPTER_BYTES = 4 * 1024 * 1024
 
 /** An API, and the servers of this process that were started with it. */
 export interface TestApi {
@@ -43,11 +47,14 @@ export async function startTestApi(
     readonly bootstrap?: readonly string[]
     readonly spans?: readonly Span[]
     readonly publicName?: string
+    readonly adapters?: readonly Adapter[]
   } = {},
 ): Promise<TestApi> {
   const { folder = DEMO, template = 'model', promptCacheTokens = 65_536, publicName } = model
-  const { spans = DEMO_SPANS, bootstrap: known = [] } = model
-  const swarm = await startServers(folder, spans, { bootstrap: [...known], publicName })
+  const { spans = DEMO_SPANS, bootstrap: known = [], adapters = [] } = model
+  const adapterBytes = adapters.length === 0 ? 0 : ADAPTER_BYTES
+  const serving = { bootstrap: [...known], publicName, adapters, adapterBytes }
+  const swarm = await startServers(folder, spans, serving)
   const { bootstrap, servers } = swarm
   const opened = await AutoDistributedModelForCausalLM.fromPretrained(folder, { bootstrap, threads: 1 })
   const logger = pino({ level: 'silent' })

@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict'
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
+import { test } from 'node:test'
 import { goldenTexts } from '../client/kit.ts'
-import { LOOPBACK, type Running, goldenContinuation, readJson, run, start, tempFolder, until } from './kit.ts'
+import { LOOPBACK, goldenContinuation, run, startReady, tempFolder, until } from './kit.ts'
 
 const SERVE = ['serve', ...LOOPBACK, '--threads', '1', '--attn-cache-tokens', '4096']
-
-/** Starts a node, and waits until it is ready. */
-async function startReady(t: TestContext, args: readonly string[]): Promise<Running & { report: ReadyReport }> {
-  const file = join(await tempFolder(t), 'ready.json')
-  const running = start(t, [...args, '--ready-file', file])
-  const report = await until(`${args[0]} is ready`, async () => {
-    if (running.child.exitCode !== null) throw new Error(running.out.stderr)
-    return readJson<ReadyReport>(file)
-  })
-  return { ...running, report }
-}
 
 async function post(port: number | null, path: string, body: object, headers: Record<string, string> = {}) {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { ReadyReport } from '../../src/cli/process/ready-file.ts'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const LAUNCHER = join(ROOT, 'bin', 'petals-node')
@@ -95,6 +96,17 @@ export async function readJson<T>(file: string): Promise<T | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
+}
+
+/** Starts a node, and waits until it is ready. */
+export async function startReady(t: TestContext, args: readonly string[]): Promise<Running & { report: ReadyReport }> {
+  const file = join(await tempFolder(t), 'ready.json')
+  const running = start(t, [...args, '--ready-file', file])
+  const report = await until(`${args[0]} is ready`, async () => {
+    if (running.child.exitCode !== null) throw new Error(running.out.stderr)
+    return readJson<ReadyReport>(file)
+  })
+  return { ...running, report }
 }
 
 /** Processes that have the mark in their environment (Linux only). */

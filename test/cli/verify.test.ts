@@ -1,21 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { VerifyRow } from '../../src/client/verification/rows.ts'
-import { MAIN } from './kit.ts'
-
-const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).pathname
-
-function verify(...args: string[]): Promise<{ code: number; rows: VerifyRow[]; stderr: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number; rows: VerifyRow[]; stderr: string }>()
-  execFile(process.execPath, [MAIN, 'verify', '--json', ...args], { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
-    resolve({ code: Number(error?.code ?? 0), rows: stdout === '' ? [] : (JSON.parse(stdout) as VerifyRow[]), stderr })
-  })
-  return promise
-}
+import { fixture, verify } from './verify-kit.ts'
 
 test('every tensor of the reference, at every cut, through servers over the network', async () => {
   const { code, rows, stderr } = await verify('--model', fixture('llama'))
@@ -69,6 +57,10 @@ test('usage: cuts and files that cannot be', async (t) => {
   assert.match(
     (await verify('--model', fixture('llama'), '--cuts', '2,1')).stderr,
     /--cuts 2,1: expected rising block numbers from 1 to 2/,
+  )
+  assert.match(
+    (await verify('--model', fixture('llama'), '--device', 'cpu', '--dtype', 'float16')).stderr,
+    /--dtype float16: a CPU computes in float32/,
   )
   const folder = await mkdtemp(join(tmpdir(), 'petals-verify-'))
   t.after(() => rm(folder, { recursive: true }))

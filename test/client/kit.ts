@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { pino } from 'pino'
+import type { Adapter } from '../../src/checkpoint/adapter.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { type LocalSwarm, type LocalSwarmOptions, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { CPU } from '../../src/runtime/device.ts'
 import { type RunningServer, serve } from '../../src/server/serve.ts'
 import { loadIdentity } from '../../src/swarm/node/identity.ts'
 import { type SwarmNode, createSwarmNode } from '../../src/swarm/node/node.ts'
+import type { Quantization } from '../../src/tensor/quantize.ts'
 
 const silent = pino({ level: 'silent' })
 
@@ -48,8 +50,10 @@ export async function startServers(
     cacheTokens?: number
     prefillChunkTokens?: number
     bootstrap?: string[]
+    adapters?: readonly Adapter[]
     allowClientAdapters?: boolean
     adapterBytes?: number
+    quant?: Quantization
     publicName?: string | undefined
   } = {},
 ): Promise<TestSwarm> {

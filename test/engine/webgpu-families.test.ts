@@ -35,6 +35,11 @@ describe('families on WebGPU', ON_WEBGPU, () => {
     assert.ok(error <= limit, `differs by ${error}`)
   })
 
+  it('computes a mixture of experts in float16, where rounding changes which are chosen', PATIENTLY, async () => {
+    const { isRight, choices } = await checkFixture('deepseek-v2-lite', WEBGPU, 'float16')
+    assert.ok(isRight, JSON.stringify(choices))
+  })
+
   for (const quant of ['int8', 'int4', 'nf4'] as const)
     it(`is no further from the reference with weights in ${quant} than a CPU is`, PATIENTLY, async (context) => {
       const checkpoint = await openCheckpoint(`${FIXTURES}/llama`)

@@ -182,8 +182,13 @@ export class BlockRunner {
     )
   }
 
-  /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps. */
+  /** hidden [rows, tokens, hiddenSize] at the positions after those of earlier steps; gives the block's output. */
   async step(hidden: Float32Array, tokens: number): Promise<Float32Array> {
+    return (await this.run(hidden, tokens))['output']!
+  }
+
+  /** As `step`, with further inputs of the graph; gives all of its outputs in float32, by name. */
+  async run(hidden: Float32Array, tokens: number, more: Tensors = new Map()): Promise<Record<string, Float32Array>> {
     const { rows, maxLength, capacity } = this.#options
     const past = this.#length
     this.#length += tokens
@@ -208,19 +213,24 @@ export class BlockRunner {
       const slots = BigInt64Array.from({ length: capacity }, (_, i) => BigInt(i))
       feeds['slots'] = new ort.Tensor('int64', slots, [capacity])
     }
+    for (const [name, tensor] of more) feeds[name] = new ort.Tensor('float32', asFloat32(tensor), tensor.shape)
     const results = await this.#session.run(feeds)
     this.#pastKey = results['present_key'] as ort.Tensor
     this.#pastValue = results['present_value'] as ort.Tensor
-    return new Float32Array(results['output']!.data as Float32Array)
+    return Object.fromEntries(
+      Object.entries(results).map(([name, { data }]) => [name, new Float32Array(data as Float32Array)]),
+    )
   }
 }
 
+/** The largest difference; Infinity if one is not a number, or there are not as many values. */
 export function maxError(actual: Float32Array, expected: Float32Array): number {
   if (actual.length !== expected.length) return Infinity
   let worst = 0
   for (const [i, value] of actual.entries()) {
     const error = Math.abs(value - expected[i]!)
-    if (!(error <= worst)) worst = error
+    if (Number.isNaN(error)) return Infinity
+    worst = Math.max(worst, error)
   }
   return worst
 }

@@ -69,6 +69,6 @@ test('a peer that speaks another version only is refused with both versions, and
   assert.equal(warnings.length, 1)
   await assert.rejects(node.open(targetOf(newer), 'forward'), {
     code: 'SWARM_PROTOCOL',
-    message: /does not serve forward 3\.2\.0/,
+    message: /does not serve forward 3\.3\.0/,
   })
 })

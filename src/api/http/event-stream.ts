@@ -3,9 +3,6 @@ import type { ServerResponse } from 'node:http'
 /** How long nothing may be sent before a comment is: proxies end connections on which nothing moves. */
 const PING_MS = 10_000
 
-/** How long a client may leave what was sent to it unread. */
-export const STALL_MS = 60_000
-
 /**
  * An answer of server-sent events. What a client does not read is not piled up: `send` waits until it has read on, and
  * for a client that reads nothing for long the connection is closed.
@@ -13,12 +10,17 @@ export const STALL_MS = 60_000
 export class EventStream {
   readonly #response: ServerResponse
   readonly #gone: AbortController
+  readonly #stallMs: number
   readonly #timer: NodeJS.Timeout
   #isOpen = false
 
-  /** `gone` is aborted when the connection is closed, and aborted here when the client is given up. */
-  constructor(response: ServerResponse, gone: AbortController) {
+  /**
+   * `gone` is aborted when the connection is closed, and aborted here when the client is given up, which has left what
+   * was sent to it unread for `stallMs`.
+   */
+  constructor(response: ServerResponse, gone: AbortController, stallMs: number) {
     this.#response = response
+    this.#stallMs = stallMs
     this.#gone = gone
     this.#timer = setInterval(() => this.#ping(), PING_MS)
   }
@@ -67,7 +69,7 @@ export class EventStream {
     const timer = setTimeout(() => {
       this.#gone.abort(new Error('the client does not read its answer'))
       this.#response.destroy()
-    }, STALL_MS)
+    }, this.#stallMs)
     this.#response.once('drain', resolve)
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()

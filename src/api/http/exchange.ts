@@ -1,7 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Caller } from '../access/caller.ts'
 import { readJson } from './body.ts'
-import { EventStream, STALL_MS } from './event-stream.ts'
+import { EventStream } from './event-stream.ts'
+
+/** What the server knows of a request. */
+interface ExchangeFacts {
+  readonly requestId: string
+  readonly url: URL
+  readonly caller: Caller
+  /** How long the client may leave what was sent to it unread. */
+  readonly stallMs: number
+}
 
 /** One request and the answer to it, as handlers see them. */
 export class Exchange {
@@ -13,11 +22,14 @@ export class Exchange {
   readonly caller: Caller
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** The id of the model that answers, once it is known. */
+  model: string | undefined
+  readonly #stallMs: number
   readonly #gone = new AbortController()
 
   constructor(
     { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
-    { requestId, url, caller }: { readonly requestId: string; readonly url: URL; readonly caller: Caller },
+    { requestId, url, caller, stallMs }: ExchangeFacts,
   ) {
     this.request = request
     this.response = response
@@ -26,6 +38,7 @@ export class Exchange {
     this.path = url.pathname
     this.query = url.searchParams
     this.caller = caller
+    this.#stallMs = stallMs
     response.once('close', () => {
       if (!response.writableFinished) this.#gone.abort(new ClientGoneError())
     })
@@ -58,13 +71,13 @@ export class Exchange {
       'content-type': contentType,
       'content-length': Buffer.byteLength(body),
     })
-    this.response.setTimeout(STALL_MS, () => this.response.destroy())
+    this.response.setTimeout(this.#stallMs, () => this.response.destroy())
     this.response.end(this.method === 'HEAD' ? undefined : body)
   }
 
   /** Begins an answer of server-sent events; its headers go out with the first of them. */
   events(): EventStream {
-    return new EventStream(this.response, this.#gone)
+    return new EventStream(this.response, this.#gone, this.#stallMs)
   }
 }
 

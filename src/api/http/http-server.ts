@@ -11,6 +11,7 @@ import { apiErrorOf, errorBody } from '../errors/error-of.ts'
 import { answerBroken } from './broken-requests.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
 import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
+import type { Answered, RequestTracing } from './request-span.ts'
 import type { Route, Router } from './router.ts'
 
 export interface HttpServerModules {
@@ -19,14 +20,8 @@ export interface HttpServerModules {
   readonly logger: SwarmLogger
   /** Told of each request that has been answered. */
   readonly onAnswered?: (answered: Answered) => void
-}
-
-/** A request that has been answered: nothing of what it asked. */
-export interface Answered {
-  readonly route: string
-  readonly method: string
-  readonly status: number
-  readonly seconds: number
+  /** Takes a span of each request. */
+  readonly tracing?: RequestTracing | undefined
 }
 
 export interface HttpServerOptions extends OriginRules {
@@ -34,6 +29,8 @@ export interface HttpServerOptions extends OriginRules {
   readonly port: number
   /** How long a client may take to send a request, 60 s unless told. */
   readonly requestTimeoutMs?: number
+  /** How long a client may leave what was sent to it unread, 60 s unless told. */
+  readonly stallMs?: number
 }
 
 export interface HttpServer {
@@ -49,6 +46,7 @@ export interface HttpServer {
 /** What one client may take before it has said anything useful. */
 const LIMITS = { headersTimeout: 10_000, keepAliveTimeout: 75_000 }
 const REQUEST_TIMEOUT_MS = 60_000
+const STALL_MS = 60_000
 const MAX_CONNECTIONS = 1024
 const MAX_CHECK_MS = 5000
 
@@ -118,8 +116,8 @@ async function listen(server: Server, { host, port }: HttpServerOptions): Promis
 }
 
 async function serve(
-  { router, access, logger, onAnswered }: HttpServerModules,
-  rules: OriginRules,
+  { router, access, logger, onAnswered, tracing }: HttpServerModules,
+  options: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -127,12 +125,15 @@ async function serve(
   const requestId = requestIdOf(request)
   const { method = 'GET' } = request
   let found: Route | undefined
+  let exchange: Exchange | undefined
+  let failure: unknown
+  const span = tracing?.beginRequest(request.headers)
   response.setHeader('x-request-id', requestId)
   // A connection that breaks is noticed by the exchange.
   response.on('error', () => undefined)
   try {
-    checkHost(request.headers.host, rules)
-    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, rules)))
+    checkHost(request.headers.host, options)
+    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, options)))
       response.setHeader(name, value)
     if (method === 'OPTIONS') {
       response.writeHead(204, response.hasHeader('access-control-allow-origin') ? PREFLIGHT_HEADERS : {}).end()
@@ -144,18 +145,25 @@ async function serve(
     // Many requests come at once, and each takes a millisecond or two before it waits for something.
     await sharedTurns.next()
     const caller = route.isOpen === true ? access.anonymous : access.identify(request.headers)
-    await route.handle(new Exchange({ request, response }, { requestId, url, caller }), rest)
+    const { stallMs = STALL_MS } = options
+    const own = (exchange = new Exchange({ request, response }, { requestId, url, caller, stallMs }))
+    const handle = (): Promise<void> | void => route.handle(own, rest)
+    await (span === undefined ? handle() : span.run(handle))
   } catch (error) {
+    failure = error
     refuse(request, response, { error, body: (found?.errorBody ?? errorBody)(error, requestId) })
     if (!(error instanceof ClientGoneError) && !response.destroyed)
       log(logger, error, { requestId, route: found?.path })
   } finally {
-    onAnswered?.({
+    const answered = {
       route: found?.path ?? 'none',
       method,
       status: response.headersSent ? response.statusCode : 499,
       seconds: (performance.now() - began) / 1000,
-    })
+      model: exchange?.model,
+    }
+    onAnswered?.(answered)
+    span?.end(answered, failure)
   }
 }
 

@@ -41,7 +41,8 @@ export function corsHeaders(origin: string | undefined, { corsOrigins }: OriginR
 /** What a browser is told before it sends a request for a page. */
 export const PREFLIGHT_HEADERS: Readonly<Record<string, string>> = {
   'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers': 'authorization, content-type, x-api-key, x-request-id, anthropic-version',
+  'access-control-allow-headers':
+    'authorization, content-type, x-api-key, x-request-id, anthropic-version, traceparent, tracestate',
   'access-control-max-age': '600',
 }
 

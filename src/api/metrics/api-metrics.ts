@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client'
 import type { AccessControl } from '../access/access-control.ts'
-import type { Answered } from '../http/http-server.ts'
+import type { Answered } from '../http/request-span.ts'
 import { type Reading, registerCounters } from './read-metrics.ts'
 
 const SECOND_BUCKETS = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60]

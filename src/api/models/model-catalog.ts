@@ -36,10 +36,16 @@ export class ModelCatalog {
   }
 
   /**
-   * The model that a request means; the only one there is where it names none. Throws an `ApiError`: 404 for an unknown
-   * name, 503 while models are still being opened.
+   * The model that a request means; the only one there is where it names none. `asking` is told its id. Throws an
+   * `ApiError`: 404 for an unknown name, 503 while models are still being opened.
    */
-  find(name: string | undefined): ChosenModel {
+  find(name: string | undefined, asking?: { model?: string | undefined }): ChosenModel {
+    const chosen = this.#chosen(name)
+    if (asking !== undefined) asking.model = chosen.id
+    return chosen
+  }
+
+  #chosen(name: string | undefined): ChosenModel {
     const [first] = this.#models
     const served =
       name === undefined ? (this.#models.length === 1 ? first : undefined) : this.#models.find((m) => m.isCalled(name))

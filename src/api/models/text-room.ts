@@ -1,9 +1,12 @@
 import type { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import { sizeOf } from '../../sampling/grammar/tokens/vocabulary.ts'
-import { badRequest } from '../errors/api-error.ts'
+import { type ApiError, badRequest } from '../errors/api-error.ts'
 
 /** Texts with fewer characters for each token of room are encoded without a further look: few tokens are longer. */
 const USUAL_TOKEN_CHARS = 16
+
+/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
+const MIN_COUNTED_TOKENS = 32_768
 
 /**
  * How many times shorter a tokenizer may make a text before it cuts it into tokens, by composing characters, say: none
@@ -11,11 +14,8 @@ const USUAL_TOKEN_CHARS = 16
  */
 const MAX_SHORTENING = 4
 
-/** Texts of so many tokens may be counted, however few the model takes: who cuts texts to size asks for longer ones. */
-const MIN_COUNTED_TOKENS = 32_768
-
-/** The most tokens that are counted of a text for a model that takes `maxTokens`. */
-export function countedTokens(maxTokens: number): number {
+/** How long a text may be that is only to be cut into tokens, or put together of them. */
+export function countedTokens({ maxTokens }: { readonly maxTokens: number }): number {
   return Math.max(maxTokens, MIN_COUNTED_TOKENS)
 }
 
@@ -37,10 +37,18 @@ export async function checkTextRoom(
   for (let id = 0; id < sizeOf(vocabulary); id++) longest = Math.max(longest, starts[id + 1]! - starts[id]!)
   const least = Math.ceil(text.length / (longest * MAX_SHORTENING))
   if (least > maxTokens)
-    throw badRequest(
-      `This model's maximum context length is ${maxTokens} tokens. However, your text of ${text.length} characters ` +
-        `has more than ${least}.`,
-      param,
-      'context_length_exceeded',
-    )
+    throw tooLong(maxTokens, `your text of ${text.length} characters has more than ${least}`, param)
+}
+
+/** As `checkTextRoom`, for tokens. */
+export function checkTokenRoom(
+  tokens: readonly number[],
+  { maxTokens, param }: { readonly maxTokens: number; readonly param: string },
+): void {
+  if (tokens.length > maxTokens) throw tooLong(maxTokens, `these are ${tokens.length}`, param)
+}
+
+function tooLong(maxTokens: number, however: string, param: string): ApiError {
+  const message = `This model's maximum context length is ${maxTokens} tokens. However, ${however}.`
+  return badRequest(message, param, 'context_length_exceeded')
 }

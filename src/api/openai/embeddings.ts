@@ -24,7 +24,7 @@ export function embeddingRoute({ catalog, queue }: ApiModules): Route {
     path: '/v1/embeddings',
     async handle(exchange) {
       const body = parseRequest(EMBEDDING_REQUEST, await exchange.json())
-      const chosen = catalog.find(body.model)
+      const chosen = catalog.find(body.model, exchange)
       const { hiddenSize } = chosen.served.model.checkpoint.config
       const { dimensions = hiddenSize } = body
       if (dimensions > hiddenSize)

@@ -19,7 +19,7 @@ export function modelRoutes(catalog: ModelCatalog): Route[] {
       method: 'GET',
       path: '/v1/models/*',
       handle(exchange, name) {
-        const { id, served, adapter } = catalog.find(name)
+        const { id, served, adapter } = catalog.find(name, exchange)
         const card = cardsOf(served).find((each) => each.id === id)
         if (card === undefined) throw notFound(`there is no model ${JSON.stringify(adapter ?? id)}`, 'model_not_found')
         exchange.sendJson(200, card)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Fields of OpenAI, vLLM and llama.cpp that would change an answer, and have no effect here: they are not passed over. */
+/** Fields of OpenAI, vLLM and llama.cpp that would change an answer, and have no effect here: they are refused. */
 export const UNSERVED_FIELDS = {
   allowed_token_ids: unserved('is not known here: give guided_choice or guided_regex'),
   bad_words: unserved('is not known here: give logit_bias for their tokens'),

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import type { Exchange } from '../http/exchange.ts'
 import type { Route } from '../http/router.ts'
 import type { ModelCatalog } from '../models/model-catalog.ts'
 import { CHAT_REQUEST } from '../openai/chat/request.ts'
 import { chatPrompt } from '../openai/chat/prepare.ts'
-import { checkTextRoom, countedTokens } from '../models/text-room.ts'
+import { checkTextRoom, checkTokenRoom, countedTokens } from '../models/text-room.ts'
 import { optional, parseRequest } from '../openai/fields.ts'
 import { checkIds } from '../openai/generation-options.ts'
 
@@ -30,10 +31,10 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw)
+        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
-        await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served.maxTokens), param })
+        await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
         const tokens = await tokenizer.encode(text, { addSpecialTokens })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
@@ -49,8 +50,9 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/detokenize',
       async handle(exchange) {
         const { model, tokens } = parseRequest(IDS, await exchange.json())
-        const { served } = catalog.find(model)
+        const { served } = catalog.find(model, exchange)
         if (served.model.tokenizer === undefined) throw noTokenizer(served.id)
+        checkTokenRoom(tokens, { maxTokens: countedTokens(served), param: 'tokens' })
         checkIds('tokens', tokens, served.model.checkpoint.config.vocabSize)
         const text = await served.model.tokenizer.decode(tokens)
         exchange.sendJson(200, { prompt: text, content: text })
@@ -61,17 +63,21 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/apply-template',
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
-        exchange.sendJson(200, { prompt: chatPrompt(catalog.find(body.model), body) })
+        const chosen = catalog.find(body.model, exchange)
+        const prompt = chatPrompt(chosen, body)
+        const room = { maxTokens: countedTokens(chosen.served), param: 'messages' }
+        await checkTextRoom(chosen.served.model.tokenizer!, prompt, room)
+        exchange.sendJson(200, { prompt })
       },
     },
   ]
 }
 
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
-function readText(catalog: ModelCatalog, raw: unknown) {
+function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
   if (typeof raw === 'object' && raw !== null && 'messages' in raw && raw.messages !== null) {
     const body = parseRequest(CHAT_REQUEST, raw)
-    const chosen = catalog.find(body.model)
+    const chosen = catalog.find(body.model, exchange)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
     return {
       served: chosen.served,
@@ -85,7 +91,7 @@ function readText(catalog: ModelCatalog, raw: unknown) {
   const text = prompt ?? content
   if (text === undefined) throw badRequest('prompt: give a text, or messages', 'prompt')
   return {
-    served: catalog.find(model).served,
+    served: catalog.find(model, exchange).served,
     text,
     param: prompt === undefined ? 'content' : 'prompt',
     addSpecialTokens: fields.add_special_tokens ?? true,

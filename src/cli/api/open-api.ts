@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { Registry } from 'prom-client'
 import { PetalsError, UsageError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { ApiKey } from '../../api/access/access-control.ts'
+import type { RequestTracing } from '../../api/http/request-span.ts'
 import type { ApiServer } from '../../api/api-server.ts'
 import { hostClass } from '../../swarm/guards/host-class.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
@@ -20,6 +21,7 @@ export interface OpenApiModules {
   readonly registry: Registry
   readonly logger: SwarmLogger
   readonly cleanup: Cleanup
+  readonly tracing?: RequestTracing | undefined
 }
 
 /**
@@ -29,7 +31,7 @@ export interface OpenApiModules {
 export async function openApi(
   values: OptionValues<typeof apiOptions>,
   { host, port, options }: ListenAt,
-  { registry, logger, cleanup }: OpenApiModules,
+  { registry, logger, cleanup, tracing }: OpenApiModules,
 ): Promise<ApiServer> {
   checkOrigins(values.corsOrigins)
   const keys = await keysOf(values)
@@ -40,7 +42,7 @@ export async function openApi(
     )
   const { startApiServer } = await import('../../api/api-server.ts')
   const server = await startApiServer(
-    { registry, logger },
+    { registry, logger, tracing },
     {
       host,
       port,

@@ -10,6 +10,7 @@ import { startClientNode } from '../join/start-node.ts'
 import type { CommandContext } from '../command.ts'
 import { Cleanup } from '../process/cleanup.ts'
 import { announceReady } from '../process/ready-file.ts'
+import { openTracing } from '../process/tracing.ts'
 import type { Shutdown } from '../process/shutdown.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
@@ -34,13 +35,14 @@ export async function runApi(values: ApiValues, { shutdown }: CommandContext): P
 
 async function start(values: ApiValues, logger: Logger, cleanup: Cleanup, signal: AbortSignal): Promise<ApiServer> {
   const registry = createMetrics()
+  const tracing = await openTracing(logger, cleanup)
   const { host, port } = values
   const api = await openApi(
     values,
     { host, port, options: { host: 'host', port: 'port' } },
-    { registry, logger, cleanup },
+    { registry, logger, cleanup, tracing },
   )
-  const node = await startClientNode(values, logger, cleanup, libp2pMetrics(registry))
+  const node = await startClientNode(values, logger, cleanup, { metrics: libp2pMetrics(registry), tracing })
   registerSwarmMetrics(registry, node)
   cleanup.add(registerEventLoopMetric(registry))
   for (const source of values.model.length > 0 ? values.model : [BUNDLED_MODEL]) {

@@ -8,6 +8,7 @@ import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
 import { openMetricsEndpoint } from '../process/metrics-endpoint.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
+import { openTracing } from '../process/tracing.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
 import { TwinWatch } from '../../server/announce/twin-watch.ts'
 import { startNode } from '../join/start-node.ts'
@@ -31,7 +32,8 @@ async function start(values: BootstrapValues, logger: Logger, cleanup: Cleanup):
   let isOnline = false
   const health = () => ({ state: isOnline ? 'ONLINE' : 'JOINING', sessions: 0, alive: true })
   const metrics = await openMetricsEndpoint(values, health, cleanup)
-  const node = await startNode(values, logger, cleanup, metrics?.ofLibp2p)
+  const tracing = await openTracing(logger, cleanup)
+  const node = await startNode(values, logger, cleanup, { metrics: metrics?.ofLibp2p, tracing })
   metrics?.watchNode(node)
   const exchange = new RecordExchange(node, { version: VERSION })
   await exchange.start()

@@ -2,10 +2,10 @@ import { rm } from 'node:fs/promises'
 import { loadIdentity } from '../../swarm/node/identity.ts'
 import { SwarmError } from '../../swarm/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
+import type { Tracing } from '../../swarm/node/tracing.ts'
 import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/node/node.ts'
 import { checkBootstrap, checkPeerIds, checkTcpAddresses, lanOf, listenAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
-import { openTracing } from '../process/tracing.ts'
 import type { OptionValues } from '../options/option-table.ts'
 import type { lanOptions, nodeOptions, swarmOptions } from '../options/options.ts'
 import type { peerOptions } from '../options/server-options.ts'
@@ -13,6 +13,12 @@ import { readSwarmKey } from './swarm-key.ts'
 
 type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions & typeof lanOptions> &
   Partial<OptionValues<typeof peerOptions>>
+
+/** What a node tells of itself. */
+export interface NodeReports {
+  readonly metrics?: Libp2pMetrics | undefined
+  readonly tracing?: Tracing | undefined
+}
 
 /**
  * Starts a node and, if bootstrap peers were given, waits until it has reached one; `cleanup` stops it. Throws `USAGE`
@@ -22,7 +28,7 @@ export async function startNode(
   values: NodeValues,
   logger: SwarmLogger,
   cleanup: Cleanup,
-  metrics?: Libp2pMetrics,
+  { metrics, tracing }: NodeReports,
 ): Promise<SwarmNode> {
   const listen = listenAddresses(values)
   checkTcpAddresses('--announce', values.announce)
@@ -43,7 +49,7 @@ export async function startNode(
     swarmKey,
     peers: { allowed, blocked, bytes: values.peerMemory, requestsPerSecond: values.peerRequests },
     metrics,
-    tracing: await openTracing(logger, cleanup),
+    tracing,
     logger,
   })
   cleanup.add(() => node.stop())
@@ -65,13 +71,13 @@ export async function startClientNode(
   values: OptionValues<typeof swarmOptions & typeof lanOptions> & { readonly readyFile?: string | undefined },
   logger: SwarmLogger,
   cleanup: Cleanup,
-  metrics?: Libp2pMetrics,
+  reports: NodeReports,
 ): Promise<SwarmNode> {
   const { bootstrap, mdns, swarmKey, readyFile } = values
   return startNode(
     { bootstrap, mdns, swarmKey, readyFile, port: undefined, listen: [], announce: [], identity: undefined },
     logger,
     cleanup,
-    metrics,
+    reports,
   )
 }

@@ -1,13 +1,13 @@
 import { UsageError } from '../../base/errors.ts'
 import type { SwarmLogger } from '../../swarm/logger.ts'
-import type { Tracing } from '../../swarm/node/tracing.ts'
+import type { TraceExport } from '../../api/trace-export.ts'
 import type { Cleanup } from './cleanup.ts'
 
 /**
  * Exports spans where the environment names an endpoint for them; `cleanup`, which has to close sessions before, sends
  * the last ones. Throws `USAGE` for an endpoint that is no URL.
  */
-export async function openTracing(logger: SwarmLogger, cleanup: Cleanup): Promise<Tracing | undefined> {
+export async function openTracing(logger: SwarmLogger, cleanup: Cleanup): Promise<TraceExport | undefined> {
   const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = process.env
   if (endpoint === undefined || endpoint === '') return undefined
   if (!/^https?:$/.test(URL.parse(endpoint)?.protocol ?? ''))

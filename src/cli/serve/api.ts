@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client'
 import type { ApiServer } from '../../api/api-server.ts'
+import type { RequestTracing } from '../../api/http/request-span.ts'
 import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import { openApi } from '../api/open-api.ts'
@@ -11,16 +12,18 @@ export interface ServeApiModules {
   readonly registry: Registry | undefined
   readonly logger: SwarmLogger
   readonly cleanup: Cleanup
+  readonly tracing?: RequestTracing | undefined
 }
 
 /** Opens the API's port, if it was asked for. Throws as `openApi`. */
 export async function openServeApi(
   values: ServeValues,
-  { registry, logger, cleanup }: ServeApiModules,
+  { registry, logger, cleanup, tracing }: ServeApiModules,
 ): Promise<ApiServer | undefined> {
   if (values.apiPort === undefined || registry === undefined) return undefined
   const options = { host: 'apiHost', port: 'apiPort' }
-  return openApi(values, { host: values.apiHost, port: values.apiPort, options }, { registry, logger, cleanup })
+  const at = { host: values.apiHost, port: values.apiPort, options }
+  return openApi(values, at, { registry, logger, cleanup, tracing })
 }
 
 /** Has the API answer with the node's model, through its own span and others'. */

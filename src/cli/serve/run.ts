@@ -21,6 +21,7 @@ import { ProgressView } from '../terminal/progress.ts'
 import { announceReady, bestFirst } from '../process/ready-file.ts'
 import type { ServeValues } from './options.ts'
 import { aborted, orAborted } from '../../base/abort.ts'
+import { openTracing } from '../process/tracing.ts'
 import type { Shutdown } from '../process/shutdown.ts'
 import { spanText } from '../../base/span.ts'
 import { parseSpan } from '../values/span.ts'
@@ -71,8 +72,9 @@ async function start(
   }
   const metrics = await openMetrics(values, cleanup)
   const { registry } = metrics
-  const api = await openServeApi(values, { registry, logger, cleanup })
-  const node = await orAborted(startNode(values, logger, cleanup, metrics.ofLibp2p), signal)
+  const tracing = await openTracing(logger, cleanup)
+  const api = await openServeApi(values, { registry, logger, cleanup, tracing })
+  const node = await orAborted(startNode(values, logger, cleanup, { metrics: metrics.ofLibp2p, tracing }), signal)
   logger.info(
     {
       device: deviceText(options.device),

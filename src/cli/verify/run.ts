@@ -3,9 +3,11 @@ import { parseWireDType } from '../values/wire-dtype.ts'
 import { join } from 'node:path'
 import { PetalsError, UsageError } from '../../base/errors.ts'
 import { chooseDevice } from '../../runtime/choose-device.ts'
+import { type Device, deviceText, parseDType } from '../../runtime/device.ts'
 import { openModel } from '../../checkpoint/hub/open-model.ts'
 import { type Golden, openGolden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import { BUNDLED_GOLDEN, BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { CommandContext } from '../command.ts'
 import { createLogger } from '../terminal/logger.ts'
@@ -19,9 +21,15 @@ import { tellTrouble } from '../terminal/tell-trouble.ts'
 /** Prints each comparison as it is made. Throws `VERIFY_FAILED` if one failed. */
 export async function runVerify(values: VerifyValues, { shutdown }: CommandContext): Promise<void> {
   const { bootstrap, dhtPrefix, json } = values
+  const ownDevice = bootstrap.length > 0 ? undefined : chooseDevice(values.device)
   const folder = values.model ?? BUNDLED_MODEL
   const { config } = await openModel(folder, { maxDiskSpaceBytes: values.maxDiskSpace, onTrouble: tellTrouble })
   const { numBlocks } = config
+  // Servers of a swarm loosen no limit by what they say of themselves.
+  const toleranceFor =
+    ownDevice === undefined
+      ? ((values.dtype as FloatDType | undefined) ?? 'float32')
+      : parseDType(values.dtype ?? 'auto', ownDevice, config.dtype)
   const options = {
     folder,
     numBlocks,
@@ -29,7 +37,8 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     partitions: values.cuts === undefined ? allPartitions(numBlocks) : [parseCuts(values.cuts, numBlocks)],
     bootstrap,
     device: values.device,
-    withoutGradients: bootstrap.length > 0 ? undefined : withoutGradients(values.device),
+    withoutGradients: withoutGradients(ownDevice, toleranceFor),
+    toleranceFor,
     dhtPrefix,
     allowedServers: values.allowedServers,
     blockedServers: values.blockedServers,
@@ -61,9 +70,11 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
   process.exitCode = EXIT_CODES.failed
 }
 
-/** Why servers that are started on a device compute no gradients; undefined where they do. */
-function withoutGradients(device: string): string | undefined {
-  return chooseDevice(device).kind === 'cpu' ? undefined : `servers with --device ${device} compute no gradients`
+/** Why servers compute no gradients, those that are started on a device or others; undefined where they may. */
+function withoutGradients(ownDevice: Device | undefined, dtype: FloatDType): string | undefined {
+  if (ownDevice !== undefined && ownDevice.kind !== 'cpu')
+    return `servers with --device ${deviceText(ownDevice)} compute no gradients`
+  return dtype === 'float32' ? undefined : `servers in ${dtype} compute no gradients`
 }
 
 function goldenOf({ golden, model }: VerifyValues, folder: string): Promise<Golden> {

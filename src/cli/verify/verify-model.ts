@@ -6,6 +6,7 @@ import { isRounded, type ServerChoiceOptions } from '../../client/remote/server-
 import type { Golden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
 import type { WireChoice } from '../../client/remote/wire-dtype.ts'
@@ -22,6 +23,8 @@ export interface VerifyOptions extends ServerChoiceOptions {
   readonly bootstrap: readonly string[]
   /** Where servers compute that are started. */
   readonly device: string
+  /** The dtype whose rounding explains how far results may be off, of these or those of the swarm. */
+  readonly toleranceFor: FloatDType
   /** Why those compute no gradients, if they do not. */
   readonly withoutGradients: string | undefined
   readonly dhtPrefix: string | undefined
@@ -90,25 +93,33 @@ async function* verifyAt(
     recoveryTimeoutMs: options.recoveryTimeoutMs,
   })
   model.on('waiting', (waiting) => process.stderr.write(`${describeWaiting(waiting)}\n`))
-  const roundingPeers = new Set<string>()
+  const told = new Set<string>()
   model.on('route', (hops) => {
     for (const hop of hops) {
-      if (!isRounded(hop) || roundingPeers.has(hop.peerId)) continue
-      roundingPeers.add(hop.peerId)
-      process.stderr.write(`${describeRounding(hop)}\n`)
+      const line = describeRounding(hop, options.toleranceFor)
+      if (line === undefined || told.has(line)) continue
+      told.add(line)
+      process.stderr.write(`${line}\n`)
     }
   })
   try {
-    yield* verifyPartition(model, golden, cuts, { withoutGradients: options.withoutGradients })
+    yield* verifyPartition(model, golden, cuts, {
+      withoutGradients: options.withoutGradients,
+      dtype: options.toleranceFor,
+    })
   } finally {
     await model.close()
   }
 }
 
-function describeRounding({ peerId, name, start, end, quant, kvDType }: RouteHop): string {
-  const form = quant === 'none' ? `a cache in ${kvDType}` : `weights in ${quant}`
-  return (
-    `server ${name ?? shortPeer(peerId)} computes blocks ${start}:${end} with ${form}: it differs by its rounding; ` +
-    '--exact leaves such servers out'
-  )
+/** What is said of a server that may be off by more than is allowed for; undefined where none is expected to. */
+function describeRounding(hop: RouteHop, toleranceFor: FloatDType): string | undefined {
+  const { peerId, name, start, end, dtype, quant, kvDType } = hop
+  const who = `server ${name ?? shortPeer(peerId)} computes blocks ${start}:${end}`
+  if (isRounded(hop)) {
+    const form = quant === 'none' ? `a cache in ${kvDType}` : `weights in ${quant}`
+    return `${who} with ${form}: it differs by its rounding; --exact leaves such servers out`
+  }
+  if (dtype === toleranceFor) return undefined
+  return `${who} in ${dtype}, and is compared as if in ${toleranceFor}; --dtype ${dtype} compares such servers by that`
 }

@@ -3,7 +3,7 @@ import { withDeadline } from '../../swarm/deadline.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { Answer } from '../../swarm/frames/messages.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import { newTrace } from '../../swarm/node/trace.ts'
+import { type RequestTrace, newTrace } from '../../swarm/node/trace.ts'
 import type { Activations } from '../../tensor/activations.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -50,10 +50,10 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
   // What a server gave in some form has the values of that form: they are not rounded a second time.
   const sent = await encodeOwn(hidden, server, choice)
   const wireDType = agreedWireDType(server, choice)
-  return await ask(swarm, 'forward', request, async (stream, { trace, signal }) => {
+  return await ask(swarm, 'forward', request, async (stream, { traced, signal }) => {
     const { modelKey } = swarm
     const given = { hidden: sent, adapter: adapter?.name, prompts, wireDType }
-    const message = { modelKey, start, end, trace, ...given }
+    const message = { modelKey, start, end, ...traced, ...given }
     await measured(swarm, server, sent, () => stream.send({ kind: 'forward', ...message }, { signal }))
     const answer = await received(stream, signal)
     const due = { dtype: answerDType(server, choice), shape: hidden.shape }
@@ -72,11 +72,11 @@ export async function requestBackward(
 ): Promise<SpanGradients> {
   const { span, hidden, gradient, prompts, adapter, modules } = request
   const { server, start, end } = span
-  return await ask(swarm, 'backward', request, async (stream, { trace, signal }) => {
+  return await ask(swarm, 'backward', request, async (stream, { traced, signal }) => {
     const { modelKey } = swarm
     const adapterGradients = modules !== undefined && modules.size > 0
     const given = { hidden, gradient, adapter: adapter?.name, prompts, adapterGradients }
-    const message = { modelKey, start, end, trace, ...given }
+    const message = { modelKey, start, end, ...traced, ...given }
     await measured(swarm, server, hidden, () => stream.send({ kind: 'backward', ...message }, { signal }))
     const first = await received(stream, signal)
     if (first.kind !== 'gradients') throw wrongAnswer(server.peerId, `"${first.kind}" where gradients were due`)
@@ -136,22 +136,25 @@ async function ask<R extends 'forward' | 'backward', T>(
   swarm: PassAccess,
   rpc: R,
   request: SpanRequest,
-  work: (stream: RequestStream<R>, asked: { readonly trace: string; readonly signal: AbortSignal }) => Promise<T>,
+  work: (
+    stream: RequestStream<R>,
+    asked: { readonly traced: RequestTrace; readonly signal: AbortSignal },
+  ) => Promise<T>,
 ): Promise<T> {
-  const trace = newTrace()
+  const traced = { trace: newTrace(), traceContext: swarm.tracing?.context?.() }
   const { span, hidden } = request
   const attributes = {
     'petals.blocks': spanText([span.start, span.end]),
     'petals.tokens': hidden.shape[0]! * hidden.shape[1]!,
     'petals.server': span.server.peerId,
   }
-  const traced = swarm.tracing?.begin(trace, rpc, attributes)
+  const own = swarm.tracing?.begin(traced.trace, rpc, attributes)
   try {
-    const result = await onStream(swarm, rpc, request, (stream, signal) => work(stream, { trace, signal }))
-    traced?.end()
+    const result = await onStream(swarm, rpc, request, (stream, signal) => work(stream, { traced, signal }))
+    own?.end()
     return result
   } catch (error) {
-    traced?.end({}, error)
+    own?.end({}, error)
     throw error
   }
 }

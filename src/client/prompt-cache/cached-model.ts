@@ -6,6 +6,6 @@ export interface CachedModel extends Pick<
   DistributedModel,
   'ends' | 'checkpoint' | 'tokenizer' | 'prompts' | 'activeAdapter' | 'encode'
 > {
-  readonly swarm: Pick<DistributedModel['swarm'], 'records'>
+  readonly swarm: Pick<DistributedModel['swarm'], 'records'> & Partial<Pick<DistributedModel['swarm'], 'tracing'>>
   inferenceSession(options: ModelSessionOptions): CausalLMSession
 }

@@ -175,6 +175,7 @@ export class PromptCache implements AsyncDisposable {
   #reuse({ held }: Match, wanted: Wanted): HeldSession {
     const prefix = held.prefixOf(wanted.ids)
     this.#parked.remove(held)
+    this.#model.swarm.tracing?.reuses?.(held.session.blocks.trace)
     return this.#begin(held, wanted, prefix)
   }
 

@@ -42,7 +42,10 @@ export class Chain {
     this.#root = root
     this.history = new BlockHistory(options.wireDType)
     this.neighbours = new Neighbours(options.watchdog)
-    this.#opener = new SpanOpener({ swarm, events, history: this.history, trace: this.trace }, options)
+    this.#opener = new SpanOpener(
+      { swarm, events, history: this.history, trace: this.trace, traceContext: swarm.tracing?.context?.() },
+      options,
+    )
   }
 
   get links(): readonly Link[] {

@@ -1,3 +1,4 @@
+import type { RequestTrace } from '../../swarm/node/trace.ts'
 import { PetalsError, TimeoutError } from '../../base/errors.ts'
 import { RemoteError } from '../../swarm/frames/remote-error.ts'
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
@@ -31,14 +32,13 @@ export interface RemoteSessionEvents {
 }
 
 /** What a session is opened with. */
-export interface OpenOptions {
+export interface OpenOptions extends RequestTrace {
   readonly sessionId: string
   readonly modelKey: string
   readonly maxLength: number
   readonly hiddenSize: number
   readonly allocTimeoutMs: number
   readonly timeoutMs: number
-  readonly trace: string
   /** The adapter's name on the server. */
   readonly adapter?: string | undefined
   /** Deep prompts of the span's blocks. */
@@ -81,7 +81,7 @@ export class RemoteSession {
     events: RemoteSessionEvents,
     openControl: OpenControl,
   ): Promise<RemoteSession> {
-    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, trace, adapter, prompts, wireDType } = options
+    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, adapter, prompts, wireDType } = options
     try {
       const { start, end } = span
       await stream.send({
@@ -92,7 +92,8 @@ export class RemoteSession {
         end,
         maxLength,
         allocTimeoutMs,
-        trace,
+        trace: options.trace,
+        traceContext: options.traceContext,
         adapter,
         prompts,
         wireDType: agreedWireDType(span.server, wireDType),

@@ -1,3 +1,4 @@
+import type { RequestTrace } from '../../swarm/node/trace.ts'
 import { randomBytes } from 'node:crypto'
 import { PetalsError, errorCode, errorMessage, isTransient } from '../../base/errors.ts'
 import { sharedTurns } from '../../base/shared-turns.ts'
@@ -29,13 +30,11 @@ export interface SpanOptions {
   readonly connectTimeoutMs: number
 }
 
-interface SpanOpenerModules {
+interface SpanOpenerModules extends RequestTrace {
   readonly swarm: SwarmAccess
   readonly events: RemoteSessionEvents
   /** What the blocks have been computed with, which binds the choice of servers; what is opened on a route is added. */
   readonly history: BlockHistory
-  /** The id under which the session appears in the logs of all its servers. */
-  readonly trace: string
 }
 
 /** Finds servers for a session's blocks, and opens it there. */
@@ -124,7 +123,7 @@ export class SpanOpener {
 
   /** Opens the session on one server, which may let it wait for cache; by default it is refused where there is none. */
   async openOn(span: RouteSpan, allocTimeoutMs = 0): Promise<RemoteSession> {
-    const { swarm, events, trace } = this.#modules
+    const { swarm, events, trace, traceContext } = this.#modules
     const { connectTimeoutMs, maxLength, hiddenSize, start, prompts, wireDType } = this.#options
     await sharedTurns.next()
     const adapter = await this.#options.adapter?.provide(swarm, span)
@@ -142,6 +141,7 @@ export class SpanOpener {
         allocTimeoutMs,
         timeoutMs: connectTimeoutMs,
         trace,
+        traceContext,
         adapter: adapter?.name,
         prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
         wireDType,

@@ -1,4 +1,5 @@
 import { errorMessage } from '../../base/errors.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { AutoDistributedModelForCausalLM, CausalLMSession } from '../model/model.ts'
 import type { Golden, GreedyCase } from './golden.ts'
@@ -25,6 +26,8 @@ const NOT_YET: readonly [RegExp, string][] = [[/^stats$/, 'the text that this wa
 export interface PartitionOptions {
   /** Why the servers compute no gradients, if it is known that they do not: these are not compared then. */
   readonly withoutGradients?: string | undefined
+  /** What the servers compute in (default: float32), which says how far their results may be off. */
+  readonly dtype?: FloatDType | undefined
 }
 
 /**
@@ -35,12 +38,12 @@ export async function* verifyPartition(
   model: AutoDistributedModelForCausalLM,
   golden: Golden,
   cuts: readonly number[],
-  { withoutGradients }: PartitionOptions = {},
+  { withoutGradients, dtype = 'float32' }: PartitionOptions = {},
 ): AsyncGenerator<VerifyRow> {
   const cut = cuts.join(',')
   const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] =>
     outcomes.map((outcome) => ({ cut, path, ...outcome }))
-  yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts)))
+  yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts, dtype)))
   if (withoutGradients === undefined)
     yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
   else
@@ -55,7 +58,7 @@ export async function* verifyPartition(
   const prompt = Math.max(0, ...prompts.map(({ length }) => length))
   for (const chunk of [prompt, ...CHUNKS.filter((size) => size < prompt)]) {
     const path = chunk === prompt ? 'inference, prompt in one piece' : `inference, prompt in pieces of ${chunk}`
-    yield* rows(path, await attempt('inference', () => checkInference(model, golden, cuts, chunk)))
+    yield* rows(path, await attempt('inference', () => checkInference(model, golden, cuts, chunk, dtype)))
   }
 }
 
@@ -89,36 +92,37 @@ async function checkForward(
   model: AutoDistributedModelForCausalLM,
   golden: Golden,
   cuts: readonly number[],
+  dtype: FloatDType,
 ): Promise<Outcome[]> {
   const { inputIds, tensors } = golden
   const [rows, tokens] = [inputIds.length, inputIds[0]?.length ?? 0]
   if (rows === 0) return []
   const { numBlocks, hiddenSize, vocabSize } = model.checkpoint.config
   const embedded = fromFloat32(asFloat32(await model.ends.embed(inputIds.flat())), [rows, tokens, hiddenSize])
-  const outcomes = checkAgainst(tensors, 'block0_input', embedded)
+  const check = (name: string, values: Tensor): Outcome[] => checkAgainst(tensors, name, values, dtype)
+  // Embedded here, where float32 is computed in.
+  const outcomes = checkAgainst(tensors, 'block0_input', embedded, 'float32')
   let hidden = embedded
   for (let end = 1; end <= numBlocks; end++) {
     hidden = await model.layers.slice(0, end).forward(embedded, { cuts })
-    outcomes.push(...checkAgainst(tensors, `block${end - 1}_output`, hidden))
+    outcomes.push(...check(`block${end - 1}_output`, hidden))
   }
   const logits = fromFloat32(await model.ends.head(asFloat32(hidden).slice()), [rows, tokens, vocabSize])
-  outcomes.push(...checkAgainst(tensors, 'logits', logits))
-  outcomes.push(...checkAgainst(tensors, 'loss', fromFloat32(Float32Array.of(meanLoss(logits, inputIds)), [1])))
+  outcomes.push(...check('logits', logits))
+  outcomes.push(...check('loss', fromFloat32(Float32Array.of(meanLoss(logits, inputIds)), [1])))
   const prompts = promptsOf(model, golden)
   if (prompts === undefined && tensors.has(PROMPTED))
     outcomes.push(notAskedFor(PROMPTED, 'transformers keeps the angles of the longest text that it has seen before'))
   if (prompts !== undefined) {
     const prompted = await model.layers.forward(embedded, { cuts, prompts })
-    outcomes.push(
-      ...checkAgainst(tensors, PROMPTED, fromFloat32(await model.ends.head(asFloat32(prompted).slice()), logits.shape)),
-    )
+    outcomes.push(...check(PROMPTED, fromFloat32(await model.ends.head(asFloat32(prompted).slice()), logits.shape)))
   }
   return outcomes
 }
 
-function checkAgainst(tensors: Golden['tensors'], name: string, values: Tensor): Outcome[] {
+function checkAgainst(tensors: Golden['tensors'], name: string, values: Tensor, dtype: FloatDType): Outcome[] {
   const reference = tensors.get(name)
-  return reference === undefined ? [] : [compareTensors(name, values, reference)]
+  return reference === undefined ? [] : [compareTensors(name, values, reference, dtype)]
 }
 
 /** Mean cross-entropy of each token given those before it. */
@@ -140,24 +144,25 @@ async function checkInference(
   golden: Golden,
   cuts: readonly number[],
   chunk: number,
+  dtype: FloatDType,
 ): Promise<Outcome[]> {
   const prompts = promptsOf(model, golden)
   const run = (wanted: Golden['inputIds'], given?: Tensor) =>
     Promise.all(wanted.map((ids) => runPrompt(model, ids, cuts, chunk, given)))
   const sequences = run(comparedSequences(model, golden))
   const prompted = run(prompts === undefined ? [] : golden.inputIds, prompts)
-  const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk))
+  const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk, dtype))
   const [outputs, promptedOutputs, compared] = await Promise.all([sequences, prompted, Promise.all(texts)])
   const outcomes: Outcome[] = []
   const wanted = golden.tensors.get(PROMPTED)
   if (prompts !== undefined && wanted !== undefined)
-    outcomes.push(compare(PROMPTED, joined(promptedOutputs.map(({ logits }) => logits)), asFloat32(wanted)))
+    outcomes.push(compare(PROMPTED, joined(promptedOutputs.map(({ logits }) => logits)), asFloat32(wanted), dtype))
   for (const [name, values] of [
     [lastOutput(model), outputs.map(({ hidden }) => hidden)],
     ['logits', outputs.map(({ logits }) => logits)],
   ] as const) {
     const reference = golden.tensors.get(name)
-    if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference)))
+    if (reference !== undefined) outcomes.push(compare(name, joined(values), asFloat32(reference), dtype))
   }
   return [...outcomes, ...compared.flat()]
 }
@@ -201,6 +206,7 @@ async function checkGreedy(
   text: GreedyCase,
   cuts: readonly number[],
   chunk: number,
+  dtype: FloatDType,
 ): Promise<Outcome[]> {
   const { vocabSize } = model.checkpoint.config
   const ids = text.ids.slice(0, text.promptLength)
@@ -228,6 +234,7 @@ async function checkGreedy(
       text.logprobsName,
       Float32Array.from(logprobs.slice(text.logprobsFrom - 1)),
       Float32Array.from(text.logprobs),
+      dtype,
     ),
   ]
 }

@@ -101,13 +101,14 @@ export class PassRequests {
 
   #passed(
     kind: 'forward' | 'backward',
-    { trace, start, end, hidden }: Pick<Request<'forward'>, 'trace' | 'start' | 'end' | 'hidden'>,
+    request: Pick<Request<'forward'>, 'trace' | 'traceContext' | 'start' | 'end' | 'hidden'>,
     receivedMs: number,
   ): void {
     const { stats, node } = this.#context
-    const tokens = numTokens(hidden)
+    const { start, end } = request
+    const tokens = numTokens(request.hidden)
     stats.passed(kind, tokens)
-    node.tracing?.served(trace, kind, receivedMs, {
+    node.tracing?.served(request, kind, receivedMs, {
       'petals.server': node.peerId,
       'petals.blocks': spanText([start, end]),
       'petals.tokens': tokens,

@@ -254,12 +254,12 @@ export class SessionRequests {
     this.#shares.clearParked(new PetalsError('DRAINING', 'this server is about to stop'))
   }
 
-  #stepped({ trace, start, end }: OpenRequest, { tokens, position, receivedMs, beganMs }: ComputedStep): void {
+  #stepped(open: OpenRequest, { tokens, position, receivedMs, beganMs }: ComputedStep): void {
     const { stats, node } = this.#modules.context
     stats.stepped(tokens, (performance.now() - beganMs) / 1000)
-    node.tracing?.served(trace, 'step', receivedMs, {
+    node.tracing?.served(open, 'step', receivedMs, {
       'petals.server': node.peerId,
-      'petals.blocks': spanText([start, end]),
+      'petals.blocks': spanText([open.start, open.end]),
       'petals.tokens': tokens,
       'petals.position': position,
       'petals.waited_seconds': (beganMs - receivedMs) / 1000,

@@ -34,6 +34,8 @@ function message<F extends Record<string, AnyField>>(code: number, fields: F): {
 
 const SESSION_ID_BYTES = 16
 const TRACE_BYTES = 8
+/** The id of a W3C trace (16 bytes) and its flags, of which the first says whether it is kept. */
+const TRACE_CONTEXT_BYTES = 17
 const MAX_BLOCKS = 100_000
 const MAX_PORT = 65_535
 const MAX_NAME_BYTES = 512
@@ -43,6 +45,7 @@ const MAX_CODE_BYTES = 64
 const MAX_REASON_BYTES = 4096
 
 const sessionId = (number: number) => id(number, SESSION_ID_BYTES)
+const traceContext = (number: number) => optional(id(number, TRACE_CONTEXT_BYTES))
 const block = (number: number) => uint(number, { max: MAX_BLOCKS })
 /** A session's steps, and a stream's requests, are numbered from 1. */
 const ordinal = (number: number) => uint(number, { min: 1 })
@@ -88,6 +91,7 @@ const FORWARD = {
       adapter: optional(name(6)),
       prompts: prompts(7),
       wireDType: wireDType(8),
+      traceContext: traceContext(9),
     }),
   },
   answers: { output: message(2, { hidden: activations(1, ['batch', 'tokens', 'hidden']) }) },
@@ -106,6 +110,7 @@ const BACKWARD = {
       adapter: optional(name(7)),
       prompts: prompts(8),
       adapterGradients: flag(9),
+      traceContext: traceContext(10),
     }),
   },
   answers: {
@@ -157,6 +162,7 @@ export const MESSAGES = {
         adapter: optional(name(8)),
         prompts: prompts(9),
         wireDType: wireDType(10),
+        traceContext: traceContext(11),
       }),
       step: STEP,
       ack: message(4, { until: uint(1) }),

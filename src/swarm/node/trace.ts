@@ -6,6 +6,13 @@ export function newTrace(): string {
   return randomBytes(8).toString('hex')
 }
 
+/** How all nodes know a request. */
+export interface RequestTrace {
+  readonly trace: string
+  /** The trace that it is part of, where it is part of a larger one: as `Tracing.context` gives it. */
+  readonly traceContext?: string | undefined
+}
+
 /** A logger that puts the request's id on every line. */
 export type TracedLogger = Record<'debug' | 'info' | 'warn', (fields: object, message: string) => void>
 

@@ -140,12 +140,13 @@ export class BlockKeys {
 
   /**
    * Waits until the DHT's routing table has peers: right after connecting it is empty, and entries would reach nobody.
-   * False if the signal was aborted.
+   * False if the signal was aborted, or the node stopped.
    */
   async #waitForTable(signal: AbortSignal): Promise<boolean> {
     if (this.#node.bootstrapPeers.length === 0) return true
     for (let waitedMs = 0; waitedMs < TABLE_WAIT_MS; waitedMs += TABLE_POLL_MS) {
-      if (routingTableSize(this.#node) > 0) return true
+      const size = routingTableSize(this.#node)
+      if (size !== 0) return size !== undefined
       if (!(await pause(TABLE_POLL_MS, signal))) return false
     }
     return true
@@ -171,9 +172,10 @@ export class BlockKeys {
 }
 
 /**
- * The size of the DHT's routing table. The object always has one, but the type that its factory returns does not say
- * so.
+ * The size of the DHT's routing table; undefined once the node has been stopped. The object always has one, but the
+ * type that its factory returns does not say so.
  */
-function routingTableSize(node: RecordNode): number {
+function routingTableSize(node: RecordNode): number | undefined {
+  if (!node.isStarted) return undefined
   return (node.libp2p.services.dht as SingleKadDHT).routingTable.size
 }

@@ -1,27 +1,42 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, it, test } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
+import type { WireChoice } from '../../../src/client/remote/wire-dtype.ts'
 import { type Golden, openGolden } from '../../../src/client/verification/golden.ts'
-import type { VerifyRow } from '../../../src/client/verification/rows.ts'
-import { uncheckable, verifyPartition } from '../../../src/client/verification/verify.ts'
+import { type VerifyRow, compare } from '../../../src/client/verification/rows.ts'
+import { type PartitionOptions, uncheckable, verifyPartition } from '../../../src/client/verification/verify.ts'
+import type { Quantization } from '../../../src/tensor/quantize.ts'
 import { startServers } from '../kit.ts'
 
+/** How far from float32 the servers are. */
+interface Arithmetic {
+  readonly quant?: Quantization
+  readonly wireDType?: WireChoice
+}
+
 /** Of a fixture, by its servers in this process: the command's are processes of their own. */
-async function verifyAt({ folder, config }: Checkpoint, golden: Golden, cuts: readonly number[]): Promise<VerifyRow[]> {
+async function verifyAt(
+  { folder, config }: Checkpoint,
+  golden: Golden,
+  cuts: readonly number[],
+  { dtype, quant = 'none', wireDType = 'auto', withoutGradients }: PartitionOptions & Arithmetic = {},
+): Promise<VerifyRow[]> {
   const bounds = [0, ...cuts, config.numBlocks]
   const swarm = await startServers(
     folder,
     bounds.slice(1).map((end, i) => [bounds[i]!, end] as const),
+    { quant },
   )
   try {
     const model = await AutoDistributedModelForCausalLM.fromPretrained(folder, {
       bootstrap: swarm.bootstrap,
       threads: 1,
+      wireDType,
     })
     try {
-      return await Array.fromAsync(verifyPartition(model, golden, cuts))
+      return await Array.fromAsync(verifyPartition(model, golden, cuts, { dtype, withoutGradients }))
     } finally {
       await model.close()
     }
@@ -73,3 +88,52 @@ for (const [name, partitions] of Object.entries(FIXTURES)) {
     }
   })
 }
+
+describe('the limit of a dtype', async () => {
+  const folder = join(import.meta.dirname, '..', '..', 'fixtures', 'llama')
+  const checkpoint = await openCheckpoint(folder)
+  const golden = await openGolden(join(folder, 'golden.safetensors'))
+  const wrong = async (options: PartitionOptions & Arithmetic): Promise<string[]> => {
+    const rows = await verifyAt(checkpoint, golden, [1], { withoutGradients: 'not looked at', ...options })
+    return rows.filter(({ ok }) => ok === false).map(({ tensor }) => tensor)
+  }
+  const outputs = ['block0_output', 'block1_output', 'block2_output', 'logits']
+
+  it("is passed by what the dtype's rounding explains, where float32's is not", async () => {
+    const found = await wrong({ wireDType: 'float16' })
+    for (const tensor of outputs) assert.ok(found.includes(tensor), tensor)
+    assert.deepEqual(await wrong({ wireDType: 'float16', dtype: 'float16' }), [])
+  })
+
+  for (const dtype of ['float16', 'bfloat16'] as const)
+    it(`of ${dtype} is not passed by servers that err by more than that, here by their weights in int4`, async () => {
+      const found = await wrong({ quant: 'int4', dtype })
+      for (const tensor of outputs) assert.ok(found.includes(tensor), tensor)
+    })
+
+  it('is that of float32 for what is computed here', async () => {
+    const rows = await verifyAt(checkpoint, golden, [1], { withoutGradients: 'not looked at', dtype: 'float16' })
+    const limitOf = (name: string) => rows.find(({ tensor }) => tensor === name)
+    assert.partialDeepStrictEqual(limitOf('block0_input'), { toleranceFor: 'float32', tolerance: 1e-4 })
+    assert.equal(limitOf('greedy_ids')!.toleranceFor, null)
+    assert.equal(limitOf('logits')!.toleranceFor, 'float16')
+  })
+})
+
+describe('values', () => {
+  const reference = Float32Array.of(3, -4, 0)
+
+  it('may be off by a share of the largest one in 16 bits, and by as much as ever in float32', () => {
+    const limits = (['float32', 'float16', 'bfloat16'] as const).map(
+      (dtype) => compare('x', reference, reference, dtype).tolerance!,
+    )
+    assert.ok(Math.abs(limits[0]! - 1e-4 * Math.sqrt(25 / 3)) < 1e-12, `${limits}`)
+    assert.deepEqual(limits.slice(1), [0.04, 0.2])
+  })
+
+  for (const bad of [NaN, Infinity])
+    it(`are wrong with one that is ${bad}, whatever comes behind it`, () => {
+      const outcome = compare('x', Float32Array.of(3, bad, 0), reference, 'bfloat16')
+      assert.partialDeepStrictEqual(outcome, { ok: false, reason: `value 1 is ${bad}` })
+    })
+})

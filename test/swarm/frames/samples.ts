@@ -19,6 +19,7 @@ function packed(...shape: number[]): PackedTensor {
 
 const SESSION = '0123456789abcdef0123456789abcdef'
 const TRACE = '0123456789abcdef'
+const TRACE_CONTEXT = `${'c4'.repeat(16)}01`
 const PROGRESS = {
   request: 300,
   epoch: 2,
@@ -47,6 +48,7 @@ const FORWARD = {
       start: 0,
       end: 4,
       trace: TRACE,
+      traceContext: TRACE_CONTEXT,
       hidden: floats(1, 2, 3),
       adapter: 'moby',
       prompts: floats(4, 1, 3),
@@ -91,6 +93,7 @@ export const SAMPLES: Samples = {
         maxLength: 2048,
         allocTimeoutMs: 0,
         trace: TRACE,
+        traceContext: TRACE_CONTEXT,
         adapter: 'moby',
         prompts: floats(4, 1, 3),
         wireDType: 'int8',
@@ -133,6 +136,7 @@ export const SAMPLES: Samples = {
         start: 0,
         end: 4,
         trace: TRACE,
+        traceContext: TRACE_CONTEXT,
         hidden: floats(1, 2, 3),
         gradient: floats(1, 2, 3),
         adapter: 'moby',

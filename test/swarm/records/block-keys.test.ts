@@ -50,6 +50,14 @@ test('a smaller span withdraws the rest, and a lone node does not wait for other
   assert.equal(keys.numProvided, 0)
 })
 
+test('who waits for others to provide to is left in peace by the end of its node', async (t) => {
+  const nobody = '/ip4/127.0.0.1/tcp/9/p2p/12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf'
+  const node = await startNode(t, { bootstrap: [nobody] })
+  const provided = new BlockKeys(node, MODEL).provide(0, 2)
+  await node.stop()
+  await provided
+})
+
 test('a lookup can be left by its signal', async (t) => {
   const node = await startNode(t)
   const reason = new Error('leave')

@@ -16,7 +16,7 @@ export function chatRoute(modules: ApiModules): Route {
     path: '/v1/chat/completions',
     async handle(exchange: Exchange) {
       const body = parseRequest(CHAT_REQUEST, await exchange.json())
-      const chosen = modules.catalog.find(body.model)
+      const chosen = modules.catalog.find(body.model, exchange)
       const context: ChatContext = {
         modules,
         exchange,

@@ -59,14 +59,15 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
 }
 
 /**
- * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template and
- * for texts that are too long to be counted.
+ * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template, and
+ * for what no model would take.
  */
 export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
-  const { maxTokens, model } = chosen.served
+  const { served } = chosen
+  const tokenizer = served.model.tokenizer!
   const prompt = chatPrompt(chosen, body)
-  await checkTextRoom(model.tokenizer!, prompt, { maxTokens: countedTokens(maxTokens), param: 'messages' })
-  return model.tokenizer!.encode(prompt, { addSpecialTokens: false })
+  await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
+  return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
 /** The text that the model continues. Throws `CHAT_TEMPLATE`. */

@@ -14,7 +14,7 @@ export function completionRoute(modules: ApiModules): Route {
     path: '/v1/completions',
     async handle(exchange) {
       const body = parseRequest(COMPLETION_REQUEST, await exchange.json())
-      const chosen = modules.catalog.find(body.model)
+      const chosen = modules.catalog.find(body.model, exchange)
       const request = await prepareCompletion(chosen, body)
       const id = `cmpl-${randomUUID().replaceAll('-', '')}`
       const context = { modules, exchange, body, request, id, created: Math.floor(Date.now() / 1000) }

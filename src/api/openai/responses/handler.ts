@@ -24,7 +24,7 @@ export function responseRoute(modules: ApiModules): Route {
     path: '/v1/responses',
     async handle(exchange) {
       const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
-      const chosen = modules.catalog.find(body.model)
+      const chosen = modules.catalog.find(body.model, exchange)
       const prepared = await inFieldNames(RESPONSE_NAMES, async () => prepareChat(chosen, toChat(body)))
       const id = `resp_${randomUUID().replaceAll('-', '')}`
       const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
