@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
@@ -10,6 +9,7 @@ import type { AccessControl } from '../access/access-control.ts'
 import { apiErrorOf, errorBody } from '../errors/error-of.ts'
 import { answerBroken } from './broken-requests.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
+import { listen } from './listen.ts'
 import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
 import type { Answered, RequestTracing } from './request-span.ts'
 import type { Route, Router } from './router.ts'
@@ -78,7 +78,7 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
   })
   server.maxConnections = MAX_CONNECTIONS
   answerBroken(server)
-  await listen(server, options)
+  await listen(server, options, 'API_LISTEN', 'cannot serve the API')
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   server.once('close', resolve)
   server.on('error', (error) => logger.warn({ reason: errorMessage(error) }, 'the HTTP server failed'))
@@ -101,17 +101,6 @@ export async function startHttpServer(modules: HttpServerModules, options: HttpS
       server.closeAllConnections()
       await closed
     },
-  }
-}
-
-async function listen(server: Server, { host, port }: HttpServerOptions): Promise<void> {
-  try {
-    server.listen(port, host)
-    await once(server, 'listening')
-  } catch (error) {
-    const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    const reason = inUse ? 'the port is in use; choose another, or 0 for any free one' : errorMessage(error)
-    throw new PetalsError('API_LISTEN', `cannot serve the API on ${host}:${port}: ${reason}`, { cause: error })
   }
 }
 

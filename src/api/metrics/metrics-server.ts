@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
-import { PetalsError, errorMessage } from '../../base/errors.ts'
+import { errorMessage } from '../../base/errors.ts'
+import { listen } from '../http/listen.ts'
 
 /** What /health and /ready answer. */
 export interface Health {
@@ -37,7 +38,7 @@ export async function startMetricsServer(
       send(response, 500, 'text/plain', `${errorMessage(error)}\n`),
     )
   })
-  await listen(server, host, port)
+  await listen(server, { host, port }, 'METRICS_LISTEN', 'cannot serve metrics')
   return {
     port: (server.address() as AddressInfo).port,
     async stop() {
@@ -47,17 +48,6 @@ export async function startMetricsServer(
       server.closeAllConnections()
       await closed
     },
-  }
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  try {
-    server.listen(port, host)
-    await once(server, 'listening')
-  } catch (error) {
-    const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    const reason = inUse ? 'the port is in use; choose another, or 0 for any free one' : errorMessage(error)
-    throw new PetalsError('METRICS_LISTEN', `cannot serve metrics on ${host}:${port}: ${reason}`, { cause: error })
   }
 }
 

@@ -8,16 +8,7 @@ export interface Reading {
 
 /** A gauge whose value is read at each scrape. */
 export function registerGauge(registry: Registry, name: string, help: string, read: () => number): void {
-  registry.registerMetric(
-    new Gauge({
-      name,
-      help,
-      registers: [],
-      collect() {
-        this.set(read())
-      },
-    }),
-  )
+  registerGauges(registry, name, help, [], () => [{ labels: {}, value: read() }])
 }
 
 /** A gauge with labels that is read at each scrape. Labels that are no longer read disappear. */
