@@ -22,7 +22,7 @@ export class SharedTurns {
 
   /** To be awaited before each piece of work, unless it is undefined: then it is time for it now. */
   next(): Promise<void> | undefined {
-    if (!this.#isBusy && !this.#isUsedUp()) {
+    if (!this.#isBusy && !this.#isUsedUp(this.#endNextTurn)) {
       this.#isBusy = true
       this.#goOnBehind()
       return undefined
@@ -35,15 +35,20 @@ export class SharedTurns {
     })
   }
 
-  #isUsedUp(): boolean {
+  #isUsedUp(endTurn: () => void): boolean {
     if (this.#began !== undefined) return this.#now() - this.#began >= this.#budgetMs
     this.#began = this.#now()
-    setImmediate(this.#endTurn)
+    setImmediate(endTurn)
     return false
   }
 
   readonly #endTurn = (): void => {
     this.#began = undefined
+  }
+
+  /** Where a turn's immediates are still to come, they belong to it. */
+  readonly #endNextTurn = (): void => {
+    setImmediate(this.#endTurn)
   }
 
   /** Calls `goOn` behind all that a piece does before it waits for something else. */
@@ -54,7 +59,7 @@ export class SharedTurns {
   readonly #goOn = (): void => {
     if (this.#waiting.length === 0) {
       this.#isBusy = false
-    } else if (this.#isUsedUp()) {
+    } else if (this.#isUsedUp(this.#endTurn)) {
       setImmediate(this.#goOn)
     } else {
       this.#waiting.shift()!()

@@ -149,6 +149,8 @@ export class SpanOpener {
       events,
       (signal) => swarm.open(span.server, 'control', signal),
     )
+    // A server answers many sessions at once.
+    await sharedTurns.next()
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote
   }
