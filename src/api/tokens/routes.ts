@@ -31,7 +31,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
+        const { served, text, param, addSpecialTokens, withStrings } = await readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
         await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
@@ -64,7 +64,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const prompt = chatPrompt(chosen, body)
+        const prompt = await chatPrompt(chosen, body, exchange.signal)
         const room = { maxTokens: countedTokens(chosen.served), param: 'messages' }
         await checkTextRoom(chosen.served.model.tokenizer!, prompt, room)
         exchange.sendJson(200, { prompt })
@@ -74,14 +74,14 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
 }
 
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
-function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
+async function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
   if (typeof raw === 'object' && raw !== null && 'messages' in raw && raw.messages !== null) {
     const body = parseRequest(CHAT_REQUEST, raw)
     const chosen = catalog.find(body.model, exchange)
     const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
     return {
       served: chosen.served,
-      text: chatPrompt(chosen, body),
+      text: await chatPrompt(chosen, body, exchange.signal),
       param: 'messages',
       addSpecialTokens: false,
       withStrings,

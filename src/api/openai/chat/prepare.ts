@@ -19,7 +19,7 @@ export interface PreparedChat {
 }
 
 /** Throws an `ApiError`, `CHAT_TEMPLATE` and `USAGE`. */
-export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<PreparedChat> {
+export async function prepareChat(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<PreparedChat> {
   const { served } = chosen
   const { chat } = served
   const { n = 1 } = body
@@ -30,7 +30,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   if (older !== undefined && newer !== older)
     throw badRequest(`max_tokens: ${older} is not max_completion_tokens, ${newer}: give one of them`, 'max_tokens')
   const { generation } = served.model.checkpoint
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
   const known = await served.histories!.extend(prompt)
   const promptIds = known.ids
@@ -62,24 +62,25 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
  * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template, and
  * for what no model would take.
  */
-export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
+export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<number[]> {
   const { served } = chosen
   const tokenizer = served.model.tokenizer!
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
   return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
-/** The text that the model continues. Throws `CHAT_TEMPLATE`. */
-export function chatPrompt({ served }: ChosenModel, body: ChatRequest): string {
-  const { template, templateText } = served.chat
+/** The text that the model continues. Throws `CHAT_TEMPLATE`, or the signal's reason. */
+export function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
+  const { source, printer } = served.chat
   const { tools, choice } = toolUseOf(body)
-  return template.render(templateMessages(body.messages, templateText), {
+  const options = {
     addGenerationPrompt: body.add_generation_prompt,
     tools: choice === 'none' ? [] : tools,
     variables: {
       ...(body.reasoning_effort !== undefined && { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs,
     },
-  })
+  }
+  return printer.print(templateMessages(body.messages, source.text), options, signal)
 }

@@ -25,7 +25,9 @@ export function responseRoute(modules: ApiModules): Route {
     async handle(exchange) {
       const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
       const chosen = modules.catalog.find(body.model, exchange)
-      const prepared = await inFieldNames(RESPONSE_NAMES, async () => prepareChat(chosen, toChat(body)))
+      const prepared = await inFieldNames(RESPONSE_NAMES, async () =>
+        prepareChat(chosen, toChat(body), exchange.signal),
+      )
       const id = `resp_${randomUUID().replaceAll('-', '')}`
       const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
       if (body.stream === true) return streamResponse(context)
