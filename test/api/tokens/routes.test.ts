@@ -29,6 +29,12 @@ async function tooLong(path: string, body: object): Promise<unknown> {
   return param
 }
 
+async function ask(path: string, body: object): Promise<Record<string, unknown>> {
+  const { status, json } = await post(api.url + path, body)
+  assert.equal(status, 200, path)
+  return json as Record<string, unknown>
+}
+
 test('/tokenize counts texts that the model does not take, and refuses those that no model would', async () => {
   const { status, json } = await post(`${api.url}/tokenize`, { prompt: 'word '.repeat(20_000) })
   const { tokens, count, max_model_len: most } = json as Tokens
@@ -57,11 +63,6 @@ test('so do /detokenize, /apply-template and the counting of messages', async ()
 
 test('a long conversation is printed as a short one is, and counts the same wherever it is asked for', async () => {
   const messages = Array.from({ length: 2001 }, (_, i) => ({ role: 'user', content: `${i}` }))
-  const ask = async (path: string, body: object): Promise<Record<string, unknown>> => {
-    const { status, json } = await post(api.url + path, body)
-    assert.equal(status, 200, path)
-    return json as Record<string, unknown>
-  }
   // The demo model's template puts nothing between messages.
   const { prompt: short } = await ask('/apply-template', { messages: chatOf('@') })
   const { prompt: long } = await ask('/apply-template', { messages })
