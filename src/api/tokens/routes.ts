@@ -20,8 +20,13 @@ const TEXT = z.object({
 
 const IDS = z.object({
   model: optional(z.string()),
-  tokens: z.array(z.int().min(0)),
+  tokens: z.custom<number[]>(isIds, 'must be a list of token ids: whole numbers from 0'),
 })
+
+/** By hand: a validator would make an object of each. */
+function isIds(value: unknown): boolean {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0)
+}
 
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
