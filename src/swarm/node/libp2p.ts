@@ -15,6 +15,7 @@ import { joiningWrites } from '../guards/joined-writes.ts'
 import { rememberProtocols } from '../guards/known-protocols.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
 import { privateNetwork } from '../guards/private-network.ts'
+import { SILENT_LOGGER } from '../guards/silent-logger.ts'
 import { guardedYamux } from '../guards/yamux.ts'
 import { MAX_RECORD_BYTES, STREAM_WINDOW_BYTES } from '../limits.ts'
 import type { RecordVerifier } from '../records/record.ts'
@@ -53,6 +54,8 @@ export async function buildLibp2p({
     start: false,
     privateKey: identity,
     nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
+    // Whoever looks for a fault in libp2p sets its variable.
+    ...(process.env['DEBUG'] === undefined && { logger: SILENT_LOGGER }),
     ...(metrics !== undefined && { metrics }),
     ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
     datastore: new BoundedDatastore(),
