@@ -1,5 +1,5 @@
 /** How long much small work may go on in one turn of the event loop before the rest of it waits for the next. */
-const BUDGET_MS = 6
+const BUDGET_MS = 3
 
 /**
  * Divides small work among turns of the event loop. A step of one text takes a fraction of a millisecond, but those of
