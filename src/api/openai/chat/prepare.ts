@@ -5,6 +5,7 @@ import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
+import { checkContinued, upToFinalMessage } from './continued.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -50,7 +51,12 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
       model: chosen,
       prompts: [promptIds],
       n,
-      options: { ...options, maxNewTokens, constraint, skipSpecialTokens },
+      options: {
+        ...options,
+        maxNewTokens,
+        constraint,
+        skipSpecialTokens: skipSpecialTokens && body.skip_special_tokens !== false,
+      },
       // What cannot be remembered is encoded again.
       ...(n === 1 && { onText: ({ text, tokenIds }) => void known.append(text, tokenIds).catch(() => undefined) }),
     },
@@ -70,16 +76,23 @@ export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Pr
   return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
-/** The text that the model continues. Throws `CHAT_TEMPLATE`. */
+/**
+ * The text that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` where a last message is to be continued
+ * that cannot be.
+ */
 export function chatPrompt({ served }: ChosenModel, body: ChatRequest): string {
   const { template, templateText } = served.chat
   const { tools, choice } = toolUseOf(body)
-  return template.render(templateMessages(body.messages, templateText), {
-    addGenerationPrompt: body.add_generation_prompt,
+  const messages = templateMessages(body.messages, templateText)
+  const continues = body.continue_final_message === true
+  if (continues) checkContinued(body, messages)
+  const prompt = template.render(messages, {
+    addGenerationPrompt: continues ? false : body.add_generation_prompt,
     tools: choice === 'none' ? [] : tools,
     variables: {
       ...(body.reasoning_effort !== undefined && { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs,
     },
   })
+  return continues ? upToFinalMessage(prompt, messages) : prompt
 }
