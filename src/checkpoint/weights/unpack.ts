@@ -1,6 +1,7 @@
 import type { Tensor } from '../../tensor/tensor.ts'
-import { CheckpointError } from '../errors.ts'
-import { type Float8Quant, groupsOf, type PackedQuant } from './stored-quant.ts'
+import { CheckpointError } from '../files/errors.ts'
+import type { Float8Quant, PackedQuant } from '../config/stored-quant.ts'
+import { groupsOf } from './stored-pieces.ts'
 
 /** Gives the stored tensors of one linear layer, as bytes or as floats. */
 export interface StoredValues {

@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.ts'
 import { orAborted } from '../../base/abort.ts'
-import { writeByRename } from '../../checkpoint/hub/cache/files.ts'
+import { writeByRename } from '../../checkpoint/files/write-by-rename.ts'
 import type { EvaluationProgress, EvaluationResult } from '../../client/evaluation/evaluate.ts'
 import type { MetricName } from '../../client/evaluation/task.ts'
 import { AutoDistributedModelForSequenceClassification } from '../../client/model/classification-model.ts'

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { UsageError, errorCode, errorMessage } from '../../base/errors.ts'
-import { isJsonObject } from '../../checkpoint/config/json.ts'
+import { isJsonObject } from '../../checkpoint/files/json.ts'
 import { MAX_SESSIONS } from '../../client/generation/together.ts'
 import type { GenerationResult } from '../../client/generation/result.ts'
 import type { Prompt } from '../../client/model/model.ts'

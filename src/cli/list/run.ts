@@ -1,7 +1,7 @@
 import { sizeText } from '../../base/size.ts'
 import { type CachedModel, listCachedModels } from '../../checkpoint/hub/cache/cached-models.ts'
 import { downloadSize } from '../../checkpoint/hub/download/fetch-tensors.ts'
-import { openModel } from '../../checkpoint/hub/open-model.ts'
+import { openModel } from '../../checkpoint/open-model.ts'
 import { type HubSettings, hubSettings } from '../../checkpoint/hub/settings.ts'
 import { endsTensorNames, spanTensorNames } from '../../engine/loading/tensor-names.ts'
 import { alignColumns } from '../terminal/columns.ts'

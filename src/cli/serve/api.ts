@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client'
 import type { ApiServer } from '../../api/api-server.ts'
 import type { RequestTracing } from '../../api/http/request-span.ts'
-import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
+import type { OpenModelOptions } from '../../checkpoint/open-model.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import { openApi } from '../api/open-api.ts'
 import type { Cleanup } from '../process/cleanup.ts'

@@ -1,5 +1,5 @@
-import { openModel } from '../../checkpoint/hub/open-model.ts'
-import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
+import { openModel } from '../../checkpoint/open-model.ts'
+import { modelKey } from '../../checkpoint/model-key.ts'
 import type { ClockVerdict } from '../../swarm/node/clock-votes.ts'
 import { askContact } from '../../swarm/node/contact.ts'
 import { loadIdentity } from '../../swarm/node/identity.ts'

@@ -1,7 +1,7 @@
 import { text as readAll } from 'node:stream/consumers'
 import { UsageError } from '../../base/errors.ts'
 import { orAborted } from '../../base/abort.ts'
-import { openModel } from '../../checkpoint/hub/open-model.ts'
+import { openModel } from '../../checkpoint/open-model.ts'
 import { Tokenizer } from '../../checkpoint/tokenizer/tokenizer.ts'
 import { compileTemplate } from '../../client/chat/jinja-template.ts'
 import { findTemplate } from '../../client/chat/template-source.ts'

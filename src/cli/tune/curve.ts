@@ -1,6 +1,6 @@
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeByRename } from '../../checkpoint/hub/cache/files.ts'
+import { writeByRename } from '../../checkpoint/files/write-by-rename.ts'
 import { onDisk } from '../../client/training/results/on-disk.ts'
 import type { CurvePoint } from './curve-point.ts'
 import { lossChart } from './loss-chart.ts'

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { AdapterDigest } from '../../checkpoint/adapter/adapter-digest.ts'
-import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import { readRows } from '../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'

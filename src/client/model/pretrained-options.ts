@@ -1,4 +1,4 @@
-import type { OpenModelOptions } from '../../checkpoint/hub/open-model.ts'
+import type { OpenModelOptions } from '../../checkpoint/open-model.ts'
 import type { LanOptions } from '../../swarm/node/lan-discovery.ts'
 import type { SwarmLogger, SwarmNode } from '../../swarm/node/node.ts'
 import type { Tracing } from '../../swarm/node/tracing.ts'

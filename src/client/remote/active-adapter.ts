@@ -1,4 +1,4 @@
-import { type Adapter, openAdapter } from '../../checkpoint/adapter.ts'
+import { type Adapter, openAdapter } from '../../checkpoint/adapter/adapter.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { AdapterVersions } from './adapter-versions.ts'
 import type { RequestAdapter } from './request-adapter.ts'

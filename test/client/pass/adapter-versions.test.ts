@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { before, describe, it } from 'node:test'
-import type { Adapter } from '../../../src/checkpoint/adapter.ts'
+import type { Adapter } from '../../../src/checkpoint/adapter/adapter.ts'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../../../src/checkpoint/config/config.ts'
 import { type RemotePass, recordedPass } from '../../../src/client/pass/remote-pass.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { openAdapter } from '../../../src/checkpoint/adapter.ts'
+import { openAdapter } from '../../../src/checkpoint/adapter/adapter.ts'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { readTensor } from '../../../src/checkpoint/weights/read.ts'
 import { readSafetensorsHeader } from '../../../src/checkpoint/weights/safetensors.ts'

@@ -1,7 +1,7 @@
 import { readFileSync, type Stats, statSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { errorMessage } from '../../base/errors.ts'
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError } from './errors.ts'
 
 /** The largest JSON file that is read; tokenizers of 250,000 tokens take about 35 MB. */
 const MAX_JSON_BYTES = 100e6

@@ -22,8 +22,3 @@ export async function writeByRename(file: string, content: string | Uint8Array |
     throw error
   }
 }
-
-/** The name of a model's folder, in the standard cache and in our own. */
-export function repoFolderName(repo: string): string {
-  return `models--${repo.replace('/', '--')}`
-}

@@ -1,19 +1,16 @@
-// Room hub/: models of a model hub, of which only what is needed is brought here. Rooms: remote/ (asking the hub),
-// download/ (which bytes to fetch, and when), cache/ (what is on this disk, shared with other processes).
-
 import { join } from 'node:path'
-import { type Checkpoint, openCheckpoint } from '../checkpoint.ts'
-import { isFile } from '../config/json.ts'
-import { GGUF_CURE, isGguf } from '../gguf.ts'
-import { HubClient } from './remote/client.ts'
-import { readCommitRecord } from './cache/commit-record.ts'
-import { folderError, HubError } from './errors.ts'
-import { HubShards, type PinnedModel } from './download/hub-shards.ts'
-import type { DownloadOptions } from './remote/remote.ts'
-import { type HubSettings, hubSettings } from './settings.ts'
-import { fetchSmallFiles } from './download/small-files.ts'
-import { isCommit, type ModelSource, parseModelSource } from './source.ts'
-import { StandardCache } from './cache/standard-cache.ts'
+import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
+import { isFile } from './files/json.ts'
+import { GGUF_CURE, isGguf } from './files/gguf.ts'
+import { HubClient } from './hub/remote/client.ts'
+import { readCommitRecord } from './hub/cache/commit-record.ts'
+import { folderError, HubError } from './hub/errors.ts'
+import { HubShards, type PinnedModel } from './hub/download/hub-shards.ts'
+import type { DownloadOptions } from './hub/download/download-options.ts'
+import { type HubSettings, hubSettings } from './hub/settings.ts'
+import { fetchSmallFiles } from './hub/download/small-files.ts'
+import { isCommit, type ModelSource, parseModelSource } from './hub/source.ts'
+import { StandardCache } from './hub/cache/standard-cache.ts'
 
 /** How a model is opened. */
 export interface OpenModelOptions extends DownloadOptions {

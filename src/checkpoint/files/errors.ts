@@ -1,4 +1,4 @@
-import { PetalsError } from '../base/errors.ts'
+import { PetalsError } from '../../base/errors.ts'
 
 /**
  * What can be wrong with a checkpoint:

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
-import type { HubClient, RemoteFile } from './client.ts'
+import type { HubClient, RemoteFile } from '../remote/client.ts'
 import type { PartFolder } from '../cache/part-folder.ts'
-import type { Piece, Run } from './ranges.ts'
+import type { Piece, Run } from '../remote/ranges.ts'
 
 /** What `transferRun` reports, and the signal that ends it. */
 export interface TransferHooks {

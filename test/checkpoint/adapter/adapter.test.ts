@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { type Adapter, openAdapter } from '../../src/checkpoint/adapter.ts'
-import { counting, temporaryFolder, writeSafetensors } from './write.ts'
+import { type Adapter, openAdapter } from '../../../src/checkpoint/adapter/adapter.ts'
+import { counting, temporaryFolder, writeSafetensors } from '../write.ts'
 
 const FIXTURE = join(import.meta.dirname, '../fixtures-adapters/llama-patterns')
 

@@ -2,13 +2,10 @@ import assert from 'node:assert/strict'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
-import { blockDigests, modelKey } from '../../../src/checkpoint/weights/fingerprint.ts'
-import { readTensor } from '../../../src/checkpoint/weights/read.ts'
-import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
-import { convert } from '../../../src/tensor/convert.ts'
-import type { Tensor } from '../../../src/tensor/tensor.ts'
-import { copyOfLlama, LLAMA_FIXTURE, writeSafetensors } from '../write.ts'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { modelKey } from '../../src/checkpoint/model-key.ts'
+import type { Tensor } from '../../src/tensor/tensor.ts'
+import { copyOfLlama, LLAMA_FIXTURE, tensorsOf, writeSafetensors } from './write.ts'
 
 const SINGLE = 'model.safetensors'
 
@@ -16,18 +13,9 @@ async function keyOf(folder: string): Promise<string> {
   return modelKey(await openCheckpoint(folder))
 }
 
-async function tensorsOf(folder: string): Promise<Record<string, Tensor>> {
-  const { tensors } = await openCheckpoint(folder)
-  return Object.fromEntries([...tensors].map(([name, slice]) => [name, readTensor(slice, 'float32')]))
-}
-
 async function editConfig(folder: string, edit: (config: Record<string, unknown>) => unknown): Promise<void> {
   const file = join(folder, 'config.json')
   await writeFile(file, JSON.stringify(edit(JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>)))
-}
-
-function block(checkpoint: Checkpoint, index: number): TensorSlice[] {
-  return [...checkpoint.tensors.values()].filter((slice) => slice.name.includes(`layers.${index}.`))
 }
 
 test('the key is a readable name and a fingerprint', async () => {
@@ -113,40 +101,4 @@ test('a prefix given by the user is the key; one that would break keys is refuse
   for (const prefix of ['', 'a.b', 'a b', 'a/b', 'a\n']) {
     await assert.rejects(modelKey(checkpoint, prefix), { name: 'UsageError', message: /DHT prefix/ })
   }
-})
-
-test('block digests tell blocks apart and see every byte', async (t) => {
-  const checkpoint = await openCheckpoint(LLAMA_FIXTURE)
-  const digests = blockDigests([0, 1, 2].map((index) => block(checkpoint, index)))
-  assert.equal(new Set(digests).size, 3)
-  for (const digest of digests) assert.match(digest, /^[0-9a-f]{16}$/)
-
-  const folder = await copyOfLlama(t)
-  const tensors = await tensorsOf(folder)
-  const changed = tensors['model.layers.1.mlp.up_proj.weight']
-  assert.ok(changed)
-  const last = changed.data.length - 1
-  changed.data[last] = (changed.data[last] ?? 0) ^ 1
-  await writeSafetensors(join(folder, SINGLE), tensors)
-  const copy = await openCheckpoint(folder)
-  const after = blockDigests([0, 1, 2].map((index) => block(copy, index)))
-  assert.deepEqual([after[0], after[2]], [digests[0], digests[2]])
-  assert.notEqual(after[1], digests[1])
-})
-
-test('a block digest depends on neither names before the block nor order, but on the dtype', async (t) => {
-  const checkpoint = await openCheckpoint(LLAMA_FIXTURE)
-  const [digest] = blockDigests([block(checkpoint, 1)])
-  const folder = await copyOfLlama(t)
-  const tensors = await tensorsOf(folder)
-  const renamed = Object.entries(tensors).map(([name, tensor]): [string, Tensor] => [
-    name.replace(/^model\.layers\.1/, 'layers.1'),
-    tensor,
-  ])
-  await writeSafetensors(join(folder, SINGLE), Object.fromEntries(renamed))
-  assert.deepEqual(blockDigests([block(await openCheckpoint(folder), 1).toReversed()]), [digest])
-
-  const halves = Object.entries(tensors).map(([name, tensor]): [string, Tensor] => [name, convert(tensor, 'bfloat16')])
-  await writeSafetensors(join(folder, SINGLE), Object.fromEntries(halves))
-  assert.notDeepEqual(blockDigests([block(await openCheckpoint(folder), 1)]), [digest])
 })

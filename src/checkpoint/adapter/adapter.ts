@@ -1,12 +1,12 @@
 // Room adapter/: LoRA adapters as PEFT saves them.
 
 import { basename, join, resolve } from 'node:path'
-import type { Tensor } from '../tensor/tensor.ts'
-import { Fields } from './config/fields.ts'
-import { isJsonObject, type JsonObject, readJsonObject } from './config/json.ts'
-import { readSafetensorsHeader, type TensorSlice } from './weights/safetensors.ts'
-import { expression, targetsOf } from './adapter/targets.ts'
-import { unsupported } from './adapter/unsupported.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { Fields } from '../config/fields.ts'
+import { isJsonObject, type JsonObject, readJsonObject } from '../files/json.ts'
+import { readSafetensorsHeader, type TensorSlice } from '../weights/safetensors.ts'
+import { expression, targetsOf } from './targets.ts'
+import { unsupported } from './unsupported.ts'
 
 /**
  * A low-rank change of one linear layer's weight by scaling * B A, with A [rank, in] and B [out, rank] (Hu et al.,

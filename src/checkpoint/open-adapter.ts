@@ -1,11 +1,11 @@
-import { type Adapter, ADAPTER_FILES, openAdapter } from '../adapter.ts'
-import { HubClient } from './remote/client.ts'
-import { folderError, HubError } from './errors.ts'
+import { type Adapter, ADAPTER_FILES, openAdapter } from './adapter/adapter.ts'
+import { HubClient } from './hub/remote/client.ts'
+import { folderError, HubError } from './hub/errors.ts'
 import type { OpenModelOptions } from './open-model.ts'
-import { hubSettings } from './settings.ts'
-import { fetchSmallFiles } from './download/small-files.ts'
-import { isCommit, parseModelSource } from './source.ts'
-import { StandardCache } from './cache/standard-cache.ts'
+import { hubSettings } from './hub/settings.ts'
+import { fetchSmallFiles } from './hub/download/small-files.ts'
+import { isCommit, parseModelSource } from './hub/source.ts'
+import { StandardCache } from './hub/cache/standard-cache.ts'
 
 /**
  * Opens an adapter: a folder, or `org/name[@revision]` on the hub, whose two files are then downloaded into the

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import { UsageError } from '../../base/errors.ts'
-import type { Checkpoint } from '../checkpoint.ts'
-import type { ModelConfig } from '../config/config.ts'
-import { CheckpointError } from '../errors.ts'
-import { readModelRows } from '../hub/download/rows.ts'
-import { HEAD, modelTypeRow } from '../config/model-types/index.ts'
-import { chunkBuffer, readChunks } from './read.ts'
-import { bareName, findTensor, isBuffer } from './names.ts'
-import type { TensorSlice } from './safetensors.ts'
+import { UsageError } from '../base/errors.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import type { ModelConfig } from './config/config.ts'
+import { byCodeUnits, canonicalJson } from './files/canonical-json.ts'
+import { CheckpointError } from './files/errors.ts'
+import { readModelRows } from './hub/download/rows.ts'
+import { HEAD, modelTypeRow } from './config/model-types/index.ts'
+import { bareName, findTensor, isBuffer } from './weights/names.ts'
+import type { TensorSlice } from './weights/safetensors.ts'
 
 const HEX_DIGITS = 16
 
@@ -39,27 +39,6 @@ export async function modelKey(checkpoint: Checkpoint, dhtPrefix?: string): Prom
   return `${config.modelType}-${config.numBlocks}x${config.hiddenSize}-${hash.digest('hex').slice(0, HEX_DIGITS)}`
 }
 
-/** At a time: more is not hashed faster, and it would add to what loading takes beside it. */
-const HASHED_BYTES = 1 << 20
-
-/**
- * A digest of each block's weights as stored: 16 hex digits of a sha256 over each tensor's name within the block,
- * dtype, shape and bytes, in the order of these names. `blocks` holds the tensors of each block. Reads all bytes,
- * synchronously: for worker threads.
- */
-export function blockDigests(blocks: readonly (readonly TensorSlice[])[]): string[] {
-  const buffer = chunkBuffer(HASHED_BYTES)
-  return blocks.map((slices) => {
-    const hash = createHash('sha256')
-    const named = slices.map((slice) => ({ slice, name: nameInBlock(slice.name) }))
-    for (const { slice, name } of named.sort((a, b) => compare(a.name, b.name))) {
-      hash.update(canonicalJson([name, slice.dtype, slice.shape]))
-      readChunks(slice, (chunk) => hash.update(chunk), buffer)
-    }
-    return hash.digest('hex').slice(0, HEX_DIGITS)
-  })
-}
-
 function checkPrefix(prefix: string): string {
   // In record keys a dot separates the prefix from the block's number, in topics a slash from the rest.
   if (/^[^\s./]+$/.test(prefix)) return prefix
@@ -88,23 +67,5 @@ function shapes(
     .map(({ name, shape }): [string, readonly number[]] => [bareName(name), shape])
     .filter(([name]) => !isBuffer(name))
     .filter(([name]) => name !== unusedHead)
-    .sort(([a], [b]) => compare(a, b))
-}
-
-/** `model.layers.3.mlp.up_proj.weight` is `mlp.up_proj.weight` within its block. */
-function nameInBlock(name: string): string {
-  return name.replace(/^.*?\b\d+\./, '')
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0
-  return a < b ? -1 : 1
-}
-
-/** JSON with the keys of every object sorted. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => {
-    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => compare(a, b)))
-  })
+    .sort(([a], [b]) => byCodeUnits(a, b))
 }
