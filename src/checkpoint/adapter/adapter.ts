@@ -126,11 +126,11 @@ function parseName({ name, file }: TensorSlice): { readonly module: string; read
  */
 function scalings(config: JsonObject, file: string): (module: string, storedRank: number) => number {
   const fields = new Fields(config, file)
-  const rank = fields.size('r'),
-    alpha = fields.positive('lora_alpha'),
-    stabilised = fields.flag('use_rslora', false)
-  const ranks = patterns(config, 'rank_pattern', file),
-    alphas = patterns(config, 'alpha_pattern', file)
+  const rank = fields.size('r')
+  const alpha = fields.positive('lora_alpha')
+  const stabilised = fields.flag('use_rslora', false)
+  const ranks = patterns(config, 'rank_pattern', file)
+  const alphas = patterns(config, 'alpha_pattern', file)
   return (module, storedRank) => {
     const r = ranks(module) ?? rank
     if (r !== storedRank) throw unsupported(file, `rank ${r} for ${module}`, `its lora_A has rank ${storedRank}`)

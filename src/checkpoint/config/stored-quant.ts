@@ -89,8 +89,8 @@ function parseGptq(fields: Fields, config: JsonObject): StoredQuant {
 }
 
 function parseAwq(fields: Fields, config: JsonObject): StoredQuant {
-  const bits = config['bits'] ?? config['w_bit'],
-    version = config['version'] ?? 'gemm'
+  const bits = config['bits'] ?? config['w_bit']
+  const version = config['version'] ?? 'gemm'
   if (bits !== 4 || config['zero_point'] !== true || String(version).toLowerCase() !== 'gemm') {
     unsupported(
       fields,

@@ -92,8 +92,8 @@ function findDisagreement(route: readonly RouteSpan[]): [ServerRecord, ServerRec
 function disagree(a: ServerRecord, b: ServerRecord): boolean {
   const until = Math.min(a.end, b.end)
   for (let block = Math.max(a.start, b.start); block < until; block++) {
-    const ofA = a.blockDigests[block - a.start],
-      ofB = b.blockDigests[block - b.start]
+    const ofA = a.blockDigests[block - a.start]
+    const ofB = b.blockDigests[block - b.start]
     if (ofA !== undefined && ofB !== undefined && ofA !== ofB) return true
   }
   return false

@@ -84,8 +84,8 @@ export class InputLog implements SpanInputs {
     if (until > this.#until) return undefined
     const parts: Activations[] = []
     for (let at = from; at < until;) {
-      const index = Math.floor(at / CHUNK_TOKENS),
-        first = index * CHUNK_TOKENS
+      const index = Math.floor(at / CHUNK_TOKENS)
+      const first = index * CHUNK_TOKENS
       const end = Math.min(until, first + CHUNK_TOKENS)
       parts.push(sliceRows(this.#chunks[index]!.rows, at - first, end - first))
       at = end
