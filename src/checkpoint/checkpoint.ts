@@ -1,6 +1,6 @@
-// Floor checkpoint/: a model's files as Hugging Face stores them. Rooms, from the ground up: files/ (JSON, errors, atomic
-// writes), config/ (what kind of model), weights/ (where each tensor lies, and its bytes), adapter/ (LoRA), tokenizer/
-// (text to ids), hub/ (files that are not here yet). The files beside them open a model or an adapter as a whole.
+// Floor checkpoint/: a model's files as Hugging Face stores them. Rooms, from the ground up: files/ (JSON, errors,
+// atomic writes), config/ (what kind of model), weights/ (where each tensor lies, and its bytes), adapter/ (LoRA),
+// tokenizer/ (text to ids), hub/ (files that are not here yet). The files beside them open a model or an adapter.
 
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'

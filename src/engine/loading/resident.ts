@@ -123,7 +123,7 @@ export interface ResidentBlocksOptions {
 }
 
 /**
- * Blocks one after the other, as `loadResidentBlock`; `sourcesOf` is asked for each block's sources when its turn comes.
+ * Blocks one after the other, as `loadResidentBlock`; `sourcesOf` is asked for a block's sources when its turn comes.
  * Nothing is left behind of a failure.
  */
 export function loadResidentBlocks(
