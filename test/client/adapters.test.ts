@@ -6,7 +6,7 @@ import { type Adapter, openAdapter } from '../../src/checkpoint/adapter/adapter.
 import { AdapterDigest, CLIENT_ADAPTER, type LoadedModule } from '../../src/checkpoint/adapter/adapter-digest.ts'
 import type { LocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
-import type { ActiveAdapter } from '../../src/client/remote/active-adapter.ts'
+import type { ActiveAdapter } from '../../src/client/remote/adapters/active-adapter.ts'
 import type { Request } from '../../src/swarm/frames/messages.ts'
 import { asFloat32, fromFloat32 } from '../../src/tensor/tensor.ts'
 import { maxError } from '../families/support.ts'

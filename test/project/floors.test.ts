@@ -77,6 +77,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'chat-session',
     '.',
   ],
+  'client/remote': ['seen', 'routes', 'steps', 'adapters', '.'],
+  'client/session': ['inputs', 'server', 'chain', 'steps', 'repair', '.'],
 }
 
 const imports = await readImports(new URL('../../src', import.meta.url).pathname)

@@ -1,7 +1,7 @@
 import { parseReplayCopies } from '../values/replay-copies.ts'
 import { parseWireDType } from '../values/wire-dtype.ts'
 import type { Logger } from 'pino'
-import { loadAdapter } from '../../client/remote/active-adapter.ts'
+import { loadAdapter } from '../../client/remote/adapters/active-adapter.ts'
 import type { Classifier } from '../../client/tuned/classifier.ts'
 import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'

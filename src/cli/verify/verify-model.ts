@@ -1,15 +1,15 @@
 import { shortPeer } from '../terminal/short-peer.ts'
 import { describeWaiting } from '../terminal/text-printer.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
-import type { RouteHop } from '../../client/session/route-hop.ts'
-import { isRounded, type ServerChoiceOptions } from '../../client/remote/server-choice.ts'
+import type { RouteHop } from '../../client/session/server/route-hop.ts'
+import { isRounded, type ServerChoiceOptions } from '../../client/remote/routes/server-choice.ts'
 import type { Golden } from '../../client/verification/golden.ts'
 import type { VerifyRow } from '../../client/verification/rows.ts'
 import { uncheckable, verifyPartition } from '../../client/verification/verify.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import { startLocalSwarm } from '../process/local-swarm.ts'
-import type { WireChoice } from '../../client/remote/wire-dtype.ts'
+import type { WireChoice } from '../../client/remote/routes/wire-dtype.ts'
 import type { ReplayCopies } from '../../client/session/open.ts'
 
 /** What to verify, and on which servers. */
