@@ -22,7 +22,7 @@ export class SharedTurns {
 
   /** To be awaited before each piece of work, unless it is undefined: then it is time for it now. */
   next(): Promise<void> | undefined {
-    if (!this.#isBusy && !this.#isUsedUp()) {
+    if (!this.#isBusy && this.#tryTakeTurn()) {
       this.#isBusy = true
       this.#goOnBehind()
       return undefined
@@ -35,11 +35,12 @@ export class SharedTurns {
     })
   }
 
-  #isUsedUp(): boolean {
-    if (this.#began !== undefined) return this.#now() - this.#began >= this.#budgetMs
+  /** Takes a place in this turn, which begins with the first one; false where the turn is used up. */
+  #tryTakeTurn(): boolean {
+    if (this.#began !== undefined) return this.#now() - this.#began < this.#budgetMs
     this.#began = this.#now()
     setImmediate(this.#endTurn)
-    return false
+    return true
   }
 
   readonly #endTurn = (): void => {
@@ -54,11 +55,11 @@ export class SharedTurns {
   readonly #goOn = (): void => {
     if (this.#waiting.length === 0) {
       this.#isBusy = false
-    } else if (this.#isUsedUp()) {
-      setImmediate(this.#goOn)
-    } else {
+    } else if (this.#tryTakeTurn()) {
       this.#waiting.shift()!()
       this.#goOnBehind()
+    } else {
+      setImmediate(this.#goOn)
     }
   }
 }

@@ -39,6 +39,6 @@ export class RowSampler {
     if (command.type === 'choose') return this.#texts.get(command.textId)!.choose(rows)
     const { steps, textId } = command
     const logits = steps.map((_, i) => rows.subarray(i * outputSize, (i + 1) * outputSize))
-    return this.#beams.get(textId)!.candidates(logits, steps)
+    return this.#beams.get(textId)!.advance(logits, steps)
   }
 }
