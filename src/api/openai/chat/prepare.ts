@@ -77,8 +77,8 @@ export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, sig
 }
 
 /**
- * The text that the model continues. Throws `CHAT_TEMPLATE`, the signal's reason, and an `ApiError` where a last message
- * is to be continued that cannot be.
+ * The text that the model continues. Throws `CHAT_TEMPLATE`, the signal's reason, and an `ApiError` where a last
+ * message is to be continued that cannot be.
  */
 export async function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
   const { source, printer } = served.chat
