@@ -57,10 +57,10 @@ export class BeamsState {
   }
 
   /**
-   * The best continuations, best first, from the logits [vocab] after each running beam. `steps` says how each running
-   * beam continues one of the step before. Throws as `Sampler` does.
+   * Goes on to the next step: `steps` says how each running beam continues one of the step before. Returns the best
+   * continuations, best first, from the logits [vocab] after each of them. Throws as `Sampler` does.
    */
-  candidates(logits: readonly Float32Array[], steps: readonly BeamStep[]): BeamCandidate[] {
+  advance(logits: readonly Float32Array[], steps: readonly BeamStep[]): BeamCandidate[] {
     this.#beams = steps.map(({ parent, tokenId }) => {
       const ids = this.#beams[parent]!
       return tokenId === undefined ? ids : [...ids, tokenId]

@@ -10,7 +10,7 @@ import { parseRequest } from '../openai/fields.ts'
 import { timingsOf } from '../openai/usage.ts'
 import type { MessageContext } from './context.ts'
 import { anthropicError } from './errors.ts'
-import { inputOf, messageUsage, stopReasonOf } from './message.ts'
+import { editsOf, inputOf, messageUsage, stopReasonOf } from './message.ts'
 import { COUNT_REQUEST, MESSAGE_REQUEST } from './request.ts'
 import { streamMessage } from './stream.ts'
 import { MESSAGE_NAMES, toChat } from './to-chat.ts'
@@ -64,6 +64,7 @@ async function sendMessage({ modules, exchange, body, prepared, id }: MessageCon
       ...toolCalls.map((call) => ({ type: 'tool_use', id: call.id, name: call.name, input: inputOf(call.arguments) })),
     ],
     ...stopReasonOf(answer.end, answer.stopString, body.stop_sequences ?? []),
+    ...editsOf(body),
     usage: messageUsage(summary),
     timings: timingsOf(summary),
     ...(wantsChain(exchange) && { petals: chainOf(summary) }),

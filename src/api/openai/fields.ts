@@ -20,15 +20,11 @@ const logitBias = z
 
 const MAX_TEXTS = 128
 
-/** What all requests for texts have in common: OpenAI's fields, and those that vLLM and llama.cpp added. */
-export const GENERATION_FIELDS = {
-  model: optional(z.string()),
+/** How tokens are chosen, and what ends a text: OpenAI's fields, and those that vLLM and llama.cpp added. */
+export const SAMPLING_FIELDS = {
   temperature: optional(z.number().min(0).max(2)),
   top_p: optional(z.number().min(0).max(1)),
-  n: optional(z.int().min(1).max(MAX_TEXTS)),
   stop: optional(stop),
-  stream: optional(z.boolean()),
-  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
   logit_bias: optional(logitBias),
   presence_penalty: optional(z.number().min(-2).max(2)),
   frequency_penalty: optional(z.number().min(-2).max(2)),
@@ -41,6 +37,16 @@ export const GENERATION_FIELDS = {
   stop_token_ids: optional(z.array(z.int().min(0)).max(64)),
   ignore_eos: optional(z.boolean()),
   min_tokens: optional(z.int().min(0)),
+  skip_special_tokens: optional(z.boolean()),
+}
+
+/** What all of OpenAI's requests for texts have in common. */
+export const GENERATION_FIELDS = {
+  ...SAMPLING_FIELDS,
+  model: optional(z.string()),
+  n: optional(z.int().min(1).max(MAX_TEXTS)),
+  stream: optional(z.boolean()),
+  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
   return_token_ids: optional(z.boolean()),
   return_tokens_as_token_ids: optional(z.boolean()),
 }

@@ -18,6 +18,8 @@ const TEXT = z.object({
   return_token_strs: optional(z.boolean()),
 })
 
+const STRINGS = TEXT.pick({ return_token_strs: true })
+
 const IDS = z.object({
   model: optional(z.string()),
   tokens: z.custom<number[]>(isIds, 'must be a list of token ids: whole numbers from 0'),
@@ -78,12 +80,22 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
   ]
 }
 
+/** Where the text of a request is. */
+const TEXTS = ['messages', 'prompt', 'content'] as const
+
+function isGiven(body: unknown, field: string): boolean {
+  const value = typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[field] : undefined
+  return value !== undefined && value !== null
+}
+
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
 async function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
-  if (typeof raw === 'object' && raw !== null && 'messages' in raw && raw.messages !== null) {
+  const given = TEXTS.filter((field) => isGiven(raw, field))
+  if (given.length > 1) throw badRequest(`${given[1]}: give either ${given[0]} or this`, given[1])
+  if (given[0] === 'messages') {
     const body = parseRequest(CHAT_REQUEST, raw)
     const chosen = catalog.find(body.model, exchange)
-    const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
+    const { return_token_strs: withStrings = false } = parseRequest(STRINGS, raw)
     return {
       served: chosen.served,
       text: await chatPrompt(chosen, body, exchange.signal),

@@ -61,7 +61,7 @@ export class RowSampler {
     if (command.type === 'choose') return this.#choose(this.#texts.get(command.textId)!, rows)
     const { steps, textId } = command
     const logits = steps.map((_, i) => rows.subarray(i * outputSize, (i + 1) * outputSize))
-    return this.#beams.get(textId)!.candidates(logits, steps)
+    return this.#beams.get(textId)!.advance(logits, steps)
   }
 
   #choose(text: TextState, logits: Float32Array): Sample {

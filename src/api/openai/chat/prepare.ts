@@ -5,6 +5,7 @@ import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
+import { checkContinued, upToFinalMessage } from './continued.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -50,7 +51,12 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest, signal
       model: chosen,
       prompts: [promptIds],
       n,
-      options: { ...options, maxNewTokens, constraint, skipSpecialTokens },
+      options: {
+        ...options,
+        maxNewTokens,
+        constraint,
+        skipSpecialTokens: skipSpecialTokens && body.skip_special_tokens !== false,
+      },
       // What cannot be remembered is encoded again.
       ...(n === 1 && { onText: ({ text, tokenIds }) => void known.append(text, tokenIds).catch(() => undefined) }),
     },
@@ -70,17 +76,24 @@ export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, sig
   return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
-/** The text that the model continues. Throws `CHAT_TEMPLATE`, or the signal's reason. */
-export function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
+/**
+ * The text that the model continues. Throws `CHAT_TEMPLATE`, the signal's reason, and an `ApiError` where a last
+ * message is to be continued that cannot be.
+ */
+export async function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
   const { source, printer } = served.chat
   const { tools, choice } = toolUseOf(body)
+  const messages = templateMessages(body.messages, source.text)
+  const continues = body.continue_final_message === true
+  if (continues) checkContinued(body, messages)
   const options = {
-    addGenerationPrompt: body.add_generation_prompt,
+    addGenerationPrompt: continues ? false : body.add_generation_prompt,
     tools: choice === 'none' ? [] : tools,
     variables: {
       ...(body.reasoning_effort !== undefined && { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs,
     },
   }
-  return printer.print(templateMessages(body.messages, source.text), options, signal)
+  const prompt = await printer.print(messages, options, signal)
+  return continues ? upToFinalMessage(prompt, messages) : prompt
 }
