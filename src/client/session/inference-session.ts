@@ -1,3 +1,8 @@
+// Room session/: one sequence's KV caches on a chain of servers, which survive the loss of any of them. Rooms, from the
+// ground up: inputs/ (what the client keeps, for repairs, of what spans were sent), server/ (the session on one server,
+// and whether that one still lives), chain/ (which servers, one after another), steps/ (hidden states through all of
+// them), repair/ (lost servers replaced, sessions forked).
+
 import { EventEmitter } from 'node:events'
 import { PetalsError, UsageError, isTransient } from '../../base/errors.ts'
 import { knows } from '../../swarm/protocol-version.ts'
@@ -5,20 +10,21 @@ import type { Activations } from '../../tensor/activations.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations } from '../../tensor/travel.ts'
-import { NoRouteError } from '../remote/routing.ts'
+import { NoRouteError } from '../remote/routes/routing.ts'
 import type { SwarmAccess } from '../remote/swarm-access.ts'
-import type { Chain, ChainOptions } from './chain.ts'
-import { CopyPuller } from './copy-puller.ts'
-import { checkFork } from './fork.ts'
-import type { Link } from './link.ts'
-import { type RepairOptions, Repairs } from './repairs.ts'
-import type { SessionEvents } from './reports.ts'
-import { RootInputs } from './root-inputs.ts'
+import type { Chain, ChainOptions } from './chain/chain.ts'
+import { CopyPuller } from './steps/copy-puller.ts'
+import { checkFork } from './repair/fork.ts'
+import type { Link } from './server/link.ts'
+import { type RepairOptions, Repairs } from './repair/repairs.ts'
+import type { SessionEvents } from './repair/reports.ts'
+import { RootInputs } from './inputs/root-inputs.ts'
 import { traceSession } from './session-span.ts'
-import type { ForkOptions, StepOptions } from './step-options.ts'
-import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
+import type { StepOptions } from './step-options.ts'
+import type { ForkOptions } from './repair/fork.ts'
+import { StepAbortedError, StepRunner, UnsoundStepError } from './steps/step-runner.ts'
 
-export type { Recovery, Waiting } from './reports.ts'
+export type { Recovery, Waiting } from './repair/reports.ts'
 
 /** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions, RepairOptions {

@@ -12,6 +12,7 @@ import { RECORD_NAMESPACE, recordValidator, selectRecord } from '../records/dht-
 import type { DialGuard } from '../guards/dial-guard.ts'
 import { BoundedDatastore } from '../guards/bounded-datastore.ts'
 import { joiningWrites } from '../guards/joined-writes.ts'
+import { rememberProtocols } from '../guards/known-protocols.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
 import { privateNetwork } from '../guards/private-network.ts'
 import { guardedYamux } from '../guards/yamux.ts'
@@ -48,7 +49,7 @@ export async function buildLibp2p({
   gate,
   metrics,
 }: Libp2pOptions): Promise<SwarmLibp2p> {
-  return await createLibp2p({
+  const libp2p = await createLibp2p({
     start: false,
     privateKey: identity,
     nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
@@ -112,4 +113,6 @@ export async function buildLibp2p({
       }),
     },
   })
+  rememberProtocols(libp2p.peerStore)
+  return libp2p
 }

@@ -32,7 +32,7 @@ export async function logitsAfter(source: Checkpoint | string, ids: readonly num
 }
 
 function sessionOf(graph: Graph, slices: ReadonlyMap<string, TensorSlice>): Promise<ort.InferenceSession> {
-  const reader = new ParameterReader(slices, new WeightMemory())
+  const reader = new ParameterReader({ slices, memory: new WeightMemory() })
   const values = new Map(graph.parameters.map((each) => [each.name, reader.read(each, { lent: false })]))
   const { name, inputs, outputs, constants, nodes } = graph
   const parameters = graph.parameters.map((each) => ({ ...each, placement: 'inline' as const }))

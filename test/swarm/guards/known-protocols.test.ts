@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { PeerData, PeerStore } from '@libp2p/interface'
+import { rememberProtocols } from '../../../src/swarm/guards/known-protocols.ts'
+
+const PEER = 'peer' as unknown as Parameters<PeerStore['merge']>[0]
+const OTHER = 'other' as unknown as Parameters<PeerStore['merge']>[0]
+
+function counting(): { store: PeerStore; written: PeerData[]; wait: (ms: number) => void } {
+  const written: PeerData[] = []
+  let now = 0
+  const store = {
+    merge: async (id: unknown, data: PeerData) => {
+      written.push(data)
+      return { id, number: written.length }
+    },
+  } as unknown as PeerStore
+  rememberProtocols(store, () => now)
+  return { store, written, wait: (ms) => (now += ms) }
+}
+
+test('that a peer speaks a protocol is written down once a minute, for each peer and protocol', async () => {
+  const { store, written, wait } = counting()
+  const first = await store.merge(PEER, { protocols: ['/a'] })
+  assert.equal(await store.merge(PEER, { protocols: ['/a'] }), first)
+  await store.merge(PEER, { protocols: ['/b'] })
+  await store.merge(OTHER, { protocols: ['/a'] })
+  assert.equal(written.length, 3)
+  wait(59_000)
+  await store.merge(PEER, { protocols: ['/a'] })
+  assert.equal(written.length, 3)
+  wait(2000)
+  await store.merge(PEER, { protocols: ['/a'] })
+  assert.equal(written.length, 4)
+})
+
+test('whatever else is told of a peer is written each time', async () => {
+  const { store, written } = counting()
+  const told: PeerData[] = [{ protocols: ['/a', '/b'] }, { protocols: ['/a'], tags: { kept: { value: 1 } } }, {}]
+  for (const data of [...told, ...told]) await store.merge(PEER, data)
+  assert.deepEqual(written, [...told, ...told])
+})
+
+test('what could not be written is tried again', async () => {
+  let calls = 0
+  const store = {
+    merge: () => {
+      calls += 1
+      return Promise.reject(new Error('full'))
+    },
+  } as unknown as PeerStore
+  rememberProtocols(store)
+  for (let i = 0; i < 2; i++) await assert.rejects(store.merge(PEER, { protocols: ['/a'] }), /full/)
+  assert.equal(calls, 2)
+})
