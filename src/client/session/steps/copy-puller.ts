@@ -97,7 +97,7 @@ export class CopyPuller {
   async #pullOne({ before, inputs }: { before: RemoteSession; inputs: SpanInputs }): Promise<boolean> {
     const { numbers, position: end } = this.#source
     const [epoch, position] = [numbers.epoch, inputs.until]
-    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.rowBytes)))
+    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.form.rowBytes)))
     const began = performance.now()
     try {
       const fetched = await before.request({ kind: 'fetch', position, until }, 'fetched', ANSWER_TIMEOUT_MS)
