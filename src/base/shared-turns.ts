@@ -10,6 +10,8 @@ export class SharedTurns {
   readonly #budgetMs: number
   readonly #now: () => number
   readonly #waiting: (() => void)[] = []
+  /** What is to be done once for all pieces of a turn. */
+  #behind: (() => void)[] = []
   /** When the first piece of this turn began. */
   #began: number | undefined
   /** Whether a piece is being done, or others wait for a turn. */
@@ -33,6 +35,15 @@ export class SharedTurns {
       this.#isBusy = true
       setImmediate(this.#goOn)
     })
+  }
+
+  /**
+   * Calls `work` behind all pieces of this turn, or where none is being done behind what is under way: what they send
+   * goes out together.
+   */
+  behind(work: () => void): void {
+    if (this.#isBusy) this.#behind.push(work)
+    else process.nextTick(work)
   }
 
   /** Takes a place in this turn, which begins with the first one and ends by `endTurn`; false where it is used up. */
@@ -60,12 +71,21 @@ export class SharedTurns {
   readonly #goOn = (): void => {
     if (this.#waiting.length === 0) {
       this.#isBusy = false
+      this.#endPieces()
     } else if (this.#tryTakeTurn(this.#endTurn)) {
       this.#waiting.shift()!()
       this.#goOnBehind()
     } else {
       setImmediate(this.#goOn)
+      this.#endPieces()
     }
+  }
+
+  #endPieces(): void {
+    if (this.#behind.length === 0) return
+    const all = this.#behind
+    this.#behind = []
+    for (const work of all) work()
   }
 }
 
