@@ -16,6 +16,8 @@ export class SharedTurns {
   #began: number | undefined
   /** Whether a piece is being done, or others wait for a turn. */
   #isBusy = false
+  /** Whether pieces of this turn are being done, one after another. */
+  #isInPieces = false
 
   constructor(budgetMs = BUDGET_MS, now: () => number = () => performance.now()) {
     this.#budgetMs = budgetMs
@@ -26,6 +28,7 @@ export class SharedTurns {
   next(): Promise<void> | undefined {
     if (!this.#isBusy && this.#tryTakeTurn(this.#endNextTurn)) {
       this.#isBusy = true
+      this.#isInPieces = true
       this.#goOnBehind()
       return undefined
     }
@@ -42,7 +45,7 @@ export class SharedTurns {
    * goes out together.
    */
   behind(work: () => void): void {
-    if (this.#isBusy) this.#behind.push(work)
+    if (this.#isInPieces) this.#behind.push(work)
     else process.nextTick(work)
   }
 
@@ -73,6 +76,7 @@ export class SharedTurns {
       this.#isBusy = false
       this.#endPieces()
     } else if (this.#tryTakeTurn(this.#endTurn)) {
+      this.#isInPieces = true
       this.#waiting.shift()!()
       this.#goOnBehind()
     } else {
@@ -82,6 +86,7 @@ export class SharedTurns {
   }
 
   #endPieces(): void {
+    this.#isInPieces = false
     if (this.#behind.length === 0) return
     const all = this.#behind
     this.#behind = []

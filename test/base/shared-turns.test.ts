@@ -109,3 +109,20 @@ test('what all pieces of a turn have in common comes behind the last of them', a
   await nextTurn()
   assert.equal(order.at(-1), 'alone')
 })
+
+test('what comes between turns does not wait for the pieces of the next', async () => {
+  const { turns, spend } = clock()
+  const order: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  setImmediate(() => {
+    void turns.next()
+    spend(5)
+    void turns.next()!.then(() => {
+      order.push('next piece')
+      resolve()
+    })
+    setImmediate(() => turns.behind(() => order.push('between')))
+  })
+  await promise
+  assert.deepEqual(order, ['between', 'next piece'])
+})
