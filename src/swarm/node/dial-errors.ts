@@ -25,8 +25,8 @@ export async function describeDialError(error: unknown, context: DialContext): P
     const places = peer.multiaddrs.map(placeOf).join(', ')
     return new SwarmError(
       'SWARM_HANDSHAKE',
-      `${places}: peer ${cleanText(other, 64)} answers there, not peer ${peer.peerId}: was its identity file lost, or ` +
-        'the address given to another node? Name the peer that is there, if it is the right one',
+      `${places}: peer ${cleanText(other, 64)} answers there, not peer ${peer.peerId}: was its identity file lost, ` +
+        'or the address given to another node? Name the peer that is there, if it is the right one',
       { cause: error },
     )
   }
