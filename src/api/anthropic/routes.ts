@@ -26,7 +26,9 @@ export function messageRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(MESSAGE_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const prepared = await inFieldNames(MESSAGE_NAMES, async () => prepareChat(chosen, toChat(body)))
+        const prepared = await inFieldNames(MESSAGE_NAMES, async () =>
+          prepareChat(chosen, toChat(body), exchange.signal),
+        )
         const context = { modules, exchange, body, prepared, id: `msg_${randomUUID().replaceAll('-', '')}` }
         await (body.stream === true ? streamMessage(context) : sendMessage(context))
       },
@@ -38,7 +40,7 @@ export function messageRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(COUNT_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const ids = await inFieldNames(MESSAGE_NAMES, async () => promptTokensOf(chosen, toChat(body)))
+        const ids = await inFieldNames(MESSAGE_NAMES, async () => promptTokensOf(chosen, toChat(body), exchange.signal))
         exchange.sendJson(200, { input_tokens: ids.length })
       },
     },

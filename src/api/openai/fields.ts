@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import { checkSize } from './request-size.ts'
 
 /** A field that may be left out, or be null, which many clients send for the same. */
 export function optional<T extends z.ZodType>(schema: T) {
@@ -58,6 +59,7 @@ export type GenerationFields = z.output<typeof GENERATION>
  * names what is wrong.
  */
 export function parseRequest<T extends z.ZodType>(schema: T, body: unknown, where?: string): z.output<T> {
+  checkSize(schema, body)
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data
   const issue = innermost(error.issues[0]!)

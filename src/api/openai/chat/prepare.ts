@@ -20,7 +20,7 @@ export interface PreparedChat {
 }
 
 /** Throws an `ApiError`, `CHAT_TEMPLATE` and `USAGE`. */
-export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<PreparedChat> {
+export async function prepareChat(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<PreparedChat> {
   const { served } = chosen
   const { chat } = served
   const { n = 1 } = body
@@ -31,7 +31,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   if (older !== undefined && newer !== older)
     throw badRequest(`max_tokens: ${older} is not max_completion_tokens, ${newer}: give one of them`, 'max_tokens')
   const { generation } = served.model.checkpoint
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
   const known = await served.histories!.extend(prompt)
   const promptIds = known.ids
@@ -68,31 +68,32 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
  * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template, and
  * for what no model would take.
  */
-export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
+export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<number[]> {
   const { served } = chosen
   const tokenizer = served.model.tokenizer!
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
   return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
 /**
- * The text that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` where a last message is to be continued
- * that cannot be.
+ * The text that the model continues. Throws `CHAT_TEMPLATE`, the signal's reason, and an `ApiError` where a last
+ * message is to be continued that cannot be.
  */
-export function chatPrompt({ served }: ChosenModel, body: ChatRequest): string {
-  const { template, templateText } = served.chat
+export async function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
+  const { source, printer } = served.chat
   const { tools, choice } = toolUseOf(body)
-  const messages = templateMessages(body.messages, templateText)
+  const messages = templateMessages(body.messages, source.text)
   const continues = body.continue_final_message === true
   if (continues) checkContinued(body, messages)
-  const prompt = template.render(messages, {
+  const options = {
     addGenerationPrompt: continues ? false : body.add_generation_prompt,
     tools: choice === 'none' ? [] : tools,
     variables: {
       ...(body.reasoning_effort !== undefined && { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs,
     },
-  })
+  }
+  const prompt = await printer.print(messages, options, signal)
   return continues ? upToFinalMessage(prompt, messages) : prompt
 }

@@ -27,7 +27,9 @@ export function responseRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
         const chosen = modules.catalog.find(body.model, exchange)
-        const prepared = await inFieldNames(namesOf(body), async () => prepareChat(chosen, toChat(body)))
+        const prepared = await inFieldNames(namesOf(body), async () =>
+          prepareChat(chosen, toChat(body), exchange.signal),
+        )
         const id = `resp_${randomUUID().replaceAll('-', '')}`
         const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
         if (body.stream === true) return streamResponse(context)
@@ -40,7 +42,7 @@ export function responseRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
         const chosen = modules.catalog.find(body.model, exchange)
-        const ids = await inFieldNames(namesOf(body), async () => promptTokensOf(chosen, toChat(body)))
+        const ids = await inFieldNames(namesOf(body), async () => promptTokensOf(chosen, toChat(body), exchange.signal))
         exchange.sendJson(200, { object: 'response.input_tokens', input_tokens: ids.length })
       },
     },
