@@ -9,17 +9,18 @@ import type { Adapter } from '../../checkpoint/adapter.ts'
 import { CLIENT_ADAPTER } from '../../checkpoint/adapter/adapter-digest.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs } from '../../families/graphs.ts'
-import type { Device } from '../../runtime/device.ts'
+import { CPU, type Device } from '../../runtime/device.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import type { BlockRange } from '../cache/kv-cache.ts'
-import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
+import { AdapterMemory, type AdapterRanks, ranksWithin } from './adapter-memory.ts'
 import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
 import { type WriteCalls, type WriteJob, isQuickToWrite, writeInPieces } from './write-adapter.ts'
 
 export interface AdapterSpan {
   readonly config: ModelConfig
+  /** Where adapters lie. */
   readonly device: Device
   readonly dtype: FloatDType
   /** Of the model's blocks, the first that is held. */
@@ -28,13 +29,13 @@ export interface AdapterSpan {
 
 /** An adapter in use: its ranks stay where they are until `release`. */
 export interface AdapterUse {
-  readonly range: RankRange
+  readonly range: AdapterRanks
   readonly modules: readonly FittedModule[]
   release(): void
 }
 
 interface Loaded {
-  readonly range: RankRange
+  readonly range: AdapterRanks
   readonly ready: Promise<void>
   users: number
 }
@@ -50,6 +51,7 @@ export class Adapters {
   /** In the order of their last use. */
   readonly #loaded = new Map<string, Loaded>()
   readonly #closing = new AbortController()
+  #nextId = 1
 
   /** Without memory for them there are none. */
   constructor(memory: AdapterMemory | undefined, span: AdapterSpan) {
@@ -60,6 +62,11 @@ export class Adapters {
   /** Where they lie, for each block of a span that has a place for them. */
   get stacks(): AdapterMemory['blocks'] | undefined {
     return this.#memory?.blocks
+  }
+
+  /** How many ranks there is room for. */
+  get ranks(): number {
+    return this.#memory?.ranks ?? 0
   }
 
   /** Those that anybody may use. */
@@ -82,10 +89,10 @@ export class Adapters {
   /** Throws `ADAPTER_MISFIT`, and `ADAPTER_MEMORY` for one that would never fit. */
   add(adapter: Adapter): void {
     const fitted = fitAdapter(adapter, this.#span.config)
-    if (fitted.rank > this.#ranks) {
+    if (fitted.rank > this.ranks) {
       throw new PetalsError(
         'ADAPTER_MEMORY',
-        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more ` +
+        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.ranks}: serve with more ` +
           '--adapter-memory',
       )
     }
@@ -131,12 +138,8 @@ export class Adapters {
     this.#memory?.release()
   }
 
-  get #ranks(): number {
-    return this.#memory?.ranks ?? 0
-  }
-
   #load(adapter: FittedAdapter): Loaded {
-    const range = { first: this.#makeRoom(adapter), ranks: adapter.rank }
+    const range = { first: this.#makeRoom(adapter), ranks: adapter.rank, id: this.#nextId++ }
     const { start, device, dtype } = this.#span
     const places = (this.stacks ?? []).flatMap((stacks, i) =>
       stacks.map((stack) => ({
@@ -171,7 +174,7 @@ export class Adapters {
       if (range.first - first >= ranks) return first
       first = range.first + range.ranks
     }
-    return this.#ranks - first >= ranks ? first : undefined
+    return this.ranks - first >= ranks ? first : undefined
   }
 }
 
@@ -185,10 +188,19 @@ export function openAdapters(options: LoadOptions): Adapters {
     end,
     adapterBytes = 0,
   } = options
-  const span = { config, device, dtype, start }
+  const home = homeOf(device)
+  const span = { config, device: home, dtype, start }
   if (adapterBytes === 0) return new Adapters(undefined, span)
   const graphs = blockGraphs(config, targetOf(options), start, end)
-  return new Adapters(new AdapterMemory(device, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
+  return new Adapters(new AdapterMemory(home, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
+}
+
+/**
+ * Where adapters lie: on WebGPU, whose memory has no addresses, in this process's, out of which the engine thread
+ * copies those that it runs.
+ */
+function homeOf(device: Device): Device {
+  return device.kind === 'webgpu' ? CPU : device
 }
 
 async function writeInThread(job: WriteJob): Promise<void> {
