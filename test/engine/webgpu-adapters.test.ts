@@ -86,6 +86,26 @@ describe('adapters on WebGPU', ON_WEBGPU, () => {
     assert.equal(webGpuProcess.allocatedBytes, before)
   })
 
+  it('of other ranks take whole units of them, filled up with zeros', PATIENTLY, async (context) => {
+    const both = await loadWithAdapters(8)
+    context.after(() => both.close())
+    const { hiddenSize } = both.cpu.config
+    const random = seededRandom(24)
+    const { modules } = await openAdapter(join(ADAPTERS, 'llama-patterns'))
+    const [query] = modules.filter(({ name }) => name.includes('q_proj'))
+    for (const rank of [1, 3, 6]) {
+      const [a, b] = [states(random, rank, hiddenSize), states(random, hiddenSize, rank)]
+      const adapter = { name: `rank ${rank}`, modules: [{ ...query!, a, b }] }
+      for (const engine of [both.cpu, both.gpu]) engine.adapters.add(adapter)
+      const pair = await both.open({ adapter: adapter.name })
+      for (const tokens of [5, 1]) await pair.step(states(random, tokens, hiddenSize))
+      pair.release()
+      const use = await both.gpu.adapters.acquire(adapter.name)
+      use.release()
+      assert.equal(use.range.ranks, rank <= 4 ? 4 : 8)
+    }
+  })
+
   for (const quant of ['int8', 'int4', 'nf4'] as const)
     it(`are added to weights in ${quant} no worse than on a CPU`, PATIENTLY, async (context) => {
       const [exact, both] = await Promise.all([loadWithAdapters(4), loadWithAdapters(4, { quant })])

@@ -25,7 +25,12 @@ export interface AdapterSpan {
   readonly dtype: FloatDType
   /** Of the model's blocks, the first that is held. */
   readonly start: number
+  /** Adapters take whole numbers of so many ranks, the rest of which are zeros; 1 by default. */
+  readonly rankUnit?: number | undefined
 }
+
+/** WebGPU has other kernels for products of other widths, which would be compiled when somebody first asks for one. */
+const WEBGPU_RANK_UNIT = 4
 
 /** An adapter in use: its ranks stay where they are until `release`. */
 export interface AdapterUse {
@@ -89,7 +94,7 @@ export class Adapters {
   /** Throws `ADAPTER_MISFIT`, and `ADAPTER_MEMORY` for one that would never fit. */
   add(adapter: Adapter): void {
     const fitted = fitAdapter(adapter, this.#span.config)
-    if (fitted.rank > this.ranks) {
+    if (this.#ranksOf(fitted) > this.ranks) {
       throw new PetalsError(
         'ADAPTER_MEMORY',
         `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.ranks}: serve with more ` +
@@ -139,7 +144,7 @@ export class Adapters {
   }
 
   #load(adapter: FittedAdapter): Loaded {
-    const range = { first: this.#makeRoom(adapter), ranks: adapter.rank, id: this.#nextId++ }
+    const range = { first: this.#makeRoom(adapter), ranks: this.#ranksOf(adapter), id: this.#nextId++ }
     const { start, device, dtype } = this.#span
     const places = (this.stacks ?? []).flatMap((stacks, i) =>
       stacks.map((stack) => ({
@@ -152,9 +157,15 @@ export class Adapters {
     return { range, users: 0, ready }
   }
 
-  #makeRoom({ name, rank }: FittedAdapter): number {
+  #ranksOf({ rank }: FittedAdapter): number {
+    const { rankUnit = 1 } = this.#span
+    return Math.ceil(rank / rankUnit) * rankUnit
+  }
+
+  #makeRoom(adapter: FittedAdapter): number {
+    const { name, rank } = adapter
     for (;;) {
-      const first = this.#findRoom(rank)
+      const first = this.#findRoom(this.#ranksOf(adapter))
       if (first !== undefined) return first
       const idle = [...this.#loaded].find(([, { users }]) => users === 0)
       if (idle === undefined) {
@@ -189,7 +200,7 @@ export function openAdapters(options: LoadOptions): Adapters {
     adapterBytes = 0,
   } = options
   const home = homeOf(device)
-  const span = { config, device: home, dtype, start }
+  const span = { config, device: home, dtype, start, rankUnit: device.kind === 'webgpu' ? WEBGPU_RANK_UNIT : 1 }
   if (adapterBytes === 0) return new Adapters(undefined, span)
   const graphs = blockGraphs(config, targetOf(options), start, end)
   return new Adapters(new AdapterMemory(home, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
