@@ -92,7 +92,7 @@ describe('adapters on WebGPU', ON_WEBGPU, () => {
     const { hiddenSize } = both.cpu.config
     const random = seededRandom(24)
     const { modules } = await openAdapter(join(ADAPTERS, 'llama-patterns'))
-    const [query] = modules.filter(({ name }) => name.includes('q_proj'))
+    const query = modules.find(({ name }) => name.includes('q_proj'))
     for (const rank of [1, 3, 6]) {
       const [a, b] = [states(random, rank, hiddenSize), states(random, hiddenSize, rank)]
       const adapter = { name: `rank ${rank}`, modules: [{ ...query!, a, b }] }
