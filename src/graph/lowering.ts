@@ -1,4 +1,4 @@
-import type { Float8Quant, StoredQuant } from '../checkpoint/weights/stored-quant.ts'
+import type { Float8Quant, StoredQuant } from '../checkpoint/config/stored-quant.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { BlockFormat, QuantFormat, Quantization } from '../tensor/quantize.ts'
 import { GraphError } from './errors.ts'

@@ -5,7 +5,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'
-import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import { CLIENT_ADAPTER } from '../../checkpoint/adapter/adapter-digest.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs } from '../../families/graphs.ts'
