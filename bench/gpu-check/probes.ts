@@ -1,4 +1,4 @@
-import { openAdapter } from '../../src/checkpoint/adapter.ts'
+import { openAdapter } from '../../src/checkpoint/adapter/adapter.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { errorCode } from '../../src/base/errors.ts'
 import { Engine, type EngineOptions } from '../../src/engine/engine.ts'

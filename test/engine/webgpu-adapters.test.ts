@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { type Adapter, openAdapter } from '../../src/checkpoint/adapter.ts'
+import { type Adapter, openAdapter } from '../../src/checkpoint/adapter/adapter.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { Engine, type EngineOptions } from '../../src/engine/engine.ts'
 import { WEBGPU } from '../../src/runtime/webgpu/platform.ts'
