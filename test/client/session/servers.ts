@@ -18,6 +18,7 @@ import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Activations, WIRE_DTYPES } from '../../../src/tensor/activations.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { widen } from '../../../src/tensor/travel.ts'
+import { simulateTime } from '../../simulated-time.ts'
 import { type Handler, MemoryNetwork, type MemoryPeer } from './network.ts'
 
 const NUM_BLOCKS = 6
@@ -231,6 +232,7 @@ export class TestSwarm implements SwarmAccess {
   readonly banned = new Set<string>()
 
   constructor(t: TestContext) {
+    simulateTime(t)
     t.after(() => this.network.killAll())
   }
 

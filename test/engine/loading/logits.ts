@@ -9,6 +9,7 @@ import { blockGraphs, buildEmbedGraph, buildHeadGraph } from '../../../src/famil
 import type { Graph } from '../../../src/graph/builder.ts'
 import { encodeModel } from '../../../src/graph/encode.ts'
 import { BlockRunner, CPU } from '../../families/support.ts'
+import '../environment.ts'
 
 /** The logits after the last of `ids`, by a whole checkpoint, without threads. */
 export async function logitsAfter(source: Checkpoint | string, ids: readonly number[]): Promise<Float32Array> {

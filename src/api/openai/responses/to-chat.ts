@@ -1,6 +1,6 @@
 import { badRequest } from '../../errors/api-error.ts'
 import { CHAT_REQUEST, type ChatRequest } from '../chat/request.ts'
-import { parseRequest } from '../fields.ts'
+import { SAMPLING_FIELDS, parseRequest } from '../fields.ts'
 import type { FieldNames } from '../../errors/field-names.ts'
 import type { Item, ResponseRequest, Text } from './request.ts'
 
@@ -31,11 +31,11 @@ export function toChat(body: ResponseRequest): ChatRequest {
   const items: readonly Item[] = typeof body.input === 'string' ? [messageItem(body.input)] : body.input
   const functions = body.tools ?? []
   return parseRequest(CHAT_REQUEST, {
+    ...samplingOf(body),
     model: body.model,
     messages: [...instructions, ...messagesOf(items)],
     max_completion_tokens: body.max_output_tokens,
-    temperature: body.temperature,
-    top_p: body.top_p,
+    chat_template_kwargs: body.chat_template_kwargs,
     reasoning_effort: body.reasoning?.effort,
     parallel_tool_calls: body.parallel_tool_calls,
     ...(functions.length > 0 && {
@@ -47,6 +47,12 @@ export function toChat(body: ResponseRequest): ChatRequest {
     tool_choice: toolChoiceOf(body.tool_choice),
     response_format: responseFormatOf(body),
   })
+}
+
+/** Fields that chats have under the same names. */
+function samplingOf(body: ResponseRequest): object {
+  const names = Object.keys(SAMPLING_FIELDS) as (keyof typeof SAMPLING_FIELDS)[]
+  return Object.fromEntries(names.map((name) => [name, body[name]]))
 }
 
 /** Nothing is kept here from one request to the next. */

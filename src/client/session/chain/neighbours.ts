@@ -1,3 +1,4 @@
+import { sharedTurns } from '../../../base/shared-turns.ts'
 import type { Link } from '../server/link.ts'
 import type { RemoteSession } from '../server/remote-session.ts'
 import { type WatchdogOptions, whileAlive } from '../server/watchdog.ts'
@@ -38,6 +39,8 @@ export class Neighbours {
    */
   async connect(links: readonly Link[]): Promise<void> {
     await Promise.all(links.slice(1).map((link, i) => this.#join(links[i]!, link)))
+    // Many chains are answered at once, and then their first steps are sent.
+    await sharedTurns.next()
   }
 
   async #join(before: Link, { remote: after }: Link): Promise<void> {

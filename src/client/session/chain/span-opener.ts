@@ -148,6 +148,8 @@ export class SpanOpener {
         wireDType,
       },
     )
+    // A server answers many sessions at once.
+    await sharedTurns.next()
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote
   }
