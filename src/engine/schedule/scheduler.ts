@@ -38,9 +38,9 @@ interface Waiting<T extends Work> {
 
 /**
  * Decides what runs next, by sequences and tokens alone: it never sees a tensor or a device. All decode steps that are
- * ready are one batch; then one prefill chunk, or several short ones, in turn; passes get the time that inference leaves,
- * and a share of it where it leaves none. Within each kind it is the turn of the client that has had the fewest tokens
- * computed, and within a client of its sequences, one after the other.
+ * ready are one batch; then one prefill chunk, or several short ones, in turn; passes get the time that inference
+ * leaves, and a share of it where it leaves none. Within each kind it is the turn of the client that has had the fewest
+ * tokens computed, and within a client of its sequences, one after the other.
  */
 export class Scheduler {
   readonly #limits: SchedulerLimits

@@ -60,6 +60,14 @@ function run(commands: readonly HeadCommand[]): Map<number, EndsResult | string>
   return answers
 }
 
+/** Of each answer, whether it tells what the head takes for a row. */
+function learnt(commands: readonly HeadCommand[]): boolean[] {
+  const known: boolean[] = []
+  const post = (event: EndsEvent) => void known.push(event.type === 'done' && event.headSeconds !== undefined)
+  runs.run(commands, { post })
+  return known
+}
+
 test('texts with different options, logits and beams that wait together share one run', () => {
   open('open-text', 1, { maxNewTokens: 5 })
   open('open-text', 2, { maxNewTokens: 5, logprobs: true, suppressTokens: [2] })
@@ -135,12 +143,6 @@ test('a run that fails fails all that it was for, and the next one goes on', () 
 test('what the head takes for a row is only learnt from one that had a run to itself', () => {
   open('open-text', 1, { maxNewTokens: 5 })
   open('open-text', 2, { maxNewTokens: 5 })
-  const learnt = (commands: readonly HeadCommand[]): boolean[] => {
-    const known: boolean[] = []
-    const post = (event: EndsEvent) => void known.push(event.type === 'done' && event.headSeconds !== undefined)
-    runs.run(commands, { post })
-    return known
-  }
   assert.deepEqual(learnt([choose(1, 3)]), [true])
   assert.deepEqual(learnt([choose(1, 3), choose(2, 2)]), [false, false])
   assert.deepEqual(learnt([{ type: 'head', taskId: 9, hidden: Float32Array.of(1, 7) }]), [true])
