@@ -20,14 +20,24 @@ export interface Room {
   readonly files: readonly string[]
 }
 
-/** The rooms of test files, named by their paths from the root: those of a folder of `test/` share one. */
-export function roomsOf(files: readonly string[]): Room[] {
+/** Folders of what models are made of: their fast tests take as long as those of all other folders. */
+const MODELS = new Set(['tensor', 'checkpoint', 'graph', 'families', 'runtime', 'engine', 'bench'])
+
+/** The rooms of test files, named by their paths from the root; `isFast` says which of them wait for nothing. */
+export function roomsOf(files: readonly string[], isFast: (file: string) => boolean): Room[] {
   const rooms = new Map<string, string[]>()
   for (const file of files) {
-    const name = ALONE.some((pattern) => pattern.test(file)) ? file : file.split('/')[1]!
+    const name = roomOf(file, isFast(file))
     rooms.set(name, [...(rooms.get(name) ?? []), file])
   }
   return [...rooms].map(([name, inRoom]) => ({ name, files: inRoom }))
+}
+
+/** Fast files share two rooms, so that two cores are busy; the others of a folder of `test/` have one. */
+function roomOf(file: string, isFast: boolean): string {
+  const folder = file.split('/')[1]!
+  if (isFast) return MODELS.has(folder) ? 'fast-models' : 'fast'
+  return ALONE.some((pattern) => pattern.test(file)) ? file : folder
 }
 
 /**

@@ -16,7 +16,7 @@ import { chatRoute } from './openai/chat/handler.ts'
 import { completionRoute } from './openai/completions/handler.ts'
 import { embeddingRoute } from './openai/embeddings.ts'
 import { modelRoutes } from './openai/models.ts'
-import { responseRoute } from './openai/responses/handler.ts'
+import { responseRoutes } from './openai/responses/handler.ts'
 import { FairQueue, type QueueOptions } from './queue/fair-queue.ts'
 import { pageRoutes } from './pages/routes.ts'
 import { statusRoutes } from './status/routes.ts'
@@ -58,7 +58,7 @@ export async function startApiServer(
   const router = new Router([
     chatRoute(modules),
     completionRoute(modules),
-    responseRoute(modules),
+    ...responseRoutes(modules),
     embeddingRoute(modules),
     ...messageRoutes(modules),
     ...modelRoutes(catalog),

@@ -147,7 +147,7 @@ export class TraceExport implements Tracing, RequestTracing {
 }
 
 /** Ends the span of an HTTP request, with attributes as OpenTelemetry names them. */
-function endRequest(span: Span, { route, method, status, model }: Answered, error: unknown): void {
+function endRequest(span: Span, { route, method, status, model, hasBrokenOff }: Answered, error: unknown): void {
   const hasRoute = route !== 'none'
   span.updateName(hasRoute ? `${method} ${route}` : method)
   span.setAttributes({
@@ -156,7 +156,7 @@ function endRequest(span: Span, { route, method, status, model }: Answered, erro
     ...(hasRoute && { 'http.route': route }),
     ...(model !== undefined && { 'gen_ai.request.model': model }),
   })
-  if (status >= 500)
+  if (status >= 500 || hasBrokenOff)
     span.setAttribute('error.type', error === undefined ? String(status) : errorCode(error)).setStatus({
       code: SpanStatusCode.ERROR,
     })

@@ -1,5 +1,5 @@
 /** How long much small work may go on in one turn of the event loop before the rest of it waits for the next. */
-const BUDGET_MS = 6
+const BUDGET_MS = 3
 
 /**
  * Divides small work among turns of the event loop. A step of one text takes a fraction of a millisecond, but those of
@@ -22,7 +22,7 @@ export class SharedTurns {
 
   /** To be awaited before each piece of work, unless it is undefined: then it is time for it now. */
   next(): Promise<void> | undefined {
-    if (!this.#isBusy && !this.#isUsedUp()) {
+    if (!this.#isBusy && this.#tryTakeTurn(this.#endNextTurn)) {
       this.#isBusy = true
       this.#goOnBehind()
       return undefined
@@ -35,15 +35,21 @@ export class SharedTurns {
     })
   }
 
-  #isUsedUp(): boolean {
-    if (this.#began !== undefined) return this.#now() - this.#began >= this.#budgetMs
+  /** Takes a place in this turn, which begins with the first one and ends by `endTurn`; false where it is used up. */
+  #tryTakeTurn(endTurn: () => void): boolean {
+    if (this.#began !== undefined) return this.#now() - this.#began < this.#budgetMs
     this.#began = this.#now()
-    setImmediate(this.#endTurn)
-    return false
+    setImmediate(endTurn)
+    return true
   }
 
   readonly #endTurn = (): void => {
     this.#began = undefined
+  }
+
+  /** Where a turn's immediates are still to come, they belong to it. */
+  readonly #endNextTurn = (): void => {
+    setImmediate(this.#endTurn)
   }
 
   /** Calls `goOn` behind all that a piece does before it waits for something else. */
@@ -54,11 +60,11 @@ export class SharedTurns {
   readonly #goOn = (): void => {
     if (this.#waiting.length === 0) {
       this.#isBusy = false
-    } else if (this.#isUsedUp()) {
-      setImmediate(this.#goOn)
-    } else {
+    } else if (this.#tryTakeTurn(this.#endTurn)) {
       this.#waiting.shift()!()
       this.#goOnBehind()
+    } else {
+      setImmediate(this.#goOn)
     }
   }
 }

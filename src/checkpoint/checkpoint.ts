@@ -1,16 +1,17 @@
-// Floor checkpoint/: a model's files as Hugging Face stores them. Rooms: config/ (what kind of model), weights/ (where
-// each tensor lies, and its bytes), adapter/ (LoRA), tokenizer/ (text to ids), hub/ (models that are not here yet).
+// Floor checkpoint/: a model's files as Hugging Face stores them. Rooms, from the ground up: files/ (JSON, errors,
+// atomic writes), config/ (what kind of model), weights/ (where each tensor lies, and its bytes), adapter/ (LoRA),
+// tokenizer/ (text to ids), hub/ (files that are not here yet). The files beside them open a model or an adapter.
 
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { errorMessage } from '../base/errors.ts'
 import { isFloatDType, type ModelConfig, namesDType, parseConfig } from './config/config.ts'
-import { CheckpointError, listSome } from './errors.ts'
-import { GGUF_CURE, isGguf } from './gguf.ts'
+import { CheckpointError, listSome } from './files/errors.ts'
+import { GGUF_CURE, isGguf } from './files/gguf.ts'
 import { type GenerationDefaults, parseGeneration } from './config/generation.ts'
 import { HEAD, modelTypeRow } from './config/model-types/index.ts'
-import type { RemoteModel } from './hub/remote/remote.ts'
-import { isFile, type JsonObject, readJsonObject } from './config/json.ts'
+import type { FetchableTensors } from './hub/remote/remote-model.ts'
+import { isFile, type JsonObject, readJsonObject } from './files/json.ts'
 import { findHead } from './weights/head.ts'
 import type { TensorSlice } from './weights/safetensors.ts'
 import { settleQuant } from './weights/settle-quant.ts'
@@ -18,21 +19,15 @@ import { isOfModel, isOfText, splitExperts } from './weights/text-tensors.ts'
 import { folderSource, type IsNeeded, readTensorSlices, type ShardSource } from './weights/shards.ts'
 
 /** A model's files, read and checked except for the tensors' bytes. Plain data: it can be posted to a worker thread. */
-export interface Checkpoint {
+export interface Checkpoint extends FetchableTensors {
   /** Absolute path of the model's folder. */
   readonly folder: string
   readonly config: ModelConfig
   readonly generation: GenerationDefaults
-  /** Where each tensor's bytes lie, by the tensor's name as stored. */
-  readonly tensors: ReadonlyMap<string, TensorSlice>
   /** What a user should know of how the files were taken, a line each. */
   readonly notes: readonly string[]
   /** Whether the folder has a tokenizer.json. */
   readonly hasTokenizer: boolean
-  /**
-   * For a model of a hub: where to download the tensors that are not on this machine. `fetchTensors` downloads them.
-   */
-  readonly remote?: RemoteModel
 }
 
 /**

@@ -2,7 +2,7 @@ import yargs from 'yargs'
 import { PetalsError, UsageError, errorCode, errorMessage } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
 import { closest } from '../base/closest.ts'
-import type { CommandContext, ProgramCommand } from './command.ts'
+import type { CommandContext, ProgramCommand } from './commands/command.ts'
 import { InterruptedError, exitCodeOf } from './process/exit-codes.ts'
 
 /** First words of a command line that are no commands. */

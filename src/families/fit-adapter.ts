@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import type { Adapter, AdapterModule } from '../checkpoint/adapter.ts'
+import type { Adapter, AdapterModule } from '../checkpoint/adapter/adapter.ts'
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { bareName } from '../checkpoint/weights/names.ts'
 import { blockGraphs } from './graphs.ts'

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../checkpoint/config/config.ts'
 import { Fields } from '../checkpoint/config/fields.ts'
-import { isJsonObject } from '../checkpoint/config/json.ts'
+import { isJsonObject } from '../checkpoint/files/json.ts'
 import type { Layers } from '../graph/layers.ts'
 import type { Value } from '../graph/value.ts'
 import { FamilyError } from './errors.ts'

@@ -1,4 +1,4 @@
-import type { PackedQuant } from '../checkpoint/weights/stored-quant.ts'
+import type { PackedQuant } from '../checkpoint/config/stored-quant.ts'
 import { computeBlock } from '../checkpoint/weights/unpack.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { BlockFormat } from '../tensor/quantize.ts'

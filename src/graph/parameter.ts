@@ -1,6 +1,7 @@
 import { mxfp4Pieces } from '../checkpoint/weights/mxfp4.ts'
 import type { WantedTensor } from '../checkpoint/weights/reconcile.ts'
-import { type Float8Quant, type PackedQuant, storedPieces } from '../checkpoint/weights/stored-quant.ts'
+import type { Float8Quant, PackedQuant } from '../checkpoint/config/stored-quant.ts'
+import { storedPieces } from '../checkpoint/weights/stored-pieces.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { QuantFormat } from '../tensor/quantize.ts'
 

@@ -37,8 +37,12 @@ export type Sampler = (logits: Float32Array, ids: readonly number[]) => Sample
  * Without drawing, the likeliest token is taken, the lowest id among equals. Samplers of one thread may share a
  * workspace.
  */
-export function createSampler(options: ResolvedOptions, promptLength: number, workspace = new Workspace()): Sampler {
-  const constraint = openConstraint(options, promptLength, workspace)
+export function createSampler(
+  options: ResolvedOptions,
+  promptLength: number,
+  workspace = new Workspace(),
+  constraint = openConstraint(options, promptLength, workspace),
+): Sampler {
   const processors = createProcessors(options, promptLength, workspace, constraint)
   const choose = isSampling(options) ? drawer(options, workspace.candidates) : likeliest
   return (logits, ids) => {

@@ -108,8 +108,8 @@ function partition(values: Float32Array, weights: Float64Array, start: number, e
 }
 
 function swap(values: Float32Array, weights: Float64Array, i: number, j: number): void {
-  const value = values[i]!,
-    weight = weights[i]!
+  const value = values[i]!
+  const weight = weights[i]!
   values[i] = values[j]!
   weights[i] = weights[j]!
   values[j] = value

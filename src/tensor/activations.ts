@@ -46,8 +46,8 @@ export function concatRows<T extends Activations>(parts: readonly T[]): T {
   if (first === undefined) throw new PetalsError('TENSOR_SHAPE', 'there are no rows to join')
   if (parts.length === 1) return first
   const data = new Uint8Array(parts.reduce((bytes, part) => bytes + part.data.byteLength, 0))
-  let offset = 0,
-    rows = 0
+  let offset = 0
+  let rows = 0
   for (const part of parts) {
     data.set(part.data, offset)
     offset += part.data.byteLength

@@ -29,8 +29,8 @@ export async function convertInPieces(source: Tensor, target: DType): Promise<Te
   if (source.dtype === target || source.data.byteLength <= PIECE_ELEMENTS * dtypeSize(source.dtype))
     return convert(source, target)
   const [from, to] = floatPair(source.dtype, target)
-  const pieceBytes = PIECE_ELEMENTS * dtypeSize(from),
-    ratio = dtypeSize(to) / dtypeSize(from)
+  const pieceBytes = PIECE_ELEMENTS * dtypeSize(from)
+  const ratio = dtypeSize(to) / dtypeSize(from)
   // The result's memory is first written piece by piece: touching fresh pages takes longer than converting.
   const data = new Uint8Array(byteLength(to, source.shape))
   for (let start = 0; start < source.data.byteLength; start += pieceBytes) {

@@ -25,9 +25,9 @@ export function dequantizeRows(
   for (let row = 0; row < values.length; row += length) {
     const end = row + length
     for (let start = row; start < end; start += blockSize, block++) {
-      const stop = Math.min(end, start + blockSize),
-        first = block * blockSize,
-        scale = scales[block]!
+      const stop = Math.min(end, start + blockSize)
+      const first = block * blockSize
+      const scale = scales[block]!
       if (format === 'int8') for (let i = start, at = first; i < stop; i++) values[i] = (codes[at++]! - 128) * scale
       else if (format === 'nf4') ofHalfBytes(FLOAT4_LEVELS, 4, codes, first >> 1, scale, values, start, stop)
       else ofHalfBytes(INT4_LEVELS, 0, codes, first >> 1, scale, values, start, stop)

@@ -40,10 +40,10 @@ export async function allFiniteInPieces(source: Activations): Promise<boolean> {
   const { shape, data } = source
   if (numElements(shape) <= PIECE_ELEMENTS) return allFinite(source)
   // Packed elements cannot be told apart but by whole rows.
-  const width = source.dtype === 'int8-blocks' ? shape.at(-1)! : 1,
-    rows = numElements(shape) / width
-  const rowBytes = data.byteLength / rows,
-    pieceRows = Math.max(1, Math.floor(PIECE_ELEMENTS / width))
+  const width = source.dtype === 'int8-blocks' ? shape.at(-1)! : 1
+  const rows = numElements(shape) / width
+  const rowBytes = data.byteLength / rows
+  const pieceRows = Math.max(1, Math.floor(PIECE_ELEMENTS / width))
   for (let row = 0; row < rows; row += pieceRows) {
     if (row > 0) await setImmediate()
     const count = Math.min(pieceRows, rows - row)

@@ -72,8 +72,8 @@ function eachRun(total: number, width: number, work: (run: Run) => boolean): boo
   for (let row = 0, at = 0; row < total; row += rowWidth) {
     for (let first = row; first < row + rowWidth; first += CONVERSION_ELEMENTS) {
       const count = Math.min(CONVERSION_ELEMENTS, row + rowWidth - first)
-      const blocks = Math.ceil(count / BLOCK),
-        size = count + SCALE_BYTES * blocks
+      const blocks = Math.ceil(count / BLOCK)
+      const size = count + SCALE_BYTES * blocks
       if (!work({ first, count, blocks, at, size })) return false
       at += size
     }

@@ -15,11 +15,11 @@ const PADDING = 64
  * finite gets the scale NaN.
  */
 export function int8Rows(values: Float32Array, columns: number, codes: Uint8Array, scales: Float32Array): void {
-  const rows = values.length / columns,
-    pitch = columns + PADDING,
-    size = rotationSize(columns)
-  const row = new Float32Array(columns),
-    tile = new Uint8Array(TILE * pitch)
+  const rows = values.length / columns
+  const pitch = columns + PADDING
+  const size = rotationSize(columns)
+  const row = new Float32Array(columns)
+  const tile = new Uint8Array(TILE * pitch)
   for (let first = 0; first < rows; first += TILE) {
     const height = Math.min(TILE, rows - first)
     for (let i = 0; i < height; i++) {
@@ -38,8 +38,8 @@ export function int8Rows(values: Float32Array, columns: number, codes: Uint8Arra
 function roundRow(row: Float32Array, codes: Uint8Array): number {
   let most = 0
   for (let i = 0; i < row.length; i += 2) {
-    const a = row[i]!,
-      b = i + 1 < row.length ? row[i + 1]! : 0
+    const a = row[i]!
+    const b = i + 1 < row.length ? row[i + 1]! : 0
     most = Math.max(most, a * b > 0 ? Math.abs(a + b) : Math.max(Math.abs(a), Math.abs(b)))
   }
   // 127 and not 128: rounding adds up to half a step to each code of a pair.

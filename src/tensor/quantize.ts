@@ -141,8 +141,8 @@ function int4Block(values: Float32Array, start: number, end: number, codes: Uint
  * sum(w q)^2 / sum(q q) off the sum of squares; the levels are those of the share that gains most.
  */
 function int4Scale(values: Float32Array, start: number, end: number): number {
-  let low = 0,
-    high = 0
+  let low = 0
+  let high = 0
   for (let i = start; i < end; i++) {
     const value = values[i]!
     low = Math.min(low, value)
@@ -151,12 +151,12 @@ function int4Scale(values: Float32Array, start: number, end: number): number {
   const extreme = high > -low ? high : low
   if (extreme === 0) return 0
   if (!Number.isFinite(extreme)) return Number.NaN
-  let scale = Number.NaN,
-    most = 0
+  let scale = Number.NaN
+  let most = 0
   for (const share of INT4_SHARES) {
     const inverse = -8 / (extreme * share)
-    let product = 0,
-      square = 0
+    let product = 0
+    let square = 0
     for (let i = start; i < end; i++) {
       const level = nearestCode(values[i]! * inverse) - 8
       product += values[i]! * level

@@ -35,8 +35,8 @@ export function rotate(values: Float32Array, size: number): void {
   for (; step < size; step *= 2) {
     for (let group = 0; group < values.length; group += 2 * step)
       for (let i = group; i < group + step; i++) {
-        const a = values[i]!,
-          b = values[i + step]!
+        const a = values[i]!
+        const b = values[i + step]!
         values[i] = a + b
         values[i + step] = a - b
       }
@@ -46,22 +46,22 @@ export function rotate(values: Float32Array, size: number): void {
 
 /** Three rounds of the transform's sums and differences at once, on eight values that lie `step` apart. */
 function mixEight(values: Float32Array, at: number, step: number): void {
-  const a = values[at]!,
-    b = values[at + step]!,
-    c = values[at + 2 * step]!,
-    d = values[at + 3 * step]!,
-    e = values[at + 4 * step]!,
-    f = values[at + 5 * step]!,
-    g = values[at + 6 * step]!,
-    h = values[at + 7 * step]!
-  const ab = a + b,
-    cd = c + d,
-    ef = e + f,
-    gh = g + h,
-    a_b = a - b,
-    c_d = c - d,
-    e_f = e - f,
-    g_h = g - h
+  const a = values[at]!
+  const b = values[at + step]!
+  const c = values[at + 2 * step]!
+  const d = values[at + 3 * step]!
+  const e = values[at + 4 * step]!
+  const f = values[at + 5 * step]!
+  const g = values[at + 6 * step]!
+  const h = values[at + 7 * step]!
+  const ab = a + b
+  const cd = c + d
+  const ef = e + f
+  const gh = g + h
+  const a_b = a - b
+  const c_d = c - d
+  const e_f = e - f
+  const g_h = g - h
   values[at] = ab + cd + (ef + gh)
   values[at + step] = a_b + c_d + (e_f + g_h)
   values[at + 2 * step] = ab - cd + (ef - gh)

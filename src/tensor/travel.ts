@@ -83,10 +83,10 @@ async function eachPiece(
   size: number,
   work: (rows: number, width: number, at: { readonly plain: number; readonly packed: number }) => void,
 ): Promise<void> {
-  const width = shape.at(-1) ?? 1,
-    rows = numElements(shape) / width
-  const rowBytes = data.byteLength / rows,
-    pieceRows = Math.max(1, Math.floor(PIECE_ELEMENTS / width))
+  const width = shape.at(-1) ?? 1
+  const rows = numElements(shape) / width
+  const rowBytes = data.byteLength / rows
+  const pieceRows = Math.max(1, Math.floor(PIECE_ELEMENTS / width))
   for (let row = 0; row < rows; row += pieceRows) {
     if (row > 0) await setImmediate()
     work(Math.min(pieceRows, rows - row), width, { plain: row * width * size, packed: row * rowBytes })

@@ -65,7 +65,10 @@ test('what is no request of the API is refused with its reason, as JSON', async 
     assert.equal(response.status, status, path + JSON.stringify(init))
     assert.match(response.headers.get('content-type')!, /^application\/json/)
     assert.equal(errorOf(await response.json()).code, code)
+    assert.equal(response.headers.get('allow'), status === 405 ? 'POST' : null)
   }
+  const { headers } = await fetch(`${url}/v1/models`, { method: 'DELETE' })
+  assert.equal(headers.get('allow'), 'GET, HEAD')
 })
 
 test('fields of wrong types are named', async (t) => {
@@ -85,7 +88,6 @@ test('fields of wrong types are named', async (t) => {
     [{ messages, tools: ['a', 'b', 'a'].map((name) => ({ type: 'function', function: { name } })) }, 'tools'],
     [{ messages, functions: [{ name: 'a' }, { name: 'a' }] }, 'functions'],
     [{ messages, modalities: ['text', 'audio'] }, 'modalities[1]'],
-    [{ messages, continue_final_message: true }, 'continue_final_message'],
     [{ messages, bad_words: ['a'] }, 'bad_words'],
     [{ messages, tool_choice: { type: 'function', function: { name: 'a b' } } }, 'tool_choice.function.name'],
     [{ messages, n: 0 }, 'n'],
@@ -255,7 +257,11 @@ test("pages of other origins are let in only where they are named, and have keys
   const closed = await startApi(t)
   const preflight = {
     method: 'OPTIONS',
-    headers: { origin: 'https://page.example', 'access-control-request-method': 'POST' },
+    headers: {
+      origin: 'https://page.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization, content-type, x-stainless-os, anthropic-beta',
+    },
   }
   const refused = await fetch(closed.url + CHAT, preflight)
   assert.equal(refused.headers.get('access-control-allow-origin'), null)
@@ -263,7 +269,11 @@ test("pages of other origins are let in only where they are named, and have keys
   const allowed = await fetch(open.url + CHAT, preflight)
   assert.equal(allowed.status, 204)
   assert.equal(allowed.headers.get('access-control-allow-origin'), 'https://page.example')
-  assert.match(allowed.headers.get('access-control-allow-headers')!, /authorization/)
+  assert.equal(
+    allowed.headers.get('access-control-allow-headers'),
+    preflight.headers['access-control-request-headers'],
+    "OpenAI's and Anthropic's clients in a browser send headers of their own",
+  )
   const answer = await post(open.url + CHAT, {}, { origin: 'https://page.example' })
   assert.deepEqual([answer.status, answer.headers.get('access-control-allow-origin')], [401, 'https://page.example'])
   const other = await post(open.url + CHAT, {}, { origin: 'https://other.example' })

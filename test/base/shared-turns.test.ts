@@ -73,3 +73,20 @@ test('in a turn that has time nothing waits for the next one', async () => {
   assert.equal(turns.next(), undefined)
   assert.deepEqual([await next(2), await next(3), await next(0)], [0, 0, 1])
 })
+
+test('what is begun when messages are read counts with the immediates of that turn', async () => {
+  const { turns, spend } = clock()
+  const { promise, resolve } = Promise.withResolvers<number>()
+  let numImmediates = 0
+  const count = (): void => {
+    numImmediates += 1
+    if (numImmediates < 5) setImmediate(count)
+  }
+  setTimeout(() => {
+    setImmediate(count)
+    assert.equal(turns.next(), undefined)
+    spend(5)
+    void turns.next()!.then(() => resolve(numImmediates))
+  })
+  assert.equal(await promise, 2)
+})

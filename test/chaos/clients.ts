@@ -23,7 +23,7 @@ export interface Outcome {
 const MAX_NEW_TOKENS = 32
 
 /** Who reads takes time: most troubles meet sessions in their midst, and the machine has time for all processes. */
-const READ_MS = 25
+const READ_MS = 50
 
 /** Clients with a node of their own each. */
 export class Clients {

@@ -2,6 +2,8 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { readTensor } from '../../src/checkpoint/weights/read.ts'
 import type { DType } from '../../src/tensor/dtype.ts'
 import { fromFloat32, numElements, type Tensor } from '../../src/tensor/tensor.ts'
 
@@ -69,6 +71,12 @@ export async function copyOfLlama(context: TestContext): Promise<string> {
   const folder = await temporaryFolder(context)
   await cp(LLAMA_FIXTURE, folder, { recursive: true })
   return folder
+}
+
+/** A checkpoint's tensors as float32, by their names as stored. */
+export async function tensorsOf(folder: string): Promise<Record<string, Tensor>> {
+  const { tensors } = await openCheckpoint(folder)
+  return Object.fromEntries([...tensors].map(([name, slice]) => [name, readTensor(slice, 'float32')]))
 }
 
 /** Numbers in [0, 1) that are the same in every run (mulberry32). */

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { type ChatState, applyLine } from '../../src/cli/chat/commands.ts'
-import { ChatLoop } from '../../src/cli/chat/loop.ts'
-import { chatOptions } from '../../src/cli/chat/options.ts'
-import { SavedChats } from '../../src/cli/chat/saved-chat.ts'
-import { AnswerSettings } from '../../src/cli/chat/settings.ts'
+import { type ChatState, applyLine } from '../../src/cli/commands/chat/commands.ts'
+import { ChatLoop } from '../../src/cli/commands/chat/loop.ts'
+import { chatOptions } from '../../src/cli/commands/chat/options.ts'
+import { SavedChats } from '../../src/cli/commands/chat/saved-chat.ts'
+import { AnswerSettings } from '../../src/cli/commands/chat/settings.ts'
 import { readOptions } from '../../src/cli/options/read-options.ts'
 import { Interruptible } from '../../src/cli/process/interruptible.ts'
 import { BUNDLED_MODEL } from '../../src/cli/values/bundled-model.ts'
@@ -57,7 +57,8 @@ test('a command that cannot be says so', async (t) => {
     ['/set temperature hot', /^UsageError: \/set temperature hot: expected a number of at least 0$/],
     ['/save', /\/save needs a text behind it/],
     [`/save ${file}`, /the file exists already, and this chat has neither saved nor loaded it/],
-    [`/load ${file}.gone`, /\/load .*gone: .*no such file/i],
+    [`/load ${file}.gone`, /\/load .*gone: there is no such file$/],
+    [`/save ${file}.gone/x.json`, /\/save .*x\.json: there is no such folder$/],
     [`/load ${file}`, /message 2 is of the user: user and assistant take turns/],
   ] as const)
     await assert.rejects(applyLine(chatState(), line), message)

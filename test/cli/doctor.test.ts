@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import type { Finding } from '../../src/cli/doctor/finding.ts'
+import type { Finding } from '../../src/cli/commands/doctor/finding.ts'
 import { LOOPBACK, run, start, tempFolder, until } from './kit.ts'
 
 /** The hub is not to be asked by a test. */

@@ -81,11 +81,11 @@ export async function until<T>(
   timeoutMs = 60_000,
 ): Promise<T> {
   const deadlineMs = Date.now() + timeoutMs
-  for (;;) {
+  for (let pauseMs = 10; ; pauseMs = Math.min(100, 1.3 * pauseMs)) {
     const value = await read()
     if (value !== undefined && value !== false) return value
     if (Date.now() > deadlineMs) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`)
-    await sleep(20)
+    await sleep(pauseMs)
   }
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
-import { renderFrame } from '../../src/cli/status/frame.ts'
+import { renderFrame } from '../../src/cli/commands/status/frame.ts'
 import { modelStatus } from '../../src/swarm/status/model-status.ts'
-import { renderStatus } from '../../src/cli/status/render.ts'
+import { renderStatus } from '../../src/cli/commands/status/render.ts'
 import { splitEvenly } from '../../src/cli/values/span.ts'
 import { recordOf } from '../swarm/kit.ts'
 

@@ -21,6 +21,7 @@ export interface Span {
   readonly startTimeUnixNano: string
   readonly endTimeUnixNano: string
   readonly attributes: readonly Attribute[]
+  readonly status: { readonly code: number }
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[]
   readonly events: readonly { readonly name: string; readonly attributes: readonly Attribute[] }[]
 }

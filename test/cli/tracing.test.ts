@@ -98,7 +98,7 @@ test('the sampler leaves out all spans of a request, on all nodes', async (t) =>
     OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
     OTEL_TRACES_SAMPLER_ARG: '0',
   })
-  const swarm = await startSwarm(t)
+  const swarm = await startSwarm(t, [[0, 8]])
   await generate(t, swarm)
   await ended(swarm)
   assert.deepEqual(got, [])

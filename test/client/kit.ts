@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { pino } from 'pino'
-import type { Adapter } from '../../src/checkpoint/adapter.ts'
+import type { Adapter } from '../../src/checkpoint/adapter/adapter.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { type LocalSwarm, type LocalSwarmOptions, startLocalSwarm } from '../../src/cli/process/local-swarm.ts'
 import { CPU } from '../../src/runtime/device.ts'

@@ -1,5 +1,6 @@
 import type { RunSummary } from '../generating/run.ts'
 import type { AnswerEnd } from '../generating/answer.ts'
+import type { MessageRequest } from './request.ts'
 
 /** Why a message ended, in Anthropic's words. `stopString` may also be one of the chat's own, which is no sequence. */
 export function stopReasonOf(
@@ -22,6 +23,11 @@ export function messageUsage({ promptTokens, cachedTokens, completionTokens }: R
     cache_read_input_tokens: cachedTokens,
     output_tokens: completionTokens,
   }
+}
+
+/** What is told of edits that a request allows: none was applied, since a conversation is taken whole or refused. */
+export function editsOf({ context_management: asked }: MessageRequest): object {
+  return asked === undefined ? {} : { context_management: { applied_edits: [] } }
 }
 
 /** The arguments of a tool as the model wrote them; what is no object is told as a text. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { optional } from '../openai/fields.ts'
+import { unserved } from '../openai/unserved.ts'
 
 const block = z.looseObject({ type: z.string() })
 
@@ -28,6 +29,17 @@ const toolChoice = z.object({
   disable_parallel_tool_use: optional(z.boolean()),
 })
 
+/** Edits of a long conversation: of those that clear parts of it none is applied, and answers say so. */
+const contextManagement = z.looseObject({
+  edits: optional(
+    z.array(
+      z.looseObject({
+        type: z.string().startsWith('clear_', 'is not done here: clear_... edits are taken, and never applied'),
+      }),
+    ),
+  ),
+})
+
 const servers = z.array(z.unknown()).max(0, 'are not asked here: offer their tools as your own')
 
 const format = z.object({
@@ -43,7 +55,10 @@ const PROMPT_FIELDS = {
   tools: optional(z.array(tool).max(128)),
   tool_choice: optional(toolChoice),
   thinking: optional(z.looseObject({ type: z.enum(['enabled', 'adaptive', 'disabled']) })),
+  output_config: optional(z.looseObject({ format: optional(format), effort: optional(z.string()) })),
   mcp_servers: optional(servers),
+  container: unserved('there are none here: offer tools of your own, and run them'),
+  context_management: optional(contextManagement),
 }
 
 /** The body of a message that is asked for. */
@@ -55,7 +70,6 @@ export const MESSAGE_REQUEST = z.object({
   temperature: optional(z.number().min(0).max(2)),
   top_p: optional(z.number().min(0).max(1)),
   top_k: optional(z.int().min(0)),
-  output_config: optional(z.looseObject({ format: optional(format) })),
   /** What `output_config.format` was called before. */
   output_format: optional(format),
 })

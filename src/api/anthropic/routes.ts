@@ -10,7 +10,7 @@ import { parseRequest } from '../openai/fields.ts'
 import { timingsOf } from '../openai/usage.ts'
 import type { MessageContext } from './context.ts'
 import { anthropicError } from './errors.ts'
-import { inputOf, messageUsage, stopReasonOf } from './message.ts'
+import { editsOf, inputOf, messageUsage, stopReasonOf } from './message.ts'
 import { COUNT_REQUEST, MESSAGE_REQUEST } from './request.ts'
 import { streamMessage } from './stream.ts'
 import { MESSAGE_NAMES, toChat } from './to-chat.ts'
@@ -26,7 +26,9 @@ export function messageRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(MESSAGE_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const prepared = await inFieldNames(MESSAGE_NAMES, async () => prepareChat(chosen, toChat(body)))
+        const prepared = await inFieldNames(MESSAGE_NAMES, async () =>
+          prepareChat(chosen, toChat(body), exchange.signal),
+        )
         const context = { modules, exchange, body, prepared, id: `msg_${randomUUID().replaceAll('-', '')}` }
         await (body.stream === true ? streamMessage(context) : sendMessage(context))
       },
@@ -38,7 +40,7 @@ export function messageRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(COUNT_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const ids = await inFieldNames(MESSAGE_NAMES, async () => promptTokensOf(chosen, toChat(body)))
+        const ids = await inFieldNames(MESSAGE_NAMES, async () => promptTokensOf(chosen, toChat(body), exchange.signal))
         exchange.sendJson(200, { input_tokens: ids.length })
       },
     },
@@ -62,6 +64,7 @@ async function sendMessage({ modules, exchange, body, prepared, id }: MessageCon
       ...toolCalls.map((call) => ({ type: 'tool_use', id: call.id, name: call.name, input: inputOf(call.arguments) })),
     ],
     ...stopReasonOf(answer.end, answer.stopString, body.stop_sequences ?? []),
+    ...editsOf(body),
     usage: messageUsage(summary),
     timings: timingsOf(summary),
     ...(wantsChain(exchange) && { petals: chainOf(summary) }),

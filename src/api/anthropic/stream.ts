@@ -5,7 +5,7 @@ import { chainOf, wantsChain } from '../openai/chain.ts'
 import { timingsOf } from '../openai/usage.ts'
 import type { MessageContext } from './context.ts'
 import { anthropicError } from './errors.ts'
-import { messageUsage, stopReasonOf } from './message.ts'
+import { editsOf, messageUsage, stopReasonOf } from './message.ts'
 
 type Send = (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<void>
 
@@ -18,6 +18,7 @@ export async function streamMessage(context: MessageContext): Promise<void> {
     await streamTo(context, send)
   } catch (error) {
     if (!events.isOpen || exchange.signal.aborted) throw error
+    exchange.fail(error)
     await events.send(JSON.stringify(anthropicError(error, exchange.requestId)), 'error')
   } finally {
     events.end()
@@ -50,6 +51,7 @@ async function streamTo({ modules, exchange, body, prepared, id }: MessageContex
   await send({
     type: 'message_delta',
     delta: stop,
+    ...editsOf(body),
     usage: messageUsage(summary),
     timings: timingsOf(summary),
     ...(wantsChain(exchange) && { petals: chainOf(summary) }),

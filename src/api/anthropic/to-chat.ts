@@ -20,6 +20,8 @@ type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string }
 export const MESSAGE_NAMES: FieldNames = [
   [/^tool_choice\.function/, 'tool_choice'],
   [/^stop(?=$|\[)/, 'stop_sequences'],
+  [/^reasoning_effort/, 'output_config.effort'],
+  [/^continue_final_message/, 'messages'],
   [/^response_format(\.json_schema)?/, 'output_config.format'],
   [/^(tools\[\d+\])\.function\.parameters/, '$1.input_schema'],
   [/^(tools\[\d+\])\.function/, '$1'],
@@ -49,6 +51,9 @@ export function toChat(body: CountRequest & Partial<MessageRequest>): ChatReques
       parallel_tool_calls: choice.disable_parallel_tool_use !== true,
     }),
     response_format: responseFormatOf(body),
+    reasoning_effort: body.output_config?.effort,
+    // What the assistant has begun to say is gone on with.
+    continue_final_message: body.messages.at(-1)!.role === 'assistant',
     ...(body.thinking !== undefined && {
       chat_template_kwargs: { enable_thinking: body.thinking.type !== 'disabled' },
     }),

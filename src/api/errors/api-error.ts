@@ -20,6 +20,8 @@ export interface ApiErrorDetails {
   readonly param?: string | undefined
   /** When trying again may help: without it clients that retry do so at once. */
   readonly retryAfterSeconds?: number | undefined
+  /** The methods that a path is answered for, where another was used. */
+  readonly allow?: string | undefined
   /** Further fields of the answer, e.g. which blocks are missing. */
   readonly more?: Readonly<Record<string, unknown>> | undefined
 }

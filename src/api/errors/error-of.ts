@@ -1,7 +1,7 @@
 import { PetalsError, UsageError, errorMessage, isTransient } from '../../base/errors.ts'
 import { spansOf } from '../../base/span.ts'
 import { ChatTemplateError } from '../../client/chat/template-source.ts'
-import { NoRouteError } from '../../client/remote/routing.ts'
+import { NoRouteError } from '../../client/remote/routes/routing.ts'
 import { ApiError, badRequest, unavailable } from './api-error.ts'
 
 /** Seconds after which a swarm that lacks blocks may have them again: a server that is started anew is back by then. */

@@ -1,6 +1,6 @@
 import { sharedTurns } from '../../base/shared-turns.ts'
-import type { Recovery, Waiting } from '../../client/session/reports.ts'
-import type { RouteHop } from '../../client/session/route-hop.ts'
+import type { Recovery, Waiting } from '../../client/session/repair/reports.ts'
+import type { RouteHop } from '../../client/session/server/route-hop.ts'
 import type { Caller } from '../access/caller.ts'
 import type { FairQueue } from '../queue/fair-queue.ts'
 import type { RequestMeters } from './meters.ts'

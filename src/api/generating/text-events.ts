@@ -1,6 +1,6 @@
 import type { GenerationChunk, GenerationResult } from '../../client/generation/result.ts'
-import type { Recovery, Waiting } from '../../client/session/reports.ts'
-import type { RouteHop } from '../../client/session/route-hop.ts'
+import type { Recovery, Waiting } from '../../client/session/repair/reports.ts'
+import type { RouteHop } from '../../client/session/server/route-hop.ts'
 import { deriveSeed } from '../../sampling/random.ts'
 import type { TextEvent, TextRequest } from './text-request.ts'
 

@@ -1,6 +1,6 @@
 import { MAX_SESSIONS } from '../../client/generation/together.ts'
-import type { Recovery, Waiting } from '../../client/session/reports.ts'
-import type { RouteHop } from '../../client/session/route-hop.ts'
+import type { Recovery, Waiting } from '../../client/session/repair/reports.ts'
+import type { RouteHop } from '../../client/session/server/route-hop.ts'
 import { merged } from './merged.ts'
 import { ScoredPrompt } from './scored-prompt.ts'
 import { type TextsFor, eventsOf, optionsOf } from './text-events.ts'

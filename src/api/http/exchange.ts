@@ -24,6 +24,8 @@ export class Exchange {
   readonly response: ServerResponse
   /** The id of the model that answers, once it is known. */
   model: string | undefined
+  /** Why an answer that had begun ended with an error. */
+  failure: unknown
   readonly #stallMs: number
   readonly #gone = new AbortController()
 
@@ -73,6 +75,11 @@ export class Exchange {
     })
     this.response.setTimeout(this.#stallMs, () => this.response.destroy())
     this.response.end(this.method === 'HEAD' ? undefined : body)
+  }
+
+  /** Notes why an answer that has begun ends with an error, of which the client is told in the answer itself. */
+  fail(error: unknown): void {
+    this.failure = error
   }
 
   /** Begins an answer of server-sent events; its headers go out with the first of them. */

@@ -10,7 +10,7 @@ import { apiErrorOf, errorBody } from '../errors/error-of.ts'
 import { answerBroken } from './broken-requests.ts'
 import { ClientGoneError, Exchange } from './exchange.ts'
 import { listen } from './listen.ts'
-import { type OriginRules, PREFLIGHT_HEADERS, checkHost, corsHeaders } from './origin-check.ts'
+import { type OriginRules, checkHost, corsHeaders, preflightHeaders } from './origin-check.ts'
 import type { Answered, RequestTracing } from './request-span.ts'
 import type { Route, Router } from './router.ts'
 
@@ -118,6 +118,8 @@ async function serve(
   let failure: unknown
   const span = tracing?.beginRequest(request.headers)
   response.setHeader('x-request-id', requestId)
+  // Where Anthropic's clients look for it.
+  response.setHeader('request-id', requestId)
   // A connection that breaks is noticed by the exchange.
   response.on('error', () => undefined)
   try {
@@ -125,7 +127,9 @@ async function serve(
     for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, options)))
       response.setHeader(name, value)
     if (method === 'OPTIONS') {
-      response.writeHead(204, response.hasHeader('access-control-allow-origin') ? PREFLIGHT_HEADERS : {}).end()
+      const isAllowed = response.hasHeader('access-control-allow-origin')
+      const asked = request.headers['access-control-request-headers']
+      response.writeHead(204, isAllowed ? preflightHeaders(asked) : {}).end()
       return
     }
     const url = new URL(`http://localhost${pathOf(request.url)}`)
@@ -138,6 +142,8 @@ async function serve(
     const own = (exchange = new Exchange({ request, response }, { requestId, url, caller, stallMs }))
     const handle = (): Promise<void> | void => route.handle(own, rest)
     await (span === undefined ? handle() : span.run(handle))
+    failure = own.failure
+    if (failure !== undefined) log(logger, failure, { requestId, route: route.path })
   } catch (error) {
     failure = error
     refuse(request, response, { error, body: (found?.errorBody ?? errorBody)(error, requestId) })
@@ -150,6 +156,7 @@ async function serve(
       status: response.headersSent ? response.statusCode : 499,
       seconds: (performance.now() - began) / 1000,
       model: exchange?.model,
+      hasBrokenOff: exchange?.failure !== undefined && isOwnFault(exchange.failure),
     }
     onAnswered?.(answered)
     span?.end(answered, failure)
@@ -166,13 +173,14 @@ function refuse(
     response.end()
     return
   }
-  const { status, retryAfterSeconds } = apiErrorOf(error).details
+  const { status, retryAfterSeconds, allow } = apiErrorOf(error).details
   const body = JSON.stringify(told)
   const isReadToTheEnd = request.complete || !hasBody(request)
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(allow !== undefined && { allow }),
   })
   response.end(body)
   if (isReadToTheEnd) return
@@ -193,14 +201,17 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
+function isOwnFault(error: unknown): boolean {
+  return apiErrorOf(error).details.status >= 500
+}
+
 /** Faults of this server are logged, without anything of what was asked. */
 function log(logger: SwarmLogger, error: unknown, fields: object): void {
-  const api = apiErrorOf(error)
-  if (api.details.status < 500) return
+  if (!isOwnFault(error)) return
   const isOwn = error instanceof PetalsError
   logger.warn(
     { ...fields, code: errorCode(error), ...(!isOwn && { where: placesOf(error) }) },
-    `a request failed: ${isOwn ? error.message : api.message}`,
+    `a request failed: ${isOwn ? error.message : apiErrorOf(error).message}`,
   )
 }
 

@@ -33,17 +33,21 @@ export function corsHeaders(origin: string | undefined, { corsOrigins }: OriginR
   if (!corsOrigins.includes('*') && !corsOrigins.includes(origin)) return { vary: 'origin' }
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'x-request-id, retry-after',
+    'access-control-expose-headers': 'x-request-id, request-id, retry-after',
     vary: 'origin',
   }
 }
 
-/** What a browser is told before it sends a request for a page. */
-export const PREFLIGHT_HEADERS: Readonly<Record<string, string>> = {
-  'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers':
-    'authorization, content-type, x-api-key, x-request-id, anthropic-version, traceparent, tracestate',
-  'access-control-max-age': '600',
+/**
+ * What a browser is told before it sends a request for a page, with the headers that it asks for: OpenAI's and
+ * Anthropic's clients send a dozen of their own, other ones with each version, and none of them does any harm.
+ */
+export function preflightHeaders(asked: string | undefined): Record<string, string> {
+  return {
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-allow-headers': asked ?? 'authorization, content-type, x-api-key',
+    'access-control-max-age': '600',
+  }
 }
 
 /** A Host header without its port, in lower case; an IPv6 address without brackets. */

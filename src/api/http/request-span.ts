@@ -6,6 +6,8 @@ export interface Answered {
   readonly method: string
   readonly status: number
   readonly seconds: number
+  /** Whether an answer that had begun ended with an error of this server: a stream, whose status is 200. */
+  readonly hasBrokenOff: boolean
   /** The model that answered, by the name that this server gives it, where the request was for one. */
   readonly model?: string | undefined
 }
@@ -14,7 +16,7 @@ export interface Answered {
 export interface RequestSpan {
   /** Does the request's work: whatever spans it begins are below this one. */
   run<T>(work: () => T): T
-  /** Ends the span; with `error`, if that is why the answer has a status of 500 or more, as failed. */
+  /** Ends the span: as failed, where the status is 500 or more or the answer has broken off; `error` is why. */
   end(answered: Answered, error?: unknown): void
 }
 

@@ -42,12 +42,14 @@ export class Router {
     if (found !== undefined) return { route: found, rest: '' }
     const other = prefixed.find(({ route }) => route.method === wanted)
     if (other !== undefined) return { route: other.route, rest: decoded(path.slice(other.prefix.length)) }
-    const allowed = [...exact, ...prefixed.map(({ route }) => route)].map((route) => route.method)
+    const methods = [...exact, ...prefixed.map(({ route }) => route)].map((route) => route.method)
+    const allowed = [...new Set(methods)].flatMap((each) => (each === 'GET' ? [each, 'HEAD'] : [each]))
     if (allowed.length === 0) throw notFound(`there is nothing at ${path}`, 'unknown_url')
-    throw new ApiError(`${method} is not answered here: use ${[...new Set(allowed)].join(' or ')}`, {
+    throw new ApiError(`${method} is not answered here: use ${allowed.join(' or ')}`, {
       status: 405,
       type: 'invalid_request_error',
       code: 'method_not_allowed',
+      allow: allowed.join(', '),
     })
   }
 }

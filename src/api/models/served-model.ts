@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { ChatFormat } from '../../client/chat/chat-format.ts'
 import { loadChatFormat } from '../../client/chat/chat-format.ts'
 import type { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
+import { PromptPrinter } from '../../client/chat/prompt-printer.ts'
 import { TokenHistories } from '../../client/chat/token-histories.ts'
 import { PromptCache } from '../../client/prompt-cache/prompt-cache.ts'
 import { prepareForConstraints } from '../../client/model/prepare-constraint.ts'
@@ -20,6 +21,11 @@ export interface ServedModelOptions {
   readonly promptCacheTokens: number
 }
 
+/** A model's chats, and what prints them. */
+interface ServedChat extends ChatFormat {
+  readonly printer: PromptPrinter
+}
+
 /** A model that the API answers for, over its swarm. */
 export class ServedModel {
   /** Its name in lists and answers: that of the hub, or else its folder's. */
@@ -33,7 +39,7 @@ export class ServedModel {
   /** When it was opened, in seconds since 1970. */
   readonly created = Math.floor(Date.now() / 1000)
   readonly #names: ReadonlySet<string>
-  readonly #chat: ChatFormat | string
+  readonly #chat: ServedChat | string
 
   /**
    * `source` is the model as the user named it; `template` as in `loadChatFormat`. A model without a template serves
@@ -73,12 +79,13 @@ export class ServedModel {
       folder,
       ...(typeof savedAs === 'string' && savedAs !== '' ? [savedAs] : []),
     ])
-    this.#chat = chat
+    this.#chat = typeof chat === 'string' ? chat : { ...chat, printer: new PromptPrinter(chat) }
   }
 
-  /** Frees what servers keep for it. */
+  /** Frees what servers keep for it, and ends what prints its chats. */
   async close(): Promise<void> {
-    await this.promptCache.close()
+    const printer = typeof this.#chat === 'string' ? undefined : this.#chat.printer
+    await Promise.all([this.promptCache.close(), printer?.close()])
   }
 
   /** The most tokens of prompt and answer together. */
@@ -123,7 +130,7 @@ export class ServedModel {
   }
 
   /** How its chats are printed. Throws an `ApiError` where it has no template. */
-  get chat(): ChatFormat {
+  get chat(): ServedChat {
     if (typeof this.#chat !== 'string') return this.#chat
     throw badRequest(`${this.id} cannot be chatted with: ${this.#chat}`, 'model', 'no_chat_template')
   }

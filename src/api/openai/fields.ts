@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { badRequest } from '../errors/api-error.ts'
+import { checkSize } from './request-size.ts'
 
 /** A field that may be left out, or be null, which many clients send for the same. */
 export function optional<T extends z.ZodType>(schema: T) {
@@ -19,15 +20,11 @@ const logitBias = z
 
 const MAX_TEXTS = 128
 
-/** What all requests for texts have in common: OpenAI's fields, and those that vLLM and llama.cpp added. */
-export const GENERATION_FIELDS = {
-  model: optional(z.string()),
+/** How tokens are chosen, and what ends a text: OpenAI's fields, and those that vLLM and llama.cpp added. */
+export const SAMPLING_FIELDS = {
   temperature: optional(z.number().min(0).max(2)),
   top_p: optional(z.number().min(0).max(1)),
-  n: optional(z.int().min(1).max(MAX_TEXTS)),
   stop: optional(stop),
-  stream: optional(z.boolean()),
-  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
   logit_bias: optional(logitBias),
   presence_penalty: optional(z.number().min(-2).max(2)),
   frequency_penalty: optional(z.number().min(-2).max(2)),
@@ -40,6 +37,16 @@ export const GENERATION_FIELDS = {
   stop_token_ids: optional(z.array(z.int().min(0)).max(64)),
   ignore_eos: optional(z.boolean()),
   min_tokens: optional(z.int().min(0)),
+  skip_special_tokens: optional(z.boolean()),
+}
+
+/** What all of OpenAI's requests for texts have in common. */
+export const GENERATION_FIELDS = {
+  ...SAMPLING_FIELDS,
+  model: optional(z.string()),
+  n: optional(z.int().min(1).max(MAX_TEXTS)),
+  stream: optional(z.boolean()),
+  stream_options: optional(z.object({ include_usage: optional(z.boolean()) })),
   return_token_ids: optional(z.boolean()),
   return_tokens_as_token_ids: optional(z.boolean()),
 }
@@ -52,6 +59,7 @@ export type GenerationFields = z.output<typeof GENERATION>
  * names what is wrong.
  */
 export function parseRequest<T extends z.ZodType>(schema: T, body: unknown, where?: string): z.output<T> {
+  checkSize(schema, body)
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data
   const issue = innermost(error.issues[0]!)

@@ -48,6 +48,7 @@ export function generationOptions(
     minNewTokens: fields.min_tokens,
     eosTokenIds: [...(fields.ignore_eos === true ? [] : endings.eosTokenIds), ...stopTokenIds],
     stopStrings,
+    skipSpecialTokens: fields.skip_special_tokens,
     ...(logprobs && { logprobs, topLogprobs }),
   }
 }

@@ -5,14 +5,19 @@ import type { ServedModel } from '../models/served-model.ts'
 
 const OWNER = 'petals-node'
 
-/** `GET /v1/models` and `GET /v1/models/NAME`: models, and the adapters that servers hold for them. */
+/**
+ * `GET /v1/models` and `GET /v1/models/NAME`: models, and the adapters that servers hold for them, in OpenAI's and in
+ * Anthropic's form at once, which have no field in common that means something else.
+ */
 export function modelRoutes(catalog: ModelCatalog): Route[] {
   return [
     {
       method: 'GET',
       path: '/v1/models',
       handle(exchange) {
-        exchange.sendJson(200, { object: 'list', data: catalog.models.flatMap(cardsOf) })
+        const data = catalog.models.flatMap(cardsOf)
+        const pages = { has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null }
+        exchange.sendJson(200, { object: 'list', data, ...pages })
       },
     },
     {
@@ -35,16 +40,18 @@ interface ModelCard {
 
 /** A model, then its adapters. */
 function cardsOf(served: ServedModel): ModelCard[] {
-  const common = { object: 'model', created: served.created, owned_by: OWNER }
-  const base = { id: served.id, ...common, root: served.id, parent: null, max_model_len: served.maxTokens }
-  return [
-    base,
-    ...served.adapters.map((id) => ({
-      id,
-      ...common,
-      root: id,
-      parent: served.id,
-      max_model_len: served.maxTokens,
-    })),
-  ]
+  const { created, maxTokens } = served
+  const cardOf = (id: string, parent: string | null): ModelCard => ({
+    id,
+    object: 'model',
+    created,
+    owned_by: OWNER,
+    root: id,
+    parent,
+    max_model_len: maxTokens,
+    type: 'model',
+    display_name: id,
+    created_at: new Date(created * 1000).toISOString(),
+  })
+  return [cardOf(served.id, null), ...served.adapters.map((id) => cardOf(id, served.id))]
 }

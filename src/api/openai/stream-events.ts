@@ -15,6 +15,7 @@ export async function streamEvents(
     await events.send('[DONE]')
   } catch (error) {
     if (!events.isOpen || exchange.signal.aborted) throw error
+    exchange.fail(error)
     await events.send(JSON.stringify(errorBody(error)))
     await events.send('[DONE]')
   } finally {

@@ -18,10 +18,17 @@ const TEXT = z.object({
   return_token_strs: optional(z.boolean()),
 })
 
+const STRINGS = TEXT.pick({ return_token_strs: true })
+
 const IDS = z.object({
   model: optional(z.string()),
-  tokens: z.array(z.int().min(0)),
+  tokens: z.custom<number[]>(isIds, 'must be a list of token ids: whole numbers from 0'),
 })
+
+/** By hand: a validator would make an object of each. */
+function isIds(value: unknown): boolean {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0)
+}
 
 /** `/tokenize`, `/detokenize` and `/apply-template`, as vLLM and llama.cpp's server have them. */
 export function tokenRoutes(catalog: ModelCatalog): Route[] {
@@ -31,7 +38,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       path: '/tokenize',
       async handle(exchange) {
         const raw = await exchange.json()
-        const { served, text, param, addSpecialTokens, withStrings } = readText(catalog, raw, exchange)
+        const { served, text, param, addSpecialTokens, withStrings } = await readText(catalog, raw, exchange)
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
         await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
@@ -64,7 +71,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
       async handle(exchange) {
         const body = parseRequest(CHAT_REQUEST, await exchange.json())
         const chosen = catalog.find(body.model, exchange)
-        const prompt = chatPrompt(chosen, body)
+        const prompt = await chatPrompt(chosen, body, exchange.signal)
         const room = { maxTokens: countedTokens(chosen.served), param: 'messages' }
         await checkTextRoom(chosen.served.model.tokenizer!, prompt, room)
         exchange.sendJson(200, { prompt })
@@ -73,15 +80,25 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
   ]
 }
 
+/** Where the text of a request is. */
+const TEXTS = ['messages', 'prompt', 'content'] as const
+
+function isGiven(body: unknown, field: string): boolean {
+  const value = typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[field] : undefined
+  return value !== undefined && value !== null
+}
+
 /** The text of a request: as it is, or of a chat, whose template puts special tokens into it. */
-function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
-  if (typeof raw === 'object' && raw !== null && 'messages' in raw && raw.messages !== null) {
+async function readText(catalog: ModelCatalog, raw: unknown, exchange: Exchange) {
+  const given = TEXTS.filter((field) => isGiven(raw, field))
+  if (given.length > 1) throw badRequest(`${given[1]}: give either ${given[0]} or this`, given[1])
+  if (given[0] === 'messages') {
     const body = parseRequest(CHAT_REQUEST, raw)
     const chosen = catalog.find(body.model, exchange)
-    const withStrings = 'return_token_strs' in raw && raw.return_token_strs === true
+    const { return_token_strs: withStrings = false } = parseRequest(STRINGS, raw)
     return {
       served: chosen.served,
-      text: chatPrompt(chosen, body),
+      text: await chatPrompt(chosen, body, exchange.signal),
       param: 'messages',
       addSpecialTokens: false,
       withStrings,

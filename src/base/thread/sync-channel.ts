@@ -99,6 +99,20 @@ export function* receiveSync<T>(receiver: SyncReceiver, waitMs: number): Generat
 }
 
 /**
+ * As `receiveSync`, for however long it takes. Until something arrives `spare` is called again and again, as long as it
+ * finds something to do: work that nobody waits for yet.
+ */
+export function* receiveOrSpare<T>(receiver: SyncReceiver, spare: () => boolean): Generator<T> {
+  for (let isIdle = false, received = 0; received === 0;) {
+    for (const message of receiveSync<T>(receiver, isIdle ? Infinity : 0)) {
+      received++
+      yield message
+    }
+    isIdle = received === 0 && !spare()
+  }
+}
+
+/**
  * The same bytes in an ArrayBuffer that holds nothing else and so can be transferred to another thread. Copies only a
  * view of a larger or shared buffer.
  */

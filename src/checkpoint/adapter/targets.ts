@@ -1,4 +1,4 @@
-import { type JsonObject } from '../config/json.ts'
+import { type JsonObject } from '../files/json.ts'
 import { unsupported } from './unsupported.ts'
 
 /** True for a module, by its name in the whole model, that an adapter's config says to change. */

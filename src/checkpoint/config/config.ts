@@ -1,15 +1,15 @@
 // Room config/: config.json and generation_config.json, read, checked and put into one form.
 
 import type { FloatDType } from '../../tensor/dtype.ts'
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError } from '../files/errors.ts'
 import { Fields } from './fields.ts'
-import { isJsonObject, type JsonObject } from './json.ts'
+import { isJsonObject, type JsonObject } from '../files/json.ts'
 import { equalLayers, type LayerConfig } from './layer-config.ts'
 import { isModelType, MODEL_TYPE_NAMES, type ModelType, modelTypeRow } from './model-types/index.ts'
 import type { ModelTypeRow } from './model-types/row.ts'
 import { parseRope, type RopeConfig, type RopeSource } from './rope.ts'
 import { unwrapConfig, WRAPPER_NAMES } from './wrappers.ts'
-import { parseStoredQuant, type StoredQuant } from '../weights/stored-quant.ts'
+import { parseStoredQuant, type StoredQuant } from './stored-quant.ts'
 
 /** What config.json says, in one form for all versions of transformers and all supported model types. Plain data. */
 export interface ModelConfig {

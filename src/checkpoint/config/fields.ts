@@ -1,5 +1,5 @@
-import { CheckpointError } from '../errors.ts'
-import type { JsonObject } from './json.ts'
+import { CheckpointError } from '../files/errors.ts'
+import type { JsonObject } from '../files/json.ts'
 
 /**
  * The largest size that is accepted: far above any model's, and small enough that the product of two sizes is exact.

@@ -2,7 +2,7 @@ import { errorMessage } from '../../base/errors.ts'
 import type { ModelConfig } from './config.ts'
 import { Fields } from './fields.ts'
 import { type GenerationFileOptions, type GenerationProblem, parseGenerationOptions } from './generation-options.ts'
-import type { JsonObject } from './json.ts'
+import type { JsonObject } from '../files/json.ts'
 import { modelTypeRow } from './model-types/index.ts'
 
 /** What a checkpoint says about generating text with it. Plain data. */

@@ -1,5 +1,5 @@
 import { Fields } from './fields.ts'
-import { isJsonObject, type JsonObject } from './json.ts'
+import { isJsonObject, type JsonObject } from '../files/json.ts'
 
 /** What all kinds of rotary embedding have (Su et al., "RoFormer"). */
 interface RopeBase {

@@ -1,4 +1,4 @@
-import type { JsonObject } from './json.ts'
+import type { JsonObject } from '../files/json.ts'
 
 /** What transformers fills in for sizes that the `text_config` of a multimodal model leaves out. */
 const SIZES: Readonly<Record<string, JsonObject>> = {

@@ -1,3 +1,6 @@
+// Room hub/: files of a model hub, of which only what is needed is brought here. Rooms, from the ground up: remote/
+// (asking the hub), cache/ (what is on this disk, shared with other processes), download/ (which bytes to fetch, when).
+
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'

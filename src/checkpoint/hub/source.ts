@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { UsageError } from '../../base/errors.ts'
-import { GGUF_CURE, isGguf } from '../gguf.ts'
+import { GGUF_CURE, isGguf } from '../files/gguf.ts'
 import { expandPath } from './settings.ts'
 
 /** What a user names a model by: a folder, or a repository of the hub at a branch, tag or commit. */

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../config/json.ts'
+import { isJsonObject, type JsonObject } from '../files/json.ts'
 import { type AddedToken, bad, plainToken, readToken, textOf } from './added-token.ts'
 import type { TokenFiles } from './special-tokens.ts'
 

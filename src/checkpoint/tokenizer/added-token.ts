@@ -1,5 +1,5 @@
-import { CheckpointError } from '../errors.ts'
-import { isJsonObject, type JsonObject } from '../config/json.ts'
+import { CheckpointError } from '../files/errors.ts'
+import { isJsonObject, type JsonObject } from '../files/json.ts'
 
 /** A token that is looked for in a text before it is cut up, as tokenizer.json describes one. */
 export interface AddedToken {

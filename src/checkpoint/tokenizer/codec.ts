@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { errorMessage } from '../../base/errors.ts'
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError } from '../files/errors.ts'
 import { textOf } from './added-token.ts'
 import { addTokens, type NumberedToken } from './add-tokens.ts'
 import { readTokenFiles } from './special-tokens.ts'
 import type { Vocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
 import { readVocabulary } from './token-bytes.ts'
-import { isJsonObject, type JsonObject, readJsonObjectSync } from '../config/json.ts'
+import { isJsonObject, type JsonObject, readJsonObjectSync } from '../files/json.ts'
 
 /** Turns text into token ids and back. Synchronous, and slow for long texts: for a worker thread. */
 export interface Codec {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { isJsonObject, type JsonObject, readJsonObjectSync } from '../config/json.ts'
+import { isJsonObject, type JsonObject, readJsonObjectSync } from '../files/json.ts'
 import {
   type AddedToken,
   bad,

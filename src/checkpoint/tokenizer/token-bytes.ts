@@ -1,6 +1,6 @@
 import { PetalsError } from '../../base/errors.ts'
 import { SPECIAL_BYTE, type Vocabulary, createVocabulary } from '../../sampling/grammar/tokens/vocabulary.ts'
-import { type JsonObject, isJsonObject } from '../config/json.ts'
+import { type JsonObject, isJsonObject } from '../files/json.ts'
 import type { NumberedToken } from './add-tokens.ts'
 
 /** What each token adds to a text, as bytes, by what tokenizer.json says of decoding. */

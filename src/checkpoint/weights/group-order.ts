@@ -1,7 +1,7 @@
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError } from '../files/errors.ts'
 import { readBytes } from './read.ts'
 import type { TensorSlice } from './safetensors.ts'
-import type { PackedQuant } from './stored-quant.ts'
+import type { PackedQuant } from '../config/stored-quant.ts'
 
 /**
  * Checks that weight i of a row is in group i / groupSize, as `MatMulNBits` has it. Quantizers that go through the

@@ -35,8 +35,8 @@ export async function findHead(
   names: TiedNames,
   read: ReadRows,
 ): Promise<FoundHead> {
-  const head = findTensor(tensors, names.head),
-    embedding = findTensor(tensors, names.embedding)
+  const head = findTensor(tensors, names.head)
+  const embedding = findTensor(tensors, names.embedding)
   if (head === undefined) return { tied: true, tensors }
   if (embedding !== undefined) return { tied: await equalValues(head, embedding, read), tensors }
   const renamed = [...tensors].map(([name, slice]): [string, TensorSlice] =>

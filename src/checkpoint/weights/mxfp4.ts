@@ -1,4 +1,4 @@
-import type { StoredPiece } from './stored-quant.ts'
+import type { StoredPiece } from './stored-pieces.ts'
 
 /** How many adjacent weights of a row share a scale, and how many bytes they are packed in. */
 const BLOCK = 32

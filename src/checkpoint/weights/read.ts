@@ -5,7 +5,7 @@ import { CONVERSION_ELEMENTS } from '../../tensor/kernel-memory.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { byteLength, type Tensor } from '../../tensor/tensor.ts'
 import { isFloatDType } from '../config/config.ts'
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError } from '../files/errors.ts'
 import type { TensorSlice } from './safetensors.ts'
 
 /** Bytes of one read: larger reads are slower, smaller ones need more calls. */

@@ -1,7 +1,6 @@
 import type { DType } from '../../tensor/dtype.ts'
-import type { Checkpoint } from '../checkpoint.ts'
 import { isFloatDType } from '../config/config.ts'
-import { CheckpointError, type CheckpointErrorCode, listSome } from '../errors.ts'
+import { CheckpointError, type CheckpointErrorCode, listSome } from '../files/errors.ts'
 import { bareName, findTensor, isBuffer } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
 
@@ -13,6 +12,14 @@ export interface WantedTensor {
   readonly dtypes?: readonly DType[] | undefined
   /** Whether a checkpoint may lack it. */
   readonly optional?: boolean
+}
+
+/** The tensors that a checkpoint stores. */
+export interface StoredTensors {
+  /** Names the checkpoint in messages. */
+  readonly folder: string
+  /** By their names as stored. */
+  readonly tensors: ReadonlyMap<string, TensorSlice>
 }
 
 /** The stored tensors that are checked: each of them must be wanted. */
@@ -31,7 +38,7 @@ export interface ReconcileScope {
  */
 export function reconcile(
   wanted: readonly WantedTensor[],
-  checkpoint: Pick<Checkpoint, 'folder' | 'tensors'>,
+  checkpoint: StoredTensors,
   scope: ReconcileScope,
 ): Map<string, TensorSlice> {
   const found = new Map<string, TensorSlice>()
@@ -61,7 +68,7 @@ export function reconcile(
   return found
 }
 
-function unused(tensors: Checkpoint['tensors'], used: ReadonlySet<TensorSlice>, scope: ReconcileScope): string[] {
+function unused(tensors: StoredTensors['tensors'], used: ReadonlySet<TensorSlice>, scope: ReconcileScope): string[] {
   const prefixes = scope.prefixes.map(bareName)
   return [...tensors.values()]
     .filter((slice) => !used.has(slice))

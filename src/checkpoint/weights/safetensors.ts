@@ -1,9 +1,9 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { errorMessage } from '../../base/errors.ts'
 import { type DType, dtypeSize } from '../../tensor/dtype.ts'
-import { findDuplicateKey } from '../config/duplicate-keys.ts'
-import { CheckpointError } from '../errors.ts'
-import { isJsonObject } from '../config/json.ts'
+import { findDuplicateKey } from '../files/duplicate-keys.ts'
+import { CheckpointError } from '../files/errors.ts'
+import { isJsonObject } from '../files/json.ts'
 
 /** A type of elements that is not read here, by its name in the header. */
 export type ForeignDType = `unread type ${string}`

@@ -1,8 +1,8 @@
 import { type ModelConfig, isFloatDType } from '../config/config.ts'
-import { CheckpointError, listSome } from '../errors.ts'
+import { CheckpointError, listSome } from '../files/errors.ts'
 import { bareName } from './names.ts'
 import type { TensorSlice } from './safetensors.ts'
-import type { Float8Quant, StoredQuant } from './stored-quant.ts'
+import type { Float8Quant, StoredQuant } from '../config/stored-quant.ts'
 
 type Tensors = ReadonlyMap<string, TensorSlice>
 

@@ -3,8 +3,8 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CheckpointError, listSome } from '../errors.ts'
-import { isFile, isJsonObject, readJsonObject } from '../config/json.ts'
+import { CheckpointError, listSome } from '../files/errors.ts'
+import { isFile, isJsonObject, readJsonObject } from '../files/json.ts'
 import { readRows } from './read.ts'
 import { readSafetensorsHeader, type TensorSlice } from './safetensors.ts'
 

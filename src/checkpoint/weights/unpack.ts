@@ -1,6 +1,7 @@
 import type { Tensor } from '../../tensor/tensor.ts'
-import { CheckpointError } from '../errors.ts'
-import { type Float8Quant, groupsOf, type PackedQuant } from './stored-quant.ts'
+import { CheckpointError } from '../files/errors.ts'
+import type { Float8Quant, PackedQuant } from '../config/stored-quant.ts'
+import { groupsOf } from './stored-pieces.ts'
 
 /** Gives the stored tensors of one linear layer, as bytes or as floats. */
 export interface StoredValues {
@@ -42,8 +43,8 @@ export function unpackMatrix(
   stored: StoredValues,
 ): UnpackedMatrix {
   const block = computeBlock(quant, inner)
-  const blocks = inner / block,
-    groups = groupsOf(quant, inner)
+  const blocks = inner / block
+  const groups = groupsOf(quant, inner)
   const scales = new Float32Array(out * blocks)
   const byColumn = quant.method === 'gptq' || quant.method === 'awq'
   const values = stored.floats(byColumn ? 'scales' : 'weight_scale')
@@ -72,8 +73,8 @@ function codesOf({ method }: PackedQuant, out: number, inner: number, stored: St
   if (method === 'gptq') {
     for (let i = 0; i < inner / 8; i++) {
       for (let o = 0; o < out; o++) {
-        const word = words[i * out + o]!,
-          to = (o * inner + i * 8) / 2
+        const word = words[i * out + o]!
+        const to = (o * inner + i * 8) / 2
         for (let byte = 0; byte < 4; byte++) codes[to + byte] = word >>> (8 * byte)
       }
     }
@@ -132,14 +133,14 @@ export function widenFloat8Rows(
   { codes, scales }: { readonly codes: Uint8Array; readonly scales: Float32Array },
   values: Float32Array,
 ): void {
-  const columns = blockColumns === 0 ? 1 : Math.ceil(inner / blockColumns),
-    width = blockColumns || inner
+  const columns = blockColumns === 0 ? 1 : Math.ceil(inner / blockColumns)
+  const width = blockColumns || inner
   for (let row = 0; row < values.length / inner; row++) {
     let scale = blockRows === 0 ? 0 : Math.floor((first + row) / blockRows) * columns
     const end = (row + 1) * inner
     for (let start = row * inner; start < end; start += width, scale++) {
-      const factor = scales[scale]!,
-        stop = Math.min(end, start + width)
+      const factor = scales[scale]!
+      const stop = Math.min(end, start + width)
       for (let i = start; i < stop; i++) values[i] = FLOAT8[codes[i]!]! * factor
     }
   }
@@ -150,8 +151,8 @@ export function widenFloat8Rows(
  * ones is NaN (Micikevicius et al., "FP8 Formats for Deep Learning").
  */
 const FLOAT8 = Float32Array.from({ length: 256 }, (_, bits) => {
-  const exponent = (bits >> 3) & 15,
-    fraction = bits & 7
+  const exponent = (bits >> 3) & 15
+  const fraction = bits & 7
   if (exponent === 15 && fraction === 7) return Number.NaN
   return (bits < 128 ? 1 : -1) * (exponent === 0 ? (fraction / 8) * 2 ** -6 : (1 + fraction / 8) * 2 ** (exponent - 7))
 })

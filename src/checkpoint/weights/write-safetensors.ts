@@ -1,6 +1,6 @@
 import type { DType } from '../../tensor/dtype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { writeByRename } from '../hub/cache/files.ts'
+import { writeByRename } from '../files/write-by-rename.ts'
 import { HEADER_LENGTH_BYTES } from './safetensors.ts'
 
 const NAMES: Readonly<Record<DType, string>> = {

@@ -1,7 +1,7 @@
 import { parseReplayCopies } from '../values/replay-copies.ts'
 import { parseWireDType } from '../values/wire-dtype.ts'
 import type { Logger } from 'pino'
-import { loadAdapter } from '../../client/remote/active-adapter.ts'
+import { loadAdapter } from '../../client/remote/adapters/active-adapter.ts'
 import type { Classifier } from '../../client/tuned/classifier.ts'
 import type { DistributedModel, ModelClass } from '../../client/model/distributed-model.ts'
 import { AutoDistributedModelForCausalLM } from '../../client/model/model.ts'
@@ -11,15 +11,9 @@ import { lanOf } from './addresses.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type {
-  adapterOptions,
-  endsOptions,
-  lanOptions,
-  modelOptions,
-  routeOptions,
-  swarmOptions,
-  threadOptions,
-} from '../options/options.ts'
+import type { endsOptions, threadOptions } from '../options/tables/compute-options.ts'
+import type { lanOptions, routeOptions, swarmOptions } from '../options/tables/swarm-options.ts'
+import type { adapterOptions, modelOptions } from '../options/tables/model-options.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { ProgressView } from '../terminal/progress.ts'
 import { openTracing } from '../process/tracing.ts'

@@ -7,8 +7,8 @@ import { type SwarmLogger, type SwarmNode, createSwarmNode } from '../../swarm/n
 import { checkBootstrap, checkPeerIds, checkTcpAddresses, lanOf, listenAddresses } from './addresses.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { lanOptions, nodeOptions, swarmOptions } from '../options/options.ts'
-import type { peerOptions } from '../options/server-options.ts'
+import type { lanOptions, nodeOptions, swarmOptions } from '../options/tables/swarm-options.ts'
+import type { peerOptions } from '../options/tables/server-options.ts'
 import { readSwarmKey } from './swarm-key.ts'
 
 type NodeValues = OptionValues<typeof nodeOptions & typeof swarmOptions & typeof lanOptions> &

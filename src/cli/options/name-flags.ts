@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import { FLAG_OF_OPTION } from './answer-flags.ts'
+import { FLAG_OF_OPTION } from './tables/answer-flags.ts'
 import { type OptionTable, flagOf } from './option-table.ts'
 
 /**

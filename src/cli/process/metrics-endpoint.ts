@@ -4,7 +4,7 @@ import { PetalsError, errorCode, errorMessage } from '../../base/errors.ts'
 import type { Libp2pMetrics } from '../../swarm/node/libp2p.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { metricsOptions } from '../options/server-options.ts'
+import type { metricsOptions } from '../options/tables/server-options.ts'
 import type { Cleanup } from './cleanup.ts'
 
 /** The metrics of a process, and the HTTP endpoint for /metrics, /health and /ready. */

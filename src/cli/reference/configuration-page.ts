@@ -1,8 +1,8 @@
-import type { ProgramCommand } from '../command.ts'
+import type { ProgramCommand } from '../commands/command.ts'
 import { EXIT_CODES, EXIT_CODE_MEANINGS } from '../process/exit-codes.ts'
 import { type Option, defaultText, flagOf, oneOf, variableOf } from '../options/option-table.ts'
 import { OTHER_VARIABLES } from '../options/environment.ts'
-import { GROUPS } from '../options/groups.ts'
+import { GROUPS } from '../options/tables/groups.ts'
 import { numberText } from '../options/read-value.ts'
 
 /** The part of a command that the page describes. */
@@ -10,7 +10,7 @@ type Described = Pick<ProgramCommand, 'name' | 'options'>
 
 const INTRODUCTION = `# Configuration
 
-<!-- Written by "npm run docs" from src/cli/options/options.ts and the commands; do not edit. -->
+<!-- Written by "npm run docs" from src/cli/options/tables and the commands; do not edit. -->
 
 Each option can be given in three ways. A flag goes before a variable, a variable before the config file, and that
 before the default.

@@ -3,7 +3,7 @@ import type { GenerationResult } from '../../client/generation/result.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import type { Recovery, Waiting } from '../../client/session/inference-session.ts'
-import type { RouteHop } from '../../client/session/route-hop.ts'
+import type { RouteHop } from '../../client/session/server/route-hop.ts'
 import { shortPeer } from './short-peer.ts'
 
 /**

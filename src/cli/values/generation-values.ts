@@ -1,8 +1,8 @@
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
 import type { GenerationOptions } from '../../sampling/options/options.ts'
-import { optionsOfFlags } from '../options/answer-flags.ts'
+import { optionsOfFlags } from '../options/tables/answer-flags.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { answerOptions } from '../options/options.ts'
+import type { answerOptions } from '../options/tables/answer-options.ts'
 
 /**
  * The library's generation options from a command's options. `newTokens` is the answer's maximal length if neither the

@@ -1,5 +1,5 @@
 import { UsageError, errorMessage } from '../../base/errors.ts'
-import { isJsonObject } from '../../checkpoint/config/json.ts'
+import { isJsonObject } from '../../checkpoint/files/json.ts'
 import type { ChatMessage } from '../../client/chat/messages.ts'
 
 const ROLES = ['system', 'user', 'assistant']

@@ -1,4 +1,4 @@
-import type { WireChoice } from '../../client/remote/wire-dtype.ts'
+import type { WireChoice } from '../../client/remote/routes/wire-dtype.ts'
 
 /** Reads `--wire-dtype`, whose choices have been checked. */
 export function parseWireDType(value: string): WireChoice {

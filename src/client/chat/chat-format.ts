@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { ChatTokenizer } from './token-history.ts'
 import { compileTemplate } from './jinja-template.ts'
 import type { ChatTemplate } from './messages.ts'
-import { findTemplate } from './template-source.ts'
+import { type TemplateSource, findTemplate } from './template-source.ts'
 
 /** The part of a model that its chats are formatted by. */
 export interface ChatModel {
@@ -14,8 +14,7 @@ export interface ChatModel {
 /** How conversations with a model are printed, and what ends its answers: EOS tokens and stop strings. */
 export interface ChatFormat {
   readonly template: ChatTemplate
-  /** The template's own text. */
-  readonly templateText: string
+  readonly source: TemplateSource
   readonly eosTokenIds: readonly number[]
   readonly stopStrings: readonly string[]
 }
@@ -37,5 +36,5 @@ export async function loadChatFormat({ checkpoint, tokenizer }: ChatModel, choic
     if (ids.length === 1) eosTokenIds.add(ids[0]!)
     else if (text !== eosToken) stopStrings.push(text)
   }
-  return { template, templateText: source.text, eosTokenIds: [...eosTokenIds], stopStrings }
+  return { template, source, eosTokenIds: [...eosTokenIds], stopStrings }
 }

@@ -11,13 +11,18 @@ const RENDER_TIMEOUT_MS = 1000
 /**
  * Compiles a template. Throws `CHAT_TEMPLATE` for one that jinja2 could not compile, or that uses what is not
  * supported here, naming it. Its variables are those that transformers hands on: the messages, the tools (None where
- * there are none), `add_generation_prompt`, the special tokens, and what the caller adds.
+ * there are none), `add_generation_prompt`, the special tokens, and what the caller adds. A rendering ends after
+ * `timeoutMs`.
  */
-export function compileTemplate({ text, name, specialTokens }: TemplateSource): ChatTemplate {
-  const template = orRefuse(name, () => new Template(text))
+export function compileTemplate(
+  { text, name, specialTokens }: TemplateSource,
+  timeoutMs = RENDER_TIMEOUT_MS,
+): ChatTemplate {
+  const orRefuse = <T>(work: () => T): T => withinTime(name, timeoutMs, work)
+  const template = orRefuse(() => new Template(text))
   return {
     render: (messages, { addGenerationPrompt = true, tools = [], variables = {} } = {}) =>
-      orRefuse(name, () =>
+      orRefuse(() =>
         template.render({
           ...specialTokens,
           documents: null,
@@ -34,10 +39,10 @@ export function compileTemplate({ text, name, specialTokens }: TemplateSource): 
 const RUNNER = { script: new Script('work()'), context: createContext({ work: undefined }) }
 
 /** Runs a template's synchronous `work`; the engine stops it and throws when its time is over. */
-function orRefuse<T>(name: string, work: () => T): T {
+function withinTime<T>(name: string, timeout: number, work: () => T): T {
   RUNNER.context['work'] = work
   try {
-    return RUNNER.script.runInContext(RUNNER.context, { timeout: RENDER_TIMEOUT_MS }) as T
+    return RUNNER.script.runInContext(RUNNER.context, { timeout }) as T
   } catch (error) {
     throw new ChatTemplateError(name, reasonOf(error), error)
   }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PetalsError, UsageError, errorMessage } from '../../base/errors.ts'
-import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/config/json.ts'
+import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/files/json.ts'
 import { namedTokens } from '../../checkpoint/tokenizer/special-tokens.ts'
 import { CHATML, PLAIN } from './builtin-templates.ts'
 

@@ -1,7 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { TunedHead } from '../tuned/tuned-head.ts'
 import type { TunedPrompts } from '../tuned/tuned-prompts.ts'
-import type { ActiveAdapter } from '../remote/active-adapter.ts'
+import type { ActiveAdapter } from '../remote/adapters/active-adapter.ts'
 import type { DataModel } from '../training/data/load-dataset.ts'
 import { batchesOf } from './batches.ts'
 import { KeptScores } from './kept-scores.ts'

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { PetalsError } from '../../base/errors.ts'
-import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/config/json.ts'
-import { writeByRename } from '../../checkpoint/hub/cache/files.ts'
+import { isFile, isJsonObject, readJsonObject } from '../../checkpoint/files/json.ts'
+import { writeByRename } from '../../checkpoint/files/write-by-rename.ts'
 import type { Score } from './task.ts'
 
 /** What decides on scores, by names that a user knows. */

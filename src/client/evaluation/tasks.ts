@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import { UsageError } from '../../base/errors.ts'
-import { isJsonObject } from '../../checkpoint/config/json.ts'
+import { isJsonObject } from '../../checkpoint/files/json.ts'
 import type { Classifier } from '../tuned/classifier.ts'
 import type { Dataset } from '../training/data/dataset.ts'
 import { type DataModel, type DataSource, loadDataset } from '../training/data/load-dataset.ts'

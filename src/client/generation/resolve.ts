@@ -1,7 +1,7 @@
 import { UsageError } from '../../base/errors.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
-import { CheckpointError } from '../../checkpoint/errors.ts'
+import { CheckpointError } from '../../checkpoint/files/errors.ts'
 import { checkOptions } from '../../sampling/options/check.ts'
 import { type GenerationOptions, type ResolvedOptions, isSampling } from '../../sampling/options/options.ts'
 import { drawSeed } from '../../sampling/random.ts'

@@ -16,7 +16,8 @@ import { prepareConstraint } from './prepare-constraint.ts'
 import type { DistributedModel } from './distributed-model.ts'
 import { ModelSession } from './model-session.ts'
 import type { InferenceSession } from '../session/inference-session.ts'
-import type { ForkOptions, StepOptions } from '../session/step-options.ts'
+import type { StepOptions } from '../session/step-options.ts'
+import type { ForkOptions } from '../session/repair/fork.ts'
 
 /** The part of a model that its sessions use. */
 export type SessionModel = Pick<DistributedModel, 'ends' | 'checkpoint' | 'tokenizer'>

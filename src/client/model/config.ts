@@ -1,8 +1,8 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { modelKey } from '../../checkpoint/weights/fingerprint.ts'
+import { modelKey } from '../../checkpoint/model-key.ts'
 import type { GenerationDefaults } from '../../checkpoint/config/generation.ts'
-import { openModel } from '../../checkpoint/hub/open-model.ts'
+import { openModel } from '../../checkpoint/open-model.ts'
 import { checkModelType } from './pretrained.ts'
 
 /** How a config is read. */

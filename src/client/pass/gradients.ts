@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { ModulePair } from '../remote/adapter-versions.ts'
+import type { ModulePair } from '../remote/adapters/adapter-versions.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../tensor/tensor.ts'
 import type { PartGradients } from './piece-way.ts'
 import { joined } from './split.ts'

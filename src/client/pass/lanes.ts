@@ -1,6 +1,6 @@
 import { orAborted } from '../../base/abort.ts'
-import type { RouteSpan } from '../remote/route-request.ts'
-import { Slowdowns } from '../remote/slowdowns.ts'
+import type { RouteSpan } from '../remote/routes/route-request.ts'
+import { Slowdowns } from '../remote/seen/slowdowns.ts'
 
 /** Pieces that one server is sent at a time: one that it computes, and one that is on its way meanwhile. */
 const MAX_UNDER_WAY = 2

@@ -1,7 +1,7 @@
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { RequestAdapter } from '../remote/request-adapter.ts'
-import type { RouteSpan } from '../remote/route-request.ts'
-import type { WireChoice } from '../remote/wire-dtype.ts'
+import type { RequestAdapter } from '../remote/adapters/request-adapter.ts'
+import type { RouteSpan } from '../remote/routes/route-request.ts'
+import type { WireChoice } from '../remote/routes/wire-dtype.ts'
 
 /** Which blocks to pass, and how. */
 export interface PassOptions {

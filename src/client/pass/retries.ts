@@ -1,8 +1,8 @@
 import { orAborted } from '../../base/abort.ts'
 import { PetalsError, errorCode, isTransient } from '../../base/errors.ts'
 import { pause } from '../../swarm/deadline.ts'
-import type { RouteSpan } from '../remote/route-request.ts'
-import { NoRouteError } from '../remote/routing.ts'
+import type { RouteSpan } from '../remote/routes/route-request.ts'
+import { NoRouteError } from '../remote/routes/routing.ts'
 import type { PassAccess } from './pass-access.ts'
 import type { PassPlan, Refusal } from './pass-plan.ts'
 

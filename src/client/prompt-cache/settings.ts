@@ -1,6 +1,6 @@
 import { ropeKey } from '../../families/rope.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { AdapterVersions } from '../remote/adapter-versions.ts'
+import { AdapterVersions } from '../remote/adapters/adapter-versions.ts'
 import type { ModelSessionOptions } from '../model/distributed-model.ts'
 import type { CachedModel } from './cached-model.ts'
 

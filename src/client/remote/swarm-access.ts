@@ -1,11 +1,15 @@
+// Room remote/: what a client knows of servers, and how it chooses them. Rooms, from the ground up: seen/ (what it has
+// seen of servers and links), routes/ (which servers, in which order), steps/ (how much to send at once, and how long
+// that may take), adapters/ (what it brings to servers).
+
 import type { RequestStream } from '../../swarm/frames/frame-stream.ts'
 import type { SwarmLogger } from '../../swarm/node/node.ts'
 import type { Tracing } from '../../swarm/node/tracing.ts'
 import type { ServerRecord } from '../../swarm/records/record-fields.ts'
-import type { RouteFinder } from './candidates.ts'
-import type { LinkMeter } from './link-meter.ts'
-import type { RouteSpan } from './route-request.ts'
-import type { Slowdowns } from './slowdowns.ts'
+import type { RouteFinder } from './routes/candidates.ts'
+import type { LinkMeter } from './seen/link-meter.ts'
+import type { RouteSpan } from './routes/route-request.ts'
+import type { Slowdowns } from './seen/slowdowns.ts'
 
 /** The part of the swarm that sessions use. */
 export interface SwarmAccess {

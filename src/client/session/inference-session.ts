@@ -1,24 +1,31 @@
+// Room session/: one sequence's KV caches on a chain of servers, which survive the loss of any of them. Rooms, from the
+// ground up: inputs/ (what the client keeps, for repairs, of what spans were sent), server/ (the session on one server,
+// and whether that one still lives), chain/ (which servers, one after another), steps/ (hidden states through all of
+// them), repair/ (lost servers replaced, sessions forked).
+
 import { EventEmitter } from 'node:events'
 import { PetalsError, UsageError, isTransient } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { knows } from '../../swarm/protocol-version.ts'
 import type { Activations } from '../../tensor/activations.ts'
 import { allFinite } from '../../tensor/finite.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { decodeActivations } from '../../tensor/travel.ts'
-import { NoRouteError } from '../remote/routing.ts'
+import { NoRouteError } from '../remote/routes/routing.ts'
 import type { SwarmAccess } from '../remote/swarm-access.ts'
-import type { Chain, ChainOptions } from './chain.ts'
-import { CopyPuller } from './copy-puller.ts'
-import { checkFork } from './fork.ts'
-import type { Link } from './link.ts'
-import { type RepairOptions, Repairs } from './repairs.ts'
-import type { SessionEvents } from './reports.ts'
-import { RootInputs } from './root-inputs.ts'
+import type { Chain, ChainOptions } from './chain/chain.ts'
+import { CopyPuller } from './steps/copy-puller.ts'
+import { checkFork } from './repair/fork.ts'
+import type { Link } from './server/link.ts'
+import { type RepairOptions, Repairs } from './repair/repairs.ts'
+import type { SessionEvents } from './repair/reports.ts'
+import { RootInputs } from './inputs/root-inputs.ts'
 import { traceSession } from './session-span.ts'
-import type { ForkOptions, StepOptions } from './step-options.ts'
-import { StepAbortedError, StepRunner, UnsoundStepError } from './step-runner.ts'
+import type { StepOptions } from './step-options.ts'
+import type { ForkOptions } from './repair/fork.ts'
+import { StepAbortedError, StepRunner, UnsoundStepError } from './steps/step-runner.ts'
 
-export type { Recovery, Waiting } from './reports.ts'
+export type { Recovery, Waiting } from './repair/reports.ts'
 
 /** How a session is opened and repaired. */
 export interface InferenceSessionOptions extends ChainOptions, RepairOptions {
@@ -136,7 +143,11 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
-    const output = await decodeActivations(await this.#tryStep(hidden, rows, signal), 'float32')
+    const made = await this.#tryStep(hidden, rows, signal)
+    // A server's answers for many sessions are one message.
+    const turn = sharedTurns.next()
+    if (turn !== undefined) await turn
+    const output = await decodeActivations(made, 'float32')
     this.#position += hidden.shape[0]!
     return output
   }

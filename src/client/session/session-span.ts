@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import { errorCode } from '../../base/errors.ts'
 import { spanText } from '../../base/span.ts'
 import type { Tracing } from '../../swarm/node/tracing.ts'
-import type { SessionEvents } from './reports.ts'
+import type { SessionEvents } from './repair/reports.ts'
 
 /** The part of a session that its span tells of. */
 interface TracedSession<Session> extends EventEmitter<SessionEvents<Session>> {

@@ -1,4 +1,4 @@
-import type { EmbeddedIds } from './root-inputs.ts'
+import type { EmbeddedIds } from './inputs/root-inputs.ts'
 
 /** What is wanted of a step. */
 export interface StepOptions {
@@ -11,10 +11,4 @@ export interface StepOptions {
    * replaced, it is closed.
    */
   readonly signal?: AbortSignal | undefined
-}
-
-/** How a session is forked. */
-export interface ForkOptions {
-  /** Whether it fails, at once, where a server cannot copy; otherwise the servers compute what they cannot copy. */
-  readonly onlyCopies?: boolean | undefined
 }

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { AdapterVersions } from '../remote/adapter-versions.ts'
+import { AdapterVersions } from '../remote/adapters/adapter-versions.ts'
 import type { RemoteSequential } from '../blocks/remote-sequential.ts'
 import { adapterNow, loraPairs } from './methods/lora.ts'
 import type { Trained } from './methods/trained.ts'

@@ -1,5 +1,5 @@
 import { UsageError } from '../../base/errors.ts'
-import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import type { Classifier } from '../tuned/classifier.ts'
 import type { TunedHead } from '../tuned/tuned-head.ts'
 import type { TunedPrompts } from '../tuned/tuned-prompts.ts'

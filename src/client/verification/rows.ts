@@ -33,9 +33,9 @@ export function compare(
 ): Outcome {
   if (values.length !== reference.length)
     return failed(name, `${values.length} values were computed, the file has ${reference.length}`)
-  let maxAbs = 0,
-    squares = 0,
-    largest = 0
+  let maxAbs = 0
+  let squares = 0
+  let largest = 0
   for (const [i, expected] of reference.entries()) {
     const value = values[i]!
     // With NaN every comparison is false.

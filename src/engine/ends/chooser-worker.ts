@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
+import { type SyncReceiver, receiveOrSpare } from '../../base/thread/sync-channel.ts'
 import { answerRows } from './answer-rows.ts'
 import { EventBatch } from './event-batch.ts'
 import type { ChooserCommand } from './messages.ts'
@@ -13,7 +13,7 @@ const numAnswered = new Int32Array(answered)
 const answers = new EventBatch((events) => parentPort!.postMessage(events, []))
 
 for (;;) {
-  for (const command of receiveSync<ChooserCommand>(receiver, Infinity)) {
+  for (const command of receiveOrSpare<ChooserCommand>(receiver, () => sampler.prepareOne())) {
     if (command.type !== 'rows') {
       sampler.obey(command)
       continue

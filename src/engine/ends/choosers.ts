@@ -54,6 +54,11 @@ export class Choosers {
     else postSync(chooser.sender, command)
   }
 
+  /** Prepares a text's next token in this thread; false if there is nothing to prepare. */
+  prepareOne(): boolean {
+    return this.#own.prepareOne()
+  }
+
   /** Has each of `tasks` answered from its rows; returns who still reads them. */
   answer(tasks: readonly RowTask[], rows: HeadRows, answers: Answers): Readers {
     const own: RowTask[] = []

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import { createEnvironment } from '../../runtime/environment.ts'
-import { type SyncReceiver, receiveSync } from '../../base/thread/sync-channel.ts'
+import { type SyncReceiver, receiveOrSpare } from '../../base/thread/sync-channel.ts'
 import { Choosers } from './choosers.ts'
 import { EventBatch } from './event-batch.ts'
 import { HeadRuns } from './head-runs.ts'
@@ -68,7 +68,7 @@ function loop({ runner, losses }: EndsOnDevice): void {
   })
   for (;;) {
     const heads: HeadCommand[] = []
-    for (const command of receiveSync<EndsCommand>(receiver, Infinity)) {
+    for (const command of receiveOrSpare<EndsCommand>(receiver, () => choosers.prepareOne())) {
       switch (command.type) {
         case 'close':
           return

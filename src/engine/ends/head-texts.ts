@@ -43,7 +43,7 @@ export function beamsHere(ends: Head, options: ResolvedOptions, ids: readonly nu
     async candidates(states, steps) {
       const logits = await ends.head(joined(states))
       const rows = steps.map((_, i) => logits.subarray(i * ends.outputSize, (i + 1) * ends.outputSize))
-      return beams.candidates(rows, steps)
+      return beams.advance(rows, steps)
     },
     close() {},
   }

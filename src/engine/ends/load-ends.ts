@@ -39,7 +39,9 @@ function loadOnCpu(env: Environment, options: EndsOptions): EndsOnDevice {
   using undo = new Owned()
   const given = givenHead(options)
   const load = (graph: Graph, values?: ReadonlyMap<string, Tensor>) => {
-    const session = loadGraph(env, CPU, graph, slicesOf(graph, options), undefined, undefined, values)
+    using read = new Owned()
+    const memory = read.adopt(new WeightMemory(), (own) => own.release())
+    const session = loadGraph(env, CPU, graph, { slices: slicesOf(graph, options), memory, given: values })
     undo.defer(() => env.ort.release('ReleaseSession', session.pointer))
     return session
   }
@@ -66,7 +68,7 @@ export function loadOnDevice(env: Environment, options: EndsOptions, lowering: T
   using weights = new Owned()
   const given = givenHead(options)
   const load = (graph: Graph, values?: ReadonlyMap<string, Tensor>): ResidentEnd => {
-    const resident = loadWeights(device, graph, slicesOf(graph, options), memory, undefined, values)
+    const resident = loadWeights(device, graph, { slices: slicesOf(graph, options), memory, given: values })
     weights.defer(() => releaseResident({ device, resident: [resident] }))
     return { graph, weights: resident }
   }

@@ -190,7 +190,7 @@ export class LossRunner {
   }
 
   #read(graph: FinishedGraph, given: ReadonlySet<string>): Map<string, Tensor> {
-    const reader = new ParameterReader(slicesOf(graph, this.#options), new WeightMemory())
+    const reader = new ParameterReader({ slices: slicesOf(graph, this.#options), memory: new WeightMemory() })
     return new Map(
       graph.parameters.flatMap((parameter) => {
         const { name } = parameter

@@ -1,5 +1,5 @@
 import { reconcile } from '../../checkpoint/weights/reconcile.ts'
-import { STORED_BESIDE } from '../../checkpoint/weights/stored-quant.ts'
+import { STORED_BESIDE } from '../../checkpoint/weights/stored-pieces.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { familyOf } from '../../families/index.ts'
 import { type Parameter, storedTensors } from '../../graph/parameter.ts'

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PetalsError } from '../../base/errors.ts'
-import { blockDigests } from '../../checkpoint/weights/fingerprint.ts'
+import { blockDigests } from '../../checkpoint/weights/block-digests.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { identityOf, makeFolder, replaceFile } from './cache-folder.ts'
 

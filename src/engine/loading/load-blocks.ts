@@ -8,6 +8,7 @@ import { blockSlices } from './block-slices.ts'
 import { keptDigests } from './kept-digests.ts'
 import { loadGraph } from './load-graph.ts'
 import { type BlockOptions, type LoadedBlocks, type LoadReport, type LoadBlocksOptions, targetOf } from './load.ts'
+import type { ParameterSources } from './parameter-reader.ts'
 import { QuantCacheFile } from './quant-cache.ts'
 import { type ResidentBlock, loadResidentBlocks } from './resident.ts'
 import { dtypeSize } from '../../tensor/dtype.ts'
@@ -43,17 +44,20 @@ export function loadBlocks(options: LoadBlocksOptions, report: (report: LoadRepo
     if (!isWarned) report({ warning: `${message}: the next start quantizes anew` })
     isWarned = true
   }
-  const cacheOf = (block: ReadonlyMap<string, TensorSlice>) => quantCacheOf(options, block, onUnwritten)
   const helper = new ReadHelper()
   const uploads = device.kind === 'cpu' ? undefined : threadRuntime.uploads(device)
   const memory = new WeightMemory(helper, uploads)
+  const sourcesOf = (i: number): ParameterSources => {
+    const block = slices[i]!
+    return { slices: block, memory, cache: quantCacheOf(options, block, onUnwritten) }
+  }
   const sessions: Session[] = []
   let resident: ResidentBlock[] | undefined
   try {
-    if (device.kind !== 'cpu') resident = loadResidentBlocks(device, graphs, slices, memory, onBlock, cacheOf, uploads)
+    if (device.kind !== 'cpu') resident = loadResidentBlocks(device, graphs, sourcesOf, { uploads, onBlock })
     else
-      for (const [i, block] of slices.entries()) {
-        sessions.push(loadGraph(env, device, graphs[i]!, block, memory, cacheOf(block)))
+      for (const [i, graph] of graphs.entries()) {
+        sessions.push(loadGraph(env, device, graph, sourcesOf(i)))
         onBlock(sessions.length)
       }
   } catch (error) {

@@ -24,6 +24,18 @@ import type { QuantCacheFile } from './quant-cache.ts'
 import { readValues } from './values/read-values.ts'
 import type { WeightMemory } from './weight-memory.ts'
 
+/** Where the values of a graph's parameters come from. */
+export interface ParameterSources {
+  /** The stored tensors, by the names of parameters or of their parts. */
+  readonly slices: ReadonlyMap<string, TensorSlice>
+  /** What values are lent from that are copied on. */
+  readonly memory: WeightMemory
+  /** What was quantized before. */
+  readonly cache?: QuantCacheFile | undefined
+  /** Values that are taken in place of stored ones, by the names of parameters. */
+  readonly given?: ReadonlyMap<string, Tensor> | undefined
+}
+
 /**
  * Reads the parameters of one graph, in the forms that it takes them in. Synchronous: for loading threads. What it
  * reads lies in memory of its own, or, where told so, in `memory`, to which the caller gives it back.
@@ -38,16 +50,7 @@ export class ParameterReader {
   /** The last matrix of a quantized checkpoint: its parts are asked for one after the other. */
   #last: { readonly module: string; readonly matrix: UnpackedMatrix } | undefined
 
-  /**
-   * `slices` holds the stored tensors by the names of parameters, or of their parts; `cache` what was quantized before;
-   * `given` values of parameters that are taken in place of stored ones.
-   */
-  constructor(
-    slices: ReadonlyMap<string, TensorSlice>,
-    memory: WeightMemory,
-    cache?: QuantCacheFile,
-    given: ReadonlyMap<string, Tensor> = new Map(),
-  ) {
+  constructor({ slices, memory, cache, given = new Map() }: ParameterSources) {
     this.#slices = slices
     this.#cache = cache
     this.#memory = memory

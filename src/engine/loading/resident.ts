@@ -1,4 +1,3 @@
-import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Device } from '../../runtime/device.ts'
 import type { Pointer } from '../../runtime/library.ts'
@@ -6,9 +5,7 @@ import type { BufferHeap, DeviceHeap } from '../../runtime/memory.ts'
 import type { ResidentWeight } from '../../runtime/session.ts'
 import { PlainUploads, type Uploads } from '../../runtime/uploads.ts'
 import { type Tensor, byteLength } from '../../tensor/tensor.ts'
-import { ParameterReader } from './parameter-reader.ts'
-import type { QuantCacheFile } from './quant-cache.ts'
-import type { WeightMemory } from './weight-memory.ts'
+import { ParameterReader, type ParameterSources } from './parameter-reader.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** A block's parameters by their names within the block: matrices in the device's memory, small vectors as they are. */
@@ -27,18 +24,18 @@ export interface Allocation {
 /** Kernels read whole cache lines and vectors: what cudaMalloc itself gives for every allocation. */
 const ALIGNMENT = 256
 
+/** The part of a graph that is loaded: its parameters. */
+export type Parameters = Pick<Graph, 'parameters'>
+
 /**
- * Reads one block's parameters into the device's memory, converted to its dtype, through `memory`: while one is copied
- * by `uploads`, the next is read. `given`: values of parameters in place of stored ones. Synchronous: for loading
- * threads. Throws `CheckpointError` and `RUNTIME_MEMORY`; nothing is left behind then.
+ * Reads one block's parameters into the device's memory, converted to its dtype, through the sources' memory: while one
+ * is copied by `uploads`, the next is read. Synchronous: for loading threads. Throws `CheckpointError` and
+ * `RUNTIME_MEMORY`; nothing is left behind then.
  */
 export function loadResidentBlock(
   heap: DeviceHeap,
-  { parameters }: Pick<Graph, 'parameters'>,
-  slices: ReadonlyMap<string, TensorSlice>,
-  memory: WeightMemory,
-  cache?: QuantCacheFile,
-  given?: ReadonlyMap<string, Tensor>,
+  { parameters }: Parameters,
+  sources: ParameterSources,
   uploads: Uploads = new PlainUploads(heap),
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
@@ -51,12 +48,12 @@ export function loadResidentBlock(
   }
   const allocation = heap.allocate(bytes)
   try {
-    const reader = new ParameterReader(slices, memory, cache, given)
+    const reader = new ParameterReader(sources)
     const weights = external.map((parameter, i) => {
       const { name, dtype, shape } = parameter
       const address = allocation + BigInt(offsets[i]!)
       const { data } = reader.read(parameter, { lent: true })
-      uploads.write(address, data, () => memory.give(data))
+      uploads.write(address, data, () => sources.memory.give(data))
       return { name, dtype, shape, address }
     })
     for (const parameter of parameters)
@@ -77,17 +74,14 @@ export function loadResidentBlock(
  */
 export function loadBufferedBlock(
   heap: BufferHeap,
-  { parameters }: Pick<Graph, 'parameters'>,
-  slices: ReadonlyMap<string, TensorSlice>,
-  memory: WeightMemory,
-  cache?: QuantCacheFile,
-  given?: ReadonlyMap<string, Tensor>,
+  { parameters }: Parameters,
+  sources: ParameterSources,
 ): ResidentBlock {
   const inline = new Map<string, Tensor>()
   const weights: ResidentWeight[] = []
   const allocations: Allocation[] = []
   try {
-    const reader = new ParameterReader(slices, memory, cache, given)
+    const reader = new ParameterReader(sources)
     for (const parameter of parameters) {
       const { name, dtype, shape, placement } = parameter
       const tensor = reader.read(parameter, { lent: placement === 'external' })
@@ -98,7 +92,7 @@ export function loadBufferedBlock(
       const address = heap.allocate(tensor.data.byteLength)
       allocations.push({ pointer: address, bytes: tensor.data.byteLength })
       heap.write(address, tensor.data)
-      memory.give(tensor.data)
+      sources.memory.give(tensor.data)
       weights.push({ name, dtype, shape, address })
     }
     reader.finish()
@@ -112,34 +106,38 @@ export function loadBufferedBlock(
 /** Reads a graph's parameters into the memory of a device, whatever that is like. As `loadResidentBlock`. */
 export function loadOnDevice(
   device: Device,
-  graph: Pick<Graph, 'parameters'>,
-  slices: ReadonlyMap<string, TensorSlice>,
-  memory: WeightMemory,
-  cache?: QuantCacheFile,
-  given?: ReadonlyMap<string, Tensor>,
+  graph: Parameters,
+  sources: ParameterSources,
   uploads?: Uploads,
 ): ResidentBlock {
-  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, slices, memory, cache, given)
-  return loadResidentBlock(threadRuntime.heap(device), graph, slices, memory, cache, given, uploads)
+  if (device.kind === 'webgpu') return loadBufferedBlock(threadRuntime.buffers(), graph, sources)
+  return loadResidentBlock(threadRuntime.heap(device), graph, sources, uploads)
+}
+
+/** What loading blocks onto a device uses and tells besides. */
+export interface ResidentBlocksOptions {
+  /** Copies what was read while the next is read. Default: copies are waited for. */
+  readonly uploads?: Uploads | undefined
+  /** Called after each block with how many there are. What it throws ends the loading. */
+  readonly onBlock?: ((blocksLoaded: number) => void) | undefined
 }
 
 /**
- * Blocks one after the other, as `loadResidentBlock`; `onBlock` is told how many are there. Nothing is left behind of a
- * failure.
+ * Blocks one after the other, as `loadResidentBlock`; `sourcesOf` is asked for a block's sources when its turn comes.
+ * Nothing is left behind of a failure.
  */
 export function loadResidentBlocks(
   device: Device,
-  graphs: readonly Pick<Graph, 'parameters'>[],
-  slices: readonly ReadonlyMap<string, TensorSlice>[],
-  memory: WeightMemory,
-  onBlock: (blocksLoaded: number) => void,
-  cacheOf: (block: ReadonlyMap<string, TensorSlice>) => QuantCacheFile | undefined = () => undefined,
-  uploads?: Uploads,
+  blocks: readonly Parameters[],
+  sourcesOf: (block: number) => ParameterSources,
+  { uploads, onBlock }: ResidentBlocksOptions = {},
 ): ResidentBlock[] {
   const resident: ResidentBlock[] = []
   try {
-    for (const [i, block] of slices.entries())
-      onBlock(resident.push(loadOnDevice(device, graphs[i]!, block, memory, cacheOf(block), undefined, uploads)))
+    for (const [i, block] of blocks.entries()) {
+      resident.push(loadOnDevice(device, block, sourcesOf(i), uploads))
+      onBlock?.(resident.length)
+    }
     return resident
   } catch (error) {
     releaseResident({ device, resident })

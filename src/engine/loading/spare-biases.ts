@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
-import { CheckpointError } from '../../checkpoint/errors.ts'
+import { CheckpointError } from '../../checkpoint/files/errors.ts'
 import { findTensor } from '../../checkpoint/weights/names.ts'
 import { readTensor } from '../../checkpoint/weights/read.ts'
 import type { WantedTensor } from '../../checkpoint/weights/reconcile.ts'

@@ -3,8 +3,8 @@ const LEAST_SHARE = 1 / 16
 
 /**
  * What prefills may compute between two decode batches: the tokens of one full chunk, in one chunk or in several short
- * ones. Sessions that are opened at the same moment with short prompts then decode in step from their first token on;
- * with one prefill at a time each would be a token ahead of the next, in runs of a few rows at the beginning and again
+ * ones. Sessions that are opened at the same moment with short prompts then decode in step from their first token on.
+ * With one prefill at a time each would be a token ahead of the next, in runs of a few rows at the beginning and again
  * at the end.
  */
 export class PrefillTurn {

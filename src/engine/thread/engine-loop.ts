@@ -193,7 +193,7 @@ export class EngineLoop {
     const { scheduler, now } = this.#modules
     const { works } = run
     const began = now()
-    const waits = this.#waitsOf(works, began)
+    const waits = this.#begin(works, began)
     const report = (tokens: number, results: readonly TaskResult[]): RunReport => {
       const seconds = (now() - began) / 1000
       return { type: 'run', kind, rows: works.length, tokens: tokens * works.length, seconds, waits, results }
@@ -214,8 +214,8 @@ export class EngineLoop {
     }
   }
 
-  /** How long tasks that are begun now have waited, in seconds. */
-  #waitsOf(works: readonly Work[], now: number): number[] {
+  /** Notes that tasks are begun now; returns how long those that were told so have waited, in seconds. */
+  #begin(works: readonly Work[], now: number): number[] {
     const waits: number[] = []
     for (const { taskId } of works) {
       const askedAt = this.#askedAt.get(taskId)

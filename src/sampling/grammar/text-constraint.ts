@@ -45,6 +45,12 @@ export class TextConstraint {
       if (id < logits.length) logits[id] = state.nullable ? eosLogits[i]! : -Infinity
   }
 
+  /** Finds what may come behind `ids`, so that `process` knows it: what takes time there does not need the logits. */
+  prepare(ids: readonly number[]): void {
+    const { store, state } = this.#follow(ids)
+    store.masks.of(state)
+  }
+
   /** Whether nothing can follow if `tokenId` comes after `ids`. */
   isCompletedBy(ids: readonly number[], tokenId: number): boolean {
     const { store, state } = this.#follow(ids)

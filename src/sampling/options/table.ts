@@ -58,8 +58,8 @@ const OWN = "the model's own, or none"
 
 /**
  * Every option of generation, declared once. The types (`options.ts`), the checks (`check.ts`), what is read from
- * generation_config.json (`checkpoint/config/generation-options.ts`) and the flags (`cli/options/answer-flags.ts`) are
- * derived from this table; docs/generation.md has a row for each option.
+ * generation_config.json (`checkpoint/config/generation-options.ts`) and the flags
+ * (`cli/options/tables/answer-flags.ts`) are derived from this table; docs/generation.md has a row for each option.
  */
 export const OPTIONS = {
   // How the next token is drawn. Without any of these the likeliest token is taken.

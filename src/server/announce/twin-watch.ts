@@ -26,7 +26,7 @@ export class TwinWatch {
   }
 
   start(): void {
-    this.#release = this.#node.records.onForeignOwn((record) => this.#onRecord(record))
+    this.#release = this.#node.records.intake.onForeignOwn((record) => this.#onRecord(record))
     // Bootstrap addresses under this identity are this node's own, or another one's.
     for (const address of this.#elsewhere(this.#node.ownAddresses)) void this.#dial(address)
   }
@@ -59,8 +59,9 @@ export class TwinWatch {
       await prober.start()
       await prober.connect(address)
       this.#tell(address)
+      const { ownRecord } = records.intake
       // It refuses a record that does not come from its owner, but has seen it then.
-      if (records.ownRecord !== undefined) await prober.records.tell(parsePeerAddress(address), records.ownRecord)
+      if (ownRecord !== undefined) await prober.records.tell(parsePeerAddress(address), ownRecord)
     } catch (error) {
       logger.debug({ address, reason: errorMessage(error) }, 'nobody with this identity answers there')
     } finally {

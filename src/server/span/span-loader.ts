@@ -1,7 +1,7 @@
-import type { Adapter } from '../../checkpoint/adapter.ts'
+import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { fetchTensors, releaseTensors } from '../../checkpoint/hub/download/fetch-tensors.ts'
-import type { DownloadOptions } from '../../checkpoint/hub/remote/remote.ts'
+import type { DownloadOptions } from '../../checkpoint/hub/download/download-options.ts'
 import type { Engine, EngineOptions } from '../../engine/engine.ts'
 import { spanTensorNames } from '../../engine/loading/tensor-names.ts'
 

@@ -32,8 +32,8 @@ type Chunk = Parameters<Stream['send']>[0]
  * node.
  */
 export function loopback(): [ByteStream, ByteStream] {
-  const near = new LoopbackEnd(),
-    far = new LoopbackEnd()
+  const near = new LoopbackEnd()
+  const far = new LoopbackEnd()
   near.join(far)
   far.join(near)
   return [near, far]

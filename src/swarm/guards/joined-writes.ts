@@ -65,8 +65,8 @@ function holder(socket: Socket | undefined): () => void {
 function joined(data: Uint8ArrayList): Uint8ArrayList {
   if (data.byteLength <= JOIN_BYTES) return new Uint8ArrayList(data.subarray())
   const writes = new Uint8ArrayList()
-  let from = 0,
-    end = 0
+  let from = 0
+  let end = 0
   for (const { byteLength } of data) {
     if (end > from && end + byteLength - from > JOIN_BYTES) {
       writes.append(data.subarray(from, end))

@@ -12,8 +12,10 @@ import { RECORD_NAMESPACE, recordValidator, selectRecord } from '../records/dht-
 import type { DialGuard } from '../guards/dial-guard.ts'
 import { BoundedDatastore } from '../guards/bounded-datastore.ts'
 import { joiningWrites } from '../guards/joined-writes.ts'
+import { rememberProtocols } from '../guards/known-protocols.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
 import { privateNetwork } from '../guards/private-network.ts'
+import { SILENT_LOGGER } from '../guards/silent-logger.ts'
 import { guardedYamux } from '../guards/yamux.ts'
 import { MAX_RECORD_BYTES, STREAM_WINDOW_BYTES } from '../limits.ts'
 import type { RecordVerifier } from '../records/record.ts'
@@ -48,10 +50,12 @@ export async function buildLibp2p({
   gate,
   metrics,
 }: Libp2pOptions): Promise<SwarmLibp2p> {
-  return await createLibp2p({
+  const libp2p = await createLibp2p({
     start: false,
     privateKey: identity,
     nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
+    // Whoever looks for a fault in libp2p sets its variable.
+    ...(process.env['DEBUG'] === undefined && { logger: SILENT_LOGGER }),
     ...(metrics !== undefined && { metrics }),
     ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
     datastore: new BoundedDatastore(),
@@ -112,4 +116,6 @@ export async function buildLibp2p({
       }),
     },
   })
+  rememberProtocols(libp2p.peerStore)
+  return libp2p
 }

@@ -1,5 +1,6 @@
 import type { PeerTarget } from '../address.ts'
 import type { Connections } from '../connections.ts'
+import { pickSome } from '../records/pick-peers.ts'
 import type { SwarmNode } from './node.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
@@ -13,10 +14,7 @@ export function somePeers<T extends PeerTarget>(
   peers: readonly T[],
   count: number,
 ): T[] {
-  const left = [...peers]
-  const chosen: T[] = []
-  while (chosen.length < count && left.length > 0)
-    chosen.push(...left.splice(Math.floor(Math.random() * left.length), 1))
+  const chosen = pickSome(peers, count)
   for (const peer of chosen) {
     if (node.connections.has(peer.peerId)) continue
     void node.dial(peer, { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch(() => undefined)

@@ -5,9 +5,10 @@ import { BlockKeys } from './block-keys.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import type { Directory } from './directory.ts'
 import type { RecordNode } from './record-node.ts'
-import { signRecord } from './record.ts'
+import { connectedPeers, pickSome } from './pick-peers.ts'
 import type { RecordExchange } from './record-exchange.ts'
 import type { ServerRecord } from './record-fields.ts'
+import { RecordSpreading } from './record-spreading.ts'
 
 /** Whose servers to find, and how. */
 export interface DiscoveryOptions {
@@ -20,7 +21,7 @@ export interface DiscoveryOptions {
 }
 
 const REFRESH_INTERVAL_MS = 15_000
-const REFRESH_TIMEOUT_MS = 10_000
+const REFRESH_TIMEOUT_MS = 20_000
 /** How many peers are asked in a refresh besides the bootstrap peers. Each answers with all records that it knows. */
 const ASK_PEERS = 3
 /** How long to wait for further answers after the first one. */
@@ -31,20 +32,10 @@ const FROM_DHT: RecordSource = { standing: STANDING.heard, host: 'dht', from: 'd
 const HOLE_LOOKUPS = 4
 /** How many servers of the model to stay connected with, so that gossip works without the bootstrap peer. */
 const MESH_PEERS = 4
-/**
- * Pauses between attempts to gossip a record while it reaches nobody. Peers' subscriptions become known 0.1 to 0.5 s
- * after a dial.
- */
-const SPREAD_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
 /** Pauses between questions to a peer that does not yet know that it should gossip to this node. */
-const CATCH_UP_PAUSES_MS = SPREAD_PAUSES_MS
-/**
- * The shortest time between two stores of a record in the DHT, each of which asks twenty peers. Gossip carries more
- * frequent changes.
- */
-const PUT_INTERVAL_MS = 60_000
+const CATCH_UP_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
 
-/** Keeps the directory of one model's servers up to date, and announces this node's own record. */
+/** Keeps the directory of one model's servers up to date, and has this node's own record spread. */
 export class Discovery {
   readonly directory: Directory
   readonly #node: RecordNode
@@ -53,13 +44,12 @@ export class Discovery {
   readonly #numBlocks: number
   readonly #refreshIntervalMs: number
   readonly #blockKeys: BlockKeys
+  readonly #spreading: RecordSpreading
   #running: AbortController | undefined
-  #spreading = new AbortController()
   #catchingUp = { stop: new AbortController(), peerIds: new Set<string>() }
   #refreshing: Promise<void> | undefined
   /** Servers that have failed, each with the sequence number of the record that it had then. */
   readonly #failed = new Map<string, number>()
-  #lastPut = { atMs: 0, state: '' }
 
   constructor({ node, exchange, modelKey, numBlocks, refreshIntervalMs = REFRESH_INTERVAL_MS }: DiscoveryOptions) {
     this.#node = node
@@ -68,6 +58,7 @@ export class Discovery {
     this.#numBlocks = numBlocks
     this.#refreshIntervalMs = refreshIntervalMs
     this.#blockKeys = new BlockKeys(node, modelKey)
+    this.#spreading = new RecordSpreading({ node, exchange, modelKey, blockKeys: this.#blockKeys })
     this.directory = exchange.store.hold(modelKey, this)
   }
 
@@ -83,7 +74,7 @@ export class Discovery {
   stop(): void {
     this.#running?.abort()
     this.#running = undefined
-    this.#spreading.abort()
+    this.#spreading.stop()
     this.#catchingUp.stop.abort()
     this.#catchingUp = { stop: new AbortController(), peerIds: new Set() }
     this.#blockKeys.stop()
@@ -108,29 +99,13 @@ export class Discovery {
     if (record !== undefined) this.#failed.set(peerId, record.sequence)
   }
 
-  /** The blocks that none of some servers holds. */
-  #blocksWithout(records: readonly ServerRecord[]): number[] {
-    const held = new Set<number>()
-    for (const { start, end } of records) {
-      for (let block = start; block < Math.min(end, this.#numBlocks); block += 1) held.add(block)
-    }
-    return Array.from({ length: this.#numBlocks }, (_, block) => block).filter((block) => !held.has(block))
-  }
-
   /**
    * Signs this node's record and spreads it. Resolves after the first attempt to gossip it and to send it to the
    * bootstrap peers; further attempts and the DHT follow in the background. Throws `SWARM_RECORD` for an invalid
    * record, and nothing else.
    */
   async announce(record: ServerRecord): Promise<void> {
-    const bytes = await signRecord(record, this.#node.identity)
-    await this.#exchange.addOwn(bytes)
-    this.#spreading.abort()
-    this.#spreading = new AbortController()
-    const untold = new Set(this.#bootstrapOrSome())
-    const reached = await this.#spreadOnce(bytes, untold, false, this.#spreading.signal)
-    void this.#spreadOn(bytes, untold, reached, this.#spreading.signal)
-    void this.#enterDht(record, bytes)
+    await this.#spreading.announce(record)
   }
 
   /**
@@ -142,7 +117,7 @@ export class Discovery {
       this.#refreshing = undefined
     })
     const shared = this.#refreshing
-    await withDeadline('refreshing the swarm map', REFRESH_TIMEOUT_MS * 2, signal, async (signal) => {
+    await withDeadline('refreshing the swarm map', REFRESH_TIMEOUT_MS, signal, async (signal) => {
       const { promise, reject } = Promise.withResolvers<never>()
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       await Promise.race([shared, promise])
@@ -163,6 +138,15 @@ export class Discovery {
     this.#meetServers()
   }
 
+  /** The blocks that none of some servers holds. */
+  #blocksWithout(records: readonly ServerRecord[]): number[] {
+    const held = new Set<number>()
+    for (const { start, end } of records) {
+      for (let block = start; block < Math.min(end, this.#numBlocks); block += 1) held.add(block)
+    }
+    return Array.from({ length: this.#numBlocks }, (_, block) => block).filter((block) => !held.has(block))
+  }
+
   /** The blocks of which all known servers have failed or vanished. */
   #doubtful(): number[] {
     const records = this.directory.records()
@@ -176,7 +160,7 @@ export class Discovery {
   #peersToAsk(): PeerTarget[] {
     const servers = this.#others().filter(({ peerId }) => this.#node.connections.has(peerId))
     const known = new Set([...this.#node.bootstrapPeers, ...servers].map(({ peerId }) => peerId))
-    const strangers = known.size > 0 ? [] : this.#connected()
+    const strangers = known.size > 0 ? [] : connectedPeers(this.#node)
     return [...this.#node.bootstrapPeers, ...pickSome(servers, ASK_PEERS), ...pickSome(strangers, ASK_PEERS)]
   }
 
@@ -263,68 +247,12 @@ export class Discovery {
     for (const peer of pickSome(candidates, Math.max(0, missing))) void this.#ask(peer)
   }
 
-  async #spreadOn(bytes: Uint8Array, untold: Set<PeerTarget>, reached: boolean, signal: AbortSignal): Promise<void> {
-    for (const pauseMs of SPREAD_PAUSES_MS) {
-      if (reached && untold.size === 0) return
-      if (!(await pause(pauseMs, signal))) return
-      reached = await this.#spreadOnce(bytes, untold, reached, signal)
-    }
-  }
-
-  /**
-   * Gossips the record unless that has `reached` somebody already, and sends it to the peers in `untold`; those that
-   * took it are removed from `untold`. Returns whether gossip has reached somebody.
-   */
-  async #spreadOnce(
-    bytes: Uint8Array,
-    untold: Set<PeerTarget>,
-    reached: boolean,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const tells = [...untold].map(async (peer) => {
-      try {
-        await this.#exchange.tell(peer, bytes, signal)
-        untold.delete(peer)
-      } catch (error) {
-        this.#log('announce', error)
-      }
-    })
-    const [numRecipients] = await Promise.all([reached ? 1 : this.#exchange.publish(this.#modelKey, bytes), ...tells])
-    return numRecipients > 0
-  }
-
-  async #enterDht(record: ServerRecord, bytes: Uint8Array): Promise<void> {
-    const gone = record.state === 'OFFLINE'
-    const provided = gone ? this.#blockKeys.provide(0, 0) : this.#blockKeys.provide(record.start, record.end)
-    if (record.state !== this.#lastPut.state || Date.now() - this.#lastPut.atMs > PUT_INTERVAL_MS) {
-      this.#lastPut = { atMs: Date.now(), state: record.state }
-      await this.#blockKeys.put(bytes)
-    }
-    await provided
-  }
-
   /** The model's servers except this node. */
   #others(): ServerRecord[] {
     return this.directory.records().filter(({ peerId }) => peerId !== this.#node.peerId)
   }
 
-  #bootstrapOrSome(): readonly PeerTarget[] {
-    return this.#node.bootstrapPeers.length > 0 ? this.#node.bootstrapPeers : pickSome(this.#connected(), ASK_PEERS)
-  }
-
-  #connected(): PeerTarget[] {
-    return this.#node.libp2p.getPeers().map((peerId) => ({ peerId: peerId.toString(), multiaddrs: [] }))
-  }
-
   #log(what: string, error: unknown): void {
     this.#node.logger.debug({ what, reason: errorMessage(error) }, 'discovery: a peer did not help')
   }
-}
-
-function pickSome<T>(items: readonly T[], count: number): T[] {
-  return items
-    .map((item) => ({ item, key: Math.random() }))
-    .sort((a, b) => a.key - b.key)
-    .slice(0, count)
-    .map(({ item }) => item)
 }

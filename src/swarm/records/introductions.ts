@@ -38,8 +38,8 @@ export class Introductions {
     this.#limits = limits
   }
 
-  /** Whether a peer may introduce another one with a record of so many bytes; counts it if so. */
-  takesPeer(from: string, bytes: number): boolean {
+  /** Counts another peer that a peer introduces, with a record of so many bytes; false if that is one too many. */
+  tryTakePeer(from: string, bytes: number): boolean {
     const account = this.#accountOf(from)
     if (account.peers >= this.#limits.peers || account.bytes + bytes > this.#limits.bytes) return false
     account.peers += 1
@@ -47,8 +47,8 @@ export class Introductions {
     return true
   }
 
-  /** Whether a peer may introduce another model; counts it if so. */
-  takesModel(from: string): boolean {
+  /** Counts another model that a peer introduces; false if that is one too many. */
+  tryTakeModel(from: string): boolean {
     const account = this.#accountOf(from)
     if (account.models >= this.#limits.models) return false
     account.models += 1

@@ -137,8 +137,8 @@ export class RecordStore {
   /** Whether the sender of a record may make another peer known, and another model. */
   #admits(modelKey: string, bytes: number, { standing, from }: RecordSource): boolean {
     const isOwnOrVouched = standing === STANDING.own || standing === STANDING.vouched
-    if (!isOwnOrVouched && !this.#directories.has(modelKey) && !this.#introductions.takesModel(from)) return false
-    return standing !== STANDING.heard || this.#introductions.takesPeer(from, bytes)
+    if (!isOwnOrVouched && !this.#directories.has(modelKey) && !this.#introductions.tryTakeModel(from)) return false
+    return standing !== STANDING.heard || this.#introductions.tryTakePeer(from, bytes)
   }
 
   #makeRoomFor(modelKey: string, bytes: number, source: RecordSource): boolean {

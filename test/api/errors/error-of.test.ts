@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { apiErrorOf, errorBody } from '../../../src/api/errors/error-of.ts'
 import { PetalsError } from '../../../src/base/errors.ts'
 import { ChatTemplateError } from '../../../src/client/chat/template-source.ts'
-import { NoRouteError } from '../../../src/client/remote/routing.ts'
+import { NoRouteError } from '../../../src/client/remote/routes/routing.ts'
 
 test('clients are told neither addresses of peers nor paths of this machine', () => {
   const secret = '/ip4/10.0.0.7/tcp/24640 for /home/me/models/llama'

@@ -29,6 +29,12 @@ async function tooLong(path: string, body: object): Promise<unknown> {
   return param
 }
 
+async function ask(path: string, body: object): Promise<Record<string, unknown>> {
+  const { status, json } = await post(api.url + path, body)
+  assert.equal(status, 200, path)
+  return json as Record<string, unknown>
+}
+
 test('/tokenize counts texts that the model does not take, and refuses those that no model would', async () => {
   const { status, json } = await post(`${api.url}/tokenize`, { prompt: 'word '.repeat(20_000) })
   const { tokens, count, max_model_len: most } = json as Tokens
@@ -53,4 +59,15 @@ test('so do /detokenize, /apply-template and the counting of messages', async ()
   const { error } = counted.json as { error: { type: string; message: string } }
   assert.equal(error.type, 'invalid_request_error')
   assert.match(error.message, /maximum context length is 32768 tokens/)
+})
+
+test('a long conversation is printed as a short one is, and counts the same wherever it is asked for', async () => {
+  const messages = Array.from({ length: 2001 }, (_, i) => ({ role: 'user', content: `${i}` }))
+  // The demo model's template puts nothing between messages.
+  const { prompt: short } = await ask('/apply-template', { messages: chatOf('@') })
+  const { prompt: long } = await ask('/apply-template', { messages })
+  assert.ok(long === String(short).replace('@', messages.map(({ content }) => content).join('')))
+  const { count } = await ask('/tokenize', { messages })
+  assert.ok(Number(count) > 2001)
+  assert.equal((await ask('/v1/messages/count_tokens', { messages }))['input_tokens'], count)
 })

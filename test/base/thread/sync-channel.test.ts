@@ -5,6 +5,7 @@ import {
   createSyncChannel,
   postAsleep,
   postSync,
+  receiveOrSpare,
   receiveSync,
 } from '../../../src/base/thread/sync-channel.ts'
 
@@ -28,5 +29,21 @@ test('what is posted in one turn of the event loop arrives in order and wakes th
   assert.deepEqual([received(), woken()], [['first', 'second', 'third'], 3])
   await new Promise((resolve) => setImmediate(resolve))
   assert.deepEqual([received(), woken()], [[], 3], 'nothing twice')
+  channel.port.close()
+})
+
+test('while nothing arrives there is time for other work, and what has arrived comes first', () => {
+  const channel = createSyncChannel()
+  const order: unknown[] = []
+  let left = 3
+  const spare = (): boolean => {
+    if (left === 0) throw new Error('it would sleep now')
+    order.push(`spare ${left--}`)
+    if (left === 1) postSync(channel, 'late')
+    return true
+  }
+  postSync(channel, 'early')
+  for (let i = 0; i < 2; i++) for (const message of receiveOrSpare(channel.receiver, spare)) order.push(message)
+  assert.deepEqual(order, ['early', 'spare 3', 'spare 2', 'late'])
   channel.port.close()
 })

@@ -1,5 +1,5 @@
 import { fetchTensors } from '../../../src/checkpoint/hub/download/fetch-tensors.ts'
-import { openModel } from '../../../src/checkpoint/hub/open-model.ts'
+import { openModel } from '../../../src/checkpoint/open-model.ts'
 import { spanTensorNames } from '../../../src/engine/loading/tensor-names.ts'
 
 /** Fetches a span of a model of the hub, both given as arguments; a line per progress event, then `done`. */

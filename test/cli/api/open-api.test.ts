@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { pino } from 'pino'
 import { createMetrics } from '../../../src/api/metrics/metrics.ts'
-import { openApi } from '../../../src/cli/api/open-api.ts'
+import { openApi } from '../../../src/cli/commands/api/open-api.ts'
 import { Cleanup } from '../../../src/cli/process/cleanup.ts'
 
 /** An address of no machine (RFC 5737): nothing can listen on it. */

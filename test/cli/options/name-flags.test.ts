@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PetalsError, UsageError } from '../../../src/base/errors.ts'
-import { generateOptions } from '../../../src/cli/generate/options.ts'
+import { generateOptions } from '../../../src/cli/commands/generate/options.ts'
 import { nameFlags } from '../../../src/cli/options/name-flags.ts'
 import { run } from '../kit.ts'
 

@@ -46,7 +46,7 @@ class FakeHead implements ChoosingHead {
       candidates: async (...[hidden, steps]: Parameters<ReturnType<ChoosingHead['openBeams']>['candidates']>) => {
         this.chosen++
         if (this.failure !== undefined) throw this.failure
-        return beams.candidates(hidden.map(logitsOf), steps)
+        return beams.advance(hidden.map(logitsOf), steps)
       },
       close: () => void this.open.delete(beams),
     }

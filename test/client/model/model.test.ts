@@ -53,10 +53,10 @@ describe('a model over three servers', () => {
     }
     engine.on('run', count)
     const texts = Array.from({ length: 16 }, (_, i) => golden[i % golden.length]!)
-    const results = await Promise.all(texts.map((text) => model.generate(text.prompt, LENGTH)))
+    const results = await Promise.all(texts.map((text) => model.generate(text.prompt, { ...LENGTH, maxNewTokens: 24 })))
     engine.off('run', count)
-    results.forEach((result, i) => assert.deepEqual(result.tokenIds, continuation(texts[i]!)))
-    assert.equal(steps, 16 * 63)
+    results.forEach((result, i) => assert.deepEqual(result.tokenIds, continuation(texts[i]!).slice(0, 24)))
+    assert.equal(steps, 16 * 23)
     assert.ok(runs < steps / 1.5, `${runs} runs for ${steps} steps`)
   })
 
@@ -66,10 +66,10 @@ describe('a model over three servers', () => {
       const session = model.inferenceSession({ maxLength: 79 })
       const prompt = text.input_ids
       for (let at = 0; at + size < prompt.length; at += size) await session.step(prompt.slice(at, at + size))
-      const generation = session.generate(prompt.slice(session.position), LENGTH)
+      const generation = session.generate(prompt.slice(session.position), { ...LENGTH, maxNewTokens: 16 })
       const ids: number[] = []
       for await (const { tokenIds } of generation) ids.push(...tokenIds)
-      assert.deepEqual(ids, continuation(text))
+      assert.deepEqual(ids, continuation(text).slice(0, 16))
       await session.close()
     }
   })

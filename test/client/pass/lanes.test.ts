@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PassLanes, type Turn } from '../../../src/client/pass/lanes.ts'
-import type { RouteSpan } from '../../../src/client/remote/route-request.ts'
+import type { RouteSpan } from '../../../src/client/remote/routes/route-request.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 
 const GOES_ON = new AbortController().signal

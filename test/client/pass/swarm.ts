@@ -12,6 +12,7 @@ import { PROTOCOL_VERSION } from '../../../src/swarm/protocol-version.ts'
 import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Tensor, asFloat32, fromFloat32, sliceRows } from '../../../src/tensor/tensor.ts'
 import { widen } from '../../../src/tensor/travel.ts'
+import { simulateTime } from '../../simulated-time.ts'
 import { type Handler, MemoryNetwork, type MemoryPeer } from '../session/network.ts'
 
 export const NUM_BLOCKS = 6
@@ -243,6 +244,7 @@ export class ToySwarm implements PassAccess {
   readonly bans = new Map<string, Error>()
 
   constructor(t: TestContext) {
+    simulateTime(t)
     t.after(() => this.network.killAll())
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import type { GenerationChunk } from '../../../src/client/generation/result.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
-import type { RouteHop } from '../../../src/client/session/route-hop.ts'
+import type { RouteHop } from '../../../src/client/session/server/route-hop.ts'
 import {
   type CachedResult,
   PromptCache,

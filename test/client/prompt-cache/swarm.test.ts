@@ -27,25 +27,24 @@ function read(servers: readonly LocalServer[]): Promise<number[]> {
   return Promise.all(servers.map(({ metricsPort }) => inferredTokens(metricsPort!)))
 }
 
-async function withSwarm(spans: readonly Span[], cacheTokens: number, run: (setup: Setup) => Promise<void>) {
+/** A swarm for `runs`, one after another, each with a cache of its own. */
+async function withSwarm(
+  spans: readonly Span[],
+  cacheTokens: number,
+  ...runs: readonly ((setup: Setup) => Promise<void>)[]
+): Promise<void> {
   const extraArgs = ['--attn-cache-tokens', String(cacheTokens)]
+  await using parts = new AsyncDisposableStack()
   const swarm = await startProcesses({ model: DEMO, spans, threads: 1, extraArgs })
-  const parts: AsyncDisposable[] = []
-  try {
-    const model = await AutoDistributedModelForCausalLM.fromPretrained(DEMO, {
-      bootstrap: [swarm.bootstrap],
-      threads: 1,
-    })
-    parts.push(model)
-    const cache = new PromptCache(model)
-    parts.push(cache)
+  parts.defer(() => swarm.stop())
+  const open = { bootstrap: [swarm.bootstrap], threads: 1 }
+  const model = parts.use(await AutoDistributedModelForCausalLM.fromPretrained(DEMO, open))
+  for (const run of runs) {
+    await using cache = new PromptCache(model)
     const before = new Map((await read(swarm.servers)).map((tokens, i) => [swarm.servers[i]!, tokens]))
     const computed = async (servers = swarm.servers) =>
       (await read(servers)).map((tokens, i) => tokens - before.get(servers[i]!)!)
     await run({ swarm, model, cache, computed })
-  } finally {
-    for (const part of parts.toReversed()) await part[Symbol.asyncDispose]()
-    await swarm.stop()
   }
 }
 
@@ -53,54 +52,60 @@ function write(cache: PromptCache, ids: readonly number[]): Promise<CachedResult
   return resultOf(cache.stream([...ids], GREEDY))
 }
 
-test('twenty turns of an agent with a long system prompt compute each token once, on every server', async () => {
-  const spans = [
-    [0, 3],
-    [3, 6],
-    [6, 8],
-  ] as const
-  await withSwarm(spans, 8192, async ({ model, cache, computed }) => {
-    const ids = someIds(1, 1500)
-    let held = 0
-    for (let turn = 0; turn < 20; turn++) {
-      const { tokenIds, cachedTokens } = await write(cache, ids)
-      assert.equal(cachedTokens, held)
-      held = ids.length + tokenIds.length - 1
-      ids.push(...tokenIds, ...someIds(turn + 2, 12))
-    }
-    assert.deepEqual(await computed(), [held, held, held])
-    const last = await write(cache, ids)
-    assert.deepEqual(last.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
-  })
-})
+const TWICE = [
+  [0, 4],
+  [0, 4],
+  [4, 8],
+  [4, 8],
+] as const
 
-test('a server that is killed while a conversation is parked has its span alone computed again', async () => {
-  const spans = [
-    [0, 4],
-    [0, 4],
-    [4, 8],
-    [4, 8],
-  ] as const
-  await withSwarm(spans, 4096, async ({ swarm, model, cache, computed }) => {
-    let route: string[] = []
-    const ids = someIds(3, 400)
-    const watch = { route: (hops: readonly { peerId: string }[]) => (route = hops.map(({ peerId }) => peerId)) }
-    const first = await resultOf(cache.stream(ids, GREEDY, { watch }))
-    const [victim, other] = route.map((peerId) => swarm.servers.find((server) => server.peerId === peerId)!)
-    victim!.process.kill('SIGKILL')
-    await new Promise((resolve) => victim!.process.once('exit', resolve))
-    assert.equal(cache.stats.parkedSessions, 1)
-    ids.push(...first.tokenIds, ...someIds(4, 30))
-    const second = await write(cache, ids)
-    assert.equal(second.cachedTokens, 0)
-    const held = ids.length + second.tokenIds.length - 1
-    const spare = swarm.servers.find(
-      ({ blocks }, i) => i < 2 && swarm.servers[i] !== victim && blocks === victim!.blocks,
-    )!
-    assert.deepEqual(await computed([other!, spare]), [held, held])
-    assert.deepEqual(second.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
-  })
-})
+test('a conversation computes each token once; where a server dies while it is parked, its span alone again', (t) =>
+  withSwarm(
+    TWICE,
+    4096,
+    (setup) => t.test('twenty turns of an agent with a long system prompt', () => twentyTurns(setup)),
+    (setup) => t.test('a server that is killed meanwhile', () => killedMeanwhile(setup)),
+  ))
+
+/** Every server of the chain computes each token once, the others none. */
+async function twentyTurns({ model, cache, computed }: Setup): Promise<void> {
+  const ids = someIds(1, 1500)
+  let held = 0
+  for (let turn = 0; turn < 20; turn++) {
+    const { tokenIds, cachedTokens } = await write(cache, ids)
+    assert.equal(cachedTokens, held)
+    held = ids.length + tokenIds.length - 1
+    ids.push(...tokenIds, ...someIds(turn + 2, 12))
+  }
+  const tokens = await computed()
+  assert.deepEqual(
+    [tokens.slice(0, 2).toSorted(), tokens.slice(2).toSorted()],
+    [
+      [0, held],
+      [0, held],
+    ],
+  )
+  const last = await write(cache, ids)
+  assert.deepEqual(last.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
+}
+
+async function killedMeanwhile({ swarm, model, cache, computed }: Setup): Promise<void> {
+  let route: string[] = []
+  const ids = someIds(3, 400)
+  const watch = { route: (hops: readonly { peerId: string }[]) => (route = hops.map(({ peerId }) => peerId)) }
+  const first = await resultOf(cache.stream(ids, GREEDY, { watch }))
+  const [victim, other] = route.map((peerId) => swarm.servers.find((server) => server.peerId === peerId)!)
+  victim!.process.kill('SIGKILL')
+  await new Promise((resolve) => victim!.process.once('exit', resolve))
+  assert.equal(cache.stats.parkedSessions, 1)
+  ids.push(...first.tokenIds, ...someIds(4, 30))
+  const second = await write(cache, ids)
+  assert.equal(second.cachedTokens, 0)
+  const held = ids.length + second.tokenIds.length - 1
+  const spare = swarm.servers.find((server) => server !== victim && server.blocks === victim!.blocks)!
+  assert.deepEqual(await computed([other!, spare]), [held, held])
+  assert.deepEqual(second.tokenIds, (await model.generate(ids, GREEDY)).tokenIds)
+}
 
 test('what is parked makes way for others and for own requests, at once, and then is computed anew', async () => {
   await withSwarm([[0, 8]], 1024, async ({ swarm, model, cache }) => {

@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { PetalsError, isTransient } from '../../../src/base/errors.ts'
 import type { SwarmAccess } from '../../../src/client/remote/swarm-access.ts'
-import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
+import { ReplayMemory } from '../../../src/client/session/inputs/replay-memory.ts'
 import { InferenceSession, type InferenceSessionOptions } from '../../../src/client/session/inference-session.ts'
 import type { Engine, EngineSessionOptions } from '../../../src/engine/engine.ts'
 import { EngineSession } from '../../../src/engine/session/engine-session.ts'
@@ -18,6 +18,7 @@ import type { ServerRecord } from '../../../src/swarm/records/record-fields.ts'
 import { type Activations, WIRE_DTYPES } from '../../../src/tensor/activations.ts'
 import { type Tensor, asFloat32, fromFloat32 } from '../../../src/tensor/tensor.ts'
 import { widen } from '../../../src/tensor/travel.ts'
+import { simulateTime } from '../../simulated-time.ts'
 import { type Handler, MemoryNetwork, type MemoryPeer } from './network.ts'
 
 const NUM_BLOCKS = 6
@@ -231,6 +232,7 @@ export class TestSwarm implements SwarmAccess {
   readonly banned = new Set<string>()
 
   constructor(t: TestContext) {
+    simulateTime(t)
     t.after(() => this.network.killAll())
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { InferenceSession, type Recovery } from '../../../src/client/session/inference-session.ts'
-import { ReplayMemory } from '../../../src/client/session/replay-memory.ts'
+import { ReplayMemory } from '../../../src/client/session/inputs/replay-memory.ts'
 import type { SwarmAccess } from '../../../src/client/remote/swarm-access.ts'
 import { loadIdentity } from '../../../src/swarm/node/identity.ts'
 import { createSwarmNode } from '../../../src/swarm/node/node.ts'

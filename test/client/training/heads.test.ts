@@ -71,85 +71,82 @@ function assertClose(found: Float32Array, wanted: Float32Array, what: string): v
   assert.ok(error < 1e-4 * most, `${what}: an error of ${error}, the largest being ${most}`)
 }
 
-/** A swarm over all blocks of a checkpoint, which ends with the test. */
-async function swarmOf(stack: AsyncDisposableStack, model: string, numBlocks: number): Promise<TestSwarm> {
-  const spans = [
-    [0, 1],
-    [1, numBlocks],
-  ] as const
-  return stack.adopt(await startServers(model, spans), (swarm) => swarm.stop())
-}
+/** Whose head that predicts tokens is trained: of its own, with a bias, and tied to the embedding. */
+const PREDICTING = ['llama', 'phi', 'gemma2', 'bloom']
+const CLASSIFYING = ['llama', 'gpt-neox', 'bloom', 'gemma2']
+
+for (const name of new Set([...PREDICTING, ...CLASSIFYING]))
+  describe(`the heads of ${name}`, () => {
+    let path: string, reference: Reference, swarm: TestSwarm
+    before(async () => {
+      reference = await Reference.of(name)
+      path = CLASSIFYING.includes(name) ? await paddedModel(name, reference.integers('pad')[0]!) : join(FIXTURES, name)
+      const numBlocks = await numBlocksOf(path)
+      swarm = await startServers(path, [
+        [0, 1],
+        [1, numBlocks],
+      ])
+    })
+    after(() => swarm.stop())
+
+    if (PREDICTING.includes(name))
+      test('the one that predicts tokens is trained as by torch, saved, and used', () =>
+        checkPredictions(name, path, swarm.bootstrap, reference))
+    if (CLASSIFYING.includes(name))
+      test('a classifier gives what transformers gives, and is trained alike', async () => {
+        for (const type of TYPES) await checkClassifier(path, swarm.bootstrap, reference, type)
+      })
+  })
 
 async function numBlocksOf(model: string): Promise<number> {
   const config = JSON.parse(await readFile(join(model, 'config.json'), 'utf8')) as Record<string, number>
   return (config['num_hidden_layers'] ?? config['n_layer'])!
 }
 
-describe('the head that predicts tokens is trained as by torch, saved, and used', () => {
-  // Of its own, with a bias, and tied to the embedding: with a cap, and before ALiBi.
-  for (const name of ['llama', 'phi', 'gemma2', 'bloom'])
-    test(name, async () => {
-      await using stack = new AsyncDisposableStack()
-      const path = join(FIXTURES, name)
-      const { bootstrap } = await swarmOf(stack, path, await numBlocksOf(path))
-      const reference = await Reference.of(name)
-      const open = { bootstrap, threads: 1 }
-      await using model = await AutoDistributedModelForCausalLM.fromPretrained(path, open)
-      const dataset = await loadDataset(model, reference.sequences('lm.'))
-      const options = { method: 'head', steps: STEPS, batchSize: 4, learningRate: RATE, shuffle: false } as const
-      const tuning = tune(model, dataset, { ...options, optimizer: { name: 'sgd' } })
-      const losses: number[] = []
-      for await (const { loss } of tuning) losses.push(loss)
-      losses.push(await tuning.evaluate(dataset))
-      assertClose(Float32Array.from(losses), reference.floats('lm.losses'), 'losses')
-      const { head } = await tuning.result()
-      assertClose(asFloat32(head!.weight), reference.floats('lm.weight'), 'weights')
-      if (name === 'phi') assertClose(asFloat32(head!.bias!), reference.floats('lm.bias'), 'biases')
+async function checkPredictions(name: string, path: string, bootstrap: string[], reference: Reference): Promise<void> {
+  const open = { bootstrap, threads: 1 }
+  await using model = await AutoDistributedModelForCausalLM.fromPretrained(path, open)
+  const dataset = await loadDataset(model, reference.sequences('lm.'))
+  const options = { method: 'head', steps: STEPS, batchSize: 4, learningRate: RATE, shuffle: false } as const
+  const tuning = tune(model, dataset, { ...options, optimizer: { name: 'sgd' } })
+  const losses: number[] = []
+  for await (const { loss } of tuning) losses.push(loss)
+  losses.push(await tuning.evaluate(dataset))
+  assertClose(Float32Array.from(losses), reference.floats('lm.losses'), 'losses')
+  const { head } = await tuning.result()
+  assertClose(asFloat32(head!.weight), reference.floats('lm.weight'), 'weights')
+  if (name === 'phi') assertClose(asFloat32(head!.bias!), reference.floats('lm.bias'), 'biases')
 
-      const saved = join(folder, name)
-      await tuning.save(saved)
-      await using tuned = await AutoDistributedModelForCausalLM.fromPretrained(path, {
-        ...open,
-        head: await loadHead(saved),
-      })
-      const found = (await tuned.evaluate(dataset)).perplexity!.loss
-      assert.ok(Math.abs(found - losses.at(-1)!) < 1e-5, `${found} is not ${losses.at(-1)}`)
-      // The same by the logits, which another graph computes.
-      const [ids = []] = reference.sequences('lm.')
-      const [logits, plain] = await Promise.all(
-        [tuned, model].map(async (each) => asFloat32(await each.forward([ids]))),
-      )
-      assert.ok(logits!.some((value, i) => Math.abs(value - plain![i]!) > 1e-2))
-      const again = tune(tuned, await loadDataset(tuned, [ids]), { ...options, steps: 1 })
-      const vocab = tuned.ends.vocabSize
-      const chosen = ids.slice(1).map((id, i) => {
-        const own = logits!.subarray(i * vocab, (i + 1) * vocab)
-        return Math.log(own.reduce((sum, x) => sum + Math.exp(x), 0)) - own[id]!
-      })
-      const mean = chosen.reduce((sum, loss) => sum + loss, 0) / chosen.length
-      assert.ok(Math.abs((await again.evaluate(await loadDataset(tuned, [ids]))) - mean) < 1e-4)
-      await assert.rejects(
-        AutoDistributedModelForSequenceClassification.fromPretrained(path, { ...open, head: head! }),
-        { code: 'USAGE', message: /predicts no tokens/ },
-      )
-      const weight = fromFloat32(new Float32Array(8), [2, 4])
-      await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained(path, { ...open, head: { weight } }), {
-        code: 'HEAD_MISFIT',
-        message: /float32 \[2,4\], and float32 \[\d+,\d+\] is due/,
-      })
-    })
-})
-
-describe('a classifier gives what transformers gives, and is trained alike', () => {
-  for (const name of ['llama', 'gpt-neox', 'bloom', 'gemma2'])
-    test(name, async () => {
-      await using stack = new AsyncDisposableStack()
-      const reference = await Reference.of(name)
-      const path = await paddedModel(name, reference.integers('pad')[0]!)
-      const { bootstrap } = await swarmOf(stack, path, await numBlocksOf(path))
-      for (const type of TYPES) await checkClassifier(path, bootstrap, reference, type)
-    })
-})
+  const saved = join(folder, name)
+  await tuning.save(saved)
+  await using tuned = await AutoDistributedModelForCausalLM.fromPretrained(path, {
+    ...open,
+    head: await loadHead(saved),
+  })
+  const found = (await tuned.evaluate(dataset)).perplexity!.loss
+  assert.ok(Math.abs(found - losses.at(-1)!) < 1e-5, `${found} is not ${losses.at(-1)}`)
+  // The same by the logits, which another graph computes.
+  const [ids = []] = reference.sequences('lm.')
+  const [logits, plain] = await Promise.all([tuned, model].map(async (each) => asFloat32(await each.forward([ids]))))
+  assert.ok(logits!.some((value, i) => Math.abs(value - plain![i]!) > 1e-2))
+  const again = tune(tuned, await loadDataset(tuned, [ids]), { ...options, steps: 1 })
+  const vocab = tuned.ends.vocabSize
+  const chosen = ids.slice(1).map((id, i) => {
+    const own = logits!.subarray(i * vocab, (i + 1) * vocab)
+    return Math.log(own.reduce((sum, x) => sum + Math.exp(x), 0)) - own[id]!
+  })
+  const mean = chosen.reduce((sum, loss) => sum + loss, 0) / chosen.length
+  assert.ok(Math.abs((await again.evaluate(await loadDataset(tuned, [ids]))) - mean) < 1e-4)
+  await assert.rejects(AutoDistributedModelForSequenceClassification.fromPretrained(path, { ...open, head: head! }), {
+    code: 'USAGE',
+    message: /predicts no tokens/,
+  })
+  const weight = fromFloat32(new Float32Array(8), [2, 4])
+  await assert.rejects(AutoDistributedModelForCausalLM.fromPretrained(path, { ...open, head: { weight } }), {
+    code: 'HEAD_MISFIT',
+    message: /float32 \[2,4\], and float32 \[\d+,\d+\] is due/,
+  })
+}
 
 /** A copy of a checkpoint whose config names a padding token. */
 async function paddedModel(name: string, padTokenId: number): Promise<string> {

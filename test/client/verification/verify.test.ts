@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, it, test } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { AutoDistributedModelForCausalLM } from '../../../src/client/model/model.ts'
-import type { WireChoice } from '../../../src/client/remote/wire-dtype.ts'
+import type { WireChoice } from '../../../src/client/remote/routes/wire-dtype.ts'
 import { type Golden, openGolden } from '../../../src/client/verification/golden.ts'
 import { type VerifyRow, compare } from '../../../src/client/verification/rows.ts'
 import { type PartitionOptions, uncheckable, verifyPartition } from '../../../src/client/verification/verify.ts'
@@ -16,13 +16,14 @@ interface Arithmetic {
   readonly wireDType?: WireChoice
 }
 
-/** Of a fixture, by its servers in this process: the command's are processes of their own. */
+/** Of a fixture, once for each of `checks`, by the same servers, in this process: the command's are of their own. */
 async function verifyAt(
   { folder, config }: Checkpoint,
   golden: Golden,
   cuts: readonly number[],
-  { dtype, quant = 'none', wireDType = 'auto', withoutGradients }: PartitionOptions & Arithmetic = {},
-): Promise<VerifyRow[]> {
+  { quant = 'none', wireDType = 'auto' }: Arithmetic = {},
+  checks: readonly PartitionOptions[] = [{}],
+): Promise<VerifyRow[][]> {
   const bounds = [0, ...cuts, config.numBlocks]
   const swarm = await startServers(
     folder,
@@ -36,7 +37,7 @@ async function verifyAt(
       wireDType,
     })
     try {
-      return await Array.fromAsync(verifyPartition(model, golden, cuts, { dtype, withoutGradients }))
+      return await Array.fromAsync(checks, (check) => Array.fromAsync(verifyPartition(model, golden, cuts, check)))
     } finally {
       await model.close()
     }
@@ -74,7 +75,7 @@ for (const [name, partitions] of Object.entries(FIXTURES)) {
     const checkpoint = await openCheckpoint(folder)
     const golden = await openGolden(join(folder, 'golden.safetensors'))
     for (const cuts of partitions) {
-      const rows = await verifyAt(checkpoint, golden, cuts)
+      const [rows = []] = await verifyAt(checkpoint, golden, cuts)
       for (const { tensor, ok, maxAbs, reason } of rows)
         assert.ok(ok === null || (ok === true && maxAbs! < 1e-4), `${tensor}: ${maxAbs} ${reason}`)
       const checked = new Set(rows.filter(({ ok }) => ok === true).map(({ tensor }) => tensor))
@@ -89,34 +90,34 @@ for (const [name, partitions] of Object.entries(FIXTURES)) {
   })
 }
 
+function wrong(rows: readonly VerifyRow[]): string[] {
+  return rows.filter(({ ok }) => ok === false).map(({ tensor }) => tensor)
+}
+
 describe('the limit of a dtype', async () => {
   const folder = join(import.meta.dirname, '..', '..', 'fixtures', 'llama')
   const checkpoint = await openCheckpoint(folder)
   const golden = await openGolden(join(folder, 'golden.safetensors'))
-  const wrong = async (options: PartitionOptions & Arithmetic): Promise<string[]> => {
-    const rows = await verifyAt(checkpoint, golden, [1], { withoutGradients: 'not looked at', ...options })
-    return rows.filter(({ ok }) => ok === false).map(({ tensor }) => tensor)
-  }
   const outputs = ['block0_output', 'block1_output', 'block2_output', 'logits']
 
-  it("is passed by what the dtype's rounding explains, where float32's is not", async () => {
-    const found = await wrong({ wireDType: 'float16' })
-    for (const tensor of outputs) assert.ok(found.includes(tensor), tensor)
-    assert.deepEqual(await wrong({ wireDType: 'float16', dtype: 'float16' }), [])
-  })
-
-  for (const dtype of ['float16', 'bfloat16'] as const)
-    it(`of ${dtype} is not passed by servers that err by more than that, here by their weights in int4`, async () => {
-      const found = await wrong({ quant: 'int4', dtype })
-      for (const tensor of outputs) assert.ok(found.includes(tensor), tensor)
-    })
-
-  it('is that of float32 for what is computed here', async () => {
-    const rows = await verifyAt(checkpoint, golden, [1], { withoutGradients: 'not looked at', dtype: 'float16' })
-    const limitOf = (name: string) => rows.find(({ tensor }) => tensor === name)
+  /** What is found of servers that err so far, by the limits of each dtype. */
+  const found = (arithmetic: Arithmetic, ...dtypes: PartitionOptions['dtype'][]): Promise<VerifyRow[][]> => {
+    const checks = dtypes.map((dtype) => ({ dtype, withoutGradients: 'not looked at' }))
+    return verifyAt(checkpoint, golden, [1], arithmetic, checks)
+  }
+  it("is passed by what its rounding explains, float32's is not, and the client's own has to be", async () => {
+    const [asFloat32 = [], asFloat16 = []] = await found({ wireDType: 'float16' }, 'float32', 'float16')
+    for (const tensor of outputs) assert.ok(wrong(asFloat32).includes(tensor), tensor)
+    assert.deepEqual(wrong(asFloat16), [])
+    const limitOf = (name: string) => asFloat16.find(({ tensor }) => tensor === name)
     assert.partialDeepStrictEqual(limitOf('block0_input'), { toleranceFor: 'float32', tolerance: 1e-4 })
     assert.equal(limitOf('greedy_ids')!.toleranceFor, null)
     assert.equal(limitOf('logits')!.toleranceFor, 'float16')
+  })
+
+  it('of 16 bits is not passed by servers that err by more than that, here by their weights in int4', async () => {
+    for (const rows of await found({ quant: 'int4' }, 'float16', 'bfloat16'))
+      for (const tensor of outputs) assert.ok(wrong(rows).includes(tensor), tensor)
   })
 })
 

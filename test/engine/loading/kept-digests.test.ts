@@ -3,7 +3,7 @@ import { cp, open, readdir, readFile, stat, utimes, writeFile } from 'node:fs/pr
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
-import { blockDigests } from '../../../src/checkpoint/weights/fingerprint.ts'
+import { blockDigests } from '../../../src/checkpoint/weights/block-digests.ts'
 import { keptDigests } from '../../../src/engine/loading/kept-digests.ts'
 import { temporaryFolder } from '../../checkpoint/write.ts'
 

@@ -9,6 +9,7 @@ import { blockGraphs, buildEmbedGraph, buildHeadGraph } from '../../../src/famil
 import type { Graph } from '../../../src/graph/builder.ts'
 import { encodeModel } from '../../../src/graph/encode.ts'
 import { BlockRunner, CPU } from '../../families/support.ts'
+import '../environment.ts'
 
 /** The logits after the last of `ids`, by a whole checkpoint, without threads. */
 export async function logitsAfter(source: Checkpoint | string, ids: readonly number[]): Promise<Float32Array> {
@@ -31,7 +32,7 @@ export async function logitsAfter(source: Checkpoint | string, ids: readonly num
 }
 
 function sessionOf(graph: Graph, slices: ReadonlyMap<string, TensorSlice>): Promise<ort.InferenceSession> {
-  const reader = new ParameterReader(slices, new WeightMemory())
+  const reader = new ParameterReader({ slices, memory: new WeightMemory() })
   const values = new Map(graph.parameters.map((each) => [each.name, reader.read(each, { lent: false })]))
   const { name, inputs, outputs, constants, nodes } = graph
   const parameters = graph.parameters.map((each) => ({ ...each, placement: 'inline' as const }))

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { readBytes, readTensor } from '../../../src/checkpoint/weights/read.ts'
-import type { Float8Quant, PackedQuant } from '../../../src/checkpoint/weights/stored-quant.ts'
+import type { Float8Quant, PackedQuant } from '../../../src/checkpoint/config/stored-quant.ts'
 import {
   computeBlock,
   type StoredValues,

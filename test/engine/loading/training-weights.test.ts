@@ -22,6 +22,7 @@ import { asFloat32, fromFloat32, numElements } from '../../../src/tensor/tensor.
 import { seededRandom } from '../../checkpoint/write.ts'
 import { blockWeights, CPU, floats, loadFixture, maxError, readTensors } from '../../families/support.ts'
 import { angles, wantedBy } from '../../families/training-support.ts'
+import '../environment.ts'
 import { dequantize } from '../../tensor/dequantize.ts'
 
 const STORED = join(import.meta.dirname, '../../fixtures-stored')

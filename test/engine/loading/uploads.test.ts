@@ -26,14 +26,14 @@ for (const quant of ['none', 'int4'] as const)
       const { graph, slices } = await block(quant)
       // Its memory lives as long as it does.
       const host = new HostHeap()
-      const expected = loadResidentBlock(host, graph, slices, new WeightMemory())
+      const expected = loadResidentBlock(host, graph, { slices, memory: new WeightMemory() })
       const cuda = new MadeUpCuda()
       if (!locks) cuda.failing.add('cudaHostAlloc')
       const heap = new CudaHeap(cuda, 0)
       const uploads = new CudaUploads(cuda, 0)
       const memory = new WeightMemory(undefined, uploads)
       let most = 0
-      const { weights, allocations } = loadResidentBlock(heap, graph, slices, memory, undefined, undefined, {
+      const { weights, allocations } = loadResidentBlock(heap, graph, { slices, memory }, {
         ...uploads,
         allocate: (bytes) => uploads.allocate(bytes),
         write: (...args) => {
@@ -61,7 +61,7 @@ test('a copy that fails ends the load, and nothing is left of it', async () => {
   cuda.failing.add('cudaMemcpyAsync')
   const uploads = new CudaUploads(cuda, 0)
   const memory = new WeightMemory(undefined, uploads)
-  const load = () => loadResidentBlock(new CudaHeap(cuda, 0), graph, slices, memory, undefined, undefined, uploads)
+  const load = () => loadResidentBlock(new CudaHeap(cuda, 0), graph, { slices, memory }, uploads)
   assert.throws(load, { code: 'RUNTIME_MEMORY' })
   memory.release()
   uploads.release()

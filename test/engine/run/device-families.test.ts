@@ -34,7 +34,8 @@ for (const fixture of FIXTURES.filter((name) => !UNSUPPORTED.has(name))) {
     const target = { ...CUDA_FLOAT32, stored: config.storedQuant }
     const graphs = blockGraphs(config, target)
     const slices = blockSlices({ checkpoint, start: 0, end: numBlocks }, graphs)
-    const resident = loadResidentBlocks(CPU, graphs, slices, new WeightMemory(), () => undefined)
+    const weights = new WeightMemory()
+    const resident = loadResidentBlocks(CPU, graphs, (i) => ({ slices: slices[i]!, memory: weights }))
     const { kvHeads, headDim } = cacheShape(config, target)
     const span: RunnerSpan = {
       device: CPU,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { openAdapter } from '../../../src/checkpoint/adapter.ts'
+import { openAdapter } from '../../../src/checkpoint/adapter/adapter.ts'
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { readTensor } from '../../../src/checkpoint/weights/read.ts'
 import { readSafetensorsHeader } from '../../../src/checkpoint/weights/safetensors.ts'
@@ -82,13 +82,11 @@ for (const [form, target, records] of FORMS) {
       env = createEnvironment({ threads: 1, spin: false })
       const graphs = blockGraphs(checkpoint.config, target)
       const progress: number[] = []
-      blocks = loadResidentBlocks(
-        CPU,
-        graphs,
-        blockSlices({ checkpoint, start: 0, end: 3 }, graphs),
-        new WeightMemory(),
-        (count) => progress.push(count),
-      )
+      const blockTensors = blockSlices({ checkpoint, start: 0, end: 3 }, graphs)
+      const weights = new WeightMemory()
+      blocks = loadResidentBlocks(CPU, graphs, (i) => ({ slices: blockTensors[i]!, memory: weights }), {
+        onBlock: (count) => progress.push(count),
+      })
       assert.deepEqual(progress, [1, 2, 3])
       const { kvHeads, headDim } = cacheShape(checkpoint.config, target)
       const sizes = {

@@ -13,16 +13,16 @@ const T0 = 1_700_000_000_000
 test('each peer introduces so many others, bytes and models, and again after the longest life of a record', () => {
   let nowMs = T0
   const introductions = new Introductions(() => nowMs, { peers: 3, bytes: 1000, models: 1 })
-  const peers = (from: string, bytes: number) => [1, 2, 3, 4].map(() => introductions.takesPeer(from, bytes))
+  const peers = (from: string, bytes: number) => [1, 2, 3, 4].map(() => introductions.tryTakePeer(from, bytes))
   assert.deepEqual(peers('a', 10), [true, true, true, false])
   assert.deepEqual(peers('b', 400), [true, true, false, false])
-  assert.deepEqual([introductions.takesModel('a'), introductions.takesModel('a')], [true, false])
-  assert.equal(introductions.takesModel('b'), true)
+  assert.deepEqual([introductions.tryTakeModel('a'), introductions.tryTakeModel('a')], [true, false])
+  assert.equal(introductions.tryTakeModel('b'), true)
   nowMs += MAX_LIFETIME_MS - 1
-  assert.equal(introductions.takesPeer('a', 10), false)
+  assert.equal(introductions.tryTakePeer('a', 10), false)
   nowMs += 1
-  assert.equal(introductions.takesPeer('a', 10), true)
-  assert.equal(introductions.takesModel('a'), true)
+  assert.equal(introductions.tryTakePeer('a', 10), true)
+  assert.equal(introductions.tryTakeModel('a'), true)
 })
 
 test('what expires at once counts all the same; a known peer, or one that was met, does not', async () => {

@@ -32,7 +32,7 @@ interface Formats {
  * may call are not enforced then.
  */
 export async function answerFormOf(served: ServedModel, body: ChatRequest, prompt: string): Promise<AnswerForm> {
-  const { templateText } = served.chat
+  const { text: templateText } = served.chat.source
   const use = toolUseOf(body)
   const usesTools = use.tools.length > 0 && use.choice !== 'none'
   const toolFormat = usesTools ? findToolFormat(templateText) : undefined

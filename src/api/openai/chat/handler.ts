@@ -21,7 +21,7 @@ export function chatRoute(modules: ApiModules): Route {
         modules,
         exchange,
         body,
-        ...(await prepareChat(chosen, body)),
+        ...(await prepareChat(chosen, body, exchange.signal)),
         id: `chatcmpl-${randomUUID().replaceAll('-', '')}`,
         created: Math.floor(Date.now() / 1000),
       }

@@ -5,6 +5,7 @@ import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
+import { checkContinued, upToFinalMessage } from './continued.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -19,7 +20,7 @@ export interface PreparedChat {
 }
 
 /** Throws an `ApiError`, `CHAT_TEMPLATE` and `USAGE`. */
-export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promise<PreparedChat> {
+export async function prepareChat(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<PreparedChat> {
   const { served } = chosen
   const { chat } = served
   const { n = 1 } = body
@@ -30,7 +31,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
   if (older !== undefined && newer !== older)
     throw badRequest(`max_tokens: ${older} is not max_completion_tokens, ${newer}: give one of them`, 'max_tokens')
   const { generation } = served.model.checkpoint
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
   const known = await served.histories!.extend(prompt)
   const promptIds = known.ids
@@ -50,7 +51,12 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
       model: chosen,
       prompts: [promptIds],
       n,
-      options: { ...options, maxNewTokens, constraint, skipSpecialTokens },
+      options: {
+        ...options,
+        maxNewTokens,
+        constraint,
+        skipSpecialTokens: skipSpecialTokens && body.skip_special_tokens !== false,
+      },
       // What cannot be remembered is encoded again.
       ...(n === 1 && { onText: ({ text, tokenIds }) => void known.append(text, tokenIds).catch(() => undefined) }),
     },
@@ -62,24 +68,32 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest): Promi
  * The token ids that the model continues. Throws `CHAT_TEMPLATE`, and an `ApiError` for a model without a template, and
  * for what no model would take.
  */
-export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest): Promise<number[]> {
+export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<number[]> {
   const { served } = chosen
   const tokenizer = served.model.tokenizer!
-  const prompt = chatPrompt(chosen, body)
+  const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
   return tokenizer.encode(prompt, { addSpecialTokens: false })
 }
 
-/** The text that the model continues. Throws `CHAT_TEMPLATE`. */
-export function chatPrompt({ served }: ChosenModel, body: ChatRequest): string {
-  const { template, templateText } = served.chat
+/**
+ * The text that the model continues. Throws `CHAT_TEMPLATE`, the signal's reason, and an `ApiError` where a last
+ * message is to be continued that cannot be.
+ */
+export async function chatPrompt({ served }: ChosenModel, body: ChatRequest, signal?: AbortSignal): Promise<string> {
+  const { source, printer } = served.chat
   const { tools, choice } = toolUseOf(body)
-  return template.render(templateMessages(body.messages, templateText), {
-    addGenerationPrompt: body.add_generation_prompt,
+  const messages = templateMessages(body.messages, source.text)
+  const continues = body.continue_final_message === true
+  if (continues) checkContinued(body, messages)
+  const options = {
+    addGenerationPrompt: continues ? false : body.add_generation_prompt,
     tools: choice === 'none' ? [] : tools,
     variables: {
       ...(body.reasoning_effort !== undefined && { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs,
     },
-  })
+  }
+  const prompt = await printer.print(messages, options, signal)
+  return continues ? upToFinalMessage(prompt, messages) : prompt
 }

@@ -19,6 +19,8 @@ export const CHAT_REQUEST = z.object({
   top_logprobs: optional(z.int().min(0).max(20)),
   chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
   add_generation_prompt: optional(z.boolean()),
+  /** Whether the answer goes on from the last message, which is the assistant's. */
+  continue_final_message: optional(z.boolean()),
   reasoning_effort: optional(z.string()),
 })
 

@@ -6,39 +6,53 @@ import { type AnswerEnd, ChatAnswer } from '../../generating/answer.ts'
 import { runTexts } from '../../generating/run.ts'
 import type { Route } from '../../http/router.ts'
 import { chainOf, wantsChain } from '../chain.ts'
-import { prepareChat } from '../chat/prepare.ts'
+import { prepareChat, promptTokensOf } from '../chat/prepare.ts'
 import { parseRequest } from '../fields.ts'
 import { timingsOf } from '../usage.ts'
 import type { ResponseContext } from './context.ts'
 import { type ResponseEvent, ResponseOutput } from './output.ts'
 import { RESPONSE_REQUEST } from './request.ts'
 import { responseOf } from './response.ts'
-import { RESPONSE_NAMES, toChat } from './to-chat.ts'
+import { namesOf, toChat } from './to-chat.ts'
+import { callNames } from './tools.ts'
 
 type Tell = (events: readonly ResponseEvent[]) => Promise<void> | void
 
-/** `POST /v1/responses`. Nothing is kept: a conversation is sent whole each time. */
-export function responseRoute(modules: ApiModules): Route {
-  return {
-    method: 'POST',
-    path: '/v1/responses',
-    async handle(exchange) {
-      const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
-      const chosen = modules.catalog.find(body.model, exchange)
-      const prepared = await inFieldNames(RESPONSE_NAMES, async () => prepareChat(chosen, toChat(body)))
-      const id = `resp_${randomUUID().replaceAll('-', '')}`
-      const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
-      if (body.stream === true) return streamResponse(context)
-      exchange.sendJson(200, await respond(context, () => undefined))
+/** `POST /v1/responses`, where nothing is kept: a conversation is sent whole each time; and how many tokens it has. */
+export function responseRoutes(modules: ApiModules): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/v1/responses',
+      async handle(exchange) {
+        const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
+        const chosen = modules.catalog.find(body.model, exchange)
+        const prepared = await inFieldNames(namesOf(body), async () =>
+          prepareChat(chosen, toChat(body), exchange.signal),
+        )
+        const id = `resp_${randomUUID().replaceAll('-', '')}`
+        const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
+        if (body.stream === true) return streamResponse(context)
+        exchange.sendJson(200, await respond(context, new ResponseOutput(callNames(body)), () => undefined))
+      },
     },
-  }
+    {
+      method: 'POST',
+      path: '/v1/responses/input_tokens',
+      async handle(exchange) {
+        const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
+        const chosen = modules.catalog.find(body.model, exchange)
+        const ids = await inFieldNames(namesOf(body), async () => promptTokensOf(chosen, toChat(body), exchange.signal))
+        exchange.sendJson(200, { object: 'response.input_tokens', input_tokens: ids.length })
+      },
+    },
+  ]
 }
 
-/** Gives a response; `tell` is told of its output as it comes. */
-async function respond(context: ResponseContext, tell: Tell): Promise<object> {
+/** Gives a response, whose output is gathered in `output`; `tell` is told of it as it comes. */
+async function respond(context: ResponseContext, output: ResponseOutput, tell: Tell): Promise<object> {
   const { modules, exchange, prepared } = context
   const answer = new ChatAnswer(prepared.openParser())
-  const output = new ResponseOutput()
   let end = 'stop' as AnswerEnd
   const summary = await runTexts(modules, exchange, prepared.request, async (event) => {
     if (event.kind === 'prompt') return
@@ -57,8 +71,9 @@ async function respond(context: ResponseContext, tell: Tell): Promise<object> {
 
 /** Gives a response as events. */
 async function streamResponse(context: ResponseContext): Promise<void> {
-  const { exchange } = context
+  const { exchange, body } = context
   const events = exchange.events()
+  const output = new ResponseOutput(callNames(body))
   let number = 0
   const send = async (event: ResponseEvent): Promise<void> => {
     await events.send(JSON.stringify({ ...event, sequence_number: number++ }), event.type)
@@ -70,7 +85,7 @@ async function streamResponse(context: ResponseContext): Promise<void> {
     await send({ type: 'response.in_progress', response })
   }
   try {
-    const response = await respond(context, async (told) => {
+    const response = await respond(context, output, async (told) => {
       await begin()
       for (const event of told) await send(event)
     })
@@ -79,8 +94,14 @@ async function streamResponse(context: ResponseContext): Promise<void> {
     await send({ type: isCut ? 'response.incomplete' : 'response.completed', response })
   } catch (error) {
     if (!events.isOpen || exchange.signal.aborted) throw error
+    exchange.fail(error)
+    await begin()
     const { message, details } = apiErrorOf(error)
-    await send({ type: 'error', code: details.code, message, param: details.param ?? null })
+    const { type, code, param = null } = details
+    // Documented is the flat form; OpenAI's own clients raise what they find under `error`.
+    await send({ type: 'error', code, message, param, error: { type, code, message, param } })
+    const failed = { ...responseOf(context, output.items), status: 'failed', error: { code, message } }
+    await send({ type: 'response.failed', response: failed })
   } finally {
     events.end()
   }

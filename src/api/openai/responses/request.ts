@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { optional } from '../fields.ts'
+import { SAMPLING_FIELDS, optional } from '../fields.ts'
 import { unserved } from '../unserved.ts'
 
 const part = z.looseObject({ type: z.string() })
@@ -13,11 +13,12 @@ const item = z.looseObject({
   content: optional(text),
   call_id: optional(z.string()),
   name: optional(z.string()),
+  namespace: optional(z.string()),
   arguments: optional(z.string()),
   output: optional(text),
 })
 
-const tool = z.looseObject({
+const functionTool = z.looseObject({
   type: z.string(),
   name: optional(z.string()),
   description: optional(z.string()),
@@ -25,8 +26,14 @@ const tool = z.looseObject({
   strict: optional(z.boolean()),
 })
 
+/** A function, or some of one namespace. */
+const tool = functionTool.extend({ tools: optional(z.array(functionTool).max(128)) })
+
 const toolChoice = z.union(
-  [z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string(), name: optional(z.string()) })],
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.looseObject({ type: z.string(), name: optional(z.string()), namespace: optional(z.string()) }),
+  ],
   { error: 'must be "none", "auto", "required" or the name of a function' },
 )
 
@@ -37,14 +44,31 @@ const format = z.looseObject({
   strict: optional(z.boolean()),
 })
 
+const LOGPROBS = 'log-probabilities are not told here: ask /v1/chat/completions'
+
+function hasNoLogprobs(include: readonly string[]): boolean {
+  return !include.includes('message.output_text.logprobs')
+}
+
+/** What chat completions call their fields, and how many answers they give. */
+const MOVED_FIELDS = {
+  messages: unserved('are called input here'),
+  max_tokens: unserved('is called max_output_tokens here'),
+  max_completion_tokens: unserved('is called max_output_tokens here'),
+  n: unserved('is not known here: a response is one answer', 1),
+  reasoning_effort: unserved('is called reasoning.effort here'),
+  response_format: unserved('is called text.format here'),
+}
+
 /** The body of a response that is asked for, in OpenAI's form. */
 export const RESPONSE_REQUEST = z.object({
+  ...SAMPLING_FIELDS,
+  ...MOVED_FIELDS,
   model: optional(z.string()),
   input: z.union([z.string(), z.array(item).min(1)], { error: 'must be a string or a list of items' }),
   instructions: optional(z.string()),
   max_output_tokens: optional(z.int().min(1)),
-  temperature: optional(z.number().min(0).max(2)),
-  top_p: optional(z.number().min(0).max(1)),
+  chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
   stream: optional(z.boolean()),
   tools: optional(z.array(tool).max(128)),
   tool_choice: optional(toolChoice),
@@ -54,12 +78,19 @@ export const RESPONSE_REQUEST = z.object({
   previous_response_id: optional(z.string()),
   conversation: optional(z.unknown()),
   background: optional(z.boolean()),
+  include: optional(z.array(z.string()).refine(hasNoLogprobs, LOGPROBS)),
+  /** The conversation is never cut: what does not fit is refused, as if this were `disabled`. */
+  truncation: optional(z.enum(['auto', 'disabled'])),
+  /** Of tools that OpenAI runs, of which there are none. */
+  max_tool_calls: optional(z.int().min(1)),
+  context_management: unserved('is not done here: send what the model has room for'),
   prompt: unserved('is kept nowhere here: send its text as instructions or input'),
-  top_logprobs: unserved('is not told here: ask /v1/chat/completions'),
+  top_logprobs: unserved(LOGPROBS),
   metadata: optional(z.record(z.string(), z.unknown())),
   user: optional(z.string()),
 })
 
 export type ResponseRequest = z.output<typeof RESPONSE_REQUEST>
+export type FunctionTool = z.output<typeof functionTool>
 export type Item = z.output<typeof item>
 export type Text = z.output<typeof text>

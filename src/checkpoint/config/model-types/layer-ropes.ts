@@ -1,4 +1,4 @@
-import { isJsonObject } from '../json.ts'
+import { isJsonObject } from '../../files/json.ts'
 import { parseRope, type RopeConfig, type RopeSource } from '../rope.ts'
 
 /** The rotary embedding of the layers of one type, in models in which windowed layers have another one. */

@@ -1,5 +1,5 @@
 import { windowLayers } from '../layer-config.ts'
-import { isJsonObject } from '../json.ts'
+import { isJsonObject } from '../../files/json.ts'
 import { parseRope } from '../rope.ts'
 import type { ModelTypeRow } from './row.ts'
 

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isJsonObject } from '../../config/json.ts'
+import { isJsonObject } from '../../files/json.ts'
 import type { RemoteFile } from '../remote/client.ts'
-import { repoFolderName, writeByRename } from './files.ts'
+import { writeByRename } from '../../files/write-by-rename.ts'
+import { repoFolderName } from './repo-folder.ts'
 
 /**
  * Size and etag of each weight file of one commit as the hub gave them, kept on disk: a later start need not ask the

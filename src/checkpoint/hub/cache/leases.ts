@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { isJsonObject } from '../../config/json.ts'
-import { writeByRename } from './files.ts'
+import { isJsonObject } from '../../files/json.ts'
+import { writeByRename } from '../../files/write-by-rename.ts'
 
 /**
  * The age at which a lease of another machine (that shares the disk) ends: whether its process lives cannot be asked

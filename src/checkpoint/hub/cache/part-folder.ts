@@ -4,9 +4,10 @@
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isJsonObject } from '../../config/json.ts'
+import { isJsonObject } from '../../files/json.ts'
 import type { RemoteFile } from '../remote/client.ts'
-import { repoFolderName, writeByRename } from './files.ts'
+import { writeByRename } from '../../files/write-by-rename.ts'
+import { repoFolderName } from './repo-folder.ts'
 import { type ByteRange, contains, parseRangeKey, rangeBytes, rangeKey } from '../remote/ranges.ts'
 
 const MANIFEST = 'manifest.json'

@@ -1,7 +1,8 @@
 import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { HubError } from '../errors.ts'
-import { repoFolderName, temporaryName, writeByRename } from './files.ts'
+import { temporaryName, writeByRename } from '../../files/write-by-rename.ts'
+import { repoFolderName } from './repo-folder.ts'
 import { isCommit } from '../source.ts'
 
 /**

@@ -10,9 +10,9 @@ import { forEachParallel } from './parallel.ts'
 import { PartFolder, partFolderOf } from '../cache/part-folder.ts'
 import { ProgressMeter } from './progress.ts'
 import { type ByteRange, type Piece, planRuns, rangeBytes, rangeKey } from '../remote/ranges.ts'
-import type { DownloadOptions } from '../remote/remote.ts'
+import type { DownloadOptions } from './download-options.ts'
 import { StandardCache } from '../cache/standard-cache.ts'
-import { transferRun } from '../remote/transfer.ts'
+import { transferRun } from './transfer.ts'
 
 /** Byte ranges of one file to bring to this machine. */
 export interface WantedRanges {

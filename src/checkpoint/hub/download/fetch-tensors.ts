@@ -1,7 +1,6 @@
 import { lstat, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Checkpoint } from '../../checkpoint.ts'
-import { CheckpointError } from '../../errors.ts'
+import { CheckpointError } from '../../files/errors.ts'
 import type { TensorSlice } from '../../weights/safetensors.ts'
 import { HubClient, type RemoteFile } from '../remote/client.ts'
 import { countMissing, downloadParts, type Located, type WantedRanges } from './download.ts'
@@ -9,7 +8,8 @@ import { folderError } from '../errors.ts'
 import { removeLease } from '../cache/leases.ts'
 import { PartFolder, partFolderOf } from '../cache/part-folder.ts'
 import { parseRangeKey, rangeBytes } from '../remote/ranges.ts'
-import type { DownloadOptions, RemoteModel } from '../remote/remote.ts'
+import type { FetchableTensors, RemoteModel } from '../remote/remote-model.ts'
+import type { DownloadOptions } from './download-options.ts'
 import { checkFreeSpace, reserve, type WantedPart } from '../cache/space.ts'
 
 /**
@@ -34,11 +34,11 @@ interface WantedTensors extends WantedRanges {
  * be evicted after `releaseTensors` but not before. Throws `CHECKPOINT_MISSING_TENSOR`, `HubError` or the signal's
  * reason.
  */
-export async function fetchTensors(
-  checkpoint: Checkpoint,
+export async function fetchTensors<C extends FetchableTensors>(
+  checkpoint: C,
   names: readonly string[],
   options: DownloadOptions = {},
-): Promise<Checkpoint> {
+): Promise<C> {
   const { remote } = checkpoint
   if (remote === undefined) return checkpoint
   const wanted = await wantedOf(checkpoint, remote, names, options)
@@ -70,7 +70,7 @@ export interface DownloadSize {
  * How many bytes `fetchTensors` brings here for tensors, given by their names as stored, and how many of these are not
  * on this disk. Throws `CHECKPOINT_MISSING_TENSOR`.
  */
-export async function downloadSize(checkpoint: Checkpoint, names: readonly string[]): Promise<DownloadSize> {
+export async function downloadSize(checkpoint: FetchableTensors, names: readonly string[]): Promise<DownloadSize> {
   const { remote } = checkpoint
   const wanted = remote === undefined ? [] : await wantedOf(checkpoint, remote, names, {})
   const fetched = new Set(wanted.flatMap(({ slices }) => slices.map(({ name }) => name)))
@@ -89,26 +89,26 @@ export async function downloadSize(checkpoint: Checkpoint, names: readonly strin
  * Tells the cache that the fetched tensors are no longer read: they may be evicted when another download needs the
  * room.
  */
-export async function releaseTensors(checkpoint: Checkpoint): Promise<void> {
+export async function releaseTensors(checkpoint: Pick<FetchableTensors, 'remote'>): Promise<void> {
   for (const lease of checkpoint.remote?.leases ?? []) await removeLease(lease)
 }
 
 /** What has to be fetched, file by file. */
 async function wantedOf(
-  checkpoint: Checkpoint,
+  { tensors }: FetchableTensors,
   remote: RemoteModel,
   names: readonly string[],
   options: DownloadOptions,
 ): Promise<WantedTensors[]> {
   const byFile = new Map<string, TensorSlice[]>()
   for (const name of new Set(names)) {
-    const slice = checkpoint.tensors.get(name)
+    const slice = tensors.get(name)
     if (slice === undefined)
       throw new CheckpointError('CHECKPOINT_MISSING_TENSOR', `${remote.repo} lacks tensor ${name}`)
     if (remote.files.has(slice.file) && slice.byteLength > 0)
       byFile.set(slice.file, [...(byFile.get(slice.file) ?? []), slice])
   }
-  const all = Map.groupBy(checkpoint.tensors.values(), ({ file }) => file)
+  const all = Map.groupBy(tensors.values(), ({ file }) => file)
   return Promise.all(
     [...byFile].map(async ([path, slices]): Promise<WantedTensors> => {
       const file = remote.files.get(path)!
@@ -144,12 +144,12 @@ async function partsOf(partsFolder: string, wanted: readonly WantedRanges[]): Pr
   return parts.flat()
 }
 
-function withLocated(
-  checkpoint: Checkpoint,
+function withLocated<C extends FetchableTensors>(
+  checkpoint: C,
   remote: RemoteModel,
   wanted: readonly WantedTensors[],
   located: ReadonlyMap<RemoteFile, Located[]>,
-): Checkpoint {
+): C {
   const tensors = new Map(checkpoint.tensors)
   for (const { file, slices, whole } of wanted) {
     const places = located.get(file)!

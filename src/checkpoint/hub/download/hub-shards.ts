@@ -15,7 +15,7 @@ import { readRows } from '../../weights/read.ts'
 import { readRemoteRows } from './remote-rows.ts'
 import { forEachParallel } from './parallel.ts'
 import type { ByteRange } from '../remote/ranges.ts'
-import type { DownloadOptions } from '../remote/remote.ts'
+import type { DownloadOptions } from './download-options.ts'
 import type { StandardCache } from '../cache/standard-cache.ts'
 
 /**

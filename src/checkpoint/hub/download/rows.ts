@@ -1,14 +1,14 @@
-import type { Checkpoint } from '../../checkpoint.ts'
 import { readRows } from '../../weights/read.ts'
 import type { TensorSlice } from '../../weights/safetensors.ts'
 import { folderError } from '../errors.ts'
+import type { FetchableTensors } from '../remote/remote-model.ts'
 
 /**
  * Reads rows `start` to `end` of a tensor's first axis as stored. If the tensor is on the hub, only these rows are
  * downloaded, and kept. Throws as `readRows`, and `HubError`.
  */
 export async function readModelRows(
-  { remote }: Checkpoint,
+  { remote }: Pick<FetchableTensors, 'remote'>,
   slice: TensorSlice,
   start: number,
   end: number,

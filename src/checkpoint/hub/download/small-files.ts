@@ -1,11 +1,11 @@
 import { join } from 'node:path'
-import { isFile } from '../../config/json.ts'
+import { isFile } from '../../files/json.ts'
 import type { HubClient, RemoteFile } from '../remote/client.ts'
 import { checkContent, digestOf } from '../cache/content.ts'
 import { HubError } from '../errors.ts'
 import { forEachParallel } from './parallel.ts'
 import { ProgressMeter } from './progress.ts'
-import type { DownloadOptions } from '../remote/remote.ts'
+import type { DownloadOptions } from './download-options.ts'
 import type { StandardCache } from '../cache/standard-cache.ts'
 
 /** Names of the files beside the weights that this program or Python's tokenizers read. */

@@ -1,6 +1,6 @@
 // Room remote/: HTTP to a model hub: listings, files and byte ranges, with retries.
 
-import { isJsonObject, parseJsonObject } from '../../config/json.ts'
+import { isJsonObject, parseJsonObject } from '../../files/json.ts'
 import { type Asked, errorOfAnswer } from './answers.ts'
 import { HubError } from '../errors.ts'
 import { type HttpAnswer, type HttpOptions, request } from './http.ts'

@@ -1,5 +1,5 @@
-import type { JsonObject } from '../../../checkpoint/config/json.ts'
-import { isJsonObject } from '../../../checkpoint/config/json.ts'
+import type { JsonObject } from '../../../checkpoint/files/json.ts'
+import { isJsonObject } from '../../../checkpoint/files/json.ts'
 import { type Example, DatasetError } from '../../training/data/dataset.ts'
 import { type DataTokenizer, encodeCompletion, exampleOf } from '../../training/data/encode.ts'
 import { refused } from '../../training/data/records.ts'

@@ -17,5 +17,5 @@ export function openBeams(source: TokenSource, options: ResolvedOptions, ids: re
   const beforeHead = headFor(source, options)
   if (beforeHead !== undefined) return beforeHead.head.openBeams(options, ids)
   const beams = new BeamsState(options, ids, new Workspace())
-  return { candidates: async (logits, steps) => beams.candidates(logits, steps), close() {} }
+  return { candidates: async (logits, steps) => beams.advance(logits, steps), close() {} }
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../../checkpoint/config/json.ts'
+import { isJsonObject, type JsonObject } from '../../../checkpoint/files/json.ts'
 import type { ChatMessage } from '../../chat/messages.ts'
 import { DatasetError } from './dataset.ts'
 

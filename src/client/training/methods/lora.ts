@@ -1,5 +1,5 @@
 import { UsageError } from '../../../base/errors.ts'
-import type { Adapter, AdapterModule } from '../../../checkpoint/adapter.ts'
+import type { Adapter, AdapterModule } from '../../../checkpoint/adapter/adapter.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
 import { type AdaptableLayer, adaptableLayers } from '../../../families/fit-adapter.ts'
 import { type Tensor, fromFloat32 } from '../../../tensor/tensor.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
+import { writeByRename } from '../../../checkpoint/files/write-by-rename.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
-import { ADAPTER_FILES } from '../../../checkpoint/adapter.ts'
+import { ADAPTER_FILES } from '../../../checkpoint/adapter/adapter.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
 import { type TrainedLora, loraPairs } from '../methods/lora.ts'
 

@@ -2,9 +2,9 @@
 
 import { join } from 'node:path'
 import { Fields } from '../../../checkpoint/config/fields.ts'
-import { readJsonObject } from '../../../checkpoint/config/json.ts'
-import { CheckpointError } from '../../../checkpoint/errors.ts'
-import { writeByRename } from '../../../checkpoint/hub/cache/files.ts'
+import { readJsonObject } from '../../../checkpoint/files/json.ts'
+import { CheckpointError } from '../../../checkpoint/files/errors.ts'
+import { writeByRename } from '../../../checkpoint/files/write-by-rename.ts'
 import { writeSafetensors } from '../../../checkpoint/weights/write-safetensors.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
 import type { TunedPrompts } from '../../tuned/tuned-prompts.ts'

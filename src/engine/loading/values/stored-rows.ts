@@ -1,7 +1,7 @@
 import { mxfp4Pieces, widenCodes, widenScales } from '../../../checkpoint/weights/mxfp4.ts'
 import { readBytes, readTensor } from '../../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../../checkpoint/weights/safetensors.ts'
-import type { Float8Quant } from '../../../checkpoint/weights/stored-quant.ts'
+import type { Float8Quant } from '../../../checkpoint/config/stored-quant.ts'
 import { widenFloat8Rows } from '../../../checkpoint/weights/unpack.ts'
 import type { StoredModule } from '../../../graph/parameter.ts'
 import { asFloat32, numElements } from '../../../tensor/tensor.ts'

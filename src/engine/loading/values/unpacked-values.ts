@@ -1,7 +1,7 @@
 import { requireNaturalOrder } from '../../../checkpoint/weights/group-order.ts'
 import { readBytes, readTensor } from '../../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../../checkpoint/weights/safetensors.ts'
-import type { PackedQuant } from '../../../checkpoint/weights/stored-quant.ts'
+import type { PackedQuant } from '../../../checkpoint/config/stored-quant.ts'
 import { computeBlock, type UnpackedMatrix, unpackMatrix } from '../../../checkpoint/weights/unpack.ts'
 import type { StoredModule } from '../../../graph/parameter.ts'
 import { asFloat32 } from '../../../tensor/tensor.ts'

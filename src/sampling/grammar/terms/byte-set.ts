@@ -15,6 +15,18 @@ export function union(a: ByteSet, b: ByteSet): ByteSet {
   return a.map((word, i) => word | b[i]!)
 }
 
+/** The byte of a set that has just one. */
+function onlyByte(set: ByteSet): number | undefined {
+  let only: number | undefined
+  for (let i = 0; i < set.length; i++) {
+    const word = set[i]!
+    if (word === 0) continue
+    if (only !== undefined || (word & (word - 1)) !== 0) return undefined
+    only = i * 32 + (31 - Math.clz32(word))
+  }
+  return only
+}
+
 /**
  * Groups of bytes that nothing tells apart. Begins with one group; each set that is met splits the groups that it
  * cuts.
@@ -23,8 +35,20 @@ export class ByteClasses {
   /** The group of each byte. */
   readonly of = new Uint8Array(256)
   #count = 1
+  /** Sets, and lists of them, that have been met: automata of one kind have theirs in common. */
+  readonly #met = new Set<ByteSet | readonly ByteSet[]>()
+
+  splitByAll(sets: readonly ByteSet[]): void {
+    if (this.#met.has(sets)) return
+    this.#met.add(sets)
+    for (const set of sets) this.split(set)
+  }
 
   split(set: ByteSet): void {
+    if (this.#met.has(set)) return
+    this.#met.add(set)
+    const only = onlyByte(set)
+    if (only !== undefined) return this.splitByte(only)
     const inside = new Int16Array(this.#count).fill(-1)
     const outside = new Uint8Array(this.#count)
     for (let b = 0; b < 256; b++) if (!hasByte(set, b)) outside[this.of[b]!] = 1

@@ -73,7 +73,8 @@ export class Derivatives {
     const classes = new ByteClasses()
     splitByFirst(term, classes)
     const byClass = classes.representatives().map((byte) => this.#derive(term, byte).id)
-    const row = Int32Array.from(classes.of, (group) => byClass[group]!)
+    const row = new Int32Array(256)
+    for (let byte = 0; byte < 256; byte++) row[byte] = byClass[classes.of[byte]!]!
     this.#rows[id] = row
     this.#numRows++
     this.#check()
@@ -188,8 +189,7 @@ function splitByFirst(term: Term, classes: ByteClasses): void {
     case 'atom':
       return splitByFirst(term.term, classes)
     case 'machine':
-      for (const set of term.automaton.sets) classes.split(set)
-      return
+      return classes.splitByAll(term.automaton.sets)
     case 'ref':
       return splitByFirst(term.rule.term, classes)
   }

@@ -51,3 +51,8 @@ export function blocksText(blocks: readonly number[]): string {
   }
   return spans.map(([start, end]) => `${start}:${end}`).join(', ')
 }
+
+/** What somebody runs to serve blocks of a model in this swarm; any of its nodes has an address to begin with. */
+export function serveCommand(model: string, blocks: string): string {
+  return `petals-node serve --model ${model} --blocks ${blocks} --bootstrap ADDRESS`
+}

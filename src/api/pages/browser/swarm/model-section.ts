@@ -1,6 +1,6 @@
 import type { VNode } from 'preact'
 import type { ModelSnapshot } from '../../../swarm-view/snapshot.ts'
-import { amount, plural } from '../shared/format.ts'
+import { amount, plural, serveCommand } from '../shared/format.ts'
 import { html } from '../shared/html.ts'
 import { Icon } from '../shared/icons.ts'
 import { BlockMap } from './block-map.ts'
@@ -20,7 +20,7 @@ export function ModelSection({ model }: { readonly model: ModelSnapshot }): VNod
         <${Icon} name="warning" />
         <span>
           <strong>Nobody holds blocks ${missing.join(', ')} of ${numBlocks}.</strong> Answers wait until a server has
-          them:${' '}<code>petals-node serve --blocks ${missing[0]}</code>
+          them:${' '}<code>${serveCommand(id, missing[0]!)}</code>
         </span>
       </p>`
     }

@@ -3,7 +3,7 @@ import { ApiFailure } from '../../shared/api.ts'
 import { askAgain } from '../../shared/api-key.ts'
 import { type AnswerEvent, type SwarmNews, streamAnswer } from './completion.ts'
 import { type AnswerFacts, type Message, messagesUpTo, withChanged, withMessage } from './conversation.ts'
-import { change, current, keep } from './state.ts'
+import { change, current, keep, keepAtOnce } from './state.ts'
 
 /** What is being answered: the function that stops it, by conversation. */
 export const answering = signal<ReadonlyMap<string, () => void>>(new Map())
@@ -37,6 +37,11 @@ export function stop(): void {
   answering.value.get(current.value.id)?.()
 }
 
+/** What has come of an answer when the page is closed is not lost. */
+export function keepOnLeaving(): void {
+  addEventListener('pagehide', () => keepAtOnce(answering.value.keys()))
+}
+
 async function answer(question: string): Promise<void> {
   const conversation = current.value
   const { id, model } = conversation
@@ -47,6 +52,7 @@ async function answer(question: string): Promise<void> {
     answerId = added.message.id
     return added.conversation
   })
+  void keep(id)
   const abort = new AbortController()
   answering.value = new Map(answering.value).set(id, () => abort.abort())
   spoken.value = 'The model answers.'
@@ -77,8 +83,8 @@ class Draft {
   #incidents: AnswerFacts['incidents'] = []
   #numPieces = 0
   #firstAt = 0
-  #timer = 0
-  #keptAt = Date.now()
+  #drawTimer = 0
+  #keepTimer = 0
 
   constructor(conversation: string, message: string) {
     this.#conversation = conversation
@@ -91,14 +97,16 @@ class Draft {
     else if (event.kind === 'reasoning') this.#reasoning += event.text
     else if (event.kind === 'swarm') this.#note(event)
     else this.#facts = { ...this.#facts, ...factsOf(event) }
-    this.#timer ||= setTimeout(() => this.#draw(), DRAW_MS)
+    this.#drawTimer ||= setTimeout(() => this.#draw(), DRAW_MS)
+    this.#keepTimer ||= setTimeout(() => this.#keep(), KEEP_MS)
   }
 
   end(facts: Partial<AnswerFacts>): void {
-    clearTimeout(this.#timer)
+    clearTimeout(this.#drawTimer)
+    clearTimeout(this.#keepTimer)
     this.#facts = { ...this.#facts, ...facts }
     this.#draw()
-    void keep(this.#conversation)
+    this.#keep()
   }
 
   /** A piece is a token, nearly always: until the end tells the true rate. */
@@ -123,7 +131,7 @@ class Draft {
   }
 
   #draw(): void {
-    this.#timer = 0
+    this.#drawTimer = 0
     change(this.#conversation, (conversation) =>
       withChanged(conversation, this.#message, (message) => ({
         ...message,
@@ -136,8 +144,10 @@ class Draft {
         },
       })),
     )
-    if (Date.now() - this.#keptAt < KEEP_MS) return
-    this.#keptAt = Date.now()
+  }
+
+  #keep(): void {
+    this.#keepTimer = 0
     void keep(this.#conversation)
   }
 }

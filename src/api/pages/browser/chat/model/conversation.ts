@@ -165,6 +165,29 @@ export function asRead(conversation: Conversation): Conversation {
   }
 }
 
+/**
+ * A conversation as two pages have it, with the messages of both: of one that both have, the copy that has come
+ * further, and of two that are as far the `newer` one's, whose title, settings and choice of versions hold, too.
+ */
+export function merged(older: Conversation, newer: Conversation): Conversation {
+  const messages = new Map(older.messages.map((message) => [message.id, message]))
+  for (const message of newer.messages) {
+    const known = messages.get(message.id)
+    if (known === undefined || isFurther(message, known)) messages.set(message.id, message)
+  }
+  return {
+    ...newer,
+    updated: Math.max(older.updated, newer.updated),
+    messages: [...messages.values()].sort((a, b) => a.at - b.at),
+    shown: { ...older.shown, ...newer.shown },
+  }
+}
+
+/** An answer that is still written by another page looks as if it had been stopped: that says nothing new. */
+function isFurther({ text, facts }: Message, known: Message): boolean {
+  return text.length > known.text.length || (text.length === known.text.length && facts?.state !== 'stopped')
+}
+
 /** The conversation as a Markdown document, as it is shown. */
 export function asMarkdown(conversation: Conversation): string {
   const parts = shownMessages(conversation).map(

@@ -36,6 +36,11 @@ effect(() => {
     changeAndKeep(id, (conversation) => ({ ...conversation, model: first.id }))
 })
 
+/** The model of an adapter; a base model is its own. */
+export function baseOf(model: string): string {
+  return models.value.find(({ id }) => id === model)?.parent ?? model
+}
+
 /** Asks another model from now on. */
 export function chooseModel(model: string): void {
   rememberModel(model)

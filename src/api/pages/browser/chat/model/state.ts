@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals'
-import { type Conversation, newConversation } from './conversation.ts'
-import { ConversationStore } from './store.ts'
+import { type Conversation, merged, newConversation } from './conversation.ts'
+import { type Change, ConversationStore } from './store.ts'
 
 const MODEL_STORED_AS = 'petals-model'
 
@@ -19,6 +19,9 @@ export const drafts = new Map<string, string>()
 /** Whether conversations outlast the page. */
 export const isKept = signal(true)
 
+/** Why the conversation that was changed last could not be written down. */
+export const keepTrouble = signal<string | undefined>(undefined)
+
 export const isEmpty = computed(() => current.value.messages.length === 0)
 
 const UNDO_MS = 10_000
@@ -30,7 +33,12 @@ let undoTimer = 0
 export async function openConversations(): Promise<void> {
   store = await ConversationStore.open()
   isKept.value = store.keeps
-  conversations.value = await store.all()
+  try {
+    conversations.value = await store.all()
+  } catch (error) {
+    noteTrouble(error)
+  }
+  store.watch((change) => void follow(change))
   addEventListener('hashchange', showNamed)
   showNamed()
 }
@@ -59,10 +67,24 @@ export function change(id: string, how: (conversation: Conversation) => Conversa
   if (isNew) history.replaceState(undefined, '', `#${id}`)
 }
 
-/** Writes a conversation down as it is now. */
+/** Writes a conversation down as it is now. Where that fails, `keepTrouble` says so. */
 export async function keep(id: string): Promise<void> {
   const conversation = conversations.value.find((each) => each.id === id)
-  if (conversation !== undefined) await store?.put(conversation)
+  if (conversation === undefined) return
+  try {
+    await store?.put(conversation)
+    keepTrouble.value = undefined
+  } catch (error) {
+    noteTrouble(error)
+  }
+}
+
+/** Writes conversations down while the page is closed. */
+export function keepAtOnce(ids: Iterable<string>): void {
+  for (const id of ids) {
+    const conversation = conversations.value.find((each) => each.id === id)
+    if (conversation !== undefined) store?.putAtOnce(conversation)
+  }
 }
 
 /** Changes a conversation and writes it down. */
@@ -73,7 +95,7 @@ export function changeAndKeep(id: string, how: (conversation: Conversation) => C
 
 export function remove(conversation: Conversation): void {
   conversations.value = conversations.value.filter(({ id }) => id !== conversation.id)
-  void store?.delete(conversation.id)
+  void store?.delete(conversation.id).catch(noteTrouble)
   if (current.value.id === conversation.id) startNew()
   deleted.value = conversation
   clearTimeout(undoTimer)
@@ -105,6 +127,25 @@ function lastModel(): string {
   } catch {
     return ''
   }
+}
+
+/** Takes over what another page of this browser has changed. */
+async function follow({ id, isDeleted }: Change): Promise<void> {
+  if (isDeleted) {
+    conversations.value = conversations.value.filter((each) => each.id !== id)
+    if (current.value.id === id) startNew()
+    return
+  }
+  const theirs = await store!.get(id).catch(() => undefined)
+  if (theirs === undefined) return
+  if (conversations.value.some((each) => each.id === id))
+    change(id, (before) => ({ ...merged(before, theirs), shown: { ...theirs.shown, ...before.shown } }))
+  else conversations.value = [...conversations.value, theirs].sort((a, b) => b.updated - a.updated)
+}
+
+function noteTrouble(error: unknown): void {
+  const isFull = error instanceof DOMException && error.name === 'QuotaExceededError'
+  keepTrouble.value = isFull ? 'the storage of this browser is full' : String((error as Error | null)?.message ?? error)
 }
 
 function showNamed(): void {

@@ -7,8 +7,8 @@ import { KeyDialog } from '../../shared/key-dialog.ts'
 import { PageButtons, PageLinks } from '../../shared/shell.ts'
 import { SwarmChip } from '../../shared/swarm-chip.ts'
 import { spoken } from '../model/answering.ts'
-import { models } from '../model/models.ts'
-import { current, deleted, undoRemove } from '../model/state.ts'
+import { baseOf } from '../model/models.ts'
+import { current, deleted, keepTrouble, undoRemove } from '../model/state.ts'
 import { Composer } from './composer.ts'
 import { ModelChoice } from './model-choice.ts'
 import { Settings } from './settings.ts'
@@ -41,13 +41,16 @@ export function App(): VNode {
     <//>
     <${SettingsDialog} />
     <${KeyDialog} />
-    <${Undo} />
+    <div class="toasts">
+      <${KeepTrouble} />
+      <${Undo} />
+    </div>
     <div class="spoken" role="status">${spoken.value}</div>`
 }
 
 function Header(): VNode {
   const { model } = current.value
-  const base = models.value.find(({ id }) => id === model)?.parent ?? model
+  const base = baseOf(model)
   return html`<header class="top">
     <button
       type="button"
@@ -88,11 +91,27 @@ function SettingsDialog(): VNode {
   <//>`
 }
 
+function KeepTrouble(): VNode | null {
+  const reason = keepTrouble.value
+  if (reason === undefined) return null
+  return html`<div class="toast" role="alert">
+    <p>
+      <strong>Not kept:</strong> ${reason}. What you see ends with the page; delete other conversations, or save this
+      one as Markdown in its settings.
+    </p>
+    <button type="button" class="button small" onClick=${closeTrouble}>Close</button>
+  </div>`
+}
+
+function closeTrouble(): void {
+  keepTrouble.value = undefined
+}
+
 function Undo(): VNode | null {
   const conversation = deleted.value
   if (conversation === undefined) return null
   return html`<div class="toast" role="status">
-    <span>“${conversation.title}” was deleted.</span>
+    <span>Deleted “<bdi>${conversation.title}</bdi>”</span>
     <button type="button" class="button small" onClick=${undoRemove}>Undo</button>
   </div>`
 }

@@ -49,6 +49,7 @@ export function Composer(): VNode {
         id="composer"
         ref=${ref}
         rows="1"
+        dir="auto"
         value=${text}
         aria-label="Message"
         placeholder="Write a message"

@@ -65,7 +65,7 @@ const Entry = memo(({ conversation, isShown, isAnswering, onChosen }: EntryProps
   return html`<li>
     <a href=${`#${conversation.id}`} aria-current=${isShown ? 'true' : undefined} onClick=${choose}>
       ${isAnswering && html`<span class="dot busy" title="The model answers"></span>`}
-      <span>${conversation.title}</span>
+      <span dir="auto">${conversation.title}</span>
     </a>
     <button
       type="button"

@@ -27,7 +27,7 @@ export function EditBox({ text, onSave, onCancel }: EditBoxProps): VNode {
     }
   }
   return html`<div class="edit">
-    <textarea ref=${ref} aria-label="Edit the message" onKeyDown=${onKeyDown}>${text}</textarea>
+    <textarea ref=${ref} dir="auto" aria-label="Edit the message" onKeyDown=${onKeyDown}>${text}</textarea>
     <div class="buttons">
       <button type="button" class="button small" onClick=${onCancel}>Cancel</button>
       <button type="button" class="button small primary" onClick=${save}>Send</button>

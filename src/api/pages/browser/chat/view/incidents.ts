@@ -1,20 +1,21 @@
 import type { VNode } from 'preact'
-import { duration, plural, serverName, blocksText } from '../../shared/format.ts'
+import { blocksText, duration, plural, serveCommand, serverName } from '../../shared/format.ts'
 import { html } from '../../shared/html.ts'
 import { Icon } from '../../shared/icons.ts'
 import { swarm } from '../../shared/live-swarm.ts'
 import type { AnswerFacts, Incident } from '../model/conversation.ts'
+import { baseOf } from '../model/models.ts'
 
 /** What an answer met on its way: servers that were lost and replaced, waits, and why it failed. */
 export function Incidents({ facts }: { readonly facts: AnswerFacts }): VNode {
-  const { incidents, error, state, finish, waits } = facts
+  const { model, incidents, error, state, finish, waits } = facts
   const isWaiting = state === 'streaming' && waits === true
   return html`<div class="incidents">
     ${incidents.map((incident, i) => {
       const isNow = isWaiting && i === incidents.findLastIndex(({ kind }) => kind === 'waiting')
       return html`<${IncidentLine} incident=${incident} isNow=${isNow} />`
     })}
-    ${error !== undefined && html`<${Failure} error=${error} />`}
+    ${error !== undefined && html`<${Failure} error=${error} model=${model} />`}
     ${state === 'stopped' && html`<p class="incident quiet">Stopped.</p>`}
     ${state === 'done' && finish === 'length' && html`<p class="incident quiet">The limit of tokens was reached.</p>`}
   </div>`
@@ -39,18 +40,25 @@ function IncidentLine({ incident, isNow }: { readonly incident: Incident; readon
   </p>`
 }
 
-function Failure({ error }: { readonly error: NonNullable<AnswerFacts['error']> }): VNode {
+interface FailureProps {
+  readonly error: NonNullable<AnswerFacts['error']>
+  readonly model: string
+}
+
+function Failure({ error, model }: FailureProps): VNode {
   const { message, missingBlocks } = error
+  const why =
+    missingBlocks.length === 0
+      ? html`<p>${message}</p>`
+      : html`<${Missing} model=${baseOf(model)} blocks=${blocksText(missingBlocks)} />`
   return html`<div class="incident failure" role="alert">
     <${Icon} name="warning" />
-    <div>
-      ${missingBlocks.length > 0 ? html`<${Missing} blocks=${blocksText(missingBlocks)} />` : html`<p>${message}</p>`}
-    </div>
+    <div>${why}</div>
   </div>`
 }
 
-function Missing({ blocks }: { readonly blocks: string }): VNode {
-  const command = html`<code>petals-node serve --blocks ${blocks.split(',', 1)[0]}</code>`
+function Missing({ model, blocks }: { readonly model: string; readonly blocks: string }): VNode {
+  const command = html`<code>${serveCommand(model, blocks.split(',', 1)[0]!)}</code>`
   const link = html`<a href="./swarm">Look at the swarm</a>`
   return html`<p><strong>No server holds blocks ${blocks}.</strong></p>
     <p>The model cannot be computed until one does. ${link}, or serve them: ${command}</p>`

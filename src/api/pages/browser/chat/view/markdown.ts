@@ -8,7 +8,19 @@ const TAGS = [
   'p br hr h3 h4 h5 h6 ul ol li blockquote strong em del a input',
   'table thead tbody tr th td pre code span div button',
 ].flatMap((names) => names.split(' '))
-const ATTRIBUTES = ['href', 'class', 'type', 'checked', 'disabled', 'start', 'tabindex', 'align', 'rel', 'target']
+const ATTRIBUTES = [
+  'href',
+  'class',
+  'dir',
+  'type',
+  'checked',
+  'disabled',
+  'start',
+  'tabindex',
+  'align',
+  'rel',
+  'target',
+]
 
 const marked = new Marked({
   ...SYNTAX,
@@ -49,7 +61,7 @@ export function renderBlock({ token }: TextBlock): object {
 function code(text: string, language: string): string {
   const name = /^[\w+#.-]{1,20}$/.test(language) ? language : ''
   return (
-    `<div class="code"><div class="code-bar"><span>${escaped(name === '' ? 'code' : name)}</span>` +
+    `<div class="code" dir="ltr"><div class="code-bar"><span>${escaped(name === '' ? 'code' : name)}</span>` +
     '<button type="button" class="copy-code">Copy</button></div>' +
     `<pre tabindex="0"><code>${highlighted(text, name) ?? escaped(text)}</code></pre></div>`
   )

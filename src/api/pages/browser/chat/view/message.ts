@@ -37,7 +37,10 @@ function Question({ message, isBusy, ...versions }: MessageProps): VNode {
     return html`<li class="message user"><${EditBox} text=${text} onSave=${save} onCancel=${stopEditing} /></li>`
   }
   return html`<li class="message user">
-    <div class="bubble"><span class="off-screen">You: </span>${text}</div>
+    <div class="bubble">
+      <span class="off-screen">You: </span>
+      <div dir="auto">${text}</div>
+    </div>
     <div class="actions">
       <${Versions} message=${message} ...${versions} />
       <${CopyButton} text=${text} />
@@ -75,7 +78,7 @@ function Reasoning({ text, isOpen }: { readonly text: string | undefined; readon
   if (text === undefined) return null
   return html`<details class="reasoning" open=${isOpen}>
     <summary>Reasoning</summary>
-    <div>${text}</div>
+    <div dir="auto">${text}</div>
   </details>`
 }
 

@@ -33,6 +33,6 @@ interface BlockProps {
 /** A block is another object at each parse, and looks the same as long as its source is the same. */
 const Block = memo(
   ({ block }: BlockProps): VNode =>
-    html`<div class="block" dangerouslySetInnerHTML=${{ __html: renderBlock(block) }}></div>`,
+    html`<div class="block" dir="auto" dangerouslySetInnerHTML=${{ __html: renderBlock(block) }}></div>`,
   ['source', 'loaded'],
 )

@@ -24,6 +24,7 @@ export function Settings({ onClose }: { readonly onClose: () => void }): VNode {
         <span>Title</span>
         <input
           value=${title}
+          dir="auto"
           onChange=${onText((text) => set((before) => ({ ...before, title: text || before.title })))}
         />
       </label>`
@@ -32,6 +33,7 @@ export function Settings({ onClose }: { readonly onClose: () => void }): VNode {
       <span>System prompt</span>
       <textarea
         rows="4"
+        dir="auto"
         placeholder="How the model should behave"
         value=${system}
         onInput=${onText((text) => set((before) => ({ ...before, system: text })))}

@@ -4,13 +4,13 @@ import { html } from '../../shared/html.ts'
 import { Mark } from '../../shared/icons.ts'
 import { swarm } from '../../shared/live-swarm.ts'
 import { plural } from '../../shared/format.ts'
-import { models } from '../model/models.ts'
+import { baseOf } from '../model/models.ts'
 import { current } from '../model/state.ts'
 
 /** What stands where there is no message yet. */
 export function Welcome(): VNode {
   const { model } = current.value
-  const base = models.value.find(({ id }) => id === model)?.parent ?? model
+  const base = baseOf(model)
   const status = swarm.value?.models.find(({ id }) => id === base)
   return html`<div class="welcome">
     <${Mark} />
@@ -20,8 +20,8 @@ export function Welcome(): VNode {
   </div>`
 }
 
-function computedBy(model: string, { numBlocks, servers }: ModelSnapshot): string | undefined {
-  if (servers.length === 0) return undefined
+function computedBy(model: string, { numBlocks, servers }: ModelSnapshot): string {
+  if (servers.length === 0) return `No server computes ${model} just now: there is no answer until one does.`
   if (servers.length === 1) return `One server computes ${model}, as far as it holds its ${numBlocks} blocks.`
   return `${plural(servers.length, 'server')} compute ${model}, each a part of its ${numBlocks} blocks.`
 }
