@@ -60,14 +60,6 @@ function run(commands: readonly HeadCommand[]): Map<number, EndsResult | string>
   return answers
 }
 
-/** Of each answer, whether it tells what the head takes for a row. */
-function learnt(commands: readonly HeadCommand[]): boolean[] {
-  const known: boolean[] = []
-  const post = (event: EndsEvent) => void known.push(event.type === 'done' && event.headSeconds !== undefined)
-  runs.run(commands, { post })
-  return known
-}
-
 test('texts with different options, logits and beams that wait together share one run', () => {
   open('open-text', 1, { maxNewTokens: 5 })
   open('open-text', 2, { maxNewTokens: 5, logprobs: true, suppressTokens: [2] })
