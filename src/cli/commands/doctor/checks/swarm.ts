@@ -25,18 +25,11 @@ function clockOf({ clocks }: SwarmNode): Finding[] {
 }
 
 async function checkPeer(node: SwarmNode, peer: PeerTarget, signal: AbortSignal): Promise<Finding[]> {
-  const [address] = peer.multiaddrs
   let answer: ContactAnswer
   try {
     answer = await askContact(node, peer, announcedPort(node), signal)
   } catch (error) {
-    return [
-      problem(
-        'Peer',
-        `${address}: ${errorMessage(error)}`,
-        'is the address right, the peer running, and no firewall between?',
-      ),
-    ]
+    return [problem('Peer', errorMessage(error), 'is the address right, the peer running, and no firewall between?')]
   }
   return [versionOf(peer, answer), clock(peer, answer), reachability(node, peer, answer)]
 }
