@@ -7,14 +7,14 @@ import { test } from 'node:test'
 const ROOT = new URL('../..', import.meta.url).pathname
 
 /** Folders that files are named from: the floors of src/, and the repository's own. */
-const FLOORS = await readdir(join(ROOT, 'src'))
-const FOLDERS = ['src', 'test', 'bench', 'build']
+const FLOORS = new Set(await readdir(join(ROOT, 'src')))
+const FOLDERS = new Set(['src', 'test', 'bench', 'build'])
 
 /** The path in the repository of a file that a page names; undefined for what is named from elsewhere. */
 function pathOf(name: string): string | undefined {
   const [first = ''] = name.split('/')
-  if (FOLDERS.includes(first)) return name
-  return FLOORS.includes(first) ? `src/${name}` : undefined
+  if (FOLDERS.has(first)) return name
+  return FLOORS.has(first) ? `src/${name}` : undefined
 }
 
 test('every file of the sources that a page of the docs names is there', async () => {
