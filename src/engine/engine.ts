@@ -132,7 +132,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.#memory?.release()
       throw error
     }
-    const span = { ...loaded.span, adapters: this.adapters.stacks }
+    const { stacks, ranks } = this.adapters
+    const span = { ...loaded.span, adapters: stacks, adapterRanks: ranks }
     const memory: RowMemory | undefined = layout && {
       device,
       kvHeads: span.kvHeads,

@@ -1,4 +1,5 @@
 import { orAborted } from '../../base/abort.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { IdleThread } from '../../base/thread/idle-thread.ts'
 import type { ChatMessage, ChatTemplate, RenderOptions, TemplateMessage } from './messages.ts'
@@ -46,6 +47,9 @@ export class PromptPrinter {
     signal?: AbortSignal,
   ): Promise<string> {
     if (!isLong([messages, options])) return this.#template.render(messages, options)
+    signal?.throwIfAborted()
+    // Handing it over takes a while as well.
+    await sharedTurns.next()
     const before = this.#last
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#last = before.then(() => promise)
