@@ -133,6 +133,7 @@ class QuantizedSpan {
       cacheTokens: 16_384,
     })
     const seconds = (performance.now() - began) / 1000
+    await engine.settled()
     return new QuantizedSpan(
       quant,
       engine,

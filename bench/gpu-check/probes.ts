@@ -1,3 +1,4 @@
+import { openAdapter } from '../../src/checkpoint/adapter/adapter.ts'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { errorCode } from '../../src/base/errors.ts'
 import { Engine, type EngineOptions } from '../../src/engine/engine.ts'
@@ -17,6 +18,7 @@ export interface Probe {
 }
 
 const FOLDER = new URL('../../test/fixtures', import.meta.url).pathname
+const ADAPTER = new URL('../../test/fixtures-adapters/llama-patterns', import.meta.url).pathname
 const COMMON = { start: 0, end: 3, threads: 1, spin: false, cacheTokens: 4096 } as const
 
 /** Of the largest value. */
@@ -121,6 +123,19 @@ export const PROBES: readonly Probe[] = [
           write(engine, put, { prompts }),
         ])
         return [...plain, ...prompted]
+      }),
+  },
+  {
+    name: 'an adapter of some sessions beside others without',
+    run: (device, dtype) =>
+      compare('llama', { device, dtype, adapterBytes: 1 << 20 }, async (engine, put) => {
+        const adapter = await openAdapter(ADAPTER)
+        engine.adapters.add(adapter)
+        const [plain, adapted] = await Promise.all([
+          write(engine, put, { sessions: 2 }),
+          write(engine, put, { sessions: 2, adapter: adapter.name }),
+        ])
+        return [...plain, ...adapted]
       }),
   },
   {

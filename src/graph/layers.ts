@@ -8,7 +8,7 @@ import { chosenMixture } from './chosen-mixture.ts'
 import { type ExpertShares, expertShares } from './expert-shares.ts'
 import { linear } from './linear.ts'
 import { addLora } from './lora.ts'
-import { lowerExperts, lowerLinear, type Target } from './lowering.ts'
+import { lowerExperts, lowerLinear, lowerLora, type Target } from './lowering.ts'
 import type { ExpertsOptions } from './expert-parts.ts'
 import { expertWeights, singleExpertWeights } from './expert-weights.ts'
 import { mixtureOfExperts } from './moe.ts'
@@ -99,10 +99,8 @@ export class Layers {
   linear(x: Value, name: string, outFeatures: number, options: { readonly bias: boolean }): Value {
     const base = linear(this.graph, this.#target, x, name, outFeatures)
     const module = { name, inFeatures: this.#channels(x, name), outFeatures }
-    const { adapters = false, form, device } = this.#target
-    if (adapters && device === 'webgpu')
-      throw new GraphError('GRAPH_UNSUPPORTED', 'LoRA adapters on webgpu', 'they are only added on other devices')
-    const product = adapters ? addLora(this.graph, x, base, module, { masked: form !== 'training' }) : base
+    const { adapters = false } = this.#target
+    const product = adapters ? addLora(this.graph, x, base, module, lowerLora(this.#target)) : base
     return options.bias
       ? add(this.graph, product, this.vector(`${name}.bias`, outFeatures), `${name}.add_bias`)
       : product

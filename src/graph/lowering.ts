@@ -72,6 +72,14 @@ export interface AttentionLowering {
   readonly padDType: FloatDType
 }
 
+/** How adapters are added to linear layers on a target. */
+export interface LoraLowering {
+  /** Whether a mask selects each row's own adapter; if not, all rows of a run have the same one. */
+  readonly masked: boolean
+  /** Whether A is taken as [in, ranks], where products take no transposed matrix. */
+  readonly transposesA: boolean
+}
+
 /** onnxruntime's kernels for one device and dtype. */
 interface Kernels {
   readonly linear: LinearForm
@@ -193,6 +201,12 @@ export function lowerExperts(target: Target): ExpertsForm {
   if (format === 'nf4')
     throw new GraphError('GRAPH_UNSUPPORTED', what, 'no kernel reads it: say --quant int4 or --quant int8')
   return 'QMoE'
+}
+
+/** How adapters are added: where each has buffers of its own, all rows of a run have the same one. */
+export function lowerLora({ device, form }: Pick<Target, 'device' | 'form'>): LoraLowering {
+  const onWebGpu = device === 'webgpu'
+  return { masked: form !== 'training' && !onWebGpu, transposesA: onWebGpu }
 }
 
 /** How float8 matrices are stored; undefined: they are not. */

@@ -95,6 +95,34 @@ describe('conversations are kept', { skip: browserIsMissing() }, () => {
     assert.deepEqual(faults, [])
   })
 
+  test('what is told below leaves the box free, also on a phone', async (t) => {
+    answersWith(async (_, answer) => {
+      await answer.text('Yes.')
+      answer.end()
+    })
+    const { page } = await open(t, '/', { width: 390, height: 700 })
+    await send(page, 'A question whose words are more than one line of a small screen has room for')
+    await answered(page, 'Yes.')
+    await page.getByRole('button', { name: 'Conversations' }).click()
+    await page
+      .getByRole('dialog')
+      .getByRole('button', { name: /^Delete/ })
+      .click()
+    await page.keyboard.press('Escape')
+    await page.evaluate(() => {
+      IDBObjectStore.prototype.put = () => {
+        throw new DOMException('full', 'QuotaExceededError')
+      }
+    })
+    await send(page, 'Another')
+    await page.getByRole('alert').filter({ hasText: 'Not kept' }).waitFor()
+    const [box, ...told] = await Promise.all(
+      ['.composer-box', '.toast >> nth=0', '.toast >> nth=1'].map((each) => page.locator(each).boundingBox()),
+    )
+    for (const { y, height } of told as { y: number; height: number }[]) assert.ok(y + height <= box!.y)
+    assert.ok(told[0]!.y + told[0]!.height <= told[1]!.y)
+  })
+
   test('a text runs in the direction of its script, and code always from the left', async (t) => {
     answersWith(async (_, answer) => {
       await answer.text('مرحبا بالعالم\n\n1. أول\n\n```\nשלום = 1\n```\n\nplain')

@@ -57,7 +57,8 @@ test('a command that cannot be says so', async (t) => {
     ['/set temperature hot', /^UsageError: \/set temperature hot: expected a number of at least 0$/],
     ['/save', /\/save needs a text behind it/],
     [`/save ${file}`, /the file exists already, and this chat has neither saved nor loaded it/],
-    [`/load ${file}.gone`, /\/load .*gone: .*no such file/i],
+    [`/load ${file}.gone`, /\/load .*gone: there is no such file$/],
+    [`/save ${file}.gone/x.json`, /\/save .*x\.json: there is no such folder$/],
     [`/load ${file}`, /message 2 is of the user: user and assistant take turns/],
   ] as const)
     await assert.rejects(applyLine(chatState(), line), message)

@@ -42,15 +42,19 @@ function server(totalBytes: number, uploadTimeoutMs?: number) {
   const held = new ClientAdapters({ totalBytes }, uploadTimeoutMs)
   const offer = (peerId: string, name: string, replaces?: string) => {
     const [near, far] = loopback()
-    const client: RequestStream<'adapter'> = new FrameStream(
-      near,
-      'server',
-      openingSide('adapter', RPC_LIMITS.adapter),
-      assert.fail,
-    )
+    const client: RequestStream<'adapter'> = new FrameStream(near, {
+      remotePeer: 'server',
+      side: openingSide('adapter', RPC_LIMITS.adapter),
+      report: assert.fail,
+    })
     const budgets = { bytes: received, requests: new RateLimit(Infinity) }
     const side = servingSide('adapter', RPC_LIMITS.adapter)
-    const served: ServedStream<'adapter'> = new FrameStream(far, peerId, side, assert.fail, undefined, budgets)
+    const served: ServedStream<'adapter'> = new FrameStream(far, {
+      remotePeer: peerId,
+      side,
+      report: assert.fail,
+      budgets,
+    })
     const taken = held.receive(served, { kind: 'offer', modelKey: 'm', adapter: name, replaces }, {
       adapters,
     } as unknown as Engine)

@@ -126,7 +126,7 @@ test(`random and mutated frames of every protocol are answered or refused by a c
   const attack = async (rpc: Rpc, peer: number): Promise<void> => {
     const [near, far] = loopback()
     const side = openingSide(rpc, RPC_LIMITS[rpc])
-    const client = new FrameStream(near, 'server', side, assert.fail)
+    const client = new FrameStream(near, { remotePeer: 'server', side, report: assert.fail })
     handlers.get(protocolId(rpc))!(far as Stream, { remotePeer: peers[peer] } as unknown as Connection)
     const messages = fitting(rpc, server.modelKey, random(1e9).toString(16).padStart(32, '0'))
     const encode = (message: AnyMessage): Uint8Array =>

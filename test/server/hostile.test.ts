@@ -27,7 +27,7 @@ const HIDDEN_SIZE = 64
 async function openRaw(client: SwarmNode, server: SwarmNode, rpc: Rpc) {
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, protocolId(rpc))
   const side = openingSide(rpc, RPC_LIMITS[rpc])
-  const stream = new FrameStream(raw, server.peerId, side, assert.fail)
+  const stream = new FrameStream(raw, { remotePeer: server.peerId, side, report: assert.fail })
   const send = (message: AnyMessage) => raw.send(encodeFrame(message, side.outgoing, side.limits))
   return { raw, stream, send }
 }

@@ -234,7 +234,11 @@ function frame(message: Request<'inference'>): Uint8Array {
 /** A stream on which any bytes can be sent. */
 async function raw(rpc: Rpc) {
   const bytes = await client.libp2p.dialProtocol(node.libp2p.peerId, protocolId(rpc))
-  const stream = new FrameStream(bytes, node.peerId, openingSide(rpc, RPC_LIMITS[rpc]), assert.fail)
+  const stream = new FrameStream(bytes, {
+    remotePeer: node.peerId,
+    side: openingSide(rpc, RPC_LIMITS[rpc]),
+    report: assert.fail,
+  })
   return { stream, send: (chunk: Uint8Array) => bytes.send(chunk) }
 }
 

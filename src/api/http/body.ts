@@ -6,6 +6,9 @@ import { JsonScan } from './json-scan.ts'
 /** The largest body: a prompt of a few hundred thousand token ids, which is parsed in some 20 ms. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
+/** A body of more bytes takes about a millisecond or more to be parsed. */
+const LARGE_BYTES = 1 << 18
+
 /**
  * Reads a request's body as JSON. Throws an `ApiError` for another kind of content, more than `MAX_BODY_BYTES`, what
  * `JsonScan` refuses, and what is no JSON. How long a client may take is the HTTP server's own limit.
@@ -18,8 +21,14 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   if (request.headers['content-encoding'] !== undefined)
     throw refused(415, `the body is encoded as ${request.headers['content-encoding']}: send it plainly`)
   const bytes = await readBytes(request)
-  // Many requests come at once, and a large body fills a turn.
+  // Many requests come at once, and a large body fills a turn: what is done with it is left to the next.
   await sharedTurns.next()
+  const body = parse(bytes)
+  if (bytes.byteLength > LARGE_BYTES) await sharedTurns.next()
+  return body
+}
+
+function parse(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8')) as unknown
   } catch {

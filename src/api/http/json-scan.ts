@@ -13,19 +13,24 @@ const MAX_DEPTH = 1000
  */
 const MAX_PARTS = 1 << 17
 
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}')
+/** How many fields one object may have: more than schemas have, and few enough for a parser that looks each one up. */
+const MAX_FIELDS = 1 << 13
+
+const [QUOTE, BACKSLASH, COLON, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\:[]{}')
 
 /** Looks at a JSON text as it arrives, before it is parsed: how deep it goes and how much of it there is. */
 export class JsonScan {
   #depth = 0
   #numParts = 0
+  /** Fields of each open object, by its level. */
+  readonly #numFields = new Int32Array(MAX_DEPTH + 1)
   #inString = false
   #isEscaped = false
 
-  /** The next bytes. Throws an `ApiError` for too many levels or parts. */
+  /** The next bytes. Throws an `ApiError` for too many levels, parts or fields. */
   add(bytes: Uint8Array): void {
     let [depth, numParts, inString, isEscaped] = [this.#depth, this.#numParts, this.#inString, this.#isEscaped]
-    let deepest = depth
+    const numFields = this.#numFields
     for (let i = 0; i < bytes.length; i++) {
       const byte = bytes[i]
       if (isEscaped) isEscaped = false
@@ -35,14 +40,16 @@ export class JsonScan {
       } else if (inString) isEscaped = byte === BACKSLASH
       else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
         numParts++
-        if (++depth > deepest) deepest = depth
+        if (++depth > MAX_DEPTH) throw badRequest(`the body is nested deeper than ${MAX_DEPTH} levels`)
+        numFields[depth] = 0
       } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--
+      else if (byte === COLON && ++numFields[depth]! > MAX_FIELDS)
+        throw badRequest(`an object in the body has more than ${MAX_FIELDS} fields`)
     }
     this.#depth = depth
     this.#numParts = numParts
     this.#inString = inString
     this.#isEscaped = isEscaped
-    if (deepest > MAX_DEPTH) throw badRequest(`the body is nested deeper than ${MAX_DEPTH} levels`)
     if (numParts > MAX_PARTS) throw badRequest(`the body has more than ${MAX_PARTS} lists, objects and texts`)
   }
 }

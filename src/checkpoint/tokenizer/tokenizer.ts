@@ -1,6 +1,8 @@
 // Room tokenizer/: tokenizer.json in a thread of its own, decoding as ids come; constraints are checked in another one.
 
+import type { Worker } from 'node:worker_threads'
 import { PetalsError } from '../../base/errors.ts'
+import { IdleThread } from '../../base/thread/idle-thread.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { Thread } from '../../base/thread/thread.ts'
 import type { Constraint } from '../../sampling/grammar/constraint.ts'
@@ -11,12 +13,17 @@ import { type ConstraintCalls, type TokenizerCalls, type TokenizerWorkerData, to
 import { TokenStream } from './token-stream.ts'
 import { WholeTexts } from './whole-texts.ts'
 
+/** A text of more characters is not encoded between others: it would hold them up for a tenth of a second or more. */
+const MAX_SHARED_CHARS = 1 << 18
+
 /**
  * A checkpoint's tokenizer, which runs in a worker thread. Calls reject with `TOKENIZER_FAILED` if the thread fails and
  * with `TOKENIZER_CLOSED` after `close`. An idle tokenizer does not keep the process alive.
  */
 export class Tokenizer {
   readonly #thread: Thread<TokenizerCalls>
+  /** Holds the tokenizer once more, while there are long texts. */
+  readonly #longTexts: IdleThread<TokenizerCalls>
   readonly #advances: Advances
   #constraints: Thread<ConstraintCalls> | undefined
   #isClosed = false
@@ -30,27 +37,27 @@ export class Tokenizer {
    */
   static async load(folder: string): Promise<Tokenizer> {
     const workerData: TokenizerWorkerData = { folder }
-    const thread = new Thread<TokenizerCalls>(
-      startWorker(import.meta.url, 'tokenizer-worker', { workerData }),
-      tokenizerError,
-    )
+    const start = (): Worker => startWorker(import.meta.url, 'tokenizer-worker', { workerData })
+    const thread = new Thread<TokenizerCalls>(start(), tokenizerError)
     try {
       await thread.ready()
     } catch (error) {
       await thread.end()
       throw error
     }
-    return new Tokenizer(thread)
+    return new Tokenizer(thread, new IdleThread({ start, lost: tokenizerError }))
   }
 
-  private constructor(thread: Thread<TokenizerCalls>) {
+  private constructor(thread: Thread<TokenizerCalls>, longTexts: IdleThread<TokenizerCalls>) {
     this.#thread = thread
+    this.#longTexts = longTexts
     this.#advances = new Advances((requests) => thread.call('advance', requests))
   }
 
   /** The token ids of a text; by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
   encode(text: string, options: { readonly addSpecialTokens?: boolean } = {}): Promise<number[]> {
-    return this.#thread.call('encode', { text, addSpecialTokens: options.addSpecialTokens ?? true })
+    const thread = text.length <= MAX_SHARED_CHARS ? this.#thread : this.#longTexts
+    return thread.call('encode', { text, addSpecialTokens: options.addSpecialTokens ?? true })
   }
 
   /** The text of token ids; by default the texts of special tokens are included. */
@@ -96,7 +103,8 @@ export class Tokenizer {
   /** Ends the threads; unanswered calls are rejected. May be called again. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await Promise.all([this.#thread.end(closedError()), this.#constraints?.end(closedError())])
+    const threads = [this.#thread, this.#longTexts, this.#constraints]
+    await Promise.all(threads.map((thread) => thread?.end(closedError())))
   }
 }
 

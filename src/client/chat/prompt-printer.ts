@@ -1,6 +1,7 @@
 import { orAborted } from '../../base/abort.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
-import { Thread } from '../../base/thread/thread.ts'
+import { IdleThread } from '../../base/thread/idle-thread.ts'
 import type { ChatMessage, ChatTemplate, RenderOptions, TemplateMessage } from './messages.ts'
 import type { PrinterCalls } from './printer-calls.ts'
 import { ChatTemplateError, type TemplateSource } from './template-source.ts'
@@ -21,19 +22,22 @@ export interface PrinterModules {
 
 /**
  * Prints the conversations of many users: short ones at once, long ones in a thread of their own, one after another, so
- * that nobody else's text waits for them. The first long one starts the thread. An aborted one is left out.
+ * that nobody else's text waits for them. An aborted one is left out.
  */
 export class PromptPrinter {
   readonly #template: ChatTemplate
   readonly #source: TemplateSource
-  #thread: Thread<PrinterCalls> | undefined
-  #isClosed = false
+  readonly #thread: IdleThread<PrinterCalls>
   /** Resolved when the last of the long ones is printed. */
   #last: Promise<void> = Promise.resolve()
 
   constructor({ template, source }: PrinterModules) {
     this.#template = template
     this.#source = source
+    this.#thread = new IdleThread({
+      start: () => startWorker(import.meta.url, 'printer-worker', { workerData: source }),
+      lost: (reason) => this.#failure(`it cannot be rendered: ${reason}`),
+    })
   }
 
   /** The text that the model continues. Throws `CHAT_TEMPLATE`, or the signal's reason. */
@@ -43,13 +47,15 @@ export class PromptPrinter {
     signal?: AbortSignal,
   ): Promise<string> {
     if (!isLong([messages, options])) return this.#template.render(messages, options)
+    signal?.throwIfAborted()
+    // Handing it over takes a while as well.
+    await sharedTurns.next()
     const before = this.#last
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#last = before.then(() => promise)
     try {
       await orAborted(before, signal)
-      if (this.#isClosed) throw this.#failure('the server is stopping')
-      const printed = await orAborted(this.#started().call('print', { messages, options }), signal)
+      const printed = await orAborted(this.#thread.call('print', { messages, options }), signal)
       if ('refusal' in printed) throw this.#failure(printed.refusal)
       return printed.text
     } finally {
@@ -57,22 +63,9 @@ export class PromptPrinter {
     }
   }
 
-  /** Ends the thread. May be called again. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await this.#thread?.end()
-  }
-
-  #started(): Thread<PrinterCalls> {
-    this.#thread ??= new Thread(
-      startWorker(import.meta.url, 'printer-worker', { workerData: this.#source }),
-      (reason) => {
-        // What was too much for a thread is the end of that one only.
-        this.#thread = undefined
-        return this.#failure(`it cannot be rendered: ${reason}`)
-      },
-    )
-    return this.#thread
+  /** Ends the thread; what is long is not printed any more. May be called again. */
+  close(): Promise<void> {
+    return this.#thread.end(this.#failure('the model is being closed'))
   }
 
   #failure(reason: string): ChatTemplateError {

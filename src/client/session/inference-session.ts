@@ -5,6 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import { PetalsError, UsageError, isTransient } from '../../base/errors.ts'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { knows } from '../../swarm/protocol-version.ts'
 import type { Activations } from '../../tensor/activations.ts'
 import { allFinite } from '../../tensor/finite.ts'
@@ -142,7 +143,11 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     for (const { inputs } of this.#chain.links) inputs.truncate(this.#position)
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
-    const output = await decodeActivations(await this.#tryStep(hidden, rows, signal), 'float32')
+    const made = await this.#tryStep(hidden, rows, signal)
+    // A server's answers for many sessions are one message.
+    const turn = sharedTurns.next()
+    if (turn !== undefined) await turn
+    const output = await decodeActivations(made, 'float32')
     this.#position += hidden.shape[0]!
     return output
   }

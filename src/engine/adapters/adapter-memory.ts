@@ -18,6 +18,12 @@ export interface RankRange {
   readonly ranks: number
 }
 
+/** The ranks of an adapter. */
+export interface AdapterRanks extends RankRange {
+  /** Of what lies there: no two adapters ever have the same, nor one that was loaded twice. */
+  readonly id: number
+}
+
 /** Beyond this many no run would use them. */
 const MAX_RANKS = 4096
 

@@ -9,32 +9,38 @@ import type { Adapter } from '../../checkpoint/adapter/adapter.ts'
 import { CLIENT_ADAPTER } from '../../checkpoint/adapter/adapter-digest.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { blockGraphs } from '../../families/graphs.ts'
-import type { Device } from '../../runtime/device.ts'
+import { CPU, type Device } from '../../runtime/device.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import type { BlockRange } from '../cache/kv-cache.ts'
-import { AdapterMemory, type RankRange, ranksWithin } from './adapter-memory.ts'
+import { AdapterMemory, type AdapterRanks, ranksWithin } from './adapter-memory.ts'
 import { type FittedAdapter, type FittedModule, fitAdapter } from '../../families/fit-adapter.ts'
 import { type LoadOptions, targetOf } from '../loading/load.ts'
 import { type WriteCalls, type WriteJob, isQuickToWrite, writeInPieces } from './write-adapter.ts'
 
 export interface AdapterSpan {
   readonly config: ModelConfig
+  /** Where adapters lie. */
   readonly device: Device
   readonly dtype: FloatDType
   /** Of the model's blocks, the first that is held. */
   readonly start: number
+  /** Adapters take whole numbers of so many ranks, the rest of which are zeros; 1 by default. */
+  readonly rankUnit?: number | undefined
 }
+
+/** WebGPU has other kernels for products of other widths, which would be compiled when somebody first asks for one. */
+const WEBGPU_RANK_UNIT = 4
 
 /** An adapter in use: its ranks stay where they are until `release`. */
 export interface AdapterUse {
-  readonly range: RankRange
+  readonly range: AdapterRanks
   readonly modules: readonly FittedModule[]
   release(): void
 }
 
 interface Loaded {
-  readonly range: RankRange
+  readonly range: AdapterRanks
   readonly ready: Promise<void>
   users: number
 }
@@ -50,6 +56,7 @@ export class Adapters {
   /** In the order of their last use. */
   readonly #loaded = new Map<string, Loaded>()
   readonly #closing = new AbortController()
+  #nextId = 1
 
   /** Without memory for them there are none. */
   constructor(memory: AdapterMemory | undefined, span: AdapterSpan) {
@@ -60,6 +67,11 @@ export class Adapters {
   /** Where they lie, for each block of a span that has a place for them. */
   get stacks(): AdapterMemory['blocks'] | undefined {
     return this.#memory?.blocks
+  }
+
+  /** How many ranks there is room for. */
+  get ranks(): number {
+    return this.#memory?.ranks ?? 0
   }
 
   /** Those that anybody may use. */
@@ -82,10 +94,10 @@ export class Adapters {
   /** Throws `ADAPTER_MISFIT`, and `ADAPTER_MEMORY` for one that would never fit. */
   add(adapter: Adapter): void {
     const fitted = fitAdapter(adapter, this.#span.config)
-    if (fitted.rank > this.#ranks) {
+    if (this.#ranksOf(fitted) > this.ranks) {
       throw new PetalsError(
         'ADAPTER_MEMORY',
-        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.#ranks}: serve with more ` +
+        `adapter ${adapter.name} has rank ${fitted.rank}, there is room for ${this.ranks}: serve with more ` +
           '--adapter-memory',
       )
     }
@@ -131,12 +143,8 @@ export class Adapters {
     this.#memory?.release()
   }
 
-  get #ranks(): number {
-    return this.#memory?.ranks ?? 0
-  }
-
   #load(adapter: FittedAdapter): Loaded {
-    const range = { first: this.#makeRoom(adapter), ranks: adapter.rank }
+    const range = { first: this.#makeRoom(adapter), ranks: this.#ranksOf(adapter), id: this.#nextId++ }
     const { start, device, dtype } = this.#span
     const places = (this.stacks ?? []).flatMap((stacks, i) =>
       stacks.map((stack) => ({
@@ -149,9 +157,15 @@ export class Adapters {
     return { range, users: 0, ready }
   }
 
-  #makeRoom({ name, rank }: FittedAdapter): number {
+  #ranksOf({ rank }: FittedAdapter): number {
+    const { rankUnit = 1 } = this.#span
+    return Math.ceil(rank / rankUnit) * rankUnit
+  }
+
+  #makeRoom(adapter: FittedAdapter): number {
+    const { name, rank } = adapter
     for (;;) {
-      const first = this.#findRoom(rank)
+      const first = this.#findRoom(this.#ranksOf(adapter))
       if (first !== undefined) return first
       const idle = [...this.#loaded].find(([, { users }]) => users === 0)
       if (idle === undefined) {
@@ -171,7 +185,7 @@ export class Adapters {
       if (range.first - first >= ranks) return first
       first = range.first + range.ranks
     }
-    return this.#ranks - first >= ranks ? first : undefined
+    return this.ranks - first >= ranks ? first : undefined
   }
 }
 
@@ -185,10 +199,19 @@ export function openAdapters(options: LoadOptions): Adapters {
     end,
     adapterBytes = 0,
   } = options
-  const span = { config, device, dtype, start }
+  const home = homeOf(device)
+  const span = { config, device: home, dtype, start, rankUnit: device.kind === 'webgpu' ? WEBGPU_RANK_UNIT : 1 }
   if (adapterBytes === 0) return new Adapters(undefined, span)
   const graphs = blockGraphs(config, targetOf(options), start, end)
-  return new Adapters(new AdapterMemory(device, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
+  return new Adapters(new AdapterMemory(home, graphs, dtype, ranksWithin(adapterBytes, graphs, dtype)), span)
+}
+
+/**
+ * Where adapters lie: on WebGPU, whose memory has no addresses, in this process's, out of which the engine thread
+ * copies those that it runs.
+ */
+function homeOf(device: Device): Device {
+  return device.kind === 'webgpu' ? CPU : device
 }
 
 async function writeInThread(job: WriteJob): Promise<void> {

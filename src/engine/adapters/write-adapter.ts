@@ -38,8 +38,9 @@ const MAX_ELEMENTS_HERE = 4 << 20
 const TURN_MS = 1
 
 /**
- * Reads an adapter's matrices and writes them to their ranks of the stacks, B transposed and scaled. Synchronous: for
- * threads. Throws `ADAPTER_WEIGHT` for one that is not finite or too large, and `CheckpointError`.
+ * Reads an adapter's matrices and writes them to their ranks of the stacks, B transposed and scaled, A transposed where
+ * the stack says so: within the adapter's own ranks then. Synchronous: for threads. Throws `ADAPTER_WEIGHT` for one
+ * that is not finite or too large, and `CheckpointError`.
  */
 export function writeAdapter(job: WriteJob): void {
   for (const write of writesOf(job)) write()
@@ -75,8 +76,10 @@ function writesOf({ device, dtype, range, places }: WriteJob): (() => void)[] {
     const a = new Float32Array(range.ranks * inFeatures),
       b = new Float32Array(range.ranks * outFeatures)
     if (module !== undefined) {
-      a.set(weights(module, 'a'))
-      transposeInto(b, weights(module, 'b'), module)
+      const stored = weights(module, 'a')
+      if (stack.transposesA) transposeInto(a, stored, { rows: module.rank, width: range.ranks })
+      else a.set(stored)
+      transposeInto(b, weights(module, 'b'), { rows: outFeatures, width: outFeatures, scale: module.scaling })
     }
     write(heap, stack.a, a, [range, inFeatures], dtype)
     write(heap, stack.b, b, [range, outFeatures], dtype)
@@ -100,10 +103,16 @@ function weights(module: FittedModule, half: 'a' | 'b'): Float32Array {
   return values
 }
 
-/** B [out, rank] -> [rank, out], scaled. */
-function transposeInto(target: Float32Array, values: Float32Array, { rank, scaling }: FittedModule): void {
-  const out = values.length / rank
-  for (let r = 0; r < rank; r++) for (let o = 0; o < out; o++) target[r * out + o] = values[o * rank + r]! * scaling
+/** [rows, columns] -> the first `rows` columns of [columns, width], scaled. */
+function transposeInto(
+  target: Float32Array,
+  values: Float32Array,
+  { rows, width, scale = 1 }: { readonly rows: number; readonly width: number; readonly scale?: number },
+): void {
+  const columns = values.length / rows
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      target[column * width + row] = values[row * columns + column]! * scale
 }
 
 function write(

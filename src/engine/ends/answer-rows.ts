@@ -14,13 +14,15 @@ export function answerRows(
   { logits, outputSize, headSeconds }: HeadRows,
   answers: Answers,
 ): void {
+  // Rows share what a run costs: only a row's own run tells what the head takes for one.
+  const isAlone = logits.length === outputSize
   for (const { command, row, numRows } of tasks) {
     const began = performance.now()
     try {
       const rows = logits.subarray(row * outputSize, (row + numRows) * outputSize)
       const result = sampler.answer(command, rows, outputSize)
       const seconds = headSeconds * numRows + (performance.now() - began) / 1000
-      answers.post({ type: 'done', taskId: command.taskId, result, seconds, headSeconds })
+      answers.post({ type: 'done', taskId: command.taskId, result, seconds, ...(isAlone && { headSeconds }) })
     } catch (error) {
       answers.post(failed(command.taskId, error))
     }

@@ -82,12 +82,15 @@ export class ModelEnds extends EventEmitter<{ run: [number] }> implements Choosi
 
   /** Logits [tokens, vocab] of hidden states [tokens, hidden] (float32); without a head these after the last norm. */
   async head(hidden: Float32Array): Promise<Float32Array> {
-    const now = performance.now()
-    const alone = this.#thread.numPending === 0 && now - this.#lastHeadAt > BURST_MS
-    this.#lastHeadAt = now
+    const alone = this.#thread.numPending === 0 && performance.now() - this.#lastHeadAt > BURST_MS
     const runner = this.#runner
-    if (alone && runner !== undefined && hidden.length === this.hiddenSize && this.#headSeconds < INLINE_SECONDS)
-      return this.#here(() => runner.head(hidden))
+    try {
+      if (alone && runner !== undefined && hidden.length === this.hiddenSize && this.#headSeconds < INLINE_SECONDS)
+        return this.#here(() => runner.head(hidden))
+    } finally {
+      // From its end on: one after another in the same turn are a burst however long each takes.
+      this.#lastHeadAt = performance.now()
+    }
     return (await this.#thread.request({ type: 'head', hidden })) as Float32Array
   }
 

@@ -56,13 +56,8 @@ export class HeadRuns {
     const began = performance.now()
     const result = this.#runner.head(hidden)
     const seconds = secondsSince(began)
-    answers.post({
-      type: 'done',
-      taskId,
-      result,
-      seconds,
-      headSeconds: seconds / (hidden.length / this.#sizes.hiddenSize),
-    })
+    const isOneRow = hidden.length === this.#sizes.hiddenSize
+    answers.post({ type: 'done', taskId, result, seconds, ...(isOneRow && { headSeconds: seconds }) })
   }
 
   #runTogether(group: readonly HeadCommand[], answers: Answers): void {

@@ -117,7 +117,7 @@ export type EndsEvent =
       readonly taskId: number
       readonly result: EndsResult
       readonly seconds: number
-      /** How long the head takes for a row; none where it was not run. */
+      /** How long the head takes for a row by itself; none where it was not run, or for several rows at once. */
       readonly headSeconds?: number
     }
 

@@ -2,7 +2,7 @@
  * The room `run/`: turns what the scheduler chose, sequences and tokens, into runs of the device, with their tensors,
  * rotary tables, adapters and places in the cache.
  */
-import type { RankRange } from '../adapters/adapter-memory.ts'
+import type { AdapterRanks } from '../adapters/adapter-memory.ts'
 import type { SequenceId } from '../cache/kv-cache.ts'
 import type { PreparedTraining } from '../loading/prepare-training.ts'
 import type { Batch, Work } from '../schedule/work.ts'
@@ -17,7 +17,7 @@ export interface TaskInput {
   /** Of a backward pass. */
   readonly backward?: BackwardInput | undefined
   /** Of a pass, where its adapter lies; that of a step is its sequence's. */
-  readonly adapter?: RankRange | undefined
+  readonly adapter?: AdapterRanks | undefined
 }
 
 /** What a backward pass has besides hidden states, and how it is cut up. */
@@ -39,7 +39,7 @@ export interface SequenceTraits {
   /** Tokens that it was declared to have at most. */
   readonly maxLength: number
   /** Where its adapter lies. */
-  readonly adapter: RankRange | undefined
+  readonly adapter: AdapterRanks | undefined
 }
 
 /** What a run of the device has computed. */

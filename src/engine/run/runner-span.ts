@@ -5,4 +5,6 @@ import type { LoadedSpan } from '../loading/loaded-span.ts'
 export interface RunnerSpan extends LoadedSpan {
   /** Of each block; of a span that has a place for adapters. */
   readonly adapters?: readonly (readonly AdapterStack[])[] | undefined
+  /** How many ranks those have room for. */
+  readonly adapterRanks?: number | undefined
 }

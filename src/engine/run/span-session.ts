@@ -19,19 +19,19 @@ export interface ChainedBlocks {
   readonly graphs: readonly FinishedGraph[]
   readonly blocks: readonly ResidentBlock[]
   readonly own: readonly string[]
-  /** Whether sums and norms become one operator. */
-  readonly skipNorms?: boolean | undefined
 }
 
-/** One session for several blocks, whose weights are those of all other sessions. Throws `RuntimeError`. */
+/**
+ * One session for several blocks, whose weights are those of all other sessions; a sum and the norm behind it are one
+ * operator, also over the ends of blocks. Throws `RuntimeError`.
+ */
 export function createChainedSession(
   env: Environment,
   device: Device,
-  { graphs, blocks, own, skipNorms = false }: ChainedBlocks,
+  { graphs, blocks, own }: ChainedBlocks,
   options: ResidentSessionOptions,
 ): ChainedSession {
-  const chained = chain(graphs, { input: 'hidden', output: 'output', own })
-  const graph = skipNorms ? fuseSkipNorms(chained) : chained
+  const graph = fuseSkipNorms(chain(graphs, { input: 'hidden', output: 'output', own }))
   const inline = new Map(
     blocks.flatMap((block, i) => [...block.inline].map(([name, tensor]) => [nameInCopy(i, name), tensor] as const)),
   )

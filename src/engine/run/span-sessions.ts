@@ -93,7 +93,7 @@ export class SpanSessions {
     const graphs = this.#modules.graphs({ adapted, prompted }).slice(start, end)
     const own = ['past_key', 'past_value', ...(prompted ? ['prompts'] : []), ...graphs.flatMap(loraInputNames)]
     const options = { cudaGraphs: records, workspaceBytes }
-    return { ...createChainedSession(env, device, { graphs, blocks, own, skipNorms: true }, options), records }
+    return { ...createChainedSession(env, device, { graphs, blocks, own }, options), records }
   }
 
   #release(session: Pointer): void {

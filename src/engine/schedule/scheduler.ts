@@ -2,6 +2,7 @@ import type { SequenceId } from '../cache/kv-cache.ts'
 import { BackgroundShare } from './background-share.ts'
 import { ClientShares } from './client-shares.ts'
 import { DecodeQueue } from './decode-queue.ts'
+import { PrefillTurn } from './prefill-turn.ts'
 import { TokenTime } from './token-time.ts'
 import type { Batch, CacheStep, Pass, Work } from './work.ts'
 
@@ -37,9 +38,9 @@ interface Waiting<T extends Work> {
 
 /**
  * Decides what runs next, by sequences and tokens alone: it never sees a tensor or a device. All decode steps that are
- * ready are one batch; then one prefill chunk, in turn; passes get the time that inference leaves, and a share of it
- * where it leaves none. Within each kind it is the turn of the client that has had the fewest tokens computed, and
- * within a client of its sequences, one after the other.
+ * ready are one batch; then one prefill chunk, or several short ones, in turn; passes get the time that inference
+ * leaves, and a share of it where it leaves none. Within each kind it is the turn of the client that has had the fewest
+ * tokens computed, and within a client of its sequences, one after the other.
  */
 export class Scheduler {
   readonly #limits: SchedulerLimits
@@ -47,18 +48,18 @@ export class Scheduler {
   readonly #background = new BackgroundShare()
   readonly #tokenTime = new TokenTime()
   readonly #decode: DecodeQueue
+  readonly #prefillTurn: PrefillTurn
   #prefill: Waiting<CacheStep>[] = []
   #passes: Waiting<Pass>[] = []
   /** The step or pass of which a part is being computed. */
   #running: Waiting<CacheStep> | Waiting<Pass> | undefined
   /** Whether the batch that is being computed counts for nobody's turn. */
   #isSpare = false
-  /** After a decode batch a prefill chunk is next, where one waits. */
-  #prefillIsNext = false
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
     this.#decode = new DecodeQueue(limits.maxBatchRows, this.#shares)
+    this.#prefillTurn = new PrefillTurn(limits.prefillChunkTokens)
   }
 
   /**
@@ -95,14 +96,16 @@ export class Scheduler {
     const inferenceWaits = this.#decode.length + this.#prefill.length > 0
     const delay = this.#passes.length > 0 ? this.#background.delay(inferenceWaits, now) : Infinity
     if (delay === 0) return this.#nextPass()
-    if (this.#prefill.length > 0 && (this.#prefillIsNext || this.#decode.length === 0)) return this.#nextChunk()
+    const prefill = this.#shares.next(this.#prefill)
+    if (prefill !== undefined && (this.#decode.length === 0 || this.#prefillTurn.allows(this.#chunkOf(prefill))))
+      return this.#nextChunk(prefill)
     if (this.#decode.length === 0) {
       if (this.#passes.length === 0) this.#shares.reset()
       return { kind: 'wait', milliseconds: delay }
     }
     const next = this.#decode.next(now, this.#prefill.length === 0)
     if (typeof next === 'number') return { kind: 'wait', milliseconds: Math.min(delay, next) }
-    this.#prefillIsNext = true
+    this.#prefillTurn.begin()
     this.#running = undefined
     this.#isSpare = next.isSpare ?? false
     return next
@@ -135,12 +138,15 @@ export class Scheduler {
     this.#ended(works, milliseconds, now)
   }
 
-  #nextChunk(): Batch {
-    const next = this.#shares.next(this.#prefill)!
+  #chunkOf({ work, done }: Waiting<CacheStep>): number {
+    return Math.min(this.#limits.prefillChunkTokens, work.tokens - done)
+  }
+
+  #nextChunk(next: Waiting<CacheStep>): Batch {
+    const tokens = this.#chunkOf(next)
     this.#prefill = this.#prefill.filter((waiting) => waiting !== next)
-    this.#prefillIsNext = false
+    this.#prefillTurn.ran(tokens)
     this.#running = next
-    const tokens = Math.min(this.#limits.prefillChunkTokens, next.work.tokens - next.done)
     return { kind: 'prefill', step: next.work, first: next.done, tokens }
   }
 

@@ -7,7 +7,7 @@ import { ropeKey } from '../../families/rope.ts'
 import { convertInPieces } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, tensor } from '../../tensor/tensor.ts'
-import type { RankRange } from '../adapters/adapter-memory.ts'
+import type { AdapterRanks } from '../adapters/adapter-memory.ts'
 import type { Adapters } from '../adapters/adapters.ts'
 import type { BlockRange, CacheAccounts, Place, ReserveOptions, SequenceId } from '../cache/kv-cache.ts'
 import { checkHidden, checkPrompts, checkSessionLength, checkSpan } from './limits.ts'
@@ -51,7 +51,7 @@ const GROW_TIMEOUT_MS = 10_000
 interface Sequence extends BlockRange {
   readonly id: SequenceId
   readonly place: Place
-  readonly adapter: RankRange | undefined
+  readonly adapter: AdapterRanks | undefined
   readonly ropeKey: string
   readonly prompts: Tensor | undefined
   readonly client: string

@@ -1,4 +1,4 @@
-import type { RankRange } from '../adapters/adapter-memory.ts'
+import type { AdapterRanks } from '../adapters/adapter-memory.ts'
 import type { Place, SequenceId } from '../cache/kv-cache.ts'
 import type { PreparedTraining } from '../loading/prepare-training.ts'
 import type { TaskInput } from '../run/batch-runner.ts'
@@ -23,7 +23,7 @@ export interface OpenCommand {
   readonly place: Place
   readonly maxLength: number
   /** Where the sequence's adapter lies. */
-  readonly adapter: RankRange | undefined
+  readonly adapter: AdapterRanks | undefined
 }
 
 export interface ComputeCommand {

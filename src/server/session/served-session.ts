@@ -4,11 +4,10 @@ import type { EngineSession } from '../../engine/session/engine-session.ts'
 import type { ByteBudget } from '../../swarm/byte-budget.ts'
 import type { RequestStream, ServedStream } from '../../swarm/frames/frame-stream.ts'
 import type { Request, StepMessage } from '../../swarm/frames/messages.ts'
-import type { Activations, WireDType } from '../../tensor/activations.ts'
+import type { WireDType } from '../../tensor/activations.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { allFiniteInPieces } from '../../tensor/finite.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
-import { decodeActivations, encodeFinite } from '../../tensor/travel.ts'
+import { decodeActivations } from '../../tensor/travel.ts'
 import type { Pace } from '../rates/pace.ts'
 import type { OutputBudget } from './output-budget.ts'
 import { OutputFetches } from './output-fetches.ts'
@@ -16,6 +15,7 @@ import { OutputLog } from './output-log.ts'
 import { OutputWay } from './output-way.ts'
 import { PushSource } from './push-source.ts'
 import { SessionAnswers } from './session-answers.ts'
+import { StepEngine } from './step-engine.ts'
 import { StepOrder } from './step-order.ts'
 
 /** The longest queue that is told; more makes no difference to a client. */
@@ -87,19 +87,17 @@ export class ServedSession {
   readonly #answers: SessionAnswers
   readonly #fetches: OutputFetches
   readonly #way: OutputWay
+  readonly #steps: StepEngine
   readonly #order = new StepOrder()
   #work: Promise<void> = Promise.resolve()
-  #steppedAt = performance.now()
-  #stepsUnderWay = 0
   /** The last step of the session when its client parked it. */
   #parkedAfter: number | undefined
-  readonly #idle: NodeJS.Timeout
   #closed = false
 
   /** A session without steps for `idleMs` is closed. */
   constructor(modules: SessionModules, { idleMs }: { readonly idleMs: number }) {
     this.#modules = modules
-    const { stream, outputBudget, sent, openPush } = modules
+    const { stream, engine, pace, numBlocks, dtype, wireDType = dtype, outputBudget, sent, openPush } = modules
     const client = stream.remotePeer
     this.source = new PushSource(client)
     const answers = new SessionAnswers(stream)
@@ -108,15 +106,24 @@ export class ServedSession {
     this.#outputs = outputs
     this.#fetches = new OutputFetches({ client, outputs, answers, sent })
     this.#way = new OutputWay({ answers, outputs, openPush })
-    this.#idle = setTimeout(
-      () => stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long')),
-      idleMs,
-    )
+    const onIdle = (): void =>
+      stream.abort(new PetalsError('SESSION_IDLE', 'no step came for this session for too long'))
+    this.#steps = new StepEngine({ engine, pace, onIdle }, { numBlocks, wireDType, idleMs })
+  }
+
+  /** The client's peer id. */
+  get client(): string {
+    return this.#modules.stream.remotePeer
+  }
+
+  /** Tokens in the cache. */
+  get position(): number {
+    return this.#modules.engine.position
   }
 
   /** When the session was last used, in milliseconds of `performance.now()`: only steps are use. */
   get usedAt(): number {
-    return this.#stepsUnderWay > 0 ? performance.now() : this.#steppedAt
+    return this.#steps.usedAt
   }
 
   /** Whether the client needs the session only in case its room is not wanted by others. */
@@ -157,6 +164,42 @@ export class ServedSession {
     return this.#queue(message)
   }
 
+  /** What the session is doing, in answer to the request of this number. */
+  progress(request: number) {
+    const { stream, pace } = this.#modules
+    return {
+      request,
+      epoch: this.#order.epoch,
+      position: this.#modules.engine.position,
+      received: this.#order.received,
+      completed: this.#order.completed,
+      pushing: this.#way.pushing,
+      arrived: (stream.bytesRead + this.source.bytesRead) >>> 0,
+      queueMs: Math.min(pace.queueMs, MAX_QUEUE_MS),
+    }
+  }
+
+  /** Gives back what the session holds here; its stream is left to the caller. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#answers.close()
+    this.#fetches.close()
+    this.#steps.close()
+    this.source.close()
+    this.#modules.engine.release()
+    this.#outputs.clear()
+    this.#way.drop()
+  }
+
+  /** Ends the session and tells the client why, which has a moment to read it. */
+  fail(error: Error): void {
+    const { stream } = this.#modules
+    const told = Promise.race([stream.fail(error), sleep(ORDERLY_END_MS, undefined, { ref: false })])
+    void told.then(() => sleep(ORDERLY_END_MS, undefined, { ref: false })).then(() => stream.abort(error))
+    this.close()
+  }
+
   /** Waiting requests are bounded by their streams, which are read no further until some were dealt with. */
   #queue(message: Queued): Promise<void> {
     if (message.kind === 'step') {
@@ -181,35 +224,6 @@ export class ServedSession {
 
   #cutOff(why: string): void {
     this.#modules.stream.abort(new PetalsError('SESSION_REQUEST', why))
-  }
-
-  close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#answers.close()
-    this.#fetches.close()
-    clearTimeout(this.#idle)
-    this.source.close()
-    this.#modules.engine.release()
-    this.#outputs.clear()
-    this.#way.drop()
-  }
-
-  /** Ends the session and tells the client why, which has a moment to read it. */
-  fail(error: Error): void {
-    const { stream } = this.#modules
-    const told = Promise.race([stream.fail(error), sleep(ORDERLY_END_MS, undefined, { ref: false })])
-    void told.then(() => sleep(ORDERLY_END_MS, undefined, { ref: false })).then(() => stream.abort(error))
-    this.close()
-  }
-
-  /** The client's peer id. */
-  get client(): string {
-    return this.#modules.stream.remotePeer
-  }
-
-  get position(): number {
-    return this.#modules.engine.position
   }
 
   async #process(message: Queued, receivedMs: number): Promise<void> {
@@ -249,7 +263,7 @@ export class ServedSession {
     await this.#modules.admitTokens(hidden.shape[0]!)
     let output
     try {
-      output = await this.#compute(input)
+      output = await this.#steps.step(input)
     } catch (error) {
       if (errorCode(error) !== 'TENSOR_SHAPE') throw error
       return this.#answers.broken(request, 'TENSOR_SHAPE', `brought what is no input here: ${errorMessage(error)}`)
@@ -257,32 +271,6 @@ export class ServedSession {
     order.complete(request)
     this.#modules.onStep({ tokens: output.shape[0]!, position, receivedMs, beganMs })
     await this.#way.send({ epoch, step, position, push, hidden: output, rows })
-  }
-
-  /**
-   * Computes a step on the engine; returns its output in the form in which it travels. Throws `TENSOR_SHAPE` for an
-   * input of another width, `TENSOR_NONFINITE` for an output that nobody should compute with, and `WIRE_DTYPE` for one
-   * that is too large for the form.
-   */
-  async #compute(input: Tensor): Promise<Activations> {
-    const { engine, pace, numBlocks, dtype, wireDType = dtype } = this.#modules
-    const before = engine.position
-    const done = pace.begin(input.shape[0]!, numBlocks)
-    this.#stepsUnderWay += 1
-    let computed = false
-    try {
-      const output = await engine.step(input)
-      computed = true
-      return await encodeFinite(output, wireDType, 'the blocks gave')
-    } catch (error) {
-      if (computed) engine.truncate(before)
-      throw error
-    } finally {
-      done(computed)
-      this.#stepsUnderWay -= 1
-      this.#steppedAt = performance.now()
-      this.#idle.refresh()
-    }
   }
 
   async #route({ request, peerId, sessionId, wireDType }: RequestOf<'route'>): Promise<void> {
@@ -328,21 +316,6 @@ export class ServedSession {
     this.#outputs.copyFrom(outputs, position)
     this.#order.beginEpoch(epoch, until)
     return this.#answers.send({ kind: 'forked', ...this.progress(request) })
-  }
-
-  /** What the session is doing, in answer to the request of this number. */
-  progress(request: number) {
-    const { stream, pace } = this.#modules
-    return {
-      request,
-      epoch: this.#order.epoch,
-      position: this.#modules.engine.position,
-      received: this.#order.received,
-      completed: this.#order.completed,
-      pushing: this.#way.pushing,
-      arrived: (stream.bytesRead + this.source.bytesRead) >>> 0,
-      queueMs: Math.min(pace.queueMs, MAX_QUEUE_MS),
-    }
   }
 
   #failed(message: Queued | RequestOf<'fetch'>, error: unknown): Promise<void> {

@@ -24,6 +24,15 @@ const KEPT_ENTRIES = 256
 
 const NO_BYTES = new Uint8Array(0)
 
+/** How much may wait in an outbox, and what it tells its stream. */
+export interface FrameOutboxOptions {
+  readonly maxBacklogBytes: number
+  /** Ends the whole stream. */
+  readonly abort: (error: Error) => void
+  /** Called whenever frames have left the queue. */
+  readonly onFlushed: () => void
+}
+
 /**
  * The sending half of a stream: a queue of frames, each of which is passed to libp2p only when the stream has taken all
  * frames before it. libp2p itself would buffer without bound, and its `onDrain()` works only once per stream.
@@ -42,13 +51,7 @@ export class FrameOutbox {
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `abort` is called to end the whole stream, `onFlushed` whenever frames have left the queue. */
-  constructor(
-    stream: ByteStream,
-    maxBacklogBytes: number,
-    abort: (error: Error) => void,
-    onFlushed: () => void = () => undefined,
-  ) {
+  constructor(stream: ByteStream, { maxBacklogBytes, abort, onFlushed }: FrameOutboxOptions) {
     this.#onFlushed = onFlushed
     this.#stream = stream
     this.#abort = abort

@@ -1,32 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { StreamCloseEvent } from '@libp2p/interface'
 import { errorCode, errorMessage } from '../../base/errors.ts'
 import { SwarmError } from '../errors.ts'
 import { type Rpc, type RpcLimits, WRITE_STALL_MS } from '../limits.ts'
 import { CODECS, type MessageCodec } from './codec.ts'
-import { encodeFrame, FrameDecoder } from './frame.ts'
-import { FrameInbox, type Hold, type MessageListener, type ReceiveOptions } from './frame-inbox.ts'
+import { encodeFrame } from './frame.ts'
+import { FrameInbox, type MessageListener, type ReceiveOptions } from './frame-inbox.ts'
 import { FrameIntake, type IntakeBudgets } from './frame-intake.ts'
+import { FrameReader } from './frame-reader.ts'
 import { FrameOutbox, type SendOptions } from './frame-outbox.ts'
 import type { ByteStream } from './loopback.ts'
 import type { Answer, AnyMessage, CommonMessage, Request } from './messages.ts'
-import { RemoteError } from './remote-error.ts'
 import { newTraffic, type RpcTraffic } from './traffic.ts'
-
-/** What a queued message counts besides its bytes, so that even empty messages cannot queue without bound. */
-const FRAME_OVERHEAD_BYTES = 256
 
 /** The most bytes of frames that may wait to be sent, as a multiple of the largest frame. */
 const BACKLOG_FRAMES = 2
 
 /** Answers that may wait for a peer to read them; beyond that nothing more is read from it. */
 const MAX_WAITING_ANSWERS = 32
-
-/** Messages that may be worked on at once; `status` and the like are answered at once and do not count. */
-const MAX_IN_WORK = 64
-
-/** Messages taken from one stream before others get their turn of the event loop. */
-const MESSAGES_A_TURN = 64
 
 /** How long to wait until a peer has been told why its message was refused. */
 const REFUSAL_MS = 1000
@@ -57,6 +48,18 @@ export function servingSide(rpc: Rpc, limits: RpcLimits): StreamSide {
 export type RequestStream<R extends Rpc> = FrameStream<Request<R>, Answer<R>>
 export type ServedStream<R extends Rpc> = FrameStream<Answer<R>, Request<R>>
 
+/** Whose stream it is, and what counts and limits it. */
+export interface FrameStreamOptions {
+  readonly remotePeer: string
+  readonly side: StreamSide
+  /** Called with what a listener's `onEnd` throws, because there is no stream left to end then. */
+  readonly report: (error: Error) => void
+  /** Counts messages and bytes. */
+  readonly traffic?: RpcTraffic | undefined
+  /** Given on the side that serves: what arrives is counted by them. */
+  readonly budgets?: IntakeBudgets | undefined
+}
+
 /**
  * Messages in both directions over one libp2p stream; this side sends `Out` and receives `In`. To libp2p a killed peer
  * looks like an orderly close, so each side ends with an `end` message, and a stream that closes without one counts as
@@ -72,36 +75,19 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
   readonly #limits: RpcLimits
   readonly #inbox: FrameInbox<In>
   readonly #outbox: FrameOutbox
-  readonly #decoder: FrameDecoder
   readonly #intake: FrameIntake
-  /** Bytes that libp2p has delivered and nobody has looked at yet. */
-  readonly #unread: Uint8Array[] = []
-  #unreadOffset = 0
-  #isDraining = false
-  #inWork = 0
+  readonly #reader: FrameReader<In>
   readonly #resolveClosed: () => void
   readonly #report: (error: Error) => void
   readonly #traffic: RpcTraffic
   #abortError: Error | undefined
-  /** Whether bytes arrived that are no valid message. What follows them is not read. */
-  #refused = false
   /** Whether the peer sends no more, while something of what it sent has not been looked at. */
   #endsWhenRead = false
   #ending: Promise<void> | undefined
-  #bytesRead = 0
 
-  /**
-   * `report` is called with what a listener's `onEnd` throws, because there is no stream left to end then. `traffic`
-   * counts messages and bytes. `budgets` are given on the side that serves: what arrives is counted by them.
-   */
-  constructor(
-    stream: ByteStream,
-    remotePeer: string,
-    { outgoing, incoming, limits }: StreamSide,
-    report: (error: Error) => void,
-    traffic = newTraffic(),
-    budgets?: IntakeBudgets,
-  ) {
+  /** To be called in the turn in which libp2p provides the stream. */
+  constructor(stream: ByteStream, { remotePeer, side, report, traffic = newTraffic(), budgets }: FrameStreamOptions) {
+    const { outgoing, incoming, limits } = side
     this.remotePeer = remotePeer
     this.#report = report
     this.#traffic = traffic
@@ -111,18 +97,26 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     const { promise, resolve } = Promise.withResolvers<void>()
     this.closed = promise
     this.#resolveClosed = resolve
-    const drain = (): void => this.#drain()
-    this.#intake = new FrameIntake(remotePeer, budgets, { goOn: drain, refuse: (error) => this.#refuse(error) })
-    this.#inbox = new FrameInbox<In>(drain, () => this.#decoder.midFrame || this.#unread.length > 0)
+    const drain = (): void => this.#reader.drain()
     const maxBacklogBytes = BACKLOG_FRAMES * (limits.payloadBytes + limits.headerBytes)
-    this.#outbox = new FrameOutbox(stream, maxBacklogBytes, (error) => this.abort(error), drain)
-    this.#decoder = new FrameDecoder(
-      incoming,
-      limits,
-      (message, bytes) => this.#deliver(message as In | CommonMessage, bytes),
-      (bytes, unpacked) => this.#intake.admit(bytes, unpacked, () => this.#decoder.goOn()),
+    this.#outbox = new FrameOutbox(stream, { maxBacklogBytes, abort: (error) => this.abort(error), onFlushed: drain })
+    this.#intake = new FrameIntake(remotePeer, budgets, { goOn: drain, refuse: (error) => this.#refuse(error) })
+    this.#inbox = new FrameInbox<In>(drain, () => this.#reader.isMidFrame || this.#reader.hasUnread)
+    this.#reader = new FrameReader<In>(
+      { stream, inbox: this.#inbox, intake: this.#intake, traffic },
+      { remotePeer, incoming, limits },
+      {
+        // The side that asks goes on reading: if both waited until the other one reads, neither would.
+        isBacklogged: () => this.#intake.isCounting && this.#outbox.numWaiting > MAX_WAITING_ANSWERS,
+        onRefused: (error) => this.#refuse(error),
+        onFault: (error) => this.abort(asError(error)),
+        onDrained: () => {
+          if (this.#endsWhenRead) this.#finishReading()
+        },
+        onResumed: () => this.#finishIfOver(),
+      },
     )
-    stream.addEventListener('message', (event) => this.#read(event))
+    stream.addEventListener('message', (event) => this.#reader.take(event.data))
     stream.addEventListener('end', () => this.#finishReading())
     stream.addEventListener('close', (event) => this.#finish(event))
     // libp2p delivers what it had buffered in a microtask that was queued by the lines above.
@@ -131,7 +125,7 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
 
   /** Bytes that the peer has sent on this stream, those of unfinished messages included. */
   get bytesRead(): number {
-    return this.#bytesRead
+    return this.#reader.bytesRead
   }
 
   /** Bytes that were handed over and the peer's window has taken. */
@@ -221,123 +215,24 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     }
   }
 
-  #read(event: StreamMessageEvent): void {
-    if (this.#refused) return
-    this.#bytesRead += event.data.byteLength
-    if (event.data instanceof Uint8Array) this.#unread.push(event.data)
-    else this.#unread.push(...event.data)
-    this.#drain()
-  }
-
-  /** Looks at what has arrived, as far as it may be read now; what is left stops the reading of more. */
-  #drain(): void {
-    if (this.#isDraining || this.#refused) return
-    this.#isDraining = true
-    try {
-      for (let frames = 0; this.#unread.length > 0 && !this.#isBlocked; frames++) {
-        if (frames === MESSAGES_A_TURN) {
-          this.#intake.yield()
-          break
-        }
-        this.#takeFrame(this.#unread[0]!)
-      }
-    } catch (error) {
-      if (error instanceof SwarmError && error.code === 'SWARM_FRAME') this.#refuse(error)
-      else this.abort(asError(error))
-    } finally {
-      this.#isDraining = false
-    }
-    if (this.#refused) return
-    if (this.#unread.length > 0 || this.#isBlocked) this.#pauseReading()
-    else this.#resumeReading()
-    this.#intake.watch(this.#decoder.midFrame, this.#decoder.payloadBytes)
-    if (this.#endsWhenRead && this.#unread.length === 0) this.#finishReading()
-  }
-
-  #takeFrame(chunk: Uint8Array): void {
-    const offset = this.#decoder.take(chunk, this.#unreadOffset)
-    const isDone = offset === chunk.byteLength
-    this.#unreadOffset = isDone ? 0 : offset
-    if (isDone) this.#unread.shift()
-  }
-
-  /** Whether nothing more is to be taken in for now. */
-  get #isBlocked(): boolean {
-    const { queueBytes } = this.#limits
-    return (
-      this.#refused ||
-      this.#intake.isWaiting ||
-      this.#inWork > MAX_IN_WORK ||
-      this.#inbox.queuedBytes > (this.#stream.readStatus === 'paused' ? queueBytes / 2 : queueBytes) ||
-      // The side that asks goes on reading: if both waited until the other one reads, neither would.
-      (this.#intake.isCounting && this.#outbox.numWaiting > MAX_WAITING_ANSWERS)
-    )
-  }
-
-  #deliver(message: In | CommonMessage, frameBytes: number): void {
-    if (this.#inbox.ended) throw new SwarmError('SWARM_FRAME', 'a frame came after the last one')
-    this.#traffic.framesReceived += 1
-    this.#traffic.bytesReceived += frameBytes
-    const bytes = frameBytes + FRAME_OVERHEAD_BYTES
-    const paid = this.#intake.arrived()
-    if (isCommon(message)) {
-      if (message.kind === 'end') return this.#inbox.finish(null)
-      this.#inbox.deliver({ error: new RemoteError(this.remotePeer, message), bytes })
-    } else {
-      this.#inbox.deliver({ message, bytes, hold: this.#holdOf(paid) })
-    }
-  }
-
-  /** Counts a message while a listener works on it. */
-  #holdOf(paid: Hold): Hold {
-    let isHeld = false
-    const begin = (): void => {
-      isHeld = true
-      this.#inWork += 1
-      paid.begin()
-    }
-    const end = (): void => {
-      paid.end()
-      if (!isHeld) return
-      this.#inWork -= 1
-      this.#drain()
-    }
-    return { begin, end }
-  }
-
   /** Something arrived that is no message of this stream: tells the reader, then the peer, and aborts the stream. */
   #refuse(error: SwarmError): void {
-    this.#refused = true
+    this.#reader.refuse()
     this.#abortError ??= error
-    this.#unread.length = 0
     this.#intake.close()
     this.#finishInbox(error)
     const told = Promise.race([this.fail(error), sleep(REFUSAL_MS, undefined, { ref: false })])
     void told.then(() => this.abort(error))
   }
 
-  #pauseReading(): void {
-    if (this.#stream.readStatus === 'readable') this.#stream.pause()
-  }
-
-  #resumeReading(): void {
-    if (this.#stream.readStatus !== 'paused') return
-    try {
-      this.#stream.resume()
-    } catch {
-      // Closed meanwhile; libp2p throws when it wants to tell the peer.
-    }
-    this.#finishIfOver()
-  }
-
   #finishReading(): void {
     if (this.#inbox.ended) return
-    if (this.#unread.length > 0 && this.#abortError === undefined) {
+    if (this.#reader.hasUnread && this.#abortError === undefined) {
       this.#endsWhenRead = true
       return
     }
-    this.#unread.length = 0
-    const where = this.#decoder.midFrame ? 'in the middle of a frame' : 'without its last frame'
+    this.#reader.discard()
+    const where = this.#reader.isMidFrame ? 'in the middle of a frame' : 'without its last frame'
     const error =
       this.#abortError ?? new SwarmError('SWARM_STREAM_LOST', `the stream with peer ${this.remotePeer} ended ${where}`)
     this.#finishInbox(error)
@@ -357,8 +252,8 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     if (event?.error !== undefined) this.#abortError ??= lostBy(this.remotePeer, event.error)
     this.#intake.close()
     // Of requests of a peer that is gone nothing is begun any more; answers that have come are read.
-    if (this.#intake.isCounting) this.#unread.length = 0
-    else this.#drain()
+    if (this.#intake.isCounting) this.#reader.discard()
+    else this.#reader.drain()
     // A paused stream still has bytes to deliver; its `end` event follows them.
     if (this.#stream.readBufferLength === 0) this.#finishReading()
     this.#outbox.fail(
@@ -372,10 +267,6 @@ export class FrameStream<Out extends AnyMessage = AnyMessage, In extends AnyMess
     if (this.#stream.readableEnded) this.#finishReading()
     if (this.#stream.status !== 'open' && this.#stream.status !== 'closing') this.#finish()
   }
-}
-
-function isCommon(message: AnyMessage): message is CommonMessage {
-  return message.kind === 'end' || message.kind === 'error'
 }
 
 function asError(error: unknown): Error {

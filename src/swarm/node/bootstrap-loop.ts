@@ -79,9 +79,7 @@ export class BootstrapLoop {
         await Promise.race([Promise.any(this.#peers.map(({ firstTry }) => firstTry.promise)), promise])
       } catch (error) {
         if (!(error instanceof AggregateError)) throw error
-        const reasons = error.errors.map(
-          (reason, i) => `${this.#peers[i]?.target.multiaddrs.join(', ')}: ${errorMessage(reason)}`,
-        )
+        const reasons = error.errors.map(errorMessage)
         const refused = error.errors.every(
           (reason) => reason instanceof SwarmError && reason.code === 'SWARM_HANDSHAKE',
         )

@@ -4,6 +4,7 @@ import { SwarmError, cleanText } from '../errors.ts'
 import type { SwarmLibp2p } from './libp2p.ts'
 import { type Rpc, protocolId } from '../limits.ts'
 import { PROTOCOL_SUFFIX, PROTOCOL_VERSION, mismatchText } from '../protocol-version.ts'
+import { peerAt, placeOf, reasonOf } from './unreachable-text.ts'
 
 /** Who dialled whom, and for what. */
 export interface DialContext {
@@ -19,13 +20,13 @@ export async function describeDialError(error: unknown, context: DialContext): P
   if (!(error instanceof Error) || error instanceof SwarmError) return error
   const { peer, rpc, hasSwarmKey } = context
   if (error.name === 'UnsupportedProtocolError' && rpc !== undefined) return unsupported(error, context, rpc)
-  const where = peer.multiaddrs.length === 0 ? 'without known addresses' : `at ${peer.multiaddrs.join(', ')}`
   const other = otherPeer(error)
   if (other !== undefined) {
+    const places = peer.multiaddrs.map(placeOf).join(', ')
     return new SwarmError(
       'SWARM_HANDSHAKE',
-      `${where.replace(/^at /, '')}: peer ${cleanText(other, 64)} answers there, not peer ${peer.peerId}: was its ` +
-        'identity file lost, or the address given to another node? Name the peer that is there, if it is the right one',
+      `${places}: peer ${cleanText(other, 64)} answers there, not peer ${peer.peerId}: was its identity file lost, ` +
+        'or the address given to another node? Name the peer that is there, if it is the right one',
       { cause: error },
     )
   }
@@ -33,14 +34,12 @@ export async function describeDialError(error: unknown, context: DialContext): P
     const guess = hasSwarmKey ? 'has it a different swarm key, or none' : 'is it of a private swarm (--swarm-key)'
     return new SwarmError(
       'SWARM_HANDSHAKE',
-      `peer ${peer.peerId} ${where} took the connection but not the handshake: ${guess}, or is it frozen? ` +
+      `${peerAt(peer)} took the connection but not the handshake: ${guess}, or is it frozen? ` +
         `(${errorMessage(error)})`,
       { cause: error },
     )
   }
-  return new SwarmError('SWARM_UNREACHABLE', `peer ${peer.peerId} ${where} cannot be reached: ${errorMessage(error)}`, {
-    cause: error,
-  })
+  return new SwarmError('SWARM_UNREACHABLE', `${peerAt(peer)} cannot be reached: ${reasonOf(error)}`, { cause: error })
 }
 
 /**

@@ -57,10 +57,13 @@ export class Dialler {
     )
     const stream = await opening.catch((error: unknown) => this.#fail(error, peer, rpc, signal))
     // Nothing must be awaited between libp2p's promise and this line: events before the listeners exist are missed.
-    const side = openingSide(rpc, RPC_LIMITS[rpc])
-    const onListenerFailed = (error: Error): void =>
-      logger.warn({ rpc, reason: error.message }, 'a stream listener failed at the end of its stream')
-    return new FrameStream(stream, peer.peerId, side, onListenerFailed, traffic[rpc])
+    return new FrameStream(stream, {
+      remotePeer: peer.peerId,
+      side: openingSide(rpc, RPC_LIMITS[rpc]),
+      report: ({ message }) =>
+        logger.warn({ rpc, reason: message }, 'a stream listener failed at the end of its stream'),
+      traffic: traffic[rpc],
+    })
   }
 
   async #fail(error: unknown, peer: PeerTarget, rpc: Rpc | undefined, signal: AbortSignal | undefined): Promise<never> {

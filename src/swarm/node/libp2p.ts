@@ -15,11 +15,14 @@ import { joiningWrites } from '../guards/joined-writes.ts'
 import { rememberProtocols } from '../guards/known-protocols.ts'
 import { cachedKeyCrypto } from '../guards/noise-crypto.ts'
 import { privateNetwork } from '../guards/private-network.ts'
+import { SILENT_LOGGER } from '../guards/silent-logger.ts'
 import { guardedYamux } from '../guards/yamux.ts'
 import { MAX_RECORD_BYTES, STREAM_WINDOW_BYTES } from '../limits.ts'
 import type { RecordVerifier } from '../records/record.ts'
 
+/** What runs on libp2p. */
 export type SwarmServices = { identify: Identify; ping: Ping; dht: KadDHT; pubsub: GossipSub }
+/** libp2p with these services. */
 export type SwarmLibp2p = Libp2p<SwarmServices>
 
 /** Creates libp2p's metrics; `@libp2p/prometheus-metrics` is such a function. */
@@ -53,6 +56,8 @@ export async function buildLibp2p({
     start: false,
     privateKey: identity,
     nodeInfo: { name: 'petals-node', version: VERSION, userAgent: `petals-node/${VERSION}` },
+    // Whoever looks for a fault in libp2p sets its variable.
+    ...(process.env['DEBUG'] === undefined && { logger: SILENT_LOGGER }),
     ...(metrics !== undefined && { metrics }),
     ...(swarmKey !== undefined && { connectionProtector: privateNetwork(swarmKey) }),
     datastore: new BoundedDatastore(),

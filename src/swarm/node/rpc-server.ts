@@ -6,7 +6,7 @@ import { MAX_OUTBOUND_STREAMS, MAX_SERVED_STREAMS, protocolId, type Rpc, type Rp
 import type { PeerGuard } from '../peer-rules.ts'
 import { type ByteStream, loopback } from '../frames/loopback.ts'
 import type { SwarmLogger } from '../logger.ts'
-import { type Traffic, newTraffic } from '../frames/traffic.ts'
+import type { Traffic } from '../frames/traffic.ts'
 
 /** Serves one stream. */
 export type RpcHandler<R extends Rpc> = (stream: ServedStream<R>) => Promise<void>
@@ -45,6 +45,7 @@ export class RpcServer {
     )
   }
 
+  /** Serves an rpc once it is registered with libp2p. Throws `SWARM_STATE` if it is served already. */
   add<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits): void {
     if (this.#services.has(rpc)) throw new SwarmError('SWARM_STATE', `${rpc} already has a handler`)
     // The map holds handlers of all rpcs; each handler gets streams of its own rpc only.
@@ -52,14 +53,17 @@ export class RpcServer {
     this.#services.set(rpc, { handler: stored, limits, streams: new Map() })
   }
 
+  /** Serves an rpc no more; open streams go on. */
   remove(rpc: Rpc): void {
     this.#services.delete(rpc)
   }
 
+  /** Registers all rpcs with a libp2p that was just started. */
   async registerAll(libp2p: SwarmLibp2p): Promise<void> {
     for (const rpc of this.#services.keys()) await this.register(libp2p, rpc)
   }
 
+  /** Registers an rpc with libp2p; nothing where it is not served. */
   async register(libp2p: SwarmLibp2p, rpc: Rpc): Promise<void> {
     const service = this.#services.get(rpc)
     if (service === undefined) return
@@ -67,7 +71,7 @@ export class RpcServer {
       protocolId(rpc),
       (bytes, connection) => {
         const peerId = connection.remotePeer.toString()
-        const stream = this.#frames(rpc, service, bytes, peerId, true)
+        const stream = this.#frames(rpc, service, bytes, peerId)
         const refusal = this.#refusalOf(rpc, service, peerId)
         if (refusal === undefined) this.#accept(rpc, service, stream)
         else this.#refuse(rpc, stream, refusal)
@@ -90,10 +94,15 @@ export class RpcServer {
     if (service === undefined) throw new SwarmError('SWARM_PROTOCOL', `this node does not serve ${rpc}`)
     const [near, far] = loopback()
     const side = openingSide(rpc, service.limits)
-    const stream: RequestStream<R> = new FrameStream(near, peerId, side, (error) => this.#reportListener(rpc, error))
+    const report = (error: Error): void => this.#reportListener(rpc, error)
+    const stream: RequestStream<R> = new FrameStream(near, { remotePeer: peerId, side, report })
     this.#own.add(stream)
     void stream.closed.then(() => this.#own.delete(stream))
-    this.#accept(rpc, service, this.#frames(rpc, service, far, peerId, false))
+    this.#accept(
+      rpc,
+      service,
+      new FrameStream(far, { remotePeer: peerId, side: servingSide(rpc, service.limits), report }),
+    )
     return stream
   }
 
@@ -102,12 +111,15 @@ export class RpcServer {
     for (const stream of this.#own) stream.abort(new SwarmError('SWARM_STREAM_LOST', 'the node was stopped'))
   }
 
-  /** The frames of a new stream; what comes from others is counted. In the turn in which libp2p provides it. */
-  #frames(rpc: Rpc, { limits }: Service, bytes: ByteStream, peerId: string, isCounted: boolean): FrameStream {
-    const budgets = isCounted ? { bytes: this.#guard.received, requests: this.#guard.requests } : undefined
-    const traffic = isCounted ? this.#traffic[rpc] : newTraffic()
-    const report = (error: Error): void => this.#reportListener(rpc, error)
-    return new FrameStream(bytes, peerId, servingSide(rpc, limits), report, traffic, budgets)
+  /** The frames of a new stream of a peer, counted. To be called in the turn in which libp2p provides the stream. */
+  #frames(rpc: Rpc, { limits }: Service, bytes: ByteStream, remotePeer: string): FrameStream {
+    return new FrameStream(bytes, {
+      remotePeer,
+      side: servingSide(rpc, limits),
+      report: (error) => this.#reportListener(rpc, error),
+      traffic: this.#traffic[rpc],
+      budgets: { bytes: this.#guard.received, requests: this.#guard.requests },
+    })
   }
 
   /** Why a peer's stream is not served. */

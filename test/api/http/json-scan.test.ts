@@ -38,3 +38,15 @@ test('lists, objects and texts are counted together, numbers are not', () => {
   for (const text of [`[${'"",'.repeat(MANY)}""]`, `[${'{},'.repeat(MANY)}{}]`, `[${'{"a":1},'.repeat(MANY / 2)}1]`])
     assert.match(faultOf(text)!, /more than 131072 lists, objects and texts/)
 })
+
+/** The text of an object with so many fields. */
+function object(count: number): string {
+  return `{${Array.from({ length: count }, (_, i) => `"${i}":{"a:":1}`).join()}}`
+}
+
+test('an object has eight thousand fields at most; many objects may have as many together', () => {
+  for (const pieceBytes of [3, 4096]) {
+    assert.equal(faultOf(`[${object(8192)},${object(8192)}]`, pieceBytes), undefined)
+    assert.match(faultOf(`[${object(8193)}]`, pieceBytes)!, /an object in the body has more than 8192 fields/)
+  }
+})

@@ -46,6 +46,23 @@ test('special tokens are decoded unless they are skipped, nothing and unknown id
   assert.equal(await tokenizer.decode([999_999, ...ids, -1], { skipSpecialTokens: true }), 'Union')
 })
 
+test('a long text is encoded as its parts are, and what comes meanwhile does not wait for it', async () => {
+  const part = ' and so it was'.repeat(1000)
+  const order: string[] = []
+  const long = tokenizer.encode(part.repeat(20), { addSpecialTokens: false })
+  const told = long.then(() => order.push('long'))
+  const short = await tokenizer.encode(part, { addSpecialTokens: false })
+  order.push('short')
+  await told
+  assert.deepEqual(order, ['short', 'long'])
+  assert.ok(
+    (await long).join() ===
+      Array.from({ length: 20 }, () => short)
+        .flat()
+        .join(),
+  )
+})
+
 test('the empty text is the BOS alone', async () => {
   assert.deepEqual(await tokenizer.encode(''), [BOS])
   assert.deepEqual(await tokenizer.encode('', { addSpecialTokens: false }), [])

@@ -106,7 +106,7 @@ describe('the limit of a dtype', async () => {
     const checks = dtypes.map((dtype) => ({ dtype, withoutGradients: 'not looked at' }))
     return verifyAt(checkpoint, golden, [1], arithmetic, checks)
   }
-  it("is passed by what the dtype's rounding explains, where float32's is not, which what is here has to pass", async () => {
+  it("is passed by what its rounding explains, float32's is not, and the client's own has to be", async () => {
     const [asFloat32 = [], asFloat16 = []] = await found({ wireDType: 'float16' }, 'float32', 'float16')
     for (const tensor of outputs) assert.ok(wrong(asFloat32).includes(tensor), tensor)
     assert.deepEqual(wrong(asFloat16), [])

@@ -131,3 +131,20 @@ test('a run that fails fails all that it was for, and the next one goes on', () 
   head.failure = undefined
   assert.equal((run([choose(1, 1)]).get(1) as Sample).tokenId, 1)
 })
+
+/** Of each event, whether it tells what the head takes for a row. */
+function learnt(commands: readonly HeadCommand[]): boolean[] {
+  const known: boolean[] = []
+  const post = (event: EndsEvent) => void known.push(event.type === 'done' && event.headSeconds !== undefined)
+  runs.run(commands, { post })
+  return known
+}
+
+test('what the head takes for a row is only learnt from one that had a run to itself', () => {
+  open('open-text', 1, { maxNewTokens: 5 })
+  open('open-text', 2, { maxNewTokens: 5 })
+  assert.deepEqual(learnt([choose(1, 3)]), [true])
+  assert.deepEqual(learnt([choose(1, 3), choose(2, 2)]), [false, false])
+  assert.deepEqual(learnt([{ type: 'head', taskId: 9, hidden: Float32Array.of(1, 7) }]), [true])
+  assert.deepEqual(learnt([{ type: 'head', taskId: 9, hidden: Float32Array.of(1, 7, 2, 7) }]), [false])
+})

@@ -97,6 +97,36 @@ describe('a scheduler', () => {
     assert.deepEqual(decoded, [3, 1])
   })
 
+  it('computes short prompts of sessions that come together in one go, so that they decode in step', () => {
+    const machine = new Machine()
+    for (const sequence of [1, 2, 3]) machine.step('a', sequence, { tokens: 5 })
+    machine.turn()
+    // The first one's answer is there, and its next step comes while the others wait.
+    machine.step('a', 1, { position: 5 })
+    const kinds = machine.drain().map(({ kind }) => kind)
+    assert.deepEqual(kinds, ['decode', 'prefill', 'prefill'])
+  })
+
+  it('never lets a decode step wait for more prompts than one chunk has tokens', () => {
+    const machine = new Machine()
+    machine.step('a', 1)
+    machine.turn()
+    for (let sequence = 2; sequence < 42; sequence++) machine.step('b', sequence, { tokens: sequence < 8 ? 5 : 1 })
+    for (let sequence = 42; sequence < 48; sequence++) machine.step('b', sequence, { tokens: 24 })
+    const waits: number[] = []
+    for (let position = 1; position < 20; position++) {
+      machine.step('a', 1, { position })
+      let tokens = 0
+      for (let batch = machine.turn(); ; batch = machine.turn()) {
+        assert.ok(typeof batch === 'object')
+        if (batch.kind === 'decode' && batch.steps.some(({ client }) => client === 'a')) break
+        if (batch.kind === 'prefill') tokens += batch.tokens
+      }
+      waits.push(tokens)
+    }
+    assert.ok(Math.max(...waits) > 8 && Math.max(...waits) <= 16, waits.join())
+  })
+
   it('computes a step with deep prompts alone, however short it is', () => {
     const machine = new Machine()
     machine.step('a', 1, { prompted: true })

@@ -31,20 +31,17 @@ interface Pair {
 /** Both ends of a stream whose serving side counts what comes. */
 function pair(budgets: IntakeBudgets, peerId = 'client'): Pair {
   const [near, far] = loopback()
-  const client: RequestStream<'inference'> = new FrameStream(
-    near,
-    'server',
-    openingSide('inference', LIMITS),
-    assert.fail,
-  )
-  const server: ServedStream<'inference'> = new FrameStream(
-    far,
-    peerId,
-    servingSide('inference', LIMITS),
-    assert.fail,
-    undefined,
+  const client: RequestStream<'inference'> = new FrameStream(near, {
+    remotePeer: 'server',
+    side: openingSide('inference', LIMITS),
+    report: assert.fail,
+  })
+  const server: ServedStream<'inference'> = new FrameStream(far, {
+    remotePeer: peerId,
+    side: servingSide('inference', LIMITS),
+    report: assert.fail,
     budgets,
-  )
+  })
   return { client, server, raw: (bytes) => near.send(bytes) }
 }
 

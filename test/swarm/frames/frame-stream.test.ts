@@ -126,12 +126,20 @@ test('an error message leaves the stream usable', async (t) => {
     const side = servingSide('inference', RPC_LIMITS.inference)
     const fault = { kind: 'error', code: 'not a code!', message: 'x'.repeat(3000) }
     raw.send(encodeFrame(fault, side.outgoing, side.limits))
-    const far = new FrameStream(raw, client.peerId, side, assert.fail) as unknown as ServedStream<'inference'>
+    const far = new FrameStream(raw, {
+      remotePeer: client.peerId,
+      side,
+      report: assert.fail,
+    }) as unknown as ServedStream<'inference'>
     echo(far).catch(() => undefined)
   })
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/faulty/1.0.0')
   const side = openingSide('inference', RPC_LIMITS.inference)
-  const stream: RequestStream<'inference'> = new FrameStream(raw, server.peerId, side, assert.fail)
+  const stream: RequestStream<'inference'> = new FrameStream(raw, {
+    remotePeer: server.peerId,
+    side,
+    report: assert.fail,
+  })
   await assert.rejects(stream.receive(), (error) => {
     assert.ok(error instanceof RemoteError)
     assert.equal(error.code, 'REMOTE')
@@ -210,7 +218,11 @@ test('a stream that ends without its last frame is lost, also in the middle of a
     void raw.close().catch(() => undefined)
   })
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/half/1.0.0')
-  const half = new FrameStream(raw, server.peerId, openingSide('inference', RPC_LIMITS.inference), assert.fail)
+  const half = new FrameStream(raw, {
+    remotePeer: server.peerId,
+    side: openingSide('inference', RPC_LIMITS.inference),
+    report: assert.fail,
+  })
   await assert.rejects(half.receive(), { code: 'SWARM_STREAM_LOST', message: /middle of a frame/ })
   await half.closed
 })
@@ -222,7 +234,11 @@ test('a frame stream made late on a stream that is already over still says so', 
   })
   const raw = await client.libp2p.dialProtocol(server.libp2p.peerId, '/brief/1.0.0')
   await sleep(50)
-  const stream = new FrameStream(raw, server.peerId, openingSide('inference', RPC_LIMITS.inference), assert.fail)
+  const stream = new FrameStream(raw, {
+    remotePeer: server.peerId,
+    side: openingSide('inference', RPC_LIMITS.inference),
+    report: assert.fail,
+  })
   await assert.rejects(stream.receive({ timeoutMs: 20_000 }), { code: 'SWARM_STREAM_LOST' })
   await stream.closed
 })

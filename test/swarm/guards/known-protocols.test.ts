@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test } from 'node:test'
 import type { PeerData, PeerStore } from '@libp2p/interface'
 import { rememberProtocols } from '../../../src/swarm/guards/known-protocols.ts'
@@ -12,8 +13,12 @@ function counting(): { store: PeerStore; written: PeerData[]; wait: (ms: number)
   const store = {
     merge: async (id: unknown, data: PeerData) => {
       written.push(data)
+      await nextTurn()
       return { id, number: written.length }
     },
+    save: async () => 'saved',
+    patch: async () => 'patched',
+    delete: async () => undefined,
   } as unknown as PeerStore
   rememberProtocols(store, () => now)
   return { store, written, wait: (ms) => (now += ms) }
@@ -41,6 +46,32 @@ test('whatever else is told of a peer is written each time', async () => {
   assert.deepEqual(written, [...told, ...told])
 })
 
+test('what may take a protocol away again has it written anew, of that peer alone', async () => {
+  const { store, written } = counting()
+  const both = async (): Promise<void> => {
+    for (const peer of [PEER, OTHER]) await store.merge(peer, { protocols: ['/a'] })
+  }
+  await both()
+  assert.equal(String(await store.patch(PEER, { protocols: [] })), 'patched')
+  await both()
+  assert.equal(written.length, 3)
+  assert.equal(String(await store.save(PEER, {})), 'saved')
+  await both()
+  assert.equal(written.length, 4)
+  await store.delete(PEER)
+  await both()
+  assert.equal(written.length, 5)
+})
+
+test('what is taken away while it is being written is not remembered', async () => {
+  const { store, written } = counting()
+  const writing = store.merge(PEER, { protocols: ['/a'] })
+  while (written.length === 0) await nextTurn()
+  await Promise.all([store.patch(PEER, { protocols: [] }), writing])
+  await store.merge(PEER, { protocols: ['/a'] })
+  assert.equal(written.length, 2)
+})
+
 test('what could not be written is tried again', async () => {
   let calls = 0
   const store = {
@@ -48,6 +79,7 @@ test('what could not be written is tried again', async () => {
       calls += 1
       return Promise.reject(new Error('full'))
     },
+    save: () => undefined,
   } as unknown as PeerStore
   rememberProtocols(store)
   for (let i = 0; i < 2; i++) await assert.rejects(store.merge(PEER, { protocols: ['/a'] }), /full/)

@@ -3,7 +3,8 @@ import type { AnswerEnd } from '../../generating/answer.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { optional } from '../fields.ts'
 
-const FUNCTION_NAME = z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits and _ . -')
+/** Longer than OpenAI's 64: Anthropic's have 128, and those of a namespace begin with its name. */
+const FUNCTION_NAME = z.string().regex(/^[\w.-]{1,256}$/, 'must be 1 to 256 letters, digits and _ . -')
 
 /** A function as a model may call it. */
 const toolFunction = z.looseObject({

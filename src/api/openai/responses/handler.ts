@@ -13,7 +13,8 @@ import type { ResponseContext } from './context.ts'
 import { type ResponseEvent, ResponseOutput } from './output.ts'
 import { RESPONSE_REQUEST } from './request.ts'
 import { responseOf } from './response.ts'
-import { RESPONSE_NAMES, toChat } from './to-chat.ts'
+import { namesOf, toChat } from './to-chat.ts'
+import { callNames } from './tools.ts'
 
 type Tell = (events: readonly ResponseEvent[]) => Promise<void> | void
 
@@ -26,13 +27,13 @@ export function responseRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
         const chosen = modules.catalog.find(body.model, exchange)
-        const prepared = await inFieldNames(RESPONSE_NAMES, async () =>
+        const prepared = await inFieldNames(namesOf(body), async () =>
           prepareChat(chosen, toChat(body), exchange.signal),
         )
         const id = `resp_${randomUUID().replaceAll('-', '')}`
         const context = { modules, exchange, body, prepared, id, created: Math.floor(Date.now() / 1000) }
         if (body.stream === true) return streamResponse(context)
-        exchange.sendJson(200, await respond(context, new ResponseOutput(), () => undefined))
+        exchange.sendJson(200, await respond(context, new ResponseOutput(callNames(body)), () => undefined))
       },
     },
     {
@@ -41,9 +42,7 @@ export function responseRoutes(modules: ApiModules): Route[] {
       async handle(exchange) {
         const body = parseRequest(RESPONSE_REQUEST, await exchange.json())
         const chosen = modules.catalog.find(body.model, exchange)
-        const ids = await inFieldNames(RESPONSE_NAMES, async () =>
-          promptTokensOf(chosen, toChat(body), exchange.signal),
-        )
+        const ids = await inFieldNames(namesOf(body), async () => promptTokensOf(chosen, toChat(body), exchange.signal))
         exchange.sendJson(200, { object: 'response.input_tokens', input_tokens: ids.length })
       },
     },
@@ -72,9 +71,9 @@ async function respond(context: ResponseContext, output: ResponseOutput, tell: T
 
 /** Gives a response as events. */
 async function streamResponse(context: ResponseContext): Promise<void> {
-  const { exchange } = context
+  const { exchange, body } = context
   const events = exchange.events()
-  const output = new ResponseOutput()
+  const output = new ResponseOutput(callNames(body))
   let number = 0
   const send = async (event: ResponseEvent): Promise<void> => {
     await events.send(JSON.stringify({ ...event, sequence_number: number++ }), event.type)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { AnswerPart } from '../../../client/chat/answer/parts.ts'
 import type { OutputItem } from './response.ts'
+import type { CallName } from './tools.ts'
 
 /** An event of a response; numbered by whoever sends it. */
 export interface ResponseEvent {
@@ -10,12 +11,18 @@ export interface ResponseEvent {
 
 type OpenItem =
   | { readonly kind: 'text' | 'reasoning'; readonly id: string; text: string }
-  | { readonly kind: 'call'; readonly id: string; readonly callId: string; readonly name: string; text: string }
+  | ({ readonly kind: 'call'; readonly id: string; readonly callId: string; text: string } & CallName)
 
 /** What an answer becomes as a response's output: items one after another, and the events that tell of them. */
 export class ResponseOutput {
   readonly items: OutputItem[] = []
+  readonly #callName: (flat: string) => CallName
   #open: OpenItem | undefined
+
+  /** `callName` tells what a function is called here that the model has called. */
+  constructor(callName: (flat: string) => CallName) {
+    this.#callName = callName
+  }
 
   /** Takes a part; returns what is told of it. */
   add(part: AnswerPart): ResponseEvent[] {
@@ -25,7 +32,7 @@ export class ResponseOutput {
       case 'reasoning':
         return [...this.#beginText('reasoning'), this.#delta('response.reasoning_text.delta', part.text)]
       case 'tool_call':
-        return this.#begin({ kind: 'call', id: newId('fc'), callId: part.id, name: part.name, text: '' })
+        return this.#begin({ kind: 'call', id: newId('fc'), callId: part.id, text: '', ...this.#callName(part.name) })
       case 'tool_arguments':
         return [this.#delta('response.function_call_arguments.delta', part.text)]
     }
@@ -81,11 +88,16 @@ function doneEvents(open: OpenItem, at: object): ResponseEvent[] {
 function itemOf(open: OpenItem, status: string): OutputItem {
   const { id, text } = open
   if (open.kind === 'call')
-    return { type: 'function_call', id, call_id: open.callId, name: open.name, arguments: text, status }
+    return { type: 'function_call', id, call_id: open.callId, ...namesIn(open), arguments: text, status }
   const content = [partOf(open.kind, text)]
   return open.kind === 'text'
     ? { type: 'message', id, role: 'assistant', status, content }
     : { type: 'reasoning', id, status, summary: [], content }
+}
+
+/** The name of a call, and its namespace where it has one. */
+function namesIn({ name, namespace }: CallName): object {
+  return { name, ...(namespace !== undefined && { namespace }) }
 }
 
 function partOf(kind: 'text' | 'reasoning', text: string): object {

@@ -13,11 +13,12 @@ const item = z.looseObject({
   content: optional(text),
   call_id: optional(z.string()),
   name: optional(z.string()),
+  namespace: optional(z.string()),
   arguments: optional(z.string()),
   output: optional(text),
 })
 
-const tool = z.looseObject({
+const functionTool = z.looseObject({
   type: z.string(),
   name: optional(z.string()),
   description: optional(z.string()),
@@ -25,8 +26,14 @@ const tool = z.looseObject({
   strict: optional(z.boolean()),
 })
 
+/** A function, or some of one namespace. */
+const tool = functionTool.extend({ tools: optional(z.array(functionTool).max(128)) })
+
 const toolChoice = z.union(
-  [z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string(), name: optional(z.string()) })],
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.looseObject({ type: z.string(), name: optional(z.string()), namespace: optional(z.string()) }),
+  ],
   { error: 'must be "none", "auto", "required" or the name of a function' },
 )
 
@@ -84,5 +91,6 @@ export const RESPONSE_REQUEST = z.object({
 })
 
 export type ResponseRequest = z.output<typeof RESPONSE_REQUEST>
+export type FunctionTool = z.output<typeof functionTool>
 export type Item = z.output<typeof item>
 export type Text = z.output<typeof text>

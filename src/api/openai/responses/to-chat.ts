@@ -3,6 +3,7 @@ import { CHAT_REQUEST, type ChatRequest } from '../chat/request.ts'
 import { SAMPLING_FIELDS, parseRequest } from '../fields.ts'
 import type { FieldNames } from '../../errors/field-names.ts'
 import type { Item, ResponseRequest, Text } from './request.ts'
+import { flatName, offeredFunctions } from './tools.ts'
 
 /** A message of a chat, in the form of chat completions. */
 type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string }
@@ -13,23 +14,27 @@ interface Call {
   readonly function: { readonly name: string; readonly arguments: string }
 }
 
-/** What a response calls the fields of the chat that it becomes. */
-export const RESPONSE_NAMES: FieldNames = [
+/** What responses call the fields of the chats that they become. */
+const RESPONSE_NAMES: FieldNames = [
   [/^messages.*/, 'input'],
   [/^tool_choice\.function/, 'tool_choice'],
   [/^max_completion_tokens/, 'max_output_tokens'],
   [/^reasoning_effort/, 'reasoning.effort'],
   [/^response_format(\.json_schema)?/, 'text.format'],
-  [/^(tools\[\d+\])\.function/, '$1'],
 ]
+
+/** What a response calls the fields of the chat that it becomes: of its tools, each has a place of its own. */
+export function namesOf(body: ResponseRequest): FieldNames {
+  const tools = offeredFunctions(body).map(({ path }, i) => [new RegExp(`^tools\\[${i}\\]\\.function`), path] as const)
+  return [...RESPONSE_NAMES, ...tools]
+}
 
 /** A response as a chat. Throws an `ApiError` for what is kept nowhere, and for parts that are no text. */
 export function toChat(body: ResponseRequest): ChatRequest {
   refuseKept(body)
-  refuseHosted(body)
   const instructions = body.instructions === undefined ? [] : [{ role: 'system', content: body.instructions }]
   const items: readonly Item[] = typeof body.input === 'string' ? [messageItem(body.input)] : body.input
-  const functions = body.tools ?? []
+  const functions = offeredFunctions(body)
   return parseRequest(CHAT_REQUEST, {
     ...samplingOf(body),
     model: body.model,
@@ -39,10 +44,10 @@ export function toChat(body: ResponseRequest): ChatRequest {
     reasoning_effort: body.reasoning?.effort,
     parallel_tool_calls: body.parallel_tool_calls,
     ...(functions.length > 0 && {
-      tools: functions.map(({ name, description, parameters, strict }) => ({
-        type: 'function',
-        function: { name, description, parameters, strict },
-      })),
+      tools: functions.map((each) => {
+        const { description, parameters, strict } = each.tool
+        return { type: 'function', function: { name: flatName(each), description, parameters, strict } }
+      }),
     }),
     tool_choice: toolChoiceOf(body.tool_choice),
     response_format: responseFormatOf(body),
@@ -63,24 +68,10 @@ function refuseKept(body: ResponseRequest): void {
   if (body.background === true) throw badRequest('background: responses are only given at once', 'background')
 }
 
-/** OpenAI runs some tools itself, such as a search of the web. Nothing here does, and a model would wait for it. */
-function refuseHosted({ tools = [], tool_choice: choice }: ResponseRequest): void {
-  const hosted = tools.findIndex(({ type }) => type !== 'function')
-  if (hosted >= 0)
-    throw badRequest(
-      `tools[${hosted}]: ${nameOf(tools[hosted]!)} is not run here: offer functions, and run them yourself`,
-      `tools[${hosted}].type`,
-    )
-  if (typeof choice === 'object' && choice.type !== 'function')
-    throw badRequest(`tool_choice: ${nameOf(choice)} is not known here: name a function`, 'tool_choice')
-}
-
-function nameOf({ type }: { readonly type: string }): string {
-  return JSON.stringify(type.slice(0, 40))
-}
-
 function toolChoiceOf(choice: ResponseRequest['tool_choice']): unknown {
-  return typeof choice === 'object' ? { type: 'function', function: { name: choice.name } } : choice
+  if (typeof choice !== 'object') return choice
+  const { name, namespace } = choice
+  return { type: 'function', function: { name: name === undefined ? name : flatName({ name, namespace }) } }
 }
 
 function responseFormatOf({ text }: ResponseRequest): unknown {
@@ -127,7 +118,10 @@ function messagesOf(items: readonly Item[]): ChatMessage[] {
     if (type === 'function_call') {
       calls.push({
         id: item.call_id ?? '',
-        function: { name: item.name ?? '', arguments: item.arguments ?? '' },
+        function: {
+          name: flatName({ name: item.name ?? '', namespace: item.namespace }),
+          arguments: item.arguments ?? '',
+        },
       })
       continue
     }

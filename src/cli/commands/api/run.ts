@@ -44,15 +44,16 @@ async function start(values: ApiValues, logger: Logger, cleanup: Cleanup, signal
   )
   const node = await startClientNode(values, logger, cleanup, { metrics: libp2pMetrics(registry), tracing })
   registerSwarmMetrics(registry, node)
-  cleanup.add(registerEventLoopMetric(registry))
   for (const source of values.model.length > 0 ? values.model : [BUNDLED_MODEL]) {
-    const model = await openClient({ ...values, model: source }, logger, cleanup, signal, node)
+    const model = await openClient({ ...values, model: source }, { logger, cleanup, signal, node })
     const served = await ServedModel.open(model, source, values)
     cleanup.add(() => served.close())
     api.catalog.add(served)
   }
   registerClientMetrics(registry, ...api.catalog.models.map(({ model }) => model))
   api.catalog.complete()
+  // What loading has held up nobody has waited for.
+  cleanup.add(registerEventLoopMetric(registry))
   const report = { peerId: node.peerId, multiaddrs: node.multiaddrs, blocks: null, metricsPort: api.port }
   cleanup.add(await announceReady({ ...report, httpPort: api.port }, values.readyFile))
   const models = api.catalog.models.map(({ id }) => id)

@@ -21,7 +21,7 @@ export class SavedChats {
       await rename(part, file)
     } catch (error) {
       await rm(part, { force: true })
-      throw new UsageError(`/save ${name}: ${errorMessage(error)}`, { cause: error })
+      throw new UsageError(`/save ${name}: ${reasonOf(error, 'there is no such folder')}`, { cause: error })
     }
     this.#own.add(file)
   }
@@ -30,12 +30,25 @@ export class SavedChats {
   async load(name: string): Promise<ChatMessage[]> {
     const file = expandHome(name)
     const text = await readFile(file, 'utf8').catch((error: unknown) => {
-      throw new UsageError(`/load ${name}: ${errorMessage(error)}`, { cause: error })
+      throw new UsageError(`/load ${name}: ${reasonOf(error, 'there is no such file')}`, { cause: error })
     })
     const messages = readMessages(text, `/load ${name}`)
     this.#own.add(file)
     return messages
   }
+}
+
+/** Why a file could not be read or written, in words where the system's own would name our temporary file. */
+function reasonOf(error: unknown, missing: string): string {
+  const reasons: Readonly<Record<string, string>> = {
+    EACCES: 'this user may not',
+    EISDIR: 'it is a folder',
+    ENOENT: missing,
+    ENOSPC: 'the disk is full',
+    ENOTDIR: missing,
+    EROFS: 'nothing can be written there',
+  }
+  return reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? errorMessage(error)
 }
 
 function expandHome(file: string): string {

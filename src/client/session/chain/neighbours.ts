@@ -48,7 +48,7 @@ export class Neighbours {
     const failures = this.#failures.get(pairOf(before.remote, after)) ?? 0
     const [peerId, sessionId, source] =
       failures < LINK_FAILURES ? [after.peerId, after.sessionId, before.remote.peerId] : []
-    const { wireDType } = after
+    const wireDType = after.form.agreed
     const asked = [
       this.#ask(after, { kind: 'accept', peerId: source }, 'accepted'),
       this.#ask(before.remote, { kind: 'route', peerId, sessionId, wireDType }, 'routed'),

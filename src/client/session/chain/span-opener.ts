@@ -130,10 +130,11 @@ export class SpanOpener {
     const stream = await withDeadline(`dialling peer ${span.server.peerId}`, connectTimeoutMs, undefined, (signal) =>
       swarm.open(span.server, 'inference', signal),
     )
+    const openControl = (signal: AbortSignal) => swarm.open(span.server, 'control', signal)
     const remote = await RemoteSession.open(
-      stream,
-      span,
+      { stream, events, openControl },
       {
+        span,
         sessionId: randomBytes(16).toString('hex'),
         modelKey: swarm.modelKey,
         maxLength,
@@ -146,8 +147,6 @@ export class SpanOpener {
         prompts: prompts && sliceRows(prompts, span.start - start, span.end - start),
         wireDType,
       },
-      events,
-      (signal) => swarm.open(span.server, 'control', signal),
     )
     // A server answers many sessions at once.
     await sharedTurns.next()

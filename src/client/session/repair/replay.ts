@@ -158,7 +158,7 @@ async function runPieces(
 async function inputsOf(index: number, from: number, { chain, target }: ReplayContext): Promise<Activations> {
   const { remote, inputs } = chain.links[index]!
   const rows = (await inputs.range(from, target))!
-  return index === 0 ? remote.encodeOwn(rows as Tensor) : remote.passOn(rows)
+  return index === 0 ? remote.form.encodeOwn(rows as Tensor) : remote.form.passOn(rows)
 }
 
 /** Makes the client hold the inputs of link `index` up to the target. */
@@ -188,7 +188,7 @@ async function fetchInto(inputs: SpanInputs, before: Link, until: number, contex
 
 /** The outputs of positions `from` to `until` that a server has kept, in as many messages as their size requires. */
 async function fetchOutputs(link: Link, from: number, until: number, context: ReplayContext): Promise<Activations> {
-  const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / link.remote.rowBytes))
+  const piece = Math.max(1, Math.floor(MAX_MESSAGE_BYTES / link.remote.form.rowBytes))
   const outputs: Activations[] = []
   for (let start = from; start < until; start += piece) {
     outputs.push(await fetchPiece(link.remote, start, Math.min(until, start + piece), context))

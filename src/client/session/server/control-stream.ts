@@ -6,18 +6,21 @@ import type { Answer } from '../../../swarm/frames/messages.ts'
 /** What a server says about a session. */
 export type Progress = Answer<'control'>
 
+/** Opens the stream on which a server is asked what a session is doing. */
+export type OpenControl = (signal: AbortSignal) => Promise<RequestStream<'control'>>
+
 /**
  * Asks a server what a session is doing, on a stream of its own: neither question nor answer waits behind hidden
  * states. The stream is opened when something is late for the first time.
  */
 export class ControlStream {
   readonly #sessionId: string
-  readonly #open: (signal: AbortSignal) => Promise<RequestStream<'control'>>
+  readonly #open: OpenControl
   #stream: RequestStream<'control'> | undefined
   #nextRequest = 1
   #asking: Promise<Progress> | undefined
 
-  constructor(sessionId: string, open: (signal: AbortSignal) => Promise<RequestStream<'control'>>) {
+  constructor(sessionId: string, open: OpenControl) {
     this.#sessionId = sessionId
     this.#open = open
   }

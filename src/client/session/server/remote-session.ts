@@ -1,18 +1,21 @@
 // Room server/: a session on one server, what it is asked, and whether it still lives.
 
 import type { RequestTrace } from '../../../swarm/node/trace.ts'
-import { PetalsError, TimeoutError } from '../../../base/errors.ts'
+import { PetalsError } from '../../../base/errors.ts'
 import { RemoteError } from '../../../swarm/frames/remote-error.ts'
 import type { RequestStream } from '../../../swarm/frames/frame-stream.ts'
 import type { Answer, Request, StepMessage } from '../../../swarm/frames/messages.ts'
-import { type Activations, activationBytes } from '../../../tensor/activations.ts'
+import type { Activations } from '../../../tensor/activations.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
-import { allFinite } from '../../../tensor/finite.ts'
 import type { RouteSpan } from '../../remote/routes/route-request.ts'
-import { type WireChoice, agreedWireDType, answerDType, encodeOwn, passOn } from '../../remote/routes/wire-dtype.ts'
-import { wrongAnswer } from '../../remote/wrong-answer.ts'
+import type { WireChoice } from '../../remote/routes/wire-dtype.ts'
 import { type DueRows, dueRows, wrongCount, wrongPlace } from './answered-rows.ts'
-import { ControlStream, type Progress } from './control-stream.ts'
+import { HiddenForm } from './hidden-form.ts'
+import { PendingAnswers } from './pending-answers.ts'
+import { ControlStream, type OpenControl, type Progress } from './control-stream.ts'
+
+/** The time limit of a step: longer than any prefill chunk takes. */
+const STEP_TIMEOUT_MS = 600_000
 
 type AnswerOf<K extends Answer<'inference'>['kind']> = Extract<Answer<'inference'>, { kind: K }>
 
@@ -33,8 +36,18 @@ export interface RemoteSessionEvents {
   onSent(session: RemoteSession, bytes: number, ms: number): void
 }
 
+/** What a session on a server works with. */
+export interface RemoteSessionModules {
+  readonly stream: RequestStream<'inference'>
+  readonly events: RemoteSessionEvents
+  /** Opens the stream on which the server is asked what the session is doing. */
+  readonly openControl: OpenControl
+}
+
 /** What a session is opened with. */
 export interface OpenOptions extends RequestTrace {
+  /** The blocks that it uses, and whose they are. */
+  readonly span: RouteSpan
   readonly sessionId: string
   readonly modelKey: string
   readonly maxLength: number
@@ -49,14 +62,6 @@ export interface OpenOptions extends RequestTrace {
   readonly wireDType: WireChoice
 }
 
-/** Opens the stream on which the server is asked what the session is doing. */
-export type OpenControl = (signal: AbortSignal) => Promise<RequestStream<'control'>>
-
-interface Pending<T> {
-  readonly resolve: (answer: T) => void
-  readonly reject: (error: Error) => void
-}
-
 /**
  * The client's side of a session on one server: sends requests, matches answers to them, and reports what comes
  * unasked.
@@ -64,28 +69,25 @@ interface Pending<T> {
 export class RemoteSession {
   readonly span: RouteSpan
   readonly sessionId: string
-  readonly #hiddenSize: number
-  readonly #wireDType: WireChoice
+  /** How hidden states travel between this client and the server. */
+  readonly form: HiddenForm
   readonly #stream: RequestStream<'inference'>
   readonly #events: RemoteSessionEvents
-  /** Unanswered requests, by number; `#steps` holds steps whose outputs come straight back, by the step's number. */
-  readonly #requests = new Map<number, Pending<NumberedAnswer> & { readonly answerKind: string }>()
-  readonly #steps = new Map<number, Pending<Activations | undefined> & { readonly due: DueRows }>()
+  /** Answers to numbered requests; each is of the kind that was asked for. */
+  readonly #requests: PendingAnswers<NumberedAnswer, NumberedAnswer['kind']>
+  /** Outputs that come straight back, by the step's number. */
+  readonly #steps: PendingAnswers<Activations | undefined, DueRows>
   readonly #control: ControlStream
   #nextRequest = 1
   #lost: Error | undefined
 
   /** Opens a session on a new stream. Throws `RemoteError` with the server's reason, or what the stream throws. */
-  static async open(
-    stream: RequestStream<'inference'>,
-    span: RouteSpan,
-    options: OpenOptions,
-    events: RemoteSessionEvents,
-    openControl: OpenControl,
-  ): Promise<RemoteSession> {
-    const { sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, adapter, prompts, wireDType } = options
+  static async open(modules: RemoteSessionModules, options: OpenOptions): Promise<RemoteSession> {
+    const { stream } = modules
+    const { span, sessionId, modelKey, maxLength, allocTimeoutMs, timeoutMs, adapter, prompts } = options
+    const { server, start, end } = span
+    const form = new HiddenForm({ server, ...options })
     try {
-      const { start, end } = span
       await stream.send({
         kind: 'open',
         sessionId,
@@ -98,7 +100,7 @@ export class RemoteSession {
         traceContext: options.traceContext,
         adapter,
         prompts,
-        wireDType: agreedWireDType(span.server, wireDType),
+        wireDType: form.agreed,
       })
       const answer = await stream.receive({ timeoutMs: timeoutMs + allocTimeoutMs })
       if (answer?.kind !== 'opened')
@@ -107,23 +109,21 @@ export class RemoteSession {
       stream.abort(error as Error)
       throw error
     }
-    return new RemoteSession(stream, span, options, events, openControl)
+    return new RemoteSession(modules, { span, sessionId, form })
   }
 
   private constructor(
-    stream: RequestStream<'inference'>,
-    span: RouteSpan,
-    { sessionId, hiddenSize, wireDType }: OpenOptions,
-    events: RemoteSessionEvents,
-    openControl: OpenControl,
+    { stream, events, openControl }: RemoteSessionModules,
+    { span, sessionId, form }: Pick<RemoteSession, 'span' | 'sessionId' | 'form'>,
   ) {
-    this.#control = new ControlStream(sessionId, openControl)
-    this.#stream = stream
     this.span = span
     this.sessionId = sessionId
-    this.#hiddenSize = hiddenSize
-    this.#wireDType = wireDType
+    this.form = form
+    this.#stream = stream
     this.#events = events
+    this.#requests = new PendingAnswers(stream.remotePeer)
+    this.#steps = new PendingAnswers(stream.remotePeer)
+    this.#control = new ControlStream(sessionId, openControl)
     stream.listen({
       onMessage: (message) => this.#onMessage(message),
       onError: (error) => this.#onLost(error),
@@ -136,30 +136,7 @@ export class RemoteSession {
     return this.#stream.remotePeer
   }
 
-  /** The form in which the server takes and gives hidden states; undefined: floats, its own dtype. */
-  get wireDType(): string | undefined {
-    return agreedWireDType(this.span.server, this.#wireDType)
-  }
-
-  /** Bytes of a token's hidden states as the server sends them. */
-  get rowBytes(): number {
-    return activationBytes(this.#answerDType as Activations['dtype'], [1, this.#hiddenSize])
-  }
-
-  get #answerDType(): string {
-    return answerDType(this.span.server, this.#wireDType)
-  }
-
-  /** The client's own hidden states as they are sent to this server. Throws `WIRE_DTYPE`. */
-  encodeOwn(values: Tensor): Promise<Activations> {
-    return encodeOwn(values, this.span.server, this.#wireDType)
-  }
-
-  /** What another server has made, as it is sent on to this one. */
-  passOn(hidden: Activations): Promise<Activations> {
-    return passOn(hidden, this.span.server)
-  }
-
+  /** Why the server is lost; undefined while it is not. */
   get lost(): Error | undefined {
     return this.#lost
   }
@@ -199,15 +176,9 @@ export class RemoteSession {
     timeoutMs: number,
   ): Promise<AnswerOf<K>> {
     const number = this.#nextRequest++
-    const { promise, resolve, reject } = Promise.withResolvers<NumberedAnswer>()
-    this.#requests.set(number, { answerKind, resolve, reject })
-    try {
-      const answer = this.#answered(promise, reject, request.kind, timeoutMs)
-      this.send({ ...request, request: number } as NumberedRequest).catch(reject)
-      return (await answer) as AnswerOf<K>
-    } finally {
-      this.#requests.delete(number)
-    }
+    const { answer, reject } = this.#requests.wait(number, answerKind, { what: request.kind, timeoutMs })
+    this.send({ ...request, request: number } as NumberedRequest).catch(reject)
+    return (await answer) as AnswerOf<K>
   }
 
   /**
@@ -215,18 +186,18 @@ export class RemoteSession {
    * worth mentioning: the caller watches whether the server is alive.
    */
   step(step: Omit<StepMessage, 'kind' | 'push'>): { sent: Promise<void>; output: Promise<Activations | undefined> } {
-    const { promise, resolve, reject } = Promise.withResolvers<Activations | undefined>()
-    this.#steps.set(step.step, { resolve, reject, due: dueRows(step) })
-    const output = this.#answered(promise, reject, 'step', STEP_TIMEOUT_MS).finally(() => this.#steps.delete(step.step))
+    const limit = { what: 'step', timeoutMs: STEP_TIMEOUT_MS }
+    const { answer: output, reject } = this.#steps.wait(step.step, dueRows(step), limit)
     output.catch(() => undefined)
     const sent = this.send({ kind: 'step', ...step, push: false })
     sent.catch(reject)
     return { sent, output }
   }
 
+  /** Ends the session on the server, which frees its cache. */
   async close(): Promise<void> {
     this.#lost ??= new PetalsError('SESSION_CLOSED', 'the session was closed')
-    this.#rejectPending(this.#lost)
+    this.#endPending(this.#lost)
     this.#control.close(this.#lost)
     await this.#stream.end()
   }
@@ -236,25 +207,9 @@ export class RemoteSession {
     this.#onLost(error)
   }
 
-  /** The promise, which is rejected when the time is over; `reject` rejects it. */
-  async #answered<T>(promise: Promise<T>, reject: (e: Error) => void, kind: string, timeoutMs: number): Promise<T> {
-    if (this.#lost !== undefined) reject(this.#lost)
-    // When the time is over, waits one more turn of the event loop: after a pause of this process the answer may have
-    // arrived unread.
-    const timer = setTimeout(
-      () => setImmediate(() => reject(new TimeoutError(`peer ${this.peerId} did not answer "${kind}"`, timeoutMs))),
-      timeoutMs,
-    )
-    try {
-      return await promise
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
   #onMessage(message: Answer<'inference'>): void {
     try {
-      this.#check(message)
+      if ('hidden' in message) this.form.check(message.hidden)
     } catch (error) {
       return this.giveUp(error as Error)
     }
@@ -264,7 +219,7 @@ export class RemoteSession {
       case 'computed': {
         const pending = this.#steps.get(message.step)
         if (pending === undefined) return this.#events.onOutput(this, message)
-        const { due } = pending
+        const { about: due } = pending
         const wrong = wrongCount(this.peerId, message, due) ?? wrongPlace(this.peerId, message, due)
         if (wrong !== undefined) return this.giveUp(wrong)
         return pending.resolve(message.kind === 'output' ? message.hidden : undefined)
@@ -281,36 +236,20 @@ export class RemoteSession {
   #onAnswer(answer: NumberedAnswer): void {
     const pending = this.#requests.get(answer.request)
     if (answer.kind === 'refused') pending?.reject(new RemoteError(this.peerId, answer))
-    else if (answer.kind === pending?.answerKind) pending.resolve(answer)
-  }
-
-  /**
-   * Throws `TENSOR_NONFINITE`, or `SESSION_ANSWER` for hidden states of another width, or in another form than was
-   * agreed on: where none was, the dtype that the server's record has.
-   */
-  #check(message: Answer<'inference'>): void {
-    if (!('hidden' in message)) return
-    const { dtype, shape } = message.hidden
-    if (dtype !== this.#answerDType) throw wrongAnswer(this.peerId, `${dtype} while ${this.#answerDType} was agreed on`)
-    if (!allFinite(message.hidden))
-      throw new PetalsError('TENSOR_NONFINITE', `peer ${this.peerId} sent values that are NaN or infinite`)
-    if (shape[1] !== this.#hiddenSize)
-      throw wrongAnswer(this.peerId, `a tensor [${shape}] for [tokens, ${this.#hiddenSize}]`)
+    else if (answer.kind === pending?.about) pending.resolve(answer)
   }
 
   #onLost(error: Error): void {
     if (this.#lost !== undefined) return
     this.#lost = error
-    this.#rejectPending(error)
+    this.#endPending(error)
     this.#stream.abort(error)
     this.#control.close(error)
     this.#events.onLost(this, error)
   }
 
-  #rejectPending(error: Error): void {
-    for (const { reject } of [...this.#requests.values(), ...this.#steps.values()]) reject(error)
+  #endPending(error: Error): void {
+    this.#requests.end(error)
+    this.#steps.end(error)
   }
 }
-
-/** The time limit of a step: longer than any prefill chunk takes. */
-const STEP_TIMEOUT_MS = 600_000

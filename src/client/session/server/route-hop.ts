@@ -19,10 +19,11 @@ export interface RouteHop {
   readonly pushes: boolean
 }
 
+/** A chain's servers as its user sees them, in their order. */
 export function routeHops(links: readonly Link[]): RouteHop[] {
-  return links.map(({ remote: { span, wireDType }, pushes }) => {
+  return links.map(({ remote: { span, form }, pushes }) => {
     const { peerId, publicName: name, device, dtype, quant, kvDType = dtype } = span.server
     const { start, end } = span
-    return { peerId, name, start, end, device, dtype, quant, kvDType, wireDType: wireDType ?? dtype, pushes }
+    return { peerId, name, start, end, device, dtype, quant, kvDType, wireDType: form.agreed ?? dtype, pushes }
   })
 }

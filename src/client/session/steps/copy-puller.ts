@@ -46,10 +46,12 @@ export class CopyPuller {
     this.#source = source
   }
 
+  /** A step has begun: nothing is pulled while it is under way. */
   stepBegan(): void {
     this.#isStepping = true
   }
 
+  /** A step has ended: what is due is pulled. */
   stepEnded(): void {
     this.#isStepping = false
     if (this.#isDue) void this.#pull()
@@ -97,7 +99,7 @@ export class CopyPuller {
   async #pullOne({ before, inputs }: { before: RemoteSession; inputs: SpanInputs }): Promise<boolean> {
     const { numbers, position: end } = this.#source
     const [epoch, position] = [numbers.epoch, inputs.until]
-    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.rowBytes)))
+    const until = Math.min(end(), position + Math.max(1, Math.floor(this.#bytes / before.form.rowBytes)))
     const began = performance.now()
     try {
       const fetched = await before.request({ kind: 'fetch', position, until }, 'fetched', ANSWER_TIMEOUT_MS)

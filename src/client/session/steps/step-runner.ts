@@ -59,7 +59,7 @@ export class StepRunner {
   async run({ position, hidden, rows, signal }: Step): Promise<Activations> {
     const { links } = this.chain
     const began = performance.now()
-    const sent = await links[0]!.remote.encodeOwn(hidden)
+    const sent = await links[0]!.remote.form.encodeOwn(hidden)
     const pieceTokens = this.#pieceTokens(sent)
     if (position === 0) links[0]!.inputs.firstTokens = Math.min(pieceTokens, sent.shape[0]!)
     let input = sent
@@ -74,7 +74,7 @@ export class StepRunner {
       if (next === undefined) break
       next.inputs.write(position, input)
       void links[last]!.remote.send({ kind: 'ack', until: next.inputs.until })
-      input = await next.remote.passOn(input)
+      input = await next.remote.form.passOn(input)
     }
     this.#observe(sent, performance.now() - began)
     return input

@@ -1,4 +1,5 @@
 import { PetalsError } from '../../../base/errors.ts'
+import type { AdapterRanks } from '../../adapters/adapter-memory.ts'
 import type { BufferCache } from '../../cache/buffers/buffer-cache.ts'
 import type { SequenceId } from '../../cache/kv-cache.ts'
 import type { Batch, CacheStep, DecodeBatch, Pass, PrefillChunk, Work } from '../../schedule/work.ts'
@@ -27,6 +28,7 @@ export interface BufferBatchModules {
 
 interface OpenSequence {
   readonly ropeKey: string
+  readonly adapter: AdapterRanks | undefined
   readonly maxLength: number
 }
 
@@ -42,9 +44,9 @@ export class BufferBatchRunner implements BatchRunner {
     this.#limits = limits
   }
 
-  open(sequence: SequenceId, { maxLength }: SequenceTraits): void {
+  open(sequence: SequenceId, { maxLength, adapter }: SequenceTraits): void {
     const ropeKey = this.#modules.ropes.acquire(maxLength, maxLength)
-    this.#sequences.set(sequence, { ropeKey, maxLength })
+    this.#sequences.set(sequence, { ropeKey, adapter, maxLength })
   }
 
   close(sequence: SequenceId): void {
@@ -98,7 +100,10 @@ export class BufferBatchRunner implements BatchRunner {
       }
     }
     const { maxRows } = this.#limits
-    const kinds = Map.groupBy(ready, ({ sequence, start, end }) => `${start}:${end}:${this.#ropeKeyOf(sequence)}`)
+    const kinds = Map.groupBy(ready, ({ sequence, start, end }) => {
+      const { ropeKey, adapter } = this.#sequences.get(sequence)!
+      return `${start}:${end}:${adapter?.id}:${ropeKey}`
+    })
     const runs = [...kinds.values()].flatMap((kind) => {
       // The same sequences in the same order: what was bound for them serves again.
       const inOrder = kind.toSorted((a, b) => a.sequence - b.sequence)
@@ -119,6 +124,7 @@ export class BufferBatchRunner implements BatchRunner {
   #decodeRun(steps: readonly CacheStep[]): DeviceRun {
     const { cache } = this.#modules
     const [{ start, end, sequence, client }] = steps as [CacheStep]
+    const { ropeKey, adapter } = this.#sequences.get(sequence)!
     const execute = (): RunOutcome => {
       const tasks = steps.map(({ taskId }) => this.#tasks.get(taskId))
       const rowBytes = tasks[0]!.output.byteLength
@@ -127,11 +133,7 @@ export class BufferBatchRunner implements BatchRunner {
       const rows = steps.map((step) => cache.rowOf(step.sequence))
       const pastLengths = steps.map(({ position }) => position)
       const positions = Math.max(...pastLengths) + 1
-      this.#run(
-        { rows, pastLengths, start, end, tokens: 1, input, output, client },
-        this.#ropeKeyOf(sequence),
-        positions,
-      )
+      this.#run({ rows, pastLengths, start, end, tokens: 1, input, output, adapter, client }, ropeKey, positions)
       for (const step of steps) cache.append(step.sequence, 1)
       for (const [i, task] of tasks.entries()) task.output.set(output.subarray(i * rowBytes, (i + 1) * rowBytes))
       return { tokens: 1, finished: true }
@@ -142,6 +144,7 @@ export class BufferBatchRunner implements BatchRunner {
   #prepareChunk({ step, first, tokens }: PrefillChunk): DeviceRun {
     const { cache } = this.#modules
     const { taskId, sequence, start, end } = step
+    const { ropeKey, adapter } = this.#sequences.get(sequence)!
     const execute = (): RunOutcome => {
       const past = step.position + first
       this.#makeRoom(step, past, tokens)
@@ -156,10 +159,11 @@ export class BufferBatchRunner implements BatchRunner {
         tokens,
         input: input.hidden.subarray(from, until),
         output: output.subarray(from, until),
+        adapter,
         prompts: promptsFrom(input.prompts, first),
         client: step.client,
       }
-      this.#run(batch, this.#ropeKeyOf(sequence), past + tokens)
+      this.#run(batch, ropeKey, past + tokens)
       cache.append(sequence, tokens)
       return { tokens, finished: first + tokens === step.tokens }
     }
@@ -192,9 +196,5 @@ export class BufferBatchRunner implements BatchRunner {
     const { runner, ropes } = this.#modules
     const room = ropes.get(ropeKey, 0).positions
     runner.run(batch, ropes.get(ropeKey, tablePositions(positions, room)))
-  }
-
-  #ropeKeyOf(sequence: SequenceId): string {
-    return this.#sequences.get(sequence)!.ropeKey
   }
 }

@@ -1,4 +1,5 @@
 import type { CacheRow } from '../../cache/buffers/cache-row.ts'
+import type { AdapterRanks } from '../../adapters/adapter-memory.ts'
 import type { BatchPrompts } from '../deep-prompts.ts'
 
 /**
@@ -14,6 +15,8 @@ export interface BufferBatch {
   /** [rows, tokens, hidden] in the span's dtype. */
   readonly input: Uint8Array
   readonly output: Uint8Array
+  /** That of all rows. */
+  readonly adapter?: AdapterRanks | undefined
   /** Of a single row. */
   readonly prompts?: BatchPrompts | undefined
   /** Who asks for it; of several, one. */

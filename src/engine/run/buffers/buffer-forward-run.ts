@@ -50,7 +50,7 @@ export class BufferForwardRun implements PassRun {
     const from = (this.#sequence * length + first) * this.#tokenBytes
     // What the blocks give takes the place of what they were given.
     const hidden = this.#input.hidden.subarray(from, from + tokens * this.#tokenBytes)
-    const { prompts } = this.#input
+    const { adapter, prompts } = this.#input
     this.#modules.row.reserve(first + tokens, { start, end })
     const output = this.#output.subarray(0, hidden.byteLength)
     this.#modules.run(
@@ -62,6 +62,7 @@ export class BufferForwardRun implements PassRun {
         tokens,
         input: hidden,
         output,
+        adapter,
         prompts: promptsFrom(prompts, first),
         client,
       },

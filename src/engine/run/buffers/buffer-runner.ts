@@ -9,6 +9,7 @@ import type { Bound } from '../../../runtime/run.ts'
 import { TensorScope } from '../../../runtime/tensor-scope.ts'
 import { memoryInfo } from '../../../runtime/values.ts'
 import { dtypeSize } from '../../../tensor/dtype.ts'
+import { type BufferAdapter, BufferAdapters } from '../../adapters/buffer-adapters.ts'
 import type { BlockBuffers } from '../../cache/buffers/buffer-mover.ts'
 import { cacheBytes } from '../../cache/rows/row-memory.ts'
 import { promptsOfBlock } from '../deep-prompts.ts'
@@ -32,6 +33,13 @@ export interface BufferRunnerModules extends Omit<BufferSessionModules, 'device'
   readonly heap: BufferHeap
 }
 
+/** What a batch is run with: `size` rows, idle ones included. */
+interface OnDevice {
+  readonly size: number
+  readonly table: BufferRope
+  readonly adapter: BufferAdapter | undefined
+}
+
 /** Where rows beyond those of a batch write their one token. */
 const IDLE_CAPACITY = 8
 
@@ -46,6 +54,8 @@ export class BufferRunner {
   readonly #ropes: BufferRopes
   readonly #step: BufferStep
   readonly #sessions: BufferSessions
+  /** Of a span that has a place for any. */
+  readonly #adapters: BufferAdapters | undefined
   readonly #heap: BufferHeap
   readonly #cpu: Pointer
   readonly #memory: Pointer
@@ -68,6 +78,8 @@ export class BufferRunner {
     this.#ropes = new BufferRopes(heap)
     this.#step = new BufferStep(heap, { maxRows, maxTokens, hiddenBytes: span.hiddenSize * dtypeSize(span.dtype) })
     this.#sessions = new BufferSessions({ ...modules, device: span.device, blocks: span.resident! })
+    const { adapters: stacks, adapterRanks: maxRanks = 0, dtype } = span
+    this.#adapters = stacks && new BufferAdapters({ heap, stacks, dtype, maxRanks })
     this.#cpu = memoryInfo(env.ort, CPU)
     this.#memory = memoryInfo(env.ort, span.device)
   }
@@ -100,24 +112,29 @@ export class BufferRunner {
     this.#sessions.close()
     this.#step.release()
     this.#ropes.release()
+    this.#adapters?.release()
     if (this.#idle !== undefined) for (const buffer of [this.#idle.key, this.#idle.value]) this.#heap.free(buffer)
     this.#env.ort.release('ReleaseMemoryInfo', this.#memory)
     this.#env.ort.release('ReleaseMemoryInfo', this.#cpu)
   }
 
   #run(batch: BufferBatch, rope: RopeTensors): void {
-    const { rows, start, end, tokens, prompts, client } = batch
+    const { rows, tokens, prompts } = batch
     const table = this.#ropes.get(rope)
+    const adapter = batch.adapter && this.#adapters!.get(batch.adapter)
     this.#check(batch, table)
     const size = this.#sizeOf(rows.length)
-    const session = this.#sessions.get({ start, end, rows: size, prompted: prompts !== undefined, client })
+    const { start, end, client } = batch
+    const form = { rows: size, adapted: adapter !== undefined, prompted: prompts !== undefined }
+    const session = this.#sessions.get({ start, end, client, ...form })
+    const bind = (): BoundRun => this.#bind(session, batch, { size, table, adapter })
     this.#step.write(batch, size)
     if (tokens > 1 || prompts !== undefined) {
-      using run = this.#bind(session, batch, size, table)
+      using run = bind()
       run.run()
     } else {
-      const key = `${rows.map(({ id }) => id).join()}:${table.id}`
-      session.bound.get(key, () => this.#bind(session, batch, size, table)).run()
+      const key = `${rows.map(({ id }) => id).join()}:${table.id}:${adapter?.id}`
+      session.bound.get(key, bind).run()
     }
     this.#step.read(batch.output)
   }
@@ -138,13 +155,14 @@ export class BufferRunner {
     throw new RangeError(`a run of ${rows} rows: ${this.#maxRows} are most`)
   }
 
-  #bind(session: BufferSession, batch: BufferBatch, size: number, table: BufferRope): BoundRun {
+  #bind(session: BufferSession, batch: BufferBatch, { size, table, adapter }: OnDevice): BoundRun {
     const { hiddenSize } = this.#span
     const scope = new TensorScope(this.#env.ort)
     try {
       const hiddenShape = [size, batch.tokens, hiddenSize]
       const inputs = [
         ...this.#shared(batch, size, table, scope),
+        ...this.#matrices(batch, adapter, scope),
         ...this.#prompts(batch, scope),
         ['hidden', this.#onDevice(scope, hiddenShape, this.#step.input)] as const,
       ]
@@ -185,6 +203,13 @@ export class BufferRunner {
       ...ropes,
       ...ofRows,
     ]
+  }
+
+  #matrices({ start, end }: BufferBatch, adapter: BufferAdapter | undefined, scope: TensorScope): Bound[] {
+    const blocks = adapter?.blocks.slice(start, end) ?? []
+    return blocks.flatMap((block, i) =>
+      block.map(({ input, shape, buffer }): Bound => [nameInCopy(i, input), this.#onDevice(scope, shape, buffer)]),
+    )
   }
 
   #prompts({ prompts, start, end, tokens, input }: BufferBatch, scope: TensorScope): Bound[] {

@@ -10,6 +10,7 @@ import type { BatchModules, BatchRunnerOptions, PrepareListener } from '../batch
 import type { RopeTables } from '../rope-tables.ts'
 import { longestRightRun } from './attention-check.ts'
 import { BufferBatchRunner } from './buffer-batch-runner.ts'
+import { type BufferSessionForm, nameOfForm } from './buffer-sessions.ts'
 import { BufferRunner } from './buffer-runner.ts'
 import { warmUp } from './warm-up.ts'
 
@@ -27,9 +28,10 @@ export function createBufferModules(
   const heap = threadRuntime.buffers()
   const tokenBytes = cacheBytes(span)
   const built: Graphs = new Map()
-  const graphs = ({ rows, prompted }: { rows: number; prompted: boolean }): readonly Graph[] => {
-    const name = `${rows}:${prompted}`
-    const target = { device: device.kind, dtype, quant, ownRows: rows, prompted }
+  const graphs = (form: BufferSessionForm): readonly Graph[] => {
+    const { rows, adapted, prompted } = form
+    const name = nameOfForm(form)
+    const target = { device: device.kind, dtype, quant, ownRows: rows, adapters: adapted, prompted }
     const found = built.get(name) ?? blockGraphs(config, target, start, start + resident.length)
     built.set(name, found)
     return found
@@ -44,7 +46,7 @@ export function createBufferModules(
     kvHeads: span.kvHeads,
     headDim: span.cacheHeadDim,
     dtype,
-    forms: attentionForms([...new Set(graphs({ rows: 1, prompted: false }))]),
+    forms: attentionForms([...new Set(graphs({ rows: 1, adapted: false, prompted: false }))]),
   })
   const runner = new BufferRunner({ env, heap, graphs, fuses }, span, { maxRows, maxTokens, rightTokens })
   warmUp({ span, cache, runner, ropes, maxRows, maxTokens }, onPrepared)

@@ -5,6 +5,7 @@ import {
   type Conversation,
   asMarkdown,
   asRead,
+  merged,
   messagesUpTo,
   newConversation,
   showing,
@@ -84,4 +85,29 @@ test('numbers outside of their limits are not taken, and empty ones unset', () =
   for (const typed of ['0', '1.5', '1001']) assert.equal(withField({}, topK, typed), undefined, typed)
   assert.deepEqual(withStop({ stop: ['a'] }, '\n'), {})
   assert.deepEqual(withStop({}, 'a\n\nb\nc\nd\ne'), { stop: ['a', 'b', 'c', 'd'] })
+})
+
+test('of two copies of a conversation nothing is lost: each message as far as it has come', () => {
+  const question = add(newConversation('demo'), 'hello', null)
+  const facts = { model: 'demo', state: 'streaming' as const, incidents: [] }
+  const { conversation: base, message: answer } = withMessage(question.conversation, {
+    role: 'assistant',
+    text: 'one two',
+    parent: question.message.id,
+    facts,
+  })
+  const further = withChanged(base, answer.id, (message) => ({ ...message, text: 'one two three' }))
+  const other = add({ ...base, title: 'renamed' }, 'meanwhile', question.message.id)
+  for (const whole of [merged(further, other.conversation), merged(other.conversation, further)]) {
+    assert.deepEqual(
+      whole.messages.map(({ text }) => text),
+      ['hello', 'one two three', 'meanwhile'],
+    )
+  }
+  assert.equal(merged(further, other.conversation).title, 'renamed')
+  // Read by another page while it is written here.
+  const [, read] = merged(base, asRead(base)).messages
+  assert.equal(read!.facts!.state, 'streaming')
+  const done = withChanged(base, answer.id, (message) => ({ ...message, facts: { ...facts, state: 'done' } }))
+  assert.equal(merged(asRead(base), done).messages[1]!.facts!.state, 'done')
 })

@@ -14,5 +14,7 @@ export function SwarmChip({ model }: { readonly model: string | undefined }): VN
     missing.length === 0
       ? ['good', `${plural(servers.length, 'server')}, all ${numBlocks} blocks`]
       : ['bad', `blocks ${missing.join(', ')} missing`]
-  return html`<a class="chip" href="./swarm"><span class=${`dot ${tone}`}></span>${text}</a>`
+  return html`<a class="chip" href="./swarm"
+    ><span class=${`dot ${tone}`}></span><span class="chip-text">${text}</span></a
+  >`
 }

@@ -4,7 +4,7 @@ import type { PeerTarget } from '../../../../swarm/address.ts'
 import { clockText, MAX_CLOCK_OFFSET_MS } from '../../../../swarm/node/clock-votes.ts'
 import { announcedPort, type ContactAnswer, askContact } from '../../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../../swarm/node/node.ts'
-import { shortPeer } from '../../../terminal/short-peer.ts'
+import { shortPeer } from '../../../../swarm/short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
 /**
@@ -25,18 +25,11 @@ function clockOf({ clocks }: SwarmNode): Finding[] {
 }
 
 async function checkPeer(node: SwarmNode, peer: PeerTarget, signal: AbortSignal): Promise<Finding[]> {
-  const [address] = peer.multiaddrs
   let answer: ContactAnswer
   try {
     answer = await askContact(node, peer, announcedPort(node), signal)
   } catch (error) {
-    return [
-      problem(
-        'Peer',
-        `${address}: ${errorMessage(error)}`,
-        'is the address right, the peer running, and no firewall between?',
-      ),
-    ]
+    return [problem('Peer', errorMessage(error), 'is the address right, the peer running, and no firewall between?')]
   }
   return [versionOf(peer, answer), clock(peer, answer), reachability(node, peer, answer)]
 }

@@ -173,7 +173,7 @@ export function merged(older: Conversation, newer: Conversation): Conversation {
   const messages = new Map(older.messages.map((message) => [message.id, message]))
   for (const message of newer.messages) {
     const known = messages.get(message.id)
-    if (known === undefined || message.text.length >= known.text.length) messages.set(message.id, message)
+    if (known === undefined || isFurther(message, known)) messages.set(message.id, message)
   }
   return {
     ...newer,
@@ -181,6 +181,11 @@ export function merged(older: Conversation, newer: Conversation): Conversation {
     messages: [...messages.values()].sort((a, b) => a.at - b.at),
     shown: { ...older.shown, ...newer.shown },
   }
+}
+
+/** An answer that is still written by another page looks as if it had been stopped: that says nothing new. */
+function isFurther({ text, facts }: Message, known: Message): boolean {
+  return text.length > known.text.length || (text.length === known.text.length && facts?.state !== 'stopped')
 }
 
 /** The conversation as a Markdown document, as it is shown. */

@@ -131,17 +131,16 @@ function lastModel(): string {
 
 /** Takes over what another page of this browser has changed. */
 async function follow({ id, isDeleted }: Change): Promise<void> {
-  const others = conversations.value.filter((each) => each.id !== id)
-  const mine = conversations.value.find((each) => each.id === id)
   if (isDeleted) {
-    conversations.value = others
+    conversations.value = conversations.value.filter((each) => each.id !== id)
     if (current.value.id === id) startNew()
     return
   }
   const theirs = await store!.get(id).catch(() => undefined)
   if (theirs === undefined) return
-  if (mine === undefined) conversations.value = [...conversations.value, theirs].sort((a, b) => b.updated - a.updated)
-  else change(id, (before) => ({ ...merged(before, theirs), shown: { ...theirs.shown, ...before.shown } }))
+  if (conversations.value.some((each) => each.id === id))
+    change(id, (before) => ({ ...merged(before, theirs), shown: { ...theirs.shown, ...before.shown } }))
+  else conversations.value = [...conversations.value, theirs].sort((a, b) => b.updated - a.updated)
 }
 
 function noteTrouble(error: unknown): void {

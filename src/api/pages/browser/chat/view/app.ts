@@ -41,8 +41,10 @@ export function App(): VNode {
     <//>
     <${SettingsDialog} />
     <${KeyDialog} />
-    <${Undo} />
-    <${KeepTrouble} />
+    <div class="toasts">
+      <${KeepTrouble} />
+      <${Undo} />
+    </div>
     <div class="spoken" role="status">${spoken.value}</div>`
 }
 
@@ -92,7 +94,7 @@ function SettingsDialog(): VNode {
 function KeepTrouble(): VNode | null {
   const reason = keepTrouble.value
   if (reason === undefined) return null
-  return html`<div class="toast above" role="alert">
+  return html`<div class="toast" role="alert">
     <p>
       <strong>Not kept:</strong> ${reason}. What you see ends with the page; delete other conversations, or save this
       one as Markdown in its settings.
@@ -109,7 +111,7 @@ function Undo(): VNode | null {
   const conversation = deleted.value
   if (conversation === undefined) return null
   return html`<div class="toast" role="status">
-    <span>“<bdi>${conversation.title}</bdi>” was deleted.</span>
+    <span>Deleted “<bdi>${conversation.title}</bdi>”</span>
     <button type="button" class="button small" onClick=${undoRemove}>Undo</button>
   </div>`
 }

@@ -20,8 +20,8 @@ export function Welcome(): VNode {
   </div>`
 }
 
-function computedBy(model: string, { numBlocks, servers }: ModelSnapshot): string | undefined {
-  if (servers.length === 0) return undefined
+function computedBy(model: string, { numBlocks, servers }: ModelSnapshot): string {
+  if (servers.length === 0) return `No server computes ${model} just now: there is no answer until one does.`
   if (servers.length === 1) return `One server computes ${model}, as far as it holds its ${numBlocks} blocks.`
   return `${plural(servers.length, 'server')} compute ${model}, each a part of its ${numBlocks} blocks.`
 }
