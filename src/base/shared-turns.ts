@@ -10,10 +10,14 @@ export class SharedTurns {
   readonly #budgetMs: number
   readonly #now: () => number
   readonly #waiting: (() => void)[] = []
+  /** What is to be done once for all pieces of a turn. */
+  #behind: (() => void)[] = []
   /** When the first piece of this turn began. */
   #began: number | undefined
   /** Whether a piece is being done, or others wait for a turn. */
   #isBusy = false
+  /** Whether pieces of this turn are being done, one after another. */
+  #isInPieces = false
 
   constructor(budgetMs = BUDGET_MS, now: () => number = () => performance.now()) {
     this.#budgetMs = budgetMs
@@ -24,6 +28,7 @@ export class SharedTurns {
   next(): Promise<void> | undefined {
     if (!this.#isBusy && this.#tryTakeTurn(this.#endNextTurn)) {
       this.#isBusy = true
+      this.#isInPieces = true
       this.#goOnBehind()
       return undefined
     }
@@ -33,6 +38,15 @@ export class SharedTurns {
       this.#isBusy = true
       setImmediate(this.#goOn)
     })
+  }
+
+  /**
+   * Calls `work` behind all pieces of this turn, or where none is being done behind what is under way: what they send
+   * goes out together.
+   */
+  behind(work: () => void): void {
+    if (this.#isInPieces) this.#behind.push(work)
+    else process.nextTick(work)
   }
 
   /** Takes a place in this turn, which begins with the first one and ends by `endTurn`; false where it is used up. */
@@ -60,12 +74,23 @@ export class SharedTurns {
   readonly #goOn = (): void => {
     if (this.#waiting.length === 0) {
       this.#isBusy = false
+      this.#endPieces()
     } else if (this.#tryTakeTurn(this.#endTurn)) {
+      this.#isInPieces = true
       this.#waiting.shift()!()
       this.#goOnBehind()
     } else {
       setImmediate(this.#goOn)
+      this.#endPieces()
     }
+  }
+
+  #endPieces(): void {
+    this.#isInPieces = false
+    if (this.#behind.length === 0) return
+    const all = this.#behind
+    this.#behind = []
+    for (const work of all) work()
   }
 }
 

@@ -28,7 +28,7 @@ export async function openAdapterFrom(text: string, options: OpenModelOptions = 
         'HUB_FILE_NOT_FOUND',
         `${repo} has no ${missing.join(' and no ')} at revision ${revision}: it is no adapter of PEFT`,
       )
-    await fetchSmallFiles(client, cache, { repo, ...found }, options, {
+    await fetchSmallFiles({ client, cache }, { repo, ...found }, options, {
       wanted: (name) => ADAPTER_FILES.includes(name),
       maxBytes: MAX_BYTES,
     })

@@ -56,7 +56,7 @@ async function openFromHub(
           (files.some(isGguf) ? GGUF_CURE : 'it is no model of transformers'),
       )
     }
-    await fetchSmallFiles(client, cache, { repo, commit, files }, options)
+    await fetchSmallFiles({ client, cache }, { repo, commit, files }, options)
     if (!isCommit(revision)) await cache.writeRef(revision, commit)
   }
   const shards = new HubShards(client, cache, model, options)

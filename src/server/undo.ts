@@ -2,6 +2,7 @@
 export class Undo {
   readonly #steps: (() => Promise<void> | void)[] = []
 
+  /** Adds a step; steps run latest first. */
   push(step: () => Promise<void> | void): void {
     this.#steps.push(step)
   }

@@ -37,6 +37,7 @@ export class ByteBudget {
     return this.#limits.perPeer
   }
 
+  /** Bytes that a peer holds now. */
   heldBy(peerId: string): number {
     return this.#held.get(peerId) ?? 0
   }
@@ -48,6 +49,7 @@ export class ByteBudget {
     return true
   }
 
+  /** Gives back what `tryTake` or `wait` took for a peer; whoever waits for room may go on. */
   give(peerId: string, bytes: number): void {
     this.#add(peerId, -bytes)
     for (let next = this.#next(); next !== undefined; next = this.#next()) {

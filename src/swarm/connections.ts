@@ -30,6 +30,7 @@ export class Connections {
     return this.#libp2p()?.getPeers().length ?? 0
   }
 
+  /** Whether a peer is connected. */
   has(peerId: string): boolean {
     return this.#with(peerId).length > 0
   }

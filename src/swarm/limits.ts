@@ -14,6 +14,7 @@ export const RPCS = [
   'adapter',
 ] as const
 
+/** A protocol of this node, by its name. */
 export type Rpc = (typeof RPCS)[number]
 
 /** What one peer may take of this node by one protocol. */

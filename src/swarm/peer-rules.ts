@@ -53,10 +53,12 @@ export class PeerGuard {
     this.#blocked = new Set(blocked)
   }
 
+  /** Whether a peer is refused in all things. */
   isBlocked(peerId: string): boolean {
     return this.#blocked.has(peerId)
   }
 
+  /** Whether a peer may open streams of an rpc: on a node that computes for some only, others may ask for records. */
   mayAsk(peerId: string, rpc: Rpc): boolean {
     return this.#isOpen || !COMPUTING.has(rpc) || this.#allowed.has(peerId)
   }

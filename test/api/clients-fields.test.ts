@@ -6,7 +6,7 @@ import { type TestApi, post, startTestApi } from './kit.ts'
 
 let api: TestApi
 before(async () => {
-  api = await startTestApi({}, { spans: [[0, 8]] })
+  api = await startTestApi()
 })
 after(() => api.stop())
 

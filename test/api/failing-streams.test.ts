@@ -10,7 +10,7 @@ const REASON = 'the answer cannot go on'
 /** All of its answers break off after their first words. */
 let api: TestApi
 before(async () => {
-  api = await startTestApi({}, { spans: [[0, 8]] })
+  api = await startTestApi()
   const { promptCache } = api.server.catalog.models[0]!
   const whole = promptCache.stream.bind(promptCache)
   promptCache.stream = async function* (...args: Parameters<typeof whole>) {

@@ -6,7 +6,7 @@ import { type TestApi, startTestApi } from './kit.ts'
 let api: TestApi
 before(async () => {
   // Nothing is kept for later, so that each session that is left over is seen.
-  api = await startTestApi({}, { spans: [[0, 8]], promptCacheTokens: 0 })
+  api = await startTestApi({}, { promptCacheTokens: 0 })
 })
 after(() => api.stop())
 

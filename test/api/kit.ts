@@ -7,11 +7,8 @@ import type { Span } from '../../src/base/span.ts'
 import { AutoDistributedModelForCausalLM } from '../../src/client/model/model.ts'
 import { DEMO, type TestServer, startServers } from '../client/kit.ts'
 
-export const DEMO_SPANS = [
-  [0, 3],
-  [3, 6],
-  [6, 8],
-] as const
+/** All blocks of the demo model: the API knows nothing of how many servers hold them. */
+const WHOLE = [[0, 8]] as const
 
 /** What a server may hold of adapters, where it has any. */
 const ADAPTER_BYTES = 4 * 1024 * 1024
@@ -37,7 +34,7 @@ export const OPEN: ApiServerOptions = {
   maxWaiting: 256,
 }
 
-/** Over three servers of this process, or those that `spans` says; `bootstrap` is a peer of others. */
+/** Over one server of this process, or those that `spans` says; `bootstrap` is a peer of others. */
 export async function startTestApi(
   options: Partial<ApiServerOptions> = {},
   model: {
@@ -51,7 +48,7 @@ export async function startTestApi(
   } = {},
 ): Promise<TestApi> {
   const { folder = DEMO, template = 'model', promptCacheTokens = 65_536, publicName } = model
-  const { spans = DEMO_SPANS, bootstrap: known = [], adapters = [] } = model
+  const { spans = WHOLE, bootstrap: known = [], adapters = [] } = model
   const adapterBytes = adapters.length === 0 ? 0 : ADAPTER_BYTES
   const serving = { bootstrap: [...known], publicName, adapters, adapterBytes }
   const swarm = await startServers(folder, spans, serving)

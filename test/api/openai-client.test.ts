@@ -6,11 +6,17 @@ import { type GoldenText, goldenTexts } from '../client/kit.ts'
 import { eventually } from '../eventually.ts'
 import { type TestApi, startTestApi } from './kit.ts'
 
+/** Both are told when a client goes. */
+const HALVES = [
+  [0, 4],
+  [4, 8],
+] as const
+
 let api: TestApi
 let client: OpenAI
 let golden: (GoldenText & { token_logprobs: number[] })[]
 before(async () => {
-  api = await startTestApi()
+  api = await startTestApi({}, { spans: HALVES })
   client = new OpenAI({ baseURL: `${api.url}/v1`, apiKey: 'none', maxRetries: 0 })
   golden = (await goldenTexts()) as typeof golden
 })

@@ -90,3 +90,39 @@ test('what is begun when messages are read counts with the immediates of that tu
   })
   assert.equal(await promise, 2)
 })
+
+test('what all pieces of a turn have in common comes behind the last of them', async () => {
+  const { turns, spend } = clock()
+  const order: string[] = []
+  const work = async (name: string): Promise<void> => {
+    await turns.next()
+    order.push(name)
+    turns.behind(() => order.push(`behind ${name}`))
+    spend(2)
+  }
+  await Promise.all(['a', 'b', 'c', 'd'].map(work))
+  await nextTurn()
+  assert.deepEqual(order, ['a', 'b', 'c', 'behind a', 'behind b', 'behind c', 'd', 'behind d'])
+  turns.behind(() => order.push('alone'))
+  await undefined
+  assert.equal(order.at(-1), 'behind d')
+  await nextTurn()
+  assert.equal(order.at(-1), 'alone')
+})
+
+test('what comes between turns does not wait for the pieces of the next', async () => {
+  const { turns, spend } = clock()
+  const order: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  setImmediate(() => {
+    void turns.next()
+    spend(5)
+    void turns.next()!.then(() => {
+      order.push('next piece')
+      resolve()
+    })
+    setImmediate(() => turns.behind(() => order.push('between')))
+  })
+  await promise
+  assert.deepEqual(order, ['between', 'next piece'])
+})

@@ -12,7 +12,7 @@ const ADA = recordOf('12D3KooWabcdefgh', { start: 0, end: 4, publicName: 'ada', 
 const BOB = recordOf('12D3KooWijklmnop', { start: 2, end: 6, state: 'JOINING', throughput: 0 })
 
 test('a frame is a map of blocks per server, with their figures', () => {
-  const status = modelStatus(KEY, 6, [ADA, BOB], new Set(), new Map([[ADA.peerId, 7.1]]))
+  const status = modelStatus(KEY, 6, [ADA, BOB], { roundTrips: new Map([[ADA.peerId, 7.1]]) })
   assert.deepEqual(renderFrame([status], { columns: 80, rows: 20, now: NOW }), [
     '03:04:05  1 model, 2 servers  (q leaves)',
     '',
@@ -43,7 +43,7 @@ test('what a server does is told once, and that it is gone', () => {
     `${KEY} ada gone`,
     `${KEY} …ijklmnop JOINING 2:6 cpu float32 v0.1.0`,
   ])
-  assert.deepEqual(changesBetween(models(ADA), [modelStatus(KEY, 6, [ADA], new Set([ADA.peerId]))]), [
+  assert.deepEqual(changesBetween(models(ADA), [modelStatus(KEY, 6, [ADA], { silent: new Set([ADA.peerId]) })]), [
     `${KEY} ada NO ANSWER 0:4 cpu float32 v0.1.0`,
   ])
 })

@@ -20,7 +20,7 @@ test('a table tells who holds what and names the holes', () => {
     expiresAt: NOW + 41_000,
   })
   const roundTrips = new Map([[record.peerId, 12.34]])
-  assert.deepEqual(renderStatus([modelStatus(KEY, 6, [record], new Set(), roundTrips)], NOW).split('\n'), [
+  assert.deepEqual(renderStatus([modelStatus(KEY, 6, [record], { roundTrips })], NOW).split('\n'), [
     `${KEY}, 6 blocks, 1 server`,
     'PEER       STATE   BLOCKS  COMPUTES IN  TOKENS/S  QUEUE  CACHE FREE  RTT      REACHED  VERSION  EXPIRES IN  NAME',
     '…abcdefgh  ONLINE  0:4     cpu float32  12.5      0.2 s  900/1000    12.3 ms  no       0.1.0    41 s        ada',
@@ -31,12 +31,9 @@ test('a table tells who holds what and names the holes', () => {
 })
 
 test('a server that does not answer holds nothing, whatever its record says', () => {
-  const status = modelStatus(
-    KEY,
-    2,
-    [recordOf('12D3KooWabcdefgh', { start: 0, end: 2 })],
-    new Set(['12D3KooWabcdefgh']),
-  )
+  const status = modelStatus(KEY, 2, [recordOf('12D3KooWabcdefgh', { start: 0, end: 2 })], {
+    silent: new Set(['12D3KooWabcdefgh']),
+  })
   assert.deepEqual(status.missing, ['0:2'])
   assert.match(renderStatus([status], NOW), /…abcdefgh {2}NO ANSWER {2}0:2/)
 })
@@ -58,7 +55,7 @@ test('holes, silent servers and a clock that is off are red where colours are sh
     else process.env['FORCE_COLOR'] = colour
   })
   const records = [recordOf('12D3KooWabcdefgh', { end: 4 }), recordOf('12D3KooWijklmnop', { start: 1, end: 5 })]
-  const status = modelStatus(KEY, 6, records, new Set(['12D3KooWijklmnop']))
+  const status = modelStatus(KEY, 6, records, { silent: new Set(['12D3KooWijklmnop']) })
   const clock = { whose: 'own', aheadMs: 600_000, peerIds: ['a', 'b'], numPeers: 2 } as const
   const size = { columns: 60, rows: 20, now: new Date() }
   const render = (value: string) => {

@@ -15,7 +15,7 @@ const PROMPT = 'The captain of the ship is '
 const SCHEMA = {
   type: 'object',
   properties: {
-    name: { type: 'string', minLength: 3, maxLength: 24 },
+    name: { type: 'string', minLength: 3, maxLength: 12 },
     age: { type: 'integer', minimum: 18, maximum: 99 },
     ranks: { type: 'array', items: { enum: ['mate', 'captain'] }, minItems: 1, maxItems: 3 },
   },
@@ -128,18 +128,22 @@ describe('a constraint', () => {
     const options = { ...OPTIONS, temperature: 1, seed: 9 }
     const expected = await model.generate(PROMPT, options)
     let route: string[] = []
-    let recoveries = 0
+    const lost: string[] = []
     model.on('route', (hops) => (route = hops.map(({ peerId }) => peerId)))
-    model.on('recovery', () => recoveries++)
+    model.on('recovery', (recovery) => lost.push(...recovery.lost))
     const ids: number[] = []
     let text = ''
+    let killed: string | undefined
     for await (const chunk of model.stream(PROMPT, options)) {
       ids.push(...chunk.tokenIds)
       text += chunk.text
-      if (ids.length === 8) swarm.servers.find(({ peerId }) => peerId === route[0])!.process.kill('SIGKILL')
+      if (ids.length !== 8) continue
+      killed = route[0]!
+      swarm.servers.find(({ peerId }) => peerId === killed)!.process.kill('SIGKILL')
     }
     assert.deepEqual(ids, expected.tokenIds)
     assert.ok(isValid(JSON.parse(text)), text)
-    assert.equal(recoveries, 1)
+    // On a busy machine a living server may be given up as well.
+    assert.equal(lost.filter((peerId) => peerId === killed).length, 1)
   })
 })

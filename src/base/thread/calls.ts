@@ -10,7 +10,9 @@ export type Call = (args: never, report: never) => unknown
 
 /** The type of a call's argument, of its answer, and of what it may report before its answer. */
 export type ArgsOf<F extends Call> = Parameters<F>[0]
+/** What a call answers. */
 export type AnswerOf<F extends Call> = Awaited<ReturnType<F>>
+/** What a call reports while it is under way; never for one that reports nothing. */
 export type ReportOf<F extends Call> = Parameters<F>[1] extends (report: infer R) => void ? R : never
 
 /** An error on its way to another thread: class and stack do not travel. */

@@ -1,4 +1,5 @@
 import { type MessagePort, MessageChannel, type Transferable, receiveMessageOnPort } from 'node:worker_threads'
+import { sharedTurns } from '../shared-turns.ts'
 
 /**
  * Messages to a thread that spends its life in synchronous native calls: it sleeps in `Atomics.wait` and takes its
@@ -62,7 +63,7 @@ export class SyncOutbox {
 
   /** As `postSync`, at the end of the turn. */
   post(message: unknown, transfer: readonly Transferable[] = []): void {
-    if (this.#messages.push(message) === 1) process.nextTick(() => this.flush())
+    if (this.#messages.push(message) === 1) sharedTurns.behind(() => this.flush())
     for (const each of transfer) this.#transfer.push(each)
   }
 

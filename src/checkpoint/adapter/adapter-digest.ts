@@ -21,6 +21,7 @@ export interface LoadedModule {
 export class AdapterDigest {
   readonly #hash = createHash('sha256')
 
+  /** Adds the next module; their order counts. */
   add({ name, scaling, a, b }: LoadedModule): void {
     for (const { dtype, shape } of [a, b]) this.#hash.update(JSON.stringify([name, scaling, dtype, shape]))
     this.#hash.update(a.data).update(b.data)

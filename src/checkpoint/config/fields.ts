@@ -36,12 +36,14 @@ export class Fields {
     return Object.hasOwn(this.#values, this.#key(name))
   }
 
+  /** A whole number from 1 to `max`. */
   size(name: string, fallback?: number, max = MAX_SIZE): number {
     const value = this.#required(name, fallback)
     if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value
     return this.fail(name, `must be an integer from 1 to ${max}`)
   }
 
+  /** A whole number of at least 0. */
   count(name: string, fallback?: number): number {
     const value = this.#required(name, fallback)
     if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SIZE) return value
@@ -56,27 +58,32 @@ export class Fields {
       : this.fail(name, 'must be a list of whole numbers from 0')
   }
 
+  /** A number above 0. */
   positive(name: string, fallback?: number): number {
     const value = this.#required(name, fallback)
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
     return this.fail(name, 'must be a number above 0')
   }
 
+  /** As `positive`; undefined where the field is absent and has no fallback. */
   optionalPositive(name: string, fallback?: number): number | undefined {
     return this.get(name) === undefined && fallback === undefined ? undefined : this.positive(name, fallback)
   }
 
+  /** A list of exactly `length` numbers above 0. */
   positives(name: string, length: number): number[] {
     const value = this.#required(name, undefined)
     if (Array.isArray(value) && value.length === length && value.every(isPositive)) return value
     return this.fail(name, `must be a list of ${length} numbers above 0`)
   }
 
+  /** True or false. */
   flag(name: string, fallback?: boolean): boolean {
     const value = this.#required(name, fallback)
     return typeof value === 'boolean' ? value : this.fail(name, 'must be true or false')
   }
 
+  /** A text that is not empty. */
   text(name: string, fallback?: string): string {
     const value = this.#required(name, fallback)
     return typeof value === 'string' && value !== '' ? value : this.fail(name, 'must be a text')
@@ -101,6 +108,7 @@ export class Fields {
     return ids.every(isCount) ? ids : this.fail(name, 'must be a token id, a whole number from 0, or a list of them')
   }
 
+  /** Throws `CHECKPOINT_CONFIG` for a field. */
   fail(name: string, problem: string): never {
     throw new CheckpointError('CHECKPOINT_CONFIG', this.message(name, problem))
   }

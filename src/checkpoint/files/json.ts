@@ -6,8 +6,10 @@ import { CheckpointError } from './errors.ts'
 /** The largest JSON file that is read; tokenizers of 250,000 tokens take about 35 MB. */
 const MAX_JSON_BYTES = 100e6
 
+/** A JSON object, whose fields are unchecked. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
+/** Whether a value of JSON is an object, not null and no list. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -44,6 +44,7 @@ export function readTokenSource(value: unknown, where: string, special = false):
   return readToken(value, where, special)
 }
 
+/** The text of a token, which is given as such or in an object. */
 export function textOf(token: TokenSource): string {
   return typeof token === 'string' ? token : token.content
 }

@@ -8,7 +8,8 @@ interface Waiting {
 
 /**
  * Asks the tokenizer's thread for the texts of new tokens: of all texts that have one in the same turn of the event
- * loop at once, since a message to a thread takes longer than decoding a token.
+ * loop at once, since a message to a thread takes longer than decoding a token. Once the vocabulary is known
+ * (`Tokenizer.vocabulary`) only parts of characters come this way.
  */
 export class Advances {
   readonly #ask: (requests: readonly AdvanceRequest[]) => Promise<readonly AdvanceAnswer[]>

@@ -31,6 +31,7 @@ export interface AdvanceRequest extends StreamRequest {
 /** The text that they complete, or why one text alone failed. */
 export type AdvanceAnswer = Advanced | { readonly failure: string }
 
+/** What further ids have added to a text, and the state behind them. */
 export interface Advanced {
   readonly state: StreamState
   readonly piece: string

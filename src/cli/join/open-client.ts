@@ -47,12 +47,9 @@ interface ClientContext {
  */
 export function openClient(
   values: ClientValues,
-  logger: Logger,
-  cleanup: Cleanup,
-  signal: AbortSignal,
-  node?: SwarmNode,
+  context: Omit<ClientContext, 'classifier'>,
 ): Promise<AutoDistributedModelForCausalLM> {
-  return openClientAs(AutoDistributedModelForCausalLM, values, { logger, cleanup, signal, node })
+  return openClientAs(AutoDistributedModelForCausalLM, values, context)
 }
 
 /** As `openClient`, for a model of another kind. */

@@ -38,28 +38,20 @@ export function parseConfigFile(
   const common = new Map<string, Given>()
   const own = new Map<string, Given>()
   const all = Object.assign({}, ...commands.map(({ options }) => options)) as OptionTable
-  for (const { key, node, where } of reader.entries(reader.root)) {
+  const topKeys = { table: all, words: [...Object.keys(all), ...commands.map(({ name }) => name)] }
+  for (const entry of reader.entries(reader.root)) {
+    const { key, node } = entry
     const section =
       isMap(node) || !Object.hasOwn(all, nameOfKey(key)) ? commands.find(({ name }) => name === key) : undefined
     if (section === undefined) {
-      const name = reader.addTo(common, key, node, where, all, [
-        ...Object.keys(all),
-        ...commands.map((other) => other.name),
-      ])
+      const name = reader.addTo(common, entry, topKeys)
       if (!Object.hasOwn(command.options, name)) common.delete(name)
       continue
     }
     const given = section.name === command.name ? own : new Map<string, Given>()
-    for (const entry of reader.entries(node)) {
-      reader.addTo(
-        given,
-        entry.key,
-        entry.node,
-        `${entry.where}, ${section.name}`,
-        section.options,
-        Object.keys(section.options),
-      )
-    }
+    const keys = { table: section.options, words: Object.keys(section.options) }
+    for (const inner of reader.entries(node))
+      reader.addTo(given, { ...inner, where: `${inner.where}, ${section.name}` }, keys)
   }
   return [own, common]
 }
@@ -70,6 +62,13 @@ interface Entry {
   readonly node: Node | null
   /** File and line, with which messages begin. */
   readonly where: string
+}
+
+/** Which keys a map may have. */
+interface KnownKeys {
+  readonly table: OptionTable
+  /** What a key that is none may have been meant as. */
+  readonly words: readonly string[]
 }
 
 /** Reads the maps of one file. */
@@ -97,16 +96,9 @@ class Reader {
   }
 
   /** Checks a key and adds its value to the given options; returns the option's name. */
-  addTo(
-    given: Map<string, Given>,
-    key: string,
-    node: Node | null,
-    where: string,
-    table: OptionTable,
-    candidates: readonly string[],
-  ): string {
+  addTo(given: Map<string, Given>, { key, node, where }: Entry, { table, words }: KnownKeys): string {
     const name = nameOfKey(key)
-    if (name === 'config' || !Object.hasOwn(table, name)) throw unknownKey(where, key, candidates)
+    if (name === 'config' || !Object.hasOwn(table, name)) throw unknownKey(where, key, words)
     if (given.has(name)) throw new UsageError(`${where}, ${key}: the option stands here twice`)
     const texts = this.#texts(node, `${where}, ${key}`)
     if (texts !== undefined) given.set(name, { texts, label: `${where}, ${key}: ` })

@@ -49,6 +49,7 @@ export interface FlagOption extends Described {
   readonly type: 'flag'
 }
 
+/** A declared option. */
 export type Option = TextOption | ListOption | NumberOption | SizeOption | FlagOption
 
 /** Options by their names in camelCase. */

@@ -2,6 +2,7 @@
 export class Cleanup {
   readonly #steps: (() => Promise<unknown> | void)[] = []
 
+  /** Adds a step; steps run latest first. */
   add(step: () => Promise<unknown> | void): void {
     this.#steps.push(step)
   }

@@ -24,6 +24,7 @@ export interface LocalSwarmOptions {
   readonly signal?: AbortSignal
 }
 
+/** What happens to the nodes of a local swarm. */
 export type LocalSwarmEvent =
   | { readonly type: 'ready'; readonly name: string; readonly report: ReadyReport; readonly seconds: number }
   /** A node ended without being told to. */
@@ -35,6 +36,7 @@ export type LocalSwarmEvent =
       readonly exit: string
     }
 
+/** A server of a local swarm, which runs as a process of its own. */
 export interface LocalServer extends ReadyReport {
   readonly pid: number
   readonly blocks: string

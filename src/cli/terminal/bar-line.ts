@@ -17,6 +17,7 @@ export class BarLine {
     this.#what = what
   }
 
+  /** Draws the bar anew. */
   update({ share, detail }: Shown): void {
     const bar = '='.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH)
     const line = `${this.#what} [${bar}] ${Math.floor(share * 100)}% ${detail}`

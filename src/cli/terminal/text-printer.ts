@@ -4,7 +4,7 @@ import type { GenerationOptions } from '../../sampling/options/options.ts'
 import type { AutoDistributedModelForCausalLM, Prompt } from '../../client/model/model.ts'
 import type { Recovery, Waiting } from '../../client/session/inference-session.ts'
 import type { RouteHop } from '../../client/session/server/route-hop.ts'
-import { shortPeer } from './short-peer.ts'
+import { shortPeer } from '../../swarm/short-peer.ts'
 
 /**
  * Prints generated text, and nothing else, on stdout; tells on stderr which servers compute it and what happens

@@ -26,6 +26,7 @@ export class WorkLine {
     this.#toldAt = now()
   }
 
+  /** Shows how far the work is: draws the bar, or writes a line now and then where there is no terminal. */
   update(shown: Shown): void {
     if (this.#bar !== undefined) {
       this.#bar.update(shown)

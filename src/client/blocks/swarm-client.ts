@@ -165,14 +165,17 @@ export class SwarmClient implements SwarmAccess {
     return this.node.peerId
   }
 
+  /** The servers that this client may use, from their records. */
   records(): readonly ServerRecord[] {
     return this.#choice.among(this.discovery.directory.records())
   }
 
+  /** Asks peers for newer records. Throws as `Discovery.refresh`. */
   refresh(): Promise<void> {
     return this.discovery.refresh()
   }
 
+  /** Opens a stream to a server. Throws as `SwarmNode.open`. */
   open<R extends 'inference' | 'control' | 'forward' | 'backward' | 'adapter'>(
     server: ServerRecord,
     rpc: R,
@@ -181,15 +184,18 @@ export class SwarmClient implements SwarmAccess {
     return this.node.open(server, rpc, { signal })
   }
 
+  /** The servers that are avoided now, by peer id. */
   avoided(): ReadonlySet<string> {
     return this.#bans.current()
   }
 
+  /** Notes that a server has failed: it is avoided for a while, the longer the worse the error and the more often. */
   avoid(peerId: string, error: Error): void {
     this.discovery.noteFailure(peerId)
     this.#bans.failed(peerId, error)
   }
 
+  /** Notes that a server has worked, which shortens how long it is avoided later. */
   worked(peerId: string): void {
     this.#bans.worked(peerId)
   }

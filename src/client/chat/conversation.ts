@@ -33,6 +33,7 @@ export class Conversation {
     this.#turns.push({ user, assistant: undefined })
   }
 
+  /** Sets the answer of the last turn. Throws `USAGE` if there is no turn. */
   answer(assistant: string): void {
     this.#last().assistant = assistant
   }

@@ -9,19 +9,21 @@ import { wrongAnswer } from '../remote/wrong-answer.ts'
 
 /** What a tensor of an answer must be. */
 export interface Due {
+  /** The server that sent it. */
+  readonly server: Pick<ServerRecord, 'peerId'>
+  /** Names it in messages. */
+  readonly what: string
   readonly dtype: string
   readonly shape: readonly number[]
 }
 
 /**
- * Takes a tensor out of a server's answer, in the dtype that is `wanted`. Throws `SESSION_ANSWER` for another dtype or
- * shape than what is due, and `TENSOR_NONFINITE` for values that are no numbers.
+ * Checks a tensor of a server's answer; returns it in the dtype that is `wanted`. Throws `SESSION_ANSWER` for another
+ * dtype or shape than what is due, and `TENSOR_NONFINITE` for values that are no numbers.
  */
 export async function takeAnswer(
-  { peerId }: ServerRecord,
-  what: string,
   answer: Activations,
-  due: Due,
+  { server: { peerId }, what, ...due }: Due,
   wanted: FloatDType,
 ): Promise<Tensor> {
   if (String(answer.shape) !== String(due.shape) || answer.dtype !== due.dtype) {

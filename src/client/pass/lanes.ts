@@ -18,12 +18,17 @@ export interface Turn {
   leave(): void
 }
 
-/** A piece that waits for its turn. */
-interface Waiting {
+/** A piece for a server. */
+interface Piece {
   readonly span: RouteSpan
+  /** How long it takes there. */
   readonly seconds: number
   /** Whether another server will do as well. */
   readonly isMovable: boolean
+}
+
+/** A piece that waits for its turn. */
+interface Waiting extends Piece {
   /** Gives it the turn; without one it chooses its server again. */
   settle(turn: Turn | undefined): void
 }
@@ -69,7 +74,7 @@ export class PassLanes {
     for (;;) {
       const { span, waited } = await this.#oneAtATime(signal, async () => {
         const span = await orAborted(choose(), signal)
-        return { span, waited: this.#wait(span, estimate(span), true, signal) }
+        return { span, waited: this.#wait({ span, seconds: estimate(span), isMovable: true }, signal) }
       })
       const turn = await waited
       if (turn !== undefined) return { span, turn }
@@ -79,7 +84,7 @@ export class PassLanes {
   /** Waits for the turn at this very server. Undefined if it failed meanwhile. Throws the signal's reason. */
   async enterAt(span: RouteSpan, seconds: number, signal: AbortSignal): Promise<Turn | undefined> {
     signal.throwIfAborted()
-    return await this.#wait(span, seconds, false, signal)
+    return await this.#wait({ span, seconds, isMovable: false }, signal)
   }
 
   /** A server has failed: what waits for it goes elsewhere. */
@@ -100,13 +105,15 @@ export class PassLanes {
     }
   }
 
-  async #wait(span: RouteSpan, seconds: number, isMovable: boolean, signal: AbortSignal): Promise<Turn | undefined> {
+  /** Waits for a piece's turn at its server; undefined if that failed meanwhile. */
+  async #wait(piece: Piece, signal: AbortSignal): Promise<Turn | undefined> {
+    const { span, seconds } = piece
     const { peerId } = span.server
     const lane = this.#lanes.get(peerId) ?? { numUnderWay: 0, secondsUnderWay: 0, waiting: [] }
     this.#lanes.set(peerId, lane)
     if (lane.numUnderWay < MAX_UNDER_WAY && lane.waiting.length === 0) return this.#begin(lane, span, seconds)
     const { promise, resolve, reject } = Promise.withResolvers<Turn | undefined>()
-    const waiting: Waiting = { span, seconds, isMovable, settle: resolve }
+    const waiting: Waiting = { ...piece, settle: resolve }
     lane.waiting.push(waiting)
     const onAbort = (): void => {
       const at = lane.waiting.indexOf(waiting)

@@ -32,10 +32,12 @@ export class PassMemory {
     )
   }
 
+  /** Counts bytes that a pass holds. */
   take(bytes: number): void {
     this.#bytes += bytes
   }
 
+  /** Counts bytes that it holds no more. */
   give(bytes: number): void {
     this.#bytes -= bytes
   }

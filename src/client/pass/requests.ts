@@ -56,8 +56,8 @@ export async function requestForward(swarm: PassAccess, request: SpanRequest): P
     const message = { modelKey, start, end, ...traced, ...given }
     await measured(swarm, server, sent, () => stream.send({ kind: 'forward', ...message }, { signal }))
     const answer = await received(stream, signal)
-    const due = { dtype: answerDType(server, choice), shape: hidden.shape }
-    return await takeAnswer(server, 'hidden states', answer.hidden, due, hidden.dtype as FloatDType)
+    const due = { server, what: 'hidden states', dtype: answerDType(server, choice), shape: hidden.shape }
+    return await takeAnswer(answer.hidden, due, hidden.dtype as FloatDType)
   })
 }
 
@@ -82,12 +82,10 @@ export async function requestBackward(
     if (first.kind !== 'gradients') throw wrongAnswer(server.peerId, `"${first.kind}" where gradients were due`)
     if ((first.prompts === undefined) !== (prompts === undefined))
       throw wrongAnswer(server.peerId, `gradients ${prompts === undefined ? 'of' : 'without those of'} deep prompts`)
-    const { dtype } = server
-    const due = { dtype, shape: hidden.shape }
-    const ofHidden = await takeAnswer(server, 'a gradient', first.hidden, due, gradient.dtype as FloatDType)
-    const ofPrompts =
-      first.prompts &&
-      (await takeAnswer(server, 'a gradient', first.prompts, { dtype, shape: prompts!.shape }, 'float32'))
+    const due = { server, what: 'a gradient', dtype: server.dtype }
+    const dueHidden = { ...due, shape: hidden.shape }
+    const ofHidden = await takeAnswer(first.hidden, dueHidden, gradient.dtype as FloatDType)
+    const ofPrompts = first.prompts && (await takeAnswer(first.prompts, { ...due, shape: prompts!.shape }, 'float32'))
     const ofModules = await receiveModules(stream, span, modules ?? new Map(), signal)
     return { hidden: ofHidden, prompts: ofPrompts, modules: ofModules }
   })
@@ -111,7 +109,7 @@ async function receiveModules(
     if (shapes === undefined || modules.has(name))
       throw wrongAnswer(peerId, `a gradient of module ${name}, which is ${shapes ? 'there twice' : 'not asked for'}`)
     const take = (matrix: Tensor, shape: readonly number[]): Promise<Tensor> =>
-      takeAnswer(server, `a gradient of ${name}`, matrix, { dtype: 'float32', shape }, 'float32')
+      takeAnswer(matrix, { server, what: `a gradient of ${name}`, dtype: 'float32', shape }, 'float32')
     modules.set(name, { a: await take(message.a, shapes.a), b: await take(message.b, shapes.b) })
   }
   for (const name of due.keys())

@@ -60,6 +60,7 @@ export class ParkedSessions {
     void held.close()
   }
 
+  /** Closes all sessions and forgets them. */
   async closeAll(): Promise<void> {
     const all = [...this.#sessions.keys()]
     for (const held of all) this.remove(held)

@@ -23,6 +23,7 @@ export function cacheKey(model: CachedModel, settings: SessionSettings, maxLengt
   return [activeAdapter, version, prompts, angles, ...rest.toSorted().flat()]
 }
 
+/** Whether two keys are the same, part by part. */
 export function isSameKey(a: CacheKey, b: CacheKey): boolean {
   return a.length === b.length && a.every((part, i) => Object.is(part, b[i]))
 }

@@ -36,73 +36,70 @@ export function weightOf(examples: readonly Example[], { head }: Trained): numbe
   return examples.reduce((sum, { weights }) => sum + weights.reduce((all, weight) => all + weight, 0), 0)
 }
 
-/** The loss of examples, on a tape. Throws what ends and blocks throw; `signal` ends one that is not trained. */
-export async function batchLoss(
-  tape: Tape,
-  model: BatchModel,
-  trained: Trained,
-  examples: readonly Example[],
-  signal?: AbortSignal,
-): Promise<BatchLoss> {
-  return trained.head === undefined
-    ? textLoss(tape, model, trained, examples, signal)
-    : labelLoss(tape, model, trained, examples, signal)
-}
+/** The losses of a model, and of what is trained of it, over batches of examples. */
+export class BatchLosses {
+  readonly #model: BatchModel
+  readonly #trained: Trained
 
-async function textLoss(
-  tape: Tape,
-  model: BatchModel,
-  trained: Trained,
-  examples: readonly Example[],
-  signal: AbortSignal | undefined,
-): Promise<BatchLoss> {
-  const batch = textBatch(examples, model.padId)
-  const rows = await blockRows(tape, model, trained, batch, batch.rows, signal)
-  return { sum: await headLoss(tape, model.ends, rows, batch, headOf(tape, trained)), weight: batch.weight }
+  constructor(model: BatchModel, trained: Trained) {
+    this.#model = model
+    this.#trained = trained
+  }
+
+  /** The loss of examples, on a tape. Throws what ends and blocks throw; `signal` ends one that is not trained. */
+  of(tape: Tape, examples: readonly Example[], signal?: AbortSignal): Promise<BatchLoss> {
+    const { head } = this.#trained
+    return head === undefined ? this.#ofTexts(tape, examples, signal) : this.#ofLabels(tape, head, examples, signal)
+  }
+
+  async #ofTexts(tape: Tape, examples: readonly Example[], signal: AbortSignal | undefined): Promise<BatchLoss> {
+    const { padId, ends } = this.#model
+    const batch = textBatch(examples, padId)
+    const rows = await this.#blockRows(tape, batch, batch.rows, signal)
+    return { sum: await headLoss(tape, ends, rows, batch, headOf(tape, this.#trained)), weight: batch.weight }
+  }
+
+  async #ofLabels(
+    tape: Tape,
+    { score, problemType }: NonNullable<Trained['head']>,
+    examples: readonly Example[],
+    signal: AbortSignal | undefined,
+  ): Promise<BatchLoss> {
+    const { padId, padTokenId, ends } = this.#model
+    const batch = wholeBatch(examples, padId)
+    const pooled = examples.map(({ ids }, i) => i * batch.tokens + pooledPosition(ids, padTokenId))
+    const rows = await this.#blockRows(tape, batch, pooled, signal)
+    const logits = await linear(tape, await lastNorm(tape, ends, rows), tape.parameter(score))
+    return { sum: classifierLoss(tape, logits, batch.labels, problemType), weight: examples.length, logits }
+  }
+
+  /** The last block's output at some rows, numbered in the batch without prompts: [rows, hidden]. */
+  async #blockRows(
+    tape: Tape,
+    { ids, size, tokens }: Batch,
+    wanted: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<Variable> {
+    const { prompts, lora } = this.#trained
+    const embedded = await this.#model.embed(ids)
+    const width = embedded.shape.at(-1)!
+    const words = tape.constant([size, tokens, width], asFloat32(embedded))
+    const input = prompts === undefined ? words : await putBefore(tape, tape.parameter(prompts.before), words)
+    const output = await throughBlocks(tape, this.#model.blocks, input, {
+      prompts: prompts?.deep && tape.parameter(prompts.deep),
+      adapter: lora?.modules.map(({ name, a, b }) => ({ name, a: tape.parameter(a), b: tape.parameter(b) })),
+      signal,
+    })
+    const positions = input.shape[1]!
+    const places = wanted.map((row) => {
+      const sequence = Math.floor(row / tokens)
+      return sequence * positions + (positions - tokens) + (row % tokens)
+    })
+    return takeRows(tape, output, places)
+  }
 }
 
 function headOf(tape: Tape, { lmHead }: Trained): HeadVariables | undefined {
   if (lmHead === undefined) return undefined
   return { weight: tape.parameter(lmHead.weight), bias: lmHead.bias && tape.parameter(lmHead.bias) }
-}
-
-async function labelLoss(
-  tape: Tape,
-  model: BatchModel,
-  trained: Trained,
-  examples: readonly Example[],
-  signal: AbortSignal | undefined,
-): Promise<BatchLoss> {
-  const batch = wholeBatch(examples, model.padId)
-  const pooled = examples.map(({ ids }, i) => i * batch.tokens + pooledPosition(ids, model.padTokenId))
-  const rows = await blockRows(tape, model, trained, batch, pooled, signal)
-  const { score, problemType } = trained.head!
-  const logits = await linear(tape, await lastNorm(tape, model.ends, rows), tape.parameter(score))
-  return { sum: classifierLoss(tape, logits, batch.labels, problemType), weight: examples.length, logits }
-}
-
-/** The last block's output at some rows, numbered in the batch without prompts: [rows, hidden]. */
-async function blockRows(
-  tape: Tape,
-  { embed, blocks }: BatchModel,
-  { prompts, lora }: Trained,
-  { ids, size, tokens }: Batch,
-  wanted: readonly number[],
-  signal: AbortSignal | undefined,
-): Promise<Variable> {
-  const embedded = await embed(ids)
-  const width = embedded.shape.at(-1)!
-  const words = tape.constant([size, tokens, width], asFloat32(embedded))
-  const input = prompts === undefined ? words : await putBefore(tape, tape.parameter(prompts.before), words)
-  const output = await throughBlocks(tape, blocks, input, {
-    prompts: prompts?.deep && tape.parameter(prompts.deep),
-    adapter: lora?.modules.map(({ name, a, b }) => ({ name, a: tape.parameter(a), b: tape.parameter(b) })),
-    signal,
-  })
-  const positions = input.shape[1]!
-  const places = wanted.map((row) => {
-    const sequence = Math.floor(row / tokens)
-    return sequence * positions + (positions - tokens) + (row % tokens)
-  })
-  return takeRows(tape, output, places)
 }

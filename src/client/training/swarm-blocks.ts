@@ -29,11 +29,13 @@ export class SwarmBlocks implements Blocks {
     await this.#versions.update(loraPairs(lora))
   }
 
+  /** The last block's output for `hidden` [sequences, tokens, hidden]; nothing is kept for gradients. */
   forward(hidden: Tensor, prompts: Tensor | undefined, signal?: AbortSignal): Promise<Tensor> {
     const either = [this.#signal, signal].filter((each) => each !== undefined)
     return this.#layers.forward(hidden, { ...this.#options(prompts), signal: AbortSignal.any(either) })
   }
 
+  /** As `forward`, with what is kept for gradients. */
   pass(hidden: Tensor, prompts: Tensor | undefined): Promise<BlocksPass> {
     return this.#layers.pass(hidden, this.#options(prompts))
   }

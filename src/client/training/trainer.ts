@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import { type BatchModel, batchLoss, weightOf } from './batch-loss.ts'
+import { BatchLosses, type BatchModel, weightOf } from './batch-loss.ts'
 import type { Example } from './data/dataset.ts'
 import { type Trained, parametersOf } from './methods/trained.ts'
 import { clipGradients } from './optimizers/clip.ts'
@@ -25,12 +25,12 @@ export interface MeanLoss {
 /** Makes optimizer steps out of examples. */
 export class Trainer {
   readonly optimizer: Optimizer
-  readonly #model: BatchModel
+  readonly #losses: BatchLosses
   readonly #trained: Trained
 
   /** Throws `USAGE` for options that cannot be. */
   constructor(model: BatchModel, trained: Trained, options: OptimizerOptions | undefined) {
-    this.#model = model
+    this.#losses = new BatchLosses(model, trained)
     this.#trained = trained
     this.optimizer = new Optimizer(parametersOf(trained), options)
   }
@@ -49,7 +49,7 @@ export class Trainer {
     let loss = 0
     for (const batch of batches) {
       using tape = new Tape()
-      const { sum } = await batchLoss(tape, this.#model, this.#trained, batch)
+      const { sum } = await this.#losses.of(tape, batch)
       loss += sum.values[0]! / weight
       await tape.backward(sum, 1 / weight)
     }
@@ -63,28 +63,20 @@ export class Trainer {
     return { loss, gradientNorm }
   }
 
-  /** The mean loss over examples, which are computed in batches of similar lengths. */
+  /**
+   * The mean loss over examples, which are computed in batches of similar lengths. Throws what computing it throws, or
+   * the signal's reason.
+   */
   async evaluate(examples: readonly Example[], batchSize: number, signal?: AbortSignal): Promise<MeanLoss> {
-    return meanLoss(this.#model, this.#trained, examples, batchSize, signal)
+    const sorted = examples.toSorted((a, b) => b.ids.length - a.ids.length)
+    let [sum, weight] = [0, 0]
+    for (let at = 0; at < sorted.length; at += batchSize) {
+      signal?.throwIfAborted()
+      using tape = new Tape({ records: false })
+      const batch = await this.#losses.of(tape, sorted.slice(at, at + batchSize), signal)
+      sum += batch.sum.values[0]!
+      weight += batch.weight
+    }
+    return { loss: sum / weight, weight }
   }
-}
-
-/** The mean loss over examples. Throws what computing it throws, or the signal's reason. */
-export async function meanLoss(
-  model: BatchModel,
-  trained: Trained,
-  examples: readonly Example[],
-  batchSize: number,
-  signal?: AbortSignal,
-): Promise<MeanLoss> {
-  const sorted = examples.toSorted((a, b) => b.ids.length - a.ids.length)
-  let [sum, weight] = [0, 0]
-  for (let at = 0; at < sorted.length; at += batchSize) {
-    signal?.throwIfAborted()
-    using tape = new Tape({ records: false })
-    const batch = await batchLoss(tape, model, trained, sorted.slice(at, at + batchSize), signal)
-    sum += batch.sum.values[0]!
-    weight += batch.weight
-  }
-  return { loss: sum / weight, weight }
 }

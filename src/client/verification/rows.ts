@@ -22,6 +22,7 @@ export interface VerifyRow {
   readonly reason?: string | undefined
 }
 
+/** A comparison, without where it was made. */
 export type Outcome = Omit<VerifyRow, 'cut' | 'path'>
 
 /** Compares values, which servers computed in `dtype`, with a reference of as many elements. */
@@ -60,6 +61,7 @@ export function compareGradients(name: string, values: Float32Array, reference: 
   return outcome.maxAbs === null ? outcome : { ...outcome, tolerance, ok: outcome.maxAbs <= tolerance }
 }
 
+/** As `compare`, for tensors. */
 export function compareTensors(name: string, values: Tensor, reference: Tensor, dtype?: FloatDType): Outcome {
   return compare(name, asFloat32(values), asFloat32(reference), dtype)
 }

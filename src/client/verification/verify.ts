@@ -30,6 +30,15 @@ export interface PartitionOptions {
   readonly dtype?: FloatDType | undefined
 }
 
+/** What is compared with what: the model's swarm, cut at some blocks, with a file's results. */
+interface Comparison {
+  readonly model: AutoDistributedModelForCausalLM
+  readonly golden: Golden
+  readonly cuts: readonly number[]
+  /** What the servers compute in. */
+  readonly dtype: FloatDType
+}
+
 /**
  * Compares what a model's swarm computes with a reference while the chain of servers is cut at `cuts`. Yields a row for
  * each comparison as it is made; failures are rows, too. Only servers compute blocks.
@@ -40,10 +49,11 @@ export async function* verifyPartition(
   cuts: readonly number[],
   { withoutGradients, dtype = 'float32' }: PartitionOptions = {},
 ): AsyncGenerator<VerifyRow> {
+  const comparison: Comparison = { model, golden, cuts, dtype }
   const cut = cuts.join(',')
   const rows = (path: string, outcomes: readonly Outcome[]): VerifyRow[] =>
     outcomes.map((outcome) => ({ cut, path, ...outcome }))
-  yield* rows('forward', await attempt('forward', () => checkForward(model, golden, cuts, dtype)))
+  yield* rows('forward', await attempt('forward', () => checkForward(comparison)))
   if (withoutGradients === undefined)
     yield* rows('backward', await attempt('backward', () => checkGradients(model, golden, cuts)))
   else
@@ -58,7 +68,7 @@ export async function* verifyPartition(
   const prompt = Math.max(0, ...prompts.map(({ length }) => length))
   for (const chunk of [prompt, ...CHUNKS.filter((size) => size < prompt)]) {
     const path = chunk === prompt ? 'inference, prompt in one piece' : `inference, prompt in pieces of ${chunk}`
-    yield* rows(path, await attempt('inference', () => checkInference(model, golden, cuts, chunk, dtype)))
+    yield* rows(path, await attempt('inference', () => checkInference(comparison, chunk)))
   }
 }
 
@@ -88,12 +98,7 @@ async function attempt(what: string, check: () => Promise<Outcome[]>): Promise<O
   }
 }
 
-async function checkForward(
-  model: AutoDistributedModelForCausalLM,
-  golden: Golden,
-  cuts: readonly number[],
-  dtype: FloatDType,
-): Promise<Outcome[]> {
+async function checkForward({ model, golden, cuts, dtype }: Comparison): Promise<Outcome[]> {
   const { inputIds, tensors } = golden
   const [rows, tokens] = [inputIds.length, inputIds[0]?.length ?? 0]
   if (rows === 0) return []
@@ -138,20 +143,15 @@ function meanLoss(logits: Tensor, inputIds: readonly (readonly number[])[]): num
   return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
 }
 
-/** Runs all texts of the file at once, so that their steps share device runs. */
-async function checkInference(
-  model: AutoDistributedModelForCausalLM,
-  golden: Golden,
-  cuts: readonly number[],
-  chunk: number,
-  dtype: FloatDType,
-): Promise<Outcome[]> {
+/** Feeds prompts in pieces of `chunk` tokens. Runs all texts of the file at once: their steps share device runs. */
+async function checkInference(comparison: Comparison, chunk: number): Promise<Outcome[]> {
+  const { model, golden, dtype } = comparison
   const prompts = promptsOf(model, golden)
   const run = (wanted: Golden['inputIds'], given?: Tensor) =>
-    Promise.all(wanted.map((ids) => runPrompt(model, ids, cuts, chunk, given)))
+    Promise.all(wanted.map((ids) => runPrompt(comparison, ids, chunk, given)))
   const sequences = run(comparedSequences(model, golden))
   const prompted = run(prompts === undefined ? [] : golden.inputIds, prompts)
-  const texts = golden.greedy.map((text) => checkGreedy(model, text, cuts, chunk, dtype))
+  const texts = golden.greedy.map((text) => checkGreedy(comparison, text, chunk))
   const [outputs, promptedOutputs, compared] = await Promise.all([sequences, prompted, Promise.all(texts)])
   const outcomes: Outcome[] = []
   const wanted = golden.tensors.get(PROMPTED)
@@ -186,9 +186,8 @@ function comparedSequences(model: AutoDistributedModelForCausalLM, { inputIds, t
 }
 
 async function runPrompt(
-  model: AutoDistributedModelForCausalLM,
+  { model, cuts }: Comparison,
   ids: readonly number[],
-  cuts: readonly number[],
   chunk: number,
   prompts?: Tensor,
 ): Promise<{ hidden: Float32Array; logits: Float32Array }> {
@@ -201,13 +200,7 @@ async function runPrompt(
   }
 }
 
-async function checkGreedy(
-  model: AutoDistributedModelForCausalLM,
-  text: GreedyCase,
-  cuts: readonly number[],
-  chunk: number,
-  dtype: FloatDType,
-): Promise<Outcome[]> {
+async function checkGreedy({ model, cuts, dtype }: Comparison, text: GreedyCase, chunk: number): Promise<Outcome[]> {
   const { vocabSize } = model.checkpoint.config
   const ids = text.ids.slice(0, text.promptLength)
   const logprobs: number[] = []

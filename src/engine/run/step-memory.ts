@@ -1,6 +1,7 @@
 import type { Pointer } from '../../runtime/library.ts'
-import type { DeviceHeap, Staging } from '../../runtime/memory.ts'
+import type { DeviceHeap } from '../../runtime/memory.ts'
 import type { RowBatch } from './row-batch.ts'
+import { StagedMemory } from './staged-memory.ts'
 
 /** Tensors begin at multiples of this. */
 const ALIGNMENT = 256
@@ -10,49 +11,44 @@ const ALIGNMENT = 256
  * step's inputs are one copy, its outputs another, and nothing waits for the device but these and the run.
  */
 export class StepMemory {
-  readonly #heap: DeviceHeap
   readonly #hiddenBytes: number
   readonly #maxTokens: number
   readonly #inputBytes: number
-  /** Where inputs are put together for the copy; outputs come back there, too. */
-  readonly #staging: Staging
   readonly #hiddenOffset: number
   readonly #positionsOffset: number
-  readonly #device: Pointer
+  readonly #memory: StagedMemory
 
   /**
    * For steps of up to `maxTokens` tokens, over all rows, whose hidden states take `hiddenBytes` each. Throws
    * `RUNTIME_MEMORY`.
    */
   constructor(heap: DeviceHeap, maxTokens: number, hiddenBytes: number) {
-    this.#heap = heap
     this.#hiddenBytes = hiddenBytes
     this.#maxTokens = maxTokens
     this.#positionsOffset = aligned(maxTokens * Int32Array.BYTES_PER_ELEMENT)
     this.#hiddenOffset = this.#positionsOffset + aligned(maxTokens * BigInt64Array.BYTES_PER_ELEMENT)
     this.#inputBytes = this.#hiddenOffset + aligned(maxTokens * hiddenBytes)
-    this.#device = heap.allocate(this.#inputBytes + aligned(maxTokens * hiddenBytes))
-    this.#staging = heap.staging(this.#inputBytes)
+    this.#memory = new StagedMemory(heap, this.#inputBytes + aligned(maxTokens * hiddenBytes), this.#inputBytes)
   }
 
   /** int32 [rows] */
   get lengths(): Pointer {
-    return this.#device
+    return this.#memory.device
   }
 
   /** int64 [rows, tokens] */
   get positions(): Pointer {
-    return this.#device + BigInt(this.#positionsOffset)
+    return this.#memory.device + BigInt(this.#positionsOffset)
   }
 
   /** [rows, tokens, hidden] */
   get input(): Pointer {
-    return this.#device + BigInt(this.#hiddenOffset)
+    return this.#memory.device + BigInt(this.#hiddenOffset)
   }
 
   /** [rows, tokens, hidden] */
   get output(): Pointer {
-    return this.#device + BigInt(this.#inputBytes)
+    return this.#memory.device + BigInt(this.#inputBytes)
   }
 
   /** Brings a batch's inputs to the device. Throws `RangeError` for one of more tokens than there is room for. */
@@ -60,23 +56,22 @@ export class StepMemory {
     const count = pastLengths.length * tokens
     if (count > this.#maxTokens)
       throw new RangeError(`a step of ${count} tokens is larger than the ${this.#maxTokens} that were declared`)
-    const { bytes } = this.#staging
+    const { bytes } = this.#memory
     const { buffer, byteOffset } = bytes
     new Int32Array(buffer, byteOffset, pastLengths.length).set(pastLengths.map((past) => past + tokens - 1))
     const positions = new BigInt64Array(buffer, byteOffset + this.#positionsOffset, count)
     for (let i = 0; i < count; i++) positions[i] = BigInt(pastLengths[Math.floor(i / tokens)]! + (i % tokens))
     bytes.set(input, this.#hiddenOffset)
-    this.#staging.write(this.#device, this.#hiddenOffset + count * this.#hiddenBytes)
+    this.#memory.write(this.#hiddenOffset + count * this.#hiddenBytes)
   }
 
+  /** Fetches the output of a step into `output`. */
   read(output: Uint8Array): void {
-    this.#staging.read(this.output, output.byteLength)
-    output.set(this.#staging.bytes.subarray(0, output.byteLength))
+    output.set(this.#memory.read(this.output, output.byteLength))
   }
 
   release(): void {
-    this.#staging.release()
-    this.#heap.free(this.#device)
+    this.#memory.release()
   }
 }
 

@@ -28,6 +28,7 @@ export class Arrangement {
     return this.throughputs.bottleneck
   }
 
+  /** Moves a server's span to begin at block `start`. */
   move(server: number, start: number): void {
     this.lift(server)
     this.put(server, start)
@@ -38,6 +39,7 @@ export class Arrangement {
     this.throughputs.remove(this.servers[server]!, this.starts[server]!)
   }
 
+  /** Puts a server that was taken out at block `start`. */
   put(server: number, start: number): void {
     this.throughputs.add(this.servers[server]!, start)
     this.starts[server] = start

@@ -20,6 +20,7 @@ export class BlockThroughputs {
     return this.#tokensPerSecond.length
   }
 
+  /** The throughput of a block, in tokens per second. */
   at(block: number): number {
     return this.#tokensPerSecond[block]!
   }
@@ -39,6 +40,7 @@ export class BlockThroughputs {
     return this.#numHolders.subarray(start, start + server.length).includes(1)
   }
 
+  /** Adds a server whose span begins at block `start`. */
   add(server: Server, start: number): void {
     for (let block = start; block < start + server.length; block++) {
       this.#tokensPerSecond[block]! += server.throughput
@@ -46,6 +48,7 @@ export class BlockThroughputs {
     }
   }
 
+  /** Takes out a server whose span begins at block `start`. */
   remove(server: Server, start: number): void {
     for (let block = start; block < start + server.length; block++) {
       this.#numHolders[block]! -= 1

@@ -48,6 +48,7 @@ export class PushSource {
     this.#streams.add(stream)
   }
 
+  /** Takes an admitted stream that has ended; what came on it still counts. */
   remove(stream: ServedStream<'push'>): void {
     if (this.#streams.delete(stream)) this.#formerBytes += stream.bytesRead
   }

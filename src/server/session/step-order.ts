@@ -30,6 +30,7 @@ export class StepOrder {
     return this.#completed
   }
 
+  /** Whether a step's number cannot be an honest one. */
   isTooFarAhead({ epoch, step }: StepNumber): boolean {
     return epoch > this.#epoch + MAX_JUMP || step > this.#received + MAX_JUMP
   }
@@ -39,10 +40,12 @@ export class StepOrder {
     return epoch < this.#epoch || (epoch === this.#epoch && step <= this.#completed)
   }
 
+  /** Notes that a step has come. */
   receive(step: number): void {
     this.#received = Math.max(this.#received, step)
   }
 
+  /** Notes that a step was computed. */
   complete({ epoch, step }: StepNumber): void {
     this.#epoch = epoch
     this.#completed = step

@@ -21,6 +21,7 @@ interface Layout {
 /** A decoded message; its tensors have dtype and shape but no data yet. */
 export type Decoded = Record<string, unknown> & AnyMessage
 
+/** A tensor that a header announces; its bytes are in the payload. */
 export interface IncomingTensor {
   readonly name: string
   readonly tensor: Activations

@@ -58,6 +58,7 @@ export class FrameInbox<M extends AnyMessage> {
     return this.#ended !== undefined
   }
 
+  /** Hands on a message that has arrived, or keeps it. */
   deliver(item: Item<M>): void {
     if (this.#listener !== undefined) return handTo(this.#listener, item)
     const waiter = this.#waiters.shift()
@@ -85,6 +86,7 @@ export class FrameInbox<M extends AnyMessage> {
     if (this.#ended !== undefined) listener.onEnd(this.#ended.error)
   }
 
+  /** The next message, or null after the end. Throws as `FrameStream.receive`. */
   async receive({ signal, timeoutMs }: ReceiveOptions = {}): Promise<M | null> {
     if (this.#listener !== undefined)
       throw new SwarmError('SWARM_STATE', 'the stream has a listener; receive() is not for it')

@@ -245,6 +245,7 @@ export type Request<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['requests']>
 /** A message that the serving side may send. */
 export type Answer<R extends Rpc> = MessageOf<(typeof MESSAGES)[R]['answers']>
 
+/** A message that every stream may carry: its end, or an error. */
 export type CommonMessage = MessageOf<typeof COMMON>
 
 /** A message of unknown kind. Its fields are numbers, texts, bytes, lists of these, and tensors. */

@@ -15,6 +15,7 @@ export function newTraffic(): RpcTraffic {
   return { framesSent: 0, framesReceived: 0, bytesSent: 0, bytesReceived: 0, refused: 0 }
 }
 
+/** Counts of all rpcs. */
 export type Traffic = Readonly<Record<Rpc, RpcTraffic>>
 
 /** Counters of every rpc, all 0. */

@@ -46,6 +46,7 @@ export class DialGuard {
     return isIP(host) === 0 || this.admitsIp(host) || this.#trusted.has(endpointOf(address))
   }
 
+  /** Whether an IP address may be dialled. */
   admitsIp(ip: string): boolean {
     return this.#classes.has(hostClass(ip))
   }

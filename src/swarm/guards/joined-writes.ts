@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
+import { sharedTurns } from '../../base/shared-turns.ts'
 import { Uint8ArrayList } from 'uint8arraylist'
 
 /** The private members through which a noise connection writes to its socket; not all connections have one. */
@@ -58,7 +59,7 @@ function holder(socket: Socket | undefined): () => void {
     if (isHeld || socket === undefined) return
     isHeld = true
     socket.cork()
-    process.nextTick(letGo)
+    sharedTurns.behind(letGo)
   }
 }
 

@@ -105,6 +105,7 @@ export class BootstrapPeers {
   }
 }
 
+/** The error of who uses a node that is not started. */
 export function notStarted(): SwarmError {
   return new SwarmError('SWARM_STATE', 'the swarm node is not started')
 }

@@ -20,7 +20,9 @@ import { guardedYamux } from '../guards/yamux.ts'
 import { MAX_RECORD_BYTES, STREAM_WINDOW_BYTES } from '../limits.ts'
 import type { RecordVerifier } from '../records/record.ts'
 
+/** What runs on libp2p. */
 export type SwarmServices = { identify: Identify; ping: Ping; dht: KadDHT; pubsub: GossipSub }
+/** libp2p with these services. */
 export type SwarmLibp2p = Libp2p<SwarmServices>
 
 /** Creates libp2p's metrics; `@libp2p/prometheus-metrics` is such a function. */

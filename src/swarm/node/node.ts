@@ -214,6 +214,7 @@ export class SwarmNode {
     if (this.#running !== undefined) await this.#rpcs.register(this.#running, rpc)
   }
 
+  /** Serves an rpc no more; open streams go on. */
   async unhandle(rpc: Rpc): Promise<void> {
     this.#rpcs.remove(rpc)
     await this.#running?.unhandle(protocolId(rpc))

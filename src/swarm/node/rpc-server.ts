@@ -45,6 +45,7 @@ export class RpcServer {
     )
   }
 
+  /** Serves an rpc once it is registered with libp2p. Throws `SWARM_STATE` if it is served already. */
   add<R extends Rpc>(rpc: R, handler: RpcHandler<R>, limits: RpcLimits): void {
     if (this.#services.has(rpc)) throw new SwarmError('SWARM_STATE', `${rpc} already has a handler`)
     // The map holds handlers of all rpcs; each handler gets streams of its own rpc only.
@@ -52,14 +53,17 @@ export class RpcServer {
     this.#services.set(rpc, { handler: stored, limits, streams: new Map() })
   }
 
+  /** Serves an rpc no more; open streams go on. */
   remove(rpc: Rpc): void {
     this.#services.delete(rpc)
   }
 
+  /** Registers all rpcs with a libp2p that was just started. */
   async registerAll(libp2p: SwarmLibp2p): Promise<void> {
     for (const rpc of this.#services.keys()) await this.register(libp2p, rpc)
   }
 
+  /** Registers an rpc with libp2p; nothing where it is not served. */
   async register(libp2p: SwarmLibp2p, rpc: Rpc): Promise<void> {
     const service = this.#services.get(rpc)
     if (service === undefined) return

@@ -1,5 +1,6 @@
 import { errorMessage } from '../../base/errors.ts'
 import { hostOf, parseAddress, type PeerTarget } from '../address.ts'
+import { shortPeer } from '../short-peer.ts'
 
 /** What the operating system calls it when an address does not answer, in words. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -12,12 +13,10 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no answer came',
 }
 
-const SHOWN_CHARS = 8
-
 /** A peer where it was looked for: by the end of its id, since all begin alike, and its hosts and ports. */
 export function peerAt({ peerId, multiaddrs }: PeerTarget): string {
   const where = multiaddrs.length === 0 ? 'without known addresses' : `at ${multiaddrs.map(placeOf).join(', ')}`
-  return `peer …${peerId.slice(-SHOWN_CHARS)} ${where}`
+  return `peer ${shortPeer(peerId)} ${where}`
 }
 
 /** Host and port of an address, e.g. `192.0.2.1 port 24640`; the address itself where it has no such form. */

@@ -4,6 +4,7 @@ import { isTcpAddress } from '../address.ts'
 import { SwarmError } from '../errors.ts'
 
 export const RECORD_STATES = ['JOINING', 'ONLINE', 'DRAINING', 'OFFLINE'] as const
+/** What a server is doing. */
 export type RecordState = (typeof RECORD_STATES)[number]
 
 /** What a server says about itself. Times are in milliseconds since 1970. */

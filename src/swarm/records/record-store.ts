@@ -51,6 +51,7 @@ export class RecordStore {
     return this.#directories.get(modelKey) ?? this.#create(modelKey)
   }
 
+  /** The opposite of `hold`. */
   release(modelKey: string, holder: object = this): void {
     const holders = this.#held.get(modelKey)
     if (holders?.delete(holder) && holders.size === 0) this.#held.delete(modelKey)

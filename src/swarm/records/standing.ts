@@ -15,6 +15,7 @@ export const STANDING = {
   own: 4,
 } as const
 
+/** One of `STANDING`. */
 export type Standing = (typeof STANDING)[keyof typeof STANDING]
 
 /** Where a record comes from. */

@@ -22,13 +22,20 @@ export interface ModelStatus {
   readonly servers: readonly ServerStatus[]
 }
 
-/** The status of one model. `silent`: servers that do not answer; `roundTrips` in milliseconds; both by peer id. */
+/** What servers answered when they were asked just now, by peer id. */
+export interface ServerAnswers {
+  /** Servers that did not answer. */
+  readonly silent?: ReadonlySet<string>
+  /** In milliseconds, of those that did. */
+  readonly roundTrips?: ReadonlyMap<string, number>
+}
+
+/** The status of one model. */
 export function modelStatus(
   modelKey: string,
   numBlocks: number,
   records: readonly ServerRecord[],
-  silent: ReadonlySet<string> = new Set(),
-  roundTrips: ReadonlyMap<string, number> = new Map(),
+  { silent = new Set(), roundTrips = new Map() }: ServerAnswers = {},
 ): ModelStatus {
   const servers = records
     .toSorted((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))

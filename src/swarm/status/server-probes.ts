@@ -41,7 +41,7 @@ export class ServerProbes {
     const silent = new Set(
       records.map(({ peerId }) => peerId).filter((peerId) => this.#silent.has(peerId) || directory.isGone(peerId)),
     )
-    return modelStatus(modelKey, numBlocks, records, silent, this.#roundTrips)
+    return modelStatus(modelKey, numBlocks, records, { silent, roundTrips: this.#roundTrips })
   }
 
   #forgetUnknown(): void {

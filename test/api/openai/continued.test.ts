@@ -14,7 +14,7 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'petals-continued-'))
   const template = join(folder, 'template.jinja')
   await writeFile(template, TEMPLATE)
-  api = await startTestApi({}, { template, spans: [[0, 8]] })
+  api = await startTestApi({}, { template })
 })
 after(async () => {
   await api.stop()

@@ -11,7 +11,10 @@ const ADA = recordOf('ada-peer', { start: 0, end: 4, publicName: 'ada', throughp
 const BERT = recordOf('bert-peer', { start: 2, end: 6, publicName: 'bert', throughput: 50 })
 
 function look(records: readonly ServerRecord[], silent: readonly string[] = []): ModelSnapshot {
-  const status = modelStatus('key', 6, records, new Set(silent), new Map([['ada-peer', 4.56]]))
+  const status = modelStatus('key', 6, records, {
+    silent: new Set(silent),
+    roundTrips: new Map([['ada-peer', 4.56]]),
+  })
   return modelSnapshot({ id: 'demo', status, ownPeerId: 'bert-peer', avoided: new Set(['ada-peer']) })
 }
 

@@ -81,6 +81,7 @@ export type ModelType = keyof typeof MODEL_TYPES
 
 export const MODEL_TYPE_NAMES: readonly string[] = Object.keys(MODEL_TYPES)
 
+/** Whether a `model_type` is one that is supported. */
 export function isModelType(name: string): name is ModelType {
   return Object.hasOwn(MODEL_TYPES, name)
 }

@@ -29,6 +29,7 @@ export class Hasher {
   }
 }
 
+/** The error of a thread that cannot hash. */
 export function checksumError(reason: string): HubError {
   return new HubError('HUB_FOLDER', `a checksum could not be computed: ${reason}`)
 }

@@ -16,6 +16,7 @@ export class StandardCache {
     this.folder = join(cacheFolder, repoFolderName(repo))
   }
 
+  /** The folder of a commit's files. */
   snapshot(commit: string): string {
     return join(this.folder, 'snapshots', commit)
   }
@@ -26,6 +27,7 @@ export class StandardCache {
     return isCommit(text.trim()) ? text.trim() : undefined
   }
 
+  /** Notes the commit that a branch or tag is at. */
   async writeRef(revision: string, commit: string): Promise<void> {
     if ((await this.readRef(revision)) === commit) return
     await writeByRename(join(this.folder, 'refs', ...revision.split('/')), commit)

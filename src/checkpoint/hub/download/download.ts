@@ -185,7 +185,7 @@ async function fetchPieces(
   await forEachParallel(runs, runs.length, signal, (run, signal) =>
     limit(() => {
       signal.throwIfAborted()
-      return transferRun(client, file, run, folder, { signal, onBytes, onPiece })
+      return transferRun(client, { file, run, folder }, { signal, onBytes, onPiece })
     }),
   )
 }

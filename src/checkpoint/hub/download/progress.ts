@@ -31,6 +31,7 @@ export class ProgressMeter {
     this.#tell(file)
   }
 
+  /** Counts bytes that have just come. */
   downloaded(file: string, bytes: number): void {
     this.#downloadedBytes += bytes
     this.found(file, bytes)

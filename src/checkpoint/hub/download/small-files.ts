@@ -22,6 +22,12 @@ const MAX_BYTES = 100e6
 
 const CONCURRENCY = 8
 
+/** Where files come from, and where they go. */
+export interface SmallFilesModules {
+  readonly client: HubClient
+  readonly cache: StandardCache
+}
+
 /** Which files to fetch, and how large each may be. */
 export interface FileChoice {
   readonly wanted: (name: string) => boolean
@@ -38,8 +44,7 @@ const OF_MODELS: FileChoice = {
  * small files of a model.
  */
 export async function fetchSmallFiles(
-  client: HubClient,
-  cache: StandardCache,
+  { client, cache }: SmallFilesModules,
   model: { repo: string; commit: string; files: readonly string[] },
   options: DownloadOptions,
   { wanted, maxBytes }: FileChoice = OF_MODELS,

@@ -4,6 +4,13 @@ import type { HubClient, RemoteFile } from '../remote/client.ts'
 import type { PartFolder } from '../cache/part-folder.ts'
 import type { Piece, Run } from '../remote/ranges.ts'
 
+/** A run of bytes of a file on the hub, and the folder of its parts here. */
+export interface Transfer {
+  readonly file: RemoteFile
+  readonly run: Run
+  readonly folder: PartFolder
+}
+
 /** What `transferRun` reports, and the signal that ends it. */
 export interface TransferHooks {
   readonly signal: AbortSignal
@@ -25,9 +32,7 @@ const FLAGS = constants.O_WRONLY | constants.O_CREAT | (constants.O_NOFOLLOW ?? 
  */
 export async function transferRun(
   client: HubClient,
-  file: RemoteFile,
-  run: Run,
-  folder: PartFolder,
+  { file, run, folder }: Transfer,
   hooks: TransferHooks,
 ): Promise<void> {
   await mkdir(folder.folder, { recursive: true })

@@ -9,6 +9,7 @@ const MAX_DELAY_MS = 10_000
 /** If the server asks for a longer pause than this, the error goes to the user, who can come back later. */
 const MAX_RETRY_AFTER_MS = 60_000
 
+/** Called with each failure after which there is another attempt. */
 export type RetryListener = (error: HubError) => void
 
 /** Decides whether a piece of work is tried again after a failure, and waits before the next attempt. */

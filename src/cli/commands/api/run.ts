@@ -45,7 +45,7 @@ async function start(values: ApiValues, logger: Logger, cleanup: Cleanup, signal
   const node = await startClientNode(values, logger, cleanup, { metrics: libp2pMetrics(registry), tracing })
   registerSwarmMetrics(registry, node)
   for (const source of values.model.length > 0 ? values.model : [BUNDLED_MODEL]) {
-    const model = await openClient({ ...values, model: source }, logger, cleanup, signal, node)
+    const model = await openClient({ ...values, model: source }, { logger, cleanup, signal, node })
     const served = await ServedModel.open(model, source, values)
     cleanup.add(() => served.close())
     api.catalog.add(served)

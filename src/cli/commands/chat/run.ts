@@ -33,7 +33,8 @@ export async function runChat(values: ChatValues, { shutdown }: CommandContext):
 
 async function chat(values: ChatValues, cleanup: Cleanup, shutdown: Shutdown): Promise<void> {
   const { template, sessionTokens } = values
-  const model = await openClient(values, await createLogger(values.logLevel), cleanup, shutdown.signal)
+  const logger = await createLogger(values.logLevel)
+  const model = await openClient(values, { logger, cleanup, signal: shutdown.signal })
   const { session, eosTokenIds, stopStrings } = await openChat(model, { template, sessionTokens })
   cleanup.add(() => session.close())
   shutdown.signal.throwIfAborted()

@@ -12,14 +12,17 @@ export interface Finding {
   readonly cure?: string
 }
 
+/** What was checked is as it should be. */
 export function ok(check: string, found: string): Finding {
   return { check, verdict: 'ok', found }
 }
 
+/** What was checked works, and may deserve a look. */
 export function note(check: string, found: string, cure?: string): Finding {
   return { check, verdict: 'note', found, ...(cure !== undefined && { cure }) }
 }
 
+/** What was checked does not work. */
 export function problem(check: string, found: string, cure?: string): Finding {
   return { check, verdict: 'problem', found, ...(cure !== undefined && { cure }) }
 }

@@ -45,7 +45,8 @@ async function generate(
   cleanup: Cleanup,
   signal: AbortSignal,
 ): Promise<void> {
-  const model = await openClient(values, await createLogger(values.logLevel), cleanup, signal)
+  const logger = await createLogger(values.logLevel)
+  const model = await openClient(values, { logger, cleanup, signal })
   if (prompt === undefined) return generateBatch(values, model, signal)
   const { numBeams, numReturnSequences } = values
   checkIds(values, prompt, model.checkpoint.config.vocabSize)

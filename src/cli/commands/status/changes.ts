@@ -1,4 +1,4 @@
-import { shortPeer } from '../../terminal/short-peer.ts'
+import { shortPeer } from '../../../swarm/short-peer.ts'
 import { spanText } from '../../../base/span.ts'
 import type { ModelStatus, ServerStatus } from '../../../swarm/status/model-status.ts'
 

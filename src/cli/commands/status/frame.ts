@@ -1,6 +1,6 @@
 import { type ClockVerdict, clockText } from '../../../swarm/node/clock-votes.ts'
 import { red } from '../../terminal/red.ts'
-import { shortPeer } from '../../terminal/short-peer.ts'
+import { shortPeer } from '../../../swarm/short-peer.ts'
 import { spanText } from '../../../base/span.ts'
 import type { ModelStatus, ServerStatus } from '../../../swarm/status/model-status.ts'
 

@@ -33,6 +33,7 @@ export class Curve {
     return this.#points.some(({ evalLoss }) => evalLoss !== undefined)
   }
 
+  /** Adds a point to the table on disk. */
   async add(point: CurvePoint): Promise<void> {
     this.#points.push(point)
     await onDisk(this.#folder, () => appendFile(this.#csv, `${lineOf(point)}\n`))

@@ -1,4 +1,4 @@
-import { shortPeer } from '../../terminal/short-peer.ts'
+import { shortPeer } from '../../../swarm/short-peer.ts'
 import { describeWaiting } from '../../terminal/text-printer.ts'
 import { AutoDistributedModelForCausalLM } from '../../../client/model/model.ts'
 import type { RouteHop } from '../../../client/session/server/route-hop.ts'

@@ -14,6 +14,7 @@ export class VerifyTable {
     this.#out = out
   }
 
+  /** Writes a row, under the heading of its cut. */
   add({ cut, path, tensor, maxAbs, tolerance, toleranceFor, ok, reason }: VerifyRow): void {
     if (cut !== this.#cut) {
       this.#cut = cut
@@ -31,6 +32,7 @@ export class VerifyTable {
     this.#out.write(`  ${columns.join('')}${reason === undefined ? '' : `  ${reason}`}\n`)
   }
 
+  /** Writes what came of all rows. */
   finish(rows: readonly VerifyRow[]): void {
     const count = (wanted: boolean | null): number => rows.filter(({ ok }) => ok === wanted).length
     this.#out.write('\n')

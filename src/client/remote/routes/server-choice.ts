@@ -47,6 +47,7 @@ export class ServerChoice {
     this.#checkpointDType = checkpointDType
   }
 
+  /** The servers that may be used. */
   among(records: readonly ServerRecord[]): readonly ServerRecord[] {
     return records.filter((record) => this.#isNamed(record) && this.#computesAsAsked(record))
   }

@@ -29,6 +29,7 @@ export class LinkMeter {
     this.#rttMs = rttMs
   }
 
+  /** What is known of the link to a peer now. */
   of(peerId: string, now = performance.now()): LinkState {
     return { rttMs: this.#recentRtt(peerId, now), bytesPerSecond: this.#rates.get(peerId) }
   }

@@ -166,6 +166,7 @@ export class Chain {
     this.#connected = true
   }
 
+  /** The place of a session in the chain; -1 if it is no part of it. */
   indexOf(remote: RemoteSession): number {
     return this.#links.findIndex((link) => link.remote === remote)
   }

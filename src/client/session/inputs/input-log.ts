@@ -56,6 +56,7 @@ export class InputLog implements SpanInputs {
     this.#memory.shrink()
   }
 
+  /** Forgets the inputs from `position` on. */
   truncate(position: number): void {
     this.#until = Math.min(this.#until, position)
     for (const chunk of this.#chunks.splice(Math.ceil(this.#until / CHUNK_TOKENS))) this.#leave(chunk)

@@ -28,6 +28,7 @@ export class ReplayMemory {
     this.#bytes += bytes
   }
 
+  /** Counts bytes that a log holds no more. */
   give(bytes: number): void {
     this.#bytes -= bytes
   }

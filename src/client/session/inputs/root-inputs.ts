@@ -51,12 +51,14 @@ export class RootInputs implements SpanInputs {
     }
   }
 
+  /** Forgets the inputs from `position` on. */
   truncate(position: number): void {
     while ((this.#parts.at(-1)?.position ?? -1) >= position) this.#parts.pop()
     const last = this.#parts.pop()
     if (last !== undefined) this.#parts.push(last.until <= position ? last : cut(last, position))
   }
 
+  /** Forgets everything. */
   drop(): void {
     this.#parts = []
   }

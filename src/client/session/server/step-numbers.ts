@@ -21,6 +21,7 @@ export class StepNumbers {
     return ++this.#last
   }
 
+  /** Begins a new epoch; returns its number. */
   beginEpoch(): number {
     return ++this.#epoch
   }

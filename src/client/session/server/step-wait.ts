@@ -117,6 +117,7 @@ export class StepWait {
     return undefined
   }
 
+  /** The step has failed. */
   fail(error: Error): void {
     this.#settled = true
     this.#reject(error)

@@ -46,10 +46,12 @@ export class CopyPuller {
     this.#source = source
   }
 
+  /** A step has begun: nothing is pulled while it is under way. */
   stepBegan(): void {
     this.#isStepping = true
   }
 
+  /** A step has ended: what is due is pulled. */
   stepEnded(): void {
     this.#isStepping = false
     if (this.#isDue) void this.#pull()

@@ -8,6 +8,7 @@ interface Stretch {
   readonly until: number
 }
 
+/** What conversations are encoded with. */
 export interface ChatEncoding {
   readonly template: ChatTemplate
   readonly tokenizer: DataTokenizer

@@ -4,7 +4,7 @@ import type { PeerTarget } from '../../../../swarm/address.ts'
 import { clockText, MAX_CLOCK_OFFSET_MS } from '../../../../swarm/node/clock-votes.ts'
 import { announcedPort, type ContactAnswer, askContact } from '../../../../swarm/node/contact.ts'
 import type { SwarmNode } from '../../../../swarm/node/node.ts'
-import { shortPeer } from '../../../terminal/short-peer.ts'
+import { shortPeer } from '../../../../swarm/short-peer.ts'
 import { type Finding, note, ok, problem } from '../finding.ts'
 
 /**
