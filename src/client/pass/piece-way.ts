@@ -3,7 +3,13 @@ import { type Tensor, sliceRows } from '../../tensor/tensor.ts'
 import type { RouteFinder } from '../remote/routes/candidates.ts'
 import type { RouteRequest, RouteSpan } from '../remote/routes/route-request.ts'
 import { findRouteAround } from '../remote/routes/routing.ts'
-import { BACKWARD_FORWARDS, type StepSize, allowedStepMs, expectedStepSeconds } from '../remote/steps/step-time.ts'
+import {
+  BACKWARD_FORWARDS,
+  type StepSize,
+  allowedStepMs,
+  attentionShare,
+  expectedStepSeconds,
+} from '../remote/steps/step-time.ts'
 import { UNKNOWN_BLOCK_SECONDS } from '../remote/seen/unknown.ts'
 import type { Turn } from './lanes.ts'
 import type { PassAccess } from './pass-access.ts'
@@ -254,7 +260,9 @@ export class PieceWay {
 }
 
 function sizeOf({ shape, data }: Tensor, direction: Direction): StepSize & { readonly forwards: number } {
-  const tokens = shape[0]! * shape[1]!
+  const [batch = 0, length = 0, width = 0] = shape
+  const tokens = batch * length
+  const attention = attentionShare({ position: 0, tokens: length }, width)
   const [forwards, carries] = direction === 'forward' ? [1, FORWARD_CARRIES] : [BACKWARD_FORWARDS, BACKWARD_CARRIES]
-  return { tokens, rowBytes: data.byteLength / tokens, forwards, carries }
+  return { tokens, rowBytes: data.byteLength / tokens, attention, forwards, carries }
 }

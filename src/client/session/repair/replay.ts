@@ -3,7 +3,7 @@ import { RemoteError } from '../../../swarm/frames/remote-error.ts'
 import { type Activations, concatRows } from '../../../tensor/activations.ts'
 import { type Tensor, sliceRows } from '../../../tensor/tensor.ts'
 import type { Chain } from '../chain/chain.ts'
-import type { StepSize } from '../../remote/steps/step-time.ts'
+import { type StepSize, attentionShare } from '../../remote/steps/step-time.ts'
 import { wrongAnswer } from '../../remote/wrong-answer.ts'
 import type { Link } from '../server/link.ts'
 import type { RemoteSession } from '../server/remote-session.ts'
@@ -144,7 +144,8 @@ async function runPieces(
       hidden,
       rows,
     })
-    const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes })
+    const attention = attentionShare({ position: from + done, tokens: until - done }, inputs.shape[1]!)
+    const limitMs = context.allowedMs(remote, { tokens: until - done, rowBytes, attention })
     const made = await orGiveUp(remote, whileAlive(step.output, remote, context.watchdog, limitMs))
     if (made !== undefined) outputs.push(made)
   }

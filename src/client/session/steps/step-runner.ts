@@ -13,7 +13,7 @@ import { StepNumbers } from '../server/step-numbers.ts'
 import { type Piece, StepWait, piecesOf } from '../server/step-wait.ts'
 import { type WatchdogOptions, watchLateStep } from '../server/watchdog.ts'
 import { pieceTokens } from '../../remote/steps/piece-size.ts'
-import { allowedStepMs, expectedStepSeconds } from '../../remote/steps/step-time.ts'
+import { type StepSize, allowedStepMs, attentionShare, expectedStepSeconds } from '../../remote/steps/step-time.ts'
 import { wrongAnswer } from '../../remote/wrong-answer.ts'
 import type { SwarmAccess } from '../../remote/swarm-access.ts'
 
@@ -76,15 +76,15 @@ export class StepRunner {
       void links[last]!.remote.send({ kind: 'ack', until: next.inputs.until })
       input = await next.remote.form.passOn(input)
     }
-    this.#observe(sent, performance.now() - began)
+    this.#observe(position, sent, performance.now() - began)
     return input
   }
 
   /** Compares what a decode step took with what the records of its servers let expect. */
-  #observe({ shape, data }: Activations, ms: number): void {
+  #observe(position: number, hidden: Activations, ms: number): void {
     const spans = this.chain.links.map(({ remote }) => remote.span)
-    if (shape[0] !== 1) return
-    const expected = expectedStepSeconds(spans, { tokens: 1, rowBytes: data.byteLength }, this.#swarm.links)
+    if (hidden.shape[0] !== 1) return
+    const expected = expectedStepSeconds(spans, sizeOf(hidden, position, 1), this.#swarm.links)
     if (expected !== undefined)
       this.#swarm.observed?.took(
         spans.map(({ server }) => server.peerId),
@@ -109,7 +109,7 @@ export class StepRunner {
     if (signal?.aborted) abort()
     signal?.addEventListener('abort', abort)
     try {
-      this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, rowBytesOf(pieces[0]!.hidden)))
+      this.#late.set(this.#watchdog.lateMs, () => void this.#watch(wait, remotes, pieces[0]!))
       this.#send(wait, remotes[0]!, pieces).catch((error: Error) => wait.fail(error))
       return await wait.output
     } finally {
@@ -135,8 +135,8 @@ export class StepRunner {
     }
   }
 
-  #watch(wait: StepWait, remotes: readonly RemoteSession[], rowBytes: number): Promise<void> {
-    const size = { tokens: wait.tokens, rowBytes }
+  #watch(wait: StepWait, remotes: readonly RemoteSession[], { hidden, position }: Piece): Promise<void> {
+    const size = sizeOf(hidden, position, wait.tokens)
     const spans = remotes.map(({ span }) => span)
     const allowedMs = allowedStepMs(spans, size, this.#swarm.links, this.#watchdog)
     const onLinkFailed = (before: RemoteSession, after: RemoteSession) =>
@@ -218,6 +218,11 @@ export class StepAbortedError extends PetalsError {
 interface Fault {
   readonly code: string
   readonly message: string
+}
+
+/** What a step of so many tokens costs whose first ones are `hidden`, behind `position` others. */
+function sizeOf(hidden: Activations, position: number, tokens: number): StepSize {
+  return { tokens, rowBytes: rowBytesOf(hidden), attention: attentionShare({ position, tokens }, hidden.shape[1]!) }
 }
 
 function rowBytesOf({ shape, data }: Activations): number {

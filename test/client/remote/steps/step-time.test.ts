@@ -2,7 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LinkMeter } from '../../../../src/client/remote/seen/link-meter.ts'
 import { Slowdowns } from '../../../../src/client/remote/seen/slowdowns.ts'
-import { BACKWARD_FORWARDS, allowedStepMs, expectedStepSeconds } from '../../../../src/client/remote/steps/step-time.ts'
+import {
+  BACKWARD_FORWARDS,
+  allowedStepMs,
+  attentionShare,
+  expectedStepSeconds,
+} from '../../../../src/client/remote/steps/step-time.ts'
 import { recordOf } from '../../../swarm/kit.ts'
 
 const BOUNDS = { minStepMs: 1000, stepTimeoutMs: 100_000 }
@@ -30,6 +35,13 @@ test('a backward pass is given the time of three forward passes, and of what is 
   const links = new LinkMeter(() => 100)
   const size = { tokens: 200, rowBytes: 1000, forwards: BACKWARD_FORWARDS, carries: 3, secondsAhead: 4 }
   assert.equal(expectedStepSeconds([spanOf({})], size, links)?.toFixed(3), (6 + 0.5 + 0.048 + 0.1 + 4).toFixed(3))
+})
+
+test("a long sequence is given time for its attention, which its server's figures say nothing of", () => {
+  const links = new LinkMeter(() => 100)
+  const size = { tokens: 200, rowBytes: 1000, attention: attentionShare({ position: 3740, tokens: 200 }, 256) }
+  assert.equal(size.attention, 2.5)
+  assert.equal(expectedStepSeconds([spanOf({})], size, links)?.toFixed(3), (3.5 * 2 + 0.5 + 0.032 + 0.1).toFixed(3))
 })
 
 test('short messages say nothing of a rate', () => {
