@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { type Adapter, openAdapter } from '../../../src/checkpoint/adapter/adapter.ts'
 import { counting, temporaryFolder, writeSafetensors } from '../write.ts'
 
-const FIXTURE = join(import.meta.dirname, '../fixtures-adapters/llama-patterns')
+const FIXTURE = join(import.meta.dirname, '../../fixtures-adapters/llama-patterns')
 
 async function withConfig(context: TestContext, changes: object): Promise<Adapter> {
   const folder = await temporaryFolder(context)

@@ -52,16 +52,17 @@ const OF_SOME = ['greedy_ids', 'greedy_logprobs', 'logits_with_deep_prompts']
 /** Its angles depend on length: deep prompts of a whole sequence cannot be compared with those of its pieces. */
 const LENGTH_DEPENDENT = 'llama-dynamic'
 
-/** Each shape of a family once at every cut, its variants at one. */
+/**
+ * Each shape of a family once at every cut, its variants at one. Angles that are another table only are compared with
+ * the reference where blocks are (test/families).
+ */
 const EVERY_CUT = [[1], [2], [1, 2]]
 const FIXTURES: Record<string, number[][]> = {
   'llama3-rope': EVERY_CUT,
   'llama-biases': [[1]],
   'llama-dynamic': [[1]],
   'llama-head20': [[1]],
-  'llama-linear': [[1]],
   'llama-longrope': [[1]],
-  'llama-yarn': [[1]],
   'gemma3-scaled': [[1]],
   'phi3-longrope-partial': [[1]],
   'qwen2-window': [[1]],

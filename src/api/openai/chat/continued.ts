@@ -14,7 +14,7 @@ export function checkContinued({ add_generation_prompt: begins }: ChatRequest, m
 }
 
 /** Words that no conversation has: where the template prints them, the message that is to be continued ends. */
-const END = 'petals-goes-on-from-here'
+const END = '[petals-node: the answer goes on here]'
 /** A blank behind these, which is gone where the template trims messages. */
 const BLANK = '\t'
 
