@@ -139,8 +139,8 @@ export class Scheduler {
   }
 
   /**
-   * Whether a chunk goes before the decode steps that wait: one in each turn; more only of a client that has had no more
-   * than those who wait, since each takes about as long as their step.
+   * Whether a chunk goes before the decode steps that wait: one in each turn; more only of a client that has had no
+   * more than those who wait, since each takes about as long as their step.
    */
   #goesFirst(prefill: Waiting<CacheStep>): boolean {
     if (!this.#prefillTurn.allows(this.#chunkOf(prefill))) return false
