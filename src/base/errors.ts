@@ -49,6 +49,7 @@ export function errorCode(error: unknown): string {
  */
 const TRANSIENT_CODES: ReadonlySet<string> = new Set([
   'CACHE_OUTGROWN',
+  'CHAT_PRINTER',
   'DRAINING',
   'ENGINE_CLOSED',
   'ENGINE_LOAD',

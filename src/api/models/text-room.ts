@@ -21,7 +21,7 @@ export function countedTokens({ maxTokens }: { readonly maxTokens: number }): nu
 
 /**
  * Refuses texts that cannot fit into `maxTokens` tokens, whatever their tokens are: to encode megabytes takes seconds,
- * in which nobody else's text is encoded or decoded. Throws an `ApiError`; `param` names the field.
+ * for which other long texts wait. Throws an `ApiError`; `param` names the field.
  */
 export async function checkTextRoom(
   tokenizer: Pick<Tokenizer, 'vocabulary'>,

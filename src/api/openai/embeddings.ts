@@ -31,7 +31,7 @@ export function embeddingRoute({ catalog, queue }: ApiModules): Route {
       const { dimensions = hiddenSize } = body
       if (dimensions > hiddenSize)
         throw badRequest(`dimensions: ${dimensions} are more than the model's ${hiddenSize}`, 'dimensions')
-      const inputs = await promptIdsOf(chosen.served, body.input, { param: 'input' })
+      const inputs = await promptIdsOf(chosen.served, body.input, { param: 'input', signal: exchange.signal })
       for (const ids of inputs) answerTokens(chosen.served, ids.length, { asked: 0, usual: 0, param: 'input' })
       chosen.served.requireServed()
       const { caller, signal } = exchange

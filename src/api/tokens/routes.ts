@@ -42,7 +42,7 @@ export function tokenRoutes(catalog: ModelCatalog): Route[] {
         const { tokenizer } = served.model
         if (tokenizer === undefined) throw noTokenizer(served.id)
         await checkTextRoom(tokenizer, text, { maxTokens: countedTokens(served), param })
-        const tokens = await tokenizer.encode(text, { addSpecialTokens })
+        const tokens = await tokenizer.encode(text, { addSpecialTokens, signal: exchange.signal })
         if (withStrings) await served.tokens.learn(tokens)
         exchange.sendJson(200, {
           tokens,

@@ -1,4 +1,5 @@
 import type { Worker } from 'node:worker_threads'
+import { orAborted } from '../abort.ts'
 import type { AnswerOf, ArgsOf, Calls } from './calls.ts'
 import { Thread } from './thread.ts'
 
@@ -14,13 +15,15 @@ export interface IdleThreadOptions {
 const IDLE_MS = 60_000
 
 /**
- * A thread for what is rare and takes much: a call starts it, and it ends a while after the last answer. Where it dies,
- * its calls reject, and the next one starts another.
+ * A thread for what is rare and takes much: a call starts it, and it ends a while after the last answer. Calls are
+ * handed to it one after another, so that those who leave while they wait leave it no work. Where it dies, the call
+ * rejects, and the next one starts another.
  */
 export class IdleThread<C extends Calls<C>> {
   readonly #options: IdleThreadOptions
   #thread: Thread<C> | undefined
-  #numCalls = 0
+  /** Resolves when all calls so far are over; undefined when they are. */
+  #last: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ended: Error | undefined
 
@@ -33,18 +36,30 @@ export class IdleThread<C extends Calls<C>> {
     return this.#thread !== undefined
   }
 
-  /** As `Thread.call`. */
-  async call<K extends keyof C & string>(name: K, args: ArgsOf<C[K]>): Promise<AnswerOf<C[K]>> {
-    if (this.#ended !== undefined) throw this.#ended
-    clearTimeout(this.#timer)
-    const thread = (this.#thread ??= this.#begin())
-    this.#numCalls += 1
-    try {
-      return await thread.call(name, args)
-    } finally {
-      this.#numCalls -= 1
-      if (this.#numCalls === 0) this.#endLater()
+  /**
+   * As `Thread.call`, when all calls before are over. Rejects with the signal's reason as soon as that is aborted; a
+   * call that has begun goes on to its end even so.
+   */
+  async call<K extends keyof C & string>(name: K, args: ArgsOf<C[K]>, signal?: AbortSignal): Promise<AnswerOf<C[K]>> {
+    signal?.throwIfAborted()
+    const before = this.#last
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const last = before === undefined ? promise : before.then(() => promise)
+    this.#last = last
+    const end = (): void => {
+      if (this.#last === last) this.#endLater()
+      resolve()
     }
+    try {
+      if (before !== undefined) await orAborted(before, signal)
+    } catch (error) {
+      // Those behind still wait for those before.
+      void before!.then(end)
+      throw error
+    }
+    const answer = this.#ask(name, args)
+    void answer.catch(() => undefined).finally(end)
+    return orAborted(answer, signal)
   }
 
   /** Ends the thread, and starts no other; unanswered and later calls reject with `error`. May be called again. */
@@ -52,6 +67,13 @@ export class IdleThread<C extends Calls<C>> {
     this.#ended ??= error
     clearTimeout(this.#timer)
     await this.#thread?.end(error)
+  }
+
+  async #ask<K extends keyof C & string>(name: K, args: ArgsOf<C[K]>): Promise<AnswerOf<C[K]>> {
+    if (this.#ended !== undefined) throw this.#ended
+    clearTimeout(this.#timer)
+    this.#thread ??= this.#begin()
+    return await this.#thread.call(name, args)
   }
 
   #begin(): Thread<C> {
@@ -63,7 +85,9 @@ export class IdleThread<C extends Calls<C>> {
     return thread
   }
 
+  /** No call waits any more. */
   #endLater(): void {
+    this.#last = undefined
     if (this.#ended !== undefined) return
     this.#timer = setTimeout(() => {
       const thread = this.#thread

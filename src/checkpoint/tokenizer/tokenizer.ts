@@ -16,6 +16,14 @@ import { WholeTexts } from './whole-texts.ts'
 /** A text of more characters is not encoded between others: it would hold them up for a tenth of a second or more. */
 const MAX_SHARED_CHARS = 1 << 18
 
+/** How a text is encoded. */
+export interface EncodeOptions {
+  /** Whether with the special tokens that the tokenizer puts around it, e.g. a BOS; it is so by default. */
+  readonly addSpecialTokens?: boolean
+  /** A long text is not encoded once this is aborted, unless that has begun. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * A checkpoint's tokenizer, which runs in a worker thread. Calls reject with `TOKENIZER_FAILED` if the thread fails and
  * with `TOKENIZER_CLOSED` after `close`. An idle tokenizer does not keep the process alive.
@@ -54,10 +62,11 @@ export class Tokenizer {
     this.#advances = new Advances((requests) => thread.call('advance', requests))
   }
 
-  /** The token ids of a text; by default with the special tokens that the tokenizer puts around it, e.g. a BOS. */
-  encode(text: string, options: { readonly addSpecialTokens?: boolean } = {}): Promise<number[]> {
-    const thread = text.length <= MAX_SHARED_CHARS ? this.#thread : this.#longTexts
-    return thread.call('encode', { text, addSpecialTokens: options.addSpecialTokens ?? true })
+  /** The token ids of a text. Rejects with the signal's reason for a long text that is no longer wanted. */
+  encode(text: string, { addSpecialTokens = true, signal }: EncodeOptions = {}): Promise<number[]> {
+    const asked = { text, addSpecialTokens }
+    if (text.length <= MAX_SHARED_CHARS) return this.#thread.call('encode', asked)
+    return this.#longTexts.call('encode', asked, signal)
   }
 
   /** The text of token ids; by default the texts of special tokens are included. */

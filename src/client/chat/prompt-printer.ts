@@ -1,4 +1,4 @@
-import { orAborted } from '../../base/abort.ts'
+import { PetalsError } from '../../base/errors.ts'
 import { sharedTurns } from '../../base/shared-turns.ts'
 import { startWorker } from '../../base/thread/start-worker.ts'
 import { IdleThread } from '../../base/thread/idle-thread.ts'
@@ -22,26 +22,23 @@ export interface PrinterModules {
 
 /**
  * Prints the conversations of many users: short ones at once, long ones in a thread of their own, one after another, so
- * that nobody else's text waits for them. One that is aborted while it waits is left out; what has begun goes on to its
- * end, and the next one waits for that.
+ * that nobody else's text waits for them. One that is aborted while it waits is left out.
  */
 export class PromptPrinter {
   readonly #template: ChatTemplate
   readonly #source: TemplateSource
   readonly #thread: IdleThread<PrinterCalls>
-  /** Resolved when the last of the long ones is printed. */
-  #last: Promise<void> = Promise.resolve()
 
   constructor({ template, source }: PrinterModules) {
     this.#template = template
     this.#source = source
     this.#thread = new IdleThread({
       start: () => startWorker(import.meta.url, 'printer-worker', { workerData: source }),
-      lost: (reason) => this.#failure(`it cannot be rendered: ${reason}`),
+      lost: notPrinted,
     })
   }
 
-  /** The text that the model continues. Throws `CHAT_TEMPLATE`, or the signal's reason. */
+  /** The text that the model continues. Throws `ChatTemplateError`, `CHAT_PRINTER`, or the signal's reason. */
   async print(
     messages: readonly (ChatMessage | TemplateMessage)[],
     options: RenderOptions = {},
@@ -51,30 +48,20 @@ export class PromptPrinter {
     signal?.throwIfAborted()
     // Handing it over takes a while as well.
     await sharedTurns.next()
-    const before = this.#last
-    const { promise: over, resolve } = Promise.withResolvers<void>()
-    this.#last = before.then(() => over)
-    try {
-      await orAborted(before, signal)
-    } catch (error) {
-      resolve()
-      throw error
-    }
-    const printing = this.#thread.call('print', { messages, options })
-    void printing.catch(() => undefined).finally(resolve)
-    const printed = await orAborted(printing, signal)
-    if ('refusal' in printed) throw this.#failure(printed.refusal)
+    const printed = await this.#thread.call('print', { messages, options }, signal)
+    if ('refusal' in printed) throw new ChatTemplateError(this.#source.name, printed.refusal)
     return printed.text
   }
 
   /** Ends the thread; what is long is not printed any more. May be called again. */
   close(): Promise<void> {
-    return this.#thread.end(this.#failure('the model is being closed'))
+    return this.#thread.end(notPrinted('the model is being closed'))
   }
+}
 
-  #failure(reason: string): ChatTemplateError {
-    return new ChatTemplateError(this.#source.name, reason)
-  }
+/** What neither the conversation nor the template is the reason of. */
+function notPrinted(reason: string): PetalsError {
+  return new PetalsError('CHAT_PRINTER', `the conversation was not printed: ${reason}`)
 }
 
 /** Whether plain data has more than `MAX_VALUES` values; no more of them are looked at. */

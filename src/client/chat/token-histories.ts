@@ -27,12 +27,12 @@ export class TokenHistories {
     this.#empty = new TokenHistory(tokenizer)
   }
 
-  /** The ids of a whole conversation's text, special tokens in it read as such. */
-  async extend(text: string): Promise<KnownText> {
+  /** The ids of a whole conversation's text, special tokens in it read as such. Rejects as `TokenHistory.extend`. */
+  async extend(text: string, signal?: AbortSignal): Promise<KnownText> {
     let best = this.#empty
     for (const history of this.#histories) if (history.keptOf(text) > best.keptOf(text)) best = history
     const history = best.fork()
-    const ids = await history.extend(text)
+    const ids = await history.extend(text, signal)
     return {
       ids,
       append: async (answer, answerIds) => {

@@ -1,6 +1,9 @@
 /** The part of a tokenizer that a chat uses. */
 export interface ChatTokenizer {
-  encode(text: string, options: { readonly addSpecialTokens: boolean }): Promise<number[]>
+  encode(
+    text: string,
+    options: { readonly addSpecialTokens: boolean; readonly signal?: AbortSignal | undefined },
+  ): Promise<number[]>
   decode(ids: readonly number[], options: { readonly skipSpecialTokens: boolean }): Promise<string>
 }
 
@@ -53,11 +56,14 @@ export class TokenHistory {
     return fork
   }
 
-  /** The ids of a whole conversation's text, which becomes the history. */
-  async extend(text: string): Promise<number[]> {
+  /**
+   * The ids of a whole conversation's text, which becomes the history. Rejects with the signal's reason where it is
+   * long and no longer wanted.
+   */
+  async extend(text: string, signal?: AbortSignal): Promise<number[]> {
     const kept = this.#begin(text)
     const rest = text.slice(this.keptOf(text))
-    if (rest !== '') kept.push({ text: rest, ids: await this.#encode(rest, kept.length > 0) })
+    if (rest !== '') kept.push({ text: rest, ids: await this.#encode(rest, kept.length > 0, signal) })
     this.#segments = kept
     return kept.flatMap(({ ids }) => ids)
   }
@@ -84,10 +90,10 @@ export class TokenHistory {
     return this.#segments.slice(0, end === -1 ? undefined : end)
   }
 
-  async #encode(text: string, withinText: boolean): Promise<readonly number[]> {
+  async #encode(text: string, withinText: boolean, signal?: AbortSignal): Promise<readonly number[]> {
     const anchor = withinText ? await this.#withoutPrefix : undefined
-    if (anchor === undefined) return this.#tokenizer.encode(text, { addSpecialTokens: false })
-    const ids = await this.#tokenizer.encode(ANCHOR + text, { addSpecialTokens: false })
+    if (anchor === undefined) return this.#tokenizer.encode(text, { addSpecialTokens: false, signal })
+    const ids = await this.#tokenizer.encode(ANCHOR + text, { addSpecialTokens: false, signal })
     return ids.slice(anchor.length)
   }
 

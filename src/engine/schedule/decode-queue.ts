@@ -32,6 +32,11 @@ export class DecodeQueue {
     return this.#waiting.length
   }
 
+  /** Whether somebody waits who has had fewer tokens computed than this client. */
+  hasBehind(client: string): boolean {
+    return this.#waiting.some(({ client: other }) => other !== client && this.#shares.isBehind(other, [client]))
+  }
+
   /** `arrivedAt`: when the step came, of which this thread may have learnt later. */
   add(work: CacheStep, now: number, arrivedAt: number): void {
     this.#rhythm.arrived(work.sequence, arrivedAt)

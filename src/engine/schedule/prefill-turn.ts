@@ -15,6 +15,11 @@ export class PrefillTurn {
     this.#chunkTokens = chunkTokens
   }
 
+  /** Whether nothing of this turn was computed yet. */
+  get isFresh(): boolean {
+    return this.#left === this.#chunkTokens
+  }
+
   /** A decode batch has been chosen: it is the prefills' turn. */
   begin(): void {
     this.#left = this.#chunkTokens

@@ -97,7 +97,7 @@ export class Scheduler {
     const delay = this.#passes.length > 0 ? this.#background.delay(inferenceWaits, now) : Infinity
     if (delay === 0) return this.#nextPass()
     const prefill = this.#shares.next(this.#prefill)
-    if (prefill !== undefined && (this.#decode.length === 0 || this.#prefillTurn.allows(this.#chunkOf(prefill))))
+    if (prefill !== undefined && (this.#decode.length === 0 || this.#goesFirst(prefill)))
       return this.#nextChunk(prefill)
     if (this.#decode.length === 0) {
       if (this.#passes.length === 0) this.#shares.reset()
@@ -136,6 +136,15 @@ export class Scheduler {
   /** A device run has failed: its tasks are over. */
   fail({ works, milliseconds }: Pick<Progress, 'works' | 'milliseconds'>, now: number): void {
     this.#ended(works, milliseconds, now)
+  }
+
+  /**
+   * Whether a chunk goes before the decode steps that wait: one in each turn; more only of a client that has had no
+   * more than those who wait, since each takes about as long as their step.
+   */
+  #goesFirst(prefill: Waiting<CacheStep>): boolean {
+    if (!this.#prefillTurn.allows(this.#chunkOf(prefill))) return false
+    return this.#prefillTurn.isFresh || !this.#decode.hasBehind(prefill.client)
   }
 
   #chunkOf({ work, done }: Waiting<CacheStep>): number {

@@ -46,6 +46,19 @@ test('where it dies the call rejects, and the next one is answered by another', 
   assert.equal(workers.length, 2)
 })
 
+test('calls are handed over one after another, without those that are aborted while they wait', async (context) => {
+  const { thread } = open(context)
+  const gone = new AbortController()
+  const under = thread.call('later', 'a', gone.signal)
+  // Whatever comes behind this one would never be answered.
+  const waiting = thread.call('forever', new SharedArrayBuffer(4), gone.signal)
+  const last = thread.call('add', [1, 2])
+  gone.abort(new Error('left'))
+  await Promise.all([under, waiting].map((call) => assert.rejects(call, { message: 'left' })))
+  await assert.rejects(thread.call('add', [], gone.signal), { message: 'left' })
+  assert.equal(await last, 3)
+})
+
 test('once it is ended, calls under way and later ones reject with the reason', async (context) => {
   const { thread, workers } = open(context)
   const state = new SharedArrayBuffer(4)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type TestContext, test } from 'node:test'
-import { IdleThread } from '../../../src/base/thread/idle-thread.ts'
+import { Thread } from '../../../src/base/thread/thread.ts'
 import { compileTemplate } from '../../../src/client/chat/jinja-template.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
 import { PromptPrinter } from '../../../src/client/chat/prompt-printer.ts'
@@ -79,7 +79,7 @@ test('long ones come one after another, without those that are aborted, and a fa
 })
 
 test('those who leave one after another leave the thread no more work than what it has begun', async (t) => {
-  const call = t.mock.method(IdleThread.prototype, 'call')
+  const call = t.mock.method(Thread.prototype, 'call')
   const { printer } = openPrinter(t)
   const begun = async (): Promise<void> => {
     while (call.mock.callCount() === 0) await nextTurn()
@@ -101,7 +101,7 @@ test('those who leave one after another leave the thread no more work than what 
 test('a printer that is closed prints nothing any more', async (t) => {
   const { printer } = openPrinter(t)
   const waiting = [printer.print(long('slow')), printer.print(long('next'))].map((printing) =>
-    assert.rejects(printing, { code: 'CHAT_TEMPLATE' }),
+    assert.rejects(printing, { code: 'CHAT_PRINTER' }),
   )
   await nextTurn()
   await printer.close()

@@ -128,6 +128,36 @@ describe('a scheduler', () => {
     assert.ok(Math.max(...waits) > 8 && Math.max(...waits) <= 16, waits.join())
   })
 
+  it('computes short prompts of several clients in one go where none of them has had more than who waits', () => {
+    const machine = new Machine()
+    for (const [i, client] of ['a', 'b', 'c'].entries()) machine.step(client, i, { tokens: 5 })
+    machine.turn()
+    machine.step('a', 0, { position: 5 })
+    machine.turn()
+    machine.step('a', 0, { position: 6 })
+    assert.deepEqual(clientsOf(machine.drain()), ['b', 'c', 'a'])
+  })
+
+  it('lets a client that sends short prompts without end have one for each step of those who have had less', () => {
+    const machine = new Machine()
+    let sequence = 2
+    const send = (): CacheStep => machine.step('b', sequence++, { tokens: 2 })
+    for (let i = 0; i < 20; i++) send()
+    const prompts: number[] = []
+    for (let position = 0; position < 20; position++) {
+      machine.step('a', 1, { position })
+      let between = 0
+      for (let batch = machine.turn(); ; batch = machine.turn()) {
+        assert.ok(typeof batch === 'object')
+        if (batch.kind === 'decode') break
+        between++
+        send()
+      }
+      prompts.push(between)
+    }
+    assert.deepEqual(new Set(prompts.slice(1)), new Set([1]))
+  })
+
   it('computes a step with deep prompts alone, however short it is', () => {
     const machine = new Machine()
     machine.step('a', 1, { prompted: true })

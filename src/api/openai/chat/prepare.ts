@@ -33,7 +33,7 @@ export async function prepareChat(chosen: ChosenModel, body: ChatRequest, signal
   const { generation } = served.model.checkpoint
   const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(served.model.tokenizer!, prompt, { maxTokens: served.maxTokens, param: 'messages' })
-  const known = await served.histories!.extend(prompt)
+  const known = await served.histories!.extend(prompt, signal)
   const promptIds = known.ids
   const { constraint, skipSpecialTokens, openParser } = await answerFormOf(served, body, prompt)
   const options = generationOptions(served, body, chat, {
@@ -73,7 +73,7 @@ export async function promptTokensOf(chosen: ChosenModel, body: ChatRequest, sig
   const tokenizer = served.model.tokenizer!
   const prompt = await chatPrompt(chosen, body, signal)
   await checkTextRoom(tokenizer, prompt, { maxTokens: countedTokens(served), param: 'messages' })
-  return tokenizer.encode(prompt, { addSpecialTokens: false })
+  return tokenizer.encode(prompt, { addSpecialTokens: false, signal })
 }
 
 /**

@@ -15,7 +15,7 @@ export function completionRoute(modules: ApiModules): Route {
     async handle(exchange) {
       const body = parseRequest(COMPLETION_REQUEST, await exchange.json())
       const chosen = modules.catalog.find(body.model, exchange)
-      const request = await prepareCompletion(chosen, body)
+      const request = await prepareCompletion(chosen, body, exchange.signal)
       const id = `cmpl-${randomUUID().replaceAll('-', '')}`
       const context = { modules, exchange, body, request, id, created: Math.floor(Date.now() / 1000) }
       await (body.stream === true ? streamCompletion(context) : sendCompletion(context))

@@ -11,8 +11,12 @@ const USUAL_TOKENS = 16
 /** The most texts of one request. */
 const MAX_CHOICES = 4096
 
-/** A completion as a request for texts. Throws an `ApiError`. */
-export async function prepareCompletion(chosen: ChosenModel, body: CompletionRequest): Promise<TextRequest> {
+/** A completion as a request for texts. Throws an `ApiError`, and the signal's reason. */
+export async function prepareCompletion(
+  chosen: ChosenModel,
+  body: CompletionRequest,
+  signal?: AbortSignal,
+): Promise<TextRequest> {
   const { served } = chosen
   const { n = 1, best_of: bestOf = n, echo = false, stream = false, logprobs } = body
   checkStreamOptions(body)
@@ -22,6 +26,7 @@ export async function prepareCompletion(chosen: ChosenModel, body: CompletionReq
   const prompts = await promptIdsOf(served, body.prompt, {
     param: 'prompt',
     addSpecialTokens: body.add_special_tokens,
+    signal,
   })
   if (prompts.length * bestOf > MAX_CHOICES)
     throw badRequest(`prompt: ${prompts.length * bestOf} texts are more than ${MAX_CHOICES}`, 'prompt')

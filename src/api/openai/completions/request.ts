@@ -43,14 +43,23 @@ export const COMPLETION_REQUEST = z.object({
 
 export type CompletionRequest = z.output<typeof COMPLETION_REQUEST>
 
+/** How prompts are read. */
+export interface PromptOptions {
+  /** Names the field in errors. */
+  readonly param: string
+  readonly addSpecialTokens?: boolean | undefined
+  /** Ends the wait for a long text. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * The token ids of each prompt. Throws an `ApiError` for a text where the model has no tokenizer, for tokens that the
- * model does not have, and for a prompt without tokens; `param` names the field.
+ * model does not have, and for a prompt without tokens, and the signal's reason.
  */
 export async function promptIdsOf(
   { id, model, maxTokens }: ServedModel,
   input: PromptInput,
-  { param, addSpecialTokens = true }: { readonly param: string; readonly addSpecialTokens?: boolean | undefined },
+  { param, addSpecialTokens = true, signal }: PromptOptions,
 ): Promise<number[][]> {
   const { tokenizer, checkpoint } = model
   const prompts = isList(input) ? input : [input as string | readonly number[]]
@@ -60,7 +69,8 @@ export async function promptIdsOf(
       if (typeof prompt === 'string' && tokenizer === undefined)
         throw badRequest(`${where}: ${id} has no tokenizer: give token ids`, param)
       if (typeof prompt === 'string') await checkTextRoom(tokenizer!, prompt, { maxTokens, param })
-      const ids = typeof prompt === 'string' ? await tokenizer!.encode(prompt, { addSpecialTokens }) : [...prompt]
+      const ids =
+        typeof prompt === 'string' ? await tokenizer!.encode(prompt, { addSpecialTokens, signal }) : [...prompt]
       if (typeof prompt !== 'string') checkIds(where, ids, checkpoint.config.vocabSize)
       if (ids.length === 0) throw badRequest(`${where}: has no tokens: give at least one`, param)
       return ids
