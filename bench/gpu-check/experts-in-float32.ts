@@ -1,4 +1,4 @@
-import { buildBlockGraph } from '../../src/families/graphs.ts'
+import { buildBlockGraph } from '../../src/families/graphs/graphs.ts'
 import type { Graph } from '../../src/graph/builder.ts'
 import type { FinishedGraph } from '../../src/graph/encode.ts'
 import type { Node, Value } from '../../src/graph/value.ts'

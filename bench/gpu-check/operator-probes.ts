@@ -1,4 +1,4 @@
-import { attentionGraph } from '../../src/families/cache-graphs.ts'
+import { attentionGraph } from '../../src/families/graphs/cache-graphs.ts'
 import { Graph } from '../../src/graph/builder.ts'
 import type { FinishedGraph } from '../../src/graph/encode.ts'
 import { mixtureOfExperts } from '../../src/graph/moe.ts'

@@ -6,8 +6,8 @@ import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts'
 import { parseConfig } from '../../src/checkpoint/config/config.ts'
 import { parseGeneration } from '../../src/checkpoint/config/generation.ts'
 import type { TensorSlice } from '../../src/checkpoint/weights/safetensors.ts'
-import { buildBlockGraph } from '../../src/families/graphs.ts'
-import { familyOf } from '../../src/families/index.ts'
+import { buildBlockGraph } from '../../src/families/graphs/graphs.ts'
+import { familyOf } from '../../src/families/models/index.ts'
 import { byteLength } from '../../src/tensor/tensor.ts'
 
 export interface Shape {

@@ -1,5 +1,5 @@
 import { PetalsError } from '../base/errors.ts'
-import type { TrainingTarget } from '../families/training-graphs.ts'
+import type { TrainingTarget } from '../families/graphs/training-graphs.ts'
 import type { Pointer } from '../runtime/library.ts'
 import type { LoadOptions } from './loading/load.ts'
 import { type PreparedTraining, prepareTraining, releaseTraining } from './loading/prepare-training.ts'

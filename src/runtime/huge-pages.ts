@@ -1,9 +1,16 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { constants } from 'node:os'
 import koffi from 'koffi'
 
-/** Linux's MADV_COLLAPSE (6.1 and newer), and the bit by which mincore tells that a page is in memory. */
+/** Linux's MADV_COLLAPSE (6.1 and newer). */
 const COLLAPSE = 25
-const IS_PRESENT = 1
+
+/**
+ * What `/proc/self/pagemap` tells of a page is eight bytes, the last of which has these bits where the page is in
+ * memory and nobody else's: the page of zeros, which stands for all that was only read, is everybody's.
+ */
+const PAGE_BYTES = 8
+const IS_OWN = 0x81
 
 /** What is gathered with one call, at most, in which other threads cannot get memory for moments. */
 const CALL_BYTES = 64 << 20
@@ -12,7 +19,6 @@ const SETTINGS = '/sys/kernel/mm/transparent_hugepage'
 
 interface Functions {
   madvise(address: bigint, length: number, advice: number): number
-  mincore(address: bigint, length: number, pages: Uint8Array): number
   getpagesize(): number
 }
 
@@ -26,17 +32,43 @@ interface Functions {
 export function gatherInHugePages(): number {
   const hugeBytes = hugePageBytes()
   if (hugeBytes === undefined) return 0
-  const { madvise, mincore, getpagesize } = bind()
-  const pages = new Uint8Array(hugeBytes / getpagesize())
-  const isFull = (address: bigint): boolean =>
-    mincore(address, hugeBytes, pages) === 0 && pages.every((page) => (page & IS_PRESENT) !== 0)
-  let gathered = 0
-  for (const { address, byteLength } of joined(hugePlaces(BigInt(hugeBytes)).filter(isFull), hugeBytes)) {
-    // Who has no huge page to give has searched long for one.
-    if (madvise(address, byteLength, COLLAPSE) !== 0) break
-    gathered += byteLength
+  const { madvise, getpagesize } = bind()
+  // A system that does not know it refuses even to do nothing.
+  if (madvise(0n, 0, COLLAPSE) !== 0) return 0
+  const map = openPageMap()
+  if (map === undefined) return 0
+  try {
+    const pageBytes = getpagesize()
+    const isFull = (address: bigint): boolean => isOwn(map, Number(address) / pageBytes, hugeBytes / pageBytes)
+    let gathered = 0
+    for (const { address, byteLength } of joined(hugePlaces(BigInt(hugeBytes)).filter(isFull), hugeBytes)) {
+      if (madvise(address, byteLength, COLLAPSE) === 0) gathered += byteLength
+      // Who has no huge page to give has searched long for one. All else is about pages of this place.
+      else if (HAS_NONE.has(koffi.errno())) break
+    }
+    return gathered
+  } finally {
+    closeSync(map)
   }
-  return gathered
+}
+
+/** Why no place at all will get a huge page: there is none, or the process may have no more memory for the moment. */
+const HAS_NONE: ReadonlySet<number> = new Set([constants.errno.ENOMEM, constants.errno.EBUSY])
+
+function openPageMap(): number | undefined {
+  try {
+    return openSync('/proc/self/pagemap', 'r')
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether so many pages from the `first` on are in memory and this process's alone. */
+function isOwn(map: number, first: number, count: number): boolean {
+  const told = Buffer.alloc(count * PAGE_BYTES)
+  if (readSync(map, told, 0, told.byteLength, first * PAGE_BYTES) !== told.byteLength) return false
+  for (let i = PAGE_BYTES - 1; i < told.byteLength; i += PAGE_BYTES) if ((told[i]! & IS_OWN) !== IS_OWN) return false
+  return true
 }
 
 /** Pieces of one length that lie side by side, as one. */
@@ -79,7 +111,6 @@ function bind(): Functions {
   const library = koffi.load(null)
   return {
     madvise: library.func('int madvise(void *, size_t, int)'),
-    mincore: library.func('int mincore(void *, size_t, _Out_ uint8_t *)'),
     getpagesize: library.func('int getpagesize()'),
   }
 }

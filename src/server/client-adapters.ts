@@ -109,7 +109,7 @@ export class ClientAdapters {
         const module: LoadedModule | undefined = message.kind === 'module' ? message : known.get(message.name)
         if (module === undefined) throw refused(`the version before has no module ${message.name.slice(0, 200)}`)
         upload.bytes += module.a.data.byteLength + module.b.data.byteLength
-        // Counted here from now on, and no more with the peer's other requests.
+        // From now on these bytes count as adapters, not as the peer's requests.
         stream.releaseReceived()
         if (upload.bytes > this.#limits.totalBytes || modules.length === MAX_MODULES)
           throw refused(`it is larger than the ${this.#limits.totalBytes} bytes that are allowed`)
@@ -170,7 +170,7 @@ export class ClientAdapters {
     this.#held.set(name, held)
   }
 
-  /** One that is offered again is of use again. */
+  /** An adapter was offered again: it no longer counts as replaced by a newer version. */
   #renew(name: string): void {
     const held = this.#held.get(name)
     if (held !== undefined) this.#touch(name, { ...held, isReplaced: false })
@@ -181,7 +181,7 @@ function sumOf(all: readonly Pick<Share, 'bytes'>[]): number {
   return all.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** Who has most of all these together. */
+/** The peer whose adapters take the most bytes together. */
 function greediestOf(all: readonly Share[]): string {
   const byPeer = Map.groupBy(all, ({ peerId }) => peerId)
   return [...byPeer].reduce((most, other) => (sumOf(other[1]) > sumOf(most[1]) ? other : most))[0]

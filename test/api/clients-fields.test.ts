@@ -173,6 +173,7 @@ const REFUSED: readonly (readonly [string, object, readonly (readonly [object, s
       [{ messages: [...messages, { role: 'assistant', content: ' ' }] }, 'messages'],
     ],
   ],
+  ['/v1/embeddings', { input: 'Hi' }, [[{ truncate_prompt_tokens: 5 }, 'truncate_prompt_tokens']]],
   [
     '/tokenize',
     {},

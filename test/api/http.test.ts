@@ -67,6 +67,10 @@ test('what is no request of the API is refused with its reason, as JSON', async 
     assert.equal(errorOf(await response.json()).code, code)
     assert.equal(response.headers.get('allow'), status === 405 ? 'POST' : null)
   }
+  for (const path of ['/chat/completions', '/v1/v1/chat/completions', '/v1/v1/v1/chat/completions']) {
+    const { error } = (await (await fetch(url + path)).json()) as { error: { message: string } }
+    assert.match(error.message, /: did you mean \/v1\/chat\/completions\? The client's base URL/, path)
+  }
   const { headers } = await fetch(`${url}/v1/models`, { method: 'DELETE' })
   assert.equal(headers.get('allow'), 'GET, HEAD')
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
-import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs.ts'
+import { buildEmbedGraph, buildHeadGraph } from '../../src/families/graphs/graphs.ts'
 import {
   BlockRunner,
   blockInput,

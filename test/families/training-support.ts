@@ -1,9 +1,9 @@
 import ort from 'onnxruntime-node'
 import type { ModelConfig } from '../../src/checkpoint/config/config.ts'
-import { buildLossGraph } from '../../src/families/loss-graph.ts'
-import { ropeInputs } from '../../src/families/input-names.ts'
-import { ropeAngles } from '../../src/families/rope.ts'
-import type { TrainingGraphs } from '../../src/families/training-graphs.ts'
+import { buildLossGraph } from '../../src/families/graphs/loss-graph.ts'
+import { ropeInputs } from '../../src/families/graphs/input-names.ts'
+import { ropeAngles } from '../../src/families/parts/rope.ts'
+import type { TrainingGraphs } from '../../src/families/graphs/training-graphs.ts'
 import { HIDDEN_GRADIENT, OUTPUT_GRADIENT } from '../../src/graph/gradient-names.ts'
 import { createSession, type Fixture, floats, type Tensors } from './support.ts'
 

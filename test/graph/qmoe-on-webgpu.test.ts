@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { buildBlockGraph } from '../../src/families/graphs.ts'
+import { buildBlockGraph } from '../../src/families/graphs/graphs.ts'
 import type { FinishedGraph } from '../../src/graph/encode.ts'
 import { encodeModel } from '../../src/graph/encode.ts'
 import type { Node, Value } from '../../src/graph/value.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { blockGraphs } from '../../src/families/graphs.ts'
+import { blockGraphs } from '../../src/families/graphs/graphs.ts'
 import { Graph } from '../../src/graph/builder.ts'
 import { chain } from '../../src/graph/chain.ts'
 import type { FinishedGraph } from '../../src/graph/encode.ts'

@@ -77,6 +77,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'chat-session',
     '.',
   ],
+  families: ['parts', 'models', 'graphs'],
   cli: ['options', 'values', 'process', 'terminal', 'join', 'commands', '.', 'reference'],
   'client/remote': ['seen', 'routes', 'steps', 'adapters', '.'],
   'client/session': ['inputs', 'server', 'chain', 'steps', 'repair', '.'],

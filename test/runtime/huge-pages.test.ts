@@ -38,3 +38,33 @@ test('what is written lies in huge pages afterwards, and what is not takes no me
     for (const address of [written, unwritten]) system.giveBack(address, BYTES)
   }
 })
+
+test('what was only read takes no memory either, and keeps nothing else from being gathered', (context) => {
+  const system = new SystemMemory()
+  const half = system.take(2 * BYTES)
+  if (half === undefined) return context.skip('only Linux tells')
+  // Apart from others, and before them: the system maps from above.
+  const gap = system.take(BYTES)!
+  const read = system.take(BYTES)!
+  system.giveBack(gap, BYTES)
+  try {
+    viewOf(half, BYTES).fill(1)
+    let sum = 0
+    for (const [address, byteLength] of [
+      [half + BigInt(BYTES), BYTES],
+      [read, BYTES],
+    ] as const)
+      for (const byte of viewOf(address, byteLength)) sum += byte
+    assert.equal(sum, 0)
+    const before = [half, read].map((address) => counted(address, 'Rss'))
+    const gathered = gatherInHugePages()
+    const after = [half, read].map((address) => counted(address, 'Rss'))
+    for (const [i, kib] of after.entries())
+      assert.ok(kib < before[i]! + 1024, `${kib} KiB where ${before[i]} were before`)
+    if (gathered === 0) return context.skip('this system gives no huge pages')
+    assert.ok(counted(half, 'AnonHugePages') > 0)
+  } finally {
+    system.giveBack(half, 2 * BYTES)
+    system.giveBack(read, BYTES)
+  }
+})

@@ -44,13 +44,21 @@ export class Router {
     if (other !== undefined) return { route: other.route, rest: decoded(path.slice(other.prefix.length)) }
     const methods = [...exact, ...prefixed.map(({ route }) => route)].map((route) => route.method)
     const allowed = [...new Set(methods)].flatMap((each) => (each === 'GET' ? [each, 'HEAD'] : [each]))
-    if (allowed.length === 0) throw notFound(`there is nothing at ${path}`, 'unknown_url')
+    if (allowed.length === 0) throw notFound(`there is nothing at ${path}${this.#hint(path)}`, 'unknown_url')
     throw new ApiError(`${method} is not answered here: use ${allowed.join(' or ')}`, {
       status: 405,
       type: 'invalid_request_error',
       code: 'method_not_allowed',
       allow: allowed.join(', '),
     })
+  }
+
+  /** Clients are given the address with `/v1` or without it, and some put it before their paths themselves. */
+  #hint(path: string): string {
+    const meant = `/v1${path.replace(/^(?:\/v1)+(?=\/)/, '')}`
+    return meant !== path && this.#exact.has(meant)
+      ? `: did you mean ${meant}? The client's base URL says what stands before it`
+      : ''
   }
 }
 

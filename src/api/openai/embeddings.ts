@@ -9,12 +9,14 @@ import { MAX_SESSIONS, runTogether } from '../../client/generation/together.ts'
 import { promptIdsOf, promptInput } from './completions/request.ts'
 import { optional, parseRequest } from './fields.ts'
 import { answerTokens } from './generation-options.ts'
+import { UNSERVED_FIELDS } from './unserved.ts'
 
 const EMBEDDING_REQUEST = z.object({
   model: optional(z.string()),
   input: promptInput,
   encoding_format: optional(z.enum(['float', 'base64'])),
   dimensions: optional(z.int().min(1)),
+  truncate_prompt_tokens: UNSERVED_FIELDS.truncate_prompt_tokens,
 })
 
 /** `POST /v1/embeddings`: of each input the mean of its tokens' last hidden states, after the model's last norm. */

@@ -32,10 +32,10 @@ const WRAPPERS: Readonly<Record<string, string>> = {
   voxtral: 'llama',
 }
 
-/** Those whose text model's fields may stand in config.json itself, as transformers 4 wrote them. */
+/** Wrappers whose text model's fields may stand in config.json itself, as transformers 4 wrote them. */
 const FLAT: ReadonlySet<string> = new Set(['qwen2_vl', 'qwen2_5_vl'])
 
-/** Those that have no head of their own where `tie_word_embeddings` is given nowhere. */
+/** Wrappers whose text model has no head of its own where `tie_word_embeddings` is given nowhere. */
 const TIED: ReadonlySet<string> = new Set([
   'deepseek_vl',
   'deepseek_vl_hybrid',

@@ -1,5 +1,5 @@
-import { parseReplayCopies } from '../values/replay-copies.ts'
-import { parseWireDType } from '../values/wire-dtype.ts'
+import type { clientOptions } from '../options/tables/client-options.ts'
+import { routeValues } from '../values/route-values.ts'
 import type { Logger } from 'pino'
 import { loadAdapter } from '../../client/remote/adapters/active-adapter.ts'
 import type { Classifier } from '../../client/tuned/classifier.ts'
@@ -11,8 +11,6 @@ import { lanOf } from './addresses.ts'
 import { BUNDLED_MODEL } from '../values/bundled-model.ts'
 import type { Cleanup } from '../process/cleanup.ts'
 import type { OptionValues } from '../options/option-table.ts'
-import type { endsOptions, threadOptions } from '../options/tables/compute-options.ts'
-import type { lanOptions, routeOptions, swarmOptions } from '../options/tables/swarm-options.ts'
 import type { adapterOptions, modelOptions } from '../options/tables/model-options.ts'
 import type { SwarmNode } from '../../swarm/node/node.ts'
 import { ProgressView } from '../terminal/progress.ts'
@@ -20,14 +18,7 @@ import { openTracing } from '../process/tracing.ts'
 import { readSwarmKey } from './swarm-key.ts'
 import { tellTrouble } from '../terminal/tell-trouble.ts'
 
-type ClientValues = OptionValues<
-  typeof modelOptions &
-    typeof swarmOptions &
-    typeof lanOptions &
-    typeof routeOptions &
-    typeof endsOptions &
-    typeof threadOptions
-> &
+type ClientValues = OptionValues<typeof modelOptions & typeof clientOptions> &
   Partial<OptionValues<typeof adapterOptions>> & { readonly maxTime?: number | undefined }
 
 /** What a command has for its model. */
@@ -77,14 +68,7 @@ export async function openClientAs<T extends DistributedModel>(
       prompts,
       head,
       ...(classifier !== undefined && { classifier }),
-      allowedServers: values.allowedServers,
-      blockedServers: values.blockedServers,
-      exact: values.exact,
-      quant: values.quant,
-      dtype: values.dtype,
-      stepTimeoutMs: values.stepTimeout * 1000,
-      replayCopies: parseReplayCopies(values.replayCopies),
-      wireDType: parseWireDType(values.wireDtype),
+      ...routeValues(values),
       recoveryTimeoutMs: Math.min(values.wait, values.maxTime ?? Infinity) * 1000,
       swarmKey: await readSwarmKey(values.swarmKey),
       download: { signal, maxDiskSpaceBytes: maxDiskSpace, onProgress: progress.download(), onTrouble: tellTrouble },

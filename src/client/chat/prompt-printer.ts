@@ -22,7 +22,8 @@ export interface PrinterModules {
 
 /**
  * Prints the conversations of many users: short ones at once, long ones in a thread of their own, one after another, so
- * that nobody else's text waits for them. An aborted one is left out.
+ * that nobody else's text waits for them. One that is aborted while it waits is left out; what has begun goes on to its
+ * end, and the next one waits for that.
  */
 export class PromptPrinter {
   readonly #template: ChatTemplate
@@ -51,16 +52,19 @@ export class PromptPrinter {
     // Handing it over takes a while as well.
     await sharedTurns.next()
     const before = this.#last
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#last = before.then(() => promise)
+    const { promise: over, resolve } = Promise.withResolvers<void>()
+    this.#last = before.then(() => over)
     try {
       await orAborted(before, signal)
-      const printed = await orAborted(this.#thread.call('print', { messages, options }), signal)
-      if ('refusal' in printed) throw this.#failure(printed.refusal)
-      return printed.text
-    } finally {
+    } catch (error) {
       resolve()
+      throw error
     }
+    const printing = this.#thread.call('print', { messages, options })
+    void printing.catch(() => undefined).finally(resolve)
+    const printed = await orAborted(printing, signal)
+    if ('refusal' in printed) throw this.#failure(printed.refusal)
+    return printed.text
   }
 
   /** Ends the thread; what is long is not printed any more. May be called again. */

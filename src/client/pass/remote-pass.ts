@@ -156,7 +156,7 @@ async function gradientsOf(
     throw new PetalsError('TENSOR_SHAPE', `a gradient [${gradient.shape}] of an output [${shape}]: expected its shape`)
   await checkFinite('those of the gradient', gradient)
   const shared = new SharedGradients()
-  // Each piece is added once those before it are.
+  // Gradients are added in the order of pieces, so that sums do not depend on which piece was done first.
   const added = todo.map(() => Promise.withResolvers<void>())
   let row = 0
   const work = todo.map((parts) => {

@@ -134,7 +134,7 @@ export class PromptCache implements AsyncDisposable {
         cachedTokens: held.cachedTokens,
       }
     } catch (error) {
-      // What the network does to a session it survives.
+      // A session repairs what the network does to it, so it is kept; after any other error it is not.
       isSound = isTransient(error)
       throw error
     } finally {
@@ -163,10 +163,10 @@ export class PromptCache implements AsyncDisposable {
     if (best.isWhole) return this.#reuse(best, wanted)
     const copy = await this.#copy(best, wanted)
     const isFree = held.isParked && held.turns.isFree && !held.isLost
-    // Where it was only too short, the copy goes on where it ends.
+    // The copy holds nearly all that the session held, whose length was too small: nobody needs that one any more.
     if (copy !== undefined && isFree && best.isEnd) this.#parked.close(held)
     if (copy !== undefined) return copy
-    // There was no room for both.
+    // There was no room for a copy beside it: the session itself is cut back and used.
     const isWanted = wanted.signal?.aborted !== true && held.prefixOf(wanted.ids) > 0
     if (isFree && isWanted && held.maxLength >= wanted.needed) return this.#reuse(best, wanted)
     return this.#begin(this.#open(wanted), wanted, 0)

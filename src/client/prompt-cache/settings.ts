@@ -1,4 +1,4 @@
-import { ropeKey } from '../../families/rope.ts'
+import { ropeKey } from '../../families/parts/rope.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import { AdapterVersions } from '../remote/adapters/adapter-versions.ts'
 import type { ModelSessionOptions } from '../model/distributed-model.ts'

@@ -51,7 +51,7 @@ export class Turns {
       await orAborted(promise, signal)
     } catch (error) {
       const place = this.#waiting.indexOf(waiter)
-      // Its turn has come in the same moment.
+      // Admitted at the moment in which its signal was aborted: it has its turn, and gives it back as others do.
       if (place === -1) return
       this.#waiting.splice(place, 1)
       this.#admit()

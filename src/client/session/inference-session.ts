@@ -144,7 +144,7 @@ export class InferenceSession extends EventEmitter<SessionEvents<InferenceSessio
     this.#root.truncate(this.#position)
     this.#root.write(this.#position, hidden, from)
     const made = await this.#tryStep(hidden, rows, signal)
-    // A server's answers for many sessions are one message.
+    // Answers for many sessions come at the same moment: what follows is divided among turns of the event loop.
     const turn = sharedTurns.next()
     if (turn !== undefined) await turn
     const output = await decodeActivations(made, 'float32')

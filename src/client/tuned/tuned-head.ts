@@ -1,7 +1,7 @@
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
 import type { HeadWeights } from '../../engine/ends/head-weights.ts'
-import { headParameters } from '../../families/head-parameters.ts'
+import { headParameters } from '../../families/graphs/head-parameters.ts'
 import { type Tensor, asFloat32 } from '../../tensor/tensor.ts'
 
 /** A head that predicts tokens, in place of the model's own. The embedding stays, where both were one matrix. */

@@ -8,7 +8,7 @@ import { convert } from '../../tensor/convert.ts'
 import { dtypeSize, type FloatDType } from '../../tensor/dtype.ts'
 import { asFloat32, fromFloat32, type Tensor } from '../../tensor/tensor.ts'
 import type { AdapterStack, RankRange } from './adapter-memory.ts'
-import type { FittedModule } from '../../families/fit-adapter.ts'
+import type { FittedModule } from '../../families/graphs/fit-adapter.ts'
 import { threadRuntime } from '../../runtime/thread-runtime.ts'
 
 /** One adapter's way into the stacks of a span. Plain data. */

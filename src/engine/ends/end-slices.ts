@@ -1,6 +1,6 @@
 import { reconcile } from '../../checkpoint/weights/reconcile.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
-import { familyOf } from '../../families/index.ts'
+import { familyOf } from '../../families/models/index.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { storedTensors } from '../../graph/parameter.ts'
 import type { EndsOptions } from './messages.ts'

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { headParameters } from '../../families/head-parameters.ts'
+import { headParameters } from '../../families/graphs/head-parameters.ts'
 import { type Tensor, fromFloat32 } from '../../tensor/tensor.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { Owned } from '../../base/owned.ts'
-import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
+import { buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Target } from '../../graph/lowering.ts'

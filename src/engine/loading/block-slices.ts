@@ -1,7 +1,7 @@
 import { reconcile } from '../../checkpoint/weights/reconcile.ts'
 import { STORED_BESIDE } from '../../checkpoint/weights/stored-pieces.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
-import { familyOf } from '../../families/index.ts'
+import { familyOf } from '../../families/models/index.ts'
 import { type Parameter, storedTensors } from '../../graph/parameter.ts'
 import { spareBiases } from './spare-biases.ts'
 import type { BlockOptions } from './load.ts'

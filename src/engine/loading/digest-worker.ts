@@ -1,5 +1,5 @@
 import { answerCalls } from '../../base/thread/answer-calls.ts'
-import { blockGraphs } from '../../families/graphs.ts'
+import { blockGraphs } from '../../families/graphs/graphs.ts'
 import { blockSlices } from './block-slices.ts'
 import { keptDigests } from './kept-digests.ts'
 import { type DigestCalls, targetOf } from './load.ts'

@@ -1,5 +1,5 @@
 import { PetalsError } from '../../base/errors.ts'
-import { blockGraphs, cacheShape } from '../../families/graphs.ts'
+import { blockGraphs, cacheShape } from '../../families/graphs/graphs.ts'
 import type { TensorSlice } from '../../checkpoint/weights/safetensors.ts'
 import { type Environment, createEnvironment, environmentFor } from '../../runtime/environment.ts'
 import type { Session } from '../../runtime/session.ts'

@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts'
 import { reconcile } from '../../checkpoint/weights/reconcile.ts'
-import { blockGraphs, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs.ts'
-import { familyOf } from '../../families/index.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph, buildNormGraph } from '../../families/graphs/graphs.ts'
+import { familyOf } from '../../families/models/index.ts'
 import { blockSlices } from './block-slices.ts'
 import type { EndsOutput } from './ends-output.ts'
 

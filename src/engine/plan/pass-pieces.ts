@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { blockGraphs } from '../../families/graphs.ts'
+import { blockGraphs } from '../../families/graphs/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Target } from '../../graph/lowering.ts'
 import { numElements } from '../../tensor/tensor.ts'

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { type TrainingGraphs, type TrainingTarget, trainingGraphs } from '../../families/training-graphs.ts'
+import { type TrainingGraphs, type TrainingTarget, trainingGraphs } from '../../families/graphs/training-graphs.ts'
 import { TrainingSizes } from './training-sizes.ts'
 
 /** Small models: room for whole batches and all of their weights. */

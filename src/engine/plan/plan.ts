@@ -2,7 +2,7 @@
  * The room `plan/`: what a span will take of a device's memory, and so how much of a model fits, from its config alone.
  */
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../families/graphs.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph, cacheShape } from '../../families/graphs/graphs.ts'
 import type { Graph } from '../../graph/builder.ts'
 import type { Target } from '../../graph/lowering.ts'
 import type { Parameter } from '../../graph/parameter.ts'

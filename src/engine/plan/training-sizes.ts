@@ -1,4 +1,4 @@
-import type { TrainingGraphs } from '../../families/training-graphs.ts'
+import type { TrainingGraphs } from '../../families/graphs/training-graphs.ts'
 import type { AxisSizes } from '../../graph/dim-size.ts'
 import { byteLength } from '../../tensor/tensor.ts'
 import { intermediateBytes, valueBytes } from './plan-workspace.ts'

@@ -1,4 +1,4 @@
-import { ropeInputs } from '../../families/input-names.ts'
+import { ropeInputs } from '../../families/graphs/input-names.ts'
 import { HIDDEN_GRADIENT, OUTPUT_GRADIENT, gradientName } from '../../graph/gradient-names.ts'
 import type { AxisSizes } from '../../graph/dim-size.ts'
 import type { Pointer } from '../../runtime/library.ts'

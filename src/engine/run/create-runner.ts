@@ -17,7 +17,7 @@ export async function createRunner(
   // Only now: what builds and writes graphs takes memory that a thread on a CPU can do without.
   const [{ DeviceRunner }, { blockGraphs }] = await Promise.all([
     import('./device-runner.ts'),
-    import('../../families/graphs.ts'),
+    import('../../families/graphs/graphs.ts'),
   ])
   const { device, dtype, quant, start, resident } = span
   const graphs: SpanGraphs = ({ adapted, prompted }) =>

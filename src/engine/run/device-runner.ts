@@ -1,4 +1,4 @@
-import { ropeInputs } from '../../families/input-names.ts'
+import { ropeInputs } from '../../families/graphs/input-names.ts'
 import { nameInCopy } from '../../graph/chain.ts'
 import type { FinishedGraph } from '../../graph/encode.ts'
 import { BoundRun } from '../../runtime/bound-run.ts'

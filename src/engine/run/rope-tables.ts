@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { ropeKey, ropeAngles } from '../../families/rope.ts'
+import { ropeKey, ropeAngles } from '../../families/parts/rope.ts'
 import { convert } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, byteLength, fromFloat32 } from '../../tensor/tensor.ts'

@@ -1,4 +1,4 @@
-import { ropeInputs } from '../../families/input-names.ts'
+import { ropeInputs } from '../../families/graphs/input-names.ts'
 import { CPU } from '../../runtime/device.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import { memoryInfo } from '../../runtime/values.ts'

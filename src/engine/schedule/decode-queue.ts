@@ -2,6 +2,7 @@ import type { SequenceId } from '../cache/kv-cache.ts'
 import type { ClientShares } from './client-shares.ts'
 import { DecodeRhythm } from './decode-rhythm.ts'
 import { type Excess, RowLimit } from './row-limit.ts'
+import { RunTime } from './run-time.ts'
 import type { CacheStep, DecodeBatch } from './work.ts'
 
 interface WaitingStep {
@@ -17,8 +18,9 @@ interface WaitingStep {
 export class DecodeQueue {
   readonly #maxRows: number
   readonly #shares: ClientShares
-  readonly #rhythm = new DecodeRhythm()
-  readonly #rowLimit = new RowLimit()
+  readonly #runTime = new RunTime()
+  readonly #rhythm = new DecodeRhythm(this.#runTime)
+  readonly #rowLimit = new RowLimit(this.#runTime)
   #waiting: WaitingStep[] = []
 
   constructor(maxRows: number, shares: ClientShares) {
@@ -54,8 +56,8 @@ export class DecodeQueue {
 
   /** A run of these has ended, after so long. */
   ran(steps: readonly CacheStep[], milliseconds: number, now: number): void {
-    this.#rhythm.ran(steps, milliseconds, now)
-    this.#rowLimit.ran(steps.length, milliseconds)
+    this.#runTime.ran(steps.length, milliseconds)
+    this.#rhythm.ran(steps, now)
   }
 
   /** The sequence is over. */

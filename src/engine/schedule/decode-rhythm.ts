@@ -1,8 +1,12 @@
 import type { SequenceId } from '../cache/kv-cache.ts'
+import type { RunTime } from './run-time.ts'
 import type { CacheStep } from './work.ts'
 
-/** A run may wait for its companions as long as this share of what one takes. */
+/** A run may wait for its companions as long as this share of what one with all of them takes. */
 const WAIT_SHARE = 1.5
+
+/** Who is late by his whole pause again, and this, has stopped. */
+const LATE_MS = 2
 
 /** Weight of the latest pause in a sequence's usual one. */
 const LATEST = 0.3
@@ -20,7 +24,11 @@ interface Companion {
  */
 export class DecodeRhythm {
   readonly #companions = new Map<SequenceId, Companion>()
-  #runMs = 0
+  readonly #runTime: RunTime
+
+  constructor(runTime: RunTime) {
+    this.#runTime = runTime
+  }
 
   /**
    * A decode step of a sequence has come, at this moment: not when somebody had the time to look, or a pause would
@@ -31,9 +39,8 @@ export class DecodeRhythm {
     if (companion !== undefined) companion.pauseMs += LATEST * (at - companion.doneAt - companion.pauseMs)
   }
 
-  /** A run of these has ended, after so long. */
-  ran(steps: readonly CacheStep[], milliseconds: number, now: number): void {
-    this.#runMs = milliseconds
+  /** A run of these has ended. */
+  ran(steps: readonly CacheStep[], now: number): void {
     for (const { sequence, client } of steps) {
       const known = this.#companions.get(sequence)
       if (known === undefined) this.#companions.set(sequence, { client, doneAt: now, pauseMs: 0 })
@@ -47,15 +54,20 @@ export class DecodeRhythm {
 
   /**
    * Milliseconds for which a run of the ready sequences, of which the first came at `since`, should wait for others
-   * than those of the client `except`: for as long as it may, where one of them is expected within that time.
+   * than those of the client `except`: for as many as are expected within a share of what a run with all of them takes.
+   * Were it a share of the latest run's, sequences that are out of step would stay so: runs of one row are short.
    */
   wait(ready: ReadonlySet<SequenceId>, since: number, now: number, except?: string): number {
-    const until = since + WAIT_SHARE * this.#runMs
-    if (until <= now) return 0
+    const expected: number[] = []
     for (const [sequence, { client, doneAt, pauseMs }] of this.#companions) {
-      if (client === except || ready.has(sequence) || doneAt + pauseMs > until) continue
-      // One that is late by its whole pause again has stopped.
-      if (now < doneAt + 2 * pauseMs) return until - now
+      if (client === except || ready.has(sequence) || now >= doneAt + 2 * pauseMs + LATE_MS) continue
+      expected.push(doneAt + pauseMs)
+    }
+    expected.sort((a, b) => a - b)
+    for (let count = expected.length; count > 0; count--) {
+      const until = since + WAIT_SHARE * this.#runTime.of(ready.size + count)
+      if (until <= now) return 0
+      if (expected[count - 1]! <= until) return until - now
     }
     return 0
   }
@@ -69,7 +81,7 @@ export class DecodeRhythm {
     for (const companion of this.#companions.values()) {
       const { doneAt, pauseMs } = companion
       const at = doneAt + pauseMs
-      const until = at + Math.min(pauseMs, WAIT_SHARE * this.#runMs)
+      const until = at + Math.min(pauseMs, WAIT_SHARE * this.#runTime.of(1))
       if (companion.client !== client && now < until && (next === undefined || at < next.at)) next = { at, until }
     }
     return next

@@ -1,16 +1,11 @@
 import type { SequenceId } from '../cache/kv-cache.ts'
+import type { RunTime } from './run-time.ts'
 
 /** By how much a run may take longer for the sake of what one client has in excess of all others. */
 const SLACK = 0.1
 
 /** Who has not decoded for so long is not there any more. */
 const ACTIVE_MS = 500
-
-/** Weight that older runs keep in what a row is thought to cost. */
-const DECAY = 0.97
-
-/** Rows must have differed so much (variance) before their cost is known. */
-const MIN_VARIANCE = 0.5
 
 /** A client that has more sequences than any other, and what it may have of a run while others decode, too. */
 export interface Excess {
@@ -30,17 +25,15 @@ export interface Excess {
  * How many rows a decode run may have. Rows share a run, so the more one client has, the longer all others wait for
  * each of their tokens, wherever a row costs time; where it costs none, as on a GPU that is not full, all go.
  * The rows that the busiest client has beyond the next one's are in excess: of them only as many are taken as make the
- * run a little longer. What a run takes is learnt as a line, a part for the run and a part for each row.
+ * run a little longer.
  */
 export class RowLimit {
   readonly #active = new Map<SequenceId, { readonly client: string; readonly at: number }>()
-  /** Weighted sums over the runs so far. */
-  #weight = 0
-  #rows = 0
-  #time = 0
-  #rowsSquared = 0
-  #rowsTime = 0
-  #rowMs = 0
+  readonly #runTime: RunTime
+
+  constructor(runTime: RunTime) {
+    this.#runTime = runTime
+  }
 
   /** A decode step of a sequence waits, or was computed. */
   noteActive(sequence: SequenceId, client: string, now: number): void {
@@ -51,20 +44,6 @@ export class RowLimit {
     this.#active.delete(sequence)
   }
 
-  /** A decode run of so many rows took so long. */
-  ran(rows: number, milliseconds: number): void {
-    this.#weight = this.#weight * DECAY + 1
-    this.#rows = this.#rows * DECAY + rows
-    this.#time = this.#time * DECAY + milliseconds
-    this.#rowsSquared = this.#rowsSquared * DECAY + rows * rows
-    this.#rowsTime = this.#rowsTime * DECAY + rows * milliseconds
-    const mean = this.#rows / this.#weight
-    const variance = this.#rowsSquared / this.#weight - mean * mean
-    if (variance < MIN_VARIANCE) return
-    const covariance = this.#rowsTime / this.#weight - (mean * this.#time) / this.#weight
-    this.#rowMs = Math.max(0, covariance / variance)
-  }
-
   /** Who has more than all others; undefined where nobody has, or where rows cost nothing. */
   excess(now: number): Excess | undefined {
     const perClient = new Map<string, number>()
@@ -73,9 +52,8 @@ export class RowLimit {
       else perClient.set(client, (perClient.get(client) ?? 0) + 1)
     }
     const [[client, most] = ['', 0], [, next] = ['', 0], ...less] = [...perClient].toSorted((a, b) => b[1] - a[1])
-    if (next === 0 || most === next || this.#rowMs === 0) return undefined
-    const rowMs = this.#rowMs
-    const runMs = Math.max(0, (this.#time - rowMs * this.#rows) / this.#weight)
+    const { rowMs, runMs } = this.#runTime
+    if (next === 0 || most === next || rowMs === 0) return undefined
     const slightlyMore = (rows: number): number => rows + Math.floor(SLACK * (runMs / rowMs + rows))
     return {
       client,

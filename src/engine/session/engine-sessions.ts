@@ -3,7 +3,7 @@
  */
 import { PetalsError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../checkpoint/config/config.ts'
-import { ropeKey } from '../../families/rope.ts'
+import { ropeKey } from '../../families/parts/rope.ts'
 import { convertInPieces } from '../../tensor/convert.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { type Tensor, tensor } from '../../tensor/tensor.ts'

@@ -141,7 +141,7 @@ export class Announcer {
 
   async #announce(): Promise<void> {
     const { node, discovery } = this.#modules
-    // A node that was stopped first announces nothing more.
+    // The node may have been stopped before this server: then nothing can be announced any more.
     if (!node.isStarted) return
     const now = Date.now()
     const { backwardTokens = 0 } = this.#engine ?? {}

@@ -7,7 +7,7 @@ const TIE = 1e-9
 
 /**
  * Where a server adds most to the worth of a swarm, of which `throughputs` are without it: the first block of its span
- * and what it adds there. What it adds at `compare`, a place of its own, is told as well.
+ * and what it adds there. `gainThere` is what it adds at `compare`, the first block of another place.
  */
 export function bestStart(
   throughputs: BlockThroughputs,

@@ -14,7 +14,7 @@ const WORTH_A_HOLE = 0.5
 /**
  * Decides who moves where, for the good of the swarm. All servers decide by these rules, each from what it knows:
  *
- * - Whoever leaves fewer blocks without a holder by going where it adds most goes there.
+ * - A server moves to where it adds most if fewer blocks are without a holder then.
  * - Else nobody moves unless the bottleneck is below `balanceQuality` times what could be reached. If that follows from
  *   some servers moving to where each gains most, they move; if not, all move to the places of one arrangement that
  *   everybody finds by the same search, each that has to.

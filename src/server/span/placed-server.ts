@@ -68,7 +68,7 @@ export class PlacedServer {
         return intendedPlacements(presentRecords(discovery.directory), node.peerId, afterIntent)
       },
       async intend(start) {
-        // Who is still joining stands nowhere else.
+        // While it joins it holds no other blocks yet: its record names those that it is about to load.
         if (start !== undefined && announcer.state === 'JOINING')
           announcer.hold(start, start + announcer.end - announcer.start)
         await announcer.intend(start)

@@ -72,7 +72,8 @@ export class FrameIntake {
     const most = Math.max(payloadBytes, unpackedBytes)
     if (most > budget.perPeer)
       throw new SwarmError('SWARM_FRAME', `a payload of ${most} bytes: a peer may take ${budget.perPeer} of this node`)
-    // One that just fits goes alone, though it takes both for a moment.
+    // A payload that takes all a peer may have, packed or unpacked, is let in where nothing else is held, although both
+    // forms together are more for a moment.
     const bytes = Math.min(payloadBytes + unpackedBytes, budget.perPeer)
     if (budget.tryTake(payer, bytes)) {
       this.#arriving = { payer, bytes, isWorkedOn: false }

@@ -25,7 +25,7 @@ export async function startLibp2p(
       numConnections: (peerId) => libp2p.getConnections(parsePeerId(peerId)).length,
     }),
   })
-  // The gate cannot count those that are set up at the same time.
+  // The gate counts open connections only, so several that are set up at the same time pass it.
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {
     if (libp2p.getConnections(connection.remotePeer).length > MAX_PEER_CONNECTIONS)
       connection.abort(new SwarmError('SWARM_BUSY', 'the peer has too many connections with this node'))

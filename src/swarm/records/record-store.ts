@@ -158,7 +158,7 @@ export class RecordStore {
       if (weak === undefined) break
       this.#forget(weak.modelKey)
     }
-    // Only a model that this node takes part in can have outgrown all bytes.
+    // No other model may be forgotten: records of this one go, those first for which the least speaks.
     while (!fits()) if (this.#directories.get(modelKey)?.forgetWeakest(source) !== true) return false
     return true
   }

@@ -35,6 +35,12 @@ test('a last message of the assistant is one of many, unless it is to be continu
   // What it says may have been said before.
   const twice = await promptOf({ messages: begun('My question'), continue_final_message: true })
   assert.equal(twice, '<user>My question</s>\n<assistant>My question')
+  // What it says may be a part of what the template puts behind it.
+  for (const text of ['<', 's', '/s>'])
+    assert.equal(
+      await promptOf({ messages: begun(text), continue_final_message: true }),
+      `<user>My question</s>\n<assistant>${text}`,
+    )
 })
 
 test("in Anthropic's form it is always continued, and the answer is only what comes behind it", async () => {

@@ -5,7 +5,7 @@ import type { LayerConfig } from '../../../src/checkpoint/config/layer-config.ts
 import { HEAD, modelTypeRow } from '../../../src/checkpoint/config/model-types/index.ts'
 import { bareName, findTensor } from '../../../src/checkpoint/weights/names.ts'
 import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts'
-import { familyOf } from '../../../src/families/index.ts'
+import { familyOf } from '../../../src/families/models/index.ts'
 
 const MINIMAL = {
   num_hidden_layers: 4,

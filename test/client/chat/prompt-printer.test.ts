@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type TestContext, test } from 'node:test'
+import { IdleThread } from '../../../src/base/thread/idle-thread.ts'
 import { compileTemplate } from '../../../src/client/chat/jinja-template.ts'
 import type { ChatMessage } from '../../../src/client/chat/messages.ts'
 import { PromptPrinter } from '../../../src/client/chat/prompt-printer.ts'
@@ -75,6 +76,26 @@ test('long ones come one after another, without those that are aborted, and a fa
   await Promise.all(all)
   const refused = 'bad: test.jinja: it refuses these messages: not that; another can be chosen with --template'
   assert.deepEqual(order, ['too late: gone before', 'gone: left', 'slow: left as well', refused, 'last'])
+})
+
+test('those who leave one after another leave the thread no more work than what it has begun', async (t) => {
+  const call = t.mock.method(IdleThread.prototype, 'call')
+  const { printer } = openPrinter(t)
+  const begun = async (): Promise<void> => {
+    while (call.mock.callCount() === 0) await nextTurn()
+  }
+  const leaving = Array.from({ length: 5 }, () => new AbortController())
+  const printing = leaving.map(({ signal }) => printer.print(long('slow'), {}, signal))
+  const last = printer.print(long('last'))
+  await begun()
+  for (const [i, gone] of leaving.entries()) {
+    gone.abort(new Error('left'))
+    await assert.rejects(printing[i]!, { message: 'left' })
+    // Whoever comes next would have begun by then.
+    for (let turn = 0; turn < 5; turn++) await nextTurn()
+  }
+  assert.match(await last, /system: last/)
+  assert.equal(call.mock.callCount(), 2)
 })
 
 test('a printer that is closed prints nothing any more', async (t) => {

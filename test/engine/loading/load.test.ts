@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
-import { blockGraphs } from '../../../src/families/graphs.ts'
+import { blockGraphs } from '../../../src/families/graphs/graphs.ts'
 import { blockDigests } from '../../../src/checkpoint/weights/block-digests.ts'
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { loadBlocks } from '../../../src/engine/loading/load-blocks.ts'

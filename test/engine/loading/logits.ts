@@ -5,7 +5,7 @@ import type { TensorSlice } from '../../../src/checkpoint/weights/safetensors.ts
 import { blockSlices } from '../../../src/engine/loading/block-slices.ts'
 import { ParameterReader } from '../../../src/engine/loading/parameter-reader.ts'
 import { WeightMemory } from '../../../src/engine/loading/weight-memory.ts'
-import { blockGraphs, buildEmbedGraph, buildHeadGraph } from '../../../src/families/graphs.ts'
+import { blockGraphs, buildEmbedGraph, buildHeadGraph } from '../../../src/families/graphs/graphs.ts'
 import type { Graph } from '../../../src/graph/builder.ts'
 import { encodeModel } from '../../../src/graph/encode.ts'
 import { BlockRunner, CPU } from '../../families/support.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.ts'
 import { RopeTables, filledPositions } from '../../../src/engine/run/rope-tables.ts'
-import { ropeAngles } from '../../../src/families/rope.ts'
+import { ropeAngles } from '../../../src/families/parts/rope.ts'
 import { convert } from '../../../src/tensor/convert.ts'
 import { fromFloat32 } from '../../../src/tensor/tensor.ts'
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RowLimit } from '../../../src/engine/schedule/row-limit.ts'
+import { RunTime } from '../../../src/engine/schedule/run-time.ts'
 
 /** Runs of 5 to 36 rows were seen, of so many milliseconds and so many more for each row. */
 function learnt(runMs: number, rowMs: number): RowLimit {
-  const limit = new RowLimit()
-  for (let i = 0; i < 100; i++) limit.ran(5 + (i % 32), runMs + rowMs * (5 + (i % 32)))
-  return limit
+  const runTime = new RunTime()
+  for (let i = 0; i < 100; i++) runTime.ran(5 + (i % 32), runMs + rowMs * (5 + (i % 32)))
+  return new RowLimit(runTime)
 }
 
 function activate(limit: RowLimit, sessions: Readonly<Record<string, number>>, now: number): void {
@@ -43,11 +44,4 @@ test('who has stopped, or was closed, bounds nobody', () => {
   assert.ok(limit.excess(900)!.rows < 8)
   limit.forget(101)
   assert.equal(limit.excess(900), undefined)
-})
-
-test('a cost that was learnt stays when runs have as many rows each, and follows a machine that gets slower', () => {
-  const limit = learnt(3, 1)
-  for (let i = 0; i < 1000; i++) limit.ran(6, 18)
-  activate(limit, { greedy: 32, a: 1, b: 1 }, 0)
-  assert.ok(limit.excess(0)!.rows < 10)
 })

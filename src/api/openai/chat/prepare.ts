@@ -5,7 +5,7 @@ import type { TextRequest } from '../../generating/text-request.ts'
 import { badRequest } from '../../errors/api-error.ts'
 import { answerTokens, checkStreamOptions, generationOptions } from '../generation-options.ts'
 import { answerFormOf } from './answer-form.ts'
-import { checkContinued, upToFinalMessage } from './continued.ts'
+import { checkContinued, upToEnd, withEnd } from './continued.ts'
 import { templateMessages } from './messages.ts'
 import type { ChatRequest } from './request.ts'
 import { toolUseOf } from './tools.ts'
@@ -94,6 +94,6 @@ export async function chatPrompt({ served }: ChosenModel, body: ChatRequest, sig
       ...body.chat_template_kwargs,
     },
   }
-  const prompt = await printer.print(messages, options, signal)
-  return continues ? upToFinalMessage(prompt, messages) : prompt
+  if (continues) return upToEnd(await printer.print(withEnd(messages), options, signal))
+  return printer.print(messages, options, signal)
 }

@@ -2,8 +2,8 @@ import { apiOptions, listenOptions } from '../../options/tables/api-options.ts'
 import { MODEL } from '../../options/tables/groups.ts'
 import type { OptionValues } from '../../options/option-table.ts'
 import { nodeLogOptions } from '../../options/tables/running-options.ts'
-import { endsOptions, threadOptions } from '../../options/tables/compute-options.ts'
-import { lanOptions, nodeOptions, routeOptions, swarmOptions } from '../../options/tables/swarm-options.ts'
+import { clientOptions } from '../../options/tables/client-options.ts'
+import { nodeOptions } from '../../options/tables/swarm-options.ts'
 import { modelOptions } from '../../options/tables/model-options.ts'
 import { serverOptions } from '../../options/tables/server-options.ts'
 
@@ -18,11 +18,7 @@ export const apiCommandOptions = {
   },
   ...listenOptions,
   ...apiOptions,
-  ...swarmOptions,
-  ...lanOptions,
-  ...routeOptions,
-  ...endsOptions,
-  ...threadOptions,
+  ...clientOptions,
   readyFile: nodeOptions.readyFile,
   drainTimeout: {
     ...serverOptions.drainTimeout,

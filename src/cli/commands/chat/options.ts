@@ -1,8 +1,7 @@
 import type { OptionValues } from '../../options/option-table.ts'
 import { toolLogOptions } from '../../options/tables/running-options.ts'
 import { answerOptions } from '../../options/tables/answer-options.ts'
-import { endsOptions, threadOptions } from '../../options/tables/compute-options.ts'
-import { lanOptions, routeOptions, swarmOptions } from '../../options/tables/swarm-options.ts'
+import { clientOptions } from '../../options/tables/client-options.ts'
 import { adapterOptions, modelOptions } from '../../options/tables/model-options.ts'
 
 const GROUP = 'Chat'
@@ -38,11 +37,7 @@ export const chatOptions = {
   json: { type: 'flag', group: GROUP, description: 'Print each answer as one line of JSON on stdout' },
   ...answerOptions,
   maxNewTokens: { ...answerOptions.maxNewTokens, defaultDescription: "the model's own, or 512" },
-  ...swarmOptions,
-  ...lanOptions,
-  ...routeOptions,
-  ...endsOptions,
-  ...threadOptions,
+  ...clientOptions,
   ...toolLogOptions,
 } as const
 

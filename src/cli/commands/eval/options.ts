@@ -1,8 +1,7 @@
 import type { OptionValues } from '../../options/option-table.ts'
 import { chatOptions } from '../chat/options.ts'
 import { toolLogOptions } from '../../options/tables/running-options.ts'
-import { endsOptions, threadOptions } from '../../options/tables/compute-options.ts'
-import { lanOptions, routeOptions, swarmOptions } from '../../options/tables/swarm-options.ts'
+import { clientOptions } from '../../options/tables/client-options.ts'
 import { adapterOptions, modelOptions } from '../../options/tables/model-options.ts'
 
 const GROUP = 'Evaluation'
@@ -53,11 +52,7 @@ export const evalOptions = {
     description: 'File for the result as JSON; with it the same command goes on where it was broken off',
   },
   json: { type: 'flag', group: 'Output', description: 'Print the result as one JSON object on stdout' },
-  ...swarmOptions,
-  ...lanOptions,
-  ...routeOptions,
-  ...endsOptions,
-  ...threadOptions,
+  ...clientOptions,
   ...toolLogOptions,
 } as const
 

@@ -2,8 +2,7 @@ import type { OptionValues } from '../../options/option-table.ts'
 import { TEXT } from '../../options/tables/groups.ts'
 import { toolLogOptions } from '../../options/tables/running-options.ts'
 import { generationOptions } from '../../options/tables/answer-options.ts'
-import { endsOptions, threadOptions } from '../../options/tables/compute-options.ts'
-import { lanOptions, routeOptions, swarmOptions } from '../../options/tables/swarm-options.ts'
+import { clientOptions } from '../../options/tables/client-options.ts'
 import { adapterOptions, modelOptions } from '../../options/tables/model-options.ts'
 
 const PROMPTS = ['prompt', 'promptIds', 'promptFile', 'batch']
@@ -54,11 +53,7 @@ export const generateOptions = {
     group: 'Output',
     description: 'Print one JSON object with all texts, token ids and times instead',
   },
-  ...swarmOptions,
-  ...lanOptions,
-  ...routeOptions,
-  ...endsOptions,
-  ...threadOptions,
+  ...clientOptions,
   ...toolLogOptions,
 } as const
 

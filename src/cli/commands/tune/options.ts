@@ -1,8 +1,7 @@
 import type { OptionValues } from '../../options/option-table.ts'
 import { chatOptions } from '../chat/options.ts'
 import { toolLogOptions } from '../../options/tables/running-options.ts'
-import { endsOptions, threadOptions } from '../../options/tables/compute-options.ts'
-import { lanOptions, routeOptions, swarmOptions } from '../../options/tables/swarm-options.ts'
+import { clientOptions } from '../../options/tables/client-options.ts'
 import { modelOptions } from '../../options/tables/model-options.ts'
 
 const DATA = 'Data'
@@ -125,11 +124,7 @@ export const tuneOptions = {
     description: 'Where all that is drawn comes from: the same seed gives the same curve',
   },
   json: { type: 'flag', group: 'Output', description: 'Print what was trained as one JSON object on stdout' },
-  ...swarmOptions,
-  ...lanOptions,
-  ...routeOptions,
-  ...endsOptions,
-  ...threadOptions,
+  ...clientOptions,
   ...toolLogOptions,
 } as const
 

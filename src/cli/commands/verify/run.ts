@@ -1,5 +1,4 @@
-import { parseReplayCopies } from '../../values/replay-copies.ts'
-import { parseWireDType } from '../../values/wire-dtype.ts'
+import { routeValues } from '../../values/route-values.ts'
 import { join } from 'node:path'
 import { PetalsError, UsageError } from '../../../base/errors.ts'
 import { chooseDevice } from '../../../runtime/choose-device.ts'
@@ -40,15 +39,7 @@ export async function runVerify(values: VerifyValues, { shutdown }: CommandConte
     withoutGradients: withoutGradients(ownDevice, toleranceFor),
     toleranceFor,
     dhtPrefix,
-    allowedServers: values.allowedServers,
-    blockedServers: values.blockedServers,
-    exact: values.exact,
-    quant: values.quant,
-    dtype: values.dtype,
-    stepTimeoutMs: values.stepTimeout * 1000,
-    replayCopies: parseReplayCopies(values.replayCopies),
-    wireDType: parseWireDType(values.wireDtype),
-    recoveryTimeoutMs: values.wait * 1000,
+    ...routeValues(values),
     swarmKey: await readSwarmKey(values.swarmKey),
     logger: await createLogger(values.logLevel),
     signal: shutdown.signal,

@@ -4,7 +4,7 @@ import { isFloatDType } from '../../../checkpoint/config/config.ts'
 import { CheckpointError } from '../../../checkpoint/files/errors.ts'
 import { readRows } from '../../../checkpoint/weights/read.ts'
 import type { TensorSlice } from '../../../checkpoint/weights/safetensors.ts'
-import type { FittedModule } from '../../../families/fit-adapter.ts'
+import type { FittedModule } from '../../../families/graphs/fit-adapter.ts'
 import type { ServerRecord } from '../../../swarm/records/record-fields.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
 import { uploadAdapter } from './adapter-upload.ts'
@@ -114,7 +114,7 @@ export class AdapterVersion implements RequestAdapter {
     await uploadAdapter(swarm, server, { name, replaces: before?.name, modules }, signal)
     if (this.#version >= (at.newest?.version ?? 0)) {
       at.newest = { name, version: this.#version }
-      // What it replaces is gone, or may be.
+      // The server may have dropped the version that this one replaces: a request for that one uploads it again.
       for (const [other, { isDone }] of at.uploads) if (other !== name && isDone) at.uploads.delete(other)
     }
   }

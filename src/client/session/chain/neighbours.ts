@@ -39,7 +39,7 @@ export class Neighbours {
    */
   async connect(links: readonly Link[]): Promise<void> {
     await Promise.all(links.slice(1).map((link, i) => this.#join(links[i]!, link)))
-    // Many chains are answered at once, and then their first steps are sent.
+    // Many chains are answered at the same moment: their first steps are divided among turns of the event loop.
     await sharedTurns.next()
   }
 

@@ -148,7 +148,7 @@ export class SpanOpener {
         wireDType,
       },
     )
-    // A server answers many sessions at once.
+    // A server answers many sessions at the same moment: what follows is divided among turns of the event loop.
     await sharedTurns.next()
     this.#log({ peerId: remote.peerId, start: span.start, end: span.end }, 'session opened')
     return remote

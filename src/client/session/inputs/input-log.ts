@@ -93,13 +93,13 @@ export class InputLog implements SpanInputs {
     }
     const dtypes = new Set(parts.map(({ dtype }) => dtype))
     const joined = concatRows(dtypes.size === 1 ? parts : parts.map(widen))
-    // Of a single chunk, too, the caller gets rows of its own.
+    // Rows of a single chunk are a view of its memory, which goes on being written: the caller gets a copy.
     return parts.length === 1 ? { ...joined, data: joined.data.slice() } : joined
   }
 
   #writeChunk(index: number, row: number, input: Activations): void {
     const before = this.#chunks[index]?.rows
-    // Where nothing before it stays, the rows' own form is the chunk's.
+    // The chunk takes over the rows' form where none of its other rows stay.
     const isFirst = row === 0 && index * CHUNK_TOKENS + input.shape[0]! >= this.#until
     const isMixed = before !== undefined && before.dtype !== input.dtype && !isFirst
     const rows = isMixed ? widen(input) : input

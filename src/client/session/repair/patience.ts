@@ -39,13 +39,7 @@ export async function patiently<T>(
   { timeoutMs, check, signal, abandon, refresh, because, onWait }: PatienceOptions,
 ): Promise<T> {
   const giveUpAt = performance.now() + timeoutMs
-  let lastError: Error | undefined
-  const told: Error[] = []
-  const tell = (): void => {
-    told.push(lastError ?? because)
-    onWait(told.at(-1)!, giveUpAt - performance.now())
-  }
-  let timer = setTimeout(tell, SLOW_MS)
+  const notice = new WaitNotice(because, (error) => onWait(error, giveUpAt - performance.now()))
   try {
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 2000)) {
       check()
@@ -53,19 +47,9 @@ export async function patiently<T>(
       try {
         return await orAborted(attempt(), signal)
       } catch (error) {
-        if (signal?.aborted === true) {
-          abandon?.()
-          throw error
-        }
-        if (!mayPass(error) || performance.now() + delayMs > giveUpAt) throw error
-        const isFirst = lastError === undefined
-        lastError = error as Error
-        if (isFirst && told.length === 0) {
-          clearTimeout(timer)
-          timer = setTimeout(tell, TOLD_AFTER_MS)
-        } else if (told.length === 1 && told[0] === because) {
-          tell()
-        }
+        if (signal?.aborted === true) abandon?.()
+        if (signal?.aborted === true || !mayPass(error) || performance.now() + delayMs > giveUpAt) throw error
+        notice.failed(error as Error)
       }
       await orAborted(
         refresh().then(() => sleep(delayMs)),
@@ -73,7 +57,46 @@ export async function patiently<T>(
       )
     }
   } finally {
-    clearTimeout(timer)
+    notice.stop()
+  }
+}
+
+/** Says why somebody waits: once it takes long, and once more if the reason turns out to be another. */
+class WaitNotice {
+  readonly #because: Error
+  readonly #onWait: (error: Error) => void
+  /** The reasons that were told. */
+  readonly #told: Error[] = []
+  #lastError: Error | undefined
+  #timer: NodeJS.Timeout
+
+  constructor(because: Error, onWait: (error: Error) => void) {
+    this.#because = because
+    this.#onWait = onWait
+    this.#timer = setTimeout(() => this.#tell(), SLOW_MS)
+  }
+
+  /** An attempt has failed, and there will be another one. */
+  failed(error: Error): void {
+    const isFirst = this.#lastError === undefined
+    this.#lastError = error
+    if (isFirst && this.#told.length === 0) {
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => this.#tell(), TOLD_AFTER_MS)
+    } else if (this.#told.length === 1 && this.#told[0] === this.#because) {
+      this.#tell()
+    }
+  }
+
+  /** Says nothing more. */
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #tell(): void {
+    const reason = this.#lastError ?? this.#because
+    this.#told.push(reason)
+    this.#onWait(reason)
   }
 }
 

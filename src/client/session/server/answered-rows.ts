@@ -25,7 +25,7 @@ export function wrongCount(peerId: string, answer: StepAnswer, due: DueRows): Pe
 
 /**
  * What is wrong with the positions in an answer: they are others where somebody on the way has added tokens or left
- * some out. `computed` has the one behind its tokens; servers of before do not say it.
+ * some out. `computed` has the position behind its tokens; older servers leave it out.
  */
 export function wrongPlace(peerId: string, answer: StepAnswer, due: DueRows): PetalsError | undefined {
   if (answer.position === undefined || answer.position === due.position) return undefined

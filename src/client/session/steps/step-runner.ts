@@ -103,7 +103,7 @@ export class StepRunner {
     const remotes = links.map(({ remote }) => remote)
     const wait = new StepWait({ epoch: this.numbers.epoch, pieces }, remotes.at(-1)!)
     this.#wait = wait
-    // What only some of the servers have computed does not count.
+    // In a repair only some of the chain's servers compute: what they have done does not count as done.
     const abort = (): void =>
       wait.fail(new StepAbortedError(links.length === this.chain.links.length ? wait.tokensDone : 0))
     if (signal?.aborted) abort()
@@ -185,7 +185,8 @@ export class StepRunner {
     const isFromClient = before === undefined || !before.pushes
     if (kind === 'failed') remote.giveUp(error)
     else if (OF_INPUTS.has(fault.code)) {
-      // Who made it so, or whether it is so, shows when the client carries it; its own hidden states are right.
+      // The server before may have sent wrong hidden states, or this one may lie. The client carries them between the
+      // two from now on and sees which. Those that the client sends itself are right.
       if (isFromClient) remote.giveUp(wrongAnswer(remote.peerId, fault.message))
       else neighbours.carryBetween(before.remote, remote)
     } else if (fault.code === 'SESSION_STEP' && !isFromClient) neighbours.linkFailed(before.remote, remote)

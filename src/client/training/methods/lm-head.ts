@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
 import type { HeadWeights } from '../../../engine/ends/head-weights.ts'
-import { headParameters } from '../../../families/head-parameters.ts'
+import { headParameters } from '../../../families/graphs/head-parameters.ts'
 import type { TunedHead } from '../../tuned/tuned-head.ts'
 import { setTo } from '../arithmetic.ts'
 import { type Parameter, parameter, valuesNow } from '../parameter.ts'

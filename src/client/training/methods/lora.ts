@@ -1,7 +1,7 @@
 import { UsageError } from '../../../base/errors.ts'
 import type { Adapter, AdapterModule } from '../../../checkpoint/adapter/adapter.ts'
 import type { ModelConfig } from '../../../checkpoint/config/config.ts'
-import { type AdaptableLayer, adaptableLayers } from '../../../families/fit-adapter.ts'
+import { type AdaptableLayer, adaptableLayers } from '../../../families/graphs/fit-adapter.ts'
 import { type Tensor, fromFloat32 } from '../../../tensor/tensor.ts'
 import { type Parameter, parameter, valuesNow } from '../parameter.ts'
 import { uniformValues } from './draws.ts'

@@ -1,4 +1,4 @@
-import { moveGraph } from '../../../families/cache-graphs.ts'
+import { moveGraph } from '../../../families/graphs/cache-graphs.ts'
 import { encodeModel } from '../../../graph/encode.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
 import type { Device } from '../../../runtime/device.ts'

@@ -1,6 +1,6 @@
 import { RuntimeError } from '../../../runtime/errors.ts'
 import { Owned } from '../../../base/owned.ts'
-import { type AttentionForm, type AttentionKind, attentionGraph } from '../../../families/cache-graphs.ts'
+import { type AttentionForm, type AttentionKind, attentionGraph } from '../../../families/graphs/cache-graphs.ts'
 import { encodeModel } from '../../../graph/encode.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
 import { CPU, type Device } from '../../../runtime/device.ts'

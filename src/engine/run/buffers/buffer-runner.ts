@@ -1,4 +1,4 @@
-import { ofRow, ropeInputs } from '../../../families/input-names.ts'
+import { ofRow, ropeInputs } from '../../../families/graphs/input-names.ts'
 import { nameInCopy } from '../../../graph/chain.ts'
 import { BoundRun } from '../../../runtime/bound-run.ts'
 import { CPU } from '../../../runtime/device.ts'

@@ -1,5 +1,5 @@
-import { attentionForms } from '../../../families/cache-graphs.ts'
-import { blockGraphs } from '../../../families/graphs.ts'
+import { attentionForms } from '../../../families/graphs/cache-graphs.ts'
+import { blockGraphs } from '../../../families/graphs/graphs.ts'
 import type { Graph } from '../../../graph/builder.ts'
 import type { Environment } from '../../../runtime/environment.ts'
 import { threadRuntime } from '../../../runtime/thread-runtime.ts'

@@ -4,7 +4,7 @@ import { openCheckpoint } from '../../../../src/checkpoint/checkpoint.ts'
 import { newScore } from '../../../../src/client/training/methods/classifier-head.ts'
 import { adapterNow, newLora } from '../../../../src/client/training/methods/lora.ts'
 import { newPrompts } from '../../../../src/client/training/methods/prompts.ts'
-import { fitAdapter } from '../../../../src/families/fit-adapter.ts'
+import { fitAdapter } from '../../../../src/families/graphs/fit-adapter.ts'
 
 const { config } = await openCheckpoint(new URL('../../../fixtures/llama', import.meta.url).pathname)
 

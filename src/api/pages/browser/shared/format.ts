@@ -52,7 +52,14 @@ export function blocksText(blocks: readonly number[]): string {
   return spans.map(([start, end]) => `${start}:${end}`).join(', ')
 }
 
-/** What somebody runs to serve blocks of a model in this swarm; any of its nodes has an address to begin with. */
+/** The model that is served where none is named: the one that comes with the program. */
+const BUNDLED = 'demo'
+
+/**
+ * What somebody runs to serve blocks of a model in this swarm: any of its nodes has an address to begin with. A name of
+ * the hub is one anywhere; others are of folders, which lie elsewhere on each machine.
+ */
 export function serveCommand(model: string, blocks: string): string {
-  return `petals-node serve --model ${model} --blocks ${blocks} --bootstrap ADDRESS`
+  const named = model === BUNDLED ? '' : ` --model ${model.includes('/') ? model : 'FOLDER'}`
+  return `petals-node serve${named} --blocks ${blocks} --bootstrap ADDRESS`
 }

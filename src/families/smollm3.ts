@@ -1,4 +1,0 @@
-import { llamaLike } from './llama-like.ts'
-
-/** SmolLM3 (Hugging Face): Llama in which every fourth layer has no position embedding. */
-export const smollm3 = llamaLike()
