@@ -51,8 +51,9 @@ export interface Sufferers {
 }
 
 /**
- * Carries decisions out until it is enough, and until every trouble has come; resolves when all servers are well again. Waits with each until the servers that are well hold every block without its victim.
- * Returns how often each trouble came.
+ * Carries decisions out until it is enough, and until every trouble has come; resolves when all servers are well
+ * again. Waits with each until the servers that are well hold every block without its victim. Returns how often each
+ * trouble came.
  */
 export async function makeTrouble(
   { servers, liars, numBlocks }: Sufferers,
