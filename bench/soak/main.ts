@@ -20,7 +20,7 @@ const began = performance.now()
 const passed = (): string => `${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s`
 const { outcome, troubles, numLies, before, after, kept } = await runChaos({
   seed,
-  seconds: minutes * 60,
+  atLeast: { seconds: minutes * 60, texts: 1, recoveries: 0 },
   tell: (line) => console.log(`${passed()}  ${line}`),
 })
 const { generations, tokens, recoveries, failures } = outcome

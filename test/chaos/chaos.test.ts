@@ -7,7 +7,7 @@ import { TROUBLES } from './troubles.ts'
 
 /** A seed of one's own, or that of a failed run, repeats its decisions. */
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31))
-const SECONDS = 25
+const AT_LEAST = { seconds: 25, texts: 4, recoveries: 3 }
 
 /** A busy machine takes long for each of a dozen processes and their repairs. */
 const PATIENTLY = { timeout: 600_000 }
@@ -25,7 +25,7 @@ test(
     process.env.TEST_OF_PETALS = mark
     const { outcome, troubles, numLies, before, after, kept } = await runChaos({
       seed: SEED,
-      seconds: SECONDS,
+      atLeast: AT_LEAST,
       tell: (line) => t.diagnostic(line),
     })
     const { generations, tokens, recoveries, failures } = outcome
@@ -42,7 +42,6 @@ test(
     }
     assert.deepEqual(failures, [])
     assert.deepEqual(kept, [])
-    assert.ok(generations >= 4 && recoveries.length >= 3, 'hardly anything happened')
     assert.equal(troubles.size, TROUBLES.length)
     assert.deepEqual(await marked(`TEST_OF_PETALS=${mark}`), [])
   },

@@ -30,10 +30,11 @@ const LIARS: readonly Span[] = [
   [4, 8],
 ]
 
-/** How long to make trouble, and by which decisions. */
+/** How much trouble to make, and by which decisions. */
 export interface ChaosOptions {
   readonly seed: number
-  readonly seconds: number
+  /** Trouble goes on for so long, and until so many texts were written and so many recoveries seen. */
+  readonly atLeast: { readonly seconds: number; readonly texts: number; readonly recoveries: number }
   readonly tell?: (line: string) => void
 }
 
@@ -59,7 +60,8 @@ export interface ChaosReport {
  * Six servers, each a process, two that lie, four clients, and trouble for some time; then rest. Everything is
  * stopped when it resolves or rejects.
  */
-export async function runChaos({ seed, seconds, tell = () => undefined }: ChaosOptions): Promise<ChaosReport> {
+export async function runChaos({ seed, atLeast, tell = () => undefined }: ChaosOptions): Promise<ChaosReport> {
+  const { seconds, texts, recoveries } = atLeast
   const cleanup = new Cleanup()
   try {
     const folder = await mkdtemp(join(tmpdir(), 'petals-chaos-'))
@@ -92,9 +94,13 @@ export async function runChaos({ seed, seconds, tell = () => undefined }: ChaosO
     const before = await Promise.all(enduring.map(holdingOf))
     tell(`seed ${seed}: trouble for ${seconds} s`)
     const until = performance.now() + seconds * 1000
+    const isEnough = (): boolean =>
+      performance.now() > until &&
+      clients.outcome.generations >= texts &&
+      clients.outcome.recoveries.length >= recoveries
     const plan = decisions(seed, { servers: servers.length, mortal: NUM_MORTAL, liars: liars.length })
     const [troubles] = await Promise.all([
-      makeTrouble({ servers, liars, numBlocks: NUM_BLOCKS }, plan, until, tell).finally(() => clients.finish()),
+      makeTrouble({ servers, liars, numBlocks: NUM_BLOCKS }, plan, isEnough, tell).finally(() => clients.finish()),
       clients.write(Infinity),
     ])
     await clients.close()

@@ -51,14 +51,14 @@ export interface Sufferers {
 }
 
 /**
- * Carries decisions out until `until`, a time of `performance.now()`, and until every trouble has come; resolves when
- * all servers are well again. Waits with each until the servers that are well hold every block without its victim.
- * Returns how often each trouble came.
+ * Carries decisions out until it is enough, and until every trouble has come; resolves when all servers are well
+ * again. Waits with each until the servers that are well hold every block without its victim. Returns how often each
+ * trouble came.
  */
 export async function makeTrouble(
   { servers, liars, numBlocks }: Sufferers,
   plan: Iterable<Decision>,
-  until: number,
+  isEnough: () => boolean,
   tell: (line: string) => void,
 ): Promise<Map<Trouble, number>> {
   const hurt = new Map<HurtServer | LyingServer, Promise<void>>()
@@ -76,7 +76,7 @@ export async function makeTrouble(
     if (failures.length > 0) break
     const server = (trouble === 'lying' ? liars : servers)[victim]!
     while (hurt.has(server) || !holdAll(server)) await Promise.race(hurt.values())
-    if (performance.now() > until && counts.size === TROUBLES.length) break
+    if (counts.size === TROUBLES.length && isEnough()) break
     counts.set(trouble, (counts.get(trouble) ?? 0) + 1)
     tell(`${server.name}: ${trouble}${trouble === 'lying' ? ` (${lie})` : ''} for ${(lengthMs / 1000).toFixed(1)} s`)
     const over = server.suffer(decision).catch((error: unknown) => void failures.push(error))
