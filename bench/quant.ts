@@ -133,7 +133,6 @@ class QuantizedSpan {
       cacheTokens: 16_384,
     })
     const seconds = (performance.now() - began) / 1000
-    await engine.settled()
     return new QuantizedSpan(
       quant,
       engine,

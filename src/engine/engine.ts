@@ -14,7 +14,6 @@ import { BlockMemory, type RowMemory, cacheBytes } from './cache/rows/row-memory
 import { scalesOf } from './cache/rows/scales.ts'
 import { type ForwardPassOptions, forwardPass } from './forward-passes.ts'
 import { type LoadOptions, type LoadResult, loadSpan } from './loading/load.ts'
-import { PageGatherer } from './loading/page-gatherer.ts'
 import { releaseSpan } from './loading/release-span.ts'
 import { passPieceTokens } from './plan/pass-pieces.ts'
 import { blockBytes } from './plan/plan.ts'
@@ -69,7 +68,6 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #sessions: EngineSessions
   readonly #training: Training
   readonly #turns = new Turns()
-  readonly #gatherer: PageGatherer
   #closed: Promise<void> | undefined
 
   /**
@@ -167,7 +165,6 @@ export class Engine extends EventEmitter<EngineEvents> {
       onCache: () => this.emit('cache'),
     })
     this.#forwardEvents()
-    this.#gatherer = new PageGatherer(device.kind === 'cpu' ? this.weightBytes : 0)
   }
 
   /** What the blocks' weights take, as the plan counts them. */
@@ -231,16 +228,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     await orAborted(this.#thread.ready(), signal)
   }
 
-  /** Resolves when the weights lie where they are read quickest; they are used before, and it never rejects. */
-  async settled(): Promise<void> {
-    await this.#gatherer.done
-  }
-
   async #close(): Promise<void> {
     const ended = this.#thread.close()
     this.#accounts.close(this.#thread.failure!)
     const hasShutDown = await ended
-    await this.#gatherer.end()
     await this.#training.close()
     this.#inline.close()
     this.#memory?.release()
