@@ -19,13 +19,14 @@ export class DecodeQueue {
   readonly #maxRows: number
   readonly #shares: ClientShares
   readonly #runTime = new RunTime()
-  readonly #rhythm = new DecodeRhythm(this.#runTime)
+  readonly #rhythm: DecodeRhythm
   readonly #rowLimit = new RowLimit(this.#runTime)
   #waiting: WaitingStep[] = []
 
   constructor(maxRows: number, shares: ClientShares) {
     this.#maxRows = maxRows
     this.#shares = shares
+    this.#rhythm = new DecodeRhythm(this.#runTime, maxRows)
   }
 
   get length(): number {

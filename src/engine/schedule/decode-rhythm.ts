@@ -25,9 +25,12 @@ interface Companion {
 export class DecodeRhythm {
   readonly #companions = new Map<SequenceId, Companion>()
   readonly #runTime: RunTime
+  readonly #maxRows: number
 
-  constructor(runTime: RunTime) {
+  /** For runs of up to `maxRows` sequences. */
+  constructor(runTime: RunTime, maxRows: number) {
     this.#runTime = runTime
+    this.#maxRows = maxRows
   }
 
   /**
@@ -54,7 +57,8 @@ export class DecodeRhythm {
 
   /**
    * Milliseconds for which a run of the ready sequences, of which the first came at `since`, should wait for others
-   * than those of the client `except`: for as many as are expected within a share of what a run with all of them takes.
+   * than those of the client `except`: for as many as it has room for and are expected within a share of what a run
+   * with all of them takes.
    * Were it a share of the latest run's, sequences that are out of step would stay so: runs of one row are short.
    */
   wait(ready: ReadonlySet<SequenceId>, since: number, now: number, except?: string): number {
@@ -64,7 +68,7 @@ export class DecodeRhythm {
       expected.push(doneAt + pauseMs)
     }
     expected.sort((a, b) => a - b)
-    for (let count = expected.length; count > 0; count--) {
+    for (let count = Math.min(expected.length, this.#maxRows - ready.size); count > 0; count--) {
       const until = since + WAIT_SHARE * this.#runTime.of(ready.size + count)
       if (until <= now) return 0
       if (expected[count - 1]! <= until) return until - now

@@ -158,6 +158,25 @@ describe('a scheduler', () => {
     assert.deepEqual(new Set(prompts.slice(1)), new Set([1]))
   })
 
+  it('waits for no more companions than there is room for in a run', () => {
+    const machine = new Machine((batch) => (batch.kind === 'decode' ? 10 * batch.steps.length : 1))
+    // Runs of other sizes, by which it is learnt what a row takes.
+    for (let round = 0; round < 8; round++) {
+      for (let i = 0; i < 1 + (round % 4); i++) machine.step(`c${i}`, 100 + i, { position: round })
+      machine.drain()
+    }
+    machine.now += 1000
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 12; i++) machine.step(`b${i}`, i, { position: round })
+      for (let run = 0; run < 3; run++) machine.turn()
+      machine.now += 100
+    }
+    machine.step('a', 50)
+    const waited = machine.now
+    while (typeof machine.turn() === 'number');
+    assert.ok(machine.now - waited <= 1.5 * 40 + 10, `${machine.now - waited} ms`)
+  })
+
   it('computes a step with deep prompts alone, however short it is', () => {
     const machine = new Machine()
     machine.step('a', 1, { prompted: true })
