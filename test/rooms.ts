@@ -4,14 +4,14 @@ import { pathToFileURL } from 'node:url'
 
 /**
  * Files that have a process of their own: those that start many others, so that they would only hold up their room, and
- * those that look at the process itself.
+ * those that look at the process itself, or change it: what loads lowers its thread's priority.
  */
 const ALONE = [
   /^test\/(browser|chaos|docker|project)\//,
   /^test\/bench\/gpu-check/,
   /^test\/cli\/(demo|tune|tracing|api-tracing)\.test/,
   /webgpu/,
-  /^test\/engine\/(engine|memory)\.test/,
+  /^test\/engine\/(engine|memory|loading\/load)\.test/,
 ]
 
 /** Test files of one process, in which they run one after the other. */
